@@ -1,0 +1,22 @@
+"""Relevance for deployed models: an ONNX file in, the same model with its explanation as outputs out."""
+
+from __future__ import annotations
+
+from onnxlrp import composites, errors, rules
+from onnxlrp._version import __version__
+from onnxlrp.convert import Explained, convert, inspect
+from onnxlrp.operators.registry import operator
+from onnxlrp.runtime.explainer import Explainer, Explanation
+
+__all__ = [
+    "Explained",
+    "Explainer",
+    "Explanation",
+    "__version__",
+    "composites",
+    "convert",
+    "errors",
+    "inspect",
+    "operator",
+    "rules",
+]

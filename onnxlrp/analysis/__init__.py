@@ -1,0 +1,1 @@
+"""Facts about every value, computed once before anything is emitted."""

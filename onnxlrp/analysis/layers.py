@@ -1,0 +1,99 @@
+"""Layers: a convolution or a product by a constant, with its bias, whichever way it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Operator, find
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """`z = f(x; w, b)`, from one node or from a MatMul and the constant Add behind it."""
+
+    kind: str
+    entry: Operator
+    call: Call
+    data: int
+    weight: int
+    bias: ir.Value | None
+    bias_operand: int | None
+    """The node's own operand for the bias; None where an Add adds it, or where there is none."""
+    add: ir.Node | None = None
+
+    @property
+    def x(self) -> ir.Value:
+        return self.call.operand(self.data)
+
+    @property
+    def w(self) -> ir.Value:
+        return self.call.operand(self.weight)
+
+    @property
+    def z(self) -> ir.Value:
+        return self.add.outputs[0] if self.add is not None else self.call.outputs[0]
+
+    @property
+    def stem(self) -> bool:
+        """A convolution over two or more spatial axes whose kernel is larger than its stride."""
+        if self.kind != "convolution" or self.w.shape is None:
+            return False
+        kernel = [d if isinstance(d, int) else 0 for d in self.w.shape][2:]
+        strides = self.call.ints("strides", [1] * len(kernel))
+        return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))
+
+    def forward(self, op: Builder, x: ir.Value, w: ir.Value, b: ir.Value | None) -> ir.Value:
+        """Run the layer again on other operands."""
+        operands: dict[int, ir.Value | None] = {self.data: x, self.weight: w}
+        if self.bias_operand is not None:
+            operands[self.bias_operand] = b
+        out = op.run(self.call.rebind(operands))
+        return op.Add(out, b) if b is not None and self.bias_operand is None else out
+
+    def transpose(self, op: Builder, r: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
+        """Carry `r`, of the output's shape, back to the shape of `x`."""
+        return self.entry.function(op, self.call.rebind({self.data: x, self.weight: w}), self.data, r)
+
+
+def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
+    """The layer a node is, None where it is none (two data operands, or none)."""
+    entry = find(node)
+    if entry is None or entry.layer is None:
+        return None
+    form, call = entry.layer, Call.of(node)
+    for at, weight in form.operands:
+        x, w = call.input(at), call.input(weight)
+        if x in data and w is not None and w not in data:
+            break
+    else:
+        return None
+    own = call.input(form.bias) if form.bias is not None else None
+    if own is not None and own in data:
+        return None
+    if form.bias is not None:
+        return Layer(form.kind, entry, call, at, weight, own, form.bias)
+    add, bias = _bias_add(node, at, constants)
+    return Layer(form.kind, entry, call, at, weight, bias, None, add)
+
+
+def _bias_add(node: ir.Node, data: int, constants: set[ir.Value]) -> tuple[ir.Node | None, ir.Value | None]:
+    """The constant Add behind a product, if it is the sole consumer and varies over output features only."""
+    out = node.outputs[0]
+    uses = list(out.uses())
+    if len(uses) != 1 or out.is_graph_output() or out.shape is None:
+        return None, None
+    add = uses[0].node
+    if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2:
+        return None, None
+    bias = add.inputs[1 - uses[0].idx]
+    if bias is None or bias not in constants or bias.shape is None or len(bias.shape) > len(out.shape):
+        return None, None
+    features = -1 if data == 0 else -2
+    varies = [a - len(bias.shape) for a, d in enumerate(bias.shape) if d != 1]
+    return (add, bias) if all(a == features for a in varies) else (None, None)

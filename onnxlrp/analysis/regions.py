@@ -1,0 +1,65 @@
+"""Regions of elementwise nodes of one data input: a HardSwish, GELU or SiLU written out is one activation."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.reach import carriers
+from onnxlrp.operators.registry import Kind, find
+
+
+def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
+    """The one value that the region ending in `node` is a function of, element by element; None where it has several.
+
+    Only a node where branches meet ends a region: a chain of single steps needs none.
+    """
+    if not _elementwise(node):
+        return None
+    operands = _data(node, facts)
+    if len(operands) < 2:
+        return None
+    frontier, curved = set(operands), _bends(node)
+    while len(frontier) > 1:
+        latest = max(frontier, key=lambda v: facts.order[p] if (p := v.producer()) is not None else -1)
+        producer = latest.producer()
+        if producer is None or not _elementwise(producer):
+            return None
+        curved = curved or _bends(producer)
+        frontier.remove(latest)
+        frontier.update(_data(producer, facts))
+    (entry,) = frontier
+    same = entry.shape is not None and entry.shape == node.outputs[0].shape
+    return entry if curved and same else None
+
+
+def inside_activation(node: ir.Node, facts: Facts) -> bool:
+    """Whether a sum with a constant lies between two functions that are no rectifiers, as in `1 / (1 + exp(−x))`."""
+    return all(_curved(v.producer()) for v in _data(node, facts)) and all(
+        _curved(n, v) for v in node.outputs for n in v.consumers()
+    )
+
+
+def _curved(node: ir.Node | None, operand: ir.Value | None = None) -> bool:
+    entry = None if node is None else find(node)
+    if node is None or entry is None or entry.rectifier:
+        return False
+    if entry.kind is Kind.PASS:
+        return True
+    # A quotient is curved in its denominator.
+    return operand is not None and entry.linear_in is not None and entry.elementwise and node.inputs[0] is not operand
+
+
+def _bends(node: ir.Node) -> bool:
+    """Whether a node, or the product of its operands, is not linear: x + x is a sum, x · x an activation."""
+    entry = find(node)
+    return entry is not None and not (entry.kind is Kind.LINEAR and entry.jointly)
+
+
+def _elementwise(node: ir.Node) -> bool:
+    entry = find(node)
+    return entry is not None and entry.elementwise
+
+
+def _data(node: ir.Node, facts: Facts) -> list[ir.Value]:
+    return [v for i in carriers(node, facts.data) if (v := node.inputs[i]) is not None]

@@ -1,0 +1,47 @@
+"""Gates: what a product's operand comes from."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.reach import carriers
+from onnxlrp.analysis.regions import region_entry
+from onnxlrp.operators.registry import Call, Kind, content, find
+
+
+def router_of(value: ir.Value, facts: Facts) -> str | None:
+    """ "gate" where a value comes, through routing, affine operations with constants or `1 − ·`, from a softmax, sigmoid
+    or hard sigmoid; "soft" where it comes from SiLU, GELU or ReLU; None otherwise."""
+    first = True
+    while (node := value.producer()) is not None:
+        entry = find(node)
+        if entry is None:
+            return None
+        if entry.gate or _hard_sigmoid(node):
+            return "gate"
+        if entry.soft_rectifier and first:
+            return "soft"
+        if region_entry(node, facts) is not None and node.op_type == "Mul":
+            return "soft" if first else None
+        operands = [node.inputs[i] for i in carriers(node, facts.data)]
+        affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
+        moves = entry.kind is Kind.ROUTING and not entry.winner
+        if len(operands) != 1 or operands[0] is None or not (affine or moves):
+            return None
+        first = first and (moves or entry.scale)
+        value = operands[0]
+    return None
+
+
+def _hard_sigmoid(node: ir.Node) -> bool:
+    """A Clip to [0, 1], or of `x + 3` to [0, 6], is a hard sigmoid written out."""
+    if node.op_type != "Clip":
+        return False
+    call = Call.of(node)
+    low, high = content(call.input(1)), content(call.input(2))
+    if low is None or high is None or float(low) != 0:
+        return False
+    producer = call.operand(0).producer()
+    shifted = producer is not None and producer.op_type == "Add"
+    return float(high) == 1 or (float(high) == 6 and shifted)

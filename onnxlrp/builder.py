@@ -1,0 +1,236 @@
+"""A thin layer over onnxscript's GraphBuilder: nodes that are equal are built once, shapes are constants where they are
+known, and a node of the model can be run again on other operands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript import GraphBuilder
+from onnxscript._internal.builder import OpBuilder
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.operators.registry import Call, content
+
+_INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
+
+
+def ranked(value: ir.Value) -> ir.Shape:
+    """The shape of a value whose rank must be known."""
+    if value.shape is None:
+        producer = value.producer()
+        maker = "" if producer is None else f" of {producer.op_type} {producer.name!r}"
+        raise InvalidModelError(
+            f"the rank of {value.name!r}{maker} cannot be inferred: declare the shapes of the model's inputs, or run "
+            "onnx.shape_inference on a model that knows them"
+        )
+    return value.shape
+
+
+class _Graph(GraphBuilder):
+    """GraphBuilder that labels nodes with the rule they came from."""
+
+    label: str = ""
+
+    def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
+        """Always under the scope's name: two builders work on one graph, one after the other."""
+        return super().initializer(tensor, name, qualify=True)
+
+    def _annotate_node(self, node: ir.Node) -> None:
+        if self.label:
+            node.metadata_props["onnxlrp.rule"] = self.label
+
+
+class Builder(OpBuilder):
+    """`op.Mul(a, 2.0)` appends a node to the graph and returns its output; Python numbers take the other operand's type."""
+
+    def __init__(self, graph: ir.Graph, scope: str) -> None:
+        self._graph_builder = _Graph(graph)
+        self._graph_builder.push_module(scope)
+        super().__init__(self._graph_builder, "", graph.opset_imports[""])
+        self._equal: dict[tuple, Any] = {}
+
+    @property
+    def graph(self) -> ir.Graph:
+        return self._graph_builder.graph
+
+    def label(self, text: str) -> None:
+        """The rule that nodes from here on came from, kept in their metadata."""
+        self._graph_builder.label = text
+
+    def __getattr__(self, op_type: str) -> Any:
+        make = super().__getattr__(op_type)
+
+        def once(*args: Any, **kwargs: Any) -> Any:
+            try:
+                key = (op_type, tuple(_identity(a) for a in args), repr(sorted(kwargs.items())))
+            except TypeError:
+                return make(*args, **kwargs)
+            if key not in self._equal:
+                self._equal[key] = make(*args, **kwargs)
+            return self._equal[key]
+
+        return once
+
+    # Values
+
+    def constant(self, array: Any, dtype: ir.DataType | None = None) -> ir.Value:
+        """A constant; `dtype` defaults to the array's."""
+        array = np.asarray(array) if dtype is None else np.asarray(array, dtype.numpy())
+        key = ("constant", array.dtype.str, array.shape, array.tobytes())
+        if key not in self._equal:
+            name = f"constant_{len(self._equal)}"
+            self._equal[key] = self._graph_builder.initializer(ir.tensor(array, name=name))
+        return self._equal[key]
+
+    def ints(self, values: Sequence[int]) -> ir.Value:
+        """An int64 vector."""
+        return self.constant(np.asarray(values, np.int64))
+
+    def dims(self, value: ir.Value) -> list[int | None]:
+        """The dimensions, None where one is not known; raises InvalidModelError where not even the rank is."""
+        return [d if isinstance(d, int) else None for d in ranked(value)]
+
+    def shape(self, value: ir.Value, start: int = 0, end: int | None = None) -> ir.Value:
+        """The shape (or a slice of it) as an int64 vector: a constant where it is known."""
+        if value.shape is not None:
+            dims = self.dims(value)[start:end]
+            if None not in dims:
+                return self.ints(dims)  # type: ignore[arg-type]
+        return self.Shape(value, start=start) if end is None else self.Shape(value, start=start, end=end)
+
+    def dim(self, value: ir.Value, axis: int) -> ir.Value:
+        """One dimension as an int64 vector of one element."""
+        assert value.shape is not None or axis >= 0
+        axis = axis if axis >= 0 else axis + len(value.shape)  # type: ignore[arg-type]
+        return self.shape(value, axis, axis + 1)
+
+    def ints_scalar(self, number: int) -> ir.Value:
+        """An int64 scalar."""
+        return self.constant(np.int64(number))
+
+    def number(self, number: float, like: ir.Value) -> ir.Value:
+        """A scalar in the type of `like`."""
+        return self.constant(number, like.dtype)
+
+    def plus(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The sum of two int64 vectors, a constant where both are."""
+        x, y = self.known(a), self.known(b)
+        return self.Add(a, b) if x is None or y is None else self.ints((x + y).tolist())
+
+    def size(self, value: ir.Value) -> ir.Value:
+        """The number of elements, an int64 scalar: a constant where it is known."""
+        dims = self.dims(value) if value.shape is not None else [None]
+        return (
+            self.Size(value) if None in dims else self.constant(np.int64(math.prod(d for d in dims if d is not None)))
+        )
+
+    def full(self, shape: ir.Value, number: float, dtype: ir.DataType) -> ir.Value:
+        """A tensor of one number."""
+        return self.Expand(self.constant(number, dtype), shape)
+
+    def full_like(self, value: ir.Value, number: float) -> ir.Value:
+        """A tensor of one number in the value's shape and type."""
+        assert value.dtype is not None
+        return self.full(self.shape(value), number, value.dtype)
+
+    def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """A cast where one is needed."""
+        return value if value.dtype == dtype else self.Cast(value, to=dtype)
+
+    def known(self, value: ir.Value | None) -> np.ndarray | None:
+        """The content of a constant, None where it is not known before the model runs."""
+        return content(value)
+
+    def alias(self, value: ir.Value, name: str) -> ir.Value:
+        """The value under a name of its own, for an output of the graph."""
+        out = self._graph_builder.call_op("Identity", [value], {}, version=self.version, outputs=1)
+        assert isinstance(out, ir.Value)
+        out.name = name
+        return out
+
+    # The model's own nodes
+
+    def run(self, call: Call, outputs: int | None = None) -> Any:
+        """The operator on the call's operands; its first output, or a list where `outputs` asks for several."""
+        inputs = list(call.inputs)
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        attributes = tuple((k, id(v)) for k, v in sorted(call.attributes.items()))
+        key = ("run", call.domain, call.op_type, attributes, tuple(_identity(v) for v in inputs), outputs or 1)
+        if key not in self._equal:
+            values = self._graph_builder.call_op(
+                call.op_type,
+                inputs,
+                dict(call.attributes),
+                domain=call.domain,
+                version=self.graph.opset_imports.get(call.domain, call.version),
+                outputs=outputs or 1,
+            )
+            self._equal[key] = list(values) if isinstance(values, Sequence) else [values]
+        return self._equal[key] if outputs else self._equal[key][0]
+
+    def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is the length of that axis."""
+        length = self.Squeeze(size, self.ints([0]))
+        positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
+        return self.cast(self.Equal(index, positions), dtype)
+
+    def stabilise(self, d: ir.Value, epsilon: float = 1e-6, *, nonnegative: bool = False) -> ir.Value:
+        """`d + sgn(d)·ε` with sgn(0) = +1."""
+        if nonnegative:
+            return self.Add(d, epsilon)
+        sign = self.Where(self.GreaterOrEqual(d, 0.0), self.number(epsilon, d), self.number(-epsilon, d))
+        return self.Add(d, sign)
+
+    def unbroadcast(self, r: ir.Value, like: ir.Value) -> ir.Value:
+        """Sum over the axes along which `like` was broadcast to the shape of `r`."""
+        extra = len(ranked(r)) - len(ranked(like))
+        if extra > 0:
+            r = self.ReduceSum(r, self.ints(range(extra)), keepdims=0)
+        rows, columns = list(ranked(r)), list(ranked(like))
+        if rows == columns and all(isinstance(d, int) or d.value is not None for d in columns):
+            return r
+        if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
+            axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
+            return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
+        ones = self.Equal(self.Shape(like), self.ints([1]))
+        axes = self.Reshape(self.NonZero(ones), self.ints([-1]))
+        summed = self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1)
+        return self.Reshape(summed, self.Shape(like))
+
+    def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
+        """Add each element of `r` to the element of a zero tensor shaped like `like` that `sources` (flat indices, of
+        the shape of `r`) names: the transpose of any selection."""
+        assert r.dtype is not None
+        flat = self.ints([-1])
+        zeros = self.full(self.Reshape(self.size(like), flat), 0, r.dtype)
+        filled = self.ScatterElements(
+            zeros, self.Reshape(sources, flat), self.Reshape(r, flat), axis=0, reduction="add"
+        )
+        return self.Reshape(filled, self.shape(like))
+
+    def index_grid(self, like: ir.Value) -> ir.Value:
+        """0, 1, 2, … in the shape of `like`, int64."""
+        grid = self.Range(self.ints_scalar(0), self.size(like), self.ints_scalar(1))
+        return self.Reshape(grid, self.shape(like))
+
+    def assert_inferred(self) -> None:
+        """No node that was built carries an inference error: a wrong type here is a wrong model later."""
+        for node in self.graph:
+            message = node.metadata_props.pop(_INFERENCE_ERROR, None)
+            if message and node.domain == "" and node.metadata_props.get("onnxlrp.rule"):
+                raise AssertionError(f"{node.op_type} {node.name}: {message}")
+
+
+def _identity(argument: Any) -> Any:
+    if isinstance(argument, ir.Value):
+        return ("value", id(argument))
+    if isinstance(argument, (int, float, str, bool, type(None))):
+        return (type(argument), argument)
+    if isinstance(argument, (list, tuple)):
+        return tuple(_identity(a) for a in argument)
+    raise TypeError

@@ -1,0 +1,408 @@
+"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec
+
+import typer
+
+from onnxlrp._version import __version__
+from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.view import terminal
+
+app = typer.Typer(
+    name="onnxlrp",
+    help="Turn any ONNX model into an explained ONNX model: relevance (LRP) as further outputs.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+P = ParamSpec("P")
+UNUSABLE = 3
+"""Exit status: the model or the data cannot be used. (2, wrong usage, is typer's own.)"""
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
+Composite = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="Which rule where: a name, NAME(option=value, ...) or a TOML file.")
+]
+Rules = Annotated[
+    list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
+]
+OutputName = Annotated[str | None, typer.Option("--output", metavar="NAME", help="The output to explain.")]
+InputNames = Annotated[list[str], typer.Option("--input", metavar="NAME", help="An input to explain (default: all).")]
+Files = Annotated[
+    list[str],
+    typer.Option(
+        "--input", metavar="NAME=FILE", help="Picture, .npy, .npz, .csv or text; several files of a name make a batch."
+    ),
+]
+Preprocessing = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Pixels of pictures for a float input: raw (0 to 255), unit (0 to 1), signed (-1 to 1), imagenet, or "
+        "MEAN/STD for pixels of 0 to 1, such as 0.5,0.5,0.5/0.25,0.25,0.25.",
+    ),
+]
+Providers = Annotated[
+    list[str], typer.Option("--provider", metavar="NAME", help="onnxruntime provider (default: CUDA, else the CPU).")
+]
+TargetKind = Literal["class", "token", "weights"]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Every error of a command as a message and an exit status, never as a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        debug = bool(options.get("debug"))
+        with terminal.plain_warnings(debug):
+            try:
+                command(*args, **options)
+            except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+                raise
+            except (OnnxLrpError, OSError) as error:
+                terminal.tell_error(error, debug)
+            except Exception as error:
+                terminal.tell_defect(error, debug)
+            else:
+                return
+        raise typer.Exit(UNUSABLE)
+
+    return run
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"onnxlrp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def onnxlrp(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Turn any ONNX model into an explained ONNX model: relevance (LRP) as further outputs."""
+
+
+@app.command(epilog="Example: onnxlrp demo my-folder")
+@guarded
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path("onnxlrp-demo"),
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Convert and explain the bundled real model on the bundled real pictures."""
+    from onnxlrp import demo as demonstration
+
+    _refuse_overwriting([folder / name for name in demonstration.FILES], force)
+    with terminal.progress("opening the model", demonstration.STEPS) as step:
+        done = demonstration.run(folder, step)
+    if as_json:
+        _print_json(dataclasses.asdict(done))
+    else:
+        demonstration.show(done)
+
+
+@app.command(epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus")
+@guarded
+def convert(
+    model: Model,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The explained model to write.")],
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    input: InputNames = [],  # noqa: B006
+    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    targets: Annotated[int, typer.Option(min=1, metavar="K", help="How many targets at once.")] = 1,
+    initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
+    relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
+    explain_probability: Annotated[
+        bool, typer.Option("--explain-probability", help="Explain behind a final softmax or sigmoid, not before it.")
+    ] = False,
+    on_unsupported: Annotated[Literal["error", "stop"], typer.Option(help="Operators without a rule.")] = "error",
+    target_input: Annotated[
+        Literal["optional", "required", "none"], typer.Option(help="How the explained model takes its target.")
+    ] = "optional",
+    precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
+    share_weights: Annotated[
+        bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
+    ] = False,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Write the explained model: the same outputs, and the relevance of every input."""
+    options = _conversion(composite, rule, output, input)
+    _refuse_overwriting([out], force, source=model)
+    explained = _convert(
+        model,
+        **options,
+        target=target,
+        targets=targets,
+        initial=initial,
+        relevance_at=tuple(relevance_at),
+        ledger=ledger,
+        explain_probability=explain_probability,
+        on_unsupported=on_unsupported,
+        target_input=target_input,
+        precision=precision,
+    )
+    with terminal.progress(f"writing {out}"):
+        explained.save(out, share_weights=share_weights)
+    if as_json:
+        interface = dataclasses.asdict(explained.interface)
+        _print_json({"written": str(out), "interface": interface, "notes": explained.notes, "plan": _plan(explained)})
+        return
+    face = explained.interface
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains '{face.output}'")
+    for name, relevance in face.relevance.items():
+        print(f"  relevance of '{name}' is output '{relevance}'")
+
+
+@app.command(epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'")
+@guarded
+def inspect(
+    model: Model,
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    input: InputNames = [],  # noqa: B006
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show which rule every node would get and why, and what is not supported, without converting."""
+    options = _conversion(composite, rule, output, input)
+    from onnxlrp.convert import inspect as inspect_model
+    from onnxlrp.view import tables
+
+    with terminal.progress(f"reading {model}"):
+        plan = inspect_model(model, **options)
+    unsupported = list(plan.unsupported)
+    if as_json:
+        rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
+        _print_json({"plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
+    else:
+        terminal.show(tables.plan_table(plan.rows()))
+        for note in plan.notes:
+            print(f"note: {note}")
+    if unsupported:
+        listed = "\n".join(f"  {node}" for node in unsupported)
+        terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
+        raise typer.Exit(UNUSABLE)
+
+
+@app.command(epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png")
+@guarded
+def explain(
+    model: Model,
+    input: Files,
+    target: Annotated[
+        list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample or K.")
+    ] = [],  # noqa: B006
+    position: Annotated[list[int], typer.Option(metavar="N", help="Position of a token target.")] = [],  # noqa: B006
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT", help=".png (heatmap), .npz, .npy, .json or .csv.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
+    preprocess: Preprocessing = "raw",
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    provider: Providers = [],  # noqa: B006
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Explain inputs; a MODEL that is not an explained one is converted first."""
+    from onnxlrp import commands
+    from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.reading import open_model
+
+    how = _usage(Preprocess.parse, preprocess, "--preprocess")
+    pairs = [_pair(text) for text in input]
+    options = _conversion(composite, rule, output, [])
+    if out is not None:
+        _refuse_overwriting([out], force, source=model)
+        _usage(commands.check_suffix, out, "-o")
+    opened = open_model(model)
+    names = commands.read_labels(labels)
+    data = commands.load(pairs, opened.inputs, how)
+    made: Any = model
+    if opened.interface is None:
+        made = _convert(model, **options)
+    elif (composite, rule, output) != ("auto", [], None):
+        raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
+    given = {"target": target, "position": position, "weights": commands.read_weights(weights)}
+    with terminal.progress("running the model"):
+        done = commands.explain(made, data, given, names, provider)
+    if out is not None:
+        commands.save(done, out)
+    if as_json:
+        _print_json({**commands.as_json(done), "written": None if out is None else str(out)})
+    else:
+        commands.show(done)
+        if out is not None:
+            print(f"wrote {out}")
+
+
+@app.command(epilog="Example: onnxlrp check model.onnx --input image=cat.jpg")
+@guarded
+def check(
+    model: Model,
+    input: Files = [],  # noqa: B006
+    preprocess: Preprocessing = "raw",
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    seed: Annotated[int, typer.Option(help="Of the random inputs, where none are given.")] = 0,
+    provider: Providers = [],  # noqa: B006
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
+    from onnxlrp import commands
+    from onnxlrp.runtime.checking import random_inputs
+    from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.reading import open_model
+
+    how = _usage(Preprocess.parse, preprocess, "--preprocess")
+    pairs = [_pair(text) for text in input]
+    options = _conversion(composite, rule, output, [])
+    opened = open_model(model)
+    arrays = commands.load(pairs, opened.inputs, how).arrays if pairs else random_inputs(opened.inputs, seed)
+    source, made = None, model
+    if opened.interface is None:
+        source, made = opened, _convert_with_ledger(model, **options, target=target)
+    with terminal.progress("running both models"):
+        report = commands.check(source, made, arrays, provider)
+    if as_json:
+        _print_json(commands.report_json(report))
+    else:
+        commands.show_report(report, is_random=not pairs)
+    if report.problems:
+        terminal.tell("error", "\n".join(report.problems))
+        raise typer.Exit(UNUSABLE)
+
+
+@app.command(epilog="Example: onnxlrp operators --json")
+@guarded
+def operators(as_json: Json = False, debug: Debug = False) -> None:
+    """List every operator and what happens to relevance there."""
+    from onnxlrp.operators import registry
+    from onnxlrp.view import tables
+
+    rows = registry.table()
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        terminal.show(tables.operators_table(rows))
+
+
+def main() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Σ or … shows ?, and no traceback
+    app()
+
+
+def _convert(model: Path, **options: Any) -> Any:
+    """The explained model; its notes go to stderr."""
+    from onnxlrp.convert import convert as convert_model
+
+    with terminal.progress(f"converting {model}"):
+        explained = convert_model(model, **options)
+    for note in explained.notes:
+        terminal.tell("note", note)
+    return explained
+
+
+def _convert_with_ledger(model: Path, **options: Any) -> Any:
+    """With the ledger where the composite has one: gradients conserve nothing."""
+    try:
+        return _convert(model, **options, ledger=True)
+    except InputError:
+        return _convert(model, **options)
+
+
+def _plan(explained: Any) -> list[dict[str, str]]:
+    return [dataclasses.asdict(row) for row in explained.plan.rows()]
+
+
+def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
+    """Arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
+    from onnxlrp import composites
+
+    if composite.endswith(".toml"):
+        composites.parse(composite)  # a file that cannot be used is no wrong usage
+    else:
+        _usage(composites.parse, composite, "--composite")
+    return {
+        "composite": composite,
+        "rules": tuple(_usage(_rule, text, "--rule") for text in rules),
+        "output": output,
+        "inputs": tuple(inputs) or None,
+    }
+
+
+def _rule(text: str) -> tuple[str, Any]:
+    """`PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
+    from onnxlrp import rules
+
+    parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
+    if parts is None:
+        raise InputError(f"'{text}' is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
+    return parts[1], rules.parse(parts[2])
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not equals or not name or not file:
+        raise typer.BadParameter(f"'{text}' is not NAME=FILE, such as image=cat.jpg", param_hint="--input")
+    return name, Path(file)
+
+
+def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
+    """The result of a check of what was typed; its InputError is wrong usage."""
+    try:
+        return check(value)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _refuse_overwriting(paths: Sequence[Path], force: bool, source: Path | None = None) -> None:
+    """Wrong usage: a file that is there without --force, the source itself, or a folder that is not there."""
+    for path in paths:
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise typer.BadParameter(f"'{path}' is the source itself; choose another name", param_hint="-o")
+        if path.is_dir():
+            raise typer.BadParameter(f"'{path}' is a folder", param_hint="-o")
+        if path.exists() and not force:
+            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint="-o")
+        if source is not None and not path.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint="-o")
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""What `onnxlrp explain` and `onnxlrp check` do between the command line and the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.runtime import Explainer, Explanation, checking, files, providers
+from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import check as check_inputs
+from onnxlrp.runtime.reading import ModelFile
+from onnxlrp.view import saving, summary, tables, terminal
+
+_TOP_STEPS = 10
+_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """What the files of `--input` held, per input."""
+
+    ports: Mapping[str, Port]
+    loaded: Mapping[str, files.Loaded]
+    arrays: Mapping[str, np.ndarray]
+    """As the model takes them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explained:
+    """An explanation with everything that is needed to show it."""
+
+    explanation: Explanation
+    explainer: Explainer
+    data: Data
+    labels: Sequence[str]
+
+    @property
+    def samples(self) -> list[summary.Sample]:
+        """The explanation per sample."""
+        columns = {name: one.columns for name, one in self.data.loaded.items()}
+        return summary.summarise(self.explanation, self.data.arrays, self.labels, columns)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """What `check` found; `problems` is empty where all is well."""
+
+    outputs: list[checking.OutputCheck] | None
+    """None: the source is not at hand."""
+    conservation: checking.Conservation | None
+    """None: the model has no ledger."""
+    explanation: Explanation
+    problems: list[str]
+
+
+def check_suffix(path: Path) -> None:
+    """Raises InputError where results cannot be written in that format."""
+    if path.suffix.lower() not in saving.SUFFIXES:
+        raise InputError(f"'{path}': results are written as {', '.join(saving.SUFFIXES)}")
+
+
+def read_labels(path: Path | None) -> list[str]:
+    """Names of the classes, one a line."""
+    try:
+        return [] if path is None else path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is not text in UTF-8") from error
+
+
+def read_weights(path: Path | None) -> np.ndarray | None:
+    """The weights of a weighted target, from a .npy file."""
+    if path is None:
+        return None
+    return files.load(path, Port("weights", np.dtype(np.float32), None)).array
+
+
+def load(pairs: Sequence[tuple[str, Path]], ports: Mapping[str, Port], preprocess: files.Preprocess) -> Data:
+    """The files as arrays that fit the model's inputs; InputError where one does not, is missing or is not known."""
+    grouped: dict[str, list[Path]] = {}
+    for name, path in pairs:
+        grouped.setdefault(name, []).append(path)
+    if any(name not in ports for name in grouped):
+        check_inputs(dict.fromkeys(grouped), ports)  # raises: names them all, and the ones there are
+    loaded = {
+        name: files.join([files.load(path, ports[name], preprocess) for path in paths], ports[name])
+        for name, paths in grouped.items()
+    }
+    return Data(ports, loaded, check_inputs({name: one.array for name, one in loaded.items()}, ports))
+
+
+def explain(model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str]) -> Explained:
+    """Run an explained model. `given`: target, position, weights; `labels`: of the classes; `names`: of providers."""
+    explainer = Explainer(model, providers=list(names) or None)
+    explanation = explainer(data.arrays, **{key: _given(value) for key, value in given.items()})
+    value = explanation.outputs.get(explainer.explained_output)
+    if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
+        labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
+    return Explained(explanation, explainer, data, labels)
+
+
+def save(done: Explained, path: Path) -> None:
+    """Write the explanation in the format of the path's suffix."""
+    data = done.data
+    saving.save(
+        done.explanation,
+        path,
+        names=done.explainer.interface.relevance,
+        layouts={name: files.picture_layout(port) for name, port in data.ports.items()},
+        inputs=data.arrays,
+        seen={name: one.pictures for name, one in data.loaded.items()},
+        columns={name: one.columns for name, one in data.loaded.items()},
+    )
+
+
+def show(done: Explained) -> None:
+    """What was explained, and the features that mattered most."""
+    interface = done.explainer.interface
+    print(f"{interface.composite} on '{done.explainer.explained_output}', {done.explainer.providers[0]}")
+    terminal.show(tables.samples_table(done.samples))
+    for sample in done.samples[:_SHOWN]:
+        if sample.features:
+            terminal.show(tables.features_table(sample))
+    for name, relevance in done.explanation.relevance.items():
+        ids = done.data.arrays[name]
+        if ids.dtype.kind in "iu" and ids.ndim == 2 and relevance.shape == ids.shape:  # text: in its own order too
+            for row, heats in list(zip(ids, relevance, strict=True))[:_SHOWN]:
+                terminal.show(tables.heat_text([str(token) for token in row], heats))
+    if done.explanation.ledger is not None:
+        terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
+
+
+def as_json(done: Explained) -> dict[str, Any]:
+    """The same for a program."""
+    interface = done.explainer.interface
+    return saving.plain(
+        {
+            "composite": interface.composite,
+            "output": done.explainer.explained_output,
+            "provider": done.explainer.providers[0],
+            "samples": [dataclasses.asdict(sample) for sample in done.samples],
+            "ledger": saving.ledger_json(done.explanation),
+        }
+    )
+
+
+def check(source: ModelFile | None, model: Any, arrays: Mapping[str, Any], names: Sequence[str]) -> Report:
+    """Run an explained model and, where it is at hand, its source on the same arrays."""
+    chosen = list(names) or None
+    explainer = Explainer(model, providers=chosen)
+    explanation = explainer(arrays)
+    outputs = None
+    if source is not None:
+        session = providers.create_session(source.source, chosen)
+        outputs = checking.compare_outputs(providers.run(session, None, dict(arrays)), explanation.outputs)
+    kept = checking.conservation(explanation)
+    problems = [
+        f"output '{one.name}' differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
+        for one in outputs or ()
+        if not one.ok
+    ]
+    problems += [
+        f"the relevance of '{name}' holds NaN or infinity"
+        for name, value in explanation.relevance.items()
+        if not np.isfinite(value).all()
+    ]
+    if kept is not None and not kept.ok:
+        problems.append(
+            f"the ledger does not close at '{kept.worst_step}': {kept.worst_gap:.2g} of all relevance is missing"
+        )
+    return Report(outputs, kept, explanation, problems)
+
+
+def show_report(report: Report, is_random: bool) -> None:
+    """What `check` found."""
+    if is_random:
+        print("on random inputs; --input gives real ones")
+    if report.outputs is None:
+        print("this is an explained model: run check on its source to compare outputs")
+    else:
+        terminal.show(tables.outputs_table(report.outputs))
+    ledger = report.explanation.ledger
+    if report.conservation is None or ledger is None:
+        print("no ledger, so nothing to say of conservation (gradients conserve no relevance)")
+        return
+    terminal.show(tables.conservation_table(report.conservation))
+    print(f"the ledger's largest gap is {report.conservation.worst_gap:.1e} of all relevance; most was absorbed at")
+    terminal.show(tables.ledger_table(ledger, _TOP_STEPS))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The same for a program."""
+    outputs = None
+    if report.outputs is not None:
+        outputs = [{**dataclasses.asdict(one), "ok": one.ok} for one in report.outputs]
+    kept = report.conservation
+    return saving.plain(
+        {
+            "outputs": outputs,
+            "conservation": None if kept is None else {**dataclasses.asdict(kept), "ok": kept.ok},
+            "ledger": saving.ledger_json(report.explanation),
+            "problems": report.problems,
+        }
+    )
+
+
+def _given(value: Any) -> Any:
+    """A list from the command line: none, one for all, or an array."""
+    if not isinstance(value, list):
+        return value
+    return None if not value else value[0] if len(value) == 1 else np.array(value)

@@ -1,0 +1,436 @@
+"""Which rule where: every composite of the field under its usual name.
+
+A composite answers for a *layer* by its role in the model (first match wins, from the most to the least specific) and
+says how the few kinds of step without parameters are treated. It names no operator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from onnxlrp.errors import InputError
+from onnxlrp.rules import LRP0, AlphaBeta, Bound, Flat, Gamma, Norm, Pass, Rule, WSquare, ZBox, ZPlus, call
+from onnxlrp.rules import Epsilon as EpsilonRule
+from onnxlrp.rules import parse as parse_rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """What a composite may know of a layer and of the model around it."""
+
+    kind: str
+    """"convolution", "dense", "recurrent" or "embedding"."""
+    first: bool = False
+    """No other layer among its ancestors."""
+    stem: bool = False
+    """A convolution over two or more spatial axes whose kernel is larger than its stride."""
+    index: int = 0
+    """Position among the model's convolutions, in topological order, from 0."""
+    convolutions: int = 0
+    """How many convolutions the model has."""
+    attention: bool = False
+    """Whether the model has attention."""
+
+    @property
+    def first_convolution(self) -> bool:
+        return self.first and self.kind == "convolution"
+
+
+@dataclasses.dataclass(frozen=True)
+class Composite:
+    """Base of all composites; as it stands, ε everywhere."""
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        """The rule of a layer, and why."""
+        return EpsilonRule(), "every layer"
+
+    @property
+    def norm(self) -> Rule:
+        """Sums, averages and constants that are added."""
+        return Norm()
+
+    @property
+    def batch_norm(self) -> Rule:
+        """Batch norm that no layer took in."""
+        return EpsilonRule()
+
+    @property
+    def product(self) -> Literal["uniform", "signal", "constant"]:
+        """Products of two data operands: half each, or all to the signal; "constant": attention weights as well."""
+        return "signal"
+
+    def pooling(self, before: int, convolutions: int) -> Rule | None:
+        """Rule of a max pool behind `before` of the model's `convolutions`, explained as average pooling; None: the
+        winner takes all."""
+        return None
+
+    @property
+    def seed(self) -> Literal["score", "positive", "gradient"]:
+        """Start from the score, from max(0, score), or, for gradients, from 1 at the output itself."""
+        return "score"
+
+    @property
+    def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
+        """Under gradients: what a ReLU does to the gradient g of its output."""
+        return "gradient"
+
+    @property
+    def times_input(self) -> bool:
+        """Whether the relevance of an input is multiplied by the input at the end (always, but for plain gradients)."""
+        return True
+
+    def __str__(self) -> str:
+        given = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) is not f.default
+        ]
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        return f"{name}({', '.join(given)})" if given else name
+
+
+@dataclasses.dataclass(frozen=True)
+class Lrp0(Composite):
+    """LRP-0 everywhere, every other ε is 0 too: gradient × input on ReLU networks (Bach et al. 2015)."""
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        return LRP0(), "every layer"
+
+    @property
+    def norm(self) -> Rule:
+        return Norm(0.0)
+
+    @property
+    def batch_norm(self) -> Rule:
+        return LRP0()
+
+
+@dataclasses.dataclass(frozen=True)
+class Epsilon(Composite):
+    """LRP-ε everywhere (Bach et al. 2015)."""
+
+    epsilon: float = 1e-6
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        return EpsilonRule(self.epsilon), "every layer"
+
+    @property
+    def norm(self) -> Rule:
+        return Norm(self.epsilon)
+
+    @property
+    def batch_norm(self) -> Rule:
+        return EpsilonRule(self.epsilon)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convolutional(Composite):
+    """One rule for convolutions, ε for dense layers, batch norm passed: the composites that Zennit made common."""
+
+    @property
+    def convolution(self) -> Rule:
+        raise NotImplementedError
+
+    @property
+    def first_layer(self) -> Rule | None:
+        return None
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        if role.first and self.first_layer is not None:
+            return self.first_layer, "first layer"
+        if role.kind == "convolution":
+            return self.convolution, "convolution"
+        return EpsilonRule(), role.kind
+
+    @property
+    def batch_norm(self) -> Rule:
+        return Pass()
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonPlus(_Convolutional):
+    """z⁺ on convolutions, ε on dense layers."""
+
+    @property
+    def convolution(self) -> Rule:
+        return ZPlus()
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonPlusFlat(EpsilonPlus):
+    """`epsilon_plus` with a flat first layer."""
+
+    @property
+    def first_layer(self) -> Rule | None:
+        return Flat()
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonAlpha2Beta1(_Convolutional):
+    """α2β1 on convolutions, ε on dense layers."""
+
+    @property
+    def convolution(self) -> Rule:
+        return AlphaBeta(2.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonAlpha2Beta1Flat(EpsilonAlpha2Beta1):
+    """`epsilon_alpha2_beta1` with a flat first layer."""
+
+    @property
+    def first_layer(self) -> Rule | None:
+        return Flat()
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonGammaBox(_Convolutional):
+    """γ on convolutions, ε on dense layers, z-box on first convolutions; `low` and `high` bound the model's input."""
+
+    low: Bound = dataclasses.field(hash=False)
+    high: Bound = dataclasses.field(hash=False)
+    gamma: float = 0.25
+
+    @property
+    def convolution(self) -> Rule:
+        return Gamma(self.gamma)
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        if role.first_convolution:
+            return ZBox(self.low, self.high), "first convolution"
+        return super().layer(role)
+
+
+@dataclasses.dataclass(frozen=True)
+class VggOverview(Composite):
+    """z-box, γ, ε, LRP-0 by depth, max pooling as average (Montavon et al. 2019).
+
+    VGG-16: convolution 1 z-box, 2–7 γ, 8–13 ε; with n convolutions the split is after round(7n/13).
+    """
+
+    low: Bound = dataclasses.field(hash=False)
+    high: Bound = dataclasses.field(hash=False)
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        if role.first_convolution:
+            return ZBox(self.low, self.high), "first convolution"
+        if role.kind != "convolution":
+            return LRP0(), role.kind
+        if role.index < round(7 * role.convolutions / 13):
+            return Gamma(0.25), "lower convolution"
+        return EpsilonRule(1e-9, relative=0.25), "upper convolution"
+
+    def pooling(self, before: int, convolutions: int) -> Rule | None:
+        lower = before <= round(7 * convolutions / 13)
+        return Norm() if lower else Norm(1e-9, relative=0.25)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepTaylor(Composite):
+    """Deep Taylor decomposition (Montavon et al. 2017): z-box (w² without bounds) first, z⁺ without bias after."""
+
+    low: Bound = dataclasses.field(default=None, hash=False)
+    high: Bound = dataclasses.field(default=None, hash=False)
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        if role.first and self.low is not None and self.high is not None:
+            return ZBox(self.low, self.high), "first layer, bounds given"
+        if role.first:
+            return WSquare(), "first layer"
+        return ZPlus(zero_params="bias"), "every other layer"
+
+    @property
+    def seed(self) -> Literal["score", "positive", "gradient"]:
+        return "positive"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExcitationBackprop(Composite):
+    """z⁺ on layers, sums and pools in proportion (Zhang et al. 2016)."""
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        return ZPlus(), "every layer"
+
+    @property
+    def batch_norm(self) -> Rule:
+        return Pass()
+
+
+@dataclasses.dataclass(frozen=True)
+class AttnLrp(Composite):
+    """AttnLRP (Achtibat et al. 2024): ε on layers (γ on request), products in halves, softmax by its Taylor term."""
+
+    gamma: float | None = None
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        return (EpsilonRule() if self.gamma is None else Gamma(self.gamma)), "every layer"
+
+    @property
+    def product(self) -> Literal["uniform", "signal", "constant"]:
+        return "uniform"
+
+
+@dataclasses.dataclass(frozen=True)
+class CpLrp(AttnLrp):
+    """CP-LRP (Ali et al. 2022): attention weights and gates are constant."""
+
+    @property
+    def product(self) -> Literal["uniform", "signal", "constant"]:
+        return "constant"
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient(Composite):
+    """The true vector-Jacobian product of the output itself."""
+
+    @property
+    def seed(self) -> Literal["score", "positive", "gradient"]:
+        return "gradient"
+
+    @property
+    def times_input(self) -> bool:
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientXInput(Gradient):
+    """`gradient` times the input."""
+
+    @property
+    def times_input(self) -> bool:
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Deconvnet(Gradient):
+    """Gradient with ReLU's replaced by max(g, 0) (Zeiler & Fergus 2014)."""
+
+    @property
+    def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
+        return "deconvnet"
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedBackprop(Gradient):
+    """Gradient with ReLU's replaced by max(g, 0)·1[z > 0] (Springenberg et al. 2015)."""
+
+    @property
+    def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
+        return "guided"
+
+
+@dataclasses.dataclass(frozen=True)
+class BetaSmooth(Gradient):
+    """Gradient with ReLU's replaced by g·σ(10z), the derivative of a softplus (Dombrowski et al. 2019)."""
+
+    @property
+    def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
+        return "smooth"
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto(Composite):
+    """What suits the model: the default.
+
+    Convolutions z⁺, dense layers ε, a flat first layer only on convolutional stems with two or more spatial axes and a
+    kernel larger than the stride; attention rules where there is attention; ε where there is neither.
+    """
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        if role.first and role.stem:
+            return Flat(), "auto: convolutional stem"
+        if role.kind == "convolution" and not (role.first and role.attention):
+            return ZPlus(), "auto: convolution"
+        return EpsilonRule(), f"auto: {role.kind}"
+
+    def for_model(self, *, attention: bool, convolutions: int) -> tuple[Composite, str]:
+        """The composite that `auto` stands for in a model, and why."""
+        if attention and not convolutions:
+            return AttnLrp(), "auto: a pure transformer"
+        if attention:
+            return AutoAttention(), "auto: attention and convolutions"
+        if not convolutions:
+            return Epsilon(), "auto: no convolution, no attention"
+        return self, "auto: a convolutional model"
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoAttention(Auto):
+    """`auto` on a model with attention and convolutions: AttnLRP's products, z⁺ on convolutions."""
+
+    @property
+    def product(self) -> Literal["uniform", "signal", "constant"]:
+        return "uniform"
+
+
+@dataclasses.dataclass(frozen=True)
+class Overridden:
+    """A composite with overrides before it, first match wins; what a TOML file holds."""
+
+    base: Composite
+    rules: tuple[tuple[str, Rule], ...] = ()
+
+
+COMPOSITES: Mapping[str, type[Composite]] = {
+    "auto": Auto,
+    "lrp0": Lrp0,
+    "epsilon": Epsilon,
+    "epsilon_gamma_box": EpsilonGammaBox,
+    "epsilon_plus": EpsilonPlus,
+    "epsilon_plus_flat": EpsilonPlusFlat,
+    "epsilon_alpha2_beta1": EpsilonAlpha2Beta1,
+    "epsilon_alpha2_beta1_flat": EpsilonAlpha2Beta1Flat,
+    "vgg_overview": VggOverview,
+    "deep_taylor": DeepTaylor,
+    "excitation_backprop": ExcitationBackprop,
+    "attn_lrp": AttnLrp,
+    "cp_lrp": CpLrp,
+    "gradient": Gradient,
+    "gradient_x_input": GradientXInput,
+    "deconvnet": Deconvnet,
+    "guided_backprop": GuidedBackprop,
+    "beta_smooth": BetaSmooth,
+}
+
+
+def parse(composite: str | Path | Composite | Overridden) -> Composite | Overridden:
+    """A composite from a name (`"epsilon_plus"`), a call (`"epsilon_gamma_box(low=-1, high=1)"`) or a TOML file.
+
+    Raises InputError with the known names where it is none of these.
+    """
+    if isinstance(composite, (Composite, Overridden)):
+        return composite
+    text = str(composite)
+    if text.endswith(".toml"):
+        return from_toml(Path(text))
+    return call(text, COMPOSITES)
+
+
+def from_toml(path: Path) -> Overridden:
+    """A composite with overrides from a file:
+
+    ```toml
+    composite = "epsilon_plus"
+    [[rules]]
+    match = "/layer4/*"
+    rule = "Gamma(0.1)"
+    ```
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise InputError(f"{path} cannot be read as a composite: {e}") from e
+    unknown = set(content) - {"composite", "rules"}
+    try:
+        rules = tuple((str(r["match"]), parse_rule(r["rule"])) for r in content.get("rules", []))
+    except (TypeError, KeyError, AttributeError) as e:
+        raise InputError(f"{path}: every [[rules]] entry needs a `match` and a `rule`, both text") from e
+    if unknown:
+        raise InputError(f"{path}: unknown entries {sorted(unknown)}; there are `composite` and `rules`")
+    base = call(str(content.get("composite", "auto")), COMPOSITES)
+    return Overridden(base, rules)

@@ -1,0 +1,291 @@
+"""The whole pipeline on one screen: read, canonicalise, analyse, plan, emit, tidy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp._version import __version__
+from onnxlrp.analysis.facts import Facts, analyse
+from onnxlrp.builder import Builder
+from onnxlrp.composites import Composite, Overridden
+from onnxlrp.composites import parse as parse_composite
+from onnxlrp.emit import save
+from onnxlrp.emit.emit import Request, emit
+from onnxlrp.emit.heads import explained_score
+from onnxlrp.emit.seeds import Options, layout
+from onnxlrp.emit.tidy import tidy
+from onnxlrp.errors import InputError, InvalidModelError, NothingToExplainError, UnsupportedOperatorError
+from onnxlrp.interface import Interface
+from onnxlrp.plan import Plan, make_plan
+from onnxlrp.rules import Rule
+from onnxlrp.rules import parse as parse_rule
+from onnxlrp.source.canonical import canonicalise
+from onnxlrp.source.read import Source, read
+
+Model = str | Path | bytes | onnx.ModelProto | ir.Model
+Rules = Sequence[tuple[object, Rule | str]]
+
+
+@dataclasses.dataclass
+class Explained:
+    """A model that explains itself."""
+
+    plan: Plan
+    interface: Interface
+    notes: tuple[str, ...]
+    _source: Source
+
+    def to_proto(self) -> onnx.ModelProto:
+        """The explained model with its weights inside. Raises InputError past 2 GB: save it then."""
+        return save.to_proto(self._source)
+
+    def save(self, path: str | Path, *, share_weights: bool = False) -> None:
+        """Write one ONNX file, whole or not at all; past 2 GB its weights lie in a file beside it.
+
+        `share_weights`: refer to the source's external weight file, in whose folder `path` must lie.
+        """
+        save.save(self._source, Path(path), share_weights=share_weights)
+
+
+def convert(
+    model: Model,
+    composite: str | Path | Composite | Overridden = "auto",
+    *,
+    rules: Rules = (),
+    output: str | None = None,
+    inputs: Sequence[str] | None = None,
+    target: str = "class",
+    initial: str = "output",
+    targets: int = 1,
+    relevance_at: Sequence[str] = (),
+    ledger: bool = False,
+    explain_probability: bool = False,
+    on_unsupported: str = "error",
+    target_input: str = "optional",
+    precision: str = "float32",
+) -> Explained:
+    """Add relevance outputs to a model: prediction and explanation from one run, in any ONNX runtime.
+
+    Every explained input `x` gets an output `x_relevance` of its shape; the input `target` (int64, [1] or [N], default
+    −1: the predicted class) chooses what is explained. Raises InvalidModelError, UnsupportedOperatorError (every node
+    without a rule at once), NothingToExplainError, TargetError or InputError; nothing is emitted then.
+    """
+    _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
+    options = Options(target, targets, target_input)
+    work = _prepare(model, composite, rules, output, inputs, explain_probability, on_unsupported)
+    if work.plan.unsupported:
+        raise UnsupportedOperatorError(_unsupported_message(work.plan), tuple(work.plan.unsupported_nodes))
+    reached = _reached(work)
+    if ledger and work.plan.composite.seed == "gradient":
+        raise InputError(f"{work.plan.composite} is a gradient: it has no conservation ledger")
+    model_dtype = work.score.dtype
+    dtype = _working_type(model_dtype, precision)
+    request = Request(
+        score=work.score,
+        output_name=work.output,
+        axes=layout(work.score, target, list(work.source.model.graph.inputs)),
+        inputs=reached,
+        inner=_inner_values(work, relevance_at),
+        options=options,
+        initial=initial,
+        ledger=ledger,
+        dtype=dtype,
+        result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
+    )
+    emitted = emit(work.op, work.facts, work.plan, request, _namer(work.source.model.graph))
+    seed = emitted.seed
+    interface = Interface(
+        version=__version__,
+        composite=str(work.plan.composite),
+        output=work.output,
+        source_sha256=work.source.sha256,
+        rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in work.overrides),
+        relevance=emitted.relevance,
+        relevance_at=emitted.relevance_at,
+        target=target,
+        target_input=None if seed.target is None else seed.target.name,
+        position_input=None if seed.position is None else seed.position.name,
+        weights_input=None if seed.weights is None else seed.weights.name,
+        required=target_input == "required",
+        targets=targets,
+        batch_axis=seed.axes.batch,
+        class_axis=seed.axes.classes,
+        ledger=emitted.ledger,
+        steps=emitted.steps,
+        marked=emitted.marked,
+    )
+    tidy(work.source, work.op, interface.to_metadata())
+    return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
+
+
+def inspect(
+    model: Model,
+    composite: str | Path | Composite | Overridden = "auto",
+    *,
+    rules: Rules = (),
+    output: str | None = None,
+    inputs: Sequence[str] | None = None,
+    explain_probability: bool = False,
+) -> Plan:
+    """The plan alone; what has no rule is in `Plan.unsupported`, not an error."""
+    return _prepare(model, composite, rules, output, inputs, explain_probability, "error").plan
+
+
+@dataclasses.dataclass
+class _Work:
+    source: Source
+    op: Builder
+    facts: Facts
+    plan: Plan
+    score: ir.Value
+    output: str
+    explained: list[ir.Value]
+    overrides: list[tuple[object, Rule]]
+    absorbed: dict[str, str]
+    by_name: bool
+
+
+def _prepare(
+    model: Model,
+    composite: str | Path | Composite | Overridden,
+    rules: Rules,
+    output: str | None,
+    inputs: Sequence[str] | None,
+    explain_probability: bool,
+    on_unsupported: str,
+) -> _Work:
+    """Everything up to the plan."""
+    chosen = parse_composite(composite)
+    overrides = [(p, parse_rule(r) if isinstance(r, str) else r) for p, r in rules]
+    if isinstance(chosen, Overridden):
+        overrides, chosen = [*overrides, *chosen.rules], chosen.base
+    source = read(model)
+    absorbed = canonicalise(source.model)
+    graph = source.model.graph
+    explained = _explained_inputs(graph, inputs)
+    op = Builder(graph, "lrp")
+    value, name = _explained_output(source, output, explained)
+    op.label("score")
+    score = value if chosen.seed == "gradient" or explain_probability else explained_score(op, value)
+    facts = analyse(graph, explained)
+    plan = make_plan(graph, facts, score, chosen, overrides, on_unsupported=on_unsupported)
+    plan.notes = [*source.notes, *plan.notes]
+    if score is not value:
+        plan.notes.append(f"explained is the score that feeds the final softmax or sigmoid of {name!r}")
+    return _Work(source, op, facts, plan, score, name, explained, overrides, absorbed, inputs is not None)
+
+
+def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
+    for name, value, known in (
+        ("initial", initial, ("output", "one")),
+        ("on_unsupported", on_unsupported, ("error", "stop")),
+        ("precision", precision, ("float32", "model")),
+    ):
+        if value not in known:
+            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}")
+
+
+def _working_type(model: ir.DataType | None, precision: str) -> ir.DataType:
+    """The type of the relevance part for a score of some type."""
+    if model == ir.DataType.DOUBLE:
+        return model
+    if precision == "model" and model == ir.DataType.BFLOAT16:
+        raise InputError("precision='model': onnxruntime has no bfloat16 kernels for it; leave precision='float32'")
+    return model if precision == "model" and model is not None else ir.DataType.FLOAT
+
+
+def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Value]:
+    every = {str(v.name): v for v in graph.inputs}
+    if names is None:
+        return [v for v in graph.inputs if v.dtype not in (None, ir.DataType.BOOL, ir.DataType.STRING)]
+    unknown = [n for n in names if n not in every]
+    if unknown:
+        raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {', '.join(every)}")
+    return [every[n] for n in names]
+
+
+def _explained_output(source: Source, name: str | None, explained: list[ir.Value]) -> tuple[ir.Value, str]:
+    """The explained output and its name; the first floating-point one that is no input, unless it is named."""
+    outputs = list(source.model.graph.outputs)
+    names = [str(v.name) for v in outputs]
+    for position, declared in source.map_outputs:
+        if name == declared.name:
+            name = names[position]
+    if name is not None:
+        if name not in names:
+            raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
+        value = outputs[names.index(name)]
+        if value.dtype is None or not value.dtype.is_floating_point():
+            raise InputError(f"the output {name!r} holds {value.dtype}: only floating-point scores can be explained")
+        return value, name
+    floating = [v for v in outputs if v.dtype is not None and v.dtype.is_floating_point()]
+    if not floating:
+        raise InvalidModelError("the model has no floating-point output to explain")
+    if len({id(v) for v in floating}) > 1:
+        source.notes.append(
+            f"explained is the output {floating[0].name!r}, the first of {', '.join(str(v.name) for v in floating)}"
+        )
+    return floating[0], str(floating[0].name)
+
+
+def _unsupported_message(plan: Plan) -> str:
+    shown = plan.unsupported[:12]
+    more = len(plan.unsupported) - len(shown)
+    lines = "\n".join(f"  {name}" for name in shown) + (f"\n  … and {more} more" if more else "")
+    return (
+        f"{len(plan.unsupported)} node(s) between the explained output and the inputs have no rule:\n{lines}\n"
+        "Register a handler with @onnxlrp.operator, explain another output, or convert with on_unsupported='stop'."
+    )
+
+
+def _reached(work: _Work) -> list[ir.Value]:
+    """The explained inputs that relevance reaches."""
+    arrived = {v for s in work.plan.steps for v in s.operands.values()} | {work.score}
+    reached = [v for v in work.explained if v in arrived]
+    if not reached:
+        stops = "; ".join(work.plan.stopped[:5]) or f"no path leads from {work.output!r} to an input"
+        raise NothingToExplainError(f"relevance of {work.output!r} reaches none of the inputs: {stops}")
+    missed = [str(v.name) for v in work.explained if v not in arrived]
+    if missed and work.by_name:
+        raise NothingToExplainError(
+            f"relevance of {work.output!r} does not reach {', '.join(missed)}: {'; '.join(work.plan.stopped[:5])}"
+        )
+    return reached
+
+
+def _inner_values(work: _Work, names: Sequence[str]) -> list[ir.Value]:
+    every = {str(v.name): v for n in work.source.model.graph for v in n.outputs}
+    receivers = {v for s in work.plan.steps for v in s.outputs}
+    found = []
+    for name in names:
+        if name in work.absorbed:
+            raise InputError(f"{name!r} lies inside one step: {work.absorbed[name]}")
+        if name not in every:
+            raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
+        if every[name] not in receivers:
+            raise InputError(
+                f"no relevance arrives at {name!r}: it lies inside a step that is explained as one, or off the path"
+            )
+        found.append(every[name])
+    return found
+
+
+def _namer(graph: ir.Graph):  # type: ignore[no-untyped-def]
+    """Names that nothing in the model has yet: `_1` is appended where one is taken."""
+    taken = {str(v.name) for v in graph.inputs} | {str(n) for n in graph.initializers}
+    taken |= {str(v.name) for n in graph.all_nodes() for v in n.outputs}
+
+    def unique(name: str) -> str:
+        candidate, count = name, 0
+        while candidate in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        taken.add(candidate)
+        return candidate
+
+    return unique

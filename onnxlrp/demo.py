@@ -1,0 +1,139 @@
+"""`onnxlrp demo`: the bundled image classifier, explained on the bundled pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.table import Table
+
+from onnxlrp.convert import convert
+from onnxlrp.errors import InputError
+from onnxlrp.runtime import Explainer, Explanation, files
+from onnxlrp.runtime.providers import onnxruntime
+from onnxlrp.view import pictures, terminal
+from onnxlrp.view.saving import whole
+
+MODEL = "efficientnet_lite0.lrp.onnx"
+SHEET = "contact_sheet.png"
+FILES = (MODEL, SHEET)
+COMPOSITES = ("epsilon_plus", "epsilon_gamma_box(low=0, high=255)", "vgg_overview(low=0, high=255)")
+"""The first one's model is written."""
+STEPS = 2 * len(COMPOSITES) + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What the model says of a picture, and how much of its score each composite leaves at the pixels."""
+
+    name: str
+    label: str
+    probability: float
+    score: float
+    relevance: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """What the demo did."""
+
+    source: str
+    written: list[str]
+    provider: str
+    seconds: float
+    pictures: list[Picture]
+
+
+def bundled() -> Path:
+    """The folder of bundled models: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    for folder in (package / "_models", package.parent / "models"):
+        if (folder / "efficientnet_lite0").is_dir():
+            return folder
+    raise InputError("the bundled model is not there: this onnxlrp was installed without its models/ folder")
+
+
+def run(folder: Path, step: Callable[[str], None] = lambda description: None) -> Demo:
+    """Convert, explain and write FILES into `folder`; `step` is told what comes next, STEPS times."""
+    start = time.perf_counter()
+    onnxruntime()  # says what to install before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    source = bundled() / "efficientnet_lite0" / "efficientnet_lite0.onnx"
+    labels = (source.parent / "labels.txt").read_text(encoding="utf-8").splitlines()
+    paths = sorted((bundled() / "pictures").glob("*.png"))
+    explanations: dict[str, Explanation] = {}
+    for composite in COMPOSITES:
+        explained = convert(source, composite=composite)
+        if not explanations:
+            explained.save(folder / MODEL)
+        step(f"explaining with {composite}")
+        explainer = Explainer(explained)
+        port = explainer.inputs["image"]
+        data = files.join([files.load(path, port) for path in paths], port)
+        explanations[composite] = explainer({"image": data.array})
+        step("converting")
+    found = _describe([path.stem for path in paths], labels, explanations)
+    with whole(folder / SHEET) as draft:
+        _sheet(data.pictures, found, explanations).save(draft)
+    step("done")
+    return Demo(
+        source=str(source),
+        written=[str(folder / name) for name in FILES],
+        provider=explainer.providers[0],
+        seconds=time.perf_counter() - start,
+        pictures=found,
+    )
+
+
+def show(done: Demo) -> None:
+    """What the demo did, for a terminal."""
+    table = Table()
+    table.add_column("picture")
+    table.add_column("predicted class")
+    for name in ("probability", "score", *(f"at the pixels, {name.partition('(')[0]}" for name in COMPOSITES)):
+        table.add_column(name, justify="right")
+    for one in done.pictures:
+        sums = (f"{value:.2g}" for value in one.relevance.values())
+        table.add_row(one.name, one.label, f"{one.probability:.2f}", f"{one.score:.2f}", *sums)
+    print(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
+    terminal.show(table)
+    print("what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where")
+    print(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
+    for path in done.written:
+        print(f"  {path}")
+
+
+def _describe(names: list[str], labels: list[str], explanations: dict[str, Explanation]) -> list[Picture]:
+    first = explanations[COMPOSITES[0]]
+    logits = np.asarray(first.outputs["logits"], dtype=np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    assert first.target is not None
+    return [
+        Picture(
+            name=name,
+            label=labels[target],
+            probability=float(probabilities[index, target]),
+            score=float(logits[index, target]),
+            relevance={key: float(one.relevance["image"][index].sum()) for key, one in explanations.items()},
+        )
+        for index, (name, target) in enumerate(zip(names, first.target.tolist(), strict=True))
+    ]
+
+
+def _sheet(shown: tuple[Image.Image, ...], found: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
+    """A row per picture: the picture with its class and score, then a heatmap per composite."""
+    rows = []
+    for index, (picture, one) in enumerate(zip(shown, found, strict=True)):
+        row = [pictures.Cell(picture, f"{one.label.split(',')[0]} {one.probability:.2f}\nscore {one.score:.2f}")]
+        for composite, explanation in explanations.items():
+            relevance = pictures.to_map(explanation.relevance["image"], "NCHW")[index]
+            caption = f"sum of relevance {one.relevance[composite]:.2g}"
+            row.append(pictures.Cell(pictures.overlay(picture, relevance), caption))
+        rows.append(row)
+    header = ["picture", *(name.partition("(")[0] for name in explanations)]
+    return pictures.contact_sheet(rows, header, "EfficientNet-Lite0: what speaks for the predicted class")

@@ -1,0 +1,131 @@
+"""Emit the relevance part into the model's graph: seed, reverse walk, outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.builder import Builder
+from onnxlrp.composites import Composite
+from onnxlrp.emit import many
+from onnxlrp.emit.gradients import GRADIENT
+from onnxlrp.emit.ledger import Ledger
+from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
+from onnxlrp.emit.steps import RELEVANCE
+from onnxlrp.emit.walk import Walk
+from onnxlrp.plan import Plan
+
+
+@dataclasses.dataclass
+class Emitted:
+    """What was added to the graph, by the names really used."""
+
+    seed: Seed
+    relevance: dict[str, str]
+    relevance_at: dict[str, str]
+    ledger: str | None
+    steps: tuple[str, ...]
+    marked: tuple[bool, ...]
+
+
+@dataclasses.dataclass
+class Request:
+    """What to emit."""
+
+    score: ir.Value
+    output_name: str
+    axes: Axes
+    inputs: Sequence[ir.Value]
+    inner: Sequence[ir.Value]
+    options: Options
+    initial: str
+    ledger: bool
+    dtype: ir.DataType
+    """Type that the relevance part computes in."""
+    result_dtype: ir.DataType
+    """Type of the relevance outputs."""
+
+
+def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
+    """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
+    op.label("target")
+    seed = Seeder(op, request.score, request.options, request.dtype, unique).build(request.axes, request.output_name)
+    one = seed.tensor if request.options.targets == 1 else many.placeholder(op, seed.tensor)
+    receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
+    ledger = Ledger(op, request.dtype) if request.ledger else None
+    walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger)
+    _start(walk, request, plan.composite, one)
+    walk.run(plan.steps, GRADIENT if walk.gradient else RELEVANCE)
+    op.label("relevance")
+    results: list[tuple[str, ir.Value, int]] = []
+    for value in (*request.inputs, *request.inner):
+        results.append((str(value.name), _result(walk, value, plan.composite, request), len(value.shape or ())))
+    if ledger is not None:
+        results.append(("ledger", ledger.table(), 2))
+    tensors = [tensor for _, tensor, _ in results]
+    if request.options.targets > 1:
+        stacked = many.scan(op, seed.tensor, one, tensors)
+        tensors = [many.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
+        if ledger is not None:
+            # Signed sums over all targets, as they are over the batch.
+            tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
+    return _name_outputs(op, request, seed, tensors, ledger, unique)
+
+
+def _start(walk: Walk, request: Request, composite: Composite, seed: ir.Value) -> None:
+    score = request.score
+    walk.receivers.add(score)
+    if walk.gradient or request.initial == "one":
+        walk.send(score, seed)
+    elif composite.seed == "positive":
+        walk.send(score, seed, walk.op.Relu(score))
+    else:
+        walk.send(score, seed, score)
+
+
+def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request) -> ir.Value:
+    """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
+    op = walk.op
+    if value not in walk.relevance:
+        amount = op.full(op.shape(value), 0, request.dtype)
+    else:
+        amount = walk.amount(value)
+        if walk.gradient and composite.times_input:
+            amount = op.Mul(amount, walk.read(value))
+    return op.cast(amount, request.result_dtype)
+
+
+def _name_outputs(
+    op: Builder,
+    request: Request,
+    seed: Seed,
+    tensors: Sequence[ir.Value],
+    ledger: Ledger | None,
+    unique: Callable[[str], str],
+) -> Emitted:
+    names: list[str] = []
+    values = [*request.inputs, *request.inner]
+    wanted = [f"{v.name}_relevance" for v in values] + (["relevance_ledger"] if ledger is not None else [])
+    for tensor, name in zip(tensors, wanted, strict=True):
+        out = op.alias(tensor, unique(name))
+        out.shape = tensor.shape
+        op.graph.outputs.append(out)
+        names.append(str(out.name))
+    for value, out in zip(values, op.graph.outputs[len(op.graph.outputs) - len(tensors) :], strict=False):
+        if request.options.targets == 1:
+            out.shape = value.shape
+        elif value.shape is not None:
+            out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
+    split = len(request.inputs)
+    rows = [] if ledger is None else list(ledger.rows.values())
+    return Emitted(
+        seed,
+        {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
+        {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
+        None if ledger is None else names[-1],
+        tuple(r.name for r in rows),
+        tuple(r.marked for r in rows),
+    )

@@ -1,0 +1,62 @@
+"""The same walk with true derivatives: what each kind of step does with a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from onnxlrp.emit.walk import Treat, Walk
+from onnxlrp.plan import Step, Treatment
+
+
+def _transpose(walk: Walk, step: Step) -> None:
+    """Linear and routing operators: the transpose in each data operand."""
+    g: ir.Value | list[ir.Value | None]
+    if step.entry.many:
+        g = [walk.amount(v) if v in walk.relevance else None for v in step.outputs]
+    else:
+        g = walk.amount(step.outputs[0])
+    for index, operand in step.operands.items():
+        if walk.wants(operand):
+            walk.send(operand, step.entry.function(walk.op, step.call, index, g))
+
+
+def _derivative(walk: Walk, step: Step) -> None:
+    """Elementwise functions: g·f′."""
+    op, g = walk.op, walk.amount(step.outputs[0])
+    for index, operand in step.operands.items():
+        if walk.wants(operand):
+            walk.send(operand, op.unbroadcast(op.Mul(g, step.entry.function(op, step.call, index)), operand))
+
+
+def _rectifier(walk: Walk, step: Step) -> None:
+    """ReLU, or what the composite makes of it."""
+    op, g = walk.op, walk.amount(step.outputs[0])
+    (operand,) = step.operands.values()
+    y = walk.read(step.outputs[0])
+    zero = op.constant(0, walk.dtype)
+    kind = walk.composite.rectifier
+    if kind == "smooth":
+        walk.send(operand, op.Mul(g, op.Sigmoid(op.Mul(walk.read(operand), 10.0))))
+        return
+    if kind in ("deconvnet", "guided"):
+        g = op.Relu(g)
+    walk.send(operand, g if kind == "deconvnet" else op.Where(op.Greater(y, 0.0), g, zero))
+
+
+def _custom(walk: Walk, step: Step) -> None:
+    """The operator's own derivative."""
+    back = step.entry.function(walk.op, step.call, walk.amount(step.outputs[0]), True)
+    for index, amount in back.amounts.items():
+        if index in step.operands and walk.wants(step.operands[index]):
+            walk.send(step.operands[index], amount)
+
+
+GRADIENT: Mapping[Treatment, Treat] = {
+    Treatment.ROUTING: _transpose,
+    Treatment.PASS: _derivative,
+    Treatment.RECTIFIER: _rectifier,
+    Treatment.CUSTOM: _custom,
+}
+"""What to do under a gradient composite."""

@@ -1,0 +1,76 @@
+"""The conservation ledger: per step what arrives, what is passed on, and where the rest went, each by its own formula."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.builder import Builder
+from onnxlrp.plan import Step
+
+COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
+
+
+@dataclasses.dataclass
+class _Row:
+    name: str
+    arrives: ir.Value
+    passed: list[ir.Value] = dataclasses.field(default_factory=list)
+    bias: list[ir.Value] = dataclasses.field(default_factory=list)
+    epsilon: list[ir.Value] = dataclasses.field(default_factory=list)
+    stopped: list[ir.Value] = dataclasses.field(default_factory=list)
+    marked: bool = False
+
+
+class Ledger:
+    """Signed sums over the batch, in double precision where the sums would otherwise lose what they count."""
+
+    def __init__(self, op: Builder, dtype: ir.DataType) -> None:
+        self.op, self.dtype = op, dtype
+        self.rows: dict[str, _Row] = {}
+
+    def _total(self, tensor: ir.Value) -> ir.Value:
+        return self.op.ReduceSum(tensor, keepdims=0)
+
+    def arrives(self, step: Step, amounts: Sequence[ir.Value]) -> None:
+        """What has accumulated at the outputs of a step."""
+        total = functools.reduce(self.op.Add, map(self._total, amounts))
+        self.rows[step.name] = _Row(step.name, total)
+
+    def sent(self, step: Step, amount: ir.Value, *, goes_on: bool) -> None:
+        """What a step gives to an operand."""
+        row = self.rows[step.name]
+        (row.passed if goes_on else row.stopped).append(self._total(amount))
+
+    def bias(self, step: Step, amount: ir.Value) -> None:
+        """The share of constants."""
+        self.rows[step.name].bias.append(self._total(amount))
+
+    def epsilon(self, step: Step, amount: ir.Value) -> None:
+        """What the stabiliser kept."""
+        self.rows[step.name].epsilon.append(self._total(amount))
+
+    def stopped(self, step: Step, amount: ir.Value) -> None:
+        """What a rule dropped."""
+        self.rows[step.name].stopped.append(self._total(amount))
+
+    def mark(self, step: Step) -> None:
+        """A step that does not conserve relevance: its bias column is the remainder."""
+        self.rows[step.name].marked = True
+
+    def table(self) -> ir.Value:
+        """All rows, [steps, 5]."""
+        op, rows = self.op, []
+        zero = op.constant(0, self.dtype)
+        for row in self.rows.values():
+            passed, bias, epsilon, stopped = (
+                functools.reduce(op.Add, part, zero) for part in (row.passed, row.bias, row.epsilon, row.stopped)
+            )
+            if row.marked:
+                bias = op.Sub(row.arrives, op.Add(op.Add(passed, epsilon), stopped))
+            cells = [row.arrives, passed, bias, epsilon, stopped]
+            rows.append(op.Concat(*(op.Reshape(c, op.ints([1, 1])) for c in cells), axis=1))
+        return op.Concat(*rows, axis=0)

@@ -1,0 +1,47 @@
+"""The division of every rule: `s = R / s(d)`, in the form that costs least."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.emit.walk import Walk
+from onnxlrp.rules import Rule
+
+
+def ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, *, own: bool = False, sign: int = 0) -> ir.Value:
+    """`R / s(d)` for the relevance that arrived at `output`.
+
+    `own`: d is the output's own value z, so that a factor c needs no product: c·|z|/(|z| + ε). `sign`: +1 or −1 where d
+    is known never to be negative or positive.
+    """
+    op, carrier = walk.op, walk.carrier(output)
+    if own and carrier is not None and rule.relative == 0:
+        c = walk.factor(output)
+        if rule.epsilon == 0:
+            return op.Where(op.Equal(walk.read(carrier), 0.0), op.constant(0, walk.dtype), c)
+        nonnegative = carrier is not output or output in walk.facts.nonnegative
+        size = walk.read(carrier) if nonnegative else op.Abs(walk.read(carrier))
+        return op.Mul(c, op.Div(size, op.Add(size, rule.epsilon)))
+    return divide(walk, walk.amount(output), d, rule, sign)
+
+
+def divide(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
+    """`r / s(d)`, 0 where the stabiliser is 0 and d is 0."""
+    op = walk.op
+    if rule.epsilon == 0 and rule.relative == 0:
+        zero = op.Equal(d, 0.0)
+        safe = op.Where(zero, op.constant(1, walk.dtype), d)
+        return op.Where(zero, op.constant(0, walk.dtype), op.Div(r, safe))
+    small: ir.Value | float = rule.epsilon
+    if rule.relative:
+        rank = len(d.shape or ())
+        axes = op.ints(range(1, rank)) if rank > 1 else None
+        rms = op.Sqrt(op.ReduceMean(op.Mul(d, d), axes, keepdims=1))
+        small = op.Add(op.Mul(rms, rule.relative), rule.epsilon)
+    if sign > 0:
+        return op.Div(r, op.Add(d, small))
+    if sign < 0:
+        return op.Div(r, op.Sub(d, small))
+    if isinstance(small, float):
+        return op.Div(r, op.stabilise(d, small))
+    return op.Div(r, op.Add(d, op.Where(op.GreaterOrEqual(d, 0.0), small, op.Neg(small))))

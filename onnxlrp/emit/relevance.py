@@ -1,0 +1,36 @@
+"""The relevance of one value while the walk collects it: amounts R, and factors c with R = carrier · c."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import onnx_ir as ir
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A contribution: an amount where `carrier` is None, else a factor of the carrier.
+
+    The carrier is the value itself or a stand-in for it: the ReLU behind it. Wherever this relevance is not 0 the two are
+    equal, and reading the stand-in leaves the runtime's fusion of layer and ReLU alone.
+    """
+
+    tensor: ir.Value
+    carrier: ir.Value | None = None
+
+
+class Relevance:
+    """Everything that arrived at one value."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def add(self, part: Part) -> None:
+        """One contribution more."""
+        self.parts.append(part)
+
+    @property
+    def carrier(self) -> ir.Value | None:
+        """The carrier that all parts share, None where they are amounts or do not agree."""
+        carriers = {p.carrier for p in self.parts}
+        return next(iter(carriers)) if len(carriers) == 1 else None

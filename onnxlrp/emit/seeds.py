@@ -1,0 +1,187 @@
+"""Where relevance starts: the explained score, the inputs that choose a target, and the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.builder import Builder
+from onnxlrp.errors import InputError, TargetError
+
+
+@dataclasses.dataclass(frozen=True)
+class Axes:
+    """How the explained output is laid out."""
+
+    batch: int | None
+    classes: int | None
+
+
+@dataclasses.dataclass
+class Seed:
+    """1 (or the weights) at the chosen elements of the score, 0 elsewhere.
+
+    `tensor` has the score's shape; with K targets there is a leading axis of K.
+    """
+
+    tensor: ir.Value
+    axes: Axes
+    target: ir.Value | None = None
+    position: ir.Value | None = None
+    weights: ir.Value | None = None
+
+
+@dataclasses.dataclass
+class Options:
+    """What of `convert`'s arguments concerns the target."""
+
+    kind: str = "class"
+    targets: int = 1
+    target_input: str = "optional"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("class", "token", "weights"):
+            raise InputError(f'target is "class", "token" or "weights", not {self.kind!r}')
+        if self.target_input not in ("optional", "required", "none"):
+            raise InputError(f'target_input is "optional", "required" or "none", not {self.target_input!r}')
+        if not isinstance(self.targets, int) or self.targets < 1:
+            raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
+        if self.targets > 1 and (self.kind == "weights" or self.target_input == "none"):
+            raise InputError('targets above 1 need target="class" or "token" and an input to name them with')
+
+
+def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
+    """Which axes of the score count samples and classes.
+
+    Raises TargetError where the rank needs another kind of target.
+    """
+    if score.shape is None:
+        raise TargetError(f"the rank of the explained output {score.name!r} cannot be inferred; name another output")
+    dims = list(score.shape)
+    rank = len(dims)
+    if kind == "weights":
+        return Axes(0 if rank else None, None)
+    if kind == "token":
+        if rank != 3:
+            raise TargetError(
+                f'target="token" needs scores of rank 3 [N, T, V]; {score.name!r} has rank {rank}: '
+                f"{'use target=' + chr(34) + 'class' + chr(34) if rank < 3 else 'use target=' + chr(34) + 'weights' + chr(34)}"
+            )
+        return Axes(0, 2)
+    if rank == 0:
+        return Axes(None, None)
+    if rank == 1:
+        return _one_axis(dims[0], inputs)
+    if any(d != 1 for d in dims[2:]):
+        shape = ", ".join(str(d) if isinstance(d, int) else (d.value or "?") for d in dims)
+        raise TargetError(
+            f"the explained output {score.name!r} has shape [{shape}], more than one score per class: use "
+            'target="token" (scores [N, T, V]) or target="weights" (any shape), or name another output'
+        )
+    return Axes(0, 1)
+
+
+def _one_axis(dim: int | ir.SymbolicDim, inputs: list[ir.Value]) -> Axes:
+    """Rank 1: one score per sample if that axis is the batch, else the classes."""
+    batches = [v.shape[0] for v in inputs if v.shape is not None and len(v.shape) > 0]
+    if dim == 1 or dim in batches or not isinstance(dim, int):
+        return Axes(0, None)
+    return Axes(None, 0)
+
+
+class Seeder:
+    """Adds the target's inputs to the graph and builds the seed."""
+
+    def __init__(
+        self, op: Builder, score: ir.Value, options: Options, dtype: ir.DataType, unique: Callable[[str], str]
+    ) -> None:
+        self.op, self.score, self.options, self.dtype, self.unique = op, score, options, dtype, unique
+
+    def build(self, axes: Axes, output_name: str) -> Seed:
+        """The seed for a layout; `output_name` names the weights' input."""
+        if self.options.kind == "weights":
+            return self._weights(axes, output_name)
+        if self.options.kind == "token":
+            return self._token(axes)
+        op, score = self.op, self.score
+        if axes.classes is None:
+            flat = op.Reshape(score, op.ints([-1, 1]))
+        else:
+            flat = op.Reshape(score, op.ints([1, -1] if axes.classes == 0 else [0, -1]))
+        target, onehot = self._classes(flat)
+        return Seed(self._shaped(onehot), axes, target=target)
+
+    def _classes(self, flat: ir.Value) -> tuple[ir.Value | None, ir.Value]:
+        """The target's input, and 1 at the target of each row of [N, C]: [N, C], or [N, K, C] with K targets."""
+        op, many = self.op, self.options.targets
+        predicted = op.ArgMax(flat, axis=1, keepdims=1)
+        target = None
+        chosen = predicted
+        if self.options.target_input != "none":
+            target = self._choice("target", many)
+            asked = op.Reshape(target, op.ints([-1, many] if many > 1 else [-1, 1]))
+            chosen = op.Where(op.Equal(asked, op.ints_scalar(-1)), predicted, asked)
+        if many > 1:
+            chosen = op.Unsqueeze(chosen, op.ints([2]))
+        return target, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
+
+    def _token(self, axes: Axes) -> Seed:
+        """Scores [N, T, V]: one class at one position."""
+        op, score, many = self.op, self.score, self.options.targets
+        position = None
+        tokens = op.Sub(op.dim(score, 1), op.ints([1]))
+        place = op.Expand(tokens, op.dim(score, 0))
+        if self.options.target_input != "none":
+            position = self._choice("position", 1)
+            place = op.Expand(op.Where(op.Equal(position, op.ints_scalar(-1)), tokens, position), op.dim(score, 0))
+        place = op.Unsqueeze(place, op.ints([1]))
+        inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
+        target, onehot = self._classes(op.GatherND(score, inside, batch_dims=1))
+        there = op.Unsqueeze(op.one_hot(place, op.dim(score, 1), self.dtype), op.ints([2]))
+        if many > 1:
+            # [N, 1, T, 1] · [N, K, 1, V]
+            there, onehot = op.Unsqueeze(there, op.ints([1])), op.Unsqueeze(onehot, op.ints([2]))
+        else:
+            onehot = op.Unsqueeze(onehot, op.ints([1]))
+        return Seed(self._shaped(op.Mul(there, onehot)), axes, target=target, position=position)
+
+    def _shaped(self, onehot: ir.Value) -> ir.Value:
+        """In the score's shape; with K targets [K, score's shape]."""
+        op, shape = self.op, self.op.shape(self.score)
+        if self.options.targets == 1:
+            return op.Reshape(onehot, shape)
+        rank = len(onehot.shape or ())
+        first = op.Transpose(onehot, perm=[1, 0, *range(2, rank)])
+        return op.Reshape(first, op.Concat(op.ints([self.options.targets]), shape, axis=0))
+
+    def _weights(self, axes: Axes, output_name: str) -> Seed:
+        op, shape = self.op, self.op.shape(self.score)
+        if self.options.target_input == "none":
+            return Seed(op.full(shape, 1, self.dtype), axes)
+        rank = len(self.score.shape or ())
+        default = np.ones([1] * rank, self.dtype.numpy())
+        dims = [ir.SymbolicDim(f"{output_name}_weights_{a}") for a in range(rank)]
+        weights = self._input(f"{output_name}_weights", self.dtype, dims, default)
+        return Seed(op.Expand(weights, shape), axes, weights=weights)
+
+    def _choice(self, name: str, many: int) -> ir.Value:
+        """An int64 input, default −1."""
+        batch = None if not self.score.shape else self.score.shape[0]
+        named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
+        first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
+        shape = [first] if many == 1 else [first, many]
+        default = np.full([1] if many == 1 else [1, many], -1, np.int64)
+        return self._input(name, ir.DataType.INT64, shape, default)
+
+    def _input(self, name: str, dtype: ir.DataType, shape: list, default: np.ndarray) -> ir.Value:
+        name = self.unique(name)
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+        graph = self.op.graph
+        graph.inputs.append(value)
+        if self.options.target_input == "optional":
+            value.const_value = ir.tensor(default, name=name)
+            graph.register_initializer(value)
+        return value

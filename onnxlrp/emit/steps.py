@@ -1,0 +1,182 @@
+"""What each kind of step without layer parameters does with the relevance that arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from onnxlrp.emit.layers import layer
+from onnxlrp.emit.ratio import divide, ratio
+from onnxlrp.emit.walk import Treat, Walk
+from onnxlrp.operators.registry import Kind
+from onnxlrp.plan import Step, Treatment
+from onnxlrp.rules import Flat
+
+
+def _output(step: Step) -> ir.Value:
+    return step.outputs[0]
+
+
+def _sum(walk: Walk, step: Step) -> None:
+    """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
+    op, rule, z = walk.op, step.rule, _output(step)
+    assert rule is not None
+    if isinstance(rule, Flat):
+        _flat_sum(walk, step)
+        return
+    own = step.call.outputs[0] is z and step.call.op_type == step.node.op_type
+    value = walk.read(z) if own else op.run(_in_type(walk, step))
+    s = ratio(walk, z, value, rule, own=own, sign=1 if z in walk.facts.nonnegative else 0)
+    call = _in_type(walk, step)
+    for index, operand in step.operands.items():
+        if walk.wants(operand):
+            walk.send(operand, step.entry.function(op, call, index, s), operand)
+    if walk.ledger is not None:
+        r = walk.amount(z)
+        if rule.epsilon == 0 and rule.relative == 0:
+            dropped = op.Equal(value, 0.0)
+            walk.ledger.stopped(step, op.Where(dropped, r, op.constant(0, walk.dtype)))
+            r = op.Where(dropped, op.constant(0, walk.dtype), r)
+        walk.ledger.epsilon(step, op.Sub(r, op.Mul(s, value)))
+        shift = op.run(call.rebind({i: op.full_like(walk.read(v), 0) for i, v in step.operands.items()}))
+        walk.ledger.bias(step, op.Mul(s, shift))
+
+
+def _flat_sum(walk: Walk, step: Step) -> None:
+    """Before a first layer whose rule ignores the values: evenly over what is summed, `Aᵀ(R / s(A1))`."""
+    op, z, call = walk.op, _output(step), _in_type(walk, step)
+    ones = {i: op.full_like(walk.read(v), 1) for i, v in step.operands.items()}
+    others = {
+        i: op.full_like(walk.read(v), 0)
+        for i, v in enumerate(step.call.inputs)
+        if v is not None and i not in ones and step.entry.elementwise
+    }
+    assert step.rule is not None
+    d = op.run(call.rebind({**ones, **others}))
+    if step.entry.elementwise:
+        # A difference counts its operands, it does not cancel them.
+        d = op.Abs(op.constant(len(ones), walk.dtype))
+    s = divide(walk, walk.amount(z), d, step.rule, 1)
+    for index, operand in step.operands.items():
+        back = step.entry.function(op, call, index, s)
+        if walk.wants(operand):
+            walk.send(operand, op.unbroadcast(s, operand) if step.entry.elementwise else back)
+    if walk.ledger is not None:
+        walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(s, d)))
+
+
+def _in_type(walk: Walk, step: Step):  # type: ignore[no-untyped-def]
+    """The step's call with its floating-point operands in the type of the relevance part."""
+    casts = {
+        i: walk.read(v)
+        for i, v in enumerate(step.call.inputs)
+        if v is not None and v.dtype is not None and v.dtype.is_floating_point() and v.dtype != walk.dtype
+        if i in step.operands or i in step.entry.operands(step.call)
+    }
+    return step.call.rebind(casts) if casts else step.call
+
+
+def _scale(walk: Walk, step: Step) -> None:
+    """One operand times a constant: R as it is; a factor is scaled, which is the same."""
+    ((index, operand),) = step.operands.items()
+    z = _output(step)
+    if walk.carrier(z) is z:
+        walk.send(operand, step.entry.function(walk.op, _in_type(walk, step), index, walk.factor(z)), operand)
+    else:
+        walk.send(operand, walk.op.unbroadcast(walk.amount(z), operand))
+
+
+def _pass(walk: Walk, step: Step) -> None:
+    """R as it is, whatever the function."""
+    ((_, operand),) = step.operands.items()
+    walk.send(operand, walk.op.unbroadcast(walk.amount(_output(step)), operand))
+
+
+def _rectifier(walk: Walk, step: Step) -> None:
+    """R as it is: a factor of the output goes on as a factor of the input, with the output standing in for it."""
+    ((_, operand),) = step.operands.items()
+    y = _output(step)
+    carrier = walk.carrier(y)
+    if carrier is None:
+        walk.send(operand, walk.amount(y))
+    else:
+        walk.send(operand, walk.factor(y), carrier)
+
+
+def _routing(walk: Walk, step: Step) -> None:
+    """The transpose of the selection, of amounts and of factors alike."""
+    op, entry = walk.op, step.entry
+    call = _in_type(walk, step)
+    as_factor = not entry.many and walk.carrier(_output(step)) is _output(step)
+    arrived: ir.Value | list[ir.Value | None]
+    if entry.many:
+        arrived = [walk.amount(v) if v in walk.relevance else None for v in step.outputs]
+    else:
+        arrived = walk.factor(_output(step)) if as_factor else walk.amount(_output(step))
+    for index, operand in step.operands.items():
+        if walk.wants(operand):
+            walk.send(operand, entry.function(op, call, index, arrived), operand if as_factor else None)
+    if walk.ledger is not None and not entry.many:
+        amount = walk.amount(_output(step))
+        for index in entry.operands(call):
+            if index not in step.operands and entry.kind is Kind.ROUTING and not entry.lookup:
+                walk.ledger.bias(step, entry.function(op, call, index, amount))
+
+
+def _product(walk: Walk, step: Step) -> None:
+    """Of data operands: a gate's signal takes R as it is; where they share, and through a matrix product, by ε."""
+    op, z, entry = walk.op, _output(step), step.entry
+    call = _in_type(walk, step)
+    assert step.rule is not None
+    if entry.elementwise and len(step.shares) == 1:
+        as_factor = walk.carrier(z) is z
+        r = walk.factor(z) if as_factor else walk.amount(z)
+    else:
+        as_factor = True
+        r = ratio(walk, z, walk.read(z), step.rule, own=True)
+        if walk.ledger is not None:
+            walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(r, walk.read(z))))
+    for index, share in step.shares.items():
+        operand = step.operands[index]
+        if not walk.wants(operand):
+            continue
+        part = r if share == 1 else op.Mul(r, share)
+        if as_factor:
+            walk.send(operand, entry.function(op, call, index, part), operand)
+        else:
+            walk.send(operand, op.unbroadcast(part, operand))
+
+
+def _custom(walk: Walk, step: Step) -> None:
+    """The operator's own reverse."""
+    op, z = walk.op, _output(step)
+    back = step.entry.function(op, _in_type(walk, step), walk.amount(z), False)
+    for index, amount in back.amounts.items():
+        if index in step.operands and walk.wants(step.operands[index]):
+            walk.send(step.operands[index], amount)
+    if walk.ledger is not None:
+        if back.epsilon is not None:
+            walk.ledger.epsilon(step, back.epsilon)
+        if not back.conserves:
+            walk.ledger.mark(step)
+
+
+def _lookup(walk: Walk, step: Step) -> None:
+    """An embedding: summed over its axes, to the ids."""
+    ((index, ids),) = step.operands.items()
+    walk.send(ids, step.entry.function(walk.op, step.call, index, walk.amount(_output(step))))
+
+
+RELEVANCE: Mapping[Treatment, Treat] = {
+    Treatment.LAYER: layer,
+    Treatment.SUM: _sum,
+    Treatment.SCALE: _scale,
+    Treatment.ROUTING: _routing,
+    Treatment.PASS: _pass,
+    Treatment.RECTIFIER: _rectifier,
+    Treatment.PRODUCT: _product,
+    Treatment.CUSTOM: _custom,
+    Treatment.LOOKUP: _lookup,
+}
+"""What to do under a relevance composite."""

@@ -1,0 +1,37 @@
+"""Last touches: what nobody reads goes, the source's declarations come back, the model says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir.passes.common as passes
+
+from onnxlrp.builder import Builder
+from onnxlrp.source.read import Source
+
+
+def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
+    """Finish the explained model in place."""
+    op.assert_inferred()
+    model = source.model
+    graph = model.graph
+    graph.sort()
+    passes.RemoveUnusedNodesPass()(model)
+    passes.NameFixPass()(model)
+    for declared, value in zip(source.outputs, graph.outputs, strict=False):
+        assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
+        value.shape = declared.shape
+    shapes = {d.name: d.shape for d in source.inputs}
+    for value in graph.inputs:
+        value.shape = shapes.get(str(value.name), value.shape)
+    kept = set(graph.outputs)
+    for node in graph:
+        for value in node.outputs:
+            if value not in kept:
+                # onnxruntime infers them anew; ours only make the file larger.
+                value.shape, value.type = None, None
+    for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
+        if not any(z.domain == domain for z in source.zipmaps):
+            del graph.opset_imports[domain]
+    model.metadata_props.update(metadata)
+    model.producer_name = model.producer_name or "onnxlrp"

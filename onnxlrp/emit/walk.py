@@ -1,0 +1,93 @@
+"""The reverse walk: pop a step, apply its treatment, accumulate."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.builder import Builder
+from onnxlrp.composites import Composite
+from onnxlrp.emit.ledger import Ledger
+from onnxlrp.emit.relevance import Part, Relevance
+from onnxlrp.plan import Step, Treatment
+
+Treat = Callable[["Walk", Step], None]
+
+
+class Walk:
+    """Relevance on its way from the seeds to the inputs.
+
+    `dtype`: the type that the relevance part computes in. `receivers`: values that relevance goes on from; what is sent
+    anywhere else is stopped.
+    """
+
+    def __init__(
+        self,
+        op: Builder,
+        facts: Facts,
+        composite: Composite,
+        dtype: ir.DataType,
+        receivers: Iterable[ir.Value],
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.op, self.facts, self.composite, self.dtype = op, facts, composite, dtype
+        self.receivers = set(receivers)
+        self.ledger = ledger
+        self.gradient = composite.seed == "gradient"
+        self.relevance: dict[ir.Value, Relevance] = {}
+        self._step: Step | None = None
+
+    def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
+        """Walk all steps, in their order."""
+        for step in steps:
+            if not any(v in self.relevance for v in step.outputs):
+                continue
+            self._step = step
+            self.op.label(f"{step.name}: {step.rule_text}")
+            if self.ledger is not None:
+                self.ledger.arrives(step, [self.amount(v) for v in step.outputs if v in self.relevance])
+            treatments[step.treatment](self, step)
+
+    # Reading
+
+    def read(self, value: ir.Value) -> ir.Value:
+        """A value of the model in the type of the relevance part."""
+        return self.op.cast(value, self.dtype)
+
+    def carrier(self, value: ir.Value) -> ir.Value | None:
+        """What all relevance of a value is a factor of; None where some of it is an amount."""
+        return self.relevance[value].carrier
+
+    def factor(self, value: ir.Value) -> ir.Value:
+        """The factor c, where there is a carrier."""
+        return self._sum(p.tensor for p in self.relevance[value].parts)
+
+    def amount(self, value: ir.Value) -> ir.Value:
+        """The relevance R of a value, in its shape."""
+        groups: dict[ir.Value | None, list[ir.Value]] = {}
+        for part in self.relevance[value].parts:
+            groups.setdefault(part.carrier, []).append(part.tensor)
+        return self._sum(
+            self._sum(tensors) if carrier is None else self.op.Mul(self._sum(tensors), self.read(carrier))
+            for carrier, tensors in groups.items()
+        )
+
+    def _sum(self, tensors: Iterable[ir.Value]) -> ir.Value:
+        return functools.reduce(self.op.Add, tensors)
+
+    # Sending
+
+    def wants(self, value: ir.Value) -> bool:
+        """Whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""
+        return value in self.receivers or (self.ledger is not None and value in self.facts.data)
+
+    def send(self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None) -> None:
+        """Relevance for a value: an amount, or a factor of `carrier`."""
+        if self.ledger is not None and self._step is not None:
+            sent = tensor if carrier is None else self.op.Mul(tensor, self.read(carrier))
+            self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
+        if value in self.receivers:
+            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier))

@@ -1,0 +1,31 @@
+"""What can go wrong, in the user's words."""
+
+from __future__ import annotations
+
+
+class OnnxLrpError(Exception):
+    """Base of every error that onnxlrp raises on purpose."""
+
+
+class InvalidModelError(OnnxLrpError):
+    """The file or graph cannot be read as a model that could be explained."""
+
+
+class UnsupportedOperatorError(OnnxLrpError):
+    """Operators on the path of relevance that have no rule; every such node is named at once."""
+
+    def __init__(self, message: str, nodes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes
+
+
+class NothingToExplainError(OnnxLrpError):
+    """Relevance stops before it reaches any input; the message says where and why."""
+
+
+class TargetError(OnnxLrpError):
+    """The target does not exist, or the explained output needs another kind of target."""
+
+
+class InputError(OnnxLrpError):
+    """An option or an array does not fit the model."""

@@ -1,0 +1,76 @@
+"""Sums, products, quotients, powers, maxima of operands that broadcast against each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, activation, all_operands, linear, routing
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+@linear("Add", "Sum", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
+def add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions; a constant absorbs its share."""
+    return op.unbroadcast(r, call.operand(operand))
+
+
+@linear("Sub", elementwise=True, operands=all_operands, jointly=True)
+def sub(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions; a constant absorbs its share."""
+    back = op.unbroadcast(r, call.operand(operand))
+    return back if operand == 0 else op.Neg(back)
+
+
+@linear("Mean", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
+def mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions; a constant absorbs its share."""
+    return op.unbroadcast(op.Div(r, float(len(call.inputs))), call.operand(operand))
+
+
+@linear("Neg", elementwise=True, scale=True)
+def neg(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Passes unchanged."""
+    return op.Neg(r)
+
+
+@linear("Mul", elementwise=True, operands=all_operands, scale=True, sign="keeps")
+def mul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """By a constant: passes unchanged. Of two data operands: by the composite's rule for products."""
+    return op.unbroadcast(op.Mul(r, call.operand(1 - operand)), call.operand(operand))
+
+
+@linear("Div", elementwise=True, operands=all_operands, linear_in=(0,), scale=True, sign="keeps")
+def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """The numerator takes all; a constant over data passes unchanged."""
+    numerator, denominator = call.operand(0), call.operand(1)
+    share = op.Div(r, denominator)
+    if operand == 0:
+        return op.unbroadcast(share, numerator)
+    return op.unbroadcast(op.Neg(op.Mul(share, op.run(call))), denominator)
+
+
+@activation("Pow", operands=all_operands)
+def power(op: Builder, call: Call, operand: int) -> ir.Value:
+    """Passes unchanged; data to the power of data: the base takes all."""
+    base, exponent, y = call.operand(0), call.operand(1), call.outputs[0]
+    if operand == 1:
+        return op.Mul(y, op.Log(base))
+    e = op.cast(exponent, base.dtype)  # type: ignore[arg-type]
+    known = op.known(exponent)
+    if known is not None and known.size == 1 and float(known.reshape(-1)[0]) == 2.0:
+        return op.Mul(2.0, base)
+    return op.Mul(e, op.Pow(base, op.Sub(e, op.number(1.0, base))))
+
+
+@routing("Max", "Min", elementwise=True, winner=True, operands=all_operands, sign="keeps")
+def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """The winner takes all, ties to the first operand."""
+    y = op.run(call)
+    wins = op.Equal(call.operand(operand), y)
+    for earlier in call.inputs[:operand]:
+        wins = op.And(wins, op.Not(op.Equal(earlier, y)))
+    return op.unbroadcast(op.Where(wins, r, op.constant(0, r.dtype)), call.operand(operand))

@@ -1,0 +1,151 @@
+"""Elementwise functions of one operand: relevance passes, gradients take the derivative. One line an operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, activation, content
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+PASSES = "Passes unchanged."
+_ROOT_PI = math.sqrt(math.pi)
+
+
+def _formula(*names: str, **options: Any) -> Callable[[Callable], Callable]:
+    """Register `dy/dx` as a function of (op, x, y, call)."""
+
+    def decorate(function: Callable) -> Callable:
+        def derivative(op: Builder, call: Call, operand: int) -> ir.Value:
+            return function(op, call.operand(0), call.outputs[0], call)
+
+        derivative.__doc__ = PASSES
+        activation(*names, **options)(derivative)
+        return function
+
+    return decorate
+
+
+def _step(op: Builder, condition: ir.Value, like: ir.Value) -> ir.Value:
+    assert like.dtype is not None
+    return op.cast(condition, like.dtype)
+
+
+def _sigmoid_slope(op: Builder, s: ir.Value) -> ir.Value:
+    return op.Mul(s, op.Sub(1.0, s))
+
+
+def _alpha(call: Call, default: float) -> float:
+    return float(call.attr("alpha", default))
+
+
+# fmt: off
+_formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
+_formula("Sigmoid", sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
+_formula("Tanh")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
+_formula("Exp", sign="nonnegative")(lambda op, x, y, c: y)
+_formula("Log")(lambda op, x, y, c: op.Reciprocal(x))
+_formula("Sqrt", sign="nonnegative")(lambda op, x, y, c: op.Div(0.5, y))
+_formula("Reciprocal", sign="keeps")(lambda op, x, y, c: op.Neg(op.Mul(y, y)))
+_formula("Abs", sign="nonnegative")(lambda op, x, y, c: op.Sign(x))
+_formula("Erf")(lambda op, x, y, c: op.Mul(2 / _ROOT_PI, op.Exp(op.Neg(op.Mul(x, x)))))
+_formula("Softplus", sign="nonnegative")(lambda op, x, y, c: op.Sigmoid(x))
+_formula("Softsign")(lambda op, x, y, c: op.Reciprocal(op.Mul(op.Add(1.0, op.Abs(x)), op.Add(1.0, op.Abs(x)))))
+_formula("Sin")(lambda op, x, y, c: op.Cos(x))
+_formula("Cos")(lambda op, x, y, c: op.Neg(op.Sin(x)))
+_formula("Tan")(lambda op, x, y, c: op.Add(1.0, op.Mul(y, y)))
+_formula("Sinh")(lambda op, x, y, c: op.Sqrt(op.Add(1.0, op.Mul(y, y))))
+_formula("Cosh", sign="nonnegative")(lambda op, x, y, c: op.Mul(0.5, op.Sub(op.Exp(x), op.Exp(op.Neg(x)))))
+_formula("Asin")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x)))))
+_formula("Acos", sign="nonnegative")(lambda op, x, y, c: op.Neg(op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x))))))
+_formula("Atan")(lambda op, x, y, c: op.Reciprocal(op.Add(1.0, op.Mul(x, x))))
+_formula("Asinh")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(op.Mul(x, x), 1.0))))
+_formula("Acosh", sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
+_formula("Atanh")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
+_formula("LeakyRelu", sign="keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
+_formula("ThresholdedRelu", sign="keeps")(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
+_formula("HardSigmoid", sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
+_formula("Elu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
+_formula("Celu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
+# fmt: on
+
+
+@_formula("Selu", sign="keeps")
+def selu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """γ for x > 0, y + γα below."""
+    alpha, gamma = _alpha(call, 1.67326319217681884765625), float(call.attr("gamma", 1.05070102214813232421875))
+    return op.Where(op.Greater(x, 0.0), op.number(gamma, x), op.Add(y, alpha * gamma))
+
+
+@_formula("HardSwish", soft_rectifier=True)
+def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """0 up to −3, 1 from 3, (2x + 3)/6 between."""
+    between = op.Div(op.Add(op.Mul(2.0, x), 3.0), 6.0)
+    above = op.Where(op.GreaterOrEqual(x, 3.0), op.number(1.0, x), between)
+    return op.Where(op.LessOrEqual(x, -3.0), op.number(0.0, x), above)
+
+
+@_formula("Gelu", soft_rectifier=True)
+def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """Φ(x) + x·φ(x), or the derivative of the tanh form."""
+    if call.attr("approximate", "none") == "tanh":
+        k = math.sqrt(2 / math.pi)
+        t = op.Tanh(op.Mul(k, op.Add(x, op.Mul(0.044715, op.Mul(x, op.Mul(x, x))))))
+        inner = op.Mul(k, op.Add(1.0, op.Mul(3 * 0.044715, op.Mul(x, x))))
+        slope = op.Mul(op.Mul(x, op.Sub(1.0, op.Mul(t, t))), inner)
+        return op.Mul(0.5, op.Add(op.Add(1.0, t), slope))
+    cumulative = op.Mul(0.5, op.Add(1.0, op.Erf(op.Mul(x, math.sqrt(0.5)))))
+    density = op.Mul(1 / math.sqrt(2 * math.pi), op.Exp(op.Mul(-0.5, op.Mul(x, x))))
+    return op.Add(cumulative, op.Mul(x, density))
+
+
+@_formula("Mish", soft_rectifier=True)
+def mish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """t + x·σ(x)·(1 − t²) with t = tanh(softplus(x))."""
+    t = op.Tanh(op.Softplus(x))
+    return op.Add(t, op.Mul(x, op.Mul(op.Sigmoid(x), op.Sub(1.0, op.Mul(t, t)))))
+
+
+@_formula("Swish", soft_rectifier=True)
+def swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """σ(αx)·(1 + αx·(1 − σ(αx)))."""
+    scaled = op.Mul(_alpha(call, 1.0), x)
+    s = op.Sigmoid(scaled)
+    return op.Mul(s, op.Add(1.0, op.Mul(scaled, op.Sub(1.0, s))))
+
+
+@_formula("Shrink")
+def shrink(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """1 outside [−λ, λ], 0 inside."""
+    return _step(op, op.Greater(op.Abs(x), float(call.attr("lambd", 0.5))), y)
+
+
+def _clip_sign(call: Call) -> str:
+    low, high = content(call.input(1)), content(call.input(2))
+    if call.input(2) is not None and (high is None or high.min(initial=0) < 0):
+        return "unknown"
+    return "nonnegative" if low is not None and low.min(initial=np.inf) >= 0 else "keeps"
+
+
+@_formula("Clip", sign=_clip_sign)
+def clip(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """1 where nothing was clipped."""
+    return _step(op, op.Equal(x, y), y)
+
+
+@_formula("PRelu", sign="unknown")
+def prelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """The slope where x < 0, else 1."""
+    return op.Where(op.Less(x, 0.0), call.operand(1), op.number(1.0, x))
+
+
+@_formula("Floor", "Ceil", "Round", "Sign", sign="unknown")
+def steps(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
+    """0: constant between the steps."""
+    return op.Mul(x, 0.0)

@@ -1,0 +1,95 @@
+"""Convolutions and products by a matrix: what carries a value back through each, everything else held fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators import windows
+from onnxlrp.operators.registry import Call, LayerForm, all_operands, linear
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+@linear("Conv", operands=all_operands, linear_in=(0,), layer=LayerForm("convolution", ((0, 1),), bias=2))
+def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer: every rule; back by the transposed convolution."""
+    x, w = call.operand(0), call.operand(1)
+    group = int(call.attr("group", 1))
+    spatial = call.rank(1) - 2
+    kernel = op.dims(w)[2:]
+    strides = call.ints("strides", [1] * spatial)
+    dilations = call.ints("dilations", [1] * spatial)
+    begins, ends = windows.pads(op, call, kernel)
+    left = [k - p if isinstance(p, int) else -1 for p, k in zip([*begins, *ends], windows.reach(kernel, dilations) * 2)]
+    if set(strides) == {1} and min(left) >= 0:
+        return _flipped(op, r, w, group, dilations, left)
+    back = op.ConvTranspose(
+        r, w, strides=strides, dilations=dilations, group=group, output_padding=[s - 1 for s in strides]
+    )
+    return windows.crop(op, back, begins, x)
+
+
+def _flipped(op: Builder, r: ir.Value, w: ir.Value, group: int, dilations: list[int], pads: list[int]) -> ir.Value:
+    """At stride 1 the transpose is a convolution with the kernel flipped and its channel axes exchanged: faster."""
+    back = _exchange(op, w, group)
+    spatial = len(dilations)
+    if any(k != 1 for k in op.dims(w)[2:]):
+        axes, ones = op.ints(range(2, 2 + spatial)), op.ints([-1] * spatial)
+        back = op.Slice(back, ones, op.ints([-(2**31)] * spatial), axes, ones)
+    return op.Conv(r, back, dilations=dilations, group=group, pads=pads)
+
+
+def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
+    """[M, C/g, k…] -> [C, M/g, k…]: the two channel axes exchanged within each group."""
+    m, c, *kernel = (int(d or 0) for d in op.dims(w))
+    rest = list(range(2, 2 + len(kernel)))
+    if group == 1:
+        return op.Transpose(w, perm=[1, 0, *rest])
+    if c == 1 and m == group:
+        return w
+    split = op.Reshape(w, op.ints([group, m // group, c, *kernel]))
+    exchanged = op.Transpose(split, perm=[0, 2, 1, *(a + 1 for a in rest)])
+    return op.Reshape(exchanged, op.ints([group * c, m // group, *kernel]))
+
+
+@linear("ConvTranspose", operands=all_operands, linear_in=(0,), layer=LayerForm("convolution", ((0, 1),), bias=2))
+def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer: every rule; back by the convolution."""
+    w = call.operand(1)
+    spatial = call.rank(1) - 2
+    kernel = op.dims(w)[2:]
+    strides = call.ints("strides", [1] * spatial)
+    dilations = call.ints("dilations", [1] * spatial)
+    begins = windows.transposed_pads(op, call, kernel)
+    padded, ends = windows.frame(op, r, call.operand(0), begins, kernel, strides, dilations)
+    return op.Conv(padded, w, strides=strides, dilations=dilations, group=int(call.attr("group", 1)), pads=ends)
+
+
+@linear("MatMul", operands=lambda call: (0, 1), layer=LayerForm("dense", ((0, 1), (1, 0))))
+def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
+    a, b = call.operand(0), call.operand(1)
+    other, like = (b, a) if operand == 0 else (a, b)
+    rank = len(other.shape or ())
+    turned = op.Transpose(other, perm=[*range(rank - 2), rank - 1, rank - 2])
+    back = op.MatMul(r, turned) if operand == 0 else op.MatMul(turned, r)
+    return op.unbroadcast(back, like)
+
+
+@linear("Gemm", operands=all_operands, linear_in=(0, 1), layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))
+def gemm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
+    # alpha and beta are 1 in a canonical graph; y = A'B' with A' = Aᵀ where transA, B' = Bᵀ where transB.
+    turn_a, turn_b = bool(call.attr("transA", 0)), bool(call.attr("transB", 0))
+    if operand == 0:
+        b = call.operand(1)
+        if turn_a:
+            return op.Gemm(b, r, transA=int(turn_b), transB=1)
+        return op.Gemm(r, b, transB=int(not turn_b))
+    a = call.operand(0)
+    if turn_b:
+        return op.Gemm(r, a, transA=1, transB=int(turn_a))
+    return op.Gemm(a, r, transA=int(not turn_a))

@@ -1,0 +1,135 @@
+"""Reductions over axes. Sums and means are linear; norms are sums of powers; of an extreme the winner takes all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.errors import InputError
+from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def axes(op: Builder, call: Call) -> list[int]:
+    """The reduced axes, counted from the front."""
+    rank = call.rank()
+    given = call.attr("axes")
+    if given is None and call.input(1) is not None:
+        given = op.known(call.input(1))
+        if given is None:
+            raise InputError(f"{call.op_type} node {call.name!r}: its axes are computed while the model runs")
+    if given is None or len(given) == 0:
+        return [] if call.attr("noop_with_empty_axes", 0) else list(range(rank))
+    return sorted(int(a) % rank for a in given)
+
+
+def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
+    """The reduced value with its axes as ones."""
+    which = axes(op, call)
+    return reduced if call.attr("keepdims", 1) or not which else op.Unsqueeze(reduced, op.ints(which))
+
+
+@linear("ReduceSum", jointly=True, pooling=True, sign="keeps")
+def reduce_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions (Norm)."""
+    return op.Expand(keep(op, call, r), op.shape(call.operand(0)))
+
+
+@linear("ReduceMean", jointly=True, pooling=True, sign="keeps")
+def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions (Norm)."""
+    x = call.operand(0)
+    assert r.dtype is not None
+    count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
+    return op.Expand(op.Div(keep(op, call, r), count), op.shape(x))
+
+
+def _proportional(op: Builder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
+    """Relevance in proportion to `parts`, which are summed over the axes."""
+    total = op.ReduceSum(parts, op.ints(axes(op, call)), keepdims=1)
+    kept, divisor = keep(op, call, r), op.stabilise(total)
+    share = op.Div(kept, divisor)
+    return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(kept, op.Mul(share, total)))
+
+
+def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
+    return Reversed({0: op.Mul(keep(op, call, r), slope)})
+
+
+@custom("ReduceL1", sign="nonnegative", pooling=True)
+def reduce_l1(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the magnitudes."""
+    x = call.operand(0)
+    return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
+
+
+@custom("ReduceSumSquare", sign="nonnegative", pooling=True)
+def reduce_sum_square(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the squares."""
+    x = call.operand(0)
+    return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
+
+
+@custom("ReduceL2", sign="nonnegative", pooling=True)
+def reduce_l2(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the squares."""
+    x = call.operand(0)
+    if gradient:
+        return _times(op, call, r, op.Div(x, keep(op, call, call.outputs[0])))
+    return _proportional(op, call, r, op.Mul(x, x))
+
+
+@custom("ReduceLogSum", pooling=True)
+def reduce_log_sum(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the contributions; the logarithm passes."""
+    x = call.operand(0)
+    if gradient:
+        total = op.ReduceSum(x, op.ints(axes(op, call)), keepdims=1)
+        return _times(op, call, r, op.Div(op.full_like(x, 1.0), total))
+    return _proportional(op, call, r, x)
+
+
+@custom("ReduceLogSumExp", pooling=True)
+def reduce_log_sum_exp(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the exponentials, which is the gradient as well."""
+    return _times(op, call, r, op.Exp(op.Sub(call.operand(0), keep(op, call, call.outputs[0]))))
+
+
+@custom("ReduceProd", pooling=True)
+def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """A product of data: every factor takes the same share."""
+    x, which = call.operand(0), op.ints(axes(op, call))
+    assert r.dtype is not None
+    if not gradient:
+        count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
+        return Reversed({0: op.Expand(op.Div(keep(op, call, r), count), op.shape(x))})
+    # The product of the others, also where factors are zero: with one zero only that factor has a derivative.
+    zero = op.Equal(x, 0.0)
+    zeros = op.ReduceSum(op.cast(zero, r.dtype), which, keepdims=1)
+    rest = op.ReduceProd(op.Where(zero, op.number(1.0, x), x), which, keepdims=1)
+    none = op.Where(op.Equal(zeros, 0.0), op.Div(rest, op.Where(zero, op.number(1.0, x), x)), op.number(0.0, x))
+    one = op.And(op.Equal(zeros, 1.0), zero)
+    return _times(op, call, r, op.Where(one, rest, none))
+
+
+@routing("ReduceMax", "ReduceMin", winner=True, pooling=True, sign="keeps")
+def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """The winner takes all, ties to the first."""
+    x, which, rank = call.operand(0), axes(op, call), call.rank()
+    if not which:
+        return r
+    kept = [a for a in range(rank) if a not in which]
+    perm = kept + which
+    turned = op.Transpose(x, perm=perm)
+    flat = op.Reshape(
+        turned, op.Concat(op.shape(turned, 0, len(kept)), op.ints([-1]), axis=0) if kept else op.ints([-1])
+    )
+    best = op.ArgMax if call.op_type == "ReduceMax" else op.ArgMin
+    winner = best(flat, axis=-1, keepdims=1)
+    assert r.dtype is not None
+    onehot = op.Reshape(op.one_hot(winner, op.dim(flat, len(kept)), r.dtype), op.shape(turned))
+    back = op.Transpose(onehot, perm=[perm.index(a) for a in range(rank)])
+    return op.Mul(keep(op, call, r), back)

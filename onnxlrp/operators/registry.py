@@ -1,0 +1,290 @@
+"""Every operator's entry: what kind it is, and how relevance and gradients go backwards through it.
+
+Five kinds. *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per output
+element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*: the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.errors import InputError
+
+
+class Kind(enum.Enum):
+    """How an operator carries relevance."""
+
+    LINEAR = "linear"
+    ROUTING = "routing"
+    PASS = "pass"
+    CUSTOM = "custom"
+    STOP = "stop"
+
+
+Operands = Callable[["Call"], Sequence[int]]
+
+
+class Call:
+    """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
+
+    def __init__(
+        self,
+        op_type: str,
+        domain: str,
+        version: int | None,
+        attributes: Mapping[str, ir.Attr],
+        inputs: Sequence[ir.Value | None],
+        outputs: Sequence[ir.Value],
+        name: str | None = None,
+    ) -> None:
+        self.op_type, self.domain, self.version, self.name = op_type, domain, version, name
+        self.attributes = attributes
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+
+    @classmethod
+    def of(cls, node: ir.Node) -> Call:
+        """The call that a node makes."""
+        return cls(node.op_type, node.domain, node.version, node.attributes, node.inputs, node.outputs, node.name)
+
+    def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
+        """The same operator on other operands."""
+        size = max([len(self.inputs), *(i + 1 for i in operands)])
+        inputs = [operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size)]
+        return Call(self.op_type, self.domain, self.version, self.attributes, inputs, self.outputs, self.name)
+
+    def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
+        """Another operator, or fewer attributes, on the same operands."""
+        kept = {k: v for k, v in self.attributes.items() if k not in without}
+        kind = op_type or self.op_type
+        return Call(kind, self.domain, self.version, kept, self.inputs, self.outputs, self.name)
+
+    def input(self, index: int) -> ir.Value | None:
+        """An operand, None where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def operand(self, index: int) -> ir.Value:
+        """An operand that is there."""
+        value = self.input(index)
+        assert value is not None, f"{self.name}: operand {index} is missing"
+        return value
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """An attribute's value, or the default where it is absent."""
+        attribute = self.attributes.get(name)
+        return default if attribute is None else attribute.value
+
+    def ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
+        """An attribute that is a list of integers."""
+        return [int(i) for i in self.attr(name, default)]
+
+    def rank(self, index: int = 0) -> int:
+        """The rank of an operand; shape inference must have found it."""
+        shape = self.operand(index).shape
+        if shape is None:
+            raise InputError(
+                f"{self.op_type} node {self.name!r}: the rank of its input {self.operand(index).name!r} cannot be "
+                "inferred; declare the shapes of the model's inputs"
+            )
+        return len(shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerForm:
+    """Where a convolution or dense layer keeps its weight and bias."""
+
+    kind: Literal["convolution", "dense"]
+    operands: tuple[tuple[int, int], ...]
+    """(data, weight) pairs that are possible."""
+    bias: int | None = None
+    features: int | None = None
+    """Axis of the output that counts features (None: decided by the operands)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """One operator's entry."""
+
+    op_type: str
+    domain: str
+    kind: Kind
+    function: Callable
+    """transpose, derivative, reverse, or for a stop its reason."""
+    operands: Operands
+    """Operands that may carry relevance."""
+    treatment: str
+    """What happens to relevance, in a line."""
+    refuse: Callable[[Call], str | None] = lambda call: None
+    """Why this very node has no rule, None where it has one."""
+    linear_in: tuple[int, ...] | None = None
+    """Operands a linear operator is linear in, where it is not linear in all (a quotient)."""
+    routes: Callable[[Call], bool] = lambda call: False
+    """A linear operator that, with these attributes, only moves values (a nearest-neighbour resize)."""
+    lookup: bool = False
+    """Operand 1 are ids where operand 0 is a constant table: an embedding."""
+    jointly: bool = False
+    """Linear in all its data operands at once (a sum), not in each by itself (a product)."""
+    scale: bool = False
+    """With one data operand: every output element is one input element times a constant."""
+    layer: LayerForm | None = None
+    sign: Literal["nonnegative", "keeps", "unknown"] | Callable[[Call], str] = "unknown"
+    """Of the output: never negative; never negative where no operand is."""
+    elementwise: bool = False
+    """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
+    winner: bool = False
+    """A routing operator whose selection depends on the values."""
+    many: bool = False
+    """Takes a list of relevances, one per output."""
+    pooling: bool = False
+    """A pool, resize or reduction: flat on the input side under a flat first layer."""
+    rectifier: bool = False
+    """ReLU itself."""
+    gate: bool = False
+    """A sigmoid, hard sigmoid or softmax: its output is a router, not a signal."""
+    soft_rectifier: bool = False
+    """ReLU, GELU or SiLU: in a product without a gate, the gate."""
+    average: Callable | None = None
+    """Max pooling: the average pooling over the same windows, as a `Call`."""
+    score_head: bool = False
+    """Softmax and its kin: skipped on the way to the explained output."""
+
+    @property
+    def since(self) -> int:
+        """The first version of the operator, 1 where it is none of ONNX's own."""
+        versions = [s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == self.op_type]
+        return min(versions, default=1)
+
+
+_OPERATORS: dict[tuple[str, str], Operator] = {}
+
+
+def register(entry: Operator) -> None:
+    """Add an entry; two for one operator are a mistake."""
+    key = (entry.domain, entry.op_type)
+    if key in _OPERATORS:
+        raise ValueError(f"two handlers for {entry.domain or 'ai.onnx'}::{entry.op_type}")
+    _OPERATORS[key] = entry
+
+
+def unregister(op_type: str, domain: str = "") -> None:
+    """Take an entry out again."""
+    del _OPERATORS[domain, op_type]
+
+
+def find(node: ir.Node | Call) -> Operator | None:
+    """The entry of a node's operator, None where there is none."""
+    return _OPERATORS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
+
+
+def content(value: ir.Value | None) -> np.ndarray | None:
+    """The content of a constant, None where it is not known before the model runs."""
+    return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def _first(call: Call) -> Sequence[int]:
+    return (0,)
+
+
+def all_operands(call: Call) -> Sequence[int]:
+    """Every operand that is there."""
+    return [i for i, v in enumerate(call.inputs) if v is not None]
+
+
+def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Callable:
+    def decorate(function: Callable) -> Callable:
+        text = inspect.getdoc(function) or ""
+        options.setdefault("operands", _first)
+        treatment = options.pop("treatment", None) or text.split("\n\n")[0].replace("\n", " ")
+        for name in names:
+            register(Operator(name, domain, kind, function, treatment=treatment, **options))
+        return function
+
+    return decorate
+
+
+def linear(*names: str, domain: str = "", **options: Any) -> Callable:
+    """Register `transpose(op, call, operand, r) -> relevance of that operand` of a linear operator."""
+    return _enter(Kind.LINEAR, names, domain, **options)
+
+
+def routing(*names: str, domain: str = "", **options: Any) -> Callable:
+    """Register `transpose(op, call, operand, r)` of an operator that only moves values."""
+    return _enter(Kind.ROUTING, names, domain, **options)
+
+
+def activation(*names: str, domain: str = "", **options: Any) -> Callable:
+    """Register `derivative(op, call, operand) -> dy/d operand` of an elementwise function."""
+    return _enter(Kind.PASS, names, domain, elementwise=True, **options)
+
+
+def custom(*names: str, domain: str = "", **options: Any) -> Callable:
+    """Register `reverse(op, call, r, gradient) -> Reversed` of an operator with a rule of its own."""
+    return _enter(Kind.CUSTOM, names, domain, **options)
+
+
+def stop(*names: str, reason: str, domain: str = "") -> None:
+    """Register operators at which relevance ends."""
+
+    def function() -> str:
+        return reason
+
+    for name in names:
+        register(Operator(name, domain, Kind.STOP, function, operands=lambda call: (), treatment=reason))
+
+
+def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options: Any) -> Callable:
+    """Register a handler for an operator of your own.
+
+    ```python
+    @onnxlrp.operator("Double", domain="my.domain")            # linear in operand 0
+    def double(op, call, operand, r):
+        return op.Mul(r, 2.0)
+    ```
+    `kind` is "linear", "routing", "pass" or "custom"; `options` are the fields of `registry.Operator`.
+    """
+    makers = {"linear": linear, "routing": routing, "pass": activation, "custom": custom}
+    if kind not in makers:
+        raise InputError(f"kind is one of {', '.join(makers)}, not {kind!r}")
+    if kind == "linear":
+        options.setdefault("jointly", True)
+    return makers[kind](op_type, domain=domain, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reversed:
+    """What a custom operator gives back for its data operands.
+
+    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `conserves`: whether their sum
+    is the relevance that arrived; a softmax's is not, and is marked in the ledger.
+    """
+
+    amounts: dict[int, ir.Value]
+    conserves: bool = True
+    epsilon: ir.Value | None = None
+    """What a stabiliser kept, of the output's size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRow:
+    """A line of `onnxlrp operators`."""
+
+    operator: str
+    domain: str
+    kind: str
+    treatment: str
+    since: int
+
+
+def table() -> list[TableRow]:
+    """Every registered operator, by domain and name."""
+    return [
+        TableRow(e.op_type, e.domain or "ai.onnx", e.kind.value, e.treatment, e.since)
+        for _, e in sorted(_OPERATORS.items())
+    ]

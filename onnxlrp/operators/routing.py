@@ -1,0 +1,209 @@
+"""Operators that only move values: relevance follows them, copies add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, content, routing
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Run the operator on 0, 1, 2, … in the operand's shape: what comes out says where each element came from."""
+    x = call.operand(operand)
+    return op.scatter_back(r, op.run(call.rebind({operand: op.index_grid(x)})), x)
+
+
+@routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", sign="keeps")
+def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    return op.Reshape(r, op.shape(call.operand(0)))
+
+
+@routing("Identity", "Dropout", sign="keeps")
+def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values (dropout at inference)."""
+    return r
+
+
+def _cast_carries(call: Call) -> tuple[int, ...]:
+    """Rounding to integers ends relevance; integers that become floats, or other integers, carry it."""
+    source, target = call.operand(0).dtype, ir.DataType(call.attr("to", ir.DataType.FLOAT))
+    if source is None:
+        return (0,) if target.is_floating_point() else ()
+    numeric = source not in (ir.DataType.BOOL, ir.DataType.STRING)
+    return (0,) if numeric and (target.is_floating_point() or not source.is_floating_point()) else ()
+
+
+@routing("Cast", "CastLike", operands=_cast_carries, sign="keeps")
+def cast(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values between number types; ends where floats are rounded to integers."""
+    return r
+
+
+@routing("Transpose", sign="keeps")
+def transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    perm = call.ints("perm", list(range(call.rank()))[::-1])
+    return op.Transpose(r, perm=[perm.index(axis) for axis in range(len(perm))])
+
+
+@routing("Concat", operands=lambda call: range(len(call.inputs)), sign="keeps")
+def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    axis = int(call.attr("axis")) % call.rank(operand)
+    before = op.ints([0])
+    for value in call.inputs[:operand]:
+        assert value is not None
+        before = op.plus(before, op.dim(value, axis))
+    after = op.plus(before, op.dim(call.operand(operand), axis))
+    return op.Slice(r, before, after, op.ints([axis]))
+
+
+@routing("Split", many=True, sign="keeps")
+def split(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
+    """Follows the values."""
+    dtype = next(v.dtype for v in r if v is not None)
+    assert dtype is not None
+    parts = [op.full(op.shape(y), 0, dtype) if v is None else v for v, y in zip(r, call.outputs, strict=True)]
+    return op.Concat(*parts, axis=int(call.attr("axis", 0)))
+
+
+@routing("Slice", sign="keeps")
+def slice_(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    x = call.operand(0)
+    starts, ends, axes, steps = (op.known(call.input(i)) for i in range(1, 5))
+    sizes = op.dims(x)
+    if starts is None or ends is None or (call.input(3) and axes is None) or (call.input(4) and steps is None):
+        return _from_sources(op, call, operand, r)
+    where = [int(a) % len(sizes) for a in (range(len(starts)) if axes is None else axes)]
+    if any(sizes[a] is None for a in where) or (steps is not None and set(steps.tolist()) != {1}):
+        return _from_sources(op, call, operand, r)
+    pads = [0] * 2 * len(sizes)
+    for axis, start, end in zip(where, starts, ends, strict=True):
+        first, last, _ = slice(int(start), int(end)).indices(int(sizes[axis] or 0))
+        pads[axis], pads[axis + len(sizes)] = first, int(sizes[axis] or 0) - max(last, first)
+    return op.Pad(r, op.ints(pads))
+
+
+@routing("Gather", operands=lambda call: (0, 1), lookup=True, sign="keeps")
+def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values; a constant table looked up by ids: summed over the embedding, to the ids."""
+    if operand == 0:
+        return _from_sources(op, call, operand, r)
+    axis, table, ids = int(call.attr("axis", 0)), call.rank(0), call.rank(1)
+    axis %= table
+    return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
+
+
+@routing("GatherElements", "GatherND", "Tile", "ReverseSequence", "Compress", sign="keeps")
+def selection(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    return _from_sources(op, call, operand, r)
+
+
+@routing("Expand", sign="keeps")
+def expand(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: copies add up."""
+    return op.unbroadcast(r, call.operand(0))
+
+
+def _pad_sign(call: Call) -> str:
+    fill = call.input(2)
+    known = content(fill)
+    return "keeps" if fill is None or (known is not None and known.min(initial=0) >= 0) else "unknown"
+
+
+@routing("Pad", sign=_pad_sign, operands=lambda call: (0, 2) if call.attr("mode", "constant") == "constant" else (0,))
+def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values; what falls on padding is the constant's."""
+    x, pads = call.operand(0), call.operand(1)
+    rank = call.rank()
+    if operand == 2:
+        inside = op.run(call.rebind({0: op.full(op.shape(x), 1, r.dtype), 2: None}))
+        return op.ReduceSum(op.Mul(r, op.Sub(1.0, inside)), keepdims=0)
+    if call.attr("mode", "constant") != "constant":
+        # As doubles: onnxruntime's CUDA provider pads no integers.
+        grid = op.run(call.rebind({0: op.cast(op.index_grid(x), ir.DataType.DOUBLE), 2: None}))
+        return op.scatter_back(r, op.cast(grid, ir.DataType.INT64), x)
+    known = op.known(pads)
+    axes = call.input(3) or op.ints(range(rank))
+    many = len(known) // 2 if known is not None else (op.dims(axes)[0] or rank)
+    if known is not None and min(known, default=0) < 0:
+        grown = op.ints([max(-int(p), 0) for p in known])
+        r = op.Pad(r, grown, None, axes)
+        known = known.clip(min=0)
+        pads = op.ints(known.tolist())
+    starts = (
+        op.ints([int(p) for p in known[:many]]) if known is not None else op.Slice(pads, op.ints([0]), op.ints([many]))
+    )
+    lengths = op.shape(x) if call.input(3) is None else op.Gather(op.shape(x), axes)
+    return op.Slice(r, starts, op.plus(starts, lengths), axes)
+
+
+@routing("DepthToSpace", sign="keeps")
+def depth_to_space(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    x, block = call.operand(0), int(call.attr("blocksize"))
+    if call.attr("mode", "DCR") == "DCR":
+        return op.SpaceToDepth(r, blocksize=block)
+    n, c, h, w = (op.dim(x, axis) for axis in range(4))
+    deep = op.Div(c, op.ints([block * block]))
+    apart = op.Reshape(r, op.Concat(n, deep, h, op.ints([block]), w, op.ints([block]), axis=0))
+    return op.Reshape(op.Transpose(apart, perm=[0, 1, 3, 5, 2, 4]), op.shape(x))
+
+
+@routing("SpaceToDepth", sign="keeps")
+def space_to_depth(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    return op.DepthToSpace(r, blocksize=int(call.attr("blocksize")))
+
+
+@routing("Where", operands=lambda call: (1, 2), sign="keeps")
+def where(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values that were chosen."""
+    zero = op.constant(0, r.dtype)
+    chosen = (r, zero) if operand == 1 else (zero, r)
+    return op.unbroadcast(op.Where(call.operand(0), *chosen), call.operand(operand))
+
+
+def _only_plain(call: Call) -> str | None:
+    reduction = call.attr("reduction", "none")
+    return None if reduction == "none" else f"a scatter with reduction {reduction!r} has no rule yet"
+
+
+@routing("ScatterND", operands=lambda call: (0, 2), refuse=_only_plain, sign="keeps")
+def scatter_nd(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: written ones to the updates, the rest to the data."""
+    if operand == 2:
+        return op.GatherND(r, call.operand(1))
+    return op.ScatterND(r, call.operand(1), op.full(op.shape(call.operand(2)), 0, r.dtype))
+
+
+@routing("ScatterElements", operands=lambda call: (0, 2), refuse=_only_plain, sign="keeps")
+def scatter_elements(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: written ones to the updates, the rest to the data."""
+    axis = int(call.attr("axis", 0))
+    if operand == 2:
+        return op.GatherElements(r, call.operand(1), axis=axis)
+    return op.ScatterElements(r, call.operand(1), op.full(op.shape(call.operand(2)), 0, r.dtype), axis=axis)
+
+
+@routing("Trilu", sign="keeps")
+def trilu(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values."""
+    return op.run(call.rebind({0: r}))
+
+
+@routing("TopK", winner=True, sign="keeps")
+def top_k(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """The winners take all."""
+    indices = op.run(call, outputs=2)[1]
+    axis = int(call.attr("axis", -1))
+    x = call.operand(0)
+    return op.ScatterElements(op.full(op.shape(x), 0, r.dtype), indices, r, axis=axis)

@@ -1,0 +1,39 @@
+"""Softmax and its kin: skipped on the way to the explained output, a Taylor step inside the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Reversed, custom
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _axis(call: Call, op: Builder) -> ir.Value:
+    return op.ints([int(call.attr("axis", -1))])
+
+
+@custom("Softmax", sign="nonnegative", gate=True, score_head=True)
+def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
+    x, y = call.operand(0), call.outputs[0]
+    if gradient:
+        return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
+    around = op.Sub(r, op.Mul(y, op.ReduceSum(r, _axis(call, op), keepdims=1)))
+    # A masked entry is −inf (or the lowest float) with softmax 0: it takes none.
+    masked = op.Less(x, -1e30) if x.dtype != ir.DataType.FLOAT16 else op.Less(x, -6e4)
+    return Reversed(
+        {0: op.Where(masked, op.number(0.0, x), op.Mul(op.Where(masked, op.number(0.0, x), x), around))}, False
+    )
+
+
+@custom("LogSoftmax", score_head=True)
+def log_softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Skipped on the way to the explained output; inside: `x·Jᵀ(R/s(y))`, as for softmax."""
+    x, y = call.operand(0), call.outputs[0]
+    g = r if gradient else op.Div(r, op.stabilise(y))
+    back = op.Sub(g, op.Mul(op.Exp(y), op.ReduceSum(g, _axis(call, op), keepdims=1)))
+    return Reversed({0: back if gradient else op.Mul(x, back)}, gradient)

@@ -1,0 +1,157 @@
+"""Sliding windows: pads, however they are written, and where a window's elements lie. Used by convolutions and pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+Pads = Sequence["int | ir.Value"]
+"""Per spatial axis a number, or an int64 vector of one element where it depends on the size of the input."""
+
+
+def pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> tuple[Pads, Pads]:
+    """Pads in front of and behind each spatial axis of operand 0, whatever `auto_pad` says."""
+    spatial = len(kernel)
+    auto = call.attr("auto_pad", "NOTSET")
+    if auto == "VALID":
+        return [0] * spatial, [0] * spatial
+    if auto == "NOTSET":
+        both = call.ints("pads", [0] * 2 * spatial)
+        return both[:spatial], both[spatial:]
+    strides = call.ints("strides", [1] * spatial)
+    dilations = call.ints("dilations", [1] * spatial)
+    begins: list[int | ir.Value] = []
+    ends: list[int | ir.Value] = []
+    for axis in range(spatial):
+        total = _same(op, call.operand(0), axis + 2, (int(kernel[axis] or 0) - 1) * dilations[axis] + 1, strides[axis])
+        if isinstance(total, int):
+            small, large = total // 2, total - total // 2
+            begins.append(small if auto == "SAME_UPPER" else large)
+            ends.append(large if auto == "SAME_UPPER" else small)
+        else:
+            half = op.Div(total, op.ints([2]))
+            rest = op.Sub(total, half)
+            begins.append(half if auto == "SAME_UPPER" else rest)
+            ends.append(rest if auto == "SAME_UPPER" else half)
+    return begins, ends
+
+
+def _same(op: Builder, x: ir.Value, axis: int, reach: int, stride: int) -> int | ir.Value:
+    """The pads that keep ceil(size / stride) windows of `reach` elements."""
+    size = op.dims(x)[axis]
+    if size is not None:
+        return max((-(-size // stride) - 1) * stride + reach - size, 0)
+    if stride == 1:
+        return reach - 1
+    length = op.dim(x, axis)
+    windows = op.Div(op.Add(length, op.ints([stride - 1])), op.ints([stride]))
+    needed = op.Sub(op.Add(op.Mul(op.Sub(windows, op.ints([1])), op.ints([stride])), op.ints([reach])), length)
+    return op.Max(needed, op.ints([0]))
+
+
+def reach(kernel: Sequence[int | None], dilations: Sequence[int]) -> list[int]:
+    """Per spatial axis the distance from a window's first element to its last."""
+    return [(int(k or 1) - 1) * d for k, d in zip(kernel, dilations, strict=True)]
+
+
+def vector(op: Builder, numbers: Pads) -> ir.Value:
+    """Numbers, some known only at run time, as one int64 vector."""
+    if all(isinstance(n, int) for n in numbers):
+        return op.ints([int(n) for n in numbers])  # type: ignore[arg-type]
+    return op.Concat(*(op.ints([n]) if isinstance(n, int) else n for n in numbers), axis=0)
+
+
+def crop(op: Builder, padded: ir.Value, begins: Pads, like: ir.Value) -> ir.Value:
+    """From `begins`, as much of each spatial axis as `like` has: `output_padding` is static, sizes may not be."""
+    spatial = len(begins)
+    if all(b == 0 for b in begins if isinstance(b, int)) and all(isinstance(b, int) for b in begins):
+        sizes, wanted = op.dims(padded)[2:], op.dims(like)[2:]
+        if sizes == wanted and None not in sizes:
+            return padded
+    start = vector(op, begins)
+    end = op.Add(start, op.shape(like, 2))
+    return op.Slice(padded, start, end, op.ints(range(2, 2 + spatial)))
+
+
+def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pads:
+    """What a ConvTranspose cuts off in front of each spatial axis."""
+    spatial = len(kernel)
+    auto = call.attr("auto_pad", "NOTSET")
+    output_shape = call.attr("output_shape")
+    if auto == "VALID" and output_shape is None:
+        return [0] * spatial
+    if auto == "NOTSET" and output_shape is None:
+        return call.ints("pads", [0] * 2 * spatial)[:spatial]
+    strides = call.ints("strides", [1] * spatial)
+    dilations = call.ints("dilations", [1] * spatial)
+    extra = call.ints("output_padding", [0] * spatial)
+    begins: list[int | ir.Value] = []
+    for axis in range(spatial):
+        width = (int(kernel[axis] or 0) - 1) * dilations[axis] + 1
+        if output_shape is None:
+            # SAME: the output is stride × input, so the input's size drops out of the total.
+            total: int | ir.Value = max(width + extra[axis] - strides[axis], 0)
+        else:
+            size = op.dims(call.operand(0))[axis + 2]
+            total = max(strides[axis] * (int(size or 0) - 1) + extra[axis] + width - int(output_shape[axis]), 0)
+        assert isinstance(total, int)
+        # With an output_shape and no auto_pad the larger half is in front, as in SAME_LOWER.
+        begins.append(total // 2 if auto == "SAME_UPPER" else total - total // 2)
+    return begins
+
+
+def frame(
+    op: Builder,
+    r: ir.Value,
+    like: ir.Value,
+    begins: Pads,
+    kernel: Sequence[int | None],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> tuple[ir.Value, list[int]]:
+    """For the convolution that is a ConvTranspose's transpose: `r` and the pads that give it the size of `like`.
+
+    In front go the transpose's own pads; behind goes what makes (n − 1)·stride + width elements, where n is the size of
+    `like`; both may be negative.
+    """
+    spatial = len(kernel)
+    width = [k + 1 for k in reach(kernel, dilations)]
+    sizes, outs = op.dims(like)[2:], op.dims(r)[2:]
+    front = [int(b) for b in begins]  # type: ignore[arg-type]
+    if None not in sizes and None not in outs:
+        behind = [
+            (int(n or 0) - 1) * s + k - int(o or 0) - b
+            for n, s, k, o, b in zip(sizes, strides, width, outs, front, strict=True)
+        ]
+        if min(front + behind) >= 0:
+            return r, front + behind
+        extend = [max(v, 0) for v in front], [max(v, 0) for v in behind]
+        cut_front, cut_behind = [max(-v, 0) for v in front], [max(-v, 0) for v in behind]
+        ends = [int(o or 0) - c for o, c in zip(outs, cut_behind, strict=True)]
+        r = op.Slice(r, op.ints(cut_front), op.ints(ends), op.ints(range(2, 2 + spatial)))
+        return r, extend[0] + extend[1]
+    # Sizes known only at run time: zeros in front and amply behind, then cut to the length that is needed.
+    ample = op.Pad(r, op.ints([0, 0, *front, 0, 0, *(k + s for k, s in zip(width, strides, strict=True))]))
+    length = op.Add(op.Mul(op.Sub(op.shape(like, 2), op.ints([1])), op.ints(strides)), op.ints(width))
+    cut = op.Slice(ample, op.ints([0] * spatial), length, op.ints(range(2, 2 + spatial)))
+    return cut, [0] * 2 * spatial
+
+
+def taps(
+    op: Builder, y: ir.Value, axis: int, kernel: int, stride: int, dilation: int, begin: int | ir.Value
+) -> ir.Value:
+    """Positions in the input that each output position of a window reads, int64 [outputs, kernel]; pads are negative or
+    past the end."""
+    outputs = op.Squeeze(op.dim(y, axis), op.ints([0]))
+    starts = op.Mul(op.Range(op.ints_scalar(0), outputs, op.ints_scalar(1)), op.ints_scalar(stride))
+    front = op.ints_scalar(begin) if isinstance(begin, int) else begin
+    offsets = op.constant(np.arange(kernel, dtype=np.int64)[None] * dilation)
+    return op.Add(op.Unsqueeze(op.Sub(starts, front), op.ints([1])), offsets)

@@ -1,0 +1,249 @@
+"""Every relevance rule, as data.
+
+A rule for a linear layer `z = f(x; w, b)` is a list of shares. A share has a denominator, the sum of a few *terms*
+`f(modified x; modified w, modified b)`, and gives `coefficient · Σ_terms modified x · fᵀ(R / s(d); modified w)` to the
+input. No rule names an operator: how a layer runs and how it is transposed is the operator's knowledge.
+
+`s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative`.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from onnxlrp.errors import InputError
+
+Bound = Any
+"""A bound of the input: a number, one number per channel, or an array of the input's shape."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Modifier:
+    """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one·1`, of an input, a weight or a bias."""
+
+    same: float = 0.0
+    plus: float = 0.0
+    minus: float = 0.0
+    square: float = 0.0
+    one: float = 0.0
+
+    @property
+    def sign(self) -> int:
+        """+1 where the result is never negative, −1 where it is never positive, 0 where nothing is known."""
+        if self.same or (self.minus and (self.plus or self.square or self.one)):
+            return 0
+        if self.minus:
+            return -1 if self.minus > 0 else 1
+        coefficients = (self.plus, self.square, self.one)
+        return 1 if min(coefficients) >= 0 else -1 if max(coefficients) <= 0 else 0
+
+
+SAME = Modifier(same=1)
+PLUS = Modifier(plus=1)
+MINUS = Modifier(minus=1)
+SQUARE = Modifier(square=1)
+ONE = Modifier(one=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """`factor · f(x; w, b)`; `x` may be "low" or "high", the bounds of the input; no `bias`: none in this term."""
+
+    x: Modifier | Literal["low", "high"]
+    weight: Modifier
+    bias: Modifier | None = None
+    factor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """One denominator and what it shares out.
+
+    `gate`: only where the layer's own output is positive (+1) or negative (−1).
+    `complement`: the denominator is what the layer's output leaves beside the first share's, `min(z − d₁, 0)`: the plain
+    sum would flip signs by cancellation.
+    """
+
+    terms: tuple[Term, ...]
+    coefficient: float = 1.0
+    gate: int = 0
+    complement: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What every rule takes: the stabiliser's ε and ρ, and `zero_params="bias"`: the bias is 0 in z and d."""
+
+    epsilon: float = 1e-6
+    relative: float = 0.0
+    zero_params: Literal["bias"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.epsilon < 0 or self.relative < 0:
+            raise InputError(f"{type(self).__name__}: epsilon and relative must not be negative")
+        if self.zero_params not in (None, "bias"):
+            raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
+
+    def shares(self) -> tuple[Share, ...]:
+        """The denominators of the rule, each with its terms."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        """As it is written in Python and on the command line, defaults left out."""
+        given = [
+            f"{f.name}={_short(getattr(self, f.name))}"
+            for f in dataclasses.fields(self)
+            if f.default is dataclasses.MISSING or getattr(self, f.name) is not f.default
+            if not (isinstance(getattr(self, f.name), float) and getattr(self, f.name) == f.default)
+        ]
+        return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class LRP0(Rule):
+    """`x · fᵀ(R / z)`, share 0 wherever z = 0 (Bach et al. 2015)."""
+
+    epsilon: float = 0.0
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(SAME, SAME, SAME),)),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Epsilon(Rule):
+    """`x · fᵀ(R / s(z))`, z with bias (Bach et al. 2015)."""
+
+    epsilon: float = 1e-6
+    relative: float = 0.0
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(SAME, SAME, SAME),)),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm(Epsilon):
+    """`Epsilon` for steps without parameters: sums, average pools, linear resizes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass(Rule):
+    """`R_in = R`."""
+
+    def shares(self) -> tuple[Share, ...]:
+        raise InputError("Pass needs an output of the input's shape; this layer mixes its inputs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gamma(Rule):
+    """Generalised γ rule, for inputs of any sign (Andéol et al. 2021): positive outputs favour positive
+    contributions, negative outputs favour negative ones, by the factor 1 + γ."""
+
+    gamma: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gamma < 0:
+            raise InputError("Gamma: gamma must not be negative")
+
+    def shares(self) -> tuple[Share, ...]:
+        up, down = Modifier(same=1, plus=self.gamma), Modifier(same=1, minus=self.gamma)
+        return (
+            Share((Term(PLUS, up, up), Term(MINUS, down)), gate=1),
+            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ZPlus(Rule):
+    """Positive contributions only (Montavon et al. 2017)."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS))),)
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaBeta(Rule):
+    """α times the positive contributions minus β times the negative ones, α − β = 1 (Bach et al. 2015)."""
+
+    alpha: float = 2.0
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.alpha < 0 or self.beta < 0 or abs(self.alpha - self.beta - 1) > 1e-12:
+            raise InputError(
+                f"AlphaBeta: alpha − beta must be 1 and both at least 0, not alpha={self.alpha}, beta={self.beta}"
+            )
+
+    def shares(self) -> tuple[Share, ...]:
+        positive = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)), self.alpha)
+        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta, complement=True)
+        return (positive, negative) if self.beta else (positive,)
+
+
+@dataclasses.dataclass(frozen=True)
+class ZBox(Rule):
+    """For inputs between `low` and `high` (Montavon et al. 2017): bounds of the *model's* input, carried through the
+    affine operators before the layer."""
+
+    low: Bound = dataclasses.field(default=-1.0, hash=False)
+    high: Bound = dataclasses.field(default=1.0, hash=False)
+
+    def shares(self) -> tuple[Share, ...]:
+        inside = Term(SAME, SAME, SAME)
+        return (Share((inside, Term("low", PLUS, PLUS, -1.0), Term("high", MINUS, MINUS, -1.0))),)
+
+
+@dataclasses.dataclass(frozen=True)
+class WSquare(Rule):
+    """In proportion to the squared weights, whatever the input (Montavon et al. 2017)."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(ONE, SQUARE, SQUARE),)),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flat(Rule):
+    """Evenly over the receptive field (Bach et al. 2016)."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(ONE, ONE),)),)
+
+
+RULES: Mapping[str, type[Rule]] = {
+    r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
+}
+
+
+def _short(value: object) -> str:
+    text = repr(value.tolist() if hasattr(value, "tolist") else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def call(text: str, names: Mapping[str, Any]) -> Any:
+    """`"Gamma(0.1)"` -> `names["Gamma"](0.1)`: a name and literals, nothing is evaluated.
+
+    Raises InputError with the known names where the text is anything else.
+    """
+    known = ", ".join(names)
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        function = tree.func if isinstance(tree, ast.Call) else tree
+        if not isinstance(function, ast.Name) or function.id not in names:
+            raise InputError(f"{text!r} is not known; there are: {known}")
+        positional = [ast.literal_eval(a) for a in tree.args] if isinstance(tree, ast.Call) else []
+        named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords} if isinstance(tree, ast.Call) else {}
+    except (SyntaxError, ValueError) as e:
+        raise InputError(f"{text!r} cannot be read; write a name with numbers, like Gamma(0.1); known: {known}") from e
+    try:
+        return names[function.id](*positional, **named)
+    except TypeError as e:
+        raise InputError(f"{text!r}: {e}") from e
+
+
+def parse(text: str) -> Rule:
+    """A rule from its text, as on the command line: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`."""
+    return call(text, RULES)

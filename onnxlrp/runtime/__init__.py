@@ -1,0 +1,8 @@
+"""Running an explained model: it needs the file alone, nothing of the compiler."""
+
+from __future__ import annotations
+
+from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.ledger import Ledger
+
+__all__ = ["Explainer", "Explanation", "Ledger"]

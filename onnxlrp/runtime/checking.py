@@ -1,0 +1,134 @@
+"""Does an explained model keep its source's outputs, and does it keep relevance?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.runtime.inputs import Port
+
+# What the emitted model promises, relative to the largest value of the output.
+_TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
+_CLOSES = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputCheck:
+    """One output of the source against the same output of the explained model."""
+
+    name: str
+    difference: float
+    """Largest difference relative to the largest value; 0 is bit-equal, infinite where shapes or NaN differ."""
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the difference is within the promise."""
+        return self.difference <= self.tolerance
+
+
+@dataclasses.dataclass(frozen=True)
+class Conservation:
+    """seeds = relevance at the inputs + bias + epsilon + stopped, from the ledger."""
+
+    seeds: float
+    inputs: dict[str, float]
+    bias: float
+    epsilon: float
+    stopped: float
+    worst_step: str
+    worst_gap: float
+    """Largest |arrives - the rest| of a step, relative to the relevance that flows."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step of the ledger closes."""
+        return self.worst_gap <= _CLOSES
+
+
+def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any]) -> list[OutputCheck]:
+    """Every output of the source, in its order."""
+    checks = []
+    for name, value in source.items():
+        dtype = str(getattr(value, "dtype", "float32"))
+        checks.append(OutputCheck(name, _difference(value, explained.get(name)), _TOLERANCE.get(dtype, 0.0)))
+    return checks
+
+
+def conservation(explanation: Explanation) -> Conservation | None:
+    """What the ledger says in all; None where the model has no ledger or no step."""
+    ledger = explanation.ledger
+    if ledger is None or not len(ledger):
+        return None
+    values = ledger.values.astype(np.float64)
+    inputs = {name: float(value.sum(dtype=np.float64)) for name, value in explanation.relevance.items()}
+    flow = sum(float(np.abs(value).sum(dtype=np.float64)) for value in explanation.relevance.values())
+    flow = max(flow, float(np.abs(values[:, 0]).max()), float(np.finfo(np.float32).tiny))
+    gaps = np.where(np.isfinite(ledger.gaps), ledger.gaps, np.inf)
+    worst = int(gaps.argmax())
+    # What arrives anywhere is a seed or was passed on; what was passed on arrived at a step or at an input.
+    seeds = float(values[:, 0].sum() - values[:, 1].sum()) + sum(inputs.values())
+    return Conservation(seeds=seeds, inputs=inputs, worst_step=ledger.names[worst], worst_gap=float(gaps[worst] / flow),
+                        **ledger.totals)  # fmt: skip
+
+
+def random_inputs(ports: Mapping[str, Port], seed: int = 0) -> dict[str, np.ndarray]:
+    """Arrays of the declared types and shapes, the same for the same seed.
+
+    One size per symbol: 2 for a first axis, 224 for the sides of a picture, 8 for any other; whole numbers are 0 and
+    1 (valid as ids and as masks), pixels of uint8 0 to 255, floats standard normal.
+    """
+    random = np.random.default_rng(seed)
+    sizes: dict[str, int] = {}
+    arrays = {}
+    for port in ports.values():
+        if port.optional or port.dtype is None:
+            continue
+        arrays[port.name] = _random(random, port.dtype, _random_shape(port, sizes))
+    return arrays
+
+
+def _random_shape(port: Port, sizes: dict[str, int]) -> tuple[int, ...]:
+    declared: tuple[int | str | None, ...] = (None, None) if port.shape is None else port.shape
+    shape = []
+    for axis, size in enumerate(declared):
+        if isinstance(size, int):
+            shape.append(size)
+            continue
+        is_picture = len(declared) == 4 and (declared[1] in (1, 3) or declared[3] in (1, 3))
+        chosen = 2 if axis == 0 else 224 if is_picture else 8
+        shape.append(chosen if size is None else sizes.setdefault(size, chosen))
+    return tuple(shape)
+
+
+def _random(random: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype.kind == "O":
+        return np.full(shape, "a", dtype=object)
+    if dtype.kind in "iub":
+        return random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
+    return random.standard_normal(shape).astype(dtype)
+
+
+def _difference(left: Any, right: Any) -> float:
+    """Relative to the largest finite value of `left`; for anything but numbers 0 or infinity."""
+    if isinstance(left, list):
+        same = isinstance(right, list) and len(left) == len(right)
+        return max([_difference(a, b) for a, b in zip(left, right, strict=True)] or [0.0]) if same else float("inf")
+    if isinstance(left, dict):
+        if not isinstance(right, dict) or left.keys() != right.keys():
+            return float("inf")
+        return _difference(np.array(list(left.values())), np.array(list(right.values())))
+    left, right = np.asarray(left), np.asarray(right)
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return float("inf")
+    if left.dtype.kind not in "fc" or np.array_equal(left, right, equal_nan=True):
+        return 0.0 if np.array_equal(left, right, equal_nan=left.dtype.kind == "f") else float("inf")
+    if not np.array_equal(np.isfinite(left), np.isfinite(right)):
+        return float("inf")
+    finite = np.isfinite(left)
+    a, b = left[finite].astype(np.float64), right[finite].astype(np.float64)
+    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), float(np.finfo(np.float64).tiny)))

@@ -1,0 +1,158 @@
+"""What a model takes, and whether the arrays at hand fit it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxlrp.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """One input or output of a model, as the file declares it."""
+
+    name: str
+    dtype: np.dtype | None
+    """Element type (`object` for strings); None for what is no tensor (sequences, maps)."""
+    shape: tuple[int | str | None, ...] | None
+    """A number, a symbol or None (unknown) per axis; None: not even the rank is declared."""
+    optional: bool = False
+    """Whether the model has a default for it."""
+
+    def __str__(self) -> str:
+        return f"{type_name(self.dtype)} {shape_text(self.shape)}"
+
+    @classmethod
+    def of(cls, value: onnx.ValueInfoProto, optional: bool = False) -> Port:
+        """The port that a declaration in a graph describes."""
+        if not value.type.HasField("tensor_type"):
+            return cls(value.name, None, None, optional)
+        tensor = value.type.tensor_type
+        dtype = None
+        if tensor.elem_type != onnx.TensorProto.UNDEFINED:
+            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        if not tensor.HasField("shape"):
+            return cls(value.name, dtype, None, optional)
+        shape: list[int | str | None] = []
+        for dimension in tensor.shape.dim:
+            if dimension.HasField("dim_value") and dimension.dim_value >= 0:
+                shape.append(dimension.dim_value)
+            else:
+                shape.append(dimension.dim_param or None)
+        return cls(value.name, dtype, tuple(shape), optional)
+
+
+def type_name(dtype: np.dtype | None) -> str:
+    """The name of an element type in an error message."""
+    if dtype is None:
+        return "a value that is no tensor"
+    return "string" if dtype.kind in "OUST" else str(dtype)
+
+
+def shape_text(shape: Iterable[int | str | None] | None) -> str:
+    """`[N, 3, ?]`; unknown ranks are `[…]`."""
+    if shape is None:
+        return "[…]"
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any]:
+    """The arrays as the session takes them.
+
+    Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
+    is explained. Raises InputError where one is missing, unknown, of another type or of another shape; warns of NaN.
+    """
+    unknown = [name for name in inputs if name not in ports]
+    if unknown:
+        raise InputError(_unknown(unknown, ports))
+    missing = [port for port in ports.values() if port.name not in inputs and not port.optional]
+    if missing:
+        wanted = "\n".join(f"  {port.name}: {port}" for port in missing)
+        raise InputError(f"the model needs a value for each of these inputs too:\n{wanted}")
+    checked = {}
+    for name, value in inputs.items():  # no comprehension: before Python 3.12 it is a frame more for the warning
+        checked[name] = check_one(value, ports[name])
+    return checked
+
+
+def check_one(value: Any, port: Port) -> Any:
+    """One input as the session takes it; see `check`."""
+    if port.dtype is None:
+        return value
+    array = _as_array(value, port)
+    is_text = port.dtype.kind == "O"
+    if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
+        raise InputError(
+            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}"
+            + ("" if is_text or array.dtype.kind in "OUST" else f": convert it with array.astype('{port.dtype}')")
+        )
+    problem = _shape_problem(array.shape, port.shape)
+    if problem:
+        raise InputError(
+            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
+            + problem
+        )
+    if array.dtype.kind == "f":
+        holes = int(np.isnan(array).sum())
+        if holes:
+            warnings.warn(
+                f"input '{port.name}' holds {holes} NaN: the scores and the relevance may be NaN too", stacklevel=4
+            )
+    return array.astype(object) if is_text else array
+
+
+def _as_array(value: Any, port: Port) -> np.ndarray:
+    """Arrays as they are; lists and numbers in the type of the input where that loses nothing."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value)
+    try:
+        array = np.asarray(value)
+        if port.dtype is not None and array.dtype.kind in "biuf" and port.dtype.kind in "biuf":
+            cast = array.astype(port.dtype)
+            if port.dtype.kind == "f" or np.array_equal(cast, array):
+                return cast
+    except (ValueError, TypeError) as error:
+        raise InputError(f"input '{port.name}' takes {port}; what was given is no array: {error}") from error
+    return array
+
+
+def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:
+    known = "\n".join(f"  {port.name}: {port}" for port in ports.values())
+    near = difflib.get_close_matches(names[0], list(ports), n=1)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    many = ", ".join(f"'{name}'" for name in names)
+    return f"the model has no input {many}{hint}; it takes\n{known}"
+
+
+def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:
+    """What is wrong with a shape and how to mend it; empty where it fits."""
+    if declared is None or _fits(actual, declared):
+        return ""
+    if _fits((1, *actual), declared):
+        return "add the batch axis with array[None]"
+    if len(actual) != len(declared):
+        return f"it must have {len(declared)} axes, not {len(actual)}"
+    wrong = [
+        f"axis {axis} must be {want}, not {have}"
+        for axis, (have, want) in enumerate(zip(actual, declared, strict=True))
+        if isinstance(want, int) and want != have
+    ]
+    hint = ""
+    if len(actual) == 4:
+        for order in ((0, 3, 1, 2), (0, 2, 3, 1)):
+            if _fits(tuple(actual[axis] for axis in order), declared):
+                hint = f"; the axes fit in another order: array.transpose{order}"
+    return "; ".join(wrong) + hint
+
+
+def _fits(actual: tuple[int, ...], declared: tuple[int | str | None, ...]) -> bool:
+    return len(actual) == len(declared) and all(
+        not isinstance(want, int) or want == have for have, want in zip(actual, declared, strict=True)
+    )

@@ -1,0 +1,51 @@
+"""Where relevance went: the conservation ledger as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ledger:
+    """Signed sums over the batch, one row per step of the plan, in the columns of `COLUMNS`."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    """Float [steps, 5]."""
+    marked: tuple[bool, ...]
+    """Steps that do not conserve relevance locally: their bias column is the remainder."""
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """What is missing at each step, |arrives - the rest|, float64 [steps]."""
+        values = self.values.astype(np.float64)
+        return np.abs(values[:, 0] - values[:, 1:].sum(axis=1))
+
+    @property
+    def absorbed(self) -> np.ndarray:
+        """What did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
+        return self.values[:, 2:].astype(np.float64).sum(axis=1)
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Sums over all steps of bias, epsilon and stopped."""
+        sums = self.values.astype(np.float64).sum(axis=0)
+        return {name: float(sums[index]) for index, name in enumerate(COLUMNS) if index >= 2}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __str__(self) -> str:
+        width = max([len(name) for name in self.names] + [4])
+        lines = [f"{'step':<{width}}  " + "".join(f"{column:>13}" for column in COLUMNS)]
+        for name, row, mark in zip(self.names, self.values, self.marked, strict=True):
+            lines.append(f"{name:<{width}}{'*' if mark else ' '} " + "".join(f"{value:>13.5g}" for value in row))
+        sums = self.totals
+        lines.append(f"{'all':<{width}}  " + " " * 26 + "".join(f"{sums[column]:>13.5g}" for column in COLUMNS[2:]))
+        if any(self.marked):
+            lines.append("* does not conserve relevance locally: its bias column is the remainder")
+        return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""Sessions of onnxruntime: CUDA where it really works, else the CPU, without a stray line."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from onnxlrp.errors import InputError, InvalidModelError, OnnxLrpError
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+# TF32 keeps 10 bits of the mantissa: the model's own outputs would move by 1e-3, and LRP's small denominators far more.
+_CUDA_OPTIONS = {"use_tf32": "0"}
+# Whatever onnxruntime logs as an error it raises as well, and we report it once: 4 is "fatal only".
+_FATAL = 4
+_WARNING = 2
+
+
+def onnxruntime() -> Any:
+    """The module; OnnxLrpError that says what to install where there is none."""
+    try:
+        import onnxruntime as module
+    except ImportError as error:
+        raise OnnxLrpError(
+            "running a model needs onnxruntime: pip install 'onnxlrp[cpu]', or 'onnxlrp[gpu]' for NVIDIA GPUs"
+        ) from error
+    return module
+
+
+def create_session(model: str | bytes, providers: Sequence[Any] | None = None) -> Any:
+    """An InferenceSession on a path or on the bytes of a model.
+
+    `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime as it is. Raises
+    InputError for a provider that this onnxruntime lacks, InvalidModelError where it cannot load the model.
+    """
+    module = onnxruntime()
+    if providers is None:
+        wanted: list[Any] = [(CUDA, _CUDA_OPTIONS), CPU] if cuda_present() else [CPU]
+    else:
+        wanted = list(providers)
+        _check_known(wanted, module.get_available_providers())
+    wants_cuda = any(_name(provider) == CUDA for provider in wanted)
+    if wants_cuda:
+        _preload(module)
+    options = module.SessionOptions()
+    options.log_severity_level = _FATAL
+    module.set_default_logger_severity(_FATAL)  # a provider that fails to load logs there, not in the session
+    try:
+        session = module.InferenceSession(model, sess_options=options, providers=wanted)
+    except Exception as error:  # onnxruntime has a class per status code and no common base but Exception
+        raise InvalidModelError(
+            f"onnxruntime {module.__version__} cannot load {_place(model)}: {tidy_message(error)}"
+        ) from error
+    finally:
+        module.set_default_logger_severity(_WARNING)
+    if wants_cuda and CUDA not in session.get_providers():
+        _tell_fallback()
+    return session
+
+
+def run(session: Any, names: Sequence[str] | None, feeds: dict[str, Any]) -> dict[str, Any]:
+    """Outputs by name; InputError where the model does not run on these inputs."""
+    options = onnxruntime().RunOptions()
+    options.log_severity_level = _FATAL
+    names = [output.name for output in session.get_outputs()] if names is None else list(names)
+    try:
+        return dict(zip(names, session.run(names, feeds, options), strict=True))
+    except Exception as error:
+        raise InputError(f"the model does not run on these inputs: {tidy_message(error)}") from error
+
+
+@functools.cache
+def cuda_present() -> bool:
+    """Whether onnxruntime was built for CUDA and the driver sees a device.
+
+    onnxruntime-gpu lists CUDA on every machine, so the driver is asked; without it CUDA is never named.
+    """
+    if CUDA not in onnxruntime().get_available_providers():
+        return False
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int()
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def tidy_message(error: Exception) -> str:
+    """The first lines of an onnxruntime error, without its source locations."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(line for line in lines if not line.startswith(("Stacktrace", "/onnxruntime_src")))
+    head, _, tail = text.partition("/onnxruntime_src")
+    if tail:  # "… /onnxruntime_src/file.cc:77 <signature> [message]"
+        _, _, message = tail.partition(") ")
+        text = head + (message or tail)
+    return text if len(text) <= 600 else text[:600] + " …"
+
+
+@functools.cache
+def _preload(module: Any) -> None:
+    """Find the CUDA and cuDNN libraries of the `cuda` extra; it prints what it lacks, which we report ourselves."""
+    if hasattr(module, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            module.preload_dlls()
+
+
+@functools.cache
+def _tell_fallback() -> None:
+    print(
+        "onnxlrp: CUDA did not start, running on the CPU; pip install 'onnxlrp[cuda]' brings its libraries",
+        file=sys.stderr,
+    )
+
+
+def _name(provider: Any) -> str:
+    return provider if isinstance(provider, str) else provider[0]
+
+
+def _check_known(wanted: Sequence[Any], available: Sequence[str]) -> None:
+    unknown = [_name(provider) for provider in wanted if _name(provider) not in available]
+    if unknown:
+        raise InputError(f"this onnxruntime has no {', '.join(unknown)}; it has {', '.join(available)}")
+
+
+def _place(model: str | bytes) -> str:
+    return f"'{model}'" if isinstance(model, str) else "the model"

@@ -1,0 +1,132 @@
+"""Opening a model: what the file says of itself, without its weights' external data."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.interface import Interface
+from onnxlrp.runtime.inputs import Port
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A model that onnxruntime can load, and its declarations."""
+
+    source: str | bytes
+    """What a session is made from: a path or the bytes."""
+    inputs: dict[str, Port]
+    """The model's own inputs."""
+    added: dict[str, Port]
+    """The inputs that onnxlrp added: target, position, weights."""
+    outputs: dict[str, Port]
+    """All outputs in the order of the file, relevance included."""
+    interface: Interface | None
+    """None: the model was not written by onnxlrp."""
+    explained: str
+    """The output that shows the explained scores; empty where nothing is explained."""
+    folder: Any = None
+    """Keeps a temporary folder alive as long as the model is in use."""
+
+    @property
+    def place(self) -> str:
+        """How to speak of it in a message."""
+        return f"'{self.source}'" if isinstance(self.source, str) else "the model"
+
+
+def open_model(model: Any) -> ModelFile:
+    """A path, bytes, an `onnx.ModelProto` or the result of `onnxlrp.convert`.
+
+    Raises InvalidModelError where there is no such file or it is no model.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        return _described(_parse_file(path), str(path))
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        data = bytes(model)
+        return _described(_parse(data, "the bytes"), data)
+    if isinstance(model, onnx.ModelProto):
+        return _from_proto(model)
+    if hasattr(model, "to_proto") and hasattr(model, "save"):
+        return _from_explained(model)
+    raise InvalidModelError(
+        f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of onnxlrp.convert"
+    )
+
+
+def _parse_file(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        raise InvalidModelError(f"'{path}' is a folder, not a model")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidModelError(f"there is no file '{path}'") from error
+    except OSError as error:
+        raise InvalidModelError(f"'{path}' cannot be read: {error.strerror}") from error
+    return _parse(data, f"'{path}'")
+
+
+def _parse(data: bytes, place: str) -> onnx.ModelProto:
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({len(data):,} bytes)") from error
+    if not proto.HasField("graph"):
+        raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(data):,} bytes)")
+    return proto
+
+
+def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
+    interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+    defaults = {tensor.name for tensor in proto.graph.initializer}
+    defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
+    names: set[str | None] = set()
+    if interface is not None:
+        names = {interface.target_input, interface.position_input, interface.weights_input}
+    inputs = {value.name: Port.of(value, value.name in defaults) for value in proto.graph.input}
+    return ModelFile(
+        source=source,
+        inputs={name: port for name, port in inputs.items() if name not in names},
+        added={name: port for name, port in inputs.items() if name in names},
+        outputs={value.name: Port.of(value) for value in proto.graph.output},
+        interface=interface,
+        explained="" if interface is None else _explained_output(proto.graph, interface.output),
+        folder=folder,
+    )
+
+
+def _explained_output(graph: onnx.GraphProto, name: str) -> str:
+    """The scores themselves, or the maps that a ZipMap makes of them: then only these are an output."""
+    if name not in {value.name for value in graph.output}:
+        for node in graph.node:
+            if node.op_type == "ZipMap" and node.input[0] == name:
+                return node.output[0]
+    return name
+
+
+def _from_proto(proto: onnx.ModelProto) -> ModelFile:
+    try:
+        return _described(proto, proto.SerializeToString())
+    except ValueError as error:  # protobuf's limit; EncodeError is a ValueError in some versions only
+        raise InvalidModelError(
+            "a ModelProto past 2 GB cannot be run from memory: save it and give its path"
+        ) from error
+
+
+def _from_explained(explained: Any) -> ModelFile:
+    """From memory where protobuf can hold it, else through a temporary folder."""
+    try:
+        proto = explained.to_proto()
+        return _described(proto, proto.SerializeToString())
+    except Exception:  # past 2 GB; whatever else is wrong, saving raises it again
+        folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
+        path = Path(folder.name) / "model.onnx"
+        explained.save(path)
+        return _described(_parse_file(path), str(path), folder)

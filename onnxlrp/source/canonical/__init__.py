@@ -1,0 +1,31 @@
+"""The canonical graph: the same function, written one way. One rewrite a file, its algebra in the docstring."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from onnxscript.optimizer import fold_constants
+
+from onnxlrp.source.canonical import affine, bypass, pads, products
+from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.read import infer
+
+REWRITES = (bypass.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
+"""In the order in which each finds what it needs: nothing between a layer and its batch norm, plain products, then folds."""
+
+_FOLDED_SIZE = 1024
+"""Only shape arithmetic is folded here; weights stay chains that the session folds."""
+
+
+def canonicalise(model: ir.Model) -> dict[str, str]:
+    """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    rewriter = Rewriter(model.graph)
+    for rewrite in REWRITES:
+        rewrite(rewriter)
+    model.graph.sort()
+    passes.RemoveUnusedNodesPass()(model)
+    passes.NameFixPass()(model)
+    infer(model)
+    return rewriter.absorbed

@@ -1,0 +1,29 @@
+"""Identity and dropout at inference are nothing: `y = x`."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.source.canonical.common import Rewriter
+
+
+def rewrite(rewriter: Rewriter) -> None:
+    """Take them out, except between a graph input or initializer and a graph output, and where a mask is read."""
+    for node in rewriter.nodes("Identity", "Dropout"):
+        x, y = node.inputs[0], node.outputs[0]
+        if x is None or (node.op_type == "Dropout" and not _inert(node)):
+            continue
+        if y.is_graph_output() and (x.producer() is None or x.is_graph_output()):
+            continue
+        if y.is_graph_output():
+            rewriter.replace(y, x, f"the output {y.name!r}")
+        else:
+            ir.convenience.replace_all_uses_with(y, x)
+            rewriter.graph.remove(node, safe=True)
+
+
+def _inert(node: ir.Node) -> bool:
+    if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+        return False
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    return training is None or (training.const_value is not None and not training.const_value.numpy().any())

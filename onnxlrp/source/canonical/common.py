@@ -1,0 +1,50 @@
+"""What every rewrite needs: what is constant, who consumes a value, and putting one value in another's place."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.builder import Builder
+from onnxlrp.source.constants import constants
+
+
+class Rewriter:
+    """A graph under rewriting; `op` appends nodes (the graph is sorted afterwards)."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.op = Builder(graph, "canonical")
+        self.constants = constants(graph)
+        self.absorbed: dict[str, str] = {}
+
+    def is_constant(self, value: ir.Value | None) -> bool:
+        """Whether a value depends on no input."""
+        return value is not None and (value in self.constants or value.is_initializer())
+
+    def nodes(self, *op_types: str) -> list[ir.Node]:
+        """The graph's own nodes of some default-domain operators, in order."""
+        return [n for n in self.graph if n.domain == "" and n.op_type in op_types]
+
+    def sole_consumer(self, value: ir.Value) -> ir.Node | None:
+        """The one node that reads a value, None where there are several or it is an output."""
+        uses = list(value.uses())
+        return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+
+    def made(self, value: ir.Value) -> ir.Value:
+        """A value that was just computed from constants."""
+        self.constants.add(value)
+        return value
+
+    def replace(self, old: ir.Value, new: ir.Value, where: str) -> None:
+        """Everyone who read `old` reads `new`, which takes over its name; the name of `new` is absorbed `where`."""
+        name, gone = old.name, new.name
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+        producer = old.producer()
+        if producer is not None and producer.graph is self.graph:
+            self.graph.remove(producer, safe=True)
+        if new.is_graph_input() or new.is_initializer():
+            return
+        new.name = name
+        new.shape, new.type = old.shape or new.shape, old.type or new.type
+        if gone and gone != name:
+            self.absorbed[gone] = where

@@ -1,0 +1,249 @@
+"""Read a model from a path, bytes, a ModelProto or an onnx_ir Model, and bring it to one opset, types and shapes inferred."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+
+import networkx as nx
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from google.protobuf.message import DecodeError
+from onnxscript.version_converter import ConvertVersionPass
+
+from onnxlrp.errors import InvalidModelError
+
+OPSET = 21
+"""The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
+IR_VERSION = 10
+
+
+@dataclasses.dataclass
+class Declared:
+    """What the source said of a graph input or output, put back on emission."""
+
+    name: str
+    type: ir.TypeProtocol | None
+    shape: ir.Shape | None
+
+
+@dataclasses.dataclass
+class Source:
+    """A model as it was read."""
+
+    model: ir.Model
+    sha256: str
+    inputs: list[Declared] = dataclasses.field(default_factory=list)
+    outputs: list[Declared] = dataclasses.field(default_factory=list)
+    zipmaps: list[onnx.NodeProto] = dataclasses.field(default_factory=list)
+    """ZipMap nodes, taken off because onnx_ir has no map type; put back on emission."""
+    map_outputs: list[tuple[int, onnx.ValueInfoProto]] = dataclasses.field(default_factory=list)
+    """Their outputs and where they stood among the graph's outputs."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """What the user should know."""
+
+
+def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
+    """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
+
+    Raises InvalidModelError where it cannot be read, with what to do.
+    """
+    proto, digest, folder = _proto(model)
+    if not proto.graph.node:
+        raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
+    zipmaps, map_outputs = _take_zipmaps(proto)
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+    try:
+        loaded = ir.serde.deserialize_model(proto)
+    except Exception as e:  # onnx_ir raises whatever its parts raise
+        raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
+    if folder is not None:
+        _locate_external(loaded, folder)
+    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs)
+    _standardise(source)
+    return source
+
+
+def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, Path | None]:
+    """The model as a ModelProto of our own, its SHA-256, and the folder of its external data."""
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy, hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(), None
+    if isinstance(model, ir.Model):
+        copy = ir.serde.serialize_model(model)
+        return copy, hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest(), None
+    name, folder = "the model", None
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        name, folder = str(path), path.resolve().parent
+        try:
+            model = path.read_bytes()
+        except OSError as e:
+            raise InvalidModelError(f"{path} cannot be read: {e.strerror or e}") from e
+    if not isinstance(model, bytes):
+        raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError as e:
+        raise InvalidModelError(f"{name} is not an ONNX file, or it was cut short ({len(model):,} bytes)") from e
+    if not proto.HasField("graph"):
+        raise InvalidModelError(f"{name} is not an ONNX model: it holds no graph")
+    return proto, hashlib.sha256(model).hexdigest(), folder
+
+
+def _first_line(e: BaseException) -> str:
+    cause = e.__cause__ or e
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
+
+
+def _take_zipmaps(proto: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[tuple[int, onnx.ValueInfoProto]]]:
+    """Take ZipMap nodes off the model; the scores that feed them become outputs in their place."""
+    zipmaps = [n for n in proto.graph.node if (n.domain, n.op_type) == ("ai.onnx.ml", "ZipMap")]
+    by_output = {n.output[0]: n for n in zipmaps}
+    taken = []
+    for position, output in enumerate(list(proto.graph.output)):
+        node = by_output.get(output.name)
+        if node is not None:
+            taken.append((position, onnx.ValueInfoProto.FromString(output.SerializeToString())))
+            output.Clear()
+            output.name = node.input[0]
+    for node in zipmaps:
+        proto.graph.node.remove(node)
+    return zipmaps, taken
+
+
+def _locate_external(model: ir.Model, folder: Path) -> None:
+    """Tell external tensors where their files lie, and that the files are there."""
+    ir.external_data.set_base_dir(model.graph, folder)
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+            raise InvalidModelError(
+                f"the weights of {value.name!r} lie in {tensor.location!r}, which is not beside the model in {folder}: "
+                "put the file there"
+            )
+
+
+def _standardise(source: Source) -> None:
+    model = source.model
+    if "ai.onnx" in model.graph.opset_imports:
+        model.graph.opset_imports.setdefault("", model.graph.opset_imports.pop("ai.onnx"))
+    for node in model.graph.all_nodes():
+        if node.domain == "ai.onnx":
+            node.domain = ""
+    model.graph.opset_imports.setdefault("", OPSET)
+    _check_graph(model)
+    source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
+    for value in model.graph.inputs:
+        if value.shape is not None and any(isinstance(d, int) and d < 0 for d in value.shape):
+            # Some exporters write −1 for a dimension that varies.
+            value.shape = ir.Shape(
+                [f"{value.name}_{a}" if isinstance(d, int) and d < 0 else d for a, d in enumerate(value.shape)]
+            )
+    source.outputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.outputs]
+    made_plain = [v.name for v in model.graph.inputs if v.name in model.graph.initializers]
+    passes.RemoveInitializersFromInputsPass()(model)
+    if made_plain:
+        source.notes.append(
+            f"{len(made_plain)} initializers were also listed as inputs ({', '.join(map(str, made_plain[:3]))}"
+            f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
+        )
+    passes.NameFixPass()(model)
+    _name_nodes(model)
+    for output in model.graph.outputs:
+        output.shape = None
+    _to_opset(source)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    infer(model)
+    if not any(v.dtype is not None and v.dtype.is_floating_point() for v in model.graph.outputs):
+        kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
+        raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
+
+
+def _check_graph(model: ir.Model) -> None:
+    """Every value has a producer, no cycles, every default-domain operator exists."""
+    graph = model.graph
+    try:
+        graph.sort()
+    except ValueError as e:
+        raise InvalidModelError(f"the graph has a cycle: {_cycle(graph)}") from e
+    known = {id(v) for v in graph.inputs} | {id(v) for v in graph.initializers.values()}
+    for value in graph.outputs:
+        if value.producer() is None and id(value) not in known:
+            raise InvalidModelError(f"the output {value.name!r} is computed by no node")
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value.producer() is None and id(value) not in known:
+                raise InvalidModelError(
+                    f"{node.op_type} node {node.name!r} reads {value.name!r}, which nothing computes"
+                )
+    opset = graph.opset_imports[""]
+    for node in graph.all_nodes():
+        if node.domain == "" and not onnx.defs.has(node.op_type, domain=""):
+            raise InvalidModelError(
+                f"node {node.name!r}: ai.onnx::{node.op_type} (opset {opset}) is no operator of ONNX; "
+                "was it meant for another domain?"
+            )
+
+
+def _cycle(graph: ir.Graph) -> str:
+    links = nx.DiGraph()
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value.producer() is not None:
+                links.add_edge(value.producer(), node)
+    nodes = [edge[0] for edge in nx.find_cycle(links)]
+    return " → ".join(f"{n.op_type} {n.name or '(no name)'}" for n in nodes[:6])
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Nodes without a name, or with one that is taken, get one from their operator and position."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.all_nodes()):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{index}"
+        taken.add(node.name)
+
+
+def _to_opset(source: Source) -> None:
+    """Lift to opset 21, or lower where the converter can; a newer model that it cannot lower keeps its opset."""
+    model = source.model
+    before = model.graph.opset_imports[""]
+    if before != OPSET:
+        noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
+        levels = [logger.level for logger in noisy]
+        for logger in noisy:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            ConvertVersionPass(OPSET, fallback=True)(model)
+        except Exception as e:  # the converters raise what they like; only the resulting opset counts
+            if before < OPSET:
+                raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
+        finally:
+            for logger, level in zip(noisy, levels, strict=True):
+                logger.setLevel(level)
+        after = model.graph.opset_imports[""]
+        if before < OPSET and after != OPSET:
+            raise InvalidModelError(
+                f"opset {before} cannot be lifted to {OPSET}: convert it with onnx.version_converter first, or export "
+                "the model anew"
+            )
+    model.ir_version = (
+        max(IR_VERSION, 4) if model.graph.opset_imports[""] <= OPSET else max(model.ir_version, IR_VERSION)
+    )
+
+
+def infer(model: ir.Model) -> None:
+    """Types and shapes of every value, from the inputs alone: what the source declares of inner values is not trusted."""
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            value.shape = None
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)

@@ -1,0 +1,1 @@
+"""Looking at relevance: pictures, tables, files."""

@@ -1,0 +1,155 @@
+"""Relevance as pictures: red speaks for the class, blue against it, white is zero."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# ColorBrewer's RdBu, from -1 over 0 to +1: equally strong to the eye on both sides, and safe for the colour-blind.
+_STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_COLOURS = np.array([(5, 48, 97), (67, 147, 195), (255, 255, 255), (214, 96, 77), (140, 0, 26)], dtype=np.float64)
+_INK = (30, 30, 30)
+_PAPER = (255, 255, 255)
+# A few single pixels hold far more than the rest; they may saturate.
+_QUANTILE = 0.995
+_FEW = 64
+_SIDE = 224
+
+
+def to_map(relevance: np.ndarray, layout: str) -> np.ndarray:
+    """Relevance of a picture summed over its channels: the axes of `layout` ("NCHW", …) -> [N, H, W]."""
+    if "C" in layout:
+        relevance = relevance.sum(axis=layout.index("C"), dtype=np.float64)
+    return relevance if layout.startswith("N") else relevance[None]
+
+
+def limit_of(relevance: np.ndarray) -> float:
+    """The value that is drawn in full colour: nearly the largest |relevance|, never 0."""
+    strength = np.abs(relevance[np.isfinite(relevance)])
+    if not strength.size:
+        return 1.0
+    return float(np.quantile(strength, _QUANTILE)) or float(strength.max()) or 1.0
+
+
+def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:
+    """Any shape -> uint8 [..., 3] on a symmetric scale of ±limit; NaN is grey."""
+    scaled = np.clip(relevance / (limit_of(relevance) if limit is None else limit), -1, 1)
+    known = np.nan_to_num(scaled)
+    rgb = np.stack([np.interp(known, _STOPS, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+    rgb[np.isnan(scaled)] = 128
+    return np.rint(rgb).astype(np.uint8)
+
+
+def heatmap(relevance: np.ndarray, limit: float | None = None) -> Image.Image:
+    """[H, W] -> RGB picture of the same size."""
+    return Image.fromarray(colours(relevance, limit))
+
+
+def overlay(picture: Image.Image, relevance: np.ndarray, limit: float | None = None) -> Image.Image:
+    """The picture in pale grey with relevance [H, W] laid over it, the stronger the more opaque."""
+    height, width = relevance.shape
+    grey = np.asarray(picture.convert("L").resize((width, height)), dtype=np.float64)[..., None]
+    pale = 255 - (255 - grey) * 0.4
+    limit = limit_of(relevance) if limit is None else limit
+    opacity = np.nan_to_num(np.clip(np.abs(relevance) / limit, 0, 1), nan=1.0)[..., None] ** 0.6
+    mixed = pale * (1 - opacity) + colours(relevance, limit) * opacity
+    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+
+def explained(picture: Image.Image, relevance: np.ndarray) -> Image.Image:
+    """The picture under its relevance [H, W]; where both have few pixels, side by side, or one would hide the other."""
+    height, width = relevance.shape
+    if min(height, width) >= _FEW:
+        return enlarged(overlay(picture, relevance), _SIDE)
+    both = [enlarged(one, _SIDE) for one in (picture.convert("RGB").resize((width, height)), heatmap(relevance))]
+    joined = Image.new("RGB", (both[0].width + both[1].width + _SIDE // 16, both[0].height), _PAPER)
+    joined.paste(both[0], (0, 0))
+    joined.paste(both[1], (joined.width - both[1].width, 0))
+    return joined
+
+
+def picture_of(array: np.ndarray) -> Image.Image:
+    """A model's own input [H, W] or [H, W, C] as a picture: its smallest value black, its largest white."""
+    values = np.nan_to_num(array.astype(np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    pixels = np.rint((values - low) * (255 / ((high - low) or 1))).astype(np.uint8)
+    return Image.fromarray(pixels if pixels.ndim == 2 else pixels[..., 0] if pixels.shape[-1] != 3 else pixels)
+
+
+def enlarged(picture: Image.Image, side: int) -> Image.Image:
+    """At least `side` pixels high and wide, by whole factors, so that small inputs can be seen."""
+    factor = -(-side // min(picture.size))
+    if factor <= 1:
+        return picture
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One picture of a contact sheet with the lines under it."""
+
+    picture: Image.Image
+    caption: str = ""
+
+
+def contact_sheet(rows: Sequence[Sequence[Cell]], header: Sequence[str] = (), title: str = "") -> Image.Image:
+    """Rows of pictures of any size in a grid, column heads above, captions below, the colour scale at the bottom."""
+    side = max(max(cell.picture.size) for row in rows for cell in row)
+    count = max(len(row) for row in rows)
+    gap = max(8, side // 24)
+    text, head = _font(side / 15), _font(side / 13)
+    line = round(text.size * 1.3)
+    below = max(cell.caption.count("\n") + 1 if cell.caption else 0 for row in rows for cell in row) * line
+    top = gap + (round(head.size * 2) if title else 0) + (round(head.size * 1.5) if header else 0)
+    width = gap + count * (side + gap)
+    sheet = Image.new("RGB", (width, top + len(rows) * (side + below + gap) + 2 * line + gap), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((gap, gap), _fitting(title, width - 2 * gap, head), _INK, head)
+    for column, name in enumerate(header):
+        place = (gap + column * (side + gap), top - round(head.size * 1.5))
+        draw.text(place, _fitting(name, side, head), _INK, head)
+    for index, row in enumerate(rows):
+        y = top + index * (side + below + gap)
+        for column, cell in enumerate(row):
+            x = gap + column * (side + gap)
+            fitted = cell.picture.convert("RGB")
+            scale = side / max(fitted.size)
+            if scale > 1:
+                fitted = fitted.resize(
+                    (round(fitted.width * scale), round(fitted.height * scale)), Image.Resampling.NEAREST
+                )
+            sheet.paste(fitted, (x, y))
+            for number, words in enumerate(cell.caption.splitlines()):
+                draw.text((x, y + side + 2 + number * line), _fitting(words, side, text), _INK, text)
+    _scale_bar(sheet, draw, text, gap, sheet.height - gap - line)
+    return sheet
+
+
+def _scale_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, x: int, y: int) -> None:
+    """What the colours mean, in one line."""
+    height = round(font.size)
+    left, right = "against the class ", " for the class"
+    bar = heatmap(np.repeat(np.linspace(-1, 1, 12 * height)[None], height, axis=0), limit=1)
+    draw.text((x, y), left, _INK, font)
+    start = x + round(draw.textlength(left, font))
+    sheet.paste(bar, (start, y + 2))
+    draw.text((start + bar.width, y), right, _INK, font)
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(max(11, round(size)))
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels carry FreeType and one font
+    return font
+
+
+def _fitting(words: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+    """The words, cut with an ellipsis where they are wider than `width` pixels."""
+    if font.getlength(words) <= width:
+        return words
+    while words and font.getlength(words + "…") > width:
+        words = words[:-1]
+    return words + "…"

@@ -1,0 +1,194 @@
+"""Results as files, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from onnxlrp.errors import InputError
+from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.view import pictures
+
+SUFFIXES = (".png", ".npz", ".npy", ".json", ".csv")
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed."""
+    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def save(
+    explanation: Explanation,
+    path: Path,
+    names: Mapping[str, str],
+    layouts: Mapping[str, str | None],
+    inputs: Mapping[str, Any],
+    seen: Mapping[str, Sequence[Image.Image]] | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write an explanation in the format of the path's suffix, one of SUFFIXES.
+
+    `names`: what to call each input's relevance; `layouts`: axes of the inputs that are pictures; `seen`: the pictures
+    themselves, where they came from files. Raises InputError where the relevance does not fit the format.
+    """
+    suffix = path.suffix.lower()
+    with whole(path) as draft:
+        if suffix == ".png":
+            sheet(explanation, layouts, inputs, seen or {}).save(draft)
+        elif suffix == ".npz":
+            _save_npz(explanation, draft, names)
+        elif suffix == ".npy":
+            _save_npy(explanation, draft)
+        elif suffix == ".json":
+            draft.write_text(json.dumps(as_json(explanation), ensure_ascii=False) + "\n", encoding="utf-8")
+        elif suffix == ".csv":
+            _save_csv(explanation, draft, columns or {})
+        else:
+            raise InputError(f"'{path}': results are written as {', '.join(SUFFIXES)}")
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Everything in an explanation as lists and numbers; NaN and infinity as null, which JSON lacks."""
+    ledger = explanation.ledger
+    return {
+        "target": plain(explanation.target),
+        "score": plain(explanation.score),
+        "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
+        "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
+        "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
+        "ledger": None if ledger is None else ledger_json(explanation),
+    }
+
+
+def ledger_json(explanation: Explanation) -> list[dict[str, Any]]:
+    """The ledger's rows; empty where there is none."""
+    ledger = explanation.ledger
+    if ledger is None:
+        return []
+    keys = ("arrives", "passed_on", "bias", "epsilon", "stopped")
+    rows = zip(ledger.names, ledger.values, ledger.marked, strict=True)
+    return [
+        {"step": name, **dict(zip(keys, plain(row), strict=True)), "remainder": bool(mark)} for name, row, mark in rows
+    ]
+
+
+def sheet(
+    explanation: Explanation,
+    layouts: Mapping[str, str | None],
+    inputs: Mapping[str, Any],
+    seen: Mapping[str, Sequence[Image.Image]],
+) -> Image.Image:
+    """Relevance over the picture: of one sample that picture alone, of several a contact sheet."""
+    name = next((name for name in explanation.relevance if layouts.get(name)), None)
+    if name is None:
+        shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in explanation.relevance.items())
+        raise InputError(f"a .png needs an explained input that is a picture, here are {shapes}: write .npz or .csv")
+    layout = str(layouts[name])
+    relevance = explanation.relevance[name]
+    if relevance.ndim == len(layout) + 1:  # K targets: K pictures per sample
+        count = relevance.shape[1]
+        relevance = relevance.reshape(-1, *relevance.shape[2:])
+    else:
+        count = 1
+    maps = pictures.to_map(relevance, layout)
+    shown = list(seen.get(name, ())) or _own_pictures(np.asarray(inputs[name]), layout)
+    overlays = [pictures.explained(shown[index // count], one) for index, one in enumerate(maps)]
+    if len(overlays) == 1:
+        return overlays[0]
+    captions = _captions(explanation)
+    cells = [pictures.Cell(one, caption) for one, caption in zip(overlays, captions, strict=True)]
+    return pictures.contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
+
+
+def _captions(explanation: Explanation) -> list[str]:
+    if explanation.target is None or explanation.score is None:
+        first = next(iter(explanation.relevance.values()))
+        return [f"sample {index}" for index in range(len(first))]
+    pairs = zip(explanation.target.reshape(-1), explanation.score.reshape(-1), strict=True)
+    return [f"class {target}: {score:.4g}" for target, score in pairs]
+
+
+def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:
+    """The input itself as pictures, where it did not come from picture files."""
+    array = array if layout.startswith("N") else array[None]
+    if "C" in layout:
+        array = np.moveaxis(array, layout.index("C") + (0 if layout.startswith("N") else 1), -1)
+    return [pictures.picture_of(one) for one in array]
+
+
+def _save_npz(explanation: Explanation, path: Path, names: Mapping[str, str]) -> None:
+    arrays = {names[name]: value for name, value in explanation.relevance.items()}
+    arrays |= {f"{name}_relevance": value for name, value in explanation.relevance_at.items()}
+    arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
+    if explanation.target is not None:
+        arrays.setdefault("target", explanation.target)
+    if explanation.ledger is not None:
+        arrays.setdefault("relevance_ledger", explanation.ledger.values)
+    arrays = {name: value.astype(str) if value.dtype.kind == "O" else value for name, value in arrays.items()}
+    # By hand, not np.savez(**arrays): a model may call its output "file", which is savez's own first parameter.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
+
+
+def _save_npy(explanation: Explanation, path: Path) -> None:
+    if len(explanation.relevance) != 1:
+        raise InputError(f"a .npy holds one array, but {len(explanation.relevance)} inputs are explained: write .npz")
+    with path.open("wb") as file:
+        np.save(file, next(iter(explanation.relevance.values())), allow_pickle=False)
+
+
+def _save_csv(explanation: Explanation, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    """A row per sample, a column per entry of the explained inputs."""
+    head: list[str] = []
+    blocks = []
+    for name, value in explanation.relevance.items():
+        if value.ndim > 2 or value.ndim == 0:
+            raise InputError(
+                f"a .csv holds rows of features, but relevance of '{name}' is {list(value.shape)}: use .npz"
+            )
+        block = value.reshape(len(value), -1)
+        known = list(columns.get(name, ()))
+        if len(known) != block.shape[1]:
+            known = [name] if block.shape[1] == 1 else [f"{name}[{index}]" for index in range(block.shape[1])]
+        head += known
+        blocks.append(block)
+    if len({len(block) for block in blocks}) > 1:
+        raise InputError("the explained inputs differ in their number of rows: write .npz")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(np.concatenate(blocks, axis=1).tolist())
+
+
+def plain(value: Any) -> Any:
+    """Arrays, maps and lists as what JSON has; NaN and infinity as None, which JSON lacks."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            return plain(value.tolist())
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return value if np.isfinite(value) else None

@@ -1,0 +1,107 @@
+"""An explanation in a few words and numbers, per sample."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.runtime.explainer import Explanation
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One entry of an input and its relevance."""
+
+    input: str
+    name: str
+    value: float | str
+    relevance: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What was explained for one sample (with K targets: K entries of the same index)."""
+
+    index: int
+    target: int | None
+    label: str
+    score: float | None
+    relevance: dict[str, float]
+    """Sum of relevance per explained input."""
+    features: tuple[Feature, ...] = ()
+    """The most relevant entries, for inputs that are tables or sequences of ids."""
+
+
+def summarise(
+    explanation: Explanation,
+    inputs: Mapping[str, Any],
+    labels: Sequence[str] = (),
+    columns: Mapping[str, Sequence[str]] | None = None,
+    top: int = 10,
+) -> list[Sample]:
+    """One entry per sample and target. `labels` are the names of the classes, `columns` those of an input's entries."""
+    target, score = explanation.target, explanation.score
+    many = target is not None and target.ndim == 2
+    samples = _samples(explanation)
+    entries = []
+    for index in range(samples):
+        for k in range(target.shape[1]) if target is not None and many else (None,):
+            place = (index,) if k is None else (index, k)
+            chosen = None if target is None else int(target[place])
+            relevance = {}
+            for name, values in explanation.relevance.items():
+                part = _part(values, samples, place)
+                if part is not None:
+                    relevance[name] = part
+            entries.append(
+                Sample(
+                    index=index,
+                    target=chosen,
+                    label=labels[chosen] if chosen is not None and 0 <= chosen < len(labels) else "",
+                    score=None if score is None else float(score[place]),
+                    relevance={name: float(part.sum(dtype=np.float64)) for name, part in relevance.items()},
+                    features=_features(relevance, inputs, columns or {}, index, samples, top),
+                )
+            )
+    return entries
+
+
+def _samples(explanation: Explanation) -> int:
+    if explanation.target is not None:
+        return len(explanation.target)
+    first = next(iter(explanation.relevance.values()), None)
+    return 1 if first is None or first.ndim == 0 else len(first)
+
+
+def _part(values: np.ndarray, samples: int, place: tuple[int, ...]) -> np.ndarray | None:
+    """One sample's share of an array; None where its first axis does not count samples."""
+    if values.ndim >= len(place) and values.shape[0] == samples:
+        return values[place]
+    return values if samples == 1 and len(place) == 1 else None
+
+
+def _features(
+    relevance: Mapping[str, np.ndarray],
+    inputs: Mapping[str, Any],
+    columns: Mapping[str, Sequence[str]],
+    index: int,
+    samples: int,
+    top: int,
+) -> tuple[Feature, ...]:
+    """The `top` entries by |relevance| over all inputs that hold one number per feature."""
+    found = []
+    for name, part in relevance.items():
+        if part.ndim > 1:
+            continue
+        values = _part(np.asarray(inputs[name]), samples, (index,))
+        flat = part.reshape(-1)
+        names = list(columns.get(name, ()))
+        if len(names) != flat.size:
+            names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]
+        for number, amount in enumerate(flat):
+            value: Any = "" if values is None else np.asarray(values).reshape(-1)[number]
+            found.append(Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount)))
+    return tuple(sorted(found, key=lambda feature: -abs(feature.relevance))[:top])

@@ -1,0 +1,146 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from onnxlrp.runtime.checking import Conservation, OutputCheck
+from onnxlrp.runtime.ledger import COLUMNS, Ledger
+from onnxlrp.view.pictures import colours, limit_of
+from onnxlrp.view.summary import Sample
+
+
+class PlanRow(Protocol):
+    """A line of the plan."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def operator(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+
+
+class OperatorRow(Protocol):
+    """A line of the operator registry."""
+
+    @property
+    def operator(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def treatment(self) -> str: ...
+    @property
+    def since(self) -> int: ...
+
+
+def plan_table(rows: Iterable[PlanRow]) -> Table:
+    """Node, operator, rule, why."""
+    return _table(("node", "operator", "rule", "why"), ((row.node, row.operator, row.rule, row.why) for row in rows))
+
+
+def operators_table(rows: Iterable[OperatorRow]) -> Table:
+    """Every operator and what happens to it."""
+    lines = ((_qualified(row), str(row.since), row.kind, row.treatment) for row in rows)
+    return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
+
+
+def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
+    """The ledger's steps; with `top` only those where most relevance was absorbed."""
+    order: Sequence[int] = range(len(ledger))
+    if top is not None:
+        order = [int(index) for index in np.argsort(-np.abs(ledger.absorbed), kind="stable")[:top]]
+    lines = (
+        (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(number(x) for x in ledger.values[index]))
+        for index in order
+    )
+    return _table(("step", *COLUMNS), lines, numbers=len(COLUMNS))
+
+
+def samples_table(samples: Sequence[Sample]) -> Table:
+    """Per sample what was explained, its score and the sum of relevance at each input."""
+    inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
+    labelled = any(sample.label for sample in samples)
+    head = ("sample", "class", *(("label",) if labelled else ()), "score", *(f"Σ relevance {name}" for name in inputs))
+    lines = (
+        (
+            str(sample.index),
+            "-" if sample.target is None else str(sample.target),
+            *((sample.label,) if labelled else ()),
+            "-" if sample.score is None else number(sample.score),
+            *(number(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
+        )
+        for sample in samples
+    )
+    return _table(head, lines, numbers=1 + len(inputs))
+
+
+def features_table(sample: Sample) -> Table:
+    """The features of a sample that matter most, coloured by their relevance."""
+    table = Table(title=f"sample {sample.index}: most relevant", title_justify="left")
+    for name in ("input", "feature", "value", "relevance"):
+        table.add_column(name, justify="right" if name in ("value", "relevance") else "left")
+    limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
+    for feature in sample.features:
+        words = feature.value if isinstance(feature.value, str) else number(feature.value)
+        table.add_row(feature.input, feature.name, words, heat(number(feature.relevance), feature.relevance, limit))
+    return table
+
+
+def outputs_table(checks: Iterable[OutputCheck]) -> Table:
+    """The source's outputs against the explained model's."""
+    lines = ((c.name, f"{c.difference:.2g}", f"{c.tolerance:.0g}", "equal" if c.ok else "DIFFERENT") for c in checks)
+    return _table(("output", "largest relative difference", "allowed", "verdict"), lines)
+
+
+def conservation_table(kept: Conservation) -> Table:
+    """Where relevance came from and where it is."""
+    share = (lambda value: f"{value / kept.seeds:.1%}") if kept.seeds else (lambda value: "-")
+    parts = [("at the output", kept.seeds)]
+    parts += [(f"at input {name}", value) for name, value in kept.inputs.items()]
+    parts += [("absorbed by biases", kept.bias), ("absorbed by ε", kept.epsilon), ("stopped", kept.stopped)]
+    lines = ((name, number(value), share(value)) for name, value in parts)
+    return _table(("relevance", "sum", "share"), lines, numbers=2)
+
+
+def heat(words: str, relevance: float, limit: float) -> Text:
+    """Words on a background that shows their relevance."""
+    red, green, blue = (int(value) for value in colours(np.array(relevance), limit))
+    ink = "black" if red * 0.3 + green * 0.6 + blue * 0.1 > 110 else "white"
+    return Text(words, Style(color=ink, bgcolor=f"#{red:02x}{green:02x}{blue:02x}"))
+
+
+def heat_text(tokens: Sequence[str], relevance: np.ndarray) -> Text:
+    """Tokens [T] in a line, each on the colour of its relevance [T]."""
+    limit = limit_of(relevance)
+    parts = [heat(token, float(value), limit) for token, value in zip(tokens, relevance, strict=True)]
+    return Text(" ").join(parts)
+
+
+def number(value: float) -> str:
+    """Four significant digits."""
+    return f"{float(value):.4g}"
+
+
+def _qualified(row: OperatorRow) -> str:
+    return row.operator if row.domain in ("", "ai.onnx") else f"{row.domain}::{row.operator}"
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: int = 0) -> Table:
+    """A plain table; the last `numbers` columns are flush right."""
+    table = Table()
+    for index, name in enumerate(head):
+        table.add_column(name, justify="right" if index >= len(head) - numbers else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    return table

@@ -1,0 +1,96 @@
+"""Writing to a terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_LINES = 20
+_LINE = 300
+# Wide enough for any table: what is piped to a file or a program must not be folded.
+_UNFOLDED = 4000
+
+
+def show(what: RenderableType) -> None:
+    """A table or text on stdout; folded to the width of a terminal, never in a file."""
+    console(sys.stdout).print(what)
+
+
+def tell(kind: str, message: str) -> None:
+    """`kind: message` on stderr, at most a screen of it."""
+    lines = message.strip().splitlines() or [""]
+    if len(lines) > _LINES:
+        lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} lines more"]
+    lines = [line if len(line) <= _LINE else line[:_LINE] + " …" for line in lines]
+    print(f"{kind}: " + "\n".join(lines), file=sys.stderr)
+
+
+def tell_error(error: BaseException, debug: bool) -> None:
+    """The message of an error that was meant for the user; the traceback only with `debug`."""
+    if debug:
+        traceback.print_exception(error)
+    tell("error", str(error) or type(error).__name__)
+
+
+def tell_defect(error: BaseException, debug: bool) -> None:
+    """An error that nobody meant: one line that names it."""
+    if debug:
+        traceback.print_exception(error)
+        return
+    words = " ".join(str(error).split())
+    tell("error", f"unexpected {type(error).__name__}: {words}\nThis is a defect of onnxlrp; --debug shows where.")
+
+
+@contextlib.contextmanager
+def plain_warnings(debug: bool) -> Iterator[None]:
+    """Our own warnings as one line on stderr each, those of the libraries not at all (but with `debug`)."""
+    said: set[str] = set()
+
+    def say(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        words = str(message)
+        if (category is UserWarning or debug) and words not in said:
+            said.add(words)
+            tell("warning", words)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = say
+        yield
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr while the block runs, gone afterwards; nothing where stderr is no terminal.
+
+    Yields what to call after each of `total` steps with a description of the next; None: the length is not known.
+    """
+    screen = console(sys.stderr)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+
+        def step(next_description: str) -> None:
+            bar.update(task, advance=1 if total is not None else 0, description=next_description)
+
+        yield step
+
+
+def console(stream: Any) -> Console:
+    """Plain rich: names of nodes are no markup and no emoji."""
+    options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    screen = Console(file=stream, **options)
+    return screen if screen.is_terminal else Console(file=stream, width=_UNFOLDED, **options)

@@ -1,0 +1,56 @@
+"""`onnxlrp demo` as users start it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from onnxlrp import demo
+from onnxlrp.cli import app
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    command = [sys.executable, "-m", "onnxlrp.cli", "demo", str(folder), "--json"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    return folder, json.loads(process.stdout)
+
+
+def test_it_writes_the_model_and_the_sheet_in_time(done):
+    folder, content = done
+    assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
+    assert "image_relevance" in [value.name for value in onnx.load(folder / demo.MODEL).graph.output]
+    sheet = np.asarray(Image.open(folder / demo.SHEET).convert("RGB")).astype(int)
+    assert sheet.shape[0] > 900 and sheet.shape[1] > 900
+    assert content["seconds"] < 60
+
+
+def test_it_recognises_the_pictures(done):
+    labels = {one["name"]: one["label"] for one in done[1]["pictures"]}
+    assert "espresso" in labels["coffee"] and "tripod" in labels["camera"]
+    assert any(word in labels["cat"] for word in ("Egyptian", "tabby", "tiger"))
+    assert len(labels) == 4
+
+
+def test_it_refuses_to_overwrite(done):
+    folder, _ = done
+    result = CliRunner().invoke(app, ["demo", str(folder)])
+    assert result.exit_code == 2 and "--force" in result.stderr
+
+
+def test_it_prints_what_it_did(done, capsys):
+    content = dict(done[1])
+    content["pictures"] = [demo.Picture(**one) for one in content["pictures"]]
+    demo.show(demo.Demo(**content))
+    shown = capsys.readouterr().out
+    assert "espresso" in shown and demo.SHEET in shown

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onnxlrp.errors import InputError
+from onnxlrp.runtime import Explanation, Ledger
+from onnxlrp.view.saving import plain, save, whole
+from onnxlrp.view.summary import summarise
+
+
+def explanation(relevance, **changes) -> Explanation:
+    fields = {
+        "relevance": relevance,
+        "outputs": {"logits": np.array([[1.0, 2.0]], np.float32)},
+        "relevance_at": {},
+        "target": np.array([1]),
+        "score": np.array([2.0], np.float32),
+        "ledger": None,
+    }
+    return Explanation(**{**fields, **changes})
+
+
+TABLE = np.array([[0.5, -1.5, 3.0]], np.float32)
+
+
+def write(path, done, layouts=None, inputs=None, **options):
+    names = {name: f"{name}_relevance" for name in done.relevance}
+    save(done, path, names, layouts or {}, inputs or {}, **options)
+
+
+def test_npz_npy_json_csv(tmp_path):
+    ledger = Ledger(("step",), np.ones((1, 5), np.float32), (False,))
+    done = explanation({"x": TABLE}, ledger=ledger, relevance_at={"inner": TABLE})
+    write(tmp_path / "r.npz", done)
+    with np.load(tmp_path / "r.npz") as archive:
+        assert set(archive.files) == {"x_relevance", "inner_relevance", "logits", "target", "relevance_ledger"}
+        np.testing.assert_array_equal(archive["x_relevance"], TABLE)
+    write(tmp_path / "r.npy", done)
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), TABLE)
+    write(tmp_path / "r.json", done)
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["relevance"]["x"] == TABLE.tolist() and content["ledger"][0]["passed_on"] == 1
+    write(tmp_path / "r.csv", done, columns={"x": ("age", "mass", "town")})
+    assert (tmp_path / "r.csv").read_text() == "age,mass,town\n0.5,-1.5,3.0\n"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_csv_of_several_inputs(tmp_path):
+    write(tmp_path / "r.csv", explanation({"age": TABLE[:, :1], "rest": TABLE[:, 1:]}))
+    assert (tmp_path / "r.csv").read_text().splitlines()[0] == "age,rest[0],rest[1]"
+
+
+@pytest.mark.parametrize(
+    ("name", "relevance"),
+    [
+        ("r.npy", {"x": TABLE, "y": TABLE}),
+        ("r.csv", {"x": np.zeros((1, 2, 3))}),
+        ("r.csv", {"x": np.zeros((1, 2)), "y": np.zeros((2, 2))}),
+        ("r.png", {"x": TABLE}),
+        ("r.gif", {"x": TABLE}),
+    ],
+)
+def test_what_does_not_fit_a_format_writes_nothing(tmp_path, name, relevance):
+    with pytest.raises(InputError):
+        write(tmp_path / name, explanation(relevance))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_png_of_one_picture_and_of_several(tmp_path):
+    image = np.random.default_rng(0).random((1, 3, 8, 8)).astype(np.float32)
+    write(tmp_path / "one.png", explanation({"image": image - 0.5}), {"image": "NCHW"}, {"image": image})
+    assert Image.open(tmp_path / "one.png").size == (224 + 14 + 224, 224)  # the picture and its heatmap
+    two = explanation({"image": np.repeat(image - 0.5, 2, 0)}, target=np.array([1, 0]), score=np.array([2.0, 1.0]))
+    write(tmp_path / "two.png", two, {"image": "NCHW"}, {"image": np.repeat(image, 2, 0)})
+    assert Image.open(tmp_path / "two.png").width > 448
+    seen = {"image": [Image.new("RGB", (8, 8), "white")]}
+    write(tmp_path / "seen.png", explanation({"image": 0 * image}), {"image": "NCHW"}, {"image": image}, seen=seen)
+    assert Image.open(tmp_path / "seen.png").getextrema() == ((255, 255),) * 3
+    large = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
+    write(tmp_path / "large.png", explanation({"image": large}), {"image": "NHWC"}, {"image": large})
+    assert Image.open(tmp_path / "large.png").size == (384, 256)  # laid over the picture, enlarged
+
+
+def test_png_of_several_targets(tmp_path):
+    image = np.random.default_rng(0).random((1, 3, 8, 8)).astype(np.float32)
+    done = explanation(
+        {"image": np.stack([image, -image], axis=1)}, target=np.array([[1, 0]]), score=np.array([[2.0, 1.0]])
+    )
+    write(tmp_path / "r.png", done, {"image": "NCHW"}, {"image": image})
+    assert Image.open(tmp_path / "r.png").width > 448
+
+
+def test_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), whole(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    with whole(path) as draft:
+        assert draft.suffix == ".txt"
+        draft.write_text("after")
+    assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
+
+
+def test_plain_has_no_nan():
+    content = plain(
+        {"a": np.array([1.0, np.nan]), "b": [{1: np.float32(2)}], "c": np.array(["x"], object), "d": np.inf}
+    )
+    assert json.loads(json.dumps(content, allow_nan=False)) == {
+        "a": [1.0, None],
+        "b": [{"1": 2.0}],
+        "c": ["x"],
+        "d": None,
+    }
+
+
+def test_summary_names_the_features_that_matter():
+    done = explanation({"x": TABLE, "age": np.array([[9.0]])})
+    (sample,) = summarise(done, {"x": TABLE * 2, "age": np.array([[31]])}, ["no", "yes"], {"x": ("a", "b", "c")}, top=3)
+    assert (sample.target, sample.label, sample.score) == (1, "yes", 2.0)
+    assert sample.relevance == {"x": 2.0, "age": 9.0}
+    assert [(one.name, one.value, one.relevance) for one in sample.features] == [
+        ("age", 31.0, 9.0),
+        ("c", 6.0, 3.0),
+        ("b", -3.0, -1.5),
+    ]
+
+
+def test_summary_of_pictures_targets_and_strings():
+    picture = explanation({"image": np.ones((1, 3, 2, 2))})
+    assert summarise(picture, {"image": np.ones((1, 3, 2, 2))})[0].features == ()
+    many = explanation({"x": np.stack([TABLE, -TABLE], 1)}, target=np.array([[1, 0]]), score=np.array([[2.0, 1.0]]))
+    first, second = summarise(many, {"x": TABLE})
+    assert (first.target, second.target) == (1, 0) and second.relevance == {"x": -2.0}
+    words = explanation({"town": np.array([[1.0]])})
+    (sample,) = summarise(words, {"town": np.array([["Berlin"]], object)})
+    assert sample.features[0].value == "Berlin"
+    weighted = explanation({"x": TABLE}, target=None, score=None)
+    assert summarise(weighted, {"x": TABLE})[0].target is None
