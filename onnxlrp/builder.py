@@ -45,7 +45,7 @@ class _Graph(GraphBuilder):
 
 
 class Builder(OpBuilder):
-    """`op.Mul(a, 2.0)` appends a node to the graph and returns its output; Python numbers take the other operand's type."""
+    """`op.Mul(a, 2.0)` appends a node to the graph and returns its output; numbers take the other operand's type."""
 
     def __init__(self, graph: ir.Graph, scope: str) -> None:
         self._graph_builder = _Graph(graph)
@@ -128,7 +128,7 @@ class Builder(OpBuilder):
             self.Size(value) if None in dims else self.constant(np.int64(math.prod(d for d in dims if d is not None)))
         )
 
-    def full(self, shape: ir.Value, number: float, dtype: ir.DataType) -> ir.Value:
+    def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
         """A tensor of one number."""
         return self.Expand(self.constant(number, dtype), shape)
 
@@ -174,7 +174,7 @@ class Builder(OpBuilder):
         return self._equal[key] if outputs else self._equal[key][0]
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is the length of that axis."""
+        """1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is that axis' length."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)

@@ -100,7 +100,7 @@ def onnxlrp(
 @app.command(epilog="Example: onnxlrp demo my-folder")
 @guarded
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path("onnxlrp-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("onnxlrp-demo"),
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -389,15 +389,16 @@ def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
 
 def _refuse_overwriting(paths: Sequence[Path], force: bool, source: Path | None = None) -> None:
     """Wrong usage: a file that is there without --force, the source itself, or a folder that is not there."""
+    hint = "DIR" if source is None else "-o"
     for path in paths:
         if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise typer.BadParameter(f"'{path}' is the source itself; choose another name", param_hint="-o")
+            raise typer.BadParameter(f"'{path}' is the source itself; choose another name", param_hint=hint)
         if path.is_dir():
-            raise typer.BadParameter(f"'{path}' is a folder", param_hint="-o")
+            raise typer.BadParameter(f"'{path}' is a folder", param_hint=hint)
         if path.exists() and not force:
-            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint="-o")
+            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
         if source is not None and not path.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint="-o")
+            raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 
 
 def _print_json(content: Any) -> None:

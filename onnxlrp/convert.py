@@ -214,8 +214,8 @@ def _explained_output(source: Source, name: str | None, explained: list[ir.Value
     outputs = list(source.model.graph.outputs)
     names = [str(v.name) for v in outputs]
     for position, declared in source.map_outputs:
-        if name == declared.name:
-            name = names[position]
+        # What the user sees is the ZipMap's output; what is explained is the score that feeds it.
+        names[position] = declared.name
     if name is not None:
         if name not in names:
             raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
@@ -223,14 +223,14 @@ def _explained_output(source: Source, name: str | None, explained: list[ir.Value
         if value.dtype is None or not value.dtype.is_floating_point():
             raise InputError(f"the output {name!r} holds {value.dtype}: only floating-point scores can be explained")
         return value, name
-    floating = [v for v in outputs if v.dtype is not None and v.dtype.is_floating_point()]
+    pairs = zip(names, outputs, strict=True)
+    floating = {n: v for n, v in pairs if v.dtype is not None and v.dtype.is_floating_point()}
     if not floating:
         raise InvalidModelError("the model has no floating-point output to explain")
-    if len({id(v) for v in floating}) > 1:
-        source.notes.append(
-            f"explained is the output {floating[0].name!r}, the first of {', '.join(str(v.name) for v in floating)}"
-        )
-    return floating[0], str(floating[0].name)
+    first = next(iter(floating))
+    if len(set(floating.values())) > 1:
+        source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
+    return floating[first], first
 
 
 def _unsupported_message(plan: Plan) -> str:

@@ -63,8 +63,8 @@ class Share:
     """One denominator and what it shares out.
 
     `gate`: only where the layer's own output is positive (+1) or negative (−1).
-    `complement`: the denominator is what the layer's output leaves beside the first share's, `min(z − d₁, 0)`: the plain
-    sum would flip signs by cancellation.
+    `complement`: the denominator is what the layer's output leaves beside the first share's, `min(z − d₁, 0)`: the
+    plain sum would flip signs by cancellation.
     """
 
     terms: tuple[Term, ...]

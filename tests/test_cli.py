@@ -31,10 +31,11 @@ def call(*words, status=0):
     return result
 
 
-def refused(*words):
-    """stderr of a command that cannot use its model or data: a message of at most a screen, nothing on stdout."""
+def refused(*words, defect=False):
+    """stderr of a command that cannot use its model or data: a message of at most a screen that was meant."""
     result = call(*words, status=3)
     assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) <= 24
+    assert ("unexpected" in result.stderr) == defect
     return result.stderr
 
 
@@ -205,6 +206,7 @@ def test_bad_models(tmp_path, kind, command):
     }
     result = call(command, model, *rest[command], status=3)
     assert "error: " in result.stderr and len(result.stderr.splitlines()) <= 24
+    assert "unexpected" not in result.stderr
     if command in ("convert", "inspect"):
         assert words in result.stderr
     assert sorted(tmp_path.iterdir()) == before
@@ -281,7 +283,7 @@ def test_defects_are_one_line_too(monkeypatch):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(registry, "table", broken)
-    assert "unexpected ZeroDivisionError: oops" in refused("operators")
+    assert "unexpected ZeroDivisionError: oops" in refused("operators", defect=True)
 
 
 # inspect

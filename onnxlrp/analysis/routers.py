@@ -11,8 +11,11 @@ from onnxlrp.operators.registry import Call, Kind, content, find
 
 
 def router_of(value: ir.Value, facts: Facts) -> str | None:
-    """ "gate" where a value comes, through routing, affine operations with constants or `1 − ·`, from a softmax, sigmoid
-    or hard sigmoid; "soft" where it comes from SiLU, GELU or ReLU; None otherwise."""
+    """What kind of gate a value is.
+
+    "gate": it comes, through routing, affine operations with constants or `1 − ·`, from a softmax, sigmoid or hard
+    sigmoid. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
+    """
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)

@@ -1,4 +1,4 @@
-"""The conservation ledger: per step what arrives, what is passed on, and where the rest went, each by its own formula."""
+"""The conservation ledger: what arrives at each step, what it passes on, and where the rest went."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Row:
 
 
 class Ledger:
-    """Signed sums over the batch, in double precision where the sums would otherwise lose what they count."""
+    """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
         self.op, self.dtype = op, dtype

@@ -66,9 +66,9 @@ def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
         return Axes(0 if rank else None, None)
     if kind == "token":
         if rank != 3:
+            other = "class" if rank < 3 else "weights"
             raise TargetError(
-                f'target="token" needs scores of rank 3 [N, T, V]; {score.name!r} has rank {rank}: '
-                f"{'use target=' + chr(34) + 'class' + chr(34) if rank < 3 else 'use target=' + chr(34) + 'weights' + chr(34)}"
+                f'target="token" needs scores of rank 3 [N, T, V]; {score.name!r} has rank {rank}: use target="{other}"'
             )
         return Axes(0, 2)
     if rank == 0:

@@ -1,7 +1,8 @@
 """Every operator's entry: what kind it is, and how relevance and gradients go backwards through it.
 
-Five kinds. *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per output
-element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*: the reason.
+Five kinds. *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per
+output element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*:
+the reason.
 """
 
 from __future__ import annotations
@@ -261,8 +262,8 @@ def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options:
 class Reversed:
     """What a custom operator gives back for its data operands.
 
-    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `conserves`: whether their sum
-    is the relevance that arrived; a softmax's is not, and is marked in the ledger.
+    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `conserves`: whether their
+    sum is the relevance that arrived; a softmax's is not, and is marked in the ledger.
     """
 
     amounts: dict[int, ir.Value]

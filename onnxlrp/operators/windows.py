@@ -1,4 +1,4 @@
-"""Sliding windows: pads, however they are written, and where a window's elements lie. Used by convolutions and pools."""
+"""Sliding windows of convolutions and pools: pads, however they are written, and where a window's elements lie."""
 
 from __future__ import annotations
 

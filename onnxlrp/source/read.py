@@ -1,4 +1,4 @@
-"""Read a model from a path, bytes, a ModelProto or an onnx_ir Model, and bring it to one opset, types and shapes inferred."""
+"""Read a model from a path, bytes, a ModelProto or an onnx_ir Model; bring it to one opset, types and shapes inferred."""
 
 from __future__ import annotations
 
@@ -179,10 +179,10 @@ def _check_graph(model: ir.Model) -> None:
         if value.producer() is None and id(value) not in known:
             raise InvalidModelError(f"the output {value.name!r} is computed by no node")
     for node in graph:
-        for value in node.inputs:
-            if value is not None and value.producer() is None and id(value) not in known:
+        for operand in node.inputs:
+            if operand is not None and operand.producer() is None and id(operand) not in known:
                 raise InvalidModelError(
-                    f"{node.op_type} node {node.name!r} reads {value.name!r}, which nothing computes"
+                    f"{node.op_type} node {node.name!r} reads {operand.name!r}, which nothing computes"
                 )
     opset = graph.opset_imports[""]
     for node in graph.all_nodes():
@@ -241,7 +241,7 @@ def _to_opset(source: Source) -> None:
 
 
 def infer(model: ir.Model) -> None:
-    """Types and shapes of every value, from the inputs alone: what the source declares of inner values is not trusted."""
+    """Types and shapes of every value from the inputs alone: what the source declares of inner values is not trusted."""
     for node in model.graph.all_nodes():
         for value in node.outputs:
             value.shape = None

@@ -11,7 +11,7 @@ from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.read import infer
 
 REWRITES = (bypass.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
-"""In the order in which each finds what it needs: nothing between a layer and its batch norm, plain products, then folds."""
+"""In the order in which each finds what it needs: nothing between layer and batch norm, plain products, then folds."""
 
 _FOLDED_SIZE = 1024
 """Only shape arithmetic is folded here; weights stay chains that the session folds."""

@@ -1,7 +1,8 @@
 """What is affine per output feature and alone behind a layer belongs to the layer.
 
-`k·f(x; w, b) + t = f(x; k·w, k·b + t)`: batch norm with `k = γ/√(σ² + ε)`, `t = β − k·μ`; a constant Add or Sub (`k = 1`);
-a product with one constant per feature that a sum with a constant follows (batch norm written out). New weights are chains of nodes, which the session folds.
+`k·f(x; w, b) + t = f(x; k·w, k·b + t)`: batch norm with `k = γ/√(σ² + ε)`, `t = β − k·μ`; a constant Add or Sub
+(`k = 1`); a product with one constant per feature that a sum with a constant follows (batch norm written out). New
+weights are chains of nodes, which the session folds.
 """
 
 from __future__ import annotations

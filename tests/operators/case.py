@@ -1,0 +1,138 @@
+"""One operator as a model, and the check that its gradient is a gradient.
+
+With `composite="gradient"` and `target="weights"` the relevance of an operand is exactly Aᵀ·r, so that for every
+direction v: ⟨Aᵀr, v⟩ = ⟨r, f(x + v) − f(x)⟩ where f is linear, and with small steps where it is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import helper
+
+import onnxlrp
+from tests.oracle.reference import Runner
+
+Array = np.ndarray
+
+@dataclasses.dataclass
+class Case:
+    """A node, its operands, and which of them are explained."""
+
+    op: str
+    operands: Sequence[Array | None]
+    data: Sequence[int] = (0,)
+    """Operands that are inputs of the model and explained."""
+    feeds: Sequence[int] = ()
+    """Operands that are inputs of the model too, but carry nothing: masks, indices, sizes."""
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    outputs: int = 1
+    static: Sequence[int] = ()
+    """Operands whose shape stays declared in a dynamic model."""
+    bodies: Sequence[onnx.NodeProto] = ()
+    """Nodes behind the operator's, which make `y` of its outputs y0, y1, …"""
+    opset: int = 21
+    step: float = 1.0
+    """Length of the step that the gradient is tried with: 1 where f is linear."""
+    tolerance: float = 1e-9
+
+    def names(self) -> list[str]:
+        return [f"x{i}" if v is not None else "" for i, v in enumerate(self.operands)]
+
+    def inputs(self, floating: type = np.float64) -> dict[str, Array]:
+        return {f"x{i}": _as(v, floating) for i, v in enumerate(self.operands) if i in {*self.data, *self.feeds}}  # type: ignore[arg-type]
+
+    def model(self, dynamic: bool = False, floating: type = np.float64) -> onnx.ModelProto:
+        """The node between its inputs and `y`; `dynamic`: all its inputs' dimensions are symbols."""
+        inputs = []
+        for name, value in self.inputs(floating).items():
+            dims: Sequence[int | str] = value.shape
+            if dynamic and int(name[1:]) not in self.static:
+                dims = [f"{name}_{axis}" for axis in range(value.ndim)]
+            inputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), dims))
+        constants = [
+            onnx.numpy_helper.from_array(_as(v, floating), f"x{i}")
+            for i, v in enumerate(self.operands)
+            if v is not None and i not in {*self.data, *self.feeds}
+        ]
+        results = [f"y{i}" for i in range(self.outputs)] if self.bodies else ["y", *(f"_{i}" for i in range(1, self.outputs))]
+        node = helper.make_node(self.op, self.names(), results, name="tested", **self.attributes)
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(floating))
+        out = helper.make_tensor_value_info("y", kind, None)
+        graph = helper.make_graph([node, *self.bodies], "one", inputs, [out], constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
+
+
+def _as(value: Array | None, floating: type) -> Array:
+    assert value is not None
+    return value.astype(floating) if np.issubdtype(value.dtype, np.floating) and value.dtype != np.float32 else value
+
+
+def onnxruntime(model: onnx.ModelProto) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """Run a model in onnxruntime on the CPU."""
+    options = ort.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(None, dict(feeds)), strict=True))
+
+
+def explain(case: Case, *, dynamic: bool, floating: type = np.float64, **options: Any) -> onnx.ModelProto:
+    """The operator with its gradient, for any weights."""
+    options = {"composite": "gradient", "target": "weights", **options}
+    return onnxlrp.convert(case.model(dynamic, floating), **options).to_proto()
+
+
+def check(case: Case, *, dynamic: bool) -> None:
+    """The gradient of every explained operand against differences of the operator itself, in float64; then the same
+    model in float32 in onnxruntime."""
+    rng = np.random.default_rng(5)
+    source, explained = Runner(case.model(dynamic)), Runner(explain(case, dynamic=dynamic))
+    feeds = case.inputs()
+    y = source(feeds)["y"]
+    weights = rng.normal(size=y.shape)
+    outputs = explained({**feeds, "y_weights": weights})
+    np.testing.assert_allclose(outputs["y"], y, rtol=1e-12, atol=1e-12)
+    for index in case.data:
+        name = f"x{index}"
+        gradient = outputs[f"{name}_relevance"]
+        assert gradient.dtype == np.float64
+        assert gradient.shape == feeds[name].shape
+        direction = rng.normal(size=gradient.shape)
+        ours = float((gradient * direction).sum())
+        theirs = _difference(source, feeds, name, direction, weights, case.step)
+        size = float(np.abs(gradient * direction).sum())
+        assert abs(ours - theirs) <= case.tolerance * max(size, 1), f"{name}: {ours} is not {theirs}"
+    single = onnxruntime(explain(case, dynamic=dynamic, floating=np.float32))
+    deployed = single({**case.inputs(np.float32), "y_weights": weights.astype(np.float32)})
+    for name, value in deployed.items():
+        np.testing.assert_allclose(value, outputs[name], rtol=1e-4, atol=1e-4 * max(1, np.abs(outputs[name]).max(initial=0)))
+
+
+def _difference(
+    source: Callable, feeds: Mapping[str, Array], name: str, direction: Array, weights: Array, step: float
+) -> float:
+    """The central difference of ⟨weights, y⟩ along a direction."""
+    ends = [source({**feeds, name: feeds[name] + sign * step * direction})["y"] for sign in (1, -1)]
+    return float(((ends[0] - ends[1]) * weights).sum() / (2 * step))
+
+
+def distinct(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+    """Numbers no two of which are close: no small step changes a winner."""
+    size = int(np.prod(shape))
+    return (rng.permutation(size) - size / 2 + 0.25).reshape(shape).astype(np.float64)
+
+
+def broadcasts(shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Shapes that broadcast to `shape`: some axes are 1, leading ones perhaps missing."""
+    found = [
+        tuple(1 if one else n for n, one in zip(shape, ones, strict=True))
+        for ones in itertools.product((False, True), repeat=len(shape))
+    ]
+    return [*found, *(tuple(shape[k:]) for k in range(1, len(shape) + 1))]
