@@ -19,7 +19,7 @@ def _transpose(walk: Walk, step: Step) -> None:
         g = walk.amount(step.outputs[0])
     for index, operand in step.operands.items():
         if walk.wants(operand):
-            walk.send(operand, step.entry.function(walk.op, step.call, index, g))
+            walk.send(operand, step.entry.function(walk.op, walk.call(step), index, g))
 
 
 def _derivative(walk: Walk, step: Step) -> None:
@@ -27,7 +27,7 @@ def _derivative(walk: Walk, step: Step) -> None:
     op, g = walk.op, walk.amount(step.outputs[0])
     for index, operand in step.operands.items():
         if walk.wants(operand):
-            walk.send(operand, op.unbroadcast(op.Mul(g, step.entry.function(op, step.call, index)), operand))
+            walk.send(operand, op.unbroadcast(op.Mul(g, step.entry.function(op, walk.call(step), index)), operand))
 
 
 def _rectifier(walk: Walk, step: Step) -> None:
@@ -47,7 +47,7 @@ def _rectifier(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own derivative."""
-    back = step.entry.function(walk.op, step.call, walk.amount(step.outputs[0]), True)
+    back = step.entry.function(walk.op, walk.call(step), walk.amount(step.outputs[0]), True)
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)

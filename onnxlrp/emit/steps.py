@@ -26,9 +26,9 @@ def _sum(walk: Walk, step: Step) -> None:
         _flat_sum(walk, step)
         return
     own = step.call.outputs[0] is z and step.call.op_type == step.node.op_type
-    value = walk.read(z) if own else op.run(_in_type(walk, step))
+    value = walk.read(z) if own else op.run(walk.call(step))
     s = ratio(walk, z, value, rule, own=own, sign=1 if z in walk.facts.nonnegative else 0)
-    call = _in_type(walk, step)
+    call = walk.call(step)
     for index, operand in step.operands.items():
         if walk.wants(operand):
             walk.send(operand, step.entry.function(op, call, index, s), operand)
@@ -45,7 +45,7 @@ def _sum(walk: Walk, step: Step) -> None:
 
 def _flat_sum(walk: Walk, step: Step) -> None:
     """Before a first layer whose rule ignores the values: evenly over what is summed, `Aᵀ(R / s(A1))`."""
-    op, z, call = walk.op, _output(step), _in_type(walk, step)
+    op, z, call = walk.op, _output(step), walk.call(step)
     ones = {i: op.full_like(walk.read(v), 1) for i, v in step.operands.items()}
     others = {
         i: op.full_like(walk.read(v), 0)
@@ -66,23 +66,12 @@ def _flat_sum(walk: Walk, step: Step) -> None:
         walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(s, d)))
 
 
-def _in_type(walk: Walk, step: Step):  # type: ignore[no-untyped-def]
-    """The step's call with its floating-point operands in the type of the relevance part."""
-    casts = {
-        i: walk.read(v)
-        for i, v in enumerate(step.call.inputs)
-        if v is not None and v.dtype is not None and v.dtype.is_floating_point() and v.dtype != walk.dtype
-        if i in step.operands or i in step.entry.operands(step.call)
-    }
-    return step.call.rebind(casts) if casts else step.call
-
-
 def _scale(walk: Walk, step: Step) -> None:
     """One operand times a constant: R as it is; a factor is scaled, which is the same."""
     ((index, operand),) = step.operands.items()
     z = _output(step)
     if walk.carrier(z) is z:
-        walk.send(operand, step.entry.function(walk.op, _in_type(walk, step), index, walk.factor(z)), operand)
+        walk.send(operand, step.entry.function(walk.op, walk.call(step), index, walk.factor(z)), operand)
     else:
         walk.send(operand, walk.op.unbroadcast(walk.amount(z), operand))
 
@@ -107,7 +96,7 @@ def _rectifier(walk: Walk, step: Step) -> None:
 def _routing(walk: Walk, step: Step) -> None:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry = walk.op, step.entry
-    call = _in_type(walk, step)
+    call = walk.call(step)
     as_factor = not entry.many and walk.carrier(_output(step)) is _output(step)
     arrived: ir.Value | list[ir.Value | None]
     if entry.many:
@@ -127,7 +116,7 @@ def _routing(walk: Walk, step: Step) -> None:
 def _product(walk: Walk, step: Step) -> None:
     """Of data operands: a gate's signal takes R as it is; where they share, and through a matrix product, by ε."""
     op, z, entry = walk.op, _output(step), step.entry
-    call = _in_type(walk, step)
+    call = walk.call(step)
     assert step.rule is not None
     if entry.elementwise and len(step.shares) == 1:
         as_factor = walk.carrier(z) is z
@@ -151,7 +140,7 @@ def _product(walk: Walk, step: Step) -> None:
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own reverse."""
     op, z = walk.op, _output(step)
-    back = step.entry.function(op, _in_type(walk, step), walk.amount(z), False)
+    back = step.entry.function(op, walk.call(step), walk.amount(z), False)
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)

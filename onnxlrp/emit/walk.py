@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,6 +13,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance
+from onnxlrp.operators.registry import Call
 from onnxlrp.plan import Step, Treatment
 
 Treat = Callable[["Walk", Step], None]
@@ -56,6 +58,23 @@ class Walk:
     def read(self, value: ir.Value) -> ir.Value:
         """A value of the model in the type of the relevance part."""
         return self.op.cast(value, self.dtype)
+
+    def call(self, step: Step) -> Call:
+        """The step's call with floating-point operands and outputs in the type of the relevance part."""
+        call = step.call
+        floats = [v for v in (*call.inputs, *call.outputs) if v is not None and v.dtype is not None]
+        if all(v.dtype == self.dtype for v in floats if v.dtype is not None and v.dtype.is_floating_point()):
+            return call
+        carrying = {*step.operands, *step.entry.operands(call)} | (
+            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
+        )
+        operands = {i: self._float(v) for i, v in enumerate(call.inputs) if i in carrying}
+        outputs = [self._float(v) or v for v in call.outputs]
+        return dataclasses.replace(call.rebind(operands), outputs=tuple(outputs))
+
+    def _float(self, value: ir.Value | None) -> ir.Value | None:
+        floating = value is not None and value.dtype is not None and value.dtype.is_floating_point()
+        return self.read(value) if floating and value is not None else value
 
     def carrier(self, value: ir.Value) -> ir.Value | None:
         """What all relevance of a value is a factor of; None where some of it is an amount."""

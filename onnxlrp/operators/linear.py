@@ -23,12 +23,22 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     strides = call.ints("strides", [1] * spatial)
     dilations = call.ints("dilations", [1] * spatial)
     begins, ends = windows.pads(op, call, kernel)
-    left = [k - p if isinstance(p, int) else -1 for p, k in zip([*begins, *ends], windows.reach(kernel, dilations) * 2)]
-    if set(strides) == {1} and min(left) >= 0:
+    reach = windows.reach(kernel, dilations)
+    pads = [p for p in (*begins, *ends) if isinstance(p, int)]
+    known = len(pads) == 2 * spatial
+    left = [k - p for k, p in zip(reach * 2, pads, strict=False)]
+    if set(strides) == {1} and known and min(left) >= 0:
         return _flipped(op, r, w, group, dilations, left)
-    back = op.ConvTranspose(
-        r, w, strides=strides, dilations=dilations, group=group, output_padding=[s - 1 for s in strides]
-    )
+    options = {"strides": strides, "dilations": dilations, "group": group}
+    sizes, outs = op.dims(x)[2:], op.dims(r)[2:]
+    if known and None not in sizes and None not in outs:
+        # What the strides left over at the end comes back as output padding.
+        over = [
+            int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
+            for a in range(spatial)
+        ]
+        return op.ConvTranspose(r, w, pads=pads, output_padding=over, **options)
+    back = op.ConvTranspose(r, w, output_padding=[s - 1 for s in strides], **options)
     return windows.crop(op, back, begins, x)
 
 

@@ -33,39 +33,34 @@ class Kind(enum.Enum):
 Operands = Callable[["Call"], Sequence[int]]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
 
-    def __init__(
-        self,
-        op_type: str,
-        domain: str,
-        version: int | None,
-        attributes: Mapping[str, ir.Attr],
-        inputs: Sequence[ir.Value | None],
-        outputs: Sequence[ir.Value],
-        name: str | None = None,
-    ) -> None:
-        self.op_type, self.domain, self.version, self.name = op_type, domain, version, name
-        self.attributes = attributes
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+    op_type: str
+    domain: str
+    version: int | None
+    attributes: Mapping[str, ir.Attr]
+    inputs: tuple[ir.Value | None, ...]
+    outputs: tuple[ir.Value, ...]
+    name: str | None = None
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
         """The call that a node makes."""
-        return cls(node.op_type, node.domain, node.version, node.attributes, node.inputs, node.outputs, node.name)
+        operands, outputs = tuple(node.inputs), tuple(node.outputs)
+        return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name)
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
         """The same operator on other operands."""
         size = max([len(self.inputs), *(i + 1 for i in operands)])
-        inputs = [operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size)]
-        return Call(self.op_type, self.domain, self.version, self.attributes, inputs, self.outputs, self.name)
+        inputs = tuple(operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size))
+        return dataclasses.replace(self, inputs=inputs)
 
     def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
         """Another operator, or fewer attributes, on the same operands."""
         kept = {k: v for k, v in self.attributes.items() if k not in without}
-        kind = op_type or self.op_type
-        return Call(kind, self.domain, self.version, kept, self.inputs, self.outputs, self.name)
+        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=kept)
 
     def input(self, index: int) -> ir.Value | None:
         """An operand, None where it is left out."""

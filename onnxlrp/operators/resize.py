@@ -66,5 +66,5 @@ def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir
         )
     else:
         sizes = op.Concat(op.ints([1, 1]), op.dim(y, axis), size, axis=0)
-    again = Call(call.op_type, call.domain, call.version, attributes, [identity, None, scales, sizes], call.outputs)
+    again = Call(call.op_type, call.domain, call.version, attributes, (identity, None, scales, sizes), call.outputs)
     return op.Squeeze(op.run(again), op.ints([0, 1]))

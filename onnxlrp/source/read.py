@@ -1,4 +1,4 @@
-"""Read a model from a path, bytes, a ModelProto or an onnx_ir Model; bring it to one opset, types and shapes inferred."""
+"""Read a model from a path, bytes, a ModelProto or an onnx_ir Model; bring it to one opset, infer types and shapes."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def _to_opset(source: Source) -> None:
 
 
 def infer(model: ir.Model) -> None:
-    """Types and shapes of every value from the inputs alone: what the source declares of inner values is not trusted."""
+    """Types and shapes of every value from the inputs alone: what the source declares inside is not trusted."""
     for node in model.graph.all_nodes():
         for value in node.outputs:
             value.shape = None

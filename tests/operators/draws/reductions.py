@@ -69,7 +69,8 @@ def softmax(draw: DrawFn, op: str) -> Case:
 
 @draws("LRN")
 def lrn(draw: DrawFn, op: str) -> Case:
-    shape = (2, pick(draw, 2, 5), *dims(draw, 1, 3))
-    attributes = {"size": pick(draw, 1, 2, 3, 4, 5), "alpha": 0.5, "beta": 0.75, "bias": pick(draw, 1.0, 2.0)}
-    # beta and alpha are held in single precision.
-    return Case(op, [normal(draw, shape)], attributes=attributes, step=1e-5, tolerance=1e-6)
+    shape, size = (2, pick(draw, 2, 5), *dims(draw, 1, 3)), pick(draw, 1, 2, 3, 4, 5)
+    attributes = {"size": size, "alpha": 0.5, "beta": 0.75, "bias": pick(draw, 1.0, 2.0)}
+    deployed = len(shape) == 4 and size % 2 == 1
+    # alpha and beta are held in single precision.
+    return Case(op, [normal(draw, shape)], attributes=attributes, step=1e-5, tolerance=1e-6, deployed=deployed)

@@ -19,6 +19,7 @@ def pool(draw: DrawFn, op: str) -> Case:
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "auto_pad": auto}
     if auto.startswith("SAME"):
         dilations = [1] * rank
+        attributes["strides"] = [min(s, k) for s, k in zip(strides, kernel, strict=True)]  # or pads were negative
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
     attributes["dilations"] = dilations
     if auto == "NOTSET":
