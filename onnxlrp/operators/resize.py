@@ -29,17 +29,27 @@ def _crops(call: Call) -> str | None:
 )
 def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Linear and cubic: in proportion to the contributions (Norm). Nearest: follows the values."""
-    x, y = call.operand(0), call.outputs[0]
     rank = call.rank()
     # The matrix along an axis [out, in] is what the same resize makes of the identity.
     for axis in range(rank):
-        if op.dims(x)[axis] is not None and op.dims(x)[axis] == op.dims(y)[axis]:
+        if _unchanged(op, call, axis):
             continue
         matrix = _matrix(op, call, axis, r.dtype)
         moved = [a for a in range(rank) if a != axis] + [axis]
         back = op.MatMul(op.Transpose(r, perm=moved), matrix)
         r = op.Transpose(back, perm=[moved.index(a) for a in range(rank)])
     return r
+
+
+def _unchanged(op: Builder, call: Call, axis: int) -> bool:
+    """Whether an axis is known to stay as it is; 3 × 1.3 is 3 elements as well, but other ones."""
+    scales, axes = op.known(call.input(2)), [a % call.rank() for a in call.ints("axes", range(call.rank()))]
+    if axis not in axes:
+        return True
+    if scales is not None and scales.size:
+        return bool(scales[axes.index(axis)] == 1)
+    before, after = ranked(call.operand(0))[axis], ranked(call.outputs[0])[axis]
+    return call.input(3) is not None and before == after and (isinstance(before, int) or before.value is not None)
 
 
 def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir.Value:
@@ -49,22 +59,21 @@ def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir
     length = op.Squeeze(size, op.ints([0]))
     positions = op.Range(op.ints_scalar(0), length, op.ints_scalar(1))
     assert dtype is not None
-    # [1, 1, in, in]: onnxruntime's linear and cubic kernels want a picture.
-    identity = op.Unsqueeze(op.one_hot(op.Unsqueeze(positions, op.ints([1])), size, dtype), op.ints([0, 1]))
+    # [in, 1, in, 1]: onnxruntime's linear and cubic kernels want a picture. The last axis is doubled, because
+    # onnxruntime copies where no size changes, whatever the scale.
+    identity = op.Unsqueeze(op.one_hot(op.Unsqueeze(positions, op.ints([1])), size, dtype), op.ints([1, 3]))
     attributes = {k: v for k, v in call.attributes.items() if k not in ("axes",)}
     scales, sizes = call.input(2), call.input(3)
     if scales is not None and op.known(scales) is not None and op.known(scales).size == 0:  # type: ignore[union-attr]
         scales = None
     if scales is not None:
-        index = call.ints("axes", list(range(call.rank())))
-        index = [a % call.rank() for a in index]
-        if axis not in index:
-            return op.Squeeze(identity, op.ints([0, 1]))
+        index = [a % call.rank() for a in call.ints("axes", range(call.rank()))]
         own = op.Gather(scales, op.ints([index.index(axis)]))
         scales = op.Concat(
-            op.constant([1.0, 1.0], ir.DataType.FLOAT), own, op.constant([1.0], ir.DataType.FLOAT), axis=0
+            op.constant([1.0, 1.0], ir.DataType.FLOAT), own, op.constant([2.0], ir.DataType.FLOAT), axis=0
         )
     else:
-        sizes = op.Concat(op.ints([1, 1]), op.dim(y, axis), size, axis=0)
+        sizes = op.Concat(size, op.ints([1]), op.dim(y, axis), op.ints([2]), axis=0)
     again = Call(call.op_type, call.domain, call.version, attributes, (identity, None, scales, sizes), call.outputs)
-    return op.Squeeze(op.run(again), op.ints([0, 1]))
+    rows = op.Gather(op.run(again), op.ints_scalar(0), axis=3)
+    return op.Transpose(op.Squeeze(rows, op.ints([1])), perm=[1, 0])

@@ -123,7 +123,6 @@ def _pad_sign(call: Call) -> str:
 def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values; what falls on padding is the constant's."""
     x, pads = call.operand(0), call.operand(1)
-    rank = call.rank()
     if operand == 2:
         inside = op.run(call.rebind({0: op.full(op.shape(x), 1, r.dtype), 2: None}))
         return op.ReduceSum(op.Mul(r, op.Sub(1.0, inside)), keepdims=0)
@@ -131,19 +130,8 @@ def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         # As doubles: onnxruntime's CUDA provider pads no integers.
         grid = op.run(call.rebind({0: op.cast(op.index_grid(x), ir.DataType.DOUBLE), 2: None}))
         return op.scatter_back(r, op.cast(grid, ir.DataType.INT64), x)
-    known = op.known(pads)
-    axes = call.input(3) or op.ints(range(rank))
-    many = len(known) // 2 if known is not None else (op.dims(axes)[0] or rank)
-    if known is not None and min(known, default=0) < 0:
-        grown = op.ints([max(-int(p), 0) for p in known])
-        r = op.Pad(r, grown, None, axes)
-        known = known.clip(min=0)
-        pads = op.ints(known.tolist())
-    starts = (
-        op.ints([int(p) for p in known[:many]]) if known is not None else op.Slice(pads, op.ints([0]), op.ints([many]))
-    )
-    lengths = op.shape(x) if call.input(3) is None else op.Gather(op.shape(x), axes)
-    return op.Slice(r, starts, op.plus(starts, lengths), axes)
+    # What a pad adds its transpose cuts off, and what a negative one cut off comes back as zeros.
+    return op.Pad(r, op.Neg(pads), None, call.input(3))
 
 
 @routing("DepthToSpace", sign="keeps")

@@ -2,9 +2,9 @@
 
 The error is the relative L2 distance; of five seeds (of weights, batch-norm statistics, picture) the median counts,
 and must be at most max(2 × Zennit's, 1e-4). Depths and widths are the originals. To keep this within minutes on two
-cores, the pictures are smaller than 224 pixels, see `SIZES`; AlexNet and VGG, whose heads are tied to that size, pool to
-what their features then are and have a smaller first dense layer; and the `HEAVY` ones keep their weights, so that five
-seeds are five pictures.
+cores, the pictures are smaller than 224 pixels, see `SIZES`; AlexNet and VGG, whose heads are tied to that size, pool
+to what their features then are and have a smaller first dense layer; and the `HEAVY` ones keep their weights, so that
+five seeds are five pictures.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def export(module, x: np.ndarray) -> onnx.ModelProto:
 def session(proto: onnx.ModelProto):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # several sessions live at once, and waiting threads would spin
     return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
