@@ -171,6 +171,11 @@ class Builder(OpBuilder):
                 outputs=outputs or 1,
             )
             self._equal[key] = list(values) if isinstance(values, Sequence) else [values]
+            same = all(_alike(a, b) for a, b in zip(inputs, call.original, strict=False))
+            for made, known in zip(self._equal[key], call.outputs, strict=False):
+                # Of an operator that ONNX does not know nothing is inferred: the model's own value knows.
+                made.type = made.type or known.type
+                made.shape = made.shape or (known.shape if same else None)
         return self._equal[key] if outputs else self._equal[key][0]
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
@@ -224,6 +229,10 @@ class Builder(OpBuilder):
             message = node.metadata_props.pop(_INFERENCE_ERROR, None)
             if message and node.domain == "" and node.metadata_props.get("onnxlrp.rule"):
                 raise AssertionError(f"{node.op_type} {node.name}: {message}")
+
+
+def _alike(a: ir.Value | None, b: ir.Value | None) -> bool:
+    return (a is None) == (b is None) and (a is None or b is None or a.shape == b.shape)
 
 
 def _identity(argument: Any) -> Any:

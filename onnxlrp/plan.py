@@ -271,7 +271,9 @@ class _Planner:
             step.operands, step.why = {0: entrance}, "elementwise region of one input"
         elif entry.kind is Kind.PASS:
             step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
-            step.why = "activation"
+            # Data to the power of data: the base takes all.
+            first = min(step.operands)
+            step.operands, step.why = {first: step.operands[first]}, "activation"
         elif entry.lookup and 0 not in step.operands:
             step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:

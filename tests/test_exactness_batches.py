@@ -266,3 +266,28 @@ def test_the_source_is_left_alone():
     Explained(model, composite="epsilon_plus")
     assert model.SerializeToString(deterministic=True) == before
     assert isinstance(model, onnx.ModelProto)
+
+
+# ---------------------------------------------------------------------- shapes of the scores
+
+
+@pytest.mark.parametrize("name", ["epsilon_plus", "gradient"])
+@pytest.mark.parametrize("target", [None, 2])
+def test_scores_with_axes_of_size_one(name, target):
+    """[N, C, 1, 1], as networks without a Flatten end."""
+    network = Net(24, x=(2, 7, 6))
+    h = network.relu(network.conv("x", 4))
+    network.output(network.global_average(network.conv(h, 5, 1)))
+    check_against_oracle(network, {"composite": name}, {"composite": composite(name)}, target=target)
+
+
+@pytest.mark.parametrize("shape", ["[N, 1]", "[N]"])
+@pytest.mark.parametrize("name", ["epsilon_plus", "gradient"])
+def test_one_score_per_sample(shape, name):
+    """It is explained whether positive or negative."""
+    network = Net(31, x=(2, 7, 6))
+    y = network.gemm(network.flatten(network.relu(network.conv("x", 4, bias=False))), 1)
+    network.output(network.add_step("route", "Squeeze", [y], [np.array([1])]) if shape == "[N]" else y)
+    feeds = network.feeds(batch=4)
+    check_against_oracle(network, {"composite": name}, {"composite": composite(name)}, feeds)
+    assert len(set(np.sign(Oracle(network, feeds, composite(name)).values[y].ravel()))) == 2

@@ -147,6 +147,8 @@ def _custom(walk: Walk, step: Step) -> None:
     if walk.ledger is not None:
         if back.epsilon is not None:
             walk.ledger.epsilon(step, back.epsilon)
+        if back.bias is not None:
+            walk.ledger.bias(step, back.bias)
         if not back.conserves:
             walk.ledger.mark(step)
 

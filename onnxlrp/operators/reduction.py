@@ -26,6 +26,11 @@ def axes(op: Builder, call: Call) -> list[int]:
     return sorted(int(a) % rank for a in given)
 
 
+def sums(op: Builder, call: Call, parts: ir.Value) -> ir.Value:
+    """Sums over the axes of `call`, kept as ones; no axes: nothing is summed."""
+    return op.ReduceSum(parts, op.ints(axes(op, call)), keepdims=1, noop_with_empty_axes=1)
+
+
 def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
     """The reduced value with its axes as ones."""
     which = axes(op, call)
@@ -49,7 +54,7 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 def _proportional(op: Builder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
     """Relevance in proportion to `parts`, which are summed over the axes."""
-    total = op.ReduceSum(parts, op.ints(axes(op, call)), keepdims=1)
+    total = sums(op, call, parts)
     kept, divisor = keep(op, call, r), op.stabilise(total)
     share = op.Div(kept, divisor)
     return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(kept, op.Mul(share, total)))
@@ -87,8 +92,7 @@ def reduce_log_sum(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reve
     """In proportion to the contributions; the logarithm passes."""
     x = call.operand(0)
     if gradient:
-        total = op.ReduceSum(x, op.ints(axes(op, call)), keepdims=1)
-        return _times(op, call, r, op.Div(op.full_like(x, 1.0), total))
+        return _times(op, call, r, op.Div(op.full_like(x, 1.0), sums(op, call, x)))
     return _proportional(op, call, r, x)
 
 
@@ -108,8 +112,8 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
         return Reversed({0: op.Expand(op.Div(keep(op, call, r), count), op.shape(x))})
     # The product of the others, also where factors are zero: with one zero only that factor has a derivative.
     zero = op.Equal(x, 0.0)
-    zeros = op.ReduceSum(op.cast(zero, r.dtype), which, keepdims=1)
-    rest = op.ReduceProd(op.Where(zero, op.number(1.0, x), x), which, keepdims=1)
+    zeros = sums(op, call, op.cast(zero, r.dtype))
+    rest = op.ReduceProd(op.Where(zero, op.number(1.0, x), x), which, keepdims=1, noop_with_empty_axes=1)
     none = op.Where(op.Equal(zeros, 0.0), op.Div(rest, op.Where(zero, op.number(1.0, x), x)), op.number(0.0, x))
     one = op.And(op.Equal(zeros, 1.0), zero)
     return _times(op, call, r, op.Where(one, rest, none))

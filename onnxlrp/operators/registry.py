@@ -44,12 +44,14 @@ class Call:
     inputs: tuple[ir.Value | None, ...]
     outputs: tuple[ir.Value, ...]
     name: str | None = None
+    original: tuple[ir.Value | None, ...] = ()
+    """The operands of the model's own node."""
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
         """The call that a node makes."""
         operands, outputs = tuple(node.inputs), tuple(node.outputs)
-        return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name)
+        return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
         """The same operator on other operands."""
@@ -264,7 +266,9 @@ class Reversed:
     amounts: dict[int, ir.Value]
     conserves: bool = True
     epsilon: ir.Value | None = None
-    """What a stabiliser kept, of the output's size."""
+    """What a stabiliser kept."""
+    bias: ir.Value | None = None
+    """What constants took."""
 
 
 @dataclasses.dataclass(frozen=True)

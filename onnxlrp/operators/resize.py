@@ -48,8 +48,11 @@ def _unchanged(op: Builder, call: Call, axis: int) -> bool:
         return True
     if scales is not None and scales.size:
         return bool(scales[axes.index(axis)] == 1)
-    before, after = ranked(call.operand(0))[axis], ranked(call.outputs[0])[axis]
-    return call.input(3) is not None and before == after and (isinstance(before, int) or before.value is not None)
+    before, after = call.operand(0).shape, call.outputs[0].shape
+    if call.input(3) is None or before is None or after is None:
+        return False
+    size = before[axis]
+    return size == after[axis] and (isinstance(size, int) or size.value is not None)
 
 
 def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir.Value:

@@ -100,12 +100,22 @@ def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pa
             # SAME: the output is stride × input, so the input's size drops out of the total.
             total: int | ir.Value = max(width + extra[axis] - strides[axis], 0)
         else:
-            size = op.dims(call.operand(0))[axis + 2]
-            total = max(strides[axis] * (int(size or 0) - 1) + extra[axis] + width - int(output_shape[axis]), 0)
-        assert isinstance(total, int)
+            total = _surplus(op, call.operand(0), axis + 2, strides[axis], width + extra[axis] - output_shape[axis])
         # With an output_shape and no auto_pad the larger half is in front, as in SAME_LOWER.
-        begins.append(total // 2 if auto == "SAME_UPPER" else total - total // 2)
+        odd = 0 if auto == "SAME_UPPER" else 1
+        begins.append(
+            (total + odd) // 2 if isinstance(total, int) else op.Div(op.Add(total, op.ints([odd])), op.ints([2]))
+        )
     return begins
+
+
+def _surplus(op: Builder, x: ir.Value, axis: int, stride: int, rest: int) -> int | ir.Value:
+    """What a transposed convolution makes beyond its output_shape: stride·(n − 1) + rest, at least 0."""
+    size = op.dims(x)[axis]
+    if size is not None:
+        return max(stride * (size - 1) + rest, 0)
+    made = op.Add(op.Mul(op.Sub(op.dim(x, axis), op.ints([1])), op.ints([stride])), op.ints([rest]))
+    return op.Max(made, op.ints([0]))
 
 
 def frame(
@@ -125,7 +135,7 @@ def frame(
     spatial = len(kernel)
     width = [k + 1 for k in reach(kernel, dilations)]
     sizes, outs = op.dims(like)[2:], op.dims(r)[2:]
-    front = [int(b) for b in begins]  # type: ignore[arg-type]
+    front = [b for b in begins if isinstance(b, int)]
     if None not in sizes and None not in outs:
         behind = [
             (int(n or 0) - 1) * s + k - int(o or 0) - b
@@ -139,7 +149,7 @@ def frame(
         r = op.Slice(r, op.ints(cut_front), op.ints(ends), op.ints(range(2, 2 + spatial)))
         return r, extend[0] + extend[1]
     # Sizes known only at run time: zeros in front and amply behind, then cut to the length that is needed.
-    ample = op.Pad(r, op.ints([0, 0, *front, 0, 0, *(k + s for k, s in zip(width, strides, strict=True))]))
+    ample = op.Pad(r, vector(op, [0, 0, *begins, 0, 0, *(k + s for k, s in zip(width, strides, strict=True))]))
     length = op.Add(op.Mul(op.Sub(op.shape(like, 2), op.ints([1])), op.ints(strides)), op.ints(width))
     cut = op.Slice(ample, op.ints([0] * spatial), length, op.ints(range(2, 2 + spatial)))
     return cut, [0] * 2 * spatial

@@ -13,13 +13,18 @@ import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
+from onnxscript._internal._inference import infer_outputs
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.pools import settle
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
 IR_VERSION = 10
+_INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
+_LIKE_INPUT = frozenset({"GroupNormalization"})
+"""Operators whose output has the shape of their input, which onnx has no inference for."""
 
 
 @dataclasses.dataclass
@@ -56,11 +61,11 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     zipmaps, map_outputs = _take_zipmaps(proto)
-    if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
     try:
+        if proto.functions:
+            proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
         loaded = ir.serde.deserialize_model(proto)
-    except Exception as e:  # onnx_ir raises whatever its parts raise
+    except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
     if folder is not None:
         _locate_external(loaded, folder)
@@ -74,10 +79,13 @@ def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx
     if isinstance(model, onnx.ModelProto):
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
-        return copy, hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(), None
+        return copy, hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(), Path.cwd()
     if isinstance(model, ir.Model):
         copy = ir.serde.serialize_model(model)
-        return copy, hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest(), None
+        tensors = (v.const_value for v in model.graph.initializers.values())
+        folders = [Path(t.base_dir) for t in tensors if isinstance(t, ir.ExternalTensor)]
+        digest = hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest()
+        return copy, digest, folders[0] if folders else None
     name, folder = "the model", None
     if isinstance(model, (str, Path)):
         path = Path(model)
@@ -126,8 +134,8 @@ def _locate_external(model: ir.Model, folder: Path) -> None:
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
             raise InvalidModelError(
-                f"the weights of {value.name!r} lie in {tensor.location!r}, which is not beside the model in {folder}: "
-                "put the file there"
+                f"the weights of {value.name!r} lie in {tensor.location!r}, which is not in {folder}: put the "
+                "file there, or give the model by its path"
             )
 
 
@@ -241,9 +249,29 @@ def _to_opset(source: Source) -> None:
 
 
 def infer(model: ir.Model) -> None:
-    """Types and shapes of every value from the inputs alone: what the source declares inside is not trusted."""
-    for node in model.graph.all_nodes():
-        for value in node.outputs:
-            value.shape = None
+    """Types and shapes of every value from the inputs alone.
+
+    What the source declares inside is not trusted, but for the outputs of operators that ONNX does not know.
+    """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    unsettled = True
+    while unsettled:
+        for node in model.graph.all_nodes():
+            if onnx.defs.has(node.op_type, domain=node.domain):
+                for value in node.outputs:
+                    value.shape = None
+        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        _infer_the_rest(model)
+        unsettled = settle(model.graph)
+
+
+def _infer_the_rest(model: ir.Model) -> None:
+    """Behind operators that ONNX has no inference for: their output is like their input; then node by node."""
+    for node in model.graph:
+        if all(v.shape is not None for v in node.outputs):
+            continue
+        if node.op_type in _LIKE_INPUT and node.inputs[0] is not None:
+            node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
+        elif node.domain == "":
+            infer_outputs(node)
+            node.metadata_props.pop(_INFERENCE_ERROR, None)

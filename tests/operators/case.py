@@ -47,7 +47,11 @@ class Case:
     """Whether onnxruntime has a kernel for it."""
 
     def names(self) -> list[str]:
-        return [f"x{i}" if v is not None else "" for i, v in enumerate(self.operands)]
+        """Of the operands; those left out at the end are not written."""
+        names = [f"x{i}" if v is not None else "" for i, v in enumerate(self.operands)]
+        while not names[-1]:
+            names.pop()
+        return names
 
     def inputs(self, floating: type = np.float64) -> dict[str, Array]:
         return {f"x{i}": _as(v, floating) for i, v in enumerate(self.operands) if i in {*self.data, *self.feeds}}  # type: ignore[arg-type]
@@ -100,12 +104,20 @@ class Mean(OpRun):
         return (sum(operands) / np.asarray(len(operands), operands[0].dtype),)
 
 
+class LpNormalization(OpRun):
+    """The evaluator's own takes no magnitudes."""
+
+    def _run(self, x, axis=None, p=None):
+        norm = (np.abs(x) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
+        return (x / norm,)
+
+
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 def reference(model: onnx.ModelProto) -> Run:
     """Run a model in the reference evaluator, in its own types."""
-    evaluator = ReferenceEvaluator(model, new_ops=[*OPERATORS, GatherElements, GlobalMaxPool, Mean])
+    evaluator = ReferenceEvaluator(model, new_ops=[*OPERATORS, GatherElements, GlobalMaxPool, LpNormalization, Mean])
     names = [o.name for o in model.graph.output]
     return lambda feeds: dict(zip(names, map(np.asarray, evaluator.run(None, dict(feeds))), strict=True))
 

@@ -24,7 +24,7 @@ def merged(net: Net) -> list[Step]:
     for step in net.steps:
         before = steps[-1] if steps and steps[-1].output in step.inputs and uses[steps[-1].output] == 1 else None
         behind = before is not None and before.kind in LAYERS and step.kind in ("bias", "batch_norm")
-        padded = before is not None and before.kind == "pad" and step.op == "Conv"
+        padded = before is not None and before.kind == "pad" and (step.op == "Conv" or step.kind == "pad")
         if before is not None and (behind or padded):
             kind = before.kind if behind else step.kind
             stem = before.stem or step.stem
@@ -36,7 +36,7 @@ def merged(net: Net) -> list[Step]:
 
 class Oracle:
     def __init__(self, net: Net, feeds: Mapping[str, Array], composite: Composite, overrides: Mapping[str, Rule] = {}):
-        """`overrides`: a rule by the operator of a layer."""
+        """`overrides`: a rule by the name or by the operator of a layer."""
         self.net, self.composite, self.overrides = net, composite, dict(overrides)
         self.steps = merged(net)
         self.values = dict(feeds)
@@ -61,7 +61,8 @@ class Oracle:
             self.before[step.output] = seen
             if step.kind in LAYERS:
                 place = Place(step.kind == "convolution", not inside, seen, len(convolutions), step.stem)
-                self.rules[step.output] = self.overrides.get(step.op) or self.composite.layer(place)
+                own = self.overrides.get(step.layer.name) or self.overrides.get(step.layer.op_type)
+                self.rules[step.output] = own or self.composite.layer(place)
                 if not inside:
                     first.append(step)
                 seen += step.kind == "convolution"
@@ -114,8 +115,17 @@ class Oracle:
         if step is None:
             low, high = (np.broadcast_to(rule.params[k], (1, *shape)).ravel() for k in ("low", "high"))
             return low, high
-        matrices, constant = self.affine(step)
         ends = [self.bounds(name, rule) for name in step.inputs]
+        if step.kind not in AFFINE:
+            shapes = [self.values[name].shape[1:] for name in step.inputs]
+            rows = [
+                self.net.run_step(
+                    step, {n: e[i].reshape(1, *s) for n, e, s in zip(step.inputs, ends, shapes, strict=True)}
+                )
+                for i in (0, 1)
+            ]
+            return np.minimum(*rows).ravel(), np.maximum(*rows).ravel()
+        matrices, constant = self.affine(step)
         low = constant + sum(plus(A) @ lo + minus(A) @ hi for A, (lo, hi) in zip(matrices, ends, strict=True))
         high = constant + sum(plus(A) @ hi + minus(A) @ lo for A, (lo, hi) in zip(matrices, ends, strict=True))
         return low, high

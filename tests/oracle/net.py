@@ -18,6 +18,7 @@ from tests.oracle.onnx_nodes import model_of
 from tests.oracle.reference import Runner
 
 Array = np.ndarray
+LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclasses.dataclass
@@ -36,6 +37,11 @@ class Step:
     @property
     def op(self) -> str:
         return self.nodes[0].op_type
+
+    @property
+    def layer(self) -> onnx.NodeProto:
+        """Of a step that a padding, a bias or a batch norm went into: the layer itself."""
+        return next(node for node in self.nodes if node.op_type in LAYER_OPERATORS)
 
 
 class Net:

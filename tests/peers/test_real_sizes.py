@@ -27,7 +27,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 SEEDS = range(5)
 SIZES = {"alexnet": 95, "vgg11_bn": 64, "resnet18": 96, "resnet50": 64, "squeezenet1_1": 96, "googlenet": 96}
-HEAVY = ("alexnet", "vgg11_bn", "resnet50")
+HEAVY = ("alexnet", "vgg11_bn", "resnet18", "resnet50")
 COMPOSITES = ["epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box", "epsilon_alpha2_beta1"]
 BOX = {"low": -2.5, "high": 2.5}
 

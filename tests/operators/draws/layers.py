@@ -44,13 +44,14 @@ def conv_transpose(draw: DrawFn, op: str) -> Case:
     width = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     full = [(n - 1) * s + w for n, s, w in zip(sizes, strides, width, strict=True)]
     if how in ("pads", "VALID"):
-        attributes["output_padding"] = [pick(draw, *range(max(s, d))) for s, d in zip(strides, dilations, strict=True)]
+        attributes["output_padding"] = [pick(draw, *range(s)) for s in strides]
     if how == "pads":
         # Something of every axis must be left.
         begins = [pick(draw, *range(min(3, (f + 1) // 2))) for f in full]
         attributes["pads"] = begins + [pick(draw, *range(min(3, (f + 1) // 2))) for f in full]
     elif how == "output_shape":
-        attributes["output_shape"] = [max(1, f - cut) for f, cut in zip(full, each(draw, rank, 0, 3), strict=True)]
+        cuts = each(draw, rank, 0, 3)
+        attributes["output_shape"] = [max(n, f - cut) for n, f, cut in zip(sizes, full, cuts, strict=True)]
     else:
         attributes["auto_pad"] = how
     if how in SAME:

@@ -25,7 +25,9 @@ def pool(draw: DrawFn, op: str) -> Case:
     if auto == "NOTSET":
         # Every window holds an element of the input.
         attributes["pads"] = [pick(draw, *range(r // 2 + 1)) for r in reach * 2]
-        attributes["ceil_mode"] = pick(draw, 0, 1)
+        # A kernel shorter than its stride rounds up to windows that do not exist, which onnx's inference counts.
+        long = all(k >= s for k, s in zip(kernel, strides, strict=True))
+        attributes["ceil_mode"] = pick(draw, 0, 1) if long or rank == 1 else 0
     if op == "AveragePool":
         attributes["count_include_pad"] = pick(draw, 0, 1)
     sizes = [r + 1 + n for r, n in zip(reach, each(draw, rank, 0, 4), strict=True)]
@@ -70,7 +72,10 @@ def resize(draw: DrawFn, op: str) -> Case:
         attributes["axes"] = list(range(2, 2 + rank))
     x = normal(draw, (2, 1, *sizes))
     if pick(draw, False, True):
-        scales = [*front, *(pick(draw, 0.5, 1.0, 1.5, 2.0, 2.5, 1.3) for _ in range(rank))]
+        factors = [pick(draw, 0.5, 1.0, 1.5, 2.0, 2.5, 1.3) for _ in range(rank)]
+        # Where no size changes onnxruntime copies, whatever the factors.
+        changes = any(int(n * f) != n for n, f in zip(sizes, factors, strict=True))
+        scales = [*front, *(factors if changes else [2.0] * rank)]
         return Case(op, [x, None, np.array(scales, np.float32)], attributes=attributes)
     wanted = [*([] if few else x.shape[:2]), *each(draw, rank, 1, 8)]
     feeds = pick(draw, (), (3,))

@@ -1,0 +1,71 @@
+"""Small models as other tools write them, and running them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.operators.case import onnxruntime
+
+FLOAT = TensorProto.FLOAT
+
+
+def info(name: str, shape: Sequence[int | str | None] | None, kind: int = FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    weights: Mapping[str, np.ndarray] | None = None,
+    opset: int = 21,
+    ir_version: int = 10,
+    **options,
+) -> onnx.ModelProto:
+    """A model of these parts."""
+    tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in (weights or {}).items()]
+    opsets = [helper.make_opsetid("", opset), *options.pop("opsets", [])]
+    functions = options.pop("functions", [])
+    graph = helper.make_graph(list(nodes), "net", list(inputs), list(outputs), tensors, **options)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, functions=functions)
+
+
+def weights(seed: int = 0) -> dict[str, np.ndarray]:
+    """Of the convolutional network."""
+    rng = np.random.default_rng(seed)
+    shapes = {"w": (4, 2, 3, 3), "b": (4,), "v": (4, 3), "c": (3,)}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def nodes() -> list[onnx.NodeProto]:
+    """Convolution, ReLU, max pool, average, dense, softmax: the same text in every opset."""
+    return [
+        helper.make_node("Conv", ["x", "w", "b"], ["h0"], "conv", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["h0"], ["h1"], "relu"),
+        helper.make_node("MaxPool", ["h1"], ["h2"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["h2"], ["h3"], "average"),
+        helper.make_node("Flatten", ["h3"], ["h4"], "flatten"),
+        helper.make_node("Gemm", ["h4", "v", "c"], ["y"], "dense"),
+        helper.make_node("Softmax", ["y"], ["p"], "softmax", axis=1),
+    ]
+
+
+IMAGE = [info("x", ["N", 2, 6, 6])]
+SCORES = [info("y", ["N", 3])]
+
+
+def network(opset: int = 21, ir_version: int = 10) -> onnx.ModelProto:
+    """The convolutional network; its softmax is a second output."""
+    return model(nodes(), IMAGE, [*SCORES, info("p", ["N", 3])], weights(), opset, ir_version)
+
+
+def image(batch: int = 2) -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(9).normal(size=(batch, 2, 6, 6)).astype(np.float32)}
+
+
+def run(proto: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return onnxruntime(proto)(feeds)

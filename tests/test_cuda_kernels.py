@@ -1,0 +1,184 @@
+"""Without a GPU: every node of the relevance part has a CUDA kernel in onnxruntime-gpu, for its opset and its types.
+
+`data/cuda_kernels.json` is the kernel registry of onnxruntime-gpu 1.31.1: per operator its opset ranges and types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+import onnxlrp
+from onnxlrp.composites import COMPOSITES
+from onnxlrp.operators.registry import Kind
+from tests.operators.case import Case
+from tests.operators.draws import DRAWS, registered
+from tests.oracle.net import Net
+
+KERNELS = json.loads(Path(__file__).with_name("data").joinpath("cuda_kernels.json").read_text())["kernels"]
+MODELS = [p for p in sorted((Path(__file__).parents[1] / "models").glob("*/*.onnx")) if ".scaler" not in p.name]
+"""All but the one with ai.onnx.ml's Scaler, an operator without a rule yet."""
+LARGE = ("auto", "epsilon_gamma_box", "epsilon_alpha2_beta1", "gradient")
+"""Composites for EfficientNet-Lite0."""
+BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
+"""Composites that need the bounds of the input."""
+
+
+def composite(name: str) -> str:
+    return f"{name}(low=-1, high=1)" if name in BOUNDED else name
+
+
+# ---------------------------------------------------------------------------------------------------- the check itself
+
+
+def name_of(element_type: int) -> str:
+    return onnx.TensorProto.DataType.Name(element_type).lower()
+
+
+def missing(model: onnx.ModelProto) -> list[str]:
+    """Every node of the relevance part without a kernel: operator, types and the step it came from."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    opsets = {o.domain: o.version for o in model.opset_import}
+    return sorted(set(_missing(inferred.graph, opsets, {}, inside=False)))
+
+
+def _missing(
+    graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Mapping[str, str], inside: bool
+) -> Iterator[str]:
+    types = dict(outer)
+    types.update({v.name: name_of(v.type.tensor_type.elem_type) for v in (*graph.input, *graph.value_info, *graph.output)})
+    types.update({t.name: name_of(t.data_type) for t in graph.initializer})
+    for node in graph.node:
+        label = {p.key: p.value for p in node.metadata_props}.get("onnxlrp.rule")
+        if label is not None or inside:
+            reason = _without_kernel(node, opsets[node.domain], types)
+            if reason:
+                yield f"{reason} ({label or 'in a body'})"
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _missing(attribute.g, opsets, types, inside or label is not None)
+
+
+def _without_kernel(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) -> str | None:
+    if node.op_type == "Constant":
+        return None
+    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+    kernels = KERNELS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}", [])
+    bound = _bindings(node, schema, types)
+    for kernel in kernels:
+        if kernel["since"] <= schema.since_version and (kernel["until"] is None or schema.since_version <= kernel["until"]):
+            for allowed in kernel["types"]:
+                if all(kind in allowed.get(name, [kind]) for name, kind in bound.items()):
+                    return None
+    return f"{node.op_type}-{opset} {bound}"
+
+
+def _bindings(node: onnx.NodeProto, schema: onnx.defs.OpSchema, types: Mapping[str, str]) -> dict[str, str]:
+    """Type variables, and operands by their names, with the types they have in this node."""
+    bound = {}
+    for names, formals in ((node.input, schema.inputs), (node.output, schema.outputs)):
+        for index, name in enumerate(names):
+            formal = formals[min(index, len(formals) - 1)]
+            if name:
+                assert name in types, f"the type of {name!r}, {node.op_type} {node.name}, cannot be inferred"
+                # Heterogeneous operands (of Scan, Loop) share a variable: any of their types must do.
+                bound[formal.type_str] = bound[formal.name] = types[name]
+    return bound
+
+
+def report(model: onnx.ModelProto) -> None:
+    offending = missing(model)
+    assert not offending, "no CUDA kernel for\n  " + "\n  ".join(offending)
+
+
+# ---------------------------------------------------------------------------------------------------- what is checked
+
+
+def test_the_check_sees_what_has_no_kernel():
+    """Mean has none, nor has ArgMax of int64; Add has."""
+    types = {"f": "float", "i": "int64"}
+    assert _without_kernel(helper.make_node("Add", ["f", "f"], ["f"]), 21, types) is None
+    assert _without_kernel(helper.make_node("Mean", ["f", "f"], ["f"]), 21, types)
+    assert _without_kernel(helper.make_node("ArgMax", ["i"], ["i"]), 21, types)
+    assert _without_kernel(helper.make_node("Pad", ["i", "i"], ["i"]), 21, types)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [(p, n) for p in MODELS for n in COMPOSITES if n in LARGE or p.stem != "efficientnet_lite0"],
+    ids=lambda v: v if isinstance(v, str) else v.stem,
+)
+def test_models(path, name):
+    report(onnxlrp.convert(path, composite(name)).to_proto())
+
+
+def network() -> Net:
+    """Layers of every kind, pools, a residual sum, batch norm, a concatenation."""
+    net = Net(3, x=(4, 8, 8))
+    h = net.relu(net.batch_norm(net.conv("x", 4, strides=[2, 2], pads=[1, 1, 1, 1])))
+    h = net.sum(h, net.relu(net.conv(h, 4, pads=[1, 1, 1, 1], group=2)))
+    h = net.max_pool(h, 2, strides=[1, 1])
+    h = net.relu(net.conv_transpose(h, 4, 2, strides=[2, 2]))
+    h = net.concat(net.average_pool(h, 2, strides=[2, 2]), net.max_pool(h, 2, strides=[2, 2]))
+    h = net.batch_norm(net.activation(h, "Sigmoid"))
+    return net.output(net.gemm(net.relu(net.matmul(net.flatten(net.global_average(h)), 6)), 4))
+
+
+def single(model: onnx.ModelProto, floating: type = np.float32) -> onnx.ModelProto:
+    """The same model in single or half precision."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(floating))
+    for tensor in graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float64:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(floating), tensor.name))
+    return model
+
+
+OPTIONS = {
+    "ledger": {"ledger": True},
+    "targets": {"targets": 3},
+    "weights": {"target": "weights"},
+    "one": {"initial": "one"},
+    "none": {"target_input": "none"},
+    "required": {"target_input": "required"},
+}
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_composites(name, dynamic):
+    report(onnxlrp.convert(single(network().model(dynamic=dynamic)), composite(name)).to_proto())
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options(options, dynamic):
+    report(onnxlrp.convert(single(network().model(dynamic=dynamic)), "epsilon_plus", **OPTIONS[options]).to_proto())
+
+
+@pytest.mark.parametrize("precision", ["float32", "model"])
+@pytest.mark.parametrize("name", ["epsilon_plus_flat", "epsilon_alpha2_beta1", "gradient"])
+def test_half_precision(name, precision):
+    report(onnxlrp.convert(single(network().model(dynamic=True), np.float16), name, precision=precision).to_proto())
+
+
+@pytest.mark.parametrize("name", registered(*(k for k in Kind if k is not Kind.STOP)))
+@settings(deadline=None, derandomize=True, max_examples=6, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_operators(name, data):
+    """Relevance and gradients of every operator in single precision, static and dynamic."""
+    case: Case = data.draw(st.one_of([draw() for draw in DRAWS[name]]))
+    dynamic = data.draw(st.booleans(), label="dynamic")
+    model = case.model(dynamic, np.float32)
+    for composite in ("gradient", "epsilon", "epsilon_plus_flat"):
+        report(onnxlrp.convert(model, composite, target="weights").to_proto())

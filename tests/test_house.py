@@ -1,0 +1,218 @@
+"""The house: who imports whom, and what it takes to add an operator or a rule."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+import onnxlrp
+from onnxlrp.interface import Interface
+from onnxlrp.operators import registry
+from onnxlrp.rules import ONE, PLUS, SAME, Rule, Share, Term
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "onnxlrp"
+LINE = ("source", "analysis", "plan", "emit", "convert")
+"""The pipeline: each may import what stands to its left, and the leaves."""
+LEAVES = ("operators", "rules", "composites", "builder", "errors", "interface", "_version")
+LEAF_IMPORTS = {
+    "operators": {"errors"},
+    "rules": {"errors"},
+    "composites": {"rules", "errors"},
+    "builder": {"operators", "errors"},
+    "errors": set(),
+    "interface": set(),
+    "_version": set(),
+}
+RUNNING = {"runtime": {"errors", "interface"}, "view": {"runtime", "errors", "interface"}}
+
+
+def allowed(room: str) -> set[str]:
+    """What a room may import besides itself."""
+    if room in LINE:
+        return {*LINE[: LINE.index(room)], *LEAVES}
+    return {**LEAF_IMPORTS, **RUNNING}[room]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The rooms that a file imports, when it is loaded or later; not what only a type checker reads."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports hide who imports whom"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("onnxlrp."))
+
+
+def rooms() -> dict[str, list[Path]]:
+    """Every room with its files: folders, and modules of the package itself."""
+    found = {p.name: sorted(p.rglob("*.py")) for p in PACKAGE.iterdir() if p.is_dir() and list(p.rglob("*.py"))}
+    found.update({p.stem: [p] for p in PACKAGE.glob("*.py")})
+    return found
+
+
+@pytest.mark.parametrize("room", [*LINE, *LEAVES, *RUNNING])
+def test_who_imports_whom(room):
+    for path in rooms()[room]:
+        strangers = set(imports(path)) - {room} - allowed(room)
+        assert not strangers, f"{path.relative_to(ROOT)} imports {', '.join(sorted(strangers))}"
+
+
+def test_every_room_has_its_place():
+    """A new folder or module must say where it stands. The command line, its commands and the demo stand above all."""
+    assert set(rooms()) == {*LINE, *LEAVES, *RUNNING, "__init__", "cli", "commands", "demo"}
+
+
+def test_importing_the_package_loads_no_runtime():
+    """`convert` works where no onnxruntime is installed."""
+    code = "import sys, onnxlrp, onnxlrp.cli; sys.exit('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_readme_names_every_folder():
+    """Its paragraph "How it works" is the map of the house."""
+    text = (ROOT / "README.md").read_text().split("## How it works")[1].split("\n## ")[0]
+    folders = [room for room, files in rooms().items() if files[0].parent != PACKAGE]
+    assert folders
+    for folder in folders:
+        assert f"onnxlrp/{folder}" in text, f"the README does not say what onnxlrp/{folder} is for"
+
+
+# ---------------------------------------------------------------------------------------------------- adding things
+
+
+class Backwards(OpRun):
+    """my.domain::Backwards: the last axis the other way round, doubled."""
+
+    op_domain = "my.domain"
+
+    def _run(self, x):
+        return (2 * x[..., ::-1],)
+
+
+@pytest.fixture
+def backwards():
+    """The operator's one short function, taken out again afterwards."""
+
+    @onnxlrp.operator("Backwards", domain="my.domain")
+    def transpose(op, call, operand, r):
+        """The same again: it is its own transpose."""
+        return op.Mul(op.Slice(r, op.ints([-1]), op.ints([-(2**31)]), op.ints([-1]), op.ints([-1])), 2.0)
+
+    yield transpose
+    registry.unregister("Backwards", "my.domain")
+
+
+def network(domain: str = "") -> onnx.ModelProto:
+    """Two dense layers with a ReLU between them, and the custom operator where a domain is given."""
+    rng = np.random.default_rng(2)
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Relu", ["h"], ["a"])]
+    if domain:
+        nodes.append(helper.make_node("Backwards", ["a"], ["c"], domain=domain))
+    nodes.append(helper.make_node("Gemm", ["c" if domain else "a", "v"], ["y"]))
+    weights = {"w": rng.normal(size=(4, 5)), "b": rng.normal(size=5), "v": rng.normal(size=(5, 3))}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["N", 3])],
+        [onnx.numpy_helper.from_array(v, k) for k, v in weights.items()],
+        value_info=[helper.make_tensor_value_info("c", TensorProto.DOUBLE, ["N", 5])] if domain else [],
+    )
+    opsets = [helper.make_opsetid("", 21), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def outputs(explained: onnxlrp.Explained) -> dict[str, np.ndarray]:
+    proto = explained.to_proto()
+    evaluator = ReferenceEvaluator(proto, new_ops=[Backwards])
+    values = evaluator.run(None, {"x": np.random.default_rng(3).normal(size=(6, 4))})
+    return dict(zip([o.name for o in proto.graph.output], values, strict=True))
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+def test_a_made_up_operator(backwards, ledger):
+    explained = onnxlrp.convert(network("my.domain"), "epsilon", ledger=ledger)
+    assert any(step.operator == "Backwards" and step.why for step in explained.plan.steps)
+    values = outputs(explained)
+    without_bias = values["x_relevance"].sum()
+    if ledger:
+        table = values["relevance_ledger"]
+        np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-9)
+        np.testing.assert_allclose(table[0, 0], without_bias + table[:, 2:].sum(), atol=1e-9)
+    gradient = outputs(onnxlrp.convert(network("my.domain"), "gradient"))["x_relevance"]
+    plain = outputs(onnxlrp.convert(network("my.domain"), "lrp0"))["x_relevance"]
+    x = np.random.default_rng(3).normal(size=(6, 4))
+    np.testing.assert_allclose(plain, gradient * x, atol=1e-12)
+
+
+def test_without_its_handler_it_is_refused():
+    with pytest.raises(onnxlrp.errors.UnsupportedOperatorError, match="my.domain::Backwards"):
+        onnxlrp.convert(network("my.domain"), "epsilon")
+
+
+def test_two_handlers_for_one_operator_are_a_mistake(backwards):
+    with pytest.raises(ValueError, match="my.domain::Backwards"):
+        onnxlrp.operator("Backwards", domain="my.domain")(backwards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evenly(Rule):
+    """A made-up rule: half as ε, half evenly over the inputs. It names no operator."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(SAME, SAME, SAME),), 0.5), Share((Term(ONE, ONE),), 0.5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Eager(Rule):
+    """A made-up rule of one term: positive inputs, all weights."""
+
+    def shares(self) -> tuple[Share, ...]:
+        return (Share((Term(PLUS, SAME),)),)
+
+
+def test_a_made_up_rule():
+    """It works on layers of any kind, and what it drops or its biases take is in the ledger."""
+    explained = onnxlrp.convert(network(), "epsilon", rules=[("Gemm", Evenly())], ledger=True)
+    assert [step.rule for step in explained.plan.steps if step.layer] == [Evenly(), Evenly()]
+    values = outputs(explained)
+    table = values["relevance_ledger"]
+    np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-9)
+    np.testing.assert_allclose(table[0, 0], values["y"].max(1).sum(), rtol=1e-6)
+    np.testing.assert_allclose(table[0, 0], values["x_relevance"].sum() + table[:, 2:].sum(), atol=1e-9)
+    assert np.isfinite(outputs(onnxlrp.convert(network(), "epsilon", rules=[("Gemm", Eager())]))["x_relevance"]).all()
+
+
+def test_a_made_up_rule_by_hand():
+    """Of the last layer, checked with dense matrices."""
+    explained = onnxlrp.convert(network(), "epsilon", rules=[("Gemm", Evenly())], relevance_at=["a"])
+    values = outputs(explained)
+    interface = Interface.from_metadata({p.key: p.value for p in explained.to_proto().metadata_props})
+    assert interface is not None
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in network().graph.initializer}
+    x = np.random.default_rng(3).normal(size=(6, 4))
+    a = np.maximum(x @ weights["w"] + weights["b"], 0)
+    y = a @ weights["v"]
+    seed = np.where(y == y.max(1, keepdims=True), y, 0)
+    epsilon = y + np.where(y >= 0, 1e-6, -1e-6)
+    expected = 0.5 * a * ((seed / epsilon) @ weights["v"].T)
+    expected += 0.5 * (seed / (5 + 1e-6)) @ np.ones((3, 5))
+    np.testing.assert_allclose(values[interface.relevance_at["a"]], expected, atol=1e-12)
