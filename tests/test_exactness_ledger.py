@@ -8,7 +8,8 @@ import pytest
 from tests.oracle.compare import Explained, error
 from tests.oracle.composites import composite, of_package
 from tests.oracle.engine import LAYERS, Oracle
-from tests.oracle.rules import Rule
+from tests.oracle.net import Net
+from tests.oracle.rules import Layer, Rule, minus, plus, stabilise
 from tests.oracle.zoo import NETS
 
 BOX = {"low": -3.0, "high": 3.0}
@@ -65,3 +66,47 @@ def test_nothing_is_lost_without_bias_and_epsilon(net):
     arrived = Explained(network.model(), composite="lrp0", rules=layers).relevance(feeds)["x"]
     scores = Oracle(network, feeds, composite("lrp0")).values[network.outputs[0]].max(1)
     np.testing.assert_allclose(arrived.reshape(2, -1).sum(1), scores, rtol=1e-9)
+
+
+DENOMINATORS = {
+    "Epsilon": lambda A, b, x: [(1.0, A @ x + b)],
+    "ZPlus": lambda A, b, x: [(1.0, plus(A) @ plus(x) + minus(A) @ minus(x) + plus(b))],
+    "AlphaBeta": lambda A, b, x: [
+        (2.0, plus(A) @ plus(x) + minus(A) @ minus(x) + plus(b)),
+        (-1.0, minus(A) @ plus(x) + plus(A) @ minus(x) + minus(b)),
+    ],
+    "WSquare": lambda A, b, x: [(1.0, (A**2).sum(1) + b**2)],
+    "Flat": lambda A, b, x: [(1.0, np.full(len(b), float(A.shape[1])))],
+}
+BIASES = {
+    "Epsilon": lambda b: [b],
+    "ZPlus": lambda b: [plus(b)],
+    "AlphaBeta": lambda b: [plus(b), minus(b)],
+    "WSquare": lambda b: [b**2],
+    "Flat": lambda b: [0 * b],
+}
+
+
+@pytest.mark.parametrize("name", DENOMINATORS)
+def test_each_column_of_one_layer(name):
+    """Bias and ε by their formulas, so that the one cannot stand in for the other."""
+    rule = Rule(name, epsilon=0.1)
+    network = Net(60, x=(6,))
+    network.output(network.gemm("x", 4))
+    feeds = network.feeds(batch=3)
+    options = {"composite": "epsilon", "rules": [("Gemm", rule.of_package())], "ledger": True}
+    explained = Explained(network.model(), **options)
+    outputs = explained.run(feeds, target=[1])
+    table = outputs[explained.interface.ledger].astype(np.float64).sum(0)
+    A, b = (network.constants[key] for key in network.steps[0].nodes[0].input[1:])
+    expected = np.zeros(5)
+    for x in feeds["x"]:
+        r = np.zeros(4)
+        r[1] = (A @ x + b)[1]
+        arrived = rule(Layer(A, b), x, r)
+        shares = zip(DENOMINATORS[name](A, b, x), BIASES[name](b), strict=True)
+        columns = [(k * r / stabilise(d, 0.1), d, part, k) for (k, d), part in shares]
+        bias = sum((s * part).sum() for s, _, part, _ in columns)
+        epsilon = sum((k * r - s * d).sum() for s, d, _, k in columns)
+        expected += [r.sum(), arrived.sum(), bias, epsilon, 0]
+    np.testing.assert_allclose(table, expected, rtol=1e-9, atol=1e-9)

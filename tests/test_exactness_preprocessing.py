@@ -116,6 +116,14 @@ def test_zero_padding_of_its_own_is_the_padding_of_the_convolution(case):
     assert error(explained.relevance(feeds)["x"], without) <= TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["epsilon_plus_flat", "deep_taylor"])
+def test_two_paddings_of_their_own(name):
+    net = Net(33, x=(3, 7, 6))
+    padded = net.add_step("pad", "Pad", ["x"], [np.array([0, 0, 1, 0, 0, 0, 0, 1])])
+    trunk(net, net.add_step("pad", "Pad", [padded], [np.array([0, 0, 0, 2, 0, 0, 1, 0])]), pads=[0, 0, 0, 0])
+    check_against_oracle(net, {"composite": name}, {"composite": composite(name)})
+
+
 @pytest.mark.parametrize("case", COMPOSITES, ids=str)
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 def test_resize_before_the_first_layer(case, mode):

@@ -164,9 +164,10 @@ class Author:
         if self.net.channels(h) == 1 or full[1:] == per_channel:
             return self.activation(h)
         value = self.net.weight(*full)[0] if self.pick(True, False) else self.net.weight(*full)
+        # a layer follows: between two activations it would be part of an elementwise region
         if self.pick(True, False):
-            return self.net.add_step("shift", "Add", [h], [value], front=self.pick(True, False))
-        return self.net.add_step("scale", "Mul", [h], [value + np.sign(value)], front=self.pick(True, False))
+            return self.conv(self.net.add_step("shift", "Add", [h], [value], front=self.pick(True, False)))
+        return self.conv(self.net.add_step("scale", "Mul", [h], [value + np.sign(value)], front=self.pick(True, False)))
 
     def pad(self, h: str) -> str:
         ends = [0, 0, *self.ints(0, 1), 0, 0, *self.ints(0, 1, 2)]

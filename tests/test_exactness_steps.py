@@ -153,6 +153,12 @@ def upsampled_nearest(net, h):
     )
 
 
+def last_window_in_the_padding(net, h):
+    """With `ceil_mode`, a window that would start there does not exist, though onnx's shape inference counts it."""
+    h = net.max_pool(h, 2, strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)
+    return net.average_pool(h, 2, strides=[1, 3], pads=[0, 1, 0, 1], ceil_mode=1, count_include_pad=1)
+
+
 def reduced_mean(net, h):
     return net.add_step("norm", "ReduceMean", [h], [ints(2, 3)], keepdims=0)
 
@@ -210,6 +216,7 @@ STEPS = {
         masked,
         upsampled_linear,
         upsampled_nearest,
+        last_window_in_the_padding,
         reduced_mean,
         reduced_sum,
         normalised_over_channels,

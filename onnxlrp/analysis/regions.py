@@ -19,13 +19,13 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
     operands = _data(node, facts)
     if len(operands) < 2:
         return None
-    frontier, curved = set(operands), _bends(node)
+    frontier, curved = set(operands), _bends(node, facts)
     while len(frontier) > 1:
         latest = max(frontier, key=lambda v: facts.order[p] if (p := v.producer()) is not None else -1)
         producer = latest.producer()
         if producer is None or not _elementwise(producer):
             return None
-        curved = curved or _bends(producer)
+        curved = curved or _bends(producer, facts)
         frontier.remove(latest)
         frontier.update(_data(producer, facts))
     (entry,) = frontier
@@ -34,7 +34,10 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
 
 
 def inside_activation(node: ir.Node, facts: Facts) -> bool:
-    """Whether a sum with a constant lies between two functions that are no rectifiers, as in `1 / (1 + exp(−x))`."""
+    """Whether a sum with one number lies between two functions that are no rectifiers, as in `1 / (1 + exp(−x))`."""
+    numbers = (v for v in node.inputs if v is not None and v not in facts.data)
+    if any(v.shape is None or any(d != 1 for d in v.shape) for v in numbers):
+        return False
     return all(_curved(v.producer()) for v in _data(node, facts)) and all(
         _curved(n, v) for v in node.outputs for n in v.consumers()
     )
@@ -50,10 +53,14 @@ def _curved(node: ir.Node | None, operand: ir.Value | None = None) -> bool:
     return operand is not None and entry.linear_in is not None and entry.elementwise and node.inputs[0] is not operand
 
 
-def _bends(node: ir.Node) -> bool:
-    """Whether a node, or the product of its operands, is not linear: x + x is a sum, x · x an activation."""
+def _bends(node: ir.Node, facts: Facts) -> bool:
+    """Whether a node is not linear in its data: x + x and 2·x are linear, x · x and 2 / x are not."""
     entry = find(node)
-    return entry is not None and not (entry.kind is Kind.LINEAR and entry.jointly)
+    if entry is None or entry.kind is not Kind.LINEAR:
+        return entry is not None
+    operands = carriers(node, facts.data)
+    alone = len(operands) == 1 and (entry.linear_in is None or operands[0] in entry.linear_in)
+    return not (entry.jointly or alone)
 
 
 def _elementwise(node: ir.Node) -> bool:

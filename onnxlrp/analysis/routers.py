@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
@@ -38,13 +40,27 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
 
 
 def _hard_sigmoid(node: ir.Node) -> bool:
-    """A Clip to [0, 1], or of `x + 3` to [0, 6], is a hard sigmoid written out."""
+    """A Clip to [0, 1] is a hard sigmoid written out, and one to [0, c] that is divided by c; so is one of `x + 3` to
+    [0, 6], whatever follows (the 3 may have become part of a layer's bias)."""
     if node.op_type != "Clip":
         return False
     call = Call.of(node)
     low, high = content(call.input(1)), content(call.input(2))
-    if low is None or high is None or float(low) != 0:
+    if low is None or high is None or float(low) != 0 or float(high) <= 0:
         return False
+    top, clipped = float(high), node.outputs[0]
     producer = call.operand(0).producer()
     shifted = producer is not None and producer.op_type == "Add"
-    return float(high) == 1 or (float(high) == 6 and shifted)
+    consumers = clipped.consumers()
+    return top == 1 or (top == 6 and shifted) or (bool(consumers) and all(_is_over(n, clipped, top) for n in consumers))
+
+
+def _is_over(node: ir.Node, value: ir.Value, number: float) -> bool:
+    """Whether a node is `value / number`, or `value · (1 / number)`."""
+    if node.op_type not in ("Div", "Mul"):
+        return False
+    other = content(node.inputs[1] if node.inputs[0] is value else node.inputs[0])
+    if other is None or other.size != 1 or (node.op_type == "Div" and node.inputs[0] is not value):
+        return False
+    scale = float(other.reshape(-1)[0])
+    return math.isclose(number, scale if node.op_type == "Div" else 1 / scale, rel_tol=1e-4) if scale else False

@@ -182,7 +182,8 @@ class ConvTranspose(OpRun):
             output_shape = [n * s for n, s in zip(sizes, strides, strict=True)]
         if output_shape is not None:
             total = [max(f - o, 0) for f, o in zip(full, output_shape, strict=True)]
-            begin = [t - t // 2 if mode == "SAME_LOWER" else t // 2 for t in total]
+            # ONNX: the larger half in front, unless SAME_UPPER asks for it behind.
+            begin = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in total]
             end = [t - a for t, a in zip(total, begin, strict=True)]
         else:
             pads = pads or [0] * 2 * rank

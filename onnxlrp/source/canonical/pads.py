@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.operators import windows
 from onnxlrp.operators.registry import Call
 from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Merge constant zero pads of spatial axes into every convolution that reads them."""
-    for node in rewriter.nodes("Pad"):
+    """Merge constant zero pads of spatial axes into every convolution that reads them, the nearest first."""
+    for node in reversed(rewriter.nodes("Pad")):
         pads = _spatial_zeros(rewriter, node)
         if pads is None:
             continue
         for consumer in node.outputs[0].consumers():
-            _merge(consumer, node, pads)
+            _merge(rewriter, consumer, node, pads)
         if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
             rewriter.absorbed[str(node.outputs[0].name)] = "the convolution behind it"
 
@@ -40,13 +41,15 @@ def _spatial_zeros(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
     return None if any(begins[:2] + ends[:2]) else begins[2:] + ends[2:]
 
 
-def _merge(consumer: ir.Node, node: ir.Node, pads: list[int]) -> None:
-    attributes = consumer.attributes
-    auto = attributes["auto_pad"].value if "auto_pad" in attributes else "NOTSET"
+def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int]) -> None:
     mine = consumer.op_type == "Conv" and consumer.domain == "" and consumer.inputs[0] is node.outputs[0]
-    if not mine or consumer.inputs[1] is node.outputs[0] or auto not in ("NOTSET", "VALID"):
+    weight = consumer.inputs[1]
+    if not mine or weight is node.outputs[0] or weight is None or weight.shape is None:
         return
-    own = [0] * len(pads) if auto == "VALID" or "pads" not in attributes else list(attributes["pads"].value)
-    attributes.pop("auto_pad", None)
-    attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, pads, strict=True)])
+    begins, ends = windows.pads(rewriter.op, Call.of(consumer), rewriter.op.dims(weight)[2:])
+    own = [p for p in (*begins, *ends) if isinstance(p, int)]
+    if len(own) != len(pads):
+        return  # SAME pads of a size that is known only at run time
+    consumer.attributes.pop("auto_pad", None)
+    consumer.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, pads, strict=True)])
     consumer.replace_input_with(0, node.inputs[0])
