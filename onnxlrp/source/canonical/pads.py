@@ -42,9 +42,10 @@ def _spatial_zeros(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
 
 
 def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int]) -> None:
-    mine = consumer.op_type == "Conv" and consumer.domain == "" and consumer.inputs[0] is node.outputs[0]
+    if consumer.op_type != "Conv" or consumer.domain != "" or consumer.inputs[0] is not node.outputs[0]:
+        return
     weight = consumer.inputs[1]
-    if not mine or weight is node.outputs[0] or weight is None or weight.shape is None:
+    if weight is node.outputs[0] or weight is None or weight.shape is None:
         return
     begins, ends = windows.pads(rewriter.op, Call.of(consumer), rewriter.op.dims(weight)[2:])
     own = [p for p in (*begins, *ends) if isinstance(p, int)]
