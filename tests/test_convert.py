@@ -1,4 +1,4 @@
-"""What `convert` promises: names, declarations, metadata, targets, bytes, sizes. The arithmetic is tested elsewhere."""
+"""What `convert` promises: names, declarations, metadata, bytes, sizes, options. The arithmetic is tested elsewhere."""
 
 from __future__ import annotations
 
@@ -15,36 +15,12 @@ from onnx import TensorProto, helper
 
 import onnxlrp
 from onnxlrp.errors import InputError, NothingToExplainError, OnnxLrpError, TargetError, UnsupportedOperatorError
-from onnxlrp.interface import Interface
 from onnxlrp.rules import Epsilon, Gamma, ZPlus
-from tests.source.nets import IMAGE, SCORES, image, info, model, network, run, weights
+from tests.source.nets import IMAGE, SCORES, dense, explain, image, info, interface, model, network, run, weights
 
 ROOT = Path(__file__).parents[1]
 MODELS = [p for p in sorted((ROOT / "models").glob("*/*.onnx")) if ".scaler" not in p.name]
 W = weights()
-
-
-def interface(proto: onnx.ModelProto) -> Interface:
-    found = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
-    assert found is not None
-    return found
-
-
-def explain(proto: onnx.ModelProto, feeds: dict | None = None, **options) -> dict[str, np.ndarray]:
-    """All outputs of the converted model."""
-    options = {"composite": "epsilon", "output": "y", **options}
-    given = {k: np.asarray(v) for k, v in (feeds or {}).items()}
-    return run(onnxlrp.convert(proto, **options).to_proto(), {**image(), **given})
-
-
-def dense(inputs=(("x", ["N", 4]),), names=("y",), **options) -> onnx.ModelProto:
-    """y = (the sum of the inputs) · v, and as many more outputs 2y, 3y as there are names."""
-    nodes = [helper.make_node("Sum", [n for n, _ in inputs], ["s"], "sum"), helper.make_node("Gemm", ["s", "v"], [names[0]], "dense")]
-    for index, name in enumerate(names[1:], 2):
-        nodes.append(helper.make_node("Mul", [names[0], f"k{index}"], [name], f"times{index}"))
-    factors = {f"k{i}": np.float32(i) for i in range(2, len(names) + 1)}
-    outputs = [info(n, ["N", 3]) for n in names]
-    return model(nodes, [info(n, s) for n, s in inputs], outputs, {"v": W["v"], **factors}, **options)
 
 
 # ---------------------------------------------------------------------------------------------------- the emitted file
@@ -69,11 +45,17 @@ def test_versions():
 
 def test_names_that_are_taken():
     """`_1` is appended, and the metadata holds the names really used."""
-    taken = dense([("x", ["N", 4]), ("target", ["N", 4]), ("x_relevance", ["N", 4])], ["y", "target_1", "relevance_ledger"])
+    taken = dense(
+        [("x", ["N", 4]), ("target", ["N", 4]), ("x_relevance", ["N", 4])], ["y", "target_1", "relevance_ledger"]
+    )
     proto = onnxlrp.convert(taken, ledger=True).to_proto()
     said = interface(proto)
     assert said.target_input == "target_2"
-    assert said.relevance == {"x": "x_relevance_1", "target": "target_relevance", "x_relevance": "x_relevance_relevance"}
+    assert said.relevance == {
+        "x": "x_relevance_1",
+        "target": "target_relevance",
+        "x_relevance": "x_relevance_relevance",
+    }
     assert said.ledger == "relevance_ledger_1"
     assert {*said.relevance.values(), said.ledger} <= {o.name for o in proto.graph.output}
     feeds = {n: np.ones((2, 4), np.float32) for n in ("x", "target", "x_relevance")}
@@ -82,7 +64,10 @@ def test_names_that_are_taken():
 
 def test_inner_names_do_not_clash():
     """The source may use the very names that our builder gives to its nodes."""
-    nodes = [helper.make_node("Gemm", ["x", "v"], ["lrp.Mul_1"], "lrp/Mul_node_1"), helper.make_node("Relu", ["lrp.Mul_1"], ["y"], "lrp/constant_0")]
+    nodes = [
+        helper.make_node("Gemm", ["x", "v"], ["lrp.Mul_1"], "lrp/Mul_node_1"),
+        helper.make_node("Relu", ["lrp.Mul_1"], ["y"], "lrp/constant_0"),
+    ]
     proto = model(nodes, [info("x", ["N", 4])], SCORES, {"v": W["v"]})
     explained = onnxlrp.convert(proto, "epsilon_plus", ledger=True).to_proto()
     onnx.checker.check_model(explained, full_check=True)
@@ -124,7 +109,8 @@ def test_the_same_call_gives_the_same_bytes(tmp_path):
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     path = tmp_path / "net.onnx"
     path.write_bytes(network().SerializeToString(deterministic=True))
-    code = "import sys, onnxlrp; onnxlrp.convert(sys.argv[1], 'epsilon_plus_flat', ledger=True, output='y').save(sys.argv[2])"
+    call = "onnxlrp.convert(sys.argv[1], 'epsilon_plus_flat', ledger=True, output='y')"
+    code = f"import sys, onnxlrp; {call}.save(sys.argv[2])"
     written = []
     for seed in ("1", "77"):
         out = tmp_path / f"{seed}.onnx"
@@ -139,149 +125,6 @@ def test_the_same_call_gives_the_same_bytes(tmp_path):
 def test_size_of_the_file(path, composite, tmp_path):
     onnxlrp.convert(path, composite).save(tmp_path / "out.onnx")
     assert (tmp_path / "out.onnx").stat().st_size <= 1.1 * path.stat().st_size + 1e6
-
-
-# ---------------------------------------------------------------------------------------------------- targets
-
-
-def scores_of(proto: onnx.ModelProto) -> np.ndarray:
-    return run(proto, image())["y"]
-
-
-def test_the_default_target_is_the_predicted_class():
-    best = scores_of(network()).argmax(1)
-    plain = explain(network())["x_relevance"]
-    np.testing.assert_array_equal(plain, explain(network(), {"target": best})["x_relevance"])
-    np.testing.assert_array_equal(plain, explain(network(), {"target": [-1]})["x_relevance"])
-    np.testing.assert_allclose(plain.sum((1, 2, 3)) != 0, True)
-
-
-def test_the_declared_target():
-    """int64 [N], a default of one element: an overridable initializer."""
-    proto = onnxlrp.convert(network(), output="y").to_proto()
-    target = next(v for v in proto.graph.input if v.name == "target")
-    assert target.type.tensor_type.elem_type == TensorProto.INT64
-    assert [d.dim_param for d in target.type.tensor_type.shape.dim] == ["N"]
-    default = next(t for t in proto.graph.initializer if t.name == "target")
-    np.testing.assert_array_equal(onnx.numpy_helper.to_array(default), [-1])
-
-
-def test_a_class_past_the_end_gives_no_relevance():
-    for target in (3, -2):
-        assert not explain(network(), {"target": [target]})["x_relevance"].any()
-
-
-def test_ties_go_to_the_first():
-    proto = dense()
-    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.ones((4, 3), np.float32), "v"))
-    outputs = run(onnxlrp.convert(proto, "epsilon", target="class").to_proto(), {"x": np.ones((2, 4), np.float32)})
-    first = run(onnxlrp.convert(proto, "epsilon").to_proto(), {"x": np.ones((2, 4), np.float32), "target": np.array([0])})
-    np.testing.assert_array_equal(outputs["x_relevance"], first["x_relevance"])
-
-
-def test_target_input_required():
-    """An ordinary input, without a default."""
-    proto = onnxlrp.convert(network(), target_input="required", output="y").to_proto()
-    assert "target" in {v.name for v in proto.graph.input}
-    assert "target" not in {t.name for t in proto.graph.initializer}
-    assert interface(proto).required
-    optional = explain(network(), {"target": [2]}, composite="auto")
-    required = run(proto, {**image(), "target": np.array([2])})
-    np.testing.assert_array_equal(required["x_relevance"], optional["x_relevance"])
-
-
-def test_target_input_none():
-    proto = onnxlrp.convert(network(), "epsilon", target_input="none", output="y").to_proto()
-    assert [v.name for v in proto.graph.input] == ["x"]
-    assert interface(proto).target_input is None
-    np.testing.assert_array_equal(run(proto, image())["x_relevance"], explain(network())["x_relevance"])
-
-
-def sequence() -> onnx.ModelProto:
-    """Scores [N, T, V], one row a token."""
-    return model([helper.make_node("MatMul", ["x", "v"], ["y"])], [info("x", ["N", "T", 4])], [info("y", ["N", "T", 3])], {"v": W["v"]})
-
-
-def test_tokens():
-    """One class at one position, the last by default."""
-    proto = onnxlrp.convert(sequence(), "lrp0", target="token").to_proto()
-    said = interface(proto)
-    assert (said.target_input, said.position_input) == ("target", "position")
-    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
-    for feeds, positions, classes in (
-        ({}, [4, 4], None),
-        ({"target": np.array([1])}, [4, 4], [1, 1]),
-        ({"target": np.array([0, 2]), "position": np.array([3, 0])}, [3, 0], [0, 2]),
-        ({"position": np.array([1])}, [1, 1], None),
-    ):
-        outputs = run(proto, {"x": x, **feeds})
-        expected = np.zeros_like(x)
-        for row, place in enumerate(positions):
-            chosen = outputs["y"][row, place].argmax() if classes is None else classes[row]
-            expected[row, place] = x[row, place] * W["v"][:, chosen]
-        np.testing.assert_allclose(outputs["x_relevance"], expected, rtol=1e-5, atol=1e-6)
-
-
-def test_tokens_need_rank_three():
-    with pytest.raises(TargetError, match="class"):
-        onnxlrp.convert(network(), target="token")
-    with pytest.raises(TargetError, match=r"token.*weights"):
-        onnxlrp.convert(sequence())
-
-
-def test_weights():
-    """Relevance starts as weights × score; broadcast, 1 by default."""
-    proto = onnxlrp.convert(sequence(), "lrp0", target="weights").to_proto()
-    assert interface(proto).weights_input == "y_weights"
-    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
-    for given in (None, np.ones((1, 1, 1)), np.random.default_rng(1).normal(size=(2, 5, 3)), np.array([[[1, 0, -2.0]]])):
-        feeds = {} if given is None else {"y_weights": given.astype(np.float32)}
-        spread = np.broadcast_to(1 if given is None else given, (2, 5, 3))
-        outputs = run(proto, {"x": x, **feeds})
-        np.testing.assert_allclose(outputs["x_relevance"], x * (spread @ W["v"].T), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("composite", ["epsilon_plus", "gradient", "epsilon_alpha2_beta1_flat"])
-def test_several_targets_at_once(composite):
-    """Each as if it had been asked alone."""
-    proto = onnxlrp.convert(network(), composite, targets=3, output="y", ledger=composite != "gradient").to_proto()
-    asked = np.array([[0, 2, -1], [1, 1, 0]])
-    together = run(proto, {**image(), "target": asked})["x_relevance"]
-    assert together.shape == (2, 3, 2, 6, 6)
-    for k in range(3):
-        alone = explain(network(), {"target": asked[:, k]}, composite=composite)["x_relevance"]
-        np.testing.assert_allclose(together[:, k], alone, rtol=1e-4, atol=1e-6)
-    default = run(proto, image())["x_relevance"]
-    assert default.shape == (2, 3, 2, 6, 6)
-    np.testing.assert_array_equal(default[:, 0], default[:, 2])
-
-
-def test_one_score():
-    """Rank 1 over the batch, or a single score: it is explained whatever the class."""
-    column = {"v": W["v"][:, :1]}
-    nodes = [helper.make_node("Gemm", ["x", "v"], ["h"]), helper.make_node("Squeeze", ["h", "axis"], ["y"])]
-    flat = model(nodes, [info("x", ["N", 4])], [info("y", ["N"])], {**column, "axis": np.array([1])})
-    x = {"x": np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)}
-    outputs = run(onnxlrp.convert(flat, "lrp0").to_proto(), x)
-    np.testing.assert_allclose(outputs["x_relevance"], x["x"] * W["v"][:, 0], rtol=1e-5)
-    whole = model([helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)], [info("x", [3, 4])], [info("y", [])])
-    ones = {"x": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}
-    np.testing.assert_allclose(run(onnxlrp.convert(whole, "lrp0").to_proto(), ones)["x_relevance"], ones["x"], rtol=1e-5)
-
-
-def test_initial_one():
-    """From 1 instead of the score's value: the same up to that factor."""
-    score = scores_of(network())[:, 1].reshape(-1, 1, 1, 1)
-    value, one = (explain(network(), {"target": [1]}, initial=i)["x_relevance"] for i in ("output", "one"))
-    np.testing.assert_allclose(one * score, value, rtol=1e-3, atol=1e-6)
-
-
-def test_a_final_softmax_is_skipped_unless_it_is_asked_for():
-    skipped = explain(network(), output="p")["x_relevance"]
-    np.testing.assert_allclose(skipped, explain(network(), output="y")["x_relevance"], rtol=1e-5, atol=1e-7)
-    assert any("softmax" in note for note in onnxlrp.convert(network(), output="p").notes)
-    asked = explain(network(), output="p", explain_probability=True)["x_relevance"]
-    assert not np.allclose(asked, skipped, rtol=1e-2)
 
 
 # ---------------------------------------------------------------------------------------------------- what is explained
@@ -319,7 +162,9 @@ def test_relevance_at():
     assert explained.interface.relevance_at == {"h1": "h1_relevance", "h3": "h3_relevance"}
     outputs = run(explained.to_proto(), image())
     assert outputs["h1_relevance"].shape == (2, 4, 6, 6)
-    np.testing.assert_allclose(outputs["h1_relevance"].sum((1, 2, 3)), outputs["h3_relevance"].sum((1, 2, 3)), rtol=1e-3)
+    np.testing.assert_allclose(
+        outputs["h1_relevance"].sum((1, 2, 3)), outputs["h3_relevance"].sum((1, 2, 3)), rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize(("name", "message"), [("nonsense", "nonsense"), ("p", "p")])
@@ -341,7 +186,7 @@ def test_relevance_at_what_was_folded():
         onnxlrp.convert(model(nodes, IMAGE, SCORES, constants), relevance_at=["h"])
 
 
-# ---------------------------------------------------------------------------------------------------- rules and overrides
+# ------------------------------------------------------------------------------------------------ rules and overrides
 
 
 def rules_of(**options) -> dict[str, str]:
@@ -364,7 +209,9 @@ def test_the_first_match_wins():
     assert found["dense"] == "Epsilon(epsilon=0.5)"
 
 
-@pytest.mark.parametrize("rules", [[("no_such_node", ZPlus())], [("LSTM", ZPlus())], [("conv", ZPlus()), ("conv", Epsilon())]])
+@pytest.mark.parametrize(
+    "rules", [[("no_such_node", ZPlus())], [("LSTM", ZPlus())], [("conv", ZPlus()), ("conv", Epsilon())]]
+)
 def test_overrides_that_match_nothing(rules):
     with pytest.raises(InputError, match=rules[-1][0]):
         rules_of(rules=rules)
@@ -392,7 +239,15 @@ def test_toml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["composite = ", 'composite = "no_such"', "[[rules]]\nmatch = 'conv'", "colour = 'red'", "rules = 3", "[[rules]]\nmatch = 'conv'\nrule = 'Nope'"]
+    "text",
+    [
+        "composite = ",
+        'composite = "no_such"',
+        "[[rules]]\nmatch = 'conv'",
+        "colour = 'red'",
+        "rules = 3",
+        "[[rules]]\nmatch = 'conv'\nrule = 'Nope'",
+    ],
 )
 def test_bad_toml(tmp_path, text):
     path = tmp_path / "bad.toml"
@@ -413,7 +268,14 @@ def unsupported() -> onnx.ModelProto:
         helper.make_node("Add", ["a", "b"], ["y"], "sum"),
     ]
     values = [info("o", ["N", 4])]
-    return model(nodes, [info("x", ["N", 4])], SCORES, {"v": W["v"]}, opsets=[helper.make_opsetid("my.domain", 1)], value_info=values)
+    return model(
+        nodes,
+        [info("x", ["N", 4])],
+        SCORES,
+        {"v": W["v"]},
+        opsets=[helper.make_opsetid("my.domain", 1)],
+        value_info=values,
+    )
 
 
 def test_unsupported_operators_stop_relevance_on_request():
@@ -428,7 +290,7 @@ def test_unsupported_operators_stop_relevance_on_request():
 
 @pytest.mark.parametrize("precision", ["float32", "model"])
 def test_half_precision(precision):
-    """The relevance part of a float16 model computes in float32, unless it is asked to stay; its outputs are float32."""
+    """The relevance part of a float16 model computes in float32, on request in float16; its outputs are float32."""
     half = {k: v.astype(np.float16) for k, v in W.items()}
     proto = network()
     del proto.graph.initializer[:]
@@ -436,7 +298,10 @@ def test_half_precision(precision):
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.elem_type = TensorProto.FLOAT16
     explained = onnxlrp.convert(proto, "epsilon", output="y", precision=precision).to_proto()
-    assert next(o for o in explained.graph.output if o.name == "x_relevance").type.tensor_type.elem_type == TensorProto.FLOAT
+    assert (
+        next(o for o in explained.graph.output if o.name == "x_relevance").type.tensor_type.elem_type
+        == TensorProto.FLOAT
+    )
     x = {"x": image()["x"].astype(np.float16)}
     outputs, source = run(explained, x), run(proto, x)
     np.testing.assert_allclose(outputs["y"].astype(float), source["y"].astype(float), rtol=2e-3, atol=2e-3)
@@ -492,7 +357,9 @@ def test_share_weights(tmp_path):
     explained.save(tmp_path / "whole.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "net.weights", "shared.onnx", "whole.onnx"]
     shared = onnx.load(tmp_path / "shared.onnx", load_external_data=False)
-    assert {e.value for t in shared.graph.initializer for e in t.external_data if e.key == "location"} == {"net.weights"}
+    assert {e.value for t in shared.graph.initializer for e in t.external_data if e.key == "location"} == {
+        "net.weights"
+    }
     outputs = [run(onnx.load(tmp_path / name), image())["x_relevance"] for name in ("shared.onnx", "whole.onnx")]
     np.testing.assert_array_equal(*outputs)
 

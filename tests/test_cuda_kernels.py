@@ -54,7 +54,9 @@ def _missing(
     graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Mapping[str, str], inside: bool
 ) -> Iterator[str]:
     types = dict(outer)
-    types.update({v.name: name_of(v.type.tensor_type.elem_type) for v in (*graph.input, *graph.value_info, *graph.output)})
+    types.update(
+        {v.name: name_of(v.type.tensor_type.elem_type) for v in (*graph.input, *graph.value_info, *graph.output)}
+    )
     types.update({t.name: name_of(t.data_type) for t in graph.initializer})
     for node in graph.node:
         label = {p.key: p.value for p in node.metadata_props}.get("onnxlrp.rule")
@@ -74,7 +76,9 @@ def _without_kernel(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) 
     kernels = KERNELS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}", [])
     bound = _bindings(node, schema, types)
     for kernel in kernels:
-        if kernel["since"] <= schema.since_version and (kernel["until"] is None or schema.since_version <= kernel["until"]):
+        if kernel["since"] <= schema.since_version and (
+            kernel["until"] is None or schema.since_version <= kernel["until"]
+        ):
             for allowed in kernel["types"]:
                 if all(kind in allowed.get(name, [kind]) for name, kind in bound.items()):
                     return None

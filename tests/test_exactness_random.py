@@ -96,8 +96,7 @@ class Author:
         group = self.pick(1, 1, *[g for g in (2, 3, 4) if channels % g == 0])
         out = group * int(self.rng.integers(1, 4 if group == 1 else 3)) + (group == 1)
         options = {"dilations": dilations, "strides": strides, "group": group, "bias": self.pick(True, False)}
-        padded = any(step.output == h and step.kind == "pad" for step in self.net.steps)
-        if self.pick(True, False, False, False) and not padded:
+        if self.pick(True, False, False, False):
             return self.net.conv(h, out, kernel, auto_pad=self.pick("SAME_UPPER", "SAME_LOWER", "VALID"), **options)
         return self.net.conv(h, out, kernel, pads=pads, **options)
 
@@ -164,10 +163,9 @@ class Author:
         if self.net.channels(h) == 1 or full[1:] == per_channel:
             return self.activation(h)
         value = self.net.weight(*full)[0] if self.pick(True, False) else self.net.weight(*full)
-        # a layer follows: between two activations it would be part of an elementwise region
         if self.pick(True, False):
-            return self.conv(self.net.add_step("shift", "Add", [h], [value], front=self.pick(True, False)))
-        return self.conv(self.net.add_step("scale", "Mul", [h], [value + np.sign(value)], front=self.pick(True, False)))
+            return self.net.add_step("shift", "Add", [h], [value], front=self.pick(True, False))
+        return self.net.add_step("scale", "Mul", [h], [value + np.sign(value)], front=self.pick(True, False))
 
     def pad(self, h: str) -> str:
         ends = [0, 0, *self.ints(0, 1), 0, 0, *self.ints(0, 1, 2)]

@@ -164,12 +164,12 @@ def test_a_made_up_operator(backwards, ledger):
 
 
 def test_without_its_handler_it_is_refused():
-    with pytest.raises(onnxlrp.errors.UnsupportedOperatorError, match="my.domain::Backwards"):
+    with pytest.raises(onnxlrp.errors.UnsupportedOperatorError, match=r"my\.domain::Backwards"):
         onnxlrp.convert(network("my.domain"), "epsilon")
 
 
 def test_two_handlers_for_one_operator_are_a_mistake(backwards):
-    with pytest.raises(ValueError, match="my.domain::Backwards"):
+    with pytest.raises(ValueError, match=r"my\.domain::Backwards"):
         onnxlrp.operator("Backwards", domain="my.domain")(backwards)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.rules import Rule
 
 
@@ -14,6 +14,10 @@ def ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, *, own: bool = 
     `own`: d is the output's own value z, so that a factor c needs no product: c·|z|/(|z| + ε). `sign`: +1 or −1 where d
     is known never to be negative or positive.
     """
+    return shaped(_ratio(walk, output, d, rule, own, sign), output)
+
+
+def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sign: int) -> ir.Value:
     op, carrier = walk.op, walk.carrier(output)
     if own and carrier is not None and rule.relative == 0:
         c = walk.factor(output)

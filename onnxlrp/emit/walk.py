@@ -19,6 +19,14 @@ from onnxlrp.plan import Step, Treatment
 Treat = Callable[["Walk", Step], None]
 
 
+def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
+    """The tensor, known to have the shape of a value: inference through shape arithmetic forgets the names of
+    dimensions, and what is not known to be equal must be treated as if it were broadcast."""
+    if like.shape is not None:
+        tensor.shape = like.shape
+    return tensor
+
+
 class Walk:
     """Relevance on its way from the seeds to the inputs.
 
@@ -82,17 +90,18 @@ class Walk:
 
     def factor(self, value: ir.Value) -> ir.Value:
         """The factor c, where there is a carrier."""
-        return self._sum(p.tensor for p in self.relevance[value].parts)
+        return shaped(self._sum(p.tensor for p in self.relevance[value].parts), value)
 
     def amount(self, value: ir.Value) -> ir.Value:
         """The relevance R of a value, in its shape."""
         groups: dict[ir.Value | None, list[ir.Value]] = {}
         for part in self.relevance[value].parts:
             groups.setdefault(part.carrier, []).append(part.tensor)
-        return self._sum(
+        amounts = (
             self._sum(tensors) if carrier is None else self.op.Mul(self._sum(tensors), self.read(carrier))
             for carrier, tensors in groups.items()
         )
+        return shaped(self._sum(amounts), value)
 
     def _sum(self, tensors: Iterable[ir.Value]) -> ir.Value:
         return functools.reduce(self.op.Add, tensors)
@@ -105,6 +114,7 @@ class Walk:
 
     def send(self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None) -> None:
         """Relevance for a value: an amount, or a factor of `carrier`."""
+        tensor = shaped(tensor, value)
         if self.ledger is not None and self._step is not None:
             sent = tensor if carrier is None else self.op.Mul(tensor, self.read(carrier))
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)

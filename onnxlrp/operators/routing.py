@@ -131,7 +131,8 @@ def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         grid = op.run(call.rebind({0: op.cast(op.index_grid(x), ir.DataType.DOUBLE), 2: None}))
         return op.scatter_back(r, op.cast(grid, ir.DataType.INT64), x)
     # What a pad adds its transpose cuts off, and what a negative one cut off comes back as zeros.
-    return op.Pad(r, op.Neg(pads), None, call.input(3))
+    known = op.known(pads)
+    return op.Pad(r, op.Neg(pads) if known is None else op.ints((-known).tolist()), None, call.input(3))
 
 
 @routing("DepthToSpace", sign="keeps")

@@ -111,7 +111,8 @@ def test_masks_made_of_integers_are_constant():
 def test_embedding_ids_are_data():
     """Looked up in a constant table; positions that are computed look up a constant."""
     graph = Graph(
-        """g (int64[N,4] ids) => (float[N,4,2] y) <float[5,2] table = {1,2,3,4,5,6,7,8,9,10}, int64 z = {0}, int64 o = {1}> {
+        """g (int64[N,4] ids) => (float[N,4,2] y)
+        <float[5,2] table = {1,2,3,4,5,6,7,8,9,10}, int64 z = {0}, int64 o = {1}> {
             e = Gather(table, ids)
             shape = Shape<start=1, end=2>(ids)
             length = Squeeze(shape)
@@ -127,7 +128,8 @@ def test_embedding_ids_are_data():
 @pytest.mark.parametrize("move", ["Squeeze(ids, two)", "Identity(ids)", "Cast<to=6>(ids)"])
 def test_ids_through_shape_operators(move):
     graph = Graph(
-        f"""g (int64[N,4,1] ids) => (float[N,d,e,f] y) <float[5,2] table = {{1,2,3,4,5,6,7,8,9,10}}, int64[1] two = {{2}}> {{
+        f"""g (int64[N,4,1] ids) => (float[N,d,e,f] y)
+        <float[5,2] table = {{1,2,3,4,5,6,7,8,9,10}}, int64[1] two = {{2}}> {{
             i = {move}  y = Gather(table, i) }}"""
     )
     assert graph["y"] in graph.facts.data
@@ -142,9 +144,7 @@ def test_what_is_rounded_is_constant():
 
 
 def test_only_what_leads_to_an_explained_input_is_alive():
-    graph = Graph(
-        """g (float[N,3] x, float[N,3] z) => (float[N,3] y) { a = Relu(x)  b = Relu(z)  y = Add(a, b) }"""
-    )
+    graph = Graph("""g (float[N,3] x, float[N,3] z) => (float[N,3] y) { a = Relu(x)  b = Relu(z)  y = Add(a, b) }""")
     alive = alive_values(graph.graph, graph.facts.data, [graph["x"]])
     assert graph.names(alive) == {"x", "a", "y"}
 

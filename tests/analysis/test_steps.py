@@ -48,7 +48,8 @@ def test_what_is_no_bias(then):
 
 def test_the_bias_of_a_product_from_the_left():
     """Its features are on the axis before the last."""
-    text = """g (float[N,3,5] x) => (float[N,2,5] y) <float[2,3] w = {{1,2,3,4,5,6}}, float[2,1] column = {{1,2}}, float[5] row = {{1,2,3,4,5}}> {{
+    text = """g (float[N,3,5] x) => (float[N,2,5] y)
+        <float[2,3] w = {{1,2,3,4,5,6}}, float[2,1] column = {{1,2}}, float[5] row = {{1,2,3,4,5}}> {{
         h = MatMul(w, x) y = Add(h, {bias}) }}"""
     assert layer(Graph(text.format(bias="column")), "h").bias is not None
     assert layer(Graph(text.format(bias="row")), "h").bias is None
@@ -61,7 +62,8 @@ def test_products_of_data_are_no_layers():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "stem"), [("[3,3]", "[1,1]", True), ("[2,2]", "[2,2]", False), ("[1,1]", "[1,1]", False), ("[3,1]", "[1,1]", True)]
+    ("kernel", "stride", "stem"),
+    [("[3,3]", "[1,1]", True), ("[2,2]", "[2,2]", False), ("[1,1]", "[1,1]", False), ("[3,1]", "[1,1]", True)],
 )
 def test_stems(kernel, stride, stem):
     """Kernel larger than stride, over two or more axes: a patch embedding is none."""
@@ -81,8 +83,8 @@ def test_a_one_dimensional_convolution_is_no_stem():
 
 # ---------------------------------------------------------------------------------------------------- regions
 
-CONSTANTS = """<float half = {0.5}, float one = {1}, float two = {2}, float three = {3}, float six = {6}, float zero = {0},
-    float root = {1.4142135}, float cubic = {0.044715}, float k = {0.7978846}>"""
+CONSTANTS = """<float half = {0.5}, float one = {1}, float two = {2}, float three = {3}, float six = {6},
+    float zero = {0}, float root = {1.4142135}, float cubic = {0.044715}, float k = {0.7978846}>"""
 REGIONS = {
     "HardSwish": "a = Add(x, three) b = Clip(a, zero, six) c = Mul(x, b) y = Div(c, six)",
     "HardSwish by HardSigmoid": "a = HardSigmoid<alpha=0.1666667, beta=0.5>(x) y = Mul(x, a)",
@@ -183,7 +185,9 @@ def test_a_silu_written_out_is_a_soft_gate():
     assert router_of(graph["s"], graph.facts) == "soft"
 
 
-@pytest.mark.parametrize("gate", ["s = Conv(h, w)", "a = Sigmoid(h) s = Conv(a, w)", "s = Tanh(h)", "s = Clip(h, zero, six)"])
+@pytest.mark.parametrize(
+    "gate", ["s = Conv(h, w)", "a = Sigmoid(h) s = Conv(a, w)", "s = Tanh(h)", "s = Clip(h, zero, six)"]
+)
 def test_no_gate(gate):
     """A layer's own output, also behind a sigmoid; ReLU6 is none either."""
     graph = Graph(SQUEEZE.format(gate=gate))

@@ -23,6 +23,7 @@ from tests.oracle.reference import OPERATORS
 
 Array = np.ndarray
 
+
 @dataclasses.dataclass
 class Case:
     """A node, its operands, and which of them are explained."""
@@ -69,7 +70,9 @@ class Case:
             for i, v in enumerate(self.operands)
             if v is not None and i not in {*self.data, *self.feeds}
         ]
-        results = [f"y{i}" for i in range(self.outputs)] if self.bodies else ["y", *(f"_{i}" for i in range(1, self.outputs))]
+        results = (
+            [f"y{i}" for i in range(self.outputs)] if self.bodies else ["y", *(f"_{i}" for i in range(1, self.outputs))]
+        )
         node = helper.make_node(self.op, self.names(), results, name="tested", **self.attributes)
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(floating))
         out = helper.make_tensor_value_info("y", kind, None)
@@ -159,7 +162,9 @@ def _compare(case: Case, dynamic: bool, runner: Callable[[onnx.ModelProto], Run]
     y = source(feeds)["y"]
     weights = rng.normal(size=y.shape).astype(floating)
     outputs = explained({**feeds, "y_weights": weights})
-    np.testing.assert_allclose(outputs["y"], y, **({"rtol": 1e-12, "atol": 1e-12} if floating is np.float64 else {"rtol": 1e-5, "atol": 1e-6}))
+    np.testing.assert_allclose(
+        outputs["y"], y, **({"rtol": 1e-12, "atol": 1e-12} if floating is np.float64 else {"rtol": 1e-5, "atol": 1e-6})
+    )
     for index in case.data:
         name = f"x{index}"
         gradient = outputs[f"{name}_relevance"]

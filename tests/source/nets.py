@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import onnxlrp
+from onnxlrp.interface import Interface
 from tests.operators.case import onnxruntime
 
 FLOAT = TensorProto.FLOAT
@@ -69,3 +71,29 @@ def image(batch: int = 2) -> dict[str, np.ndarray]:
 
 def run(proto: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return onnxruntime(proto)(feeds)
+
+
+def interface(proto: onnx.ModelProto) -> Interface:
+    found = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    assert found is not None
+    return found
+
+
+def explain(proto: onnx.ModelProto, feeds: dict | None = None, **options) -> dict[str, np.ndarray]:
+    """All outputs of the converted model."""
+    options = {"composite": "epsilon", "output": "y", **options}
+    given = {k: np.asarray(v) for k, v in (feeds or {}).items()}
+    return run(onnxlrp.convert(proto, **options).to_proto(), {**image(), **given})
+
+
+def dense(inputs=(("x", ["N", 4]),), names=("y",), **options) -> onnx.ModelProto:
+    """y = (the sum of the inputs) · v, and as many more outputs 2y, 3y as there are names."""
+    nodes = [
+        helper.make_node("Sum", [n for n, _ in inputs], ["s"], "sum"),
+        helper.make_node("Gemm", ["s", "v"], [names[0]], "dense"),
+    ]
+    for index, name in enumerate(names[1:], 2):
+        nodes.append(helper.make_node("Mul", [names[0], f"k{index}"], [name], f"times{index}"))
+    factors = {f"k{i}": np.float32(i) for i in range(2, len(names) + 1)}
+    outputs = [info(n, ["N", 3]) for n in names]
+    return model(nodes, [info(n, s) for n, s in inputs], outputs, {"v": weights()["v"], **factors}, **options)

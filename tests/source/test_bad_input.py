@@ -30,7 +30,7 @@ def test_no_onnx_file(tmp_path, content):
 def test_no_file_at_all(tmp_path):
     with pytest.raises(InvalidModelError, match="absent"):
         onnxlrp.convert(tmp_path / "absent.onnx")
-    with pytest.raises(InvalidModelError, match="folder|director"):
+    with pytest.raises(InvalidModelError, match=r"folder|director"):
         onnxlrp.convert(tmp_path)
 
 
@@ -114,14 +114,19 @@ def test_relevance_that_stops():
         onnxlrp.convert(model(nodes, [info("x", ["N", 3])], [info("y", ["N", 3])]))
 
 
-@pytest.mark.parametrize("composite", ["no_such", "epsilon_gamma_box", "epsilon(1, 2)", "import os", "epsilon(", "missing.toml"])
+@pytest.mark.parametrize(
+    "composite", ["no_such", "epsilon_gamma_box", "epsilon(1, 2)", "import os", "epsilon(", "missing.toml"]
+)
 def test_unknown_composites(composite):
     """The known ones are listed; nothing is evaluated."""
     with pytest.raises(InputError):
         onnxlrp.convert(network(), composite)
 
 
-@pytest.mark.parametrize("rule", ["NoSuchRule", "Gamma(-1)", "AlphaBeta(3, 1)", "Gamma(gamma=", "Epsilon(zero_params='all')", "Flat(3, 4, 5, 6)"])
+@pytest.mark.parametrize(
+    "rule",
+    ["NoSuchRule", "Gamma(-1)", "AlphaBeta(3, 1)", "Gamma(gamma=", "Epsilon(zero_params='all')", "Flat(3, 4, 5, 6)"],
+)
 def test_unknown_rules(rule):
     with pytest.raises(InputError):
         onnxlrp.convert(network(), rules=[("Conv", rule)], output="y")
@@ -143,6 +148,8 @@ def test_huge_dimensions_are_no_crash():
 
 def test_targets_of_higher_rank_name_the_way_out():
     """A picture of scores."""
-    proto = model(nodes()[:2], [info("x", ["N", 2, 6, 6])], [info("h1", None)], {k: v for k, v in weights().items() if k in "wb"})
+    proto = model(
+        nodes()[:2], [info("x", ["N", 2, 6, 6])], [info("h1", None)], {k: v for k, v in weights().items() if k in "wb"}
+    )
     with pytest.raises(onnxlrp.errors.TargetError, match=r"token.*weights"):
         onnxlrp.convert(proto)

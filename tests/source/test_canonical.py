@@ -78,7 +78,14 @@ ROWS = {"x": RNG.normal(size=(2, 7, 5))}
 
 
 def test_identities_and_dropout_are_nothing():
-    proto = chain(("Identity", [], {}), conv(), ("Dropout", [np.array(0.5)], {}), ("Relu", [], {}), ("Identity", [], {}), shape=(3, 6, 5))
+    proto = chain(
+        ("Identity", [], {}),
+        conv(),
+        ("Dropout", [np.array(0.5)], {}),
+        ("Relu", [], {}),
+        ("Identity", [], {}),
+        shape=(3, 6, 5),
+    )
     assert canonical(proto, **X)[0] == {"Conv": 1, "Relu": 1}
 
 
@@ -179,7 +186,9 @@ def test_any_other_pad_stays(how, attributes):
 
 
 def test_a_pad_that_is_read_elsewhere_too_stays_there():
-    proto = chain(pad(0, 0, 1, 1, 0, 0, 1, 1), conv(), ("ReduceMean", ["v0"], {}), ("Add", ["v1", "v2"], {}), shape=(3, 6, 5))
+    proto = chain(
+        pad(0, 0, 1, 1, 0, 0, 1, 1), conv(), ("ReduceMean", ["v0"], {}), ("Add", ["v1", "v2"], {}), shape=(3, 6, 5)
+    )
     path, absorbed = canonical(proto, **X)
     assert path["Pad"] == 1
     assert not absorbed

@@ -167,7 +167,8 @@ def test_unnamed_and_unsorted_nodes(expected):
 
 
 @pytest.mark.parametrize(
-    "shape", [["N", 2, 6, 6], [None, 2, 6, 6], [-1, 2, 6, 6], ["N", 2, "H", "W"], [None, 2, None, None], [-1, 2, -1, -1]]
+    "shape",
+    [["N", 2, 6, 6], [None, 2, 6, 6], [-1, 2, 6, 6], ["N", 2, "H", "W"], [None, 2, None, None], [-1, 2, -1, -1]],
 )
 def test_symbolic_dimensions(shape, expected):
     """Named, unnamed or −1: declared as they were, and any size runs."""

@@ -6,7 +6,17 @@ from onnxlrp.operators.registry import Kind, table
 from tests.operators.draws import arithmetic, elementwise, layers, normalisations, reductions, routing, windows
 from tests.operators.draws.common import DRAWS
 
-__all__ = ["DRAWS", "arithmetic", "elementwise", "layers", "normalisations", "reductions", "registered", "routing", "windows"]
+__all__ = [
+    "DRAWS",
+    "arithmetic",
+    "elementwise",
+    "layers",
+    "normalisations",
+    "reductions",
+    "registered",
+    "routing",
+    "windows",
+]
 
 
 def registered(*kinds: Kind) -> list[str]:

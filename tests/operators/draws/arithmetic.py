@@ -47,7 +47,9 @@ def div(draw: DrawFn, op: str) -> Case:
     denominator = normal(draw, b)
     data = pick(draw, (0,), (1,), (0, 1))
     step, tolerance = (1.0, 1e-9) if data == (0,) else (1e-5, 1e-7)
-    return Case(op, [normal(draw, a), denominator + 2 * np.sign(denominator)], data=data, step=step, tolerance=tolerance)
+    return Case(
+        op, [normal(draw, a), denominator + 2 * np.sign(denominator)], data=data, step=step, tolerance=tolerance
+    )
 
 
 @draws("Neg")

@@ -50,7 +50,13 @@ draws(*(row.operator for row in table() if Kind(row.kind) is Kind.PASS and row.o
 @draws("Clip")
 def clip(draw: DrawFn, op: str) -> Case:
     bounds = [pick(draw, None, np.array(-0.5)), pick(draw, None, np.array(0.7))]
-    return Case(op, [normal(draw, dims(draw)), *bounds], feeds=[i + 1 for i, b in enumerate(bounds) if b is not None and pick(draw, 0, 0, 1)], static=(1, 2), **SMOOTH)
+    return Case(
+        op,
+        [normal(draw, dims(draw)), *bounds],
+        feeds=[i + 1 for i, b in enumerate(bounds) if b is not None and pick(draw, 0, 0, 1)],
+        static=(1, 2),
+        **SMOOTH,
+    )
 
 
 @draws("PRelu")
