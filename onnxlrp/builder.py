@@ -210,7 +210,10 @@ class Builder(OpBuilder):
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor shaped like `like` that `sources` (flat indices, of
         the shape of `r`) names: the transpose of any selection."""
-        assert r.dtype is not None
+        if r.dtype == ir.DataType.FLOAT16:
+            # onnxruntime's CPU adds up no halves.
+            wide = self.scatter_back(self.cast(r, ir.DataType.FLOAT), sources, like)
+            return self.cast(wide, ir.DataType.FLOAT16)
         flat = self.ints([-1])
         zeros = self.full(self.Reshape(self.size(like), flat), 0, r.dtype)
         filled = self.ScatterElements(

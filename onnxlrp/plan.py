@@ -100,7 +100,8 @@ class Plan:
             for r in rows
         ]
         title = f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
-        return "\n".join([title, *lines, *self.notes])
+        ends = [f"relevance ends at {stop}" for stop in self.stopped]
+        return "\n".join([title, *lines, *ends, *self.notes])
 
 
 def make_plan(
