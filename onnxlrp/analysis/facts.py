@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.reach import alive_values, carriers, data_values
 from onnxlrp.analysis.sign import nonnegative_values
-from onnxlrp.operators.registry import find
+from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
@@ -72,18 +72,17 @@ def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
         return True
     if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:
         return False
-    return any(_out_of_softmax(v) for v in node.inputs if v is not None)
+    return any(_out_of_softmax(v, data) for v in node.inputs if v is not None)
 
 
-def _out_of_softmax(value: ir.Value) -> bool:
-    for _ in range(8):
-        node = value.producer()
-        entry = None if node is None else find(node)
-        if node is None or entry is None or node.inputs[0] is None:
-            return False
-        if entry.gate and entry.score_head and node.op_type == "Softmax":
+def _out_of_softmax(value: ir.Value, data: set[ir.Value]) -> bool:
+    """Whether a value is a softmax moved about (or guarded against NaN by a Where)."""
+    while (node := value.producer()) is not None:
+        entry = find(node)
+        if node.op_type == "Softmax":
             return True
-        if entry.kind.value != "routing":
+        operands = [node.inputs[i] for i in carriers(node, data)]
+        if entry is None or entry.kind is not Kind.ROUTING or len(operands) != 1 or operands[0] is None:
             return False
-        value = node.inputs[0]
+        value = operands[0]
     return False
