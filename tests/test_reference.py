@@ -68,7 +68,8 @@ def test_average_pool_drops_a_window_that_starts_behind_the_data():
         ({"strides": [2], "output_padding": [1]}, [1, 10, 2, 20, 3, 30, 0]),
         ({"dilations": [2]}, [1, 2, 13, 20, 30]),
         ({"strides": [2], "auto_pad": "SAME_UPPER"}, [1, 10, 2, 20, 3, 30]),
-        ({"strides": [2], "output_shape": [5]}, [1, 10, 2, 20, 3]),
+        ({"strides": [2], "output_shape": [5]}, [10, 2, 20, 3, 30]),
+        ({"strides": [2], "output_shape": [5], "auto_pad": "SAME_UPPER"}, [1, 10, 2, 20, 3]),
         ({"strides": [2], "output_shape": [5], "auto_pad": "SAME_LOWER"}, [10, 2, 20, 3, 30]),
     ],
 )
