@@ -32,6 +32,15 @@ COMPOSITES = ["epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box", "epsilon
 BOX = {"low": -2.5, "high": 2.5}
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On a busy machine two threads of torch mostly wait for each other: minutes instead of seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def build(name: str, seed: int):
     torch.manual_seed(seed)
     extra = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
