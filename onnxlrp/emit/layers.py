@@ -46,17 +46,24 @@ class _Layer:
 
     def share_out(self) -> None:
         pieces, first = _Pieces(), None
-        for share in self.rule.shares():
+        shares = self.rule.shares()
+        for share in shares:
             if share.gate < 0 and self.rectified:
                 continue
             terms = [t for t in share.terms if not (self.positive_input and t.x == MINUS)]
             own = self._is_output(terms)
+            if len(shares) == 1 and not own and self._stabilises_itself(terms):
+                # ε added to the bias of a denominator that cannot be negative: one pass over the output less.
+                s = self.op.Div(self.walk.amount(self.z), self._sum(terms, self.rule.epsilon))
+                for term in terms:
+                    self._back(term, s, pieces)
+                continue
             d, sign = self._denominator(share, terms, own, first)
             first = d if first is None else first
             s = self._ratio(share, d, own, sign)
             for term in terms:
                 self._back(term, s, pieces)
-        if self.walk.ledger is not None and any(share.gate for share in self.rule.shares()):
+        if self.walk.ledger is not None and any(share.gate for share in shares):
             dropped = self.op.Where(self.op.Equal(self._output(), 0.0), self.walk.amount(self.z), self._zero())
             self.walk.ledger.stopped(self.step, dropped)
         self._send(pieces)
@@ -83,9 +90,25 @@ class _Layer:
             return self.walk.read(self.z), 1 if self.z in self.walk.facts.nonnegative else 0
         if share.complement and first is not None:
             return self.op.Min(self.op.Sub(self._output(), first), self._zero()), -1
-        parts = [self._forward(t, with_bias=True) for t in terms]
         signs = {self._sign(t) for t in terms}
-        return functools.reduce(self.op.Add, parts), signs.pop() if len(signs) == 1 else 0
+        return self._sum(terms), signs.pop() if len(signs) == 1 else 0
+
+    def _stabilises_itself(self, terms: list[Term]) -> bool:
+        """Whether ε can go into the layer's bias: d is never negative, and nobody asks for d itself."""
+        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and self.walk.ledger is None
+        biased = self.b is not None and self.form.bias_operand is not None and any(t.bias is not None for t in terms)
+        return plain and biased and all(self._sign(t) > 0 for t in terms)
+
+    def _sum(self, terms: list[Term], extra: float = 0.0) -> ir.Value:
+        """The terms of a denominator added up; `extra` is added to the bias of the first that has one."""
+        parts = []
+        for term in terms:
+            bias = None if term.bias is None or self.b is None else self._modified(self.b, term.bias)
+            if bias is not None and extra:
+                bias, extra = self.op.Add(bias, extra), 0.0
+            out = self.form.forward(self.op, self._input(term), self._modified(self.w, term.weight), bias)
+            parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
+        return functools.reduce(self.op.Add, parts)
 
     def _sign(self, term: Term) -> int:
         """Of a term of the denominator: +1, −1, or 0 where it is not known."""
@@ -130,11 +153,6 @@ class _Layer:
                 nothing = op.full_like(self.x, 0)
                 shift = self.form.forward(op, nothing, self.w, self._modified(self.b, term.bias))
                 ledger.bias(self.step, op.Mul(op.Mul(s, shift), term.factor))
-
-    def _forward(self, term: Term, *, with_bias: bool) -> ir.Value:
-        bias = None if term.bias is None or self.b is None or not with_bias else self._modified(self.b, term.bias)
-        out = self.form.forward(self.op, self._input(term), self._modified(self.w, term.weight), bias)
-        return out if term.factor == 1 else self.op.Mul(out, term.factor)
 
     def _input(self, term: Term) -> ir.Value:
         if isinstance(term.x, str):
