@@ -106,6 +106,8 @@ def runner(model: bytes, x: np.ndarray, threads: int) -> Callable[[], object]:
     """Runs a model in a session of its own."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
+    # The threads of a session that is done would spin on, into the next one's time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"x": x})
 
