@@ -1,6 +1,6 @@
 """What an explanation costs: source forward, explained model and Zennit, interleaved, as medians and ratios.
 
-    python tools/benchmark/benchmark.py resnet50 vgg16 --runs 9
+    python tools/benchmark/benchmark.py resnet50 vgg16 --rounds 7
 
 Needs the `peers` extra (torch and torchvision make the models; zennit is timed where it is installed).
 """
@@ -31,13 +31,15 @@ sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("_met
 COMPOSITES = ("epsilon", "epsilon_plus", "epsilon_gamma_box(low=0, high=1)", "epsilon_alpha2_beta1")
 """z⁺ and γ see inputs that are 0 or more behind every ReLU; the picture itself has no known sign."""
 SIZE = 224
+PAUSE = 0.3
+"""Seconds between programs."""
 
 
 def main() -> None:
     """Time the models that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=["resnet50", "vgg16"], help="names of torchvision's classifiers")
-    parser.add_argument("--runs", type=int, default=9, help="interleaved runs, the first not counted")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of five runs each")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--composites", nargs="*", default=list(COMPOSITES))
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def measure(name: str, arguments: argparse.Namespace) -> Table:
-    """One model's table: milliseconds and the ratio to the source's forward, each a median over interleaved runs."""
+    """One model's table: milliseconds and the ratio to the source's forward, each a median over interleaved rounds."""
     x = np.random.default_rng(0).random((arguments.batch, 3, SIZE, SIZE), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         network, path = export(name, Path(folder))
@@ -69,19 +71,32 @@ def measure(name: str, arguments: argparse.Namespace) -> Table:
         for label, run in zennit_runs(network, x, arguments.threads).items():
             work[label], facts[label] = run, ("", "")
     times: dict[str, list[float]] = {label: [] for label in work}
-    for _ in range(arguments.runs + 1):
+    for _ in range(arguments.rounds):
         for label, run in work.items():
-            started = time.perf_counter()
-            run()
-            times[label].append(time.perf_counter() - started)
+            times[label].append(timed(run))
     table = Table("", "median ms", "min", "max", "× source", "convert s", "session s", title=name)
-    source = times["source forward"][1:]
-    for label, all_runs in times.items():
-        runs = all_runs[1:]
+    source = times["source forward"]
+    for label, runs in times.items():
         ratio = statistics.median(a / b for a, b in zip(runs, source, strict=True))
         milliseconds = [f"{1000 * f(runs):.1f}" for f in (statistics.median, min, max)]
         table.add_row(label, *milliseconds, f"{ratio:.2f}", *facts[label])
     return table
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds of one run, the median of five in a row, the caches warm.
+
+    The pause lets the threads of the program before go to sleep: onnxruntime's and torch's spin on for a while, into
+    the time of whoever runs next.
+    """
+    time.sleep(PAUSE)
+    run()
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def export(name: str, folder: Path):  # type: ignore[no-untyped-def]
@@ -106,8 +121,6 @@ def runner(model: bytes, x: np.ndarray, threads: int) -> Callable[[], object]:
     """Runs a model in a session of its own."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
-    # The threads of a session that is done would spin on, into the next one's time.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"x": x})
 
