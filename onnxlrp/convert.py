@@ -15,7 +15,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
 from onnxlrp.emit import save
-from onnxlrp.emit.emit import Request, emit
+from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.emit.heads import explained_score
 from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.emit.tidy import tidy
@@ -98,27 +98,7 @@ def convert(
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
     )
     emitted = emit(work.op, work.facts, work.plan, request, _namer(work.source.model.graph))
-    seed = emitted.seed
-    interface = Interface(
-        version=__version__,
-        composite=str(work.plan.composite),
-        output=work.output,
-        source_sha256=work.source.sha256,
-        rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in work.overrides),
-        relevance=emitted.relevance,
-        relevance_at=emitted.relevance_at,
-        target=target,
-        target_input=None if seed.target is None else seed.target.name,
-        position_input=None if seed.position is None else seed.position.name,
-        weights_input=None if seed.weights is None else seed.weights.name,
-        required=target_input == "required",
-        targets=targets,
-        batch_axis=seed.axes.batch,
-        class_axis=seed.axes.classes,
-        ledger=emitted.ledger,
-        steps=emitted.steps,
-        marked=emitted.marked,
-    )
+    interface = _interface(work, emitted, options)
     tidy(work.source, work.op, interface.to_metadata())
     return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
 
@@ -148,6 +128,31 @@ class _Work:
     overrides: list[tuple[object, Rule]]
     absorbed: dict[str, str]
     by_name: bool
+
+
+def _interface(work: _Work, emitted: Emitted, options: Options) -> Interface:
+    """What the model says of itself."""
+    seed = emitted.seed
+    return Interface(
+        version=__version__,
+        composite=str(work.plan.composite),
+        output=work.output,
+        source_sha256=work.source.sha256,
+        rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in work.overrides),
+        relevance=emitted.relevance,
+        relevance_at=emitted.relevance_at,
+        target=options.kind,
+        target_input=None if seed.target is None else seed.target.name,
+        position_input=None if seed.position is None else seed.position.name,
+        weights_input=None if seed.weights is None else seed.weights.name,
+        required=options.target_input == "required",
+        targets=options.targets,
+        batch_axis=seed.axes.batch,
+        class_axis=seed.axes.classes,
+        ledger=emitted.ledger,
+        steps=emitted.steps,
+        marked=emitted.marked,
+    )
 
 
 def _prepare(

@@ -102,8 +102,6 @@ class LayerForm:
     operands: tuple[tuple[int, int], ...]
     """(data, weight) pairs that are possible."""
     bias: int | None = None
-    features: int | None = None
-    """Axis of the output that counts features (None: decided by the operands)."""
 
 
 @dataclasses.dataclass(frozen=True)
