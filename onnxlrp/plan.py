@@ -233,7 +233,6 @@ class _Planner:
             self.unsupported_nodes.append(str(node.name))
 
     def _layer(self, node: ir.Node, layer: Layer) -> Step:
-        convolution = layer.kind == "convolution"
         role = Role(
             kind=layer.kind,
             first=layer.x not in self.facts.behind_layer,
@@ -255,7 +254,7 @@ class _Planner:
             operands={layer.data: layer.x},
             outputs=(layer.z,),
             rule=rule,
-            why=why if convolution or why != "dense" else "dense layer",
+            why="dense layer" if why == "dense" else why,
             layer=layer,
         )
         self._override(step)

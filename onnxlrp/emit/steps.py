@@ -46,22 +46,17 @@ def _sum(walk: Walk, step: Step) -> None:
 def _flat_sum(walk: Walk, step: Step) -> None:
     """Before a first layer whose rule ignores the values: evenly over what is summed, `Aᵀ(R / s(A1))`."""
     op, z, call = walk.op, _output(step), walk.call(step)
-    ones = {i: op.full_like(walk.read(v), 1) for i, v in step.operands.items()}
-    others = {
-        i: op.full_like(walk.read(v), 0)
-        for i, v in enumerate(step.call.inputs)
-        if v is not None and i not in ones and step.entry.elementwise
-    }
     assert step.rule is not None
-    d = op.run(call.rebind({**ones, **others}))
     if step.entry.elementwise:
         # A difference counts its operands, it does not cancel them.
-        d = op.Abs(op.constant(len(ones), walk.dtype))
+        d = op.constant(len(step.operands), walk.dtype)
+    else:
+        d = op.run(call.rebind({i: op.full_like(walk.read(v), 1) for i, v in step.operands.items()}))
     s = divide(walk, walk.amount(z), d, step.rule, 1)
     for index, operand in step.operands.items():
-        back = step.entry.function(op, call, index, s)
         if walk.wants(operand):
-            walk.send(operand, op.unbroadcast(s, operand) if step.entry.elementwise else back)
+            elementwise = step.entry.elementwise
+            walk.send(operand, op.unbroadcast(s, operand) if elementwise else step.entry.function(op, call, index, s))
     if walk.ledger is not None:
         walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(s, d)))
 
