@@ -194,6 +194,11 @@ class _Planner:
             # What lies behind it is planned all the same, so that every node without a rule is named at once.
             self.behind.update(v for v in outer_values(node) if v in self.facts.alive and not self.stop)
             return None
+        if not self.gradient and operands and set(operands) <= set(entry.gradient_only):
+            self.stopped.append(f"{node.op_type} {node.name!r}: only where or how much depends on the input, not what")
+            return None
+        if not self.gradient:
+            operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
         if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
                 self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")

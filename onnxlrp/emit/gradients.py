@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import onnx_ir as ir
-
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.plan import Step, Treatment
 
 
 def _transpose(walk: Walk, step: Step) -> None:
     """Linear and routing operators: the transpose in each data operand."""
-    g: ir.Value | list[ir.Value | None]
-    if step.entry.many:
-        g = [walk.amount(v) if v in walk.relevance else None for v in step.outputs]
-    else:
-        g = walk.amount(step.outputs[0])
+    g = walk.arrived(step)
     for index, operand in step.operands.items():
         if walk.wants(operand):
             walk.send(operand, step.entry.function(walk.op, walk.call(step), index, g))
@@ -47,7 +41,7 @@ def _rectifier(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own derivative."""
-    back = step.entry.function(walk.op, walk.call(step), walk.amount(step.outputs[0]), True)
+    back = step.entry.function(walk.op, walk.call(step), walk.arrived(step), True)
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)

@@ -93,11 +93,7 @@ def _routing(walk: Walk, step: Step) -> None:
     op, entry = walk.op, step.entry
     call = walk.call(step)
     as_factor = not entry.many and walk.carrier(_output(step)) is _output(step)
-    arrived: ir.Value | list[ir.Value | None]
-    if entry.many:
-        arrived = [walk.amount(v) if v in walk.relevance else None for v in step.outputs]
-    else:
-        arrived = walk.factor(_output(step)) if as_factor else walk.amount(_output(step))
+    arrived = walk.factor(_output(step)) if as_factor else walk.arrived(step)
     for index, operand in step.operands.items():
         if walk.wants(operand):
             walk.send(operand, entry.function(op, call, index, arrived), operand if as_factor else None)
@@ -134,8 +130,7 @@ def _product(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own reverse."""
-    op, z = walk.op, _output(step)
-    back = step.entry.function(op, walk.call(step), walk.amount(z), False)
+    back = step.entry.function(walk.op, walk.call(step), walk.arrived(step), False)
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)

@@ -103,6 +103,12 @@ class Walk:
         )
         return shaped(self._sum(amounts), value)
 
+    def arrived(self, step: Step) -> ir.Value | list[ir.Value | None]:
+        """The amount at a step's output; of an operator that takes many, a list with one per output."""
+        if step.entry.many:
+            return [self.amount(v) if v in self.relevance else None for v in step.outputs]
+        return self.amount(step.outputs[0])
+
     def _sum(self, tensors: Iterable[ir.Value]) -> ir.Value:
         return functools.reduce(self.op.Add, tensors)
 

@@ -1,8 +1,8 @@
 """Every operator's entry: what kind it is, and how relevance and gradients go backwards through it.
 
-Five kinds. *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per
+*linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per
 output element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*:
-the reason.
+the reason. *decomposed*: written out in other operators as the model is read.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Kind(enum.Enum):
     PASS = "pass"
     CUSTOM = "custom"
     STOP = "stop"
+    DECOMPOSED = "decomposed"
+    """Written out in other operators as the model is read."""
 
 
 Operands = Callable[["Call"], Sequence[int]]
@@ -119,6 +121,9 @@ class Operator:
     """What happens to relevance, in a line."""
     refuse: Callable[[Call], str | None] = lambda call: None
     """Why this very node has no rule, None where it has one."""
+    gradient_only: tuple[int, ...] = ()
+    """Operands that gradients reach and relevance does not: they say where, how much or within which bounds, the
+    relevance goes to the values."""
     linear_in: tuple[int, ...] | None = None
     """Operands a linear operator is linear in, where it is not linear in all (a quotient)."""
     routes: Callable[[Call], bool] = lambda call: False
@@ -137,7 +142,7 @@ class Operator:
     winner: bool = False
     """A routing operator whose selection depends on the values."""
     many: bool = False
-    """Takes a list of relevances, one per output."""
+    """Takes a list of relevances, one per output, None where none arrives."""
     pooling: bool = False
     """A pool, resize or reduction: flat on the input side under a flat first layer."""
     rectifier: bool = False
@@ -150,6 +155,8 @@ class Operator:
     """Max pooling: the average pooling over the same windows, as a `Call`."""
     score_head: bool = False
     """Softmax and its kin: skipped on the way to the explained output."""
+    own_body: bool = False
+    """Of a decomposed operator: written out by ONNX's own function body."""
 
     @property
     def since(self) -> int:
@@ -233,6 +240,21 @@ def stop(*names: str, reason: str, domain: str = "") -> None:
 
     for name in names:
         register(Operator(name, domain, Kind.STOP, function, operands=lambda call: (), treatment=reason))
+
+
+def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
+    """Register `write_out(op, call) -> the outputs` of an operator that is written out in others as it is read."""
+    return _enter(Kind.DECOMPOSED, names, domain, **options)
+
+
+def by_function_body(*names: str, treatment: str, domain: str = "") -> None:
+    """Register operators that are written out by the function body that ONNX gives them."""
+
+    def function() -> str:
+        return treatment
+
+    for name in names:
+        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), treatment, own_body=True))
 
 
 def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options: Any) -> Callable:

@@ -17,6 +17,7 @@ from onnxscript._internal._inference import infer_outputs
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.pools import settle
 
 OPSET = 21
@@ -221,31 +222,44 @@ def _name_nodes(model: ir.Model) -> None:
 
 
 def _to_opset(source: Source) -> None:
-    """Lift to opset 21, or lower where the converter can; a newer model that it cannot lower keeps its opset."""
+    """Lift to opset 21, or lower where the converter can; a newer model that it cannot lower keeps its opset.
+
+    In between, what is several operators in one is written out.
+    """
     model = source.model
     before = model.graph.opset_imports[""]
-    if before != OPSET:
-        noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
-        levels = [logger.level for logger in noisy]
-        for logger in noisy:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            ConvertVersionPass(OPSET, fallback=True)(model)
-        except Exception as e:  # the converters raise what they like; only the resulting opset counts
-            if before < OPSET:
-                raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
-        finally:
-            for logger, level in zip(noisy, levels, strict=True):
-                logger.setLevel(level)
-        after = model.graph.opset_imports[""]
-        if before < OPSET and after != OPSET:
+    if before < OPSET:
+        _convert_version(model)
+        if model.graph.opset_imports[""] != OPSET:
             raise InvalidModelError(
                 f"opset {before} cannot be lifted to {OPSET}: convert it with onnx.version_converter first, or export "
                 "the model anew"
             )
+    while has_decomposed(model):
+        infer(model)
+        decompose(model)
+    if before > OPSET:
+        _convert_version(model)
     model.ir_version = (
         max(IR_VERSION, 4) if model.graph.opset_imports[""] <= OPSET else max(model.ir_version, IR_VERSION)
     )
+
+
+def _convert_version(model: ir.Model) -> None:
+    """Bring the model to opset 21; one that is newer stays as it is where the converter cannot."""
+    before = model.graph.opset_imports[""]
+    noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
+    levels = [logger.level for logger in noisy]
+    for logger in noisy:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        ConvertVersionPass(OPSET, fallback=True)(model)
+    except Exception as e:  # the converters raise what they like; only the resulting opset counts
+        if before < OPSET:
+            raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
+    finally:
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)
 
 
 def infer(model: ir.Model) -> None:

@@ -1,0 +1,301 @@
+"""ONNX's own node cases as a corpus: what becomes of each when it is converted, and whether its gradient is one.
+
+A gradient is right where it agrees with central differences along random directions. A difference is trusted where two
+step lengths agree on it; where they do not (a kink, a jump) the inputs are drawn anew around the case's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.case.node import collect_testcases
+from onnx.backend.test.case.test_case import TestCase
+
+import onnxlrp
+from onnxlrp.errors import InvalidModelError, NothingToExplainError, UnsupportedOperatorError
+from tests.operators.case import Array, Run, onnxruntime, reference
+
+TRIES = 6
+"""Inputs drawn before a case is given up."""
+_WIDENED = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+
+
+class NotRunnable(Exception):
+    """Neither runtime can run a model; the message says why."""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a case."""
+
+    converted: bool = False
+    verified: int = 0
+    """Outputs whose gradient agreed with differences."""
+    stopped: str | None = None
+    refused: str | None = None
+    not_runnable: str | None = None
+
+
+def collect() -> list[TestCase]:
+    """All node cases of the installed onnx."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return collect_testcases(None)
+
+
+def floating(value: onnx.ValueInfoProto) -> bool:
+    """Whether a value is a tensor of floating-point numbers."""
+    return value.type.HasField("tensor_type") and value.type.tensor_type.elem_type in {*_WIDENED, TensorProto.DOUBLE}
+
+
+def attempt(case: TestCase) -> Outcome:
+    """Convert a case for each of its floating-point outputs, run it, and try its gradients.
+
+    Raises AssertionError where outputs change or a gradient is wrong.
+    """
+    model, outcome = case.model, Outcome()
+    outputs = [o.name for o in model.graph.output if floating(o)]
+    if not outputs:
+        outcome.stopped = "no floating-point output"
+        _must_refuse(model)
+        return outcome
+    feeds, expected = _data(case)
+    inputs = [i.name for i in model.graph.input if floating(i) and i.name in feeds and feeds[i.name].size]
+    for output in outputs:
+        try:
+            explained = onnxlrp.convert(model, "gradient", target="weights", output=output)
+        except NothingToExplainError as e:
+            outcome.stopped = str(e)
+            _has_no_gradient(model, feeds, inputs, output)
+            continue
+        except UnsupportedOperatorError as e:
+            outcome.refused = str(e).splitlines()[1].strip()
+            continue
+        outcome.converted = True
+        try:
+            outcome.verified += _verify(model, explained, feeds, expected, inputs, output)
+        except NotRunnable as e:
+            outcome.not_runnable = str(e)
+    return outcome
+
+
+def _must_refuse(model: onnx.ModelProto) -> None:
+    try:
+        onnxlrp.convert(model, "gradient", target="weights")
+    except (InvalidModelError, NothingToExplainError):
+        return
+    raise AssertionError("a model without a floating-point output was converted")
+
+
+def _data(case: TestCase) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The case's own inputs and outputs by name."""
+    inputs, outputs = case.data_sets[0]
+    graph = case.model.graph
+    return (
+        dict(zip([i.name for i in graph.input], inputs, strict=False)),
+        dict(zip([o.name for o in graph.output], outputs, strict=False)),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- in float64
+
+
+def widened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every floating-point type made double."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    _widen_graph(wide.graph)
+    return wide
+
+
+def _widen_graph(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        _widen_type(value.type)
+    for tensor in graph.initializer:
+        _widen_tensor(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype", "output_datatype", "stash_type") and attribute.i in _WIDENED:
+                attribute.i = TensorProto.DOUBLE
+            elif attribute.type == onnx.AttributeProto.TENSOR:
+                _widen_tensor(attribute.t)
+            elif attribute.name in ("value_float", "value_floats") and node.op_type == "Constant":
+                value = np.float64(attribute.f if attribute.name == "value_float" else list(attribute.floats))
+                attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(np.asarray(value))))
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                _widen_graph(attribute.g)
+
+
+def _widen_type(kind: onnx.TypeProto) -> None:
+    if kind.HasField("tensor_type") and kind.tensor_type.elem_type in _WIDENED:
+        kind.tensor_type.elem_type = TensorProto.DOUBLE
+    elif kind.HasField("sequence_type"):
+        _widen_type(kind.sequence_type.elem_type)
+    elif kind.HasField("optional_type"):
+        _widen_type(kind.optional_type.elem_type)
+
+
+def _widen_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type in _WIDENED:
+        wide = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+        tensor.CopyFrom(wide)
+
+
+def _as_double(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_double(v) for v in value]
+    narrow = isinstance(value, np.ndarray | np.generic) and value.dtype.name in ("float32", "float16", "bfloat16")
+    return np.asarray(value, np.float64) if narrow else value
+
+
+# ------------------------------------------------------------------------------------------------------ verification
+
+
+def _verify(
+    model: onnx.ModelProto,
+    explained: onnxlrp.Explained,
+    feeds: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    inputs: list[str],
+    output: str,
+) -> int:
+    """Outputs as they were; gradients as differences say. 1 where there was a gradient to try."""
+    ours = explained.to_proto()
+    reasons = []
+    ran = False
+    if (deployed := _runner(onnxruntime, ours, feeds, reasons)) is not None:
+        ran = True
+        _same(deployed(feeds), expected, 1e-3)
+    tried = [n for n in inputs if n in explained.interface.relevance]
+    missing = [n for n in inputs if n not in tried]
+    for name, wide, step, tolerance in (("float64", True, 1e-5, 1e-3), ("float32", False, 2e-2, 2e-2)):
+        source = widened(model) if wide else model
+        given = {k: _as_double(v) for k, v in feeds.items()} if wide else dict(feeds)
+        make = reference if wide else onnxruntime
+        f = _runner(make, source, given, reasons, expected)
+        if f is None:
+            continue
+        try:
+            converted = (
+                onnxlrp.convert(source, "gradient", target="weights", output=output).to_proto() if wide else ours
+            )
+        except InvalidModelError as e:
+            reasons.append(f"{name}: {e}")
+            continue
+        g = _runner(make, converted, given, reasons)
+        if g is None:
+            continue
+        ran = True
+        if not tried and not missing:
+            return 0
+        if _agree(f, g, given, tried, missing, output, explained, step, tolerance):
+            return 1
+        reasons.append(f"{name}: differences at two step lengths never agree")
+    if not ran:
+        raise NotRunnable("; ".join(dict.fromkeys(reasons)))
+    raise NotRunnable("; ".join(dict.fromkeys(reasons))) if tried or missing else AssertionError("unreachable")
+
+
+def _runner(make: Any, model: onnx.ModelProto, feeds: Mapping[str, Any], reasons: list[str], expected=None):
+    """A function that runs a model, None (and the reason) where the runtime cannot, or gives other values."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run: Run = make(model)
+            found = run(feeds)
+    except Exception as e:  # a runtime raises what it likes
+        reasons.append(f"{make.__name__}: {type(e).__name__}: {str(e).splitlines()[0][:160] if str(e) else ''}")
+        return None
+    if expected is not None:
+        try:
+            _same(found, expected, 2e-2)
+        except AssertionError:
+            reasons.append(f"{make.__name__}: gives other values than the case expects")
+            return None
+    return run
+
+
+def _same(found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> None:
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "OSU":
+            wide = value.astype(np.float64)
+            loose = max(tolerance, 2e-2 if value.dtype.name in ("bfloat16", "float16") else 0)
+            np.testing.assert_allclose(np.asarray(found[name], np.float64), wide, rtol=loose, atol=loose, err_msg=name)
+
+
+def _agree(f, g, feeds, tried, missing, output, explained, step, tolerance) -> bool:
+    """Whether differences could be trusted; raises where they could and the gradient says otherwise."""
+    rng = np.random.default_rng(7)
+    weights_name, relevance = explained.interface.weights_input, explained.interface.relevance
+    for attempt_ in range(TRIES):
+        at = dict(feeds)
+        for name in (*tried, *missing):
+            x = np.asarray(feeds[name], np.float64)
+            noise = 0.0 if attempt_ == 0 else 0.05 * rng.uniform(-1, 1, size=x.shape) * np.maximum(np.abs(x), 0.2)
+            at[name] = (x + noise).astype(np.asarray(feeds[name]).dtype)
+        try:
+            y = np.asarray(f(at)[output])
+        except Exception:  # drawn out of what the operator takes
+            continue
+        if not np.isfinite(np.asarray(y, np.float64)).all():
+            continue
+        weights = rng.normal(size=y.shape).astype(y.dtype)
+        direction = {n: rng.normal(size=np.shape(at[n])) for n in (*tried, *missing)}
+        differences = [_difference(f, at, direction, output, weights, h) for h in (step, step / 2)]
+        if None in differences:
+            continue
+        far, near = differences
+        gradients = {n: np.asarray(g({**at, weights_name: weights})[relevance[n]], np.float64) for n in tried}
+        products = [gradients[n] * direction[n] for n in tried]
+        ours = float(sum(p.sum() for p in products))
+        scale = max(float(np.sqrt(sum((p**2).sum() for p in products))), abs(near), 1e-6)
+        if not abs(far - near) <= 0.3 * tolerance * scale:
+            continue
+        assert abs(ours - near) <= tolerance * scale, (
+            f"{output}: the gradient along a direction is {ours}, differences say {near}"
+            + (f"; nothing arrives at {', '.join(missing)}" if missing else "")
+        )
+        return True
+    return False
+
+
+def _difference(f, at, direction, output, weights, step) -> float | None:
+    ends = []
+    for sign in (1, -1):
+        moved = {
+            n: (np.asarray(at[n], np.float64) + sign * step * v).astype(np.asarray(at[n]).dtype)
+            for n, v in direction.items()
+        }
+        try:
+            y = np.asarray(f({**at, **moved})[output], np.float64)
+        except Exception:  # past the edge of what the operator takes
+            return None
+        if y.shape != weights.shape or not np.isfinite(y).all():
+            return None
+        ends.append(y)
+    return float(((ends[0] - ends[1]) * np.asarray(weights, np.float64)).sum() / (2 * step))
+
+
+def _has_no_gradient(model, feeds, inputs, output) -> None:
+    """Where relevance is said to stop, differences are 0."""
+    source, given, reasons = widened(model), {k: _as_double(v) for k, v in feeds.items()}, []
+    f = _runner(reference, source, given, reasons)
+    if f is None or not inputs:
+        return
+    rng = np.random.default_rng(3)
+    y = np.asarray(f(given)[output])
+    if not np.isfinite(y).all():
+        return
+    weights = rng.normal(size=y.shape)
+    for _ in range(3):
+        direction = {n: rng.normal(size=np.shape(given[n])) for n in inputs}
+        difference = _difference(f, given, direction, output, weights, 1e-7)
+        assert difference is None or abs(difference) < 1e-6 or abs(difference) > 1e5, (
+            f"{output}: relevance stops, but differences say {difference}"
+        )
