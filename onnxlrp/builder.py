@@ -193,6 +193,10 @@ class Builder(OpBuilder):
 
     def unbroadcast(self, r: ir.Value, like: ir.Value) -> ir.Value:
         """Sum over the axes along which `like` was broadcast to the shape of `r`."""
+        if r is like:
+            return r
+        if r.shape is None or like.shape is None:
+            return self._unbroadcast_unranked(r, like)
         extra = len(ranked(r)) - len(ranked(like))
         if extra > 0:
             r = self.ReduceSum(r, self.ints(range(extra)), keepdims=0)
@@ -206,6 +210,14 @@ class Builder(OpBuilder):
         axes = self.Reshape(self.NonZero(ones), self.ints([-1]))
         summed = self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1)
         return self.Reshape(summed, self.Shape(like))
+
+    def _unbroadcast_unranked(self, r: ir.Value, like: ir.Value) -> ir.Value:
+        """The same where not even the ranks are known before the model runs."""
+        shape, flat = self.Shape(like), self.ints([-1])
+        missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
+        padded = self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0)
+        axes = self.Reshape(self.NonZero(self.Equal(padded, self.ints([1]))), flat)
+        return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), shape)
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor shaped like `like` that `sources` (flat indices, of

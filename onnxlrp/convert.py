@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
+from onnxlrp.analysis.reach import carries
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
@@ -25,7 +26,7 @@ from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
-from onnxlrp.source.read import Source, read
+from onnxlrp.source.read import Source, is_score, read
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 Rules = Sequence[tuple[object, Rule | str]]
@@ -207,7 +208,7 @@ def _working_type(model: ir.DataType | None, precision: str) -> ir.DataType:
 def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Value]:
     every = {str(v.name): v for v in graph.inputs}
     if names is None:
-        return [v for v in graph.inputs if v.dtype not in (None, ir.DataType.BOOL, ir.DataType.STRING)]
+        return [v for v in graph.inputs if carries(v)]
     unknown = [n for n in names if n not in every]
     if unknown:
         raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {', '.join(every)}")
@@ -225,11 +226,11 @@ def _explained_output(source: Source, name: str | None, explained: list[ir.Value
         if name not in names:
             raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
         value = outputs[names.index(name)]
-        if value.dtype is None or not value.dtype.is_floating_point():
-            raise InputError(f"the output {name!r} holds {value.dtype}: only floating-point scores can be explained")
+        if not is_score(value):
+            raise InputError(f"the output {name!r} holds {value.type or value.dtype}: only floating-point scores can be explained")
         return value, name
     pairs = zip(names, outputs, strict=True)
-    floating = {n: v for n, v in pairs if v.dtype is not None and v.dtype.is_floating_point()}
+    floating = {n: v for n, v in pairs if is_score(v)}
     if not floating:
         raise InvalidModelError("the model has no floating-point output to explain")
     first = next(iter(floating))

@@ -189,16 +189,16 @@ class _Planner:
             return self._layer(own, layer)
         operands = {i: node.inputs[i] for i in carriers(node, self.facts.data) if node.inputs[i] is not None}
         entry = find(node)
-        if entry is None or (reason := self._refused(node, entry, operands, wanted)) is not None:
+        if entry is not None and not self.gradient and operands:
+            operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
+            if not operands:
+                self.stopped.append(f"{node.op_type} {node.name!r}: the input says where or how much, not what")
+                return None
+        if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # What lies behind it is planned all the same, so that every node without a rule is named at once.
             self.behind.update(v for v in outer_values(node) if v in self.facts.alive and not self.stop)
             return None
-        if not self.gradient and operands and set(operands) <= set(entry.gradient_only):
-            self.stopped.append(f"{node.op_type} {node.name!r}: only where or how much depends on the input, not what")
-            return None
-        if not self.gradient:
-            operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
         if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
                 self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
@@ -217,14 +217,10 @@ class _Planner:
         self._treat(step)
         return step
 
-    def _refused(
-        self, node: ir.Node, entry: Operator, operands: dict[int, ir.Value | None], wanted: list[bool]
-    ) -> str | None:
+    def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:
         if (reason := entry.refuse(Call.of(node))) is not None:
             return reason
-        if entry.layer is not None and entry.linear_in is not None and not set(operands) <= set(entry.linear_in):
-            return "its weight or bias is computed from the data"
-        if not entry.many and any(wanted[1:]):
+        if not entry.many and entry.kind is not Kind.STOP and any(wanted[1:]):
             return f"relevance arrives at its output {wanted.index(True, 1)}, which has no rule"
         return None
 
@@ -336,12 +332,17 @@ class _Planner:
         if not set(operands) <= set(linear):
             step.shares, step.why = {linear[0]: 1.0}, "the numerator takes all"
             return
-        half = dict.fromkeys(operands, 1 / len(operands))
-        step.shares, step.why = half, "product of data: half each"
+        # A bias is added to the product: it takes what it contributes.
+        bias = {} if step.entry.layer is None else {i: 1.0 for i in operands if i == step.entry.layer.bias}
+        factors = {i: v for i, v in operands.items() if i not in bias}
+        step.shares, step.why = dict.fromkeys(factors, 1 / len(factors)) | bias, "product of data: half each"
+        if len(factors) == 1:
+            step.why = "in proportion to the contributions"
+            return
         if self.composite.product == "uniform":
             return
         for kind, name in (("gate", "gate"), ("soft", "rectified operand")):
-            gates = [i for i, v in operands.items() if router_of(v, self.facts) == kind]
+            gates = [i for i, v in factors.items() if router_of(v, self.facts) == kind]
             if len(gates) == 1:
                 step.shares = {i: 1.0 for i in operands if i not in gates}
                 step.why = f"the signal takes all, the {name} none"

@@ -29,9 +29,14 @@ def carriers(node: ir.Node, data: set[ir.Value]) -> Sequence[int]:
     return operands
 
 
+def carries(value: ir.Value) -> bool:
+    """Whether an input of the graph may carry relevance: a tensor of numbers."""
+    return isinstance(value.type, ir.TensorType) and value.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)
+
+
 def data_values(graph: ir.Graph) -> set[ir.Value]:
     """Values that depend on an input of the graph through operators that carry relevance."""
-    data = {v for v in graph.inputs if v.dtype is not None and v.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)}
+    data = {v for v in graph.inputs if carries(v)}
     for node in graph:
         carried = bool(carriers(node, data)) or (find(node) is None and any(v in data for v in outer_values(node)))
         if carried and not (node.op_type == "Cast" and _is_mask(node, data)):

@@ -58,8 +58,13 @@ def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
 
     Raises TargetError where the rank needs another kind of target.
     """
+    if kind == "weights" and score.shape is None:
+        return Axes(0, None)
     if score.shape is None:
-        raise TargetError(f"the rank of the explained output {score.name!r} cannot be inferred; name another output")
+        raise TargetError(
+            f"the rank of the explained output {score.name!r} cannot be inferred; name another output, or use "
+            'target="weights"'
+        )
     dims = list(score.shape)
     rank = len(dims)
     if kind == "weights":
@@ -161,9 +166,11 @@ class Seeder:
         op, shape = self.op, self.op.shape(self.score)
         if self.options.target_input == "none":
             return Seed(op.full(shape, 1, self.dtype), axes)
-        rank = len(self.score.shape or ())
+        rank = 0 if self.score.shape is None else len(self.score.shape)
         default = np.ones([1] * rank, self.dtype.numpy())
-        dims = [ir.SymbolicDim(f"{output_name}_weights_{a}") for a in range(rank)]
+        dims = None
+        if self.score.shape is not None:
+            dims = [ir.SymbolicDim(f"{output_name}_weights_{a}") for a in range(rank)]
         weights = self._input(f"{output_name}_weights", self.dtype, dims, default)
         return Seed(op.Expand(weights, shape), axes, weights=weights)
 
@@ -176,9 +183,9 @@ class Seeder:
         default = np.full([1] if many == 1 else [1, many], -1, np.int64)
         return self._input(name, ir.DataType.INT64, shape, default)
 
-    def _input(self, name: str, dtype: ir.DataType, shape: list, default: np.ndarray) -> ir.Value:
+    def _input(self, name: str, dtype: ir.DataType, shape: list | None, default: np.ndarray) -> ir.Value:
         name = self.unique(name)
-        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=None if shape is None else ir.Shape(shape))
         graph = self.op.graph
         graph.inputs.append(value)
         if self.options.target_input == "optional":

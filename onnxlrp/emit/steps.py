@@ -117,6 +117,10 @@ def _product(walk: Walk, step: Step) -> None:
         r = ratio(walk, z, walk.read(z), step.rule, own=True)
         if walk.ledger is not None:
             walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(r, walk.read(z))))
+            bias = None if entry.layer is None or entry.layer.bias is None else call.input(entry.layer.bias)
+            if bias is not None and entry.layer is not None and entry.layer.bias not in step.operands:
+                nothing = {i: op.full_like(v, 0) for i, v in enumerate(call.inputs) if i in step.shares and v is not None}
+                walk.ledger.bias(step, op.Mul(r, op.run(call.rebind(nothing))))
     for index, share in step.shares.items():
         operand = step.operands[index]
         if not walk.wants(operand):

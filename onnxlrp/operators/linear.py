@@ -13,16 +13,54 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-@linear("Conv", operands=all_operands, linear_in=(0,), layer=LayerForm("convolution", ((0, 1),), bias=2))
+def _bias_back(op: Builder, call: Call, r: ir.Value) -> ir.Value:
+    """What adds up in each channel."""
+    return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)
+
+
+def _kernel_back(
+    op: Builder, call: Call, x: ir.Value, r: ir.Value, begins: windows.Pads, ends: windows.Pads
+) -> ir.Value:
+    """Back to a kernel [M, C/g, k…]: Σ over samples and positions of x · r.
+
+    A convolution over x with r for its kernel, samples in the place of channels, stride and dilation exchanged.
+    """
+    w, group = call.operand(1), int(call.attr("group", 1))
+    spatial = call.rank(1) - 2
+    rest = list(range(spatial))
+    strides = call.ints("strides", [1] * spatial)
+    dilations = call.ints("dilations", [1] * spatial)
+    if not all(isinstance(p, int) for p in (*begins, *ends)):
+        x = op.Pad(x, windows.vector(op, [0, 0, *begins, 0, 0, *ends]))
+        begins = ends = [0] * spatial
+    pads = [int(p) for p in (*begins, *ends)]  # type: ignore[arg-type]
+    # [N, C, …] -> [C/g, g·N, …], and r [N, M, …] -> [M, N, …].
+    apart = op.Concat(op.dim(x, 0), op.ints([group, -1]), op.shape(x, 2), axis=0)
+    turned = op.Transpose(op.Reshape(x, apart), perm=[2, 1, 0, *(a + 3 for a in rest)])
+    samples = op.Concat(op.Div(op.dim(x, 1), op.ints([group])), op.ints([-1]), op.shape(x, 2), axis=0)
+    kernel = op.Transpose(r, perm=[1, 0, *(a + 2 for a in rest)])
+    full = op.Conv(
+        op.Reshape(turned, samples), kernel, strides=dilations, dilations=strides, group=group, pads=pads
+    )
+    # What the strides left over makes further rows, which no position of the kernel reads.
+    cut = op.Slice(full, op.ints([0] * spatial), op.shape(w, 2), op.ints([a + 2 for a in rest]))
+    return op.Transpose(cut, perm=[1, 0, *(a + 2 for a in rest)])
+
+
+@linear("Conv", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
 def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule; back by the transposed convolution."""
+    """Layer: every rule; back by the transposed convolution. A kernel computed from the data: as a product of data."""
     x, w = call.operand(0), call.operand(1)
+    if operand == 2:
+        return _bias_back(op, call, r)
     group = int(call.attr("group", 1))
     spatial = call.rank(1) - 2
     kernel = op.dims(w)[2:]
     strides = call.ints("strides", [1] * spatial)
     dilations = call.ints("dilations", [1] * spatial)
     begins, ends = windows.pads(op, call, kernel)
+    if operand == 1:
+        return _kernel_back(op, call, x, r, begins, ends)
     reach = windows.reach(kernel, dilations)
     pads = [p for p in (*begins, *ends) if isinstance(p, int)]
     known = len(pads) == 2 * spatial
@@ -65,17 +103,21 @@ def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
     return op.Reshape(exchanged, op.ints([group * c, m // group, *kernel]))
 
 
-@linear("ConvTranspose", operands=all_operands, linear_in=(0,), layer=LayerForm("convolution", ((0, 1),), bias=2))
+@linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
 def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule; back by the convolution."""
+    """Layer: every rule; back by the convolution. A kernel computed from the data: as a product of data."""
+    if operand == 2:
+        return _bias_back(op, call, r)
     w = call.operand(1)
     spatial = call.rank(1) - 2
     kernel = op.dims(w)[2:]
     strides = call.ints("strides", [1] * spatial)
     dilations = call.ints("dilations", [1] * spatial)
     begins = windows.transposed_pads(op, call, kernel)
-    padded, ends = windows.frame(op, r, call.operand(0), begins, kernel, strides, dilations)
-    return op.Conv(padded, w, strides=strides, dilations=dilations, group=int(call.attr("group", 1)), pads=ends)
+    padded, pads = windows.frame(op, r, call.operand(0), begins, kernel, strides, dilations)
+    if operand == 1:
+        return _kernel_back(op, call, padded, call.operand(0), pads[:spatial], pads[spatial:])
+    return op.Conv(padded, w, strides=strides, dilations=dilations, group=int(call.attr("group", 1)), pads=pads)
 
 
 @linear("MatMul", operands=lambda call: (0, 1), layer=LayerForm("dense", ((0, 1), (1, 0))))
@@ -89,10 +131,12 @@ def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.unbroadcast(back, like)
 
 
-@linear("Gemm", operands=all_operands, linear_in=(0, 1), layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))
+@linear("Gemm", operands=all_operands, layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))
 def gemm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
     # alpha and beta are 1 in a canonical graph; y = A'B' with A' = Aᵀ where transA, B' = Bᵀ where transB.
+    if operand == 2:
+        return op.unbroadcast(r, call.operand(2))
     turn_a, turn_b = bool(call.attr("transA", 0)), bool(call.attr("transB", 0))
     if operand == 0:
         b = call.operand(1)

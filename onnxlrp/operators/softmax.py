@@ -16,10 +16,20 @@ def _axis(call: Call, op: Builder) -> ir.Value:
     return op.ints([int(call.attr("axis", -1))])
 
 
+def _guarded(y: ir.Value) -> bool:
+    """Whether a Where follows, perhaps behind casts: exporters take out the NaN of a row that is masked as a whole."""
+    nodes = y.consumers()
+    return any(
+        n.op_type == "Where" or (n.op_type in ("Cast", "Identity") and any(map(_guarded, n.outputs))) for n in nodes
+    )
+
+
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
+    if _guarded(y):
+        y = op.Where(op.IsNaN(y), op.number(0.0, y), y)
     if gradient:
         return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
     around = op.Sub(r, op.Mul(y, op.ReduceSum(r, _axis(call, op), keepdims=1)))

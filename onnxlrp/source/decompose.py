@@ -93,7 +93,8 @@ def _to_opset(proto: onnx.FunctionProto, node: ir.Node, opset: int) -> None:
     (imported,) = (o for o in proto.opset_import if o.domain == "")
     for inner in proto.node:
         old, new = (onnx.defs.get_schema(inner.op_type, v, "") for v in (imported.version, opset))
-        if set(old.attributes) - set(new.attributes) or len(old.inputs) != len(new.inputs):
+        gone = {a.name for a in inner.attribute} - set(new.attributes)
+        if gone or len(inner.input) > len(new.inputs) or (len(inner.input) > 1 and len(old.inputs) != len(new.inputs)):
             raise InvalidModelError(
                 f"{node.op_type} node {node.name!r}: its function body holds {inner.op_type} of opset "
                 f"{imported.version}, which is another one in opset {opset}"

@@ -24,6 +24,7 @@ OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
 IR_VERSION = 10
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
+_SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 _LIKE_INPUT = frozenset({"GroupNormalization"})
 """Operators whose output has the shape of their input, which onnx has no inference for."""
 
@@ -73,6 +74,11 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs)
     _standardise(source)
     return source
+
+
+def is_score(value: ir.Value) -> bool:
+    """Whether a value can be explained: a tensor of floats of 16 bits or more."""
+    return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
 def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, Path | None]:
@@ -171,7 +177,7 @@ def _standardise(source: Source) -> None:
     _to_opset(source)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     infer(model)
-    if not any(v.dtype is not None and v.dtype.is_floating_point() for v in model.graph.outputs):
+    if not any(is_score(v) for v in model.graph.outputs):
         kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
 

@@ -1,7 +1,8 @@
 """ONNX's own node cases as a corpus: what becomes of each when it is converted, and whether its gradient is one.
 
 A gradient is right where it agrees with central differences along random directions. A difference is trusted where two
-step lengths agree on it; where they do not (a kink, a jump) the inputs are drawn anew around the case's own.
+step lengths agree on it, and the step forwards with the step backwards; where they do not (a kink, a jump) the inputs
+are drawn anew around the case's own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ from tests.operators.case import Array, Run, onnxruntime, reference
 TRIES = 6
 """Inputs drawn before a case is given up."""
 _WIDENED = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+SETTINGS = {("Dropout", "ratio"): "random numbers are drawn against it", ("Resize", "scales"): "a position jumps"}
+"""Floating-point operands that only set an operator up: they have no derivative."""
+
+
+PRECISIONS = (("float64", True, (1e-3, 1e-5), 1e-3, 1e-2), ("float32", False, (2e-2,), 2e-2, 0.3))
+"""In turn: name, whether widened, step lengths (some of the evaluator's operators compute in float32 inside, and small
+steps drown), tolerance, and how far the steps forwards and backwards may differ."""
 
 
 class NotRunnable(Exception):
@@ -66,7 +74,12 @@ def attempt(case: TestCase) -> Outcome:
         _must_refuse(model)
         return outcome
     feeds, expected = _data(case)
-    inputs = [i.name for i in model.graph.input if floating(i) and i.name in feeds and feeds[i.name].size]
+    settings = _settings(model)
+    inputs = [
+        i.name
+        for i in model.graph.input
+        if floating(i) and i.name in feeds and np.size(feeds[i.name]) and i.name not in settings
+    ]
     for output in outputs:
         try:
             explained = onnxlrp.convert(model, "gradient", target="weights", output=output)
@@ -85,6 +98,18 @@ def attempt(case: TestCase) -> Outcome:
     return outcome
 
 
+def _settings(model: onnx.ModelProto) -> set[str]:
+    """Graph inputs that go to operands which only set an operator up."""
+    opsets = {o.domain: o.version for o in model.opset_import}
+    found = set()
+    for node in model.graph.node:
+        if not onnx.defs.has(node.op_type, opsets[node.domain], node.domain):
+            continue
+        formals = onnx.defs.get_schema(node.op_type, opsets[node.domain], node.domain).inputs
+        found |= {n for n, f in zip(node.input, formals, strict=False) if (node.op_type, f.name) in SETTINGS}
+    return found
+
+
 def _must_refuse(model: onnx.ModelProto) -> None:
     try:
         onnxlrp.convert(model, "gradient", target="weights")
@@ -95,7 +120,9 @@ def _must_refuse(model: onnx.ModelProto) -> None:
 
 def _data(case: TestCase) -> tuple[dict[str, Any], dict[str, Any]]:
     """The case's own inputs and outputs by name."""
-    inputs, outputs = case.data_sets[0]
+    inputs, outputs = (
+        [numpy_helper.to_array(v) if isinstance(v, TensorProto) else v for v in values] for values in case.data_sets[0]
+    )
     graph = case.model.graph
     return (
         dict(zip([i.name for i in graph.input], inputs, strict=False)),
@@ -110,13 +137,15 @@ def widened(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with every floating-point type made double."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
-    _widen_graph(wide.graph)
+    settings = _settings(model)
+    _widen_graph(wide.graph, settings)
     return wide
 
 
-def _widen_graph(graph: onnx.GraphProto) -> None:
+def _widen_graph(graph: onnx.GraphProto, settings: set[str]) -> None:
     for value in (*graph.input, *graph.output, *graph.value_info):
-        _widen_type(value.type)
+        if value.name not in settings:
+            _widen_type(value.type)
     for tensor in graph.initializer:
         _widen_tensor(tensor)
     for node in graph.node:
@@ -129,7 +158,7 @@ def _widen_graph(graph: onnx.GraphProto) -> None:
                 value = np.float64(attribute.f if attribute.name == "value_float" else list(attribute.floats))
                 attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(np.asarray(value))))
             elif attribute.type == onnx.AttributeProto.GRAPH:
-                _widen_graph(attribute.g)
+                _widen_graph(attribute.g, settings)
 
 
 def _widen_type(kind: onnx.TypeProto) -> None:
@@ -171,12 +200,20 @@ def _verify(
     ran = False
     if (deployed := _runner(onnxruntime, ours, feeds, reasons)) is not None:
         ran = True
-        _same(deployed(feeds), expected, 1e-3)
+        theirs = _runner(onnxruntime, model, feeds, [])
+        # onnxruntime itself may give other values than a case expects: then its own are what must stay.
+        try:
+            _same(deployed(feeds), expected, 1e-3)
+        except AssertionError:
+            if theirs is None:
+                raise
+            _same(deployed(feeds), {k: v for k, v in theirs(feeds).items() if k in expected}, 1e-3)
     tried = [n for n in inputs if n in explained.interface.relevance]
     missing = [n for n in inputs if n not in tried]
-    for name, wide, step, tolerance in (("float64", True, 1e-5, 1e-3), ("float32", False, 2e-2, 2e-2)):
+    for name, wide, steps, tolerance, kink in PRECISIONS:
         source = widened(model) if wide else model
-        given = {k: _as_double(v) for k, v in feeds.items()} if wide else dict(feeds)
+        settings = _settings(model)
+        given = {k: _as_double(v) if wide and k not in settings else v for k, v in feeds.items()}
         make = reference if wide else onnxruntime
         f = _runner(make, source, given, reasons, expected)
         if f is None:
@@ -194,7 +231,7 @@ def _verify(
         ran = True
         if not tried and not missing:
             return 0
-        if _agree(f, g, given, tried, missing, output, explained, step, tolerance):
+        if any(_agree(f, g, given, tried, missing, output, explained, step, tolerance, kink) for step in steps):
             return 1
         reasons.append(f"{name}: differences at two step lengths never agree")
     if not ran:
@@ -229,7 +266,7 @@ def _same(found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: floa
             np.testing.assert_allclose(np.asarray(found[name], np.float64), wide, rtol=loose, atol=loose, err_msg=name)
 
 
-def _agree(f, g, feeds, tried, missing, output, explained, step, tolerance) -> bool:
+def _agree(f, g, feeds, tried, missing, output, explained, step, tolerance, kink) -> bool:
     """Whether differences could be trusted; raises where they could and the gradient says otherwise."""
     rng = np.random.default_rng(7)
     weights_name, relevance = explained.interface.weights_input, explained.interface.relevance
@@ -237,25 +274,27 @@ def _agree(f, g, feeds, tried, missing, output, explained, step, tolerance) -> b
         at = dict(feeds)
         for name in (*tried, *missing):
             x = np.asarray(feeds[name], np.float64)
-            noise = 0.0 if attempt_ == 0 else 0.05 * rng.uniform(-1, 1, size=x.shape) * np.maximum(np.abs(x), 0.2)
-            at[name] = (x + noise).astype(np.asarray(feeds[name]).dtype)
+            size = np.where(np.isfinite(x), np.maximum(np.abs(x), 0.2), 0)
+            noise = 0.0 if attempt_ == 0 else 0.05 * rng.uniform(-1, 1, size=x.shape) * size
+            # A mask's −inf stays what it is.
+            at[name] = np.where(np.isfinite(x), x + noise, x).astype(np.asarray(feeds[name]).dtype)
         try:
             y = np.asarray(f(at)[output])
         except Exception:  # drawn out of what the operator takes
             continue
-        if not np.isfinite(np.asarray(y, np.float64)).all():
-            continue
-        weights = rng.normal(size=y.shape).astype(y.dtype)
+        # What is masked out of scores is −inf: nothing is asked of it.
+        weights = np.where(np.isfinite(np.asarray(y, np.float64)), rng.normal(size=y.shape), 0)
+        weights = weights.astype(np.float64 if y.dtype == np.float64 else np.float32)
         direction = {n: rng.normal(size=np.shape(at[n])) for n in (*tried, *missing)}
-        differences = [_difference(f, at, direction, output, weights, h) for h in (step, step / 2)]
+        differences = [_differences(f, at, y, direction, output, weights, h) for h in (step, step / 2)]
         if None in differences:
             continue
-        far, near = differences
+        (far, _, _), (near, forwards, backwards) = differences
         gradients = {n: np.asarray(g({**at, weights_name: weights})[relevance[n]], np.float64) for n in tried}
         products = [gradients[n] * direction[n] for n in tried]
         ours = float(sum(p.sum() for p in products))
         scale = max(float(np.sqrt(sum((p**2).sum() for p in products))), abs(near), 1e-6)
-        if not abs(far - near) <= 0.3 * tolerance * scale:
+        if not abs(far - near) <= 0.3 * tolerance * scale or abs(forwards - backwards) > kink * scale:
             continue
         assert abs(ours - near) <= tolerance * scale, (
             f"{output}: the gradient along a direction is {ours}, differences say {near}"
@@ -265,7 +304,8 @@ def _agree(f, g, feeds, tried, missing, output, explained, step, tolerance) -> b
     return False
 
 
-def _difference(f, at, direction, output, weights, step) -> float | None:
+def _differences(f, at, y, direction, output, weights, step) -> tuple[float, float, float] | None:
+    """The central difference of ⟨weights, y⟩, the one forwards and the one backwards; None past an operator's edge."""
     ends = []
     for sign in (1, -1):
         moved = {
@@ -273,18 +313,23 @@ def _difference(f, at, direction, output, weights, step) -> float | None:
             for n, v in direction.items()
         }
         try:
-            y = np.asarray(f({**at, **moved})[output], np.float64)
+            end = np.asarray(f({**at, **moved})[output], np.float64)
         except Exception:  # past the edge of what the operator takes
             return None
-        if y.shape != weights.shape or not np.isfinite(y).all():
+        if end.shape != weights.shape:
             return None
-        ends.append(y)
-    return float(((ends[0] - ends[1]) * np.asarray(weights, np.float64)).sum() / (2 * step))
+        counts = np.asarray(weights) != 0
+        ends.append(float((end - np.asarray(y, np.float64))[counts] @ np.asarray(weights, np.float64)[counts]))
+        if not np.isfinite(ends[-1]):
+            return None
+    return (ends[0] - ends[1]) / (2 * step), ends[0] / step, -ends[1] / step
 
 
 def _has_no_gradient(model, feeds, inputs, output) -> None:
     """Where relevance is said to stop, differences are 0."""
-    source, given, reasons = widened(model), {k: _as_double(v) for k, v in feeds.items()}, []
+    settings = _settings(model)
+    source, reasons = widened(model), []
+    given = {k: v if k in settings else _as_double(v) for k, v in feeds.items()}
     f = _runner(reference, source, given, reasons)
     if f is None or not inputs:
         return
@@ -295,7 +340,8 @@ def _has_no_gradient(model, feeds, inputs, output) -> None:
     weights = rng.normal(size=y.shape)
     for _ in range(3):
         direction = {n: rng.normal(size=np.shape(given[n])) for n in inputs}
-        difference = _difference(f, given, direction, output, weights, 1e-7)
-        assert difference is None or abs(difference) < 1e-6 or abs(difference) > 1e5, (
-            f"{output}: relevance stops, but differences say {difference}"
+        found = _differences(f, given, y, direction, output, weights, 1e-7)
+        # A jump is no slope.
+        assert found is None or abs(found[0]) < 1e-6 or abs(found[0]) > 1e5, (
+            f"{output}: relevance stops, but differences say {found[0]}"
         )
