@@ -12,14 +12,13 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.reach import carriers
+from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import router_of
 from onnxlrp.composites import Composite, Role
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.rules import LRP0, Epsilon, Flat, Norm, Pass, Rule
-from onnxlrp.source.constants import outer_values
 
 
 class Treatment(enum.Enum):
@@ -187,7 +186,7 @@ class _Planner:
         if layer is not None:
             own = next(n for n, v in self.facts.layers.items() if v is layer)
             return self._layer(own, layer)
-        operands = {i: node.inputs[i] for i in carriers(node, self.facts.data) if node.inputs[i] is not None}
+        operands = carried(node, self.facts.data)
         entry = find(node)
         if entry is not None and not self.gradient and operands:
             operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
@@ -197,7 +196,7 @@ class _Planner:
         if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # What lies behind it is planned all the same, so that every node without a rule is named at once.
-            self.behind.update(v for v in outer_values(node) if v in self.facts.alive and not self.stop)
+            self.behind.update(v for v in Call.of(node).inputs if v in self.facts.alive and not self.stop)
             return None
         if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
@@ -211,7 +210,7 @@ class _Planner:
             call=call,
             entry=entry,
             treatment=Treatment.PASS,
-            operands=operands,  # type: ignore[arg-type]
+            operands=operands,
             outputs=tuple(node.outputs),
         )
         self._treat(step)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer, find_layer
-from onnxlrp.analysis.reach import alive_values, carriers, data_values
+from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, spread
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
@@ -18,7 +18,7 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 @dataclasses.dataclass
 class Facts:
-    """What the plan and the emission may rely on."""
+    """What the plan and the emission may rely on, of the graph's values and of those in its bodies."""
 
     constants: set[ir.Value]
     data: set[ir.Value]
@@ -33,36 +33,66 @@ class Facts:
     order: dict[ir.Node, int]
     attention: bool
 
+    def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
+        """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""
+
+        def known(of: set[ir.Value]) -> set[ir.Value]:
+            return of | {new for new, old in stands_for.items() if old in of}
+
+        return _facts(
+            graph,
+            constants(graph, known(self.constants)),
+            data_values(graph, known(self.data)),
+            known(self.alive),
+            nonnegative_values(graph, known(self.nonnegative)),
+            known(self.behind_layer),
+            self.attention,
+        )
+
 
 def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
     """Compute every fact once."""
-    data = data_values(graph)
-    constant = constants(graph)
-    layers = {n: layer for n in graph if (layer := find_layer(n, data, constant)) is not None}
-    behind: set[ir.Value] = set()
+    data = data_values(graph, [v for v in graph.inputs if carries(v)])
+    attention = any(_attends(n, data) for n in graph.all_nodes())
+    return _facts(graph, constants(graph), data, explained, nonnegative_values(graph), set(), attention)
+
+
+def _facts(
+    graph: ir.Graph,
+    constant: set[ir.Value],
+    data: set[ir.Value],
+    explained: Collection[ir.Value],
+    nonnegative: set[ir.Value],
+    behind: set[ir.Value],
+    attention: bool,
+) -> Facts:
+    nodes = list(graph.all_nodes())
+    layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     firsts: set[ir.Value] = set()
-    for node in graph:
-        operands = [node.inputs[i] for i in carriers(node, data)]
-        marks = node in layers or node.op_type in _RECURRENT
-        if any(v in behind for v in operands):
-            behind.update(node.outputs)
-        elif marks and operands:
-            firsts.update(v for v in operands if v is not None)
-            behind.update(node.outputs)
+
+    def behind_layer(node: ir.Node) -> bool:
+        operands = carried(node, data).values()
+        return any(v in behind for v in operands) or bool(operands and (node in layers or node.op_type in _RECURRENT))
+
+    spread(graph, behind, behind_layer)
+    for node in nodes:
+        operands = carried(node, data).values()
+        if (node in layers or node.op_type in _RECURRENT) and not any(v in behind for v in operands):
+            firsts.update(operands)
     before = set(firsts)
-    for node in reversed(graph):
+    for node in reversed(nodes):
         if any(v in before for v in node.outputs):
-            before.update(v for i in carriers(node, data) if (v := node.inputs[i]) is not None)
+            before.update(carried(node, data).values())
     return Facts(
         constants=constant,
         data=data,
         alive=alive_values(graph, data, explained),
-        nonnegative=nonnegative_values(graph),
+        nonnegative=nonnegative,
         layers=layers,
         behind_layer=behind,
         before_layer=before - behind,
-        order={n: i for i, n in enumerate(graph)},
-        attention=any(_attends(n, data) for n in graph),
+        order={n: i for i, n in enumerate(nodes)},
+        attention=attention,
     )
 
 
@@ -81,8 +111,8 @@ def _out_of_softmax(value: ir.Value, data: set[ir.Value]) -> bool:
         entry = find(node)
         if node.op_type == "Softmax":
             return True
-        operands = [node.inputs[i] for i in carriers(node, data)]
-        if entry is None or entry.kind is not Kind.ROUTING or len(operands) != 1 or operands[0] is None:
+        operands = list(carried(node, data).values())
+        if entry is None or entry.kind is not Kind.ROUTING or len(operands) != 1:
             return False
         value = operands[0]
     return False

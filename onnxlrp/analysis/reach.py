@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 
 import onnx_ir as ir
 
+from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, find
-from onnxlrp.source.constants import outer_values
 
 _WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
 
 
-def carriers(node: ir.Node, data: set[ir.Value]) -> Sequence[int]:
+def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
     """The operands of a node that relevance goes to: its data operands, as far as its operator carries relevance.
 
     An operator that is not registered is taken to carry it, so that it is refused where it stands on the path.
     """
-    entry = find(node)
+    entry, call = find(node), Call.of(node)
+    every = {i: v for i, v in enumerate(call.inputs) if v is not None and v in data}
     if entry is None:
-        return [i for i, v in enumerate(node.inputs) if v in data]
-    operands = [i for i in entry.operands(Call.of(node)) if i < len(node.inputs) and node.inputs[i] in data]
+        return every
+    operands = {i: every[i] for i in entry.operands(call) if i in every}
     if entry.lookup:
         table = node.inputs[0]
         if 0 in operands:
-            return [0]
-        return operands if table is not None and table.dtype is not None and table.dtype.is_floating_point() else []
+            return {0: operands[0]}
+        return operands if table is not None and table.dtype is not None and table.dtype.is_floating_point() else {}
     return operands
+
+
+def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
+    """Mark, in place, what follows from marked values: all outputs of a node that `passes`; through bodies, value by
+    value, and around loops until nothing more is marked."""
+    for node in graph:
+        inner = bodies(node)
+        if not inner:
+            if passes(node):
+                marked.update(node.outputs)
+            continue
+        before = -1
+        while before != len(marked):
+            before = len(marked)
+            for body in inner:
+                for value, operand in body.slices:
+                    marked.update({value} if node.inputs[operand] in marked else ())
+                for value, out, operand, result in body.states:
+                    if node.inputs[operand] in marked or out in marked:
+                        marked.update({value, node.outputs[result]})
+                spread(body.graph, marked, passes)
+                marked.update(node.outputs[i] for v, i in body.stacked if v in marked)
 
 
 def carries(value: ir.Value) -> bool:
@@ -34,26 +57,22 @@ def carries(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)
 
 
-def data_values(graph: ir.Graph) -> set[ir.Value]:
-    """Values that depend on an input of the graph through operators that carry relevance."""
-    data = {v for v in graph.inputs if carries(v)}
-    for node in graph:
-        carried = bool(carriers(node, data)) or (find(node) is None and any(v in data for v in outer_values(node)))
-        if carried and not (node.op_type == "Cast" and _is_mask(node, data)):
-            data.update(node.outputs)
+def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
+    """Values that depend on seeds (the inputs of the model) through operators that carry relevance."""
+    data = set(seeds)
+
+    def passes(node: ir.Node) -> bool:
+        return bool(carried(node, data)) and not (node.op_type == "Cast" and _is_mask(node, data))
+
+    spread(graph, data, passes)
     return data
 
 
-def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Sequence[ir.Value]) -> set[ir.Value]:
+def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
     """Data that leads back to one of the explained inputs."""
     alive = set(explained)
-    for node in graph:
-        operands = [node.inputs[i] for i in carriers(node, data)]
-        if find(node) is None:
-            operands += list(outer_values(node))
-        if any(v in alive for v in operands):
-            alive.update(v for v in node.outputs if v in data)
-    return alive
+    spread(graph, alive, lambda node: any(v in alive for v in carried(node, data).values()))
+    return alive & (data | set(explained))
 
 
 def _is_mask(cast: ir.Node, data: set[ir.Value]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carriers
+from onnxlrp.analysis.reach import carried
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -58,8 +58,8 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
     entry = find(node)
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None
-    operands = carriers(node, facts.data)
-    alone = len(operands) == 1 and (entry.linear_in is None or operands[0] in entry.linear_in)
+    operands = carried(node, facts.data)
+    alone = len(operands) == 1 and (entry.linear_in is None or set(operands) <= set(entry.linear_in))
     return not (entry.jointly or alone)
 
 
@@ -69,4 +69,4 @@ def _elementwise(node: ir.Node) -> bool:
 
 
 def _data(node: ir.Node, facts: Facts) -> list[ir.Value]:
-    return [v for i in carriers(node, facts.data) if (v := node.inputs[i]) is not None]
+    return list(carried(node, facts.data).values())

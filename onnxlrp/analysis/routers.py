@@ -7,7 +7,7 @@ import math
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carriers
+from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.operators.registry import Call, Kind, content, find
 
@@ -29,10 +29,10 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
             return "soft"
         if region_entry(node, facts) is not None and node.op_type == "Mul":
             return "soft" if first else None
-        operands = [node.inputs[i] for i in carriers(node, facts.data)]
+        operands = list(carried(node, facts.data).values())
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
         moves = entry.kind is Kind.ROUTING and not entry.winner
-        if len(operands) != 1 or operands[0] is None or not (affine or moves):
+        if len(operands) != 1 or not (affine or moves):
             return None
         first = first and (moves or entry.scale)
         value = operands[0]

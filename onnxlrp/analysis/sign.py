@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
+from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, content, find
 
 _LOOKED_AT = 1 << 20
 """Constants larger than this are not looked at."""
 
 
-def nonnegative_values(graph: ir.Graph) -> set[ir.Value]:
-    """Values that are 0 or more whatever the input: behind a ReLU, of an unsigned type, sums and products of such."""
-    found = {v for v in graph.inputs if v.dtype is not None and v.dtype.name.startswith("UINT")}
+def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> set[ir.Value]:
+    """Values that are 0 or more whatever the input: behind a ReLU, of an unsigned type, sums and products of such.
+
+    `around`: what is so outside of a body. Of a body's carried values nothing is known.
+    """
+    found = {v for v in graph.inputs if v.dtype is not None and v.dtype.name.startswith("UINT")} | set(around)
     for node in graph:
         entry = find(node)
         if entry is None:
+            continue
+        if entry.nested:
+            inner = bodies(node)
+            for body in inner:
+                slices = {v for v, operand in body.slices if node.inputs[operand] in found}
+                found |= nonnegative_values(body.graph, found | slices)
+            for index, value in enumerate(node.outputs):
+                ends = [v for body in inner for v, i in body.stacked if i == index]
+                if ends and all(v in found for v in ends):
+                    found.add(value)
             continue
         call = Call.of(node)
         sign = entry.sign(call) if callable(entry.sign) else entry.sign

@@ -3,6 +3,7 @@
 from onnxlrp.operators import (  # noqa: F401  (importing a family enters its operators)
     arithmetic,
     composed,
+    control_flow,
     elementwise,
     linear,
     normalisation,

@@ -35,6 +35,19 @@ class Kind(enum.Enum):
 Operands = Callable[["Call"], Sequence[int]]
 
 
+def captured(node: ir.Node) -> list[ir.Value]:
+    """What a node's bodies (of If, Loop, Scan) read from around them, each once."""
+    found: dict[ir.Value, None] = {}
+    for attribute in node.attributes.values():
+        graphs = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else []
+        graphs = list(attribute.value) if attribute.type == ir.AttributeType.GRAPHS else graphs
+        for graph in graphs:
+            inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
+            read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
+            found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
+    return list(found)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
@@ -51,8 +64,8 @@ class Call:
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
-        """The call that a node makes."""
-        operands, outputs = tuple(node.inputs), tuple(node.outputs)
+        """The call that a node makes; what its bodies read from around them counts as operands, behind its own."""
+        operands, outputs = (*node.inputs, *captured(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
@@ -155,6 +168,8 @@ class Operator:
     """Max pooling: the average pooling over the same windows, as a `Call`."""
     score_head: bool = False
     """Softmax and its kin: skipped on the way to the explained output."""
+    nested: bool = False
+    """Holds graphs of its own, which are walked."""
     own_body: bool = False
     """Of a decomposed operator: written out by ONNX's own function body."""
 
