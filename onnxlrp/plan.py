@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import networkx as nx
 import onnx_ir as ir
@@ -17,8 +17,12 @@ from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import router_of
 from onnxlrp.composites import Composite, Role
 from onnxlrp.errors import InputError
+from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.rules import LRP0, Epsilon, Flat, Norm, Pass, Rule
+
+
+Overrides = Sequence[tuple[object, Rule]]
 
 
 class Treatment(enum.Enum):
@@ -35,6 +39,8 @@ class Treatment(enum.Enum):
     PRODUCT = "product"
     CUSTOM = "custom"
     LOOKUP = "lookup"
+    CONTROL = "control"
+    """Walks the graphs inside the node."""
 
 
 @dataclasses.dataclass
@@ -55,6 +61,9 @@ class Step:
     layer: Layer | None = None
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """Of a product: operand index -> its share."""
+
+    inner: tuple[Step, ...] = ()
+    """The steps inside the node's bodies."""
 
     @property
     def rule_text(self) -> str:
@@ -86,10 +95,11 @@ class Plan:
     stopped: list[str] = dataclasses.field(default_factory=list)
     """Where relevance ends before an input, and why."""
     notes: list[str] = dataclasses.field(default_factory=list)
+    overrides: Overrides = ()
 
     def rows(self) -> list[PlanRow]:
-        """The plan as a table."""
-        return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in self.steps]
+        """The plan as a table; the steps inside a body follow the node that holds it."""
+        return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in _flat(self.steps)]
 
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
@@ -103,12 +113,18 @@ class Plan:
         return "\n".join([title, *lines, *ends, *self.notes])
 
 
+def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _flat(step.inner)
+
+
 def make_plan(
     graph: ir.Graph,
     facts: Facts,
     score: ir.Value,
     composite: Composite,
-    overrides: Sequence[tuple[object, Rule]] = (),
+    overrides: Overrides = (),
     *,
     on_unsupported: str = "error",
 ) -> Plan:
@@ -121,6 +137,13 @@ def make_plan(
     plan = planner.plan(score)
     plan.composite_why = why
     return plan
+
+
+def plan_copy(
+    graph: ir.Graph, facts: Facts, composite: Composite, overrides: Overrides, scores: Collection[ir.Value]
+) -> list[Step]:
+    """The steps inside a copy of a body, planned as they were in the body itself."""
+    return _Planner(graph, facts, composite, overrides, stop=True).steps(graph, scores)
 
 
 def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
@@ -144,7 +167,7 @@ class _Planner:
         graph: ir.Graph,
         facts: Facts,
         composite: Composite,
-        overrides: Sequence[tuple[object, Rule]],
+        overrides: Overrides,
         stop: bool,
     ) -> None:
         self.graph, self.facts, self.composite, self.stop = graph, facts, composite, stop
@@ -162,23 +185,45 @@ class _Planner:
         self.by_add = {layer.add: layer for layer in facts.layers.values() if layer.add is not None}
 
     def plan(self, score: ir.Value) -> Plan:
-        steps: list[Step] = []
-        needed = {score}
-        for node in reversed(self.graph):
+        steps = self.steps(self.graph, [score])
+        self._check_overrides()
+        if not self.gradient:
+            self._input_side(steps)
+        return Plan(
+            steps,
+            _link(steps, score),
+            self.composite,
+            "",
+            self.unsupported,
+            self.unsupported_nodes,
+            self.stopped,
+            overrides=tuple(self.overrides),
+        )
+
+    def steps(self, graph: ir.Graph, scores: Collection[ir.Value]) -> list[Step]:
+        """The steps between some values of a graph and its inputs (and what it takes from around it)."""
+        found: list[Step] = []
+        needed = set(scores)
+        for node in reversed(graph):
             if not any(v in needed for v in node.outputs):
                 continue
             step = self.step(node, [v in needed for v in node.outputs])
             needed |= self.behind
             if step is None:
                 continue
-            steps.append(step)
+            found.append(step)
             needed.update(v for v in step.operands.values() if v in self.facts.alive)
-        self._check_overrides()
-        if not self.gradient:
-            self._input_side(steps)
-        return Plan(
-            steps, _link(steps, score), self.composite, "", self.unsupported, self.unsupported_nodes, self.stopped
-        )
+        return found
+
+    def _inner(self, step: Step, wanted: Sequence[bool]) -> None:
+        """Plan the bodies of a node."""
+        step.treatment, step.why = Treatment.CONTROL, "the same steps, backwards"
+        data, inner = self.facts.data, []
+        for body in bodies(step.node):
+            ends = {v for v, i in body.stacked if i < len(wanted) and wanted[i]}
+            ends |= {out for value, out, _, _ in body.states if out in data or value in data}
+            inner += self.steps(body.graph, ends & data)
+        step.inner = tuple(inner)
 
     def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
         """The step of a node that relevance arrives at; None where it ends."""
@@ -213,7 +258,10 @@ class _Planner:
             operands=operands,
             outputs=tuple(node.outputs),
         )
-        self._treat(step)
+        if entry.nested:
+            self._inner(step, wanted)
+        else:
+            self._treat(step)
         return step
 
     def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:

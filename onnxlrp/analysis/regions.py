@@ -21,8 +21,8 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
         return None
     frontier, curved = set(operands), _bends(node, facts)
     while len(frontier) > 1:
-        latest = max(frontier, key=lambda v: facts.order[p] if (p := v.producer()) is not None else -1)
-        producer = latest.producer()
+        latest = max(frontier, key=lambda v: facts.order[p] if (p := _made_in(v, node)) is not None else -1)
+        producer = _made_in(latest, node)
         if producer is None or not _elementwise(producer):
             return None
         curved = curved or _bends(producer, facts)
@@ -31,6 +31,12 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
     (entry,) = frontier
     same = entry.shape is not None and entry.shape == node.outputs[0].shape
     return entry if curved and same else None
+
+
+def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:
+    """The node that makes a value, if it stands in the same graph: a region does not reach out of a body."""
+    producer = value.producer()
+    return producer if producer is not None and producer.graph is node.graph else None
 
 
 def inside_activation(node: ir.Node, facts: Facts) -> bool:

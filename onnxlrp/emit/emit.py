@@ -56,7 +56,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     one = seed.tensor if request.options.targets == 1 else many.placeholder(op, seed.tensor)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
-    walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger)
+    walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
     _start(walk, request, plan.composite, one)
     walk.run(plan.steps, GRADIENT if walk.gradient else RELEVANCE)
     op.label("relevance")

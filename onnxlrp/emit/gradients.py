@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxlrp.emit.control import control
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.plan import Step, Treatment
 
@@ -52,5 +53,6 @@ GRADIENT: Mapping[Treatment, Treat] = {
     Treatment.PASS: _derivative,
     Treatment.RECTIFIER: _rectifier,
     Treatment.CUSTOM: _custom,
+    Treatment.CONTROL: control,
 }
 """What to do under a gradient composite."""

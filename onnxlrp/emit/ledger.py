@@ -61,6 +61,18 @@ class Ledger:
         """A step that does not conserve relevance: its bias column is the remainder."""
         self.rows[step.name].marked = True
 
+    @property
+    def marked(self) -> bool:
+        """Whether any step does not conserve relevance."""
+        return any(row.marked for row in self.rows.values())
+
+    def total(self) -> ir.Value:
+        """The sums of all columns, [5]."""
+        op = self.op
+        if not self.rows:
+            return op.full(op.ints([5]), 0, self.dtype)
+        return op.ReduceSum(self.table(), op.ints([0]), keepdims=0)
+
     def table(self) -> ir.Value:
         """All rows, [steps, 5]."""
         op, rows = self.op, []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
+from onnxlrp.operators.registry import captured
 
 
 def placeholder(op: Builder, seeds: ir.Value) -> ir.Value:
@@ -21,7 +22,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
     dependent: set[ir.Value] = {seed}
     moved: list[ir.Node] = []
     for node in list(graph):
-        if any(v in dependent for v in node.inputs):
+        if any(v in dependent for v in (*node.inputs, *captured(node))):
             dependent.update(node.outputs)
             moved.append(node)
     first = seed.producer()

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.layers import layer
 from onnxlrp.emit.ratio import divide, ratio
+from onnxlrp.emit.control import control
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, Treatment
@@ -162,6 +163,7 @@ RELEVANCE: Mapping[Treatment, Treat] = {
     Treatment.RECTIFIER: _rectifier,
     Treatment.PRODUCT: _product,
     Treatment.CUSTOM: _custom,
+    Treatment.CONTROL: control,
     Treatment.LOOKUP: _lookup,
 }
 """What to do under a relevance composite."""

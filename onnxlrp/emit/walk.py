@@ -14,7 +14,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance
 from onnxlrp.operators.registry import Call
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Overrides, Step, Treatment
 
 Treat = Callable[["Walk", Step], None]
 
@@ -42,16 +42,19 @@ class Walk:
         dtype: ir.DataType,
         receivers: Iterable[ir.Value],
         ledger: Ledger | None = None,
+        overrides: Overrides = (),
     ) -> None:
         self.op, self.facts, self.composite, self.dtype = op, facts, composite, dtype
         self.receivers = set(receivers)
-        self.ledger = ledger
+        self.ledger, self.overrides = ledger, overrides
+        self.treatments: Mapping[Treatment, Treat] = {}
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
         self._step: Step | None = None
 
     def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
         """Walk all steps, in their order."""
+        self.treatments = treatments
         for step in steps:
             if not any(v in self.relevance for v in step.outputs):
                 continue

@@ -6,35 +6,48 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-def axes(op: Builder, call: Call) -> list[int]:
-    """The reduced axes, counted from the front."""
-    rank = call.rank()
+def axes(op: Builder, call: Call) -> list[int] | None:
+    """The reduced axes, counted from the front; None where they are computed while the model runs."""
     given = call.attr("axes")
     if given is None and call.input(1) is not None:
         given = op.known(call.input(1))
         if given is None:
-            raise InputError(f"{call.op_type} node {call.name!r}: its axes are computed while the model runs")
+            return None
+    rank = call.rank()
     if given is None or len(given) == 0:
         return [] if call.attr("noop_with_empty_axes", 0) else list(range(rank))
     return sorted(int(a) % rank for a in given)
 
 
+def _over(op: Builder, call: Call, reduce: str, parts: ir.Value) -> ir.Value:
+    """A reduction over the axes of `call`, kept as ones; no axes: nothing is reduced."""
+    which = axes(op, call)
+    if which is None:
+        noop = int(call.attr("noop_with_empty_axes", 0))
+        return getattr(op, reduce)(parts, call.operand(1), keepdims=1, noop_with_empty_axes=noop)
+    return getattr(op, reduce)(parts, op.ints(which), keepdims=1, noop_with_empty_axes=1)
+
+
 def sums(op: Builder, call: Call, parts: ir.Value) -> ir.Value:
     """Sums over the axes of `call`, kept as ones; no axes: nothing is summed."""
-    return op.ReduceSum(parts, op.ints(axes(op, call)), keepdims=1, noop_with_empty_axes=1)
+    return _over(op, call, "ReduceSum", parts)
 
 
 def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
     """The reduced value with its axes as ones."""
     which = axes(op, call)
-    return reduced if call.attr("keepdims", 1) or not which else op.Unsqueeze(reduced, op.ints(which))
+    if call.attr("keepdims", 1) or which == []:
+        return reduced
+    if which is None:
+        # Only the model knows while it runs: the shape is that of a reduction that keeps its axes.
+        return op.Reshape(reduced, op.Shape(sums(op, call, call.operand(0))))
+    return op.Unsqueeze(reduced, op.ints(which))
 
 
 @linear("ReduceSum", jointly=True, pooling=True, sign="keeps")
@@ -105,7 +118,7 @@ def reduce_log_sum_exp(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
 @custom("ReduceProd", pooling=True)
 def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """A product of data: every factor takes the same share."""
-    x, which = call.operand(0), op.ints(axes(op, call))
+    x = call.operand(0)
     assert r.dtype is not None
     if not gradient:
         count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
@@ -113,7 +126,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
     # The product of the others, also where factors are zero: with one zero only that factor has a derivative.
     zero = op.Equal(x, 0.0)
     zeros = sums(op, call, op.cast(zero, r.dtype))
-    rest = op.ReduceProd(op.Where(zero, op.number(1.0, x), x), which, keepdims=1, noop_with_empty_axes=1)
+    rest = _over(op, call, "ReduceProd", op.Where(zero, op.number(1.0, x), x))
     none = op.Where(op.Equal(zeros, 0.0), op.Div(rest, op.Where(zero, op.number(1.0, x), x)), op.number(0.0, x))
     one = op.And(op.Equal(zeros, 1.0), zero)
     return _times(op, call, r, op.Where(one, rest, none))
@@ -122,9 +135,12 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
 @routing("ReduceMax", "ReduceMin", winner=True, pooling=True, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
-    x, which, rank = call.operand(0), axes(op, call), call.rank()
+    x, which = call.operand(0), axes(op, call)
+    if which is None:
+        return _first_of_the_best(op, call, r)
     if not which:
         return r
+    rank = call.rank()
     kept = [a for a in range(rank) if a not in which]
     perm = kept + which
     turned = op.Transpose(x, perm=perm)
@@ -137,3 +153,13 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     onehot = op.Reshape(op.one_hot(winner, op.dim(flat, len(kept)), r.dtype), op.shape(turned))
     back = op.Transpose(onehot, perm=[perm.index(a) for a in range(rank)])
     return op.Mul(keep(op, call, r), back)
+
+
+def _first_of_the_best(op: Builder, call: Call, r: ir.Value) -> ir.Value:
+    """Over axes that only the model knows: the least position, in row-major order, where the extreme is reached."""
+    x = call.operand(0)
+    places = op.index_grid(x)
+    reached = op.Where(op.Equal(x, keep(op, call, call.outputs[0])), places, op.size(x))
+    first = op.Equal(places, _over(op, call, "ReduceMin", reached))
+    assert r.dtype is not None
+    return op.Where(first, keep(op, call, r), op.constant(0, r.dtype))

@@ -21,7 +21,10 @@ def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
 @routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", sign="keeps")
 def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
-    return op.Reshape(r, op.shape(call.operand(0)))
+    shape = op.shape(call.operand(0))
+    known = op.known(shape)
+    # A length of 0 is one, it copies none.
+    return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 
 @routing("Identity", "Dropout", sign="keeps")

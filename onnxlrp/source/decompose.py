@@ -94,7 +94,7 @@ def _to_opset(proto: onnx.FunctionProto, node: ir.Node, opset: int) -> None:
     for inner in proto.node:
         old, new = (onnx.defs.get_schema(inner.op_type, v, "") for v in (imported.version, opset))
         gone = {a.name for a in inner.attribute} - set(new.attributes)
-        if gone or len(inner.input) > len(new.inputs) or (len(inner.input) > 1 and len(old.inputs) != len(new.inputs)):
+        if gone or len(inner.input) > new.max_input or (len(inner.input) > 1 and len(old.inputs) != len(new.inputs)):
             raise InvalidModelError(
                 f"{node.op_type} node {node.name!r}: its function body holds {inner.op_type} of opset "
                 f"{imported.version}, which is another one in opset {opset}"

@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
+from tests.oracle import control
 from tests.oracle.reference import OPERATORS
 
 Array = np.ndarray
@@ -120,7 +121,7 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 def reference(model: onnx.ModelProto) -> Run:
     """Run a model in the reference evaluator, in its own types."""
-    evaluator = ReferenceEvaluator(model, new_ops=[*OPERATORS, GatherElements, GlobalMaxPool, LpNormalization, Mean])
+    evaluator = ReferenceEvaluator(model, new_ops=[*OPERATORS, GatherElements, GlobalMaxPool, LpNormalization, Mean, control.Loop, control.Scan])
     names = [o.name for o in model.graph.output]
     return lambda feeds: dict(zip(names, map(np.asarray, evaluator.run(None, dict(feeds))), strict=True))
 

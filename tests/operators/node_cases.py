@@ -149,6 +149,9 @@ def _widen_graph(graph: onnx.GraphProto, settings: set[str]) -> None:
     for tensor in graph.initializer:
         _widen_tensor(tensor)
     for node in graph.node:
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            zero = numpy_helper.from_array(np.zeros(1))
+            node.attribute.append(helper.make_attribute("value", zero))
         for attribute in node.attribute:
             if attribute.name in ("to", "dtype", "output_datatype", "stash_type") and attribute.i in _WIDENED:
                 attribute.i = TensorProto.DOUBLE
