@@ -48,6 +48,11 @@ def captured(node: ir.Node) -> list[ir.Value]:
     return list(found)
 
 
+def _behind_lists(node: ir.Node) -> list[ir.Value]:
+    entry = find(node)
+    return [] if entry is None or entry.behind is None else entry.behind(node)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
@@ -64,8 +69,9 @@ class Call:
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
-        """The call that a node makes; what its bodies read from around them counts as operands, behind its own."""
-        operands, outputs = (*node.inputs, *captured(node)), tuple(node.outputs)
+        """The call that a node makes; what its bodies read from around them, and the tensors that a list holds,
+        count as operands, behind its own."""
+        operands, outputs = (*node.inputs, *captured(node), *_behind_lists(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
@@ -170,6 +176,8 @@ class Operator:
     """Softmax and its kin: skipped on the way to the explained output."""
     nested: bool = False
     """Holds graphs of its own, which are walked."""
+    behind: Callable[[ir.Node], list[ir.Value]] | None = None
+    """Takes something out of a list: the tensors that the list is made of, which relevance goes to."""
     own_body: bool = False
     """Of a decomposed operator: written out by ONNX's own function body."""
 

@@ -116,6 +116,5 @@ def _write_out(model: ir.Model, node: ir.Node, entry: Operator) -> None:
         if new is None:
             continue
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-        if old.is_graph_output() or old.name:
-            new.name = old.name
+        new.name = old.name
     graph.remove(node, safe=True)

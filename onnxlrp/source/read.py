@@ -236,6 +236,7 @@ def _to_opset(source: Source) -> None:
     model = source.model
     before = model.graph.opset_imports[""]
     if before < OPSET:
+        _check_old(model, before)
         _convert_version(model)
         if model.graph.opset_imports[""] != OPSET:
             raise InvalidModelError(
@@ -250,6 +251,16 @@ def _to_opset(source: Source) -> None:
     model.ir_version = (
         max(IR_VERSION, 4) if model.graph.opset_imports[""] <= OPSET else max(model.ir_version, IR_VERSION)
     )
+
+
+def _check_old(model: ir.Model, opset: int) -> None:
+    """What the converters would lift wrongly without a word."""
+    scans = [n for n in model.graph.all_nodes() if n.domain == "" and n.op_type == "Scan"]
+    if opset < 9 and scans:
+        raise InvalidModelError(
+            f"Scan node {scans[0].name!r} of opset {opset} runs over a batch, as Scan did before opset 9: convert the "
+            "model with onnx.version_converter first, or export it anew"
+        )
 
 
 def _convert_version(model: ir.Model) -> None:

@@ -90,6 +90,9 @@ def attempt(case: TestCase) -> Outcome:
         except UnsupportedOperatorError as e:
             outcome.refused = str(e).splitlines()[1].strip()
             continue
+        except InvalidModelError as e:
+            outcome.refused = str(e)
+            continue
         outcome.converted = True
         try:
             outcome.verified += _verify(model, explained, feeds, expected, inputs, output)

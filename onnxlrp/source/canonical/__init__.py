@@ -6,11 +6,11 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, pads, products
+from onnxlrp.source.canonical import affine, bypass, maps, pads, products
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.read import infer
 
-REWRITES = (bypass.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
+REWRITES = (maps.rewrite, bypass.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
 """In the order in which each finds what it needs: nothing between layer and batch norm, plain products, then folds."""
 
 _FOLDED_SIZE = 1024
@@ -21,11 +21,16 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
     fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    rewriter = Rewriter(model.graph)
-    for rewrite in REWRITES:
-        rewrite(rewriter)
-    model.graph.sort()
+    absorbed: dict[str, str] = {}
+    known: set[ir.Value] = set()
+    for graph in (model.graph, *model.graph.subgraphs()):
+        rewriter = Rewriter(graph, known)
+        for rewrite in REWRITES:
+            rewrite(rewriter)
+        graph.sort()
+        known |= rewriter.constants
+        absorbed |= rewriter.absorbed
     passes.RemoveUnusedNodesPass()(model)
     passes.NameFixPass()(model)
     infer(model)
-    return rewriter.absorbed
+    return absorbed

@@ -8,12 +8,13 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Take them out, except between a graph input or initializer and a graph output, and where a mask is read."""
+    """Take them out, except between what the graph does not compute itself and a graph output, and where a mask is read."""
     for node in rewriter.nodes("Identity", "Dropout"):
         x, y = node.inputs[0], node.outputs[0]
         if x is None or (node.op_type == "Dropout" and not _inert(node)):
             continue
-        if y.is_graph_output() and (x.producer() is None or x.is_graph_output()):
+        made_here = (producer := x.producer()) is not None and producer.graph is rewriter.graph
+        if y.is_graph_output() and (not made_here or x.is_graph_output()):
             continue
         if y.is_graph_output():
             rewriter.replace(y, x, f"the output {y.name!r}")

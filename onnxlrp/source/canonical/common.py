@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
@@ -11,10 +13,10 @@ from onnxlrp.source.constants import constants
 class Rewriter:
     """A graph under rewriting; `op` appends nodes (the graph is sorted afterwards)."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, around: Collection[ir.Value] = ()) -> None:
         self.graph = graph
         self.op = Builder(graph, "canonical")
-        self.constants = constants(graph)
+        self.constants = constants(graph, around)
         self.absorbed: dict[str, str] = {}
 
     def is_constant(self, value: ir.Value | None) -> bool:

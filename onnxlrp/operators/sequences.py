@@ -1,0 +1,153 @@
+"""Lists of tensors and optional values: relevance follows the values through them.
+
+What stands between the tensors that go into a list and the one that is taken out of it is one step: run on 0, 1, 2, …
+in the place of the tensors' elements, the same operators say where each element came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Reversed, custom, routing, stop
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_MOVES = frozenset({"SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceEmpty", "SplitToSequence"})
+
+
+def is_list(value: ir.Value | None) -> bool:
+    """Whether a value is a list of tensors; type inference may say that it is one of them."""
+    producer = None if value is None else value.producer()
+    made = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
+    return made or (value is not None and isinstance(value.type, ir.SequenceType))
+
+
+def sources(value: ir.Value) -> list[ir.Value] | None:
+    """The tensors that a list is made of, each once; None where it comes out of a loop, a branch or an input."""
+    node = value.producer()
+    if node is None or node.domain != "" or node.op_type not in _MOVES:
+        return None
+    if node.op_type == "SplitToSequence":
+        return [v for v in node.inputs[:1] if v is not None]
+    found: dict[ir.Value, None] = {}
+    # The last operand of SequenceInsert and SequenceErase is a position.
+    values = node.inputs if node.op_type == "SequenceConstruct" else node.inputs[:2]
+    for operand in values[: 1 if node.op_type == "SequenceErase" else None]:
+        if operand is None:
+            continue
+        behind = sources(operand) if is_list(operand) else [operand]
+        if behind is None:
+            return None
+        found.update(dict.fromkeys(behind))
+    return list(found)
+
+
+def _again(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
+    """The list once more, with other tensors in the place of its own."""
+    if value in instead:
+        return instead[value]
+    node = value.producer()
+    assert node is not None
+    if node.op_type == "SequenceEmpty":
+        return op.SequenceEmpty(dtype=ir.DataType.INT64)
+    lists = {i: _again(op, v, instead) for i, v in enumerate(node.inputs) if v is not None and (is_list(v) or v in instead)}
+    return op.run(Call.of(node).rebind(lists))
+
+
+def _open(call: Call) -> str | None:
+    if sources(call.operand(0)) is None:
+        return "its list comes out of a loop, a branch or an input, which has no rule"
+    return None
+
+
+def _tensors(call: Call) -> range:
+    """The tensors behind the list, which count as operands after the node's own; the list itself where they are not
+    known."""
+    own = 1 if call.op_type == "ConcatFromSequence" else 2
+    return range(own, len(call.inputs)) if sources(call.operand(0)) is not None else range(1)
+
+
+def _behind(node: ir.Node) -> list[ir.Value]:
+    return (sources(node.inputs[0]) if node.inputs[0] is not None else None) or []
+
+
+@routing("SequenceAt", "ConcatFromSequence", operands=_tensors, refuse=_open, behind=_behind)
+def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values, through the list to the tensors it was made of."""
+    own = 1 if call.op_type == "ConcatFromSequence" else 2
+    tensors = [v for v in call.inputs[own:] if v is not None]
+    instead, before = {}, op.ints_scalar(0)
+    starts = []
+    for tensor in tensors:
+        # All elements of all tensors are counted through.
+        instead[tensor] = op.Add(op.index_grid(tensor), before)
+        starts.append(before)
+        before = op.Add(before, op.size(tensor))
+    alone = dataclasses.replace(call, inputs=call.inputs[:own])
+    places = op.run(alone.rebind({0: _again(op, call.operand(0), instead)}))
+    x, start = tensors[operand - own], starts[operand - own]
+    here = op.And(op.GreaterOrEqual(places, start), op.Less(places, op.Add(start, op.size(x))))
+    inside = op.Where(here, op.Sub(places, start), op.ints_scalar(0))
+    return op.scatter_back(op.Where(here, r, op.constant(0, r.dtype)), inside, x)
+
+
+@routing(
+    "SequenceConstruct",
+    "SequenceInsert",
+    "SequenceErase",
+    "SplitToSequence",
+    operands=lambda call: range(len(call.inputs)),
+    refuse=lambda call: "relevance would arrive at a list as a whole",
+)
+def into_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values, from what is taken out of the list."""
+    raise NotImplementedError("relevance goes past lists, see from_list")
+
+
+def _inside(node: ir.Node) -> list[ir.Value]:
+    """What an optional value holds, where it was wrapped in this graph (or is no optional at all)."""
+    value = node.inputs[0]
+    producer = None if value is None else value.producer()
+    if value is not None and isinstance(value.type, ir.TensorType):
+        return [value]
+    wraps = producer is not None and producer.domain == "" and producer.op_type == "Optional"
+    return [v for v in producer.inputs if v is not None] if wraps and producer is not None else []
+
+
+@routing(
+    "OptionalGetElement",
+    operands=lambda call: range(1, 2) if len(call.inputs) > 1 else range(1),
+    refuse=lambda call: None if len(call.inputs) > 1 else "its optional value comes out of a branch or an input",
+    behind=_inside,
+)
+def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: an optional value that is there is the value itself."""
+    return r
+
+
+@routing(
+    "Optional",
+    operands=lambda call: range(len(call.inputs)),
+    refuse=lambda call: "relevance would arrive at an optional value as a whole",
+)
+def into_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values, from what is taken out of the optional value."""
+    raise NotImplementedError("relevance goes past optional values, see from_optional")
+
+
+@custom(
+    "SequenceMap",
+    operands=lambda call: range(len(call.inputs)),
+    refuse=lambda call: "it maps a list whose length is not known, which has no rule",
+)
+def mapped(*_: object) -> Reversed:
+    """Written out where the length of the list is known: the body, once for every element."""
+    raise NotImplementedError("written out in source.canonical.maps")
+
+
+stop("SequenceEmpty", reason="an empty list")
+stop("SequenceLength", "OptionalHasElement", reason="a count, not a value")

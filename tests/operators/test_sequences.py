@@ -1,0 +1,76 @@
+"""Lists of tensors: relevance goes through them to the tensors they were made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+import onnxlrp
+from onnxlrp.errors import UnsupportedOperatorError
+from tests.operators.case import onnxruntime, reference
+
+HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
+BODIES = {
+    "construct and at": "two = Constant <value: tensor = int64 {1}> () s = SequenceConstruct (a, x, a) e = SequenceAt (s, two)",
+    "last of all": "two = Constant <value: tensor = int64 {-1}> () s = SequenceConstruct (x, a) e = SequenceAt (s, two)",
+    "at a place given at run time": "s = SequenceConstruct (a, x) e = SequenceAt (s, n)",
+    "concatenated": "s = SequenceConstruct (a, x, a) e = ConcatFromSequence <axis: int = 1> (s)",
+    "stacked": "s = SequenceConstruct (a, x) e = ConcatFromSequence <axis: int = -1, new_axis: int = 1> (s)",
+    "split": "one = Constant <value: tensor = int64 {1}> () s = SplitToSequence <axis: int = 1> (x) e = SequenceAt (s, one)",
+    "split unevenly": "p = Constant <value: tensor = int64[2] {1, 2}> () s = SplitToSequence <axis: int = 1> (x, p) e = SequenceAt (s, n)",
+    "split without the axis": "s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x) e = SequenceAt (s, n)",
+    "inserted and erased": """o = SequenceEmpty () i = SequenceInsert (o, a) j = SequenceInsert (i, x)
+        zero = Constant <value: tensor = int64 {0}> () k = SequenceErase (j, zero) e = SequenceAt (k, zero)""",
+    "mapped": """s = SequenceConstruct (a, x) m = SequenceMap (s, x) <body: graph = f (double[N, 3] u, double[N, 3] v)
+        => (double[N, 3] o) { p = Mul (u, v) o = Exp (p) }> e = SequenceAt (m, n)""",
+    "wrapped": "w = Optional (x) e = OptionalGetElement (w)",
+}
+
+
+def model(body: str, kind: str = "double", shape: str = "N, 3") -> onnx.ModelProto:
+    body = body.replace("double", kind)
+    text = f"main ({kind}[{shape}] x, int64 n) => ({kind}[] y) {{ a = Sin (x) {body} y = Mul (e, e) }}"
+    made = parser.parse_model(HEAD + text)
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    if kind == "double":
+        for node in made.graph.node:
+            if node.op_type == "SequenceEmpty":
+                node.attribute.append(onnx.helper.make_attribute("dtype", onnx.TensorProto.DOUBLE))
+    return made
+
+
+@pytest.mark.parametrize("shape", ["2, 3", "N, M"], ids=["static", "dynamic"])
+@pytest.mark.parametrize("name", [n for n in BODIES if n != "wrapped"])
+def test_the_gradient_through_a_list(name, shape):
+    x, n = np.random.default_rng(0).normal(size=(2, 3)), np.int64(1)
+    source = model(BODIES[name], shape=shape)
+    run = reference(onnxlrp.convert(source, "gradient", target="weights").to_proto())
+    plain = reference(source)
+    y = plain({"x": x, "n": n})["y"]
+    weights, direction = np.random.default_rng(1).normal(size=y.shape), np.random.default_rng(2).normal(size=x.shape)
+    gradient = run({"x": x, "n": n, "y_weights": weights})["x_relevance"]
+    ends = [(plain({"x": x + sign * 1e-6 * direction, "n": n})["y"] * weights).sum() for sign in (1, -1)]
+    assert np.isclose((gradient * direction).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_relevance_is_conserved(name):
+    """Under a product of equal factors and an activation; of an optional value the evaluator makes a list."""
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    explained = onnxlrp.convert(model(BODIES[name], "float"), "epsilon", target="weights", ledger=True)
+    found = onnxruntime(explained.to_proto())({"x": x, "n": np.int64(1)})
+    np.testing.assert_allclose(found["x_relevance"].sum(), found["y"].sum(), rtol=1e-4)
+    ledger = found["relevance_ledger"]
+    np.testing.assert_allclose(ledger[:, 0], ledger[:, 1:].sum(1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_list_out_of_a_branch_is_refused():
+    body = """c = Constant <value: tensor = bool {1}> () yes = Identity (n)
+        b = Cast <to: int = 9> (yes)
+        s = If (b) <then_branch: graph = t () => (seq(double[N, 3]) p) { p = SequenceConstruct (x) },
+                    else_branch: graph = f () => (seq(double[N, 3]) q) { q = SequenceConstruct (a) }>
+        zero = Constant <value: tensor = int64 {0}> () e = SequenceAt (s, zero)"""
+    with pytest.raises(UnsupportedOperatorError, match="list comes out of a loop"):
+        onnxlrp.convert(model(body), "epsilon", target="weights")
