@@ -139,6 +139,9 @@ def _custom(walk: Walk, step: Step) -> None:
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)
+        elif index not in step.operands and walk.ledger is not None:
+            # A constant's share: of a recurrent operator's initial state, say.
+            walk.ledger.bias(step, amount)
     if walk.ledger is not None:
         if back.epsilon is not None:
             walk.ledger.epsilon(step, back.epsilon)

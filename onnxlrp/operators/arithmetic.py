@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, activation, all_operands, linear, routing
@@ -64,6 +65,34 @@ def power(op: Builder, call: Call, operand: int) -> ir.Value:
     if known is not None and known.size == 1 and float(known.reshape(-1)[0]) == 2.0:
         return op.Mul(2.0, base)
     return op.Mul(e, op.Pow(base, op.Sub(e, op.number(1.0, base))))
+
+
+def _floating(call: Call) -> list[int]:
+    """Of integers the remainder is arithmetic on positions."""
+    dtype = call.operand(0).dtype
+    return [0, 1] if dtype is not None and dtype.is_floating_point() else []
+
+
+@activation("Mod", operands=_floating, gradient_only=(1,))
+def mod(op: Builder, call: Call, operand: int) -> ir.Value:
+    """Passes unchanged to the dividend."""
+    # y = a − q·b with the rounded quotient q: 1 and −q, and 0 for q where b is infinite.
+    a, b, y = call.operand(0), call.operand(1), call.outputs[0]
+    return op.full_like(y, 1) if operand == 0 else op.Round(op.Div(op.Sub(y, a), b))
+
+
+@linear("Dropout", elementwise=True, scale=True, sign="keeps")
+def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Passes unchanged; in training the gradient follows the mask that was drawn."""
+    training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
+    if training is not None and not training.any():
+        return r
+    # What is 0 before and behind shows neither mask nor ratio: nothing then, but for a dropout that does not train.
+    x, y = call.operand(0), call.outputs[0]
+    empty = op.Equal(x, 0.0)
+    ratio = op.Div(y, op.Where(empty, op.number(1.0, x), x))
+    unseen = op.Where(call.operand(2), op.number(0.0, x), op.number(1.0, x))
+    return op.Mul(r, op.Where(empty, unseen, ratio))
 
 
 @routing("Max", "Min", elementwise=True, winner=True, operands=all_operands, sign="keeps")

@@ -1,15 +1,50 @@
-"""Operators that are written out by the function body that ONNX gives them."""
+"""Operators that are written out in others as the model is read: by ONNX's own function body, or by ours."""
 
 from __future__ import annotations
 
-from onnxlrp.operators.registry import by_function_body
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, by_function_body, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
 
 by_function_body("Attention", treatment="Written out: products, mask and softmax, each by its own rule.")
 by_function_body("LinearAttention", treatment="Written out: a recurrence over products.")
 by_function_body("CausalConvWithState", treatment="Written out: a convolution over the state and the input.")
 by_function_body("RotaryEmbedding", treatment="Written out: products with constant sines and cosines.")
 by_function_body("SwiGLU", treatment="Written out: a gated product.")
-by_function_body("AffineGrid", treatment="Written out: a product with constant coordinates.")
 by_function_body("NegativeLogLikelihoodLoss", treatment="Written out: the chosen scores, weighed and summed.")
 by_function_body("SoftmaxCrossEntropyLoss", treatment="Written out: a log-softmax and the chosen scores.")
-by_function_body("CenterCropPad", treatment="Written out: a slice and a pad.")
+
+
+@decomposed("CenterCropPad")
+def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: a slice and a pad.
+
+    Of d elements more than wanted ⌊d/2⌋ are cut off in front, of d fewer ⌊d/2⌋ zeros go in front.
+    """
+    x, axes = call.operand(0), [int(a) % call.rank() for a in call.attr("axes", range(call.rank()))]
+    wanted = op.known(call.input(1))
+    sizes = [op.dims(x)[a] for a in axes]
+    where = op.ints(axes)
+    if wanted is not None and None not in sizes:
+        size, want = np.array(sizes, np.int64), wanted.astype(np.int64)
+        cut, fill = np.maximum(size - want, 0), np.maximum(want - size, 0)
+        kept = op.Slice(x, op.ints(cut // 2), op.ints(cut // 2 + np.minimum(size, want)), where) if cut.any() else x
+        pads = op.ints([*(fill // 2), *(fill - fill // 2)])
+        return [op.Pad(kept, pads, None, where) if fill.any() or kept is x else kept]
+    here = op.Gather(op.shape(x), where, axis=0)
+    more = op.Sub(here, op.cast(call.operand(1), ir.DataType.INT64))
+    nothing, two = op.ints([0]), op.ints([2])
+    start = op.Div(op.Max(more, nothing), two)
+    kept = op.Slice(x, start, op.Add(start, op.Min(here, op.Sub(here, more))), where)
+    fill = op.Max(op.Neg(more), nothing)
+    front = op.Div(fill, two)
+    return [op.Pad(kept, op.Concat(front, op.Sub(fill, front), axis=0), None, where)]
+
+
+by_function_body("FlexAttention", domain="ai.onnx.preview", treatment="Written out, as Attention is.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, activation, content
+from onnxlrp.operators.registry import Call, activation, all_operands, content
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -133,15 +133,33 @@ def _clip_sign(call: Call) -> str:
     return "nonnegative" if low is not None and low.min(initial=np.inf) >= 0 else "keeps"
 
 
-@_formula("Clip", sign=_clip_sign)
-def clip(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """1 where nothing was clipped."""
-    return _step(op, op.Equal(x, y), y)
+def _clip_operands(call: Call) -> list[int]:
+    """The bounds too, unless they are numbers in the file."""
+    return [0, *(i for i in (1, 2) if (v := call.input(i)) is not None and v.const_value is None)]
 
 
-@_formula("PRelu", sign="unknown")
-def prelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """The slope where x < 0, else 1."""
+@activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2))
+def clip(op: Builder, call: Call, operand: int) -> ir.Value:
+    """Passes unchanged."""
+    # y = min(max(x, low), high): 1 of the one that y is.
+    x, low, high, y = call.operand(0), call.input(1), call.input(2), call.outputs[0]
+    if operand == 0:
+        return _step(op, op.Equal(x, y), y)
+    bound = call.operand(operand)
+    beyond = op.Less(x, bound) if operand == 1 else op.Greater(x, bound)
+    if low is not None and high is not None:
+        crossed = op.Greater(low, high)
+        beyond = op.And(beyond, op.Not(crossed)) if operand == 1 else op.Or(beyond, crossed)
+    return _step(op, beyond, y)
+
+
+@activation("PRelu", operands=all_operands, gradient_only=(1,))
+def prelu(op: Builder, call: Call, operand: int) -> ir.Value:
+    """Passes unchanged."""
+    # The slope where x < 0, else 1; of the slope x where x < 0, else 0.
+    x = call.operand(0)
+    if operand == 1:
+        return op.Min(x, op.number(0.0, x))
     return op.Where(op.Less(x, 0.0), call.operand(1), op.number(1.0, x))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, linear
+from onnxlrp.operators.registry import Call, Reversed, all_operands, custom, linear
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -23,11 +24,40 @@ def batch_norm_scale(op: Builder, call: Call) -> ir.Value:
     return op.Div(gamma, op.Sqrt(op.Add(variance, float(call.attr("epsilon", 1e-5)))))
 
 
-@linear("BatchNormalization", jointly=True, scale=True, refuse=_training)
+def _per_channel(op: Builder, rank: int, value: ir.Value) -> ir.Value:
+    """[C] so that it broadcasts along axis 1."""
+    return op.Reshape(value, op.ints([1, -1, *[1] * (rank - 2)] if rank > 1 else [-1]))
+
+
+def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
+    """Sums over all axes but axis 1, [C]."""
+    return op.Reshape(op.ReduceSum(value, op.ints([a for a in range(rank) if a != 1]), keepdims=1), op.ints([-1]))
+
+
+@linear(
+    "BatchNormalization",
+    jointly=True,
+    scale=True,
+    refuse=_training,
+    operands=lambda call: range(5),
+    gradient_only=(1, 2, 3, 4),
+)
 def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Folded into the layer before it; alone: passes or ε, as the composite says."""
-    rank = call.rank()
-    return op.Mul(r, op.Reshape(batch_norm_scale(op, call), op.ints([1, -1, *[1] * (rank - 2)])))
+    # y = γ·(x − μ)/σ + β, σ² = v + ε: ∂γ = Σ r·(x − μ)/σ, ∂β = Σ r, ∂μ = −γ/σ·Σ r, ∂v = −γ/2σ³·Σ r·(x − μ).
+    rank, scale = call.rank(), batch_norm_scale(op, call)
+    if operand == 0:
+        return op.Mul(r, _per_channel(op, rank, scale))
+    if operand == 2:
+        return _channel_total(op, rank, r)
+    if operand == 3:
+        return op.Neg(op.Mul(scale, _channel_total(op, rank, r)))
+    centred = op.Sub(call.operand(0), _per_channel(op, rank, call.operand(3)))
+    slope = _channel_total(op, rank, op.Mul(r, centred))
+    variance = op.Add(call.operand(4), float(call.attr("epsilon", 1e-5)))
+    if operand == 1:
+        return op.Div(slope, op.Sqrt(variance))
+    return op.Mul(-0.5, op.Mul(slope, op.Div(scale, variance)))
 
 
 @custom("LRN", sign="keeps")
@@ -65,14 +95,12 @@ def _centred(
     epsilon: float,
     gradient: bool,
 ) -> Reversed:
-    """`y = γ·(x − μ)/σ + β` over axes, σ = √(var + ε); γ and β broadcast to x.
+    """`y = γ·(x − μ)/σ + β` over axes, σ = √(var + ε); γ and β broadcast to x, and are operands 1 and 2.
 
     Relevance: σ constant, `x·Jᵀ(R/s(y))` with `J = γ/σ·(I − 11ᵀ/n)`. Gradient: with n̂ = (x − μ)/σ and h = γ·r,
-    `(h − mean(h) − n̂·mean(h·n̂))/σ`.
+    `(h − mean(h) − n̂·mean(h·n̂))/σ`, of γ Σ r·n̂ and of β Σ r.
     """
-    centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
-    variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
-    sigma = op.Sqrt(op.Add(variance, epsilon))
+    centred, sigma = _moments(op, x, axes, epsilon)
     normal = op.Div(centred, sigma)
     scaled = normal if gamma is None else op.Mul(normal, gamma)
     y = scaled if beta is None else op.Add(scaled, beta)
@@ -81,31 +109,96 @@ def _centred(
     back = op.Sub(h, op.ReduceMean(h, axes, keepdims=1))
     if gradient:
         slope = op.ReduceMean(op.Mul(h, normal), axes, keepdims=1)
-        return Reversed({0: op.Div(op.Sub(back, op.Mul(normal, slope)), sigma)})
+        amounts = {0: op.Div(op.Sub(back, op.Mul(normal, slope)), sigma)}
+        if gamma is not None:
+            amounts[1] = op.unbroadcast(op.Mul(r, normal), gamma)
+        if beta is not None:
+            amounts[2] = op.unbroadcast(r, beta)
+        return Reversed(amounts)
     kept = op.Sub(r, op.Mul(share, y))
     bias = None if beta is None else op.Mul(share, beta)
     return Reversed({0: op.Mul(x, op.Div(back, sigma))}, epsilon=kept, bias=bias)
 
 
-@custom("LayerNormalization")
-def layer_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """One step: the statistics are constant, the shift absorbs its share."""
-    rank = call.rank()
+def _moments(op: Builder, x: ir.Value, axes: ir.Value, epsilon: float) -> tuple[ir.Value, ir.Value]:
+    """x − μ and σ = √(var + ε) over axes."""
+    centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+    variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
+    return centred, op.Sqrt(op.Add(variance, epsilon))
+
+
+def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
+    """What comes back for reshaped operands, in the shapes of the call's own."""
+    amounts = {i: op.Reshape(v, op.shape(call.operand(i))) for i, v in back.amounts.items()}
+    return dataclasses.replace(back, amounts=amounts)
+
+
+@custom("LayerNormalization", many=True, operands=all_operands, gradient_only=(1, 2))
+def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+    """One step: the statistics are constant, the shift absorbs its share.
+
+    Of the outputs Mean and InvStdDev, where they are explained themselves: the mean in proportion to the contributions,
+    the deviation in proportion to the squares.
+    """
+    x, rank = call.operand(0), call.rank()
     axes = op.ints(range(int(call.attr("axis", -1)) % rank, rank))
     epsilon = float(call.attr("epsilon", 1e-5))
-    return _centred(op, call.operand(0), r, call.operand(1), call.input(2), axes, epsilon, gradient)
+    parts = []
+    if r[0] is not None:
+        parts.append(_centred(op, x, r[0], call.operand(1), call.input(2), axes, epsilon, gradient))
+    if len(r) > 1 and r[1] is not None:
+        parts.append(_mean(op, x, r[1], axes, gradient))
+    if len(r) > 2 and r[2] is not None:
+        parts.append(_inverse_deviation(op, x, r[2], axes, epsilon, gradient))
+    return functools.reduce(lambda a, b: _plus(op, a, b), parts)
 
 
-@custom("InstanceNormalization")
+def _mean(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
+    """The mean over axes: r/n, or in proportion to the contributions."""
+    if gradient:
+        ones = op.full_like(x, 1)
+        return Reversed({0: op.Mul(ones, op.Div(r, op.ReduceSum(ones, axes, keepdims=1)))})
+    total = op.ReduceSum(x, axes, keepdims=1)
+    share = op.Div(r, op.stabilise(total))
+    return Reversed({0: op.Mul(x, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
+
+
+def _inverse_deviation(
+    op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, epsilon: float, gradient: bool
+) -> Reversed:
+    """`1/σ` over axes: `−r·(x − μ)/(n·σ³)`, or in proportion to the squares `(x − μ)²`."""
+    centred, sigma = _moments(op, x, axes, epsilon)
+    if gradient:
+        back = _mean(op, x, op.Div(r, op.Mul(sigma, op.Mul(sigma, sigma))), axes, gradient).amounts[0]
+        return Reversed({0: op.Neg(op.Mul(back, centred))})
+    squares = op.Mul(centred, centred)
+    total = op.ReduceSum(squares, axes, keepdims=1)
+    share = op.Div(r, op.stabilise(total, nonnegative=True))
+    return Reversed({0: op.Mul(squares, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
+
+
+def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
+    """What two outputs of a norm give back, added up; the ledger sums each, so that shapes may differ."""
+
+    def total(*parts: ir.Value | None) -> ir.Value | None:
+        sums = [op.ReduceSum(v, keepdims=0) for v in parts if v is not None]
+        return functools.reduce(op.Add, sums) if sums else None
+
+    both = {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
+    return Reversed(both, epsilon=total(a.epsilon, b.epsilon), bias=total(a.bias, b.bias))
+
+
+@custom("InstanceNormalization", operands=all_operands, gradient_only=(1, 2))
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share."""
     rank = call.rank()
-    gamma, beta = (op.Reshape(call.operand(i), op.ints([1, -1, *[1] * (rank - 2)])) for i in (1, 2))
+    gamma, beta = (_per_channel(op, rank, call.operand(i)) for i in (1, 2))
     epsilon = float(call.attr("epsilon", 1e-5))
-    return _centred(op, call.operand(0), r, gamma, beta, op.ints(range(2, rank)), epsilon, gradient)
+    back = _centred(op, call.operand(0), r, gamma, beta, op.ints(range(2, rank)), epsilon, gradient)
+    return _shaped_like_operands(op, call, back)
 
 
-@custom("GroupNormalization")
+@custom("GroupNormalization", operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share."""
     x, groups = call.operand(0), int(call.attr("num_groups"))
@@ -114,10 +207,18 @@ def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     gamma, beta = (op.Reshape(call.operand(i), op.ints([1, groups, -1, 1])) for i in (1, 2))
     rows, share = op.Reshape(x, apart), op.Reshape(r, apart)
     back = _centred(op, rows, share, gamma, beta, op.ints([2, 3]), float(call.attr("epsilon", 1e-5)), gradient)
-    return dataclasses.replace(back, amounts={0: op.Reshape(back.amounts[0], op.shape(x))})
+    return _shaped_like_operands(op, call, back)
 
 
-@custom("RMSNormalization", sign="keeps")
+@custom("MeanVarianceNormalization")
+def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """One step: the statistics are constant."""
+    # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.
+    axes = op.ints(call.ints("axes", (0, 2, 3)))
+    return _centred(op, call.operand(0), r, None, None, axes, 1e-18, gradient)
+
+
+@custom("RMSNormalization", sign="keeps", operands=all_operands, gradient_only=(1,))
 def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: the denominator is constant."""
     if not gradient:
@@ -128,7 +229,7 @@ def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     root = op.Sqrt(op.Add(mean, float(call.attr("epsilon", 1e-5))))
     normal, h = op.Div(x, root), op.Mul(r, gamma)
     around = op.Mul(normal, op.ReduceMean(op.Mul(h, normal), axes, keepdims=1))
-    return Reversed({0: op.Div(op.Sub(h, around), root)})
+    return Reversed({0: op.Div(op.Sub(h, around), root), 1: op.unbroadcast(op.Mul(r, normal), gamma)})
 
 
 @custom("LpNormalization", sign="keeps")

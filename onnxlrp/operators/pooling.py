@@ -1,4 +1,5 @@
-"""Pools. An average is linear; of a maximum the winner takes all, ties to the first in the operator's index order."""
+"""Pools, and what undoes them. An average is linear, a norm is a sum of powers; of a maximum the winner takes all, ties
+to the first in the operator's index order."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, linear, routing
+from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -28,8 +29,17 @@ def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
     if plain and None not in sizes and [(o or 0) * k for o, k in zip(outs, kernel, strict=True)] == sizes:
         return _spread(op, op.Div(r, float(np.prod(kernel))), kernel, x)
     shared = op.Div(r, _counts(op, call, kernel, strides, dilations, begins, ends))
+    return _to_windows(op, call, shared)
+
+
+def _to_windows(op: Builder, call: Call, r: ir.Value) -> ir.Value:
+    """Every output's `r` to each element of its window: the transpose of a sum."""
+    x, kernel = call.operand(0), call.ints("kernel_shape")
+    strides = call.ints("strides", [1] * len(kernel))
+    dilations = call.ints("dilations", [1] * len(kernel))
+    begins, _ = windows.pads(op, call, kernel)
     # Every channel alone: [N·C, 1, …] under one kernel of ones.
-    flat = op.Reshape(shared, op.Concat(op.ints([-1, 1]), op.shape(shared, 2), axis=0))
+    flat = op.Reshape(r, op.Concat(op.ints([-1, 1]), op.shape(r, 2), axis=0))
     ones = op.constant(np.ones([1, 1, *kernel]), r.dtype)
     back = op.ConvTranspose(flat, ones, strides=strides, dilations=dilations, output_padding=[s - 1 for s in strides])
     return op.Reshape(windows.crop(op, back, begins, x), op.shape(x))
@@ -106,3 +116,123 @@ def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
     assert r.dtype is not None
     onehot = op.one_hot(winner, op.dim(flat, 2), r.dtype)
     return op.Reshape(op.Mul(op.Reshape(r, op.ints([0, 0, 1])), onehot), op.shape(x))
+
+
+# ------------------------------------------------------------------------------------------------------ pools by norms
+
+
+@custom("LpPool", pooling=True, sign="nonnegative")
+def lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to |x|^p: the norm is a sum of these."""
+    back, kept = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=kept)
+
+
+@custom("GlobalLpPool", pooling=True, sign="nonnegative")
+def global_lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to |x|^p: the norm is a sum of these."""
+    back, kept = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=kept)
+
+
+def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir.Value, ir.Value | None]:
+    """`r/(y + ε)^p` and what ε kept of `r`; of a gradient `r/y^(p − 1)`, 0 where y is 0 and has no derivative."""
+    y, p = call.outputs[0], float(call.attr("p", 2))
+    nothing, one = op.number(0.0, y), op.number(1.0, y)
+    if gradient:
+        if p == 1:
+            return r, None
+        flat = op.Equal(y, 0.0)
+        return op.Where(flat, nothing, op.Div(r, op.Pow(op.Where(flat, one, y), op.number(p - 1, y)))), None
+    # ε is added to the norm, not to its power: what is small stays comparable.
+    power, d = (op.Pow(v, op.number(p, y)) for v in (y, op.Add(y, 1e-6)))
+    flat = op.Equal(d, 0.0)
+    back = op.Where(flat, nothing, op.Div(r, op.Where(flat, one, d)))
+    return back, op.Sub(r, op.Mul(back, power))
+
+
+def _of_power(op: Builder, call: Call, gradient: bool) -> ir.Value:
+    """|x|^p, or of a gradient sgn(x)·|x|^(p − 1)."""
+    x, p = call.operand(0), float(call.attr("p", 2))
+    if not gradient:
+        return op.Mul(x, x) if p == 2 else op.Pow(op.Abs(x), op.number(p, x))
+    if p in (1, 2):
+        return x if p == 2 else op.Sign(x)
+    return op.Mul(op.Sign(x), op.Pow(op.Abs(x), op.number(p - 1, x)))
+
+
+# ------------------------------------------------------------------------------------------------- what undoes a pool
+
+
+@routing("MaxUnpool", sign="keeps")
+def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values; of several that went to one place the last is there."""
+    y = call.outputs[0]
+    sizes = _unpooled_sizes(op, call)[0]
+    if call.input(2) is None or (y.shape is not None and None not in sizes and op.dims(y)[2:] == sizes):
+        return _by_places(op, call, r)
+    # Where the output's shape is given, onnx's evaluator counts in the shape that the pool implies and onnxruntime in
+    # the given one: y tells which.
+    implied, own = _unpooled(op, call, y), _by_places(op, call, y)
+    first, second = (
+        op.ReduceSum(op.Cast(op.Equal(v, call.operand(0)), to=ir.DataType.INT64), keepdims=0)
+        for v in (_by_places(op, call, implied), own)
+    )
+    inner = _by_places(op, call, _unpooled(op, call, r))
+    return op.Where(op.GreaterOrEqual(first, second), inner, _by_places(op, call, r))
+
+
+def _by_places(op: Builder, call: Call, places: ir.Value) -> ir.Value:
+    """What lies where each element of x went, 0 where another went later."""
+    x, flat = call.operand(0), op.ints([-1])
+    count = op.Reshape(op.size(places), flat)
+    index = op.Min(op.Reshape(call.operand(1), flat), op.Sub(count, op.ints([1])))
+    order = op.Reshape(op.index_grid(x), flat)
+    nobody = op.Expand(op.constant(np.int64(-1)), count)
+    owner = op.ScatterElements(nobody, index, order, axis=0, reduction="max")
+    mine, nothing = op.Equal(op.Gather(owner, index), order), op.constant(0, places.dtype)
+    return op.Reshape(op.Where(mine, op.Gather(op.Reshape(places, flat), index), nothing), op.shape(x))
+
+
+def _unpooled_sizes(op: Builder, call: Call) -> tuple[list[int | None], ir.Value]:
+    """(n − 1)·stride − pads + kernel along each spatial axis: where they are known, and as an int64 vector."""
+    x, kernel = call.operand(0), call.ints("kernel_shape")
+    spatial = len(kernel)
+    strides, pads = call.ints("strides", [1] * spatial), call.ints("pads", [0] * 2 * spatial)
+    more = [k - s - pads[a] - pads[a + spatial] for a, (k, s) in enumerate(zip(kernel, strides, strict=True))]
+    sizes = [None if n is None else n * s + m for n, s, m in zip(op.dims(x)[2:], strides, more, strict=True)]
+    return sizes, op.Add(op.Mul(op.shape(x, 2), op.ints(strides)), op.ints(more))
+
+
+def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
+    """The part of the output that the pool itself implies."""
+    spatial = call.rank() - 2
+    return op.Slice(value, op.ints([0] * spatial), _unpooled_sizes(op, call)[1], op.ints(range(2, 2 + spatial)))
+
+
+@linear("Col2Im", jointly=True, sign="keeps")
+def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions: overlaps add up (Norm)."""
+    spatial = len(call.outputs[0].shape or ()) - 2
+    strides, dilations = call.ints("strides", [1] * spatial), call.ints("dilations", [1] * spatial)
+    pads = call.ints("pads", [0] * 2 * spatial)
+    if any(pads):
+        r = op.Pad(r, op.ints([0, 0, *pads[:spatial], 0, 0, *pads[spatial:]]))
+    blocks = op.known(call.input(2))
+    for axis, (stride, dilation) in enumerate(zip(strides, dilations, strict=True)):
+        # Done axes are two by now: [N, C, kernel, blocks, …].
+        at = 2 + 2 * axis
+        given = op.Gather(call.operand(2), op.ints([axis])) if blocks is None else op.ints([int(blocks[axis])])
+        width = op.Mul(op.Sub(given, op.ints([1])), op.ints([dilation]))
+        room = op.Sub(op.Sub(op.dim(r, at), width), op.ints([1]))
+        count = op.Add(op.Div(room, op.ints([stride])), op.ints([1]))
+        rows = op.Mul(_count_up(op, given), op.ints([dilation]))
+        starts = op.Mul(_count_up(op, count), op.ints([stride]))
+        r = op.Gather(r, op.Add(op.Unsqueeze(rows, op.ints([1])), starts), axis=at)
+    order = [0, 1, *range(2, 2 + 2 * spatial, 2), *range(3, 3 + 2 * spatial, 2)]
+    return op.Reshape(op.Transpose(r, perm=order), op.shape(call.operand(0)))
+
+
+def _count_up(op: Builder, size: ir.Value) -> ir.Value:
+    """0, 1, 2, … up to an int64 [1]."""
+    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))

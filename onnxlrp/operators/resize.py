@@ -6,32 +6,78 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, linear
+from onnxlrp.operators import interpolation
+from onnxlrp.operators.registry import Call, content, linear
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
+_BY_LENGTH = ("align_corners", "tf_crop_and_resize")
+"""Modes whose coordinates depend on the lengths alone, not on the scale."""
 
-def _crops(call: Call) -> str | None:
-    if call.attr("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        return "tf_crop_and_resize has no rule yet"
-    if call.attr("keep_aspect_ratio_policy", "stretch") != "stretch":
-        return "keep_aspect_ratio_policy has no rule yet"
+
+def _mode(call: Call) -> str:
+    return str(call.attr("mode", "nearest"))
+
+
+def _coordinates(call: Call) -> str:
+    return str(call.attr("coordinate_transformation_mode", "half_pixel"))
+
+
+def _crops(call: Call) -> bool:
+    """Whether a region of interest is resized."""
+    return _coordinates(call) == "tf_crop_and_resize" and call.input(1) is not None
+
+
+def _policy(call: Call) -> str:
+    """How the sizes keep the aspect ratio, `stretch` where they do not."""
+    return str(call.attr("keep_aspect_ratio_policy", "stretch")) if call.input(3) is not None else "stretch"
+
+
+def _antialiased(call: Call) -> str | None:
+    if not call.attr("antialias", 0):
+        return None
+    if _crops(call) and content(call.input(1)) is None:
+        return "antialias with a region computed while the model runs has no rule yet"
+    if _policy(call) != "stretch":
+        return "antialias with a keep_aspect_ratio_policy has no rule yet"
     return None
+
+
+def _axes(call: Call) -> list[int]:
+    """The axes that sizes, scales and region speak of."""
+    return [a % call.rank() for a in call.ints("axes", range(call.rank()))]
+
+
+def _smooth_region(call: Call) -> bool:
+    """Whether the output has a derivative by the region's edges."""
+    return _crops(call) and _mode(call) != "nearest" and not call.attr("antialias", 0)
 
 
 @linear(
     "Resize",
+    operands=lambda call: (0, 1) if _smooth_region(call) else (0,),
+    gradient_only=(1,),
     jointly=True,
     pooling=True,
-    refuse=_crops,
-    routes=lambda call: call.attr("mode", "nearest") == "nearest",
+    refuse=_antialiased,
+    routes=lambda call: _mode(call) == "nearest",
 )
 def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Linear and cubic: in proportion to the contributions (Norm). Nearest: follows the values."""
+    """Linear and cubic: in proportion to the contributions (Norm). Nearest: follows the values. A region says where."""
+    if operand == 1:
+        return _by_region(op, call, r)
+    if _policy(call) != "stretch" and _mode(call) == "nearest":
+        # As 32-bit integers, which every provider resizes.
+        numbers = op.Cast(op.index_grid(call.operand(0)), to=ir.DataType.INT32)
+        return op.scatter_back(r, op.cast(op.run(call.rebind({0: numbers})), ir.DataType.INT64), call.operand(0))
+    return _back(op, call, r, list(range(call.rank())))
+
+
+def _back(op: Builder, call: Call, r: ir.Value, axes: list[int]) -> ir.Value:
+    """`r` taken back along some axes."""
     rank = call.rank()
-    # The matrix along an axis [out, in] is what the same resize makes of the identity.
-    for axis in range(rank):
+    for axis in axes:
         if _unchanged(op, call, axis):
             continue
         matrix = _matrix(op, call, axis, r.dtype)
@@ -43,9 +89,11 @@ def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 def _unchanged(op: Builder, call: Call, axis: int) -> bool:
     """Whether an axis is known to stay as it is; 3 × 1.3 is 3 elements as well, but other ones."""
-    scales, axes = op.known(call.input(2)), [a % call.rank() for a in call.ints("axes", range(call.rank()))]
+    scales, axes = op.known(call.input(2)), _axes(call)
     if axis not in axes:
         return True
+    if _policy(call) != "stretch" or (_crops(call) and not _whole(op, call, axes.index(axis))):
+        return False
     if scales is not None and scales.size:
         return bool(scales[axes.index(axis)] == 1)
     before, after = call.operand(0).shape, call.outputs[0].shape
@@ -55,28 +103,142 @@ def _unchanged(op: Builder, call: Call, axis: int) -> bool:
     return size == after[axis] and (isinstance(size, int) or size.value is not None)
 
 
+def _whole(op: Builder, call: Call, position: int) -> bool:
+    """Whether the region is known to be all of an axis."""
+    region = op.known(call.input(1))
+    return region is not None and region[position] == 0 and region[position + len(region) // 2] == 1
+
+
 def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir.Value:
     """What the resize does along one axis, [out, in]."""
+    assert dtype is not None
+    if _policy(call) != "stretch" and _coordinates(call) not in _BY_LENGTH:
+        return _weights(op, call, axis, _scaled_positions(op, call, axis, dtype))
+    # What the same resize makes of the identity, so that every runtime's own rounding is met.
     x, y = call.operand(0), call.outputs[0]
     size = op.dim(x, axis)
-    length = op.Squeeze(size, op.ints([0]))
-    positions = op.Range(op.ints_scalar(0), length, op.ints_scalar(1))
-    assert dtype is not None
+    positions = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
     # [in, 1, in, 1]: onnxruntime's linear and cubic kernels want a picture. The last axis is doubled, because
     # onnxruntime copies where no size changes, whatever the scale.
     identity = op.Unsqueeze(op.one_hot(op.Unsqueeze(positions, op.ints([1])), size, dtype), op.ints([1, 3]))
-    attributes = {k: v for k, v in call.attributes.items() if k not in ("axes",)}
+    without = ("axes", "extrapolation_value", "keep_aspect_ratio_policy")
+    attributes = {k: v for k, v in call.attributes.items() if k not in without}
     scales, sizes = call.input(2), call.input(3)
     if scales is not None and op.known(scales) is not None and op.known(scales).size == 0:  # type: ignore[union-attr]
         scales = None
     if scales is not None:
-        index = [a % call.rank() for a in call.ints("axes", range(call.rank()))]
-        own = op.Gather(scales, op.ints([index.index(axis)]))
+        own = op.Gather(scales, op.ints([_axes(call).index(axis)]))
         scales = op.Concat(
             op.constant([1.0, 1.0], ir.DataType.FLOAT), own, op.constant([2.0], ir.DataType.FLOAT), axis=0
         )
     else:
         sizes = op.Concat(size, op.ints([1]), op.dim(y, axis), op.ints([2]), axis=0)
-    again = Call(call.op_type, call.domain, call.version, attributes, (identity, None, scales, sizes), call.outputs)
+    region = _region_along(op, call, axis) if _crops(call) else None
+    again = Call(call.op_type, call.domain, call.version, attributes, (identity, region, scales, sizes), call.outputs)
     rows = op.Gather(op.run(again), op.ints_scalar(0), axis=3)
     return op.Transpose(op.Squeeze(rows, op.ints([1])), perm=[1, 0])
+
+
+def _edges(op: Builder, call: Call, axis: int) -> tuple[ir.Value, ir.Value]:
+    """Where the region starts and ends along an axis, [1] each."""
+    position, count = _axes(call).index(axis), len(_axes(call))
+    region = call.operand(1)
+    return op.Gather(region, op.ints([position])), op.Gather(region, op.ints([position + count]))
+
+
+def _region_along(op: Builder, call: Call, axis: int) -> ir.Value:
+    """The region of the identity [in, 1, in, 1]."""
+    start, end = _edges(op, call, axis)
+    zero, one = (op.constant([v], start.dtype) for v in (0, 1))
+    return op.Concat(zero, zero, start, zero, one, one, end, one, axis=0)
+
+
+# ------------------------------------------------------------------------------------------------ matrices by formula
+
+
+def _float(op: Builder, size: ir.Value, dtype: ir.DataType) -> ir.Value:
+    """An int64 [1] as a float scalar."""
+    return op.Cast(op.Squeeze(size, op.ints([0])), to=dtype)
+
+
+def _steps(op: Builder, call: Call, axis: int, dtype: ir.DataType) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """0, 1, 2, … along an axis of the output; the lengths of the output and of the input."""
+    after = op.dim(call.outputs[0], axis)
+    steps = op.Range(op.ints_scalar(0), op.Squeeze(after, op.ints([0])), op.ints_scalar(1))
+    return op.Cast(steps, to=dtype), _float(op, after, dtype), _float(op, op.dim(call.operand(0), axis), dtype)
+
+
+def _scaled_positions(op: Builder, call: Call, axis: int, dtype: ir.DataType) -> ir.Value:
+    """Where each output position lies in the input under a keep_aspect_ratio_policy.
+
+    The scale s of all axes is the least (`not_larger`) or the greatest of size / length; the position (i + ½)/s − ½,
+    or i/s (`asymmetric`). `half_pixel_symmetric` shifts it, so that the middles meet.
+    """
+    steps, after, before = _steps(op, call, axis, dtype)
+    lengths = op.Gather(op.shape(call.operand(0)), op.ints(_axes(call)))
+    ratios = op.Div(op.Cast(call.operand(3), to=dtype), op.Cast(lengths, to=dtype))
+    extreme = op.ReduceMin if _policy(call) == "not_larger" else op.ReduceMax
+    scale = extreme(ratios, keepdims=0)
+    if _coordinates(call) == "asymmetric":
+        return op.Div(steps, scale)
+    positions = op.Sub(op.Div(op.Add(steps, 0.5), scale), 0.5)
+    if _coordinates(call) == "half_pixel_symmetric":
+        return op.Add(positions, op.Mul(op.Sub(before, op.Div(after, scale)), 0.5))
+    if _coordinates(call) == "pytorch_half_pixel":
+        return op.Where(op.Greater(after, 1.0), positions, op.number(0.0, positions))
+    return positions
+
+
+def _weights(op: Builder, call: Call, axis: int, positions: ir.Value, *, slopes: bool = False) -> ir.Value:
+    """The weight of each element at each position, [out, in], or its derivative by the position."""
+    assert positions.dtype is not None
+    size = op.dim(call.operand(0), axis)
+    excluded = bool(call.attr("exclude_outside", 0)) and _mode(call) == "cubic"
+    if _mode(call) == "cubic":
+        taps = interpolation.cubic(op, positions, float(call.attr("cubic_coeff_a", -0.75)))
+    else:
+        taps = interpolation.linear(op, positions)
+    n = _float(op, size, positions.dtype)
+    taps = [interpolation.inside(op, tap, n, zeros=excluded) for tap in taps]
+    matrix = interpolation.matrix(op, taps, size)
+    if excluded:
+        total = op.ReduceSum(matrix, op.ints([1]), keepdims=1)
+        matrix = op.Div(matrix, total)
+    if not slopes:
+        return matrix
+    steep = interpolation.matrix(op, taps, size, slopes=True)
+    if excluded:
+        steep = op.Div(op.Sub(steep, op.Mul(matrix, op.ReduceSum(steep, op.ints([1]), keepdims=1))), total)
+    return steep
+
+
+def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
+    """The derivative by the region's edges, through the positions `(n − 1)·(start + (end − start)·t)`, t from 0 to 1.
+
+    Positions outside the input read the extrapolation value: they have none.
+    """
+    assert r.dtype is not None
+    x, rank = call.operand(0), call.rank()
+    starts, ends = [], []
+    for axis in _axes(call):
+        steps, after, before = _steps(op, call, axis, r.dtype)
+        end = op.Sub(before, 1.0)
+        several = op.Greater(after, 1.0)
+        t = op.Where(several, op.Div(steps, op.Max(op.Sub(after, 1.0), op.number(1.0, after))), op.number(0.5, after))
+        first, last = _edges(op, call, axis)
+        positions = op.Mul(end, op.Add(first, op.Mul(op.Sub(last, first), t)))
+        inside = op.And(op.GreaterOrEqual(positions, 0.0), op.LessOrEqual(positions, end))
+        # Σ r·x over all other axes, [out, in].
+        others = [a for a in range(rank) if a != axis]
+        left = op.Transpose(_back(op, call, r, others), perm=[axis, *others])
+        right = op.Transpose(x, perm=[axis, *others])
+        rows = op.MatMul(
+            op.Reshape(left, op.Concat(op.dim(left, 0), op.ints([-1]), axis=0)),
+            op.Transpose(op.Reshape(right, op.Concat(op.dim(x, axis), op.ints([-1]), axis=0)), perm=[1, 0]),
+        )
+        slopes = op.Mul(rows, _weights(op, call, axis, positions, slopes=True))
+        g = op.Mul(op.ReduceSum(slopes, op.ints([1]), keepdims=0), end)
+        g = op.Where(inside, g, op.number(0.0, g))
+        ends.append(op.ReduceSum(op.Mul(g, t), op.ints([0]), keepdims=1))
+        starts.append(op.ReduceSum(op.Mul(g, op.Sub(1.0, t)), op.ints([0]), keepdims=1))
+    return op.Concat(*starts, *ends, axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, content, routing
@@ -27,9 +28,9 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 
-@routing("Identity", "Dropout", sign="keeps")
+@routing("Identity", sign="keeps")
 def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values (dropout at inference)."""
+    """Follows the values."""
     return r
 
 
@@ -58,7 +59,8 @@ def transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 @routing("Concat", operands=lambda call: range(len(call.inputs)), sign="keeps")
 def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
-    axis = int(call.attr("axis")) % call.rank(operand)
+    axis = int(call.attr("axis"))
+    axis = axis if axis >= 0 else axis % call.rank(operand)
     before = op.ints([0])
     for value in call.inputs[:operand]:
         assert value is not None
@@ -101,7 +103,51 @@ def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return _from_sources(op, call, operand, r)
     axis, table, ids = int(call.attr("axis", 0)), call.rank(0), call.rank(1)
     axis %= table
-    return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
+    embedding = [*range(axis), *range(axis + ids, table - 1 + ids)]
+    return op.ReduceSum(r, op.ints(embedding), keepdims=0) if embedding else r
+
+
+@routing("OneHot", operands=lambda call: (2,), sign="keeps")
+def one_hot(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the two values that are written; which one stands where is a position."""
+    assert r.dtype is not None
+    indices, depth = (op.cast(call.operand(i), ir.DataType.INT64) for i in (0, 1))
+    hot = op.OneHot(indices, depth, op.ints([0, 1]), axis=int(call.attr("axis", -1)))
+    on = op.ReduceSum(op.Mul(r, op.cast(hot, r.dtype)), keepdims=0)
+    rest = op.Sub(op.ReduceSum(r, keepdims=0), on)
+    return op.Reshape(op.Concat(*(op.Reshape(v, op.ints([1])) for v in (rest, on)), axis=0), op.shape(call.operand(2)))
+
+
+def _by_value(call: Call) -> tuple[int, ...]:
+    """Numbers carry relevance; strings do not, and which integers differ is a choice, not a value."""
+    dtype = call.operand(0).dtype
+    return (0,) if dtype is not None and dtype.is_floating_point() else ()
+
+
+@routing("Unique", many=True, operands=_by_value, sign="keeps")
+def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
+    """Follows the values, to the first of those that are equal; the other outputs are positions."""
+    x, y, back = call.operand(0), call.outputs[0], r[0]
+    if back is None:
+        return op.full_like(x, 0)
+    axis = call.attr("axis")
+    grid = op.index_grid(x)
+    if axis is None:
+        flat = op.Reshape(x, op.ints([-1]))
+        equal = op.Equal(op.Unsqueeze(y, op.ints([1])), op.Unsqueeze(flat, op.ints([0])))
+        return op.scatter_back(back, op.Gather(op.Reshape(grid, op.ints([-1])), _first_true(op, equal)), x)
+    # Slices [n, …] against [m, …]: equal where every element is.
+    axis, rank = int(axis) % call.rank(), call.rank()
+    front = [axis, *(a for a in range(rank) if a != axis)]
+    slices = [op.Reshape(op.Transpose(v, perm=front), op.Concat(op.dim(v, axis), op.ints([-1]), axis=0)) for v in (y, x)]
+    same = op.Equal(op.Unsqueeze(slices[0], op.ints([1])), op.Unsqueeze(slices[1], op.ints([0])))
+    equal = op.Equal(op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0), op.constant(np.int32(1)))
+    return op.scatter_back(back, op.Gather(grid, _first_true(op, equal), axis=axis), x)
+
+
+def _first_true(op: Builder, condition: ir.Value) -> ir.Value:
+    """The first column of each row in which a condition holds."""
+    return op.ArgMax(op.Cast(condition, to=ir.DataType.FLOAT), axis=1, keepdims=0)
 
 
 @routing("GatherElements", "GatherND", "Tile", "ReverseSequence", "Compress", sign="keeps")
@@ -153,7 +199,7 @@ def depth_to_space(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Val
 @routing("SpaceToDepth", sign="keeps")
 def space_to_depth(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
-    return op.DepthToSpace(r, blocksize=int(call.attr("blocksize")))
+    return op.DepthToSpace(r, blocksize=int(call.attr("blocksize")), mode=call.attr("mode", "DCR"))
 
 
 @routing("Where", operands=lambda call: (1, 2), sign="keeps")
@@ -162,28 +208,6 @@ def where(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     zero = op.constant(0, r.dtype)
     chosen = (r, zero) if operand == 1 else (zero, r)
     return op.unbroadcast(op.Where(call.operand(0), *chosen), call.operand(operand))
-
-
-def _only_plain(call: Call) -> str | None:
-    reduction = call.attr("reduction", "none")
-    return None if reduction == "none" else f"a scatter with reduction {reduction!r} has no rule yet"
-
-
-@routing("ScatterND", operands=lambda call: (0, 2), refuse=_only_plain, sign="keeps")
-def scatter_nd(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: written ones to the updates, the rest to the data."""
-    if operand == 2:
-        return op.GatherND(r, call.operand(1))
-    return op.ScatterND(r, call.operand(1), op.full(op.shape(call.operand(2)), 0, r.dtype))
-
-
-@routing("ScatterElements", operands=lambda call: (0, 2), refuse=_only_plain, sign="keeps")
-def scatter_elements(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: written ones to the updates, the rest to the data."""
-    axis = int(call.attr("axis", 0))
-    if operand == 2:
-        return op.GatherElements(r, call.operand(1), axis=axis)
-    return op.ScatterElements(r, call.operand(1), op.full(op.shape(call.operand(2)), 0, r.dtype), axis=axis)
 
 
 @routing("Trilu", sign="keeps")

@@ -14,5 +14,12 @@ stop(
 stop(
     "And", "Or", "Xor", "Not", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", reason="logic on bits"
 )
-stop("ConstantOfShape", "EyeLike", "Range", "OneHot", reason="built from shapes and positions")
-stop("RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", reason="random")
+stop("ConstantOfShape", "EyeLike", reason="built from shapes and positions")
+stop("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", reason="built from sizes")
+stop("Constant", reason="a constant")
+stop("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", reason="random")
+stop("NonMaxSuppression", reason="positions, not values: what is gathered at them is followed")
+stop("TfIdfVectorizer", reason="counts of words")
+stop("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", reason="strings")
+stop("ImageDecoder", reason="a file, not values: explain what it decodes")
+stop("BitCast", reason="bits read as another type")

@@ -67,7 +67,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
-        loaded = ir.serde.deserialize_model(proto)
+        loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
     if folder is not None:
@@ -75,6 +75,15 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs)
     _standardise(source)
     return source
+
+
+def _without_graph_parameters(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Operators whose function body takes graphs as parameters, written out: onnx_ir's own inliner takes none."""
+    names = [("ai.onnx.preview", "FlexAttention")]
+    if not any((n.domain, n.op_type) in names for n in proto.graph.node):
+        return proto
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    return onnx.inliner.inline_selected_functions(inferred, names, inline_schema_functions=True)
 
 
 def is_score(value: ir.Value) -> bool:

@@ -1,4 +1,4 @@
-"""Every linear and routing operator: ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, drawn over shapes and attributes, static and dynamic."""
+"""Every linear and routing operator (and every one that is written out): ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, drawn over shapes and attributes, static and dynamic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.operators.case import check
 from tests.operators.draws import DRAWS, registered
 
 
-@pytest.mark.parametrize("name", registered(Kind.LINEAR, Kind.ROUTING))
+@pytest.mark.parametrize("name", registered(Kind.LINEAR, Kind.ROUTING, Kind.DECOMPOSED))
 @settings(deadline=None, derandomize=True, max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_transpose(name, data):

@@ -98,7 +98,8 @@ def lstm_step(p: Parameters, x: Array, h0: Array, c0: Array) -> Step:
     new = g(p.clipped(zc))
     c = forget * c0 + i * new
     o = f(p.clipped(zo + p.P[1] * c))
-    return Step(x, h0, c0, o * h(p.clipped(c)), c, {"i": i, "f": forget, "o": o, "g": new, "z": zc})
+    # As in onnxruntime: the cell state is not clipped on its way into h.
+    return Step(x, h0, c0, o * h(c), c, {"i": i, "f": forget, "o": o, "g": new, "z": zc})
 
 
 def gru_step(p: Parameters, x: Array, h0: Array, c0: Array) -> Step:
@@ -211,3 +212,76 @@ class RNN(GRU):
 
 
 OPERATORS = [LSTM, GRU, RNN]
+
+
+# --------------------------------------------------------------------------------------------------------- relevance
+
+
+def stabilised(d: Array) -> Array:
+    """d + sgn(d)·ε with ε = 1e-6 and sgn(0) = 1."""
+    return d + np.where(d >= 0, 1e-6, -1e-6)
+
+
+def through_sum(parts: Sequence[tuple[Array, Array]], constants: Array, r: Array) -> tuple[list[Array], Array]:
+    """ε of z = Σ weight·value + constants: what each value gets, and what the constants get.
+
+    Every weight times its value is written out, [outputs, inputs]: one row shares one output's relevance.
+    """
+    contributions = [weight * value for weight, value in parts]
+    z = sum(c.sum(1) for c in contributions) + constants
+    return [(c * (r / stabilised(z))[:, None]).sum(0) for c in contributions], constants * r / stabilised(z)
+
+
+def lstm_relevance(p: Parameters, s: Step, rh: Array, rc: Array) -> tuple[Array, Array, Array, float]:
+    """Of x, h and c before the step, and the biases' share: Arras et al. 2017, gates get none."""
+    size, rc = len(s.h), rc + rh
+    share = rc / stabilised(s.c)
+    candidate = slice(3 * size, None)
+    (rx, rh0), bias = through_sum(
+        [(p.W[candidate], s.x), (p.R[candidate], s.h0)], p.b[:, 3].sum(0), s.values["i"] * s.values["g"] * share
+    )
+    return rx, rh0, s.values["f"] * s.c0 * share, bias.sum()
+
+
+def gru_relevance(p: Parameters, s: Step, rh: Array, rc: Array) -> tuple[Array, Array, Array, float]:
+    """Of x and h before the step: h = (1 − z)·n + z·h0, n's sum Wx + b + r·(Uh0 + b') or Wx + U(r·h0) + b + b'."""
+    size, r, z = len(s.h), s.values["r"], s.values["z"]
+    share = rh / stabilised((1 - z) * s.values["n"] + z * s.h0)
+    W, U = p.W[2 * size :], p.R[2 * size :]
+    state = (r[:, None] * U, s.h0) if p.linear_before_reset else (U, r * s.h0)
+    constants = p.b[0, 2] + (r if p.linear_before_reset else 1) * p.b[1, 2]
+    (rx, rh0), bias = through_sum([(W, s.x), state], constants, (1 - z) * s.values["n"] * share)
+    return rx, rh0 + z * s.h0 * share, rc, bias.sum()
+
+
+def rnn_relevance(p: Parameters, s: Step, rh: Array, rc: Array) -> tuple[Array, Array, Array, float]:
+    """Of x and h before the step: h = f(Wx + Uh0 + b)."""
+    (rx, rh0), bias = through_sum([(p.W, s.x), (p.R, s.h0)], p.b.sum((0, 1)), rh)
+    return rx, rh0, rc, bias.sum()
+
+
+RELEVANCE = {"LSTM": lstm_relevance, "GRU": gru_relevance, "RNN": rnn_relevance}
+
+
+def relevance(operator: str, operands: Sequence[Array | None], arrived: Sequence[Array | None], **options):
+    """Relevance of X, initial_h and initial_c from that of Y, Y_h and Y_c (None: none), and the biases' share in all."""
+    X, W, R, B, lengths, h0, c0, P = [*operands, *[None] * (8 - len(operands))]
+    rY, rh, rc = [*arrived, *[None] * (3 - len(arrived))]
+    if options.get("layout"):
+        X, h0, c0, rh, rc = (v if v is None else v.swapaxes(0, 1) for v in (X, h0, c0, rh, rc))
+        rY = rY if rY is None else rY.transpose(1, 2, 0, 3)
+    directions, _, size = R.shape
+    states = (directions, X.shape[1], size)
+    rY = np.zeros((len(X), *states)) if rY is None else rY
+    rh, rc = (np.zeros(states) if r is None else r for r in (rh, rc))
+    rX, rh0, rc0, biases = np.zeros(X.shape), np.zeros(states), np.zeros(states), 0.0
+    for (d, n), (p, steps, times) in every_sequence(operator, X, W, R, B, lengths, h0, c0, P, options).items():
+        h, c = (r[d, n] if steps else np.zeros(size) for r in (rh, rc))
+        for step, t in reversed(list(zip(steps, times, strict=True))):
+            rx, h, c, bias = RELEVANCE[operator](p, step, h + rY[t, d, n], c)
+            rX[t, n] += rx
+            biases += bias
+        rh0[d, n], rc0[d, n] = h, c
+    if options.get("layout"):
+        rX, rh0, rc0 = (v.swapaxes(0, 1) for v in (rX, rh0, rc0))
+    return rX, rh0, rc0, biases

@@ -72,3 +72,27 @@ def power(draw: DrawFn, op: str) -> Case:
         return Case(op, [base + np.sign(base), exponent.astype(pick(draw, np.int64, np.float64, np.int32))], **smooth)
     data = {"positive": (0,), "exponent": (1,), "both": (0, 1)}[kind]
     return Case(op, [base, normal(draw, b)], data=data, **smooth)
+
+
+@draws("Mod")
+def mod(draw: DrawFn, op: str) -> Case:
+    """Quotients of either sign, rounded down or towards 0, none near a whole number."""
+    a, b = operands_of(draw, 2)
+    divisor = pick(draw, 1.0, -1.0) * np.abs(normal(draw, b)) + 1
+    divisor = np.where(divisor >= 0, divisor + 1, divisor - 1)
+    part = random(draw).integers(-3, 4, np.broadcast_shapes(a, b)) + random(draw).uniform(0.2, 0.8, a)
+    data = pick(draw, (0,), (0, 1))
+    # Before opset 28 only the remainder of a rounding towards 0 is one of fractions.
+    return Case(op, [part * divisor, divisor], data=data, attributes={"fmod": 1}, step=1e-5, tolerance=1e-7)
+
+
+@draws("Dropout")
+def dropout(draw: DrawFn, op: str) -> Case:
+    """At inference; in training by the mask that a seed draws, of which onnxruntime draws another every time."""
+    training = pick(draw, None, False, True)
+    x = normal(draw, dims(draw))
+    if training is None:
+        return Case(op, [x, *pick(draw, [], [np.array(0.3)])])
+    operands = [x, np.array(0.3), np.array(training)]
+    feeds = pick(draw, (), (2,))
+    return Case(op, operands, feeds=feeds, attributes={"seed": 7}, deployed=not training)

@@ -34,7 +34,7 @@ ATTRIBUTES: dict[str, list[dict[str, Any]]] = {
     "Shrink": [{}, {"lambd": 0.3, "bias": 0.1}],
 }
 OPSETS = {"Swish": 24}
-ELSEWHERE = ("Clip", "PRelu", "Pow")
+ELSEWHERE = ("Clip", "PRelu", "Pow", "Mod")
 
 
 def one_operand(draw: DrawFn, op: str) -> Case:
@@ -49,18 +49,16 @@ draws(*(row.operator for row in table() if Kind(row.kind) is Kind.PASS and row.o
 
 @draws("Clip")
 def clip(draw: DrawFn, op: str) -> Case:
-    bounds = [pick(draw, None, np.array(-0.5)), pick(draw, None, np.array(0.7))]
-    return Case(
-        op,
-        [normal(draw, dims(draw)), *bounds],
-        feeds=[i + 1 for i, b in enumerate(bounds) if b is not None and pick(draw, 0, 0, 1)],
-        static=(1, 2),
-        **SMOOTH,
-    )
+    """Bounds left out, constant or data; the lower one may be above the upper one."""
+    bounds = [pick(draw, None, np.array(-0.5)), pick(draw, None, np.array(0.7), np.array(-0.9))]
+    given = [i + 1 for i, b in enumerate(bounds) if b is not None and pick(draw, 0, 0, 1)]
+    data = [0, *given] if pick(draw, 0, 1) else [0]
+    feeds = [] if len(data) > 1 else given
+    return Case(op, [normal(draw, dims(draw)), *bounds], data=data, feeds=feeds, static=(1, 2), **SMOOTH)
 
 
 @draws("PRelu")
 def prelu(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     slopes = pick(draw, shape, shape[-1:], (1,) * len(shape))
-    return Case(op, [normal(draw, shape), normal(draw, slopes)], **SMOOTH)
+    return Case(op, [normal(draw, shape), normal(draw, slopes)], data=pick(draw, (0,), (0, 1)), **SMOOTH)

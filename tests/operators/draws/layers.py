@@ -30,7 +30,8 @@ def conv(draw: DrawFn, op: str) -> Case:
     sizes = [n + m for n, m in zip(least, each(draw, rank, 0, 4), strict=True)]
     out = group * pick(draw, 1, 2)
     weight, bias = normal(draw, (out, channels // group, *kernel)), normal(draw, (out,)) if pick(draw, 0, 1) else None
-    return Case(op, [normal(draw, (2, channels, *sizes)), weight, bias], attributes=attributes)
+    data = pick(draw, (0,), (0,), (0, 1), (1,), (0, 1, 2) if bias is not None else (0,))
+    return Case(op, [normal(draw, (2, channels, *sizes)), weight, bias], data=data, static=(1,), attributes=attributes)
 
 
 @draws("ConvTranspose")
@@ -59,7 +60,8 @@ def conv_transpose(draw: DrawFn, op: str) -> Case:
         attributes["strides"] = [min(s, w) for s, w in zip(strides, width, strict=True)]
     out = pick(draw, 1, 2)
     weight, bias = normal(draw, (channels, out, *kernel)), normal(draw, (group * out,)) if pick(draw, 0, 1) else None
-    return Case(op, [normal(draw, (2, channels, *sizes)), weight, bias], attributes=attributes)
+    data = pick(draw, (0,), (0,), (0, 1), (1,), (0, 1, 2) if bias is not None else (0,))
+    return Case(op, [normal(draw, (2, channels, *sizes)), weight, bias], data=data, static=(1,), attributes=attributes)
 
 
 @draws("MatMul")

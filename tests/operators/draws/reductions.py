@@ -24,18 +24,23 @@ def reduction(draw: DrawFn, rank: int) -> tuple[list[np.ndarray], dict[str, Any]
     return [ints(*(a - rank * pick(draw, 0, 1) for a in sorted(axes)))], attributes
 
 
+def at_run_time(draw: DrawFn, axes: list[np.ndarray]) -> tuple[int, ...]:
+    """Whether the axes are an input of the model."""
+    return pick(draw, (), (), (1,)) if axes else ()
+
+
 @draws("ReduceSum", "ReduceMean")
 def linear(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [normal(draw, shape), *axes], attributes=attributes)
+    return Case(op, [normal(draw, shape), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes)
 
 
 @draws("ReduceMax", "ReduceMin")
 def extreme(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [distinct(random(draw), shape), *axes], attributes=attributes, step=1e-3)
+    return Case(op, [distinct(random(draw), shape), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, step=1e-3)
 
 
 @draws("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceProd")
@@ -43,21 +48,23 @@ def curved(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
     x = normal(draw, shape)
-    return Case(op, [x + 0.3 * np.sign(x), *axes], attributes=attributes, **SMOOTH)
+    return Case(op, [x + 0.3 * np.sign(x), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
 
 
 @draws("ReduceLogSum")
 def of_positive(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [np.abs(normal(draw, shape)) + 0.5, *axes], attributes=attributes, **SMOOTH)
+    return Case(op, [np.abs(normal(draw, shape)) + 0.5, *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
 
 
 @draws("ReduceProd")
 def with_zeros(draw: DrawFn, op: str) -> Case:
     """One zero among the factors: it alone has a derivative; two: none has."""
     x = np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 4.0], [1.5, -2.0, 0.5]])
-    return Case(op, [x, ints(pick(draw, 0, 1))], attributes={"keepdims": pick(draw, 0, 1)}, **SMOOTH)
+    axes = [ints(pick(draw, 0, 1))]
+    attributes = {"keepdims": pick(draw, 0, 1)}
+    return Case(op, [x, *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
 
 
 @draws("Softmax", "LogSoftmax")

@@ -18,7 +18,7 @@ def axis_of(draw: DrawFn, rank: int) -> int:
     return draw(st.integers(-rank, rank - 1), label="axis")
 
 
-@draws("Identity", "Dropout")
+@draws("Identity")
 def unchanged(draw: DrawFn, op: str) -> Case:
     return Case(op, [normal(draw, dims(draw))])
 
@@ -45,6 +45,14 @@ def reshape(draw: DrawFn, op: str) -> Case:
     return Case(op, [normal(draw, shape), pick(draw, *shapes)], feeds=pick(draw, (), (1,)), static=(1,))
 
 
+@draws("Reshape")
+def reshape_of_nothing(draw: DrawFn, op: str) -> Case:
+    """A length of 0 is one where allowzero says so."""
+    shape, target = pick(draw, ((0, 3, 4), (3, 4, 0)), ((2, 0), (0, 5)), ((2, 3), (3, 2)))
+    operands = [normal(draw, shape), ints(*target)]
+    return Case(op, operands, feeds=pick(draw, (), (1,)), static=(1,), attributes={"allowzero": 1})
+
+
 @draws("Flatten")
 def flatten(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
@@ -57,12 +65,14 @@ def squeeze(draw: DrawFn, op: str) -> Case:
     where = pick(draw, *range(len(shape) + 1))
     shape.insert(where, 1)
     axes = pick(draw, None, ints(where), ints(where - len(shape)))
-    return Case(op, [normal(draw, shape), axes], static=(0,) if axes is None else ())
+    feeds = () if axes is None else pick(draw, (), (1,))
+    return Case(op, [normal(draw, shape), axes], feeds=feeds, static=(0, 1) if axes is None else (1,))
 
 
 @draws("Unsqueeze")
 def unsqueeze(draw: DrawFn, op: str) -> Case:
-    return Case(op, [normal(draw, dims(draw)), pick(draw, ints(0), ints(-1), ints(0, 2), ints(-1, 1))])
+    axes = pick(draw, ints(0), ints(-1), ints(0, 2), ints(-1, 1))
+    return Case(op, [normal(draw, dims(draw)), axes], feeds=pick(draw, (), (1,)), static=(1,))
 
 
 @draws("Transpose")
@@ -97,7 +107,9 @@ def split(draw: DrawFn, op: str) -> Case:
         shape[axis] = len(parts) * 2 - 1
     attributes: dict[str, Any] = {"axis": axis, **({"num_outputs": len(parts)} if by_number else {})}
     operands = [normal(draw, shape), None if by_number else ints(*parts)]
-    return Case(op, operands, attributes=attributes, outputs=len(parts), bodies=[body])
+    # Of parts whose sizes are not known onnx does not know the rank either: behind them only axes from the front.
+    feeds = () if by_number or axis < 0 else pick(draw, (), (1,))
+    return Case(op, operands, feeds=feeds, static=(1,), attributes=attributes, outputs=len(parts), bodies=[body])
 
 
 @draws("Slice")
@@ -153,28 +165,6 @@ def gather_nd(draw: DrawFn, op: str) -> Case:
     parts = [random(draw).integers(-n, n, lead) for n in shape[batch : batch + depth]]
     operands = [normal(draw, shape), np.stack(parts, -1)]
     return Case(op, operands, feeds=pick(draw, (), (1,)), static=(1,), attributes={"batch_dims": batch})
-
-
-@draws("ScatterND")
-def scatter_nd(draw: DrawFn, op: str) -> Case:
-    shape = dims(draw)
-    depth = pick(draw, *range(1, len(shape) + 1))
-    cells = random(draw).permutation(math.prod(shape[:depth]))[: pick(draw, 1, 2, 3)]
-    indices = np.stack(np.unravel_index(cells, shape[:depth]), -1).astype(np.int64)
-    operands = [normal(draw, shape), indices, normal(draw, (len(cells), *shape[depth:]))]
-    return Case(op, operands, data=pick(draw, (0,), (2,), (0, 2)), feeds=pick(draw, (), (1,)))
-
-
-@draws("ScatterElements")
-def scatter_elements(draw: DrawFn, op: str) -> Case:
-    shape = dims(draw)
-    axis = axis_of(draw, len(shape))
-    rows = [pick(draw, *range(1, n + 1)) for n in shape]
-    order = np.argsort(random(draw).normal(size=shape), axis=axis)
-    indices = order[tuple(slice(n) for n in rows)].astype(np.int64)
-    operands = [normal(draw, shape), indices, normal(draw, rows)]
-    data = pick(draw, (0,), (2,), (0, 2))
-    return Case(op, operands, data=data, feeds=pick(draw, (), (1,)), attributes={"axis": axis})
 
 
 @draws("Tile")
@@ -266,3 +256,22 @@ def compress(draw: DrawFn, op: str) -> Case:
     kept[0] = True
     attributes = {} if axis is None else {"axis": axis}
     return Case(op, [normal(draw, shape), kept], feeds=pick(draw, (), (1,)), attributes=attributes)
+
+
+@draws("OneHot")
+def one_hot(draw: DrawFn, op: str) -> Case:
+    """Indices from the front and from the end, and some that are none."""
+    shape, depth = dims(draw, 1, 3, 1, 3), pick(draw, 1, 3, 4)
+    indices = random(draw).integers(-depth, depth + 2, shape)
+    feeds = pick(draw, (), (0,), (1,))
+    axis = draw(st.integers(-len(shape) - 1, len(shape)))
+    return Case(op, [indices, np.array(depth), normal(draw, (2,))], data=(2,), feeds=feeds, attributes={"axis": axis})
+
+
+@draws("Unique")
+def unique(draw: DrawFn, op: str) -> Case:
+    """Of numbers no two of which are equal; as many outputs as wanted, of which the first is explained."""
+    shape = dims(draw, 1, 3)
+    outputs, axis = pick(draw, 1, 2, 4), pick(draw, None, 0, len(shape) - 1, -1)
+    attributes: dict[str, Any] = {"sorted": pick(draw, 0, 1), **({} if axis is None else {"axis": axis})}
+    return Case(op, [distinct(random(draw), shape)], attributes=attributes, outputs=outputs, step=1e-3)

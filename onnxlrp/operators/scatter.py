@@ -1,0 +1,76 @@
+"""Scatters: updates written into data, or combined with what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, routing
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _reduction(call: Call) -> str:
+    return str(call.attr("reduction", "none"))
+
+
+def _selects(call: Call) -> str | None:
+    reduction = _reduction(call)
+    return None if reduction in ("none", "min", "max") else f"a scatter with reduction {reduction!r} has no rule yet"
+
+
+def _picked(op: Builder, call: Call, value: ir.Value) -> ir.Value:
+    """Of a value in the data's shape, what stands where each update goes."""
+    if call.op_type == "ScatterND":
+        return op.GatherND(value, call.operand(1))
+    return op.GatherElements(value, call.operand(1), axis=int(call.attr("axis", 0)))
+
+
+def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: str = "none") -> ir.Value:
+    """The same scatter, of other values."""
+    if call.op_type == "ScatterND":
+        return op.ScatterND(into, call.operand(1), updates, reduction=reduction)
+    return op.ScatterElements(into, call.operand(1), updates, axis=int(call.attr("axis", 0)), reduction=reduction)
+
+
+@routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), refuse=_selects, sign="keeps")
+def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: written ones to the updates, the rest to the data. Of min and max the winner takes all, ties
+    to the data, then to the first update."""
+    data, updates = call.operand(0), call.operand(2)
+    zero = op.constant(0, r.dtype)
+    if _reduction(call) == "none":
+        if operand == 2:
+            return _picked(op, call, r)
+        return _put(op, call, r, op.full(op.shape(updates), 0, r.dtype))
+    y = call.outputs[0]
+    kept = op.Equal(data, y)
+    if operand == 0:
+        return op.Where(kept, r, zero)
+    # The first update, in row-major order, that is the extreme where the data is not.
+    places, end = op.index_grid(updates), op.size(updates)
+    wins = op.And(op.Equal(updates, _picked(op, call, y)), op.Not(_picked(op, call, kept)))
+    firsts = _put(op, call, op.Expand(end, op.shape(data)), op.Where(wins, places, end), "min")
+    return op.Where(op.Equal(places, _picked(op, call, firsts)), _picked(op, call, r), zero)
+
+
+@routing("TensorScatter", operands=lambda call: (0, 1), sign="keeps")
+def tensor_scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the values: written ones to the update, the rest to the cache."""
+    cache, update = call.operand(0), call.operand(1)
+    rank = call.rank()
+    axis = int(call.attr("axis", -2)) % rank
+    length = op.Squeeze(op.dim(update, axis), op.ints([0]))
+    steps = op.Range(op.ints_scalar(0), length, op.ints_scalar(1))
+    rows = op.Reshape(steps, op.ints([-1 if a == axis else 1 for a in range(rank)]))
+    if call.input(2) is not None:
+        begins = op.cast(call.operand(2), ir.DataType.INT64)
+        rows = op.Add(op.Reshape(begins, op.ints([-1, *[1] * (rank - 1)])), rows)
+    if call.attr("mode", "linear") == "circular":
+        rows = op.Mod(rows, op.dim(cache, axis))
+    where = op.Expand(rows, op.shape(update))
+    if operand == 1:
+        return op.GatherElements(r, where, axis=axis)
+    return op.ScatterElements(r, where, op.full(op.shape(update), 0, r.dtype), axis=axis)

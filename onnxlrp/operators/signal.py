@@ -1,0 +1,134 @@
+"""Fourier transforms: products by matrices of cosines and sines, which the transposes build from the sizes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, linear
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _range(op: Builder, size: ir.Value) -> ir.Value:
+    """0, 1, 2, …; `size`, int64 [1]."""
+    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+
+
+def _waves(
+    op: Builder, rows: ir.Value, columns: ir.Value, length: ir.Value, dtype: ir.DataType
+) -> tuple[ir.Value, ir.Value]:
+    """`cos(2πkm/N)` and `sin(2πkm/N)`, [rows k, columns m]; sizes are int64 [1]. The angle is reduced as an integer."""
+    k, m = op.Unsqueeze(_range(op, rows), op.ints([1])), op.Unsqueeze(_range(op, columns), op.ints([0]))
+    turns = op.Div(op.cast(op.Mod(op.Mul(k, m), length), dtype), op.cast(length, dtype))
+    angles = op.Mul(2 * math.pi, turns)
+    return op.Cos(angles), op.Sin(angles)
+
+
+def _component(op: Builder, value: ir.Value, which: int) -> ir.Value:
+    """The real (0) or imaginary (1) part, of [A, B, 2, n]: [A, B, 1, n]."""
+    return op.Slice(value, op.ints([which]), op.ints([which + 1]), op.ints([2]))
+
+
+def _spectrum_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value, inverse: bool) -> ir.Value:
+    """From [A, B, 2, K], of a transform over N = `length`, to [A, B, 2, columns]: with y = C·x ∓ i·S·x the transposes
+    of cosines and sines, and rows past N, which the transform never read, 0."""
+    assert r.dtype is not None
+    cosine, sine = _waves(op, op.Slice(op.Shape(r), op.ints([3]), op.ints([4])), columns, length, r.dtype)
+    read = op.cast(op.Less(_range(op, columns), length), r.dtype)
+    cosine, sine = op.Mul(cosine, read), op.Mul(sine, read)
+    real, imaginary = _component(op, r, 0), _component(op, r, 1)
+    a, b = op.MatMul(real, cosine), op.MatMul(imaginary, sine)
+    c, d = op.MatMul(real, sine), op.MatMul(imaginary, cosine)
+    if not inverse:
+        return op.Concat(op.Sub(a, b), op.Add(c, d), axis=2)
+    whole = op.Concat(op.Add(a, b), op.Sub(d, c), axis=2)
+    return op.Div(whole, op.cast(length, r.dtype))
+
+
+def _real_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value) -> ir.Value:
+    """From [A, B, 1, N], the real signal of half a spectrum, to the half [A, B, 2, columns]: every frequency but 0 and
+    N/2 stands for two."""
+    assert r.dtype is not None
+    cosine, sine = _waves(op, length, columns, length, r.dtype)
+    k = _range(op, columns)
+    twice = op.Mul(k, op.ints_scalar(2))
+    once = op.Or(op.Equal(k, op.ints_scalar(0)), op.Equal(twice, length))
+    read = op.cast(op.LessOrEqual(twice, length), r.dtype)
+    weight = op.Mul(op.Where(once, op.number(1.0, r), op.number(2.0, r)), read)
+    weight = op.Div(weight, op.cast(length, r.dtype))
+    parts = op.Concat(op.MatMul(r, cosine), op.Neg(op.MatMul(r, sine)), axis=2)
+    return op.Mul(parts, weight)
+
+
+def _around(op: Builder, shape: ir.Value, rank: int, axis: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """How many elements lie before an axis, its length, and how many lie behind it but for the last axis."""
+    places = op.ints(range(rank))
+    one = op.ints_scalar(1)
+
+    def total(condition: ir.Value) -> ir.Value:
+        sizes = op.Cast(op.Where(condition, shape, one), to=ir.DataType.DOUBLE)
+        return op.Cast(op.ReduceProd(sizes, keepdims=1), to=ir.DataType.INT64)
+
+    behind = op.And(op.Greater(places, axis), op.Less(places, op.ints_scalar(rank - 1)))
+    return total(op.Less(places, axis)), op.Gather(shape, axis, axis=0), total(behind)
+
+
+def _axis(op: Builder, call: Call) -> ir.Value:
+    """The transformed axis counted from the front, int64 [1]."""
+    rank = call.rank()
+    given = call.input(2)
+    if given is None:
+        return op.ints([int(call.attr("axis", -2)) % rank])
+    known = op.known(given)
+    if known is not None:
+        return op.ints([int(known.reshape(-1)[0]) % rank])
+    return op.Mod(op.Reshape(op.cast(given, ir.DataType.INT64), op.ints([1])), op.ints([rank]))
+
+
+@linear("DFT", jointly=True)
+def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions (Norm)."""
+    x, rank = call.operand(0), call.rank()
+    inverse, onesided = bool(call.attr("inverse", 0)), bool(call.attr("onesided", 0))
+    before, size, behind = _around(op, op.shape(x), rank, axis := _axis(op, call))
+    half = inverse and onesided
+    if call.input(1) is not None:
+        length = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), op.ints([1]))
+    else:
+        length = op.Mul(op.Sub(size, op.ints([1])), op.ints([2])) if half else size
+    # [before, K, behind, real and imaginary] -> [before, behind, 2, K]: the transform is over the last axis.
+    across = op.Gather(op.Shape(r), axis, axis=0)
+    rows = op.Reshape(r, op.Concat(before, across, behind, op.ints([1 if half else 2]), axis=0))
+    rows = op.Transpose(rows, perm=[0, 2, 3, 1])
+    back = _real_back(op, rows, size, length) if half else _spectrum_back(op, rows, size, length, inverse)
+    kept = op.Slice(back, op.ints([0]), op.dim(x, rank - 1), op.ints([2]))
+    return op.Reshape(op.Transpose(kept, perm=[0, 3, 1, 2]), op.shape(x), allowzero=1)
+
+
+@linear("STFT", operands=lambda call: (0, 2))
+def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions (Norm); of data under a window of data: by the composite's rule for products."""
+    signal, window = call.operand(0), call.input(2)
+    flat = op.ints([1])
+    if call.input(3) is not None:
+        length = op.Reshape(op.cast(call.operand(3), ir.DataType.INT64), flat)
+    else:
+        length = op.dim(window, 0) if window is not None else op.dim(signal, 1)
+    step = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), flat)
+    frames = op.Slice(op.Shape(r), op.ints([1]), op.ints([2]))
+    # Which sample of the signal each place of each frame reads, [frames, length].
+    begins = op.Unsqueeze(op.Mul(_range(op, frames), step), op.ints([1]))
+    places = op.Add(begins, op.Unsqueeze(_range(op, length), op.ints([0])))
+    back = _spectrum_back(op, op.Transpose(r, perm=[0, 1, 3, 2]), length, length, inverse=False)
+    kept = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
+    kept = op.Transpose(kept, perm=[0, 1, 3, 2])
+    if operand == 2:
+        read = op.Gather(signal, places, axis=1)
+        return op.ReduceSum(op.Mul(kept, read), op.ints([0, 1, 3]), keepdims=0)
+    if window is not None:
+        kept = op.Mul(kept, op.Unsqueeze(window, op.ints([1])))
+    return op.scatter_back(kept, op.Gather(op.index_grid(signal), places, axis=1), signal)

@@ -1,0 +1,38 @@
+"""Write the page that lists every operator: `python tools/operators_page.py`. A test fails while it is out of date."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from onnxlrp.operators.registry import TableRow, table
+
+PAGE = Path(__file__).parents[1] / "onnxlrp" / "operators" / "README.md"
+HEAD = """# Operators
+
+What happens to relevance at every operator, by domain. Written by `tools/operators_page.py` from the registry;
+`onnxlrp operators` prints the same.
+
+- **linear**: relevance goes back by the transpose, in proportion to the contributions, or by a layer's rule
+- **routing**: values are only moved; relevance follows them
+- **pass**: elementwise, passes unchanged
+- **custom**: a rule of its own
+- **decomposed**: written out in other operators as the model is read
+- **stop**: relevance ends, for the reason given
+
+`gradient` takes the true derivative of each. A node that has no rule is refused by name.
+"""
+
+
+def page(rows: list[TableRow]) -> str:
+    """The page as Markdown."""
+    parts = [HEAD]
+    for domain, group in groupby(rows, lambda row: row.domain):
+        members = list(group)
+        parts.append(f"\n## {domain}: {len(members)} operators\n\n| operator | since opset | kind | relevance |\n|---|---|---|---|\n")
+        parts += [f"| {r.operator} | {r.since} | {r.kind} | {r.treatment.replace('|', '∣')} |\n" for r in members]
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(table()), encoding="utf-8")
