@@ -20,6 +20,7 @@ from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.pools import settle
+from onnxlrp.source.ranks import demanded_rank
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
@@ -322,6 +323,9 @@ def _infer_the_rest(graph: ir.Graph) -> None:
             node.version = node.version or graph.opset_imports.get("")
             infer_outputs(node)
             node.metadata_props.pop(_INFERENCE_ERROR, None)
+        for value in node.outputs:
+            if value.shape is None and (rank := demanded_rank(value)) is not None:
+                value.shape = ir.Shape([None] * rank)
 
 
 def _infer_bodies(node: ir.Node, inner: tuple[Body, ...]) -> None:
