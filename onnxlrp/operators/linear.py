@@ -125,10 +125,20 @@ def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
     a, b = call.operand(0), call.operand(1)
     other, like = (b, a) if operand == 0 else (a, b)
-    rank = len(other.shape or ())
-    turned = op.Transpose(other, perm=[*range(rank - 2), rank - 1, rank - 2])
+    turned = _turned(op, other)
     back = op.MatMul(r, turned) if operand == 0 else op.MatMul(turned, r)
     return op.unbroadcast(back, like)
+
+
+def _turned(op: Builder, matrices: ir.Value) -> ir.Value:
+    """The last two axes exchanged, whatever the rank."""
+    if matrices.shape is not None:
+        rank = len(matrices.shape)
+        return op.Transpose(matrices, perm=[*range(rank - 2), rank - 1, rank - 2])
+    rows, columns = op.Shape(matrices, start=-2, end=-1), op.Shape(matrices, start=-1)
+    flat = op.Reshape(matrices, op.Concat(op.ints([-1]), rows, columns, axis=0))
+    turned = op.Transpose(flat, perm=[0, 2, 1])
+    return op.Reshape(turned, op.Concat(op.Shape(matrices, start=0, end=-2), columns, rows, axis=0))
 
 
 @linear("Gemm", operands=all_operands, layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))

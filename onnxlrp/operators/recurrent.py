@@ -111,7 +111,7 @@ class _Activation:
         if all(f == first for f in others):
             return function(first, *values)
         apart = zip(*(op.Split(v, axis=-3, num_outputs=2, _outputs=2) for v in values), strict=True)
-        return op.Concat(*(function(first, *v) for f, v in zip(self.functions, apart, strict=True)), axis=-3)
+        return op.Concat(*(function(f, *v) for f, v in zip(self.functions, apart, strict=True)), axis=-3)
 
 
 def _name(given: str | bytes) -> str:
@@ -168,7 +168,7 @@ class _Cell:
         self.steps, self.batch, self.hidden = op.dim(self.x, 0), op.dim(self.x, 1), op.dim(self.r, 2)
         self.mask = self._mask()
         self.keep = None if self.mask is None else op.Sub(1.0, op.cast(self.mask, self.dtype))
-        self.h0 = self._state(call.input(H0))
+        self.h0 = self.state(call.input(H0))
         self.arrived = [arrived[i] if i < len(arrived) else None for i in range(3)]
 
     # Shapes
@@ -219,7 +219,7 @@ class _Cell:
             self.op.Mul(self.hidden, self.op.ints([gates])) if known is None else self.op.ints([gates * int(known[0])])
         )
 
-    def _state(self, given: ir.Value | None) -> ir.Value:
+    def state(self, given: ir.Value | None) -> ir.Value:
         """An initial state or the relevance of a last one, [D, N, H]; 0 where there is none."""
         op = self.op
         if given is not None:
@@ -258,19 +258,13 @@ class _Cell:
     @functools.cached_property
     def before(self) -> ir.Value:
         """The hidden state before each step, a sequence: the operator's own Y, one step on."""
-        op, y = self.op, self._every_step()
+        # A model that leaves Y out gets it: reading names all outputs, so that Y can be asked for.
+        op, y = self.op, self.op.cast(self.call.outputs[0], self.dtype)
         y = self.turn(op.Transpose(y, perm=[1, 2, 0, 3]) if self.batch_first else y)
         if self.keep is not None:
             # Steps that a sequence does not have leave Y at 0 and the state where it was.
             y = op.Add(y, op.Mul(self.keep, self.h0))
         return self.shifted(y, self.h0)
-
-    def _every_step(self) -> ir.Value:
-        """The operator's Y, asked for where the model leaves it out."""
-        y = self.call.outputs[0]
-        if not y.name:
-            y.name, y.type = f"{self.call.name}_every_step", self.call.original[X].type  # type: ignore[union-attr]
-        return self.op.cast(y, self.dtype)
 
     def shifted(self, states: ir.Value, initial: ir.Value) -> ir.Value:
         """The states before each step, from those behind it."""
@@ -317,7 +311,7 @@ class _Cell:
     def at_last(self, output: int) -> ir.Value:
         """What arrives at a last state: of a sequence without steps the last state is a constant 0."""
         op, r = self.op, self.arrived[output]
-        state, lengths = self._state(r), self.call.input(LENGTHS)
+        state, lengths = self.state(r), self.call.input(LENGTHS)
         if r is None or lengths is None:
             return state
         steps = op.Unsqueeze(op.cast(lengths, ir.DataType.INT64), op.ints([1]))
@@ -598,7 +592,7 @@ def _lstm_values(cell: _Cell) -> _Lstm:
     p = call.input(P)
     parts = [] if p is None else op.Split(p, axis=1, num_outputs=3, _outputs=3)
     peepholes = {k: op.Unsqueeze(v, op.ints([1])) for k, v in zip("iof", parts, strict=False)}
-    c0 = cell._state(call.input(C0))
+    c0 = cell.state(call.input(C0))
     new = g.value(op, sums["g"])
     if not peepholes:
         i = gate.value(op, sums["i"])

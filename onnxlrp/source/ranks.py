@@ -17,11 +17,12 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 
 def demanded_rank(value: ir.Value, depth: int = _DEPTH) -> int | None:
-    """The rank that a consumer asks for, None where none does."""
-    if depth == 0:
+    """The rank that a consumer in the same graph asks for, None where none does: a branch may never be taken."""
+    producer = value.producer()
+    if depth == 0 or producer is None:
         return None
     for use in value.uses():
-        rank = _asked_by(use.node, use.idx, depth)
+        rank = _asked_by(use.node, use.idx, depth) if use.node.graph is producer.graph else None
         if rank is not None:
             return rank
     return None
@@ -35,6 +36,13 @@ def _asked_by(node: ir.Node, operand: int, depth: int) -> int | None:
         return None if weight is None or weight.shape is None else len(weight.shape)
     if node.op_type in _RECURRENT and operand in (0, 5, 6):
         return 3
+    perm = node.attributes.get("perm")
+    if node.op_type == "Transpose" and perm is not None:
+        return len(perm.as_ints())
+    if node.op_type == "Concat":
+        known = [len(v.shape) for v in node.inputs if v is not None and v.shape is not None]
+        if known:
+            return known[0]
     out = node.outputs[0]
     after = len(out.shape) if out.shape is not None else demanded_rank(out, depth - 1)
     if after is None or bodies(node):

@@ -22,6 +22,10 @@ FOR_GOOD = ("optional value comes out of", "runs over a batch, as Scan did befor
 """What is refused because nothing could be given back, or because no converter lifts it right."""
 
 
+INFINITE = "test_mod_float_edge_cases_fmod_0"
+"""Cases whose values are infinite or no numbers: nothing can be differentiated there."""
+
+
 @pytest.mark.parametrize("case", collect(), ids=lambda case: case.name.removeprefix("test_"))
 def test_node_case(case):
     outcome = attempt(case)
@@ -33,6 +37,9 @@ def test_node_case(case):
     if outcome.not_runnable:
         COUNTS["converted, but neither runtime runs them"] += 1
         COUNTS[f"  {outcome.not_runnable[:100]}"] += 1
+    if outcome.unverified is not None:
+        assert case.name.startswith(INFINITE), outcome.unverified
+        COUNTS["not verified: infinite values"] += 1
     if outcome.refused is not None:
         later = next((why for what, why in LATER.items() if what in outcome.refused), None)
         if later is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +13,7 @@ from onnx import helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.errors import UnsupportedOperatorError
-from tests.operators.case import Array, Case, onnxruntime, reference
+from tests.operators.case import Array, Case, check, onnxruntime, reference
 from tests.operators.draws import DRAWS
 from tests.oracle.recurrent import DEFAULTS, FUNCTIONS, forward, relevance
 
@@ -28,6 +30,12 @@ def operands(operator: str, rng: np.random.Generator, sizes: tuple[int, int, int
     shapes += [first, first, (directions, 3 * size)] if operator == "LSTM" else [first]
     made = [0.6 * rng.normal(size=s) for s in shapes]
     return [*made[:4], None, *made[4:]]
+
+
+def joined(read: Iterable[int]) -> list[onnx.NodeProto]:
+    """Nodes that make y of some of the operator's outputs, side by side."""
+    flat = [helper.make_node("Flatten", [f"y{i}"], [f"flat{i}"], axis=0) for i in read]
+    return [*flat, helper.make_node("Concat", [n.output[0] for n in flat], ["y"], axis=1)]
 
 
 # ---------------------------------------------------------------------------------------------------- the operators
@@ -64,38 +72,32 @@ def test_the_oracle_is_the_operator(operator, options):
     if options.get("lengths"):
         values[4] = np.array([4, 0, 2], np.int32)
     outputs = 3 if operator == "LSTM" else 2
-    for index in range(outputs):
-        bodies = [helper.make_node("Identity", [f"y{index}"], ["y"])]
-        case = Case(operator, values, [0], [], {"hidden_size": 5, **attributes}, outputs, bodies=bodies)
-        found = onnxruntime(case.model(floating=np.float32))({"x0": values[0].astype(np.float32)})["y"]
-        expected = forward(operator, *values, **attributes)[index]
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * max(1, np.abs(expected).max()))
+    case = Case(operator, values, [0], [], {"hidden_size": 5, **attributes}, outputs, bodies=joined(range(outputs)))
+    found = onnxruntime(case.model(floating=np.float32))({"x0": values[0].astype(np.float32)})["y"]
+    whole = forward(operator, *values, **attributes)[:outputs]
+    expected = np.concatenate([v.reshape(1, -1) for v in whole], 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * max(1, np.abs(expected).max()))
 
 
 # --------------------------------------------------------------------------------------------------------- relevance
 
 
-def explained_outputs(case: Case, weights: Array) -> tuple[Array, list[Array | None]]:
-    """y, and the relevance of each output of the operator where y gets weights·y."""
-    found = [v for v in forward(case.op, *case.operands, **case.attributes)]
-    read = [int(n.input[0][1:]) for n in case.bodies[:-1]]
-    y = np.concatenate([found[i].reshape(1, -1) for i in read], 1)
-    arrived: list[Array | None] = [None] * 3
-    start = 0
-    for i in read:
-        stop = start + found[i].size
-        arrived[i] = (weights * y)[0, start:stop].reshape(found[i].shape)
-        start = stop
-    return y, arrived
+def read_outputs(case: Case) -> dict[int, Array]:
+    """The operator's outputs that y is made of."""
+    found = forward(case.op, *case.operands, **case.attributes)
+    return {i: found[i] for i in (int(n.input[0][1:]) for n in case.bodies[:-1])}
 
 
 def check_relevance(case: Case, dynamic: bool) -> None:
     """Relevance and the ledger of a drawn case, in float64."""
     explained = onnxlrp.convert(case.model(dynamic), "epsilon", target="weights", ledger=True)
-    feeds = case.inputs()
-    size = sum(forward(case.op, *case.operands, **case.attributes)[int(n.input[0][1:])].size for n in case.bodies[:-1])
-    weights = np.random.default_rng(1).normal(size=(1, size))
-    _, arrived = explained_outputs(case, weights)
+    read, feeds = read_outputs(case), case.inputs()
+    weights = np.random.default_rng(1).normal(size=(1, sum(v.size for v in read.values())))
+    arrived: list[Array | None] = [None] * 3
+    start = 0
+    for index, value in read.items():
+        arrived[index] = value * weights[0, start : start + value.size].reshape(value.shape)
+        start += value.size
     outputs = reference(explained.to_proto())({**feeds, "y_weights": weights})
     *expected, biases = relevance(case.op, case.operands, arrived, **case.attributes)
     sent, constant = 0.0, 0.0
@@ -131,9 +133,22 @@ def test_bidirectional(operator, sizes):
     values = operands(operator, np.random.default_rng(sum(sizes)), sizes, directions=2)
     attributes = {"hidden_size": sizes[3], "direction": "bidirectional"}
     for read in ([0], [1], [0, 1]):
-        flat = [helper.make_node("Flatten", [f"y{i}"], [f"flat{i}"], axis=0) for i in read]
-        joined = helper.make_node("Concat", [f"flat{i}" for i in read], ["y"], axis=1)
-        check_relevance(Case(operator, values[:4], [0], [], attributes, 2, bodies=[*flat, joined]), dynamic=True)
+        check_relevance(Case(operator, values[:4], [0], [], attributes, 2, bodies=joined(read)), dynamic=True)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_sequences_that_end_early(operator, direction):
+    """The last states of sequences of 5, 0 and 2 steps: what lies behind the end leaves the states as they are."""
+    values = operands(operator, np.random.default_rng(8), (5, 3, 2, 3), directions=1 + (direction == "bidirectional"))
+    values[4] = np.array([5, 0, 2], np.int32)
+    outputs = 3 if operator == "LSTM" else 2
+    attributes = {"hidden_size": 3, "direction": direction}
+    for read in range(outputs):
+        data = [0, 5, 6] if operator == "LSTM" else [0, 5]
+        case = Case(operator, values, data, [4], attributes, outputs, bodies=joined([read]), step=1e-6, tolerance=1e-6)
+        check_relevance(case, dynamic=True)
+        check(case, dynamic=True)
 
 
 # ----------------------------------------------------------------------------------------------- lengths and outputs

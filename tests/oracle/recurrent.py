@@ -264,7 +264,7 @@ RELEVANCE = {"LSTM": lstm_relevance, "GRU": gru_relevance, "RNN": rnn_relevance}
 
 
 def relevance(operator: str, operands: Sequence[Array | None], arrived: Sequence[Array | None], **options):
-    """Relevance of X, initial_h and initial_c from that of Y, Y_h and Y_c (None: none), and the biases' share in all."""
+    """Relevance of X, initial_h and initial_c from that of Y, Y_h and Y_c (None: none), and what biases got in all."""
     X, W, R, B, lengths, h0, c0, P = [*operands, *[None] * (8 - len(operands))]
     rY, rh, rc = [*arrived, *[None] * (3 - len(arrived))]
     if options.get("layout"):

@@ -123,7 +123,7 @@ def test_gradient_of_weights_and_states(operator):
     count = 2 if operator == "LSTM" else 1
     x = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
     states = [torch.randn(2, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(count)]
-    y, last = cell(x, tuple(states) if count == 2 else states[0])
+    y, _ = cell(x, tuple(states) if count == 2 else states[0])
     weights = torch.randn(6, 2, 8, dtype=torch.float64)
     (y * weights).sum().backward()
     values = dict(zip(("W", "R", "B"), of_torch(operator, cell), strict=True))
