@@ -227,7 +227,8 @@ def _explained_output(source: Source, name: str | None, explained: list[ir.Value
             raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
         value = outputs[names.index(name)]
         if not is_score(value):
-            raise InputError(f"the output {name!r} holds {value.type or value.dtype}: only floating-point scores can be explained")
+            kind = value.type or value.dtype
+            raise InputError(f"the output {name!r} holds {kind}: only floating-point scores can be explained")
         return value, name
     pairs = zip(names, outputs, strict=True)
     floating = {n: v for n, v in pairs if is_score(v)}

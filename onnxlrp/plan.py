@@ -21,7 +21,6 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.rules import LRP0, Epsilon, Flat, Norm, Pass, Rule
 
-
 Overrides = Sequence[tuple[object, Rule]]
 
 

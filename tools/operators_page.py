@@ -22,6 +22,9 @@ What happens to relevance at every operator, by domain. Written by `tools/operat
 
 `gradient` takes the true derivative of each. A node that has no rule is refused by name.
 """
+COLUMNS = """| operator | since opset | kind | relevance |
+|---|---|---|---|
+"""
 
 
 def page(rows: list[TableRow]) -> str:
@@ -29,7 +32,7 @@ def page(rows: list[TableRow]) -> str:
     parts = [HEAD]
     for domain, group in groupby(rows, lambda row: row.domain):
         members = list(group)
-        parts.append(f"\n## {domain}: {len(members)} operators\n\n| operator | since opset | kind | relevance |\n|---|---|---|---|\n")
+        parts.append(f"\n## {domain}: {len(members)} operators\n\n{COLUMNS}")
         parts += [f"| {r.operator} | {r.since} | {r.kind} | {r.treatment.replace('|', '∣')} |\n" for r in members]
     return "".join(parts)
 

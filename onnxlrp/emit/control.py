@@ -42,13 +42,11 @@ class _Reverse:
         self.total: ir.Value | None = None
         """Of the ledger, [5]."""
 
-    def parameter(self, name: str, like: ir.Value | None, dtype: ir.DataType, shape: ir.Shape | None = None) -> ir.Value:
+    def parameter(self, name: str, dtype: ir.DataType, shape: ir.Shape | None) -> ir.Value:
         """A new input of the body."""
-        return ir.Value(name=name, type=ir.TensorType(dtype), shape=shape if like is None else like.shape)
+        return ir.Value(name=name, type=ir.TensorType(dtype), shape=shape)
 
-    def amounts(
-        self, seeds: Pairs, wanted: Sequence[ir.Value], stands_for: dict[ir.Value, ir.Value]
-    ) -> list[ir.Value]:
+    def amounts(self, seeds: Pairs, wanted: Sequence[ir.Value], stands_for: dict[ir.Value, ir.Value]) -> list[ir.Value]:
         """The relevance of each wanted value, from (output, relevance) pairs."""
         walk, op = self.walk, self.op
         facts = walk.facts.of_copy(self.graph, stands_for)
@@ -159,13 +157,13 @@ def _carry(walk: Walk, step: Step, reverse: _Reverse, arrived: dict[int, ir.Valu
     for k in states:
         _, out, _, result = body.states[k]
         final = step.outputs[result]
-        parameters.append(reverse.parameter(f"r_state_{k}", out, walk.dtype))
+        parameters.append(reverse.parameter(f"r_state_{k}", walk.dtype, out.shape))
         starts.append(arrived[result] if result in arrived else op.full(op.shape(final), 0, walk.dtype))
     for index, value in enumerate(_captured(walk, step)):
-        parameters.append(reverse.parameter(f"r_sum_{index}", value, walk.dtype))
+        parameters.append(reverse.parameter(f"r_sum_{index}", walk.dtype, value.shape))
         starts.append(op.full(op.shape(value), 0, walk.dtype))
     if walk.ledger is not None:
-        parameters.append(reverse.parameter("r_ledger", None, walk.dtype, ir.Shape([5])))
+        parameters.append(reverse.parameter("r_ledger", walk.dtype, ir.Shape([5])))
         starts.append(op.full(op.ints([5]), 0, walk.dtype))
     return _Carried(states, parameters, starts)
 
@@ -176,9 +174,7 @@ def _advance(reverse: _Reverse, carried: _Carried, amounts: Sequence[ir.Value]) 
     added = list(amounts[split : split + len(carried.parameters) - split])
     if reverse.total is not None:
         added.append(reverse.total)
-    sums = [
-        shaped(reverse.op.Add(p, a), p) for p, a in zip(carried.parameters[split:], added, strict=True)
-    ]
+    sums = [shaped(reverse.op.Add(p, a), p) for p, a in zip(carried.parameters[split:], added, strict=True)]
     return [*amounts[:split], *sums]
 
 
@@ -231,9 +227,8 @@ def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node
     graph.inputs.append(so_far)
     graph.outputs.insert(1 + count, longer.outputs[0])
     empty = walk.op.SequenceEmpty(dtype=value.dtype)
-    grown = ir.Node(
-        "", "Loop", [*node.inputs, empty], list(node.attributes.values()), num_outputs=len(node.outputs) + 1, name=node.name
-    )
+    attributes = list(node.attributes.values())
+    grown = ir.Node("", "Loop", [*node.inputs, empty], attributes, num_outputs=len(node.outputs) + 1, name=node.name)
     new = [*grown.outputs[:count], *grown.outputs[count + 1 :]]
     outer = node.graph
     assert outer is not None
@@ -254,8 +249,8 @@ def _loop(walk: Walk, step: Step) -> None:
     reverse = _Reverse(walk, step, body)
     arrived = _arrived(walk, step)
     carried = _carry(walk, step, reverse, arrived)
-    count = reverse.parameter("i", None, ir.DataType.INT64, ir.Shape([]))
-    going = reverse.parameter("going", None, ir.DataType.BOOL, ir.Shape([]))
+    count = reverse.parameter("i", ir.DataType.INT64, ir.Shape([]))
+    going = reverse.parameter("going", ir.DataType.BOOL, ir.Shape([]))
     inner, true = reverse.op, reverse.op.constant(True)
     used = [v for v in reverse.inputs if v.uses() or v.is_graph_output()]
     originals = list(body.graph.inputs)
@@ -320,11 +315,12 @@ def _scan(walk: Walk, step: Step) -> None:
     """(the body's input, what is scanned, axis, direction)"""
     for index, (value, result) in enumerate(body.stacked):
         if result in arrived:
-            part = reverse.parameter(f"r_slice_{index}", value, walk.dtype)
+            part = reverse.parameter(f"r_slice_{index}", walk.dtype, value.shape)
             seeds.append((reverse.outputs[states + index], part))
             scanned.append((part, arrived[result], out_axes[index], 1 - out_ways[index]))
     slices = [
-        i for i, (value, operand) in enumerate(body.slices)
+        i
+        for i, (value, operand) in enumerate(body.slices)
         if operand in step.operands and value in walk.facts.data and walk.wants(step.operands[operand])
     ]
     captured = _captured(walk, step)
@@ -353,9 +349,7 @@ def _scan(walk: Walk, step: Step) -> None:
         ir.AttrInt64s("scan_output_axes", [in_axes[i] for i in slices]),
         ir.AttrInt64s("scan_output_directions", [1 - in_ways[i] for i in slices]),
     ]
-    back = ir.Node(
-        "", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results)
-    )
+    back = ir.Node("", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results))
     whole = [ir.Value(type=ir.TensorType(walk.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
     outs = _append(walk, step, back, [*carried.parameters, *whole])
     _hand_out(walk, step, body, carried, outs)

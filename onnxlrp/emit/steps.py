@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from onnxlrp.emit.control import control
 from onnxlrp.emit.layers import layer
 from onnxlrp.emit.ratio import divide, ratio
-from onnxlrp.emit.control import control
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, Treatment
@@ -120,7 +120,7 @@ def _product(walk: Walk, step: Step) -> None:
             walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(r, walk.read(z))))
             bias = None if entry.layer is None or entry.layer.bias is None else call.input(entry.layer.bias)
             if bias is not None and entry.layer is not None and entry.layer.bias not in step.operands:
-                nothing = {i: op.full_like(v, 0) for i, v in enumerate(call.inputs) if i in step.shares and v is not None}
+                nothing = {i: op.full_like(call.operand(i), 0) for i in step.shares}
                 walk.ledger.bias(step, op.Mul(r, op.run(call.rebind(nothing))))
     for index, share in step.shares.items():
         operand = step.operands[index]

@@ -39,9 +39,7 @@ def _kernel_back(
     turned = op.Transpose(op.Reshape(x, apart), perm=[2, 1, 0, *(a + 3 for a in rest)])
     samples = op.Concat(op.Div(op.dim(x, 1), op.ints([group])), op.ints([-1]), op.shape(x, 2), axis=0)
     kernel = op.Transpose(r, perm=[1, 0, *(a + 2 for a in rest)])
-    full = op.Conv(
-        op.Reshape(turned, samples), kernel, strides=dilations, dilations=strides, group=group, pads=pads
-    )
+    full = op.Conv(op.Reshape(turned, samples), kernel, strides=dilations, dilations=strides, group=group, pads=pads)
     # What the strides left over makes further rows, which no position of the kernel reads.
     cut = op.Slice(full, op.ints([0] * spatial), op.shape(w, 2), op.ints([a + 2 for a in rest]))
     return op.Transpose(cut, perm=[1, 0, *(a + 2 for a in rest)])

@@ -54,8 +54,8 @@ def _again(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> i
     assert node is not None
     if node.op_type == "SequenceEmpty":
         return op.SequenceEmpty(dtype=ir.DataType.INT64)
-    lists = {i: _again(op, v, instead) for i, v in enumerate(node.inputs) if v is not None and (is_list(v) or v in instead)}
-    return op.run(Call.of(node).rebind(lists))
+    moved = {i: v for i, v in enumerate(node.inputs) if v is not None and (is_list(v) or v in instead)}
+    return op.run(Call.of(node).rebind({i: _again(op, v, instead) for i, v in moved.items()}))
 
 
 def _open(call: Call) -> str | None:

@@ -1,9 +1,11 @@
 """Operators that are several others: written out as the model is read, by ONNX's own function body or by ours.
 
-Done before the model is brought to opset 21, so that an Attention of opset 24 becomes products and a softmax that lower.
+Done before a model is brought down to opset 21: an Attention of opset 24 becomes products and a softmax, which lower.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -66,7 +68,8 @@ def _name_body(model: ir.Model, node: ir.Node, index: int) -> None:
     node.domain, node.op_type, node.version = _DOMAIN, proto.name, None
 
 
-def _body(schema: onnx.defs.OpSchema, node: ir.Node, opset: int) -> bytes:
+def _body(schema: Any, node: ir.Node, opset: int) -> bytes:
+    # onnx's type stubs lack the methods that give function bodies.
     if schema.has_function:
         version = max(v for v in schema.function_opset_versions if v <= opset)
         return schema.get_function_with_opset_version(version)

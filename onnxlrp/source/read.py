@@ -345,26 +345,27 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...]) -> None:
             assert start is not None
             value.shape, value.type = start.shape, value.type or start.type
         _infer_the_rest(body.graph)
-        if any([_widen(value, out) for value, out, _, _ in body.states]):
+        changed = [_widen(value, out) for value, out, _, _ in body.states]
+        if any(changed):
             for inside in body.graph:
-                for result in inside.outputs:
-                    result.shape = None
+                for made in inside.outputs:
+                    made.shape = None
             _infer_the_rest(body.graph)
         for value, out, _, result in body.states:
             node.outputs[result].type = node.outputs[result].type or out.type
             node.outputs[result].shape = value.shape
-    for index, result in enumerate(node.outputs):
+    for index, out in enumerate(node.outputs):
         ends = [v for body in inner for v, i in body.stacked if i == index]
         if not ends or any(v.shape is None for v in ends):
             continue
-        result.type = result.type or ends[0].type
-        shapes = [list(v.shape) for v in ends if v.shape is not None]
+        out.type = out.type or ends[0].type
+        shapes: list[list[int | ir.SymbolicDim | None]] = [list(v.shape) for v in ends if v.shape is not None]
         if node.op_type != "If":
             axis = _axes(node, "scan_output_axes", len(inner[0].stacked))[index - len(inner[0].states)]
             shapes[0].insert(axis % (len(shapes[0]) + 1), None)
         if len({len(shape) for shape in shapes}) == 1:
             same = [dims[0] if all(d == dims[0] for d in dims) else None for dims in zip(*shapes, strict=True)]
-            result.shape = ir.Shape(same)
+            out.shape = ir.Shape(same)
 
 
 def _widen(value: ir.Value, out: ir.Value) -> bool:

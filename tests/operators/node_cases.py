@@ -20,7 +20,7 @@ from onnx.backend.test.case.test_case import TestCase
 
 import onnxlrp
 from onnxlrp.errors import InvalidModelError, NothingToExplainError, UnsupportedOperatorError
-from tests.operators.case import Array, Run, onnxruntime, reference
+from tests.operators.case import Run, onnxruntime, reference
 
 TRIES = 6
 """Inputs drawn before a case is given up."""

@@ -1,4 +1,4 @@
-"""Every operator alone: its ledger closes, and what starts at the output is found again at the inputs or in the ledger."""
+"""Every operator alone: its ledger closes; what starts at the output is found at the inputs or in the ledger."""
 
 from __future__ import annotations
 

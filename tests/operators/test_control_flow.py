@@ -149,7 +149,8 @@ def test_a_scan_is_its_steps_written_out(composite, attributes, order):
         source.graph.node[0].attribute.append(onnx.helper.make_attribute(name, value))
     lines, h = [], "x"
     for k, at in enumerate(order):
-        lines.append(f"i{k} = Constant <value: tensor = int64 {{{at}}}> () u{k} = Gather (s, i{k}) z{k} = MatMul ({h}, W)")
+        lines.append(f"i{k} = Constant <value: tensor = int64 {{{at}}}> () u{k} = Gather (s, i{k})")
+        lines.append(f"z{k} = MatMul ({h}, W)")
         lines.append(f"v{k} = MatMul (u{k}, V) a{k} = Add (z{k}, v{k}) h{k} = Relu (a{k}) o{k} = Add (h{k}, x)")
         lines.append(f"p{k} = Unsqueeze (o{k}, zero)")
         h = f"h{k}"

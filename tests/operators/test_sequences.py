@@ -12,14 +12,16 @@ from onnxlrp.errors import UnsupportedOperatorError
 from tests.operators.case import onnxruntime, reference
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
+CONSTANTS = "one = Constant <value: tensor = int64 {1}> () last = Constant <value: tensor = int64 {-1}> ()"
 BODIES = {
-    "construct and at": "two = Constant <value: tensor = int64 {1}> () s = SequenceConstruct (a, x, a) e = SequenceAt (s, two)",
-    "last of all": "two = Constant <value: tensor = int64 {-1}> () s = SequenceConstruct (x, a) e = SequenceAt (s, two)",
+    "construct and at": "s = SequenceConstruct (a, x, a) e = SequenceAt (s, one)",
+    "last of all": "s = SequenceConstruct (x, a) e = SequenceAt (s, last)",
     "at a place given at run time": "s = SequenceConstruct (a, x) e = SequenceAt (s, n)",
     "concatenated": "s = SequenceConstruct (a, x, a) e = ConcatFromSequence <axis: int = 1> (s)",
     "stacked": "s = SequenceConstruct (a, x) e = ConcatFromSequence <axis: int = -1, new_axis: int = 1> (s)",
-    "split": "one = Constant <value: tensor = int64 {1}> () s = SplitToSequence <axis: int = 1> (x) e = SequenceAt (s, one)",
-    "split unevenly": "p = Constant <value: tensor = int64[2] {1, 2}> () s = SplitToSequence <axis: int = 1> (x, p) e = SequenceAt (s, n)",
+    "split": "s = SplitToSequence <axis: int = 1> (x) e = SequenceAt (s, one)",
+    "split unevenly": """p = Constant <value: tensor = int64[2] {1, 2}> ()
+        s = SplitToSequence <axis: int = 1> (x, p) e = SequenceAt (s, n)""",
     "split without the axis": "s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x) e = SequenceAt (s, n)",
     "inserted and erased": """o = SequenceEmpty () i = SequenceInsert (o, a) j = SequenceInsert (i, x)
         zero = Constant <value: tensor = int64 {0}> () k = SequenceErase (j, zero) e = SequenceAt (k, zero)""",
@@ -31,7 +33,7 @@ BODIES = {
 
 def model(body: str, kind: str = "double", shape: str = "N, 3") -> onnx.ModelProto:
     body = body.replace("double", kind)
-    text = f"main ({kind}[{shape}] x, int64 n) => ({kind}[] y) {{ a = Sin (x) {body} y = Mul (e, e) }}"
+    text = f"main ({kind}[{shape}] x, int64 n) => ({kind}[] y) {{ {CONSTANTS} a = Sin (x) {body} y = Mul (e, e) }}"
     made = parser.parse_model(HEAD + text)
     made.graph.output[0].type.tensor_type.ClearField("shape")
     if kind == "double":

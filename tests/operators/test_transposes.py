@@ -1,4 +1,4 @@
-"""Every linear and routing operator (and every one that is written out): ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, drawn over shapes and attributes, static and dynamic."""
+"""Every linear, routing and written-out operator: ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, over shapes and attributes, static and dynamic."""
 
 from __future__ import annotations
 

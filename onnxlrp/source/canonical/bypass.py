@@ -8,7 +8,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Take them out, except between what the graph does not compute itself and a graph output, and where a mask is read."""
+    """Take them out, except between what the graph does not compute itself and an output, and where a mask is read."""
     for node in rewriter.nodes("Identity", "Dropout"):
         x, y = node.inputs[0], node.outputs[0]
         if x is None or (node.op_type == "Dropout" and not _inert(node)):

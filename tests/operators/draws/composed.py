@@ -10,6 +10,7 @@ from hypothesis.strategies import DrawFn
 from tests.operators.case import Case
 from tests.operators.draws.common import dims, draws, ints, pick, random
 
+NEW: dict[str, Any] = {"opset": 23, "deployed": False}
 SMOOTH: dict[str, Any] = {"step": 1e-4, "tolerance": 1e-6}
 
 
@@ -32,7 +33,7 @@ def attention(draw: DrawFn, op: str) -> Case:
         attributes |= {"q_num_heads": heads * groups, "kv_num_heads": heads}
     data = (0, 1, 2) if mask is None or mask.dtype == bool else (0, 1, 2, 3)
     # onnxruntime's own reads no opset 23 mask without its tail of operands as it should.
-    return Case(op, [q, k, v, mask], data=data, feeds=feeds, attributes=attributes, opset=23, deployed=False, rounding=1e-6, **SMOOTH)
+    return Case(op, [q, k, v, mask], data=data, feeds=feeds, attributes=attributes, **NEW, rounding=1e-6, **SMOOTH)
 
 
 @draws("RotaryEmbedding")
@@ -42,7 +43,7 @@ def rotary_embedding(draw: DrawFn, op: str) -> Case:
     x = random(draw).normal(size=(batch, heads, length, width))
     where = np.random.default_rng(0).integers(0, 6, size=(batch, length))
     attributes = {"interleaved": pick(draw, 0, 1)}
-    return Case(op, [x, np.cos(angles), np.sin(angles), where], attributes=attributes, opset=23, deployed=False)
+    return Case(op, [x, np.cos(angles), np.sin(angles), where], attributes=attributes, **NEW)
 
 
 @draws("SwiGLU")
@@ -67,16 +68,16 @@ def linear_attention(draw: DrawFn, op: str) -> Case:
         operands += [None, None, rng.random((batch, length, heads))]
     attributes = {"q_num_heads": heads, "kv_num_heads": heads, "update_rule": rule}
     # The evaluator computes it in single precision.
-    return Case(
-        op, operands, data=(0, 1, 2), attributes=attributes, outputs=2, opset=27, deployed=False, step=1e-2, tolerance=2e-3, rounding=1e-5
-    )
+    rough = {"step": 1e-2, "tolerance": 2e-3, "rounding": 1e-5}
+    return Case(op, operands, data=(0, 1, 2), attributes=attributes, outputs=2, opset=27, deployed=False, **rough)
 
 
 @draws("CausalConvWithState")
 def causal_conv(draw: DrawFn, op: str) -> Case:
     batch, channels, length, kernel = pick(draw, 1, 2), pick(draw, 1, 3), pick(draw, 1, 4), pick(draw, 1, 3)
     rng = random(draw)
-    operands = [rng.normal(size=(batch, channels, length)), rng.normal(size=(channels, 1, kernel)), rng.normal(size=channels)]
+    shapes = [(batch, channels, length), (channels, 1, kernel), (channels,)]
+    operands = [rng.normal(size=shape) for shape in shapes]
     data = pick(draw, (0,), (0, 1), (0, 1, 2))
     return Case(op, operands, data=data, static=(1,), outputs=2, opset=27, deployed=False, step=1e-3, tolerance=1e-6)
 
@@ -100,4 +101,5 @@ def center_crop_pad(draw: DrawFn, op: str) -> Case:
     axes = pick(draw, None, [0], [1, 0])
     wanted = ints(*(pick(draw, 1, 3, 6) for _ in range(len(shape) if axes is None else len(axes))))
     attributes = {} if axes is None else {"axes": axes}
-    return Case(op, [random(draw).normal(size=shape), wanted], feeds=pick(draw, (), (1,)), static=(1,), attributes=attributes)
+    x, feeds = random(draw).normal(size=shape), pick(draw, (), (1,))
+    return Case(op, [x, wanted], feeds=feeds, static=(1,), attributes=attributes)
