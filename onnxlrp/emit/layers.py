@@ -157,8 +157,9 @@ class _Layer:
     def _input(self, term: Term) -> ir.Value:
         if isinstance(term.x, str):
             return bounds(self.walk, self.form.x, self.rule)[term.x == "high"]
-        if term.x == ONE and self.form.data == 0 and len(self.form.x.shape or ()) > 1:
-            # The rows of the batch are alike: one will do.
+        positions = self.form.entry.gradient_only
+        if term.x == ONE and self.form.data == 0 and len(self.form.x.shape or ()) > 1 and not positions:
+            # The rows of the batch are alike: one will do (where each has no positions of its own).
             op = self.op
             return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.walk.dtype)
         return self.x if self.positive_input and term.x == PLUS else self._modified(self.x, term.x)

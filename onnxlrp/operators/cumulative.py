@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, linear
+from onnxlrp.operators.registry import Call, Operands, Reversed, custom, linear
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-def _of_floats(*operands: int):  # type: ignore[no-untyped-def]
+def _of_floats(*operands: int) -> Operands:
     """These operands, of floats; running sums of integers are positions."""
 
     def carrying(call: Call) -> Sequence[int]:
@@ -46,8 +46,8 @@ def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
         empty = op.Equal(count, 0.0)
         share = op.Where(empty, zero, op.Div(r, op.Max(count, one)))
         return Reversed({0: _running(op, call, share, back=True)}, bias=op.Where(empty, r, zero))
-    # ∂x_k = Σ r_i·y_i/x_k over the products that hold x_k. Where x_k is 0, and the first zero, the product of the
-    # others: magnitudes by logarithms and signs by parity, up to the second zero.
+    # ∂x_k = Σ r_i·y_i/x_k over the products that hold x_k. Where x_k is 0, the product of the others in those
+    # that hold no second zero: magnitudes by logarithms, signs by parity.
     is_zero = op.Equal(x, 0.0)
     others = op.Where(is_zero, one, x)
     usual = op.Div(_running(op, call, op.Mul(r, y), back=True), others)
@@ -58,9 +58,7 @@ def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
     product = op.Mul(magnitude, op.Sub(1.0, op.Mul(2.0, odd)))
     one_zero = op.Equal(_running(op, call, zeros), 1.0)
     around = _running(op, call, op.Where(one_zero, op.Mul(r, product), zero), back=True)
-    before = op.CumSum(zeros, call.operand(1), exclusive=1, reverse=int(call.attr("reverse", 0)))
-    first = op.Equal(before, 0.0)
-    return Reversed({0: op.Where(is_zero, op.Where(first, around, zero), usual)})
+    return Reversed({0: op.Where(is_zero, around, usual)})
 
 
 @custom("Range", operands=_of_floats(0, 2))
@@ -75,6 +73,4 @@ def arange(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     if gradient:
         return Reversed({0: to_start, 2: to_step})
     amounts = {0: op.Mul(start, to_start), 2: op.Mul(step, to_step)}
-    constant = [v for i, v in amounts.items() if call.operand(i).const_value is not None]
-    bias = op.Add(*constant) if len(constant) == 2 else constant[0] if constant else None
-    return Reversed(amounts, epsilon=op.Sub(r, op.Mul(share, y)), bias=bias)
+    return Reversed(amounts, epsilon=op.Sub(r, op.Mul(share, y)))

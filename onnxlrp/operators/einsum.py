@@ -26,8 +26,8 @@ class Equation:
     def of(cls, text: str, ranks: Sequence[int]) -> Equation:
         """Read an equation for operands of these ranks.
 
-        An ellipsis stands for the axes that the letters leave, aligned at the last; implied is an output of the ellipsis
-        and the letters that appear once, in alphabetical order.
+        An ellipsis stands for the axes that the letters leave, aligned at the last. An output that is left out has the
+        ellipsis and the letters that appear once, in alphabetical order.
         """
         left, arrow, right = text.replace(" ", "").partition("->")
         terms = left.split(",")

@@ -1,4 +1,4 @@
-"""Quantised numbers: pairs of Quantize and Dequantize pass relevance; arithmetic on quantised numbers has no rule yet."""
+"""Quantised numbers: pairs of Quantize and Dequantize pass relevance; arithmetic on them has no rule yet."""
 
 from __future__ import annotations
 

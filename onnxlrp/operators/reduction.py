@@ -158,7 +158,9 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 def _first_of_the_best(op: Builder, call: Call, r: ir.Value) -> ir.Value:
     """Over axes that only the model knows: the least position, in row-major order, where the extreme is reached."""
     x = call.operand(0)
-    places = op.index_grid(x)
+    count = op.Range(op.ints_scalar(0), op.size(x), op.ints_scalar(1))
+    # A length of 0 is one: nothing is reduced then.
+    places = op.Reshape(count, op.shape(x), allowzero=1)
     reached = op.Where(op.Equal(x, keep(op, call, call.outputs[0])), places, op.size(x))
     first = op.Equal(places, _over(op, call, "ReduceMin", reached))
     assert r.dtype is not None

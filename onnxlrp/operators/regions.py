@@ -89,7 +89,14 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     return _Samples(taps, op.Sub(scale, last), last, exists, count, op.dim(x, 2 + axis))
 
 
-@linear("RoiAlign", operands=lambda call: (0, 1), gradient_only=(1,), jointly=True, pooling=True, sign="keeps")
+@linear(
+    "RoiAlign",
+    operands=lambda call: (0, 1),
+    gradient_only=(1,),
+    jointly=True,
+    pooling=True,
+    sign="keeps",
+)
 def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """In proportion to the contributions; mode max: the winner takes all. The regions say where."""
     rows, columns = _samples(op, call, _ROWS), _samples(op, call, _COLUMNS)
@@ -111,15 +118,15 @@ def _averages(op: Builder, samples: _Samples, by: ir.Value | None = None) -> ir.
 def _average_back(op: Builder, call: Call, r: ir.Value, rows: ir.Value, columns: ir.Value) -> ir.Value:
     """`Σ rowsᵀ·r·columns` over the regions of each picture: a product over (region, bin row) pairs."""
     x = call.operand(0)
-    wide = op.MatMul(r, op.Unsqueeze(columns, op.ints([1])))
-    channels = op.Transpose(wide, perm=[1, 0, 2, 3])
-    right = op.Reshape(channels, op.Concat(op.ints([1]), op.dim(x, 1), op.ints([-1]), op.dim(x, 3), axis=0))
     assert r.dtype is not None
+    wide = op.Transpose(op.MatMul(r, op.Unsqueeze(columns, op.ints([1]))), perm=[0, 2, 1, 3])
+    right = op.Reshape(wide, op.Concat(op.ints([-1]), op.Mul(op.dim(x, 1), op.dim(x, 3)), axis=0))
     owner = op.one_hot(op.Unsqueeze(call.operand(2), op.ints([1])), op.dim(x, 0), r.dtype)
     own = op.Unsqueeze(op.Transpose(owner, perm=[1, 0]), op.ints([1, 3]))
     tall = op.Mul(own, op.Transpose(rows, perm=[2, 0, 1]))
-    left = op.Reshape(tall, op.Concat(op.dim(x, 0), op.ints([1]), op.dim(x, 2), op.ints([-1]), axis=0))
-    return op.MatMul(left, right)
+    left = op.Reshape(tall, op.Concat(op.Mul(op.dim(x, 0), op.dim(x, 2)), op.ints([-1]), axis=0))
+    apart = op.Concat(op.dim(x, 0), op.dim(x, 2), op.dim(x, 1), op.dim(x, 3), axis=0)
+    return op.Transpose(op.Reshape(op.MatMul(left, right), apart), perm=[0, 2, 1, 3])
 
 
 def _average_by_region(

@@ -103,8 +103,7 @@ def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return _from_sources(op, call, operand, r)
     axis, table, ids = int(call.attr("axis", 0)), call.rank(0), call.rank(1)
     axis %= table
-    embedding = [*range(axis), *range(axis + ids, table - 1 + ids)]
-    return op.ReduceSum(r, op.ints(embedding), keepdims=0) if embedding else r
+    return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
 
 
 @routing("OneHot", operands=lambda call: (2,), sign="keeps")
@@ -139,9 +138,12 @@ def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> i
     # Slices [n, …] against [m, …]: equal where every element is.
     axis, rank = int(axis) % call.rank(), call.rank()
     front = [axis, *(a for a in range(rank) if a != axis)]
-    slices = [op.Reshape(op.Transpose(v, perm=front), op.Concat(op.dim(v, axis), op.ints([-1]), axis=0)) for v in (y, x)]
-    same = op.Equal(op.Unsqueeze(slices[0], op.ints([1])), op.Unsqueeze(slices[1], op.ints([0])))
-    equal = op.Equal(op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0), op.constant(np.int32(1)))
+    made, given = (
+        op.Reshape(op.Transpose(v, perm=front), op.Concat(op.dim(v, axis), op.ints([-1]), axis=0)) for v in (y, x)
+    )
+    same = op.Equal(op.Unsqueeze(made, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
+    least = op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0)
+    equal = op.Equal(least, op.constant(np.int32(1)))
     return op.scatter_back(back, op.Gather(grid, _first_true(op, equal), axis=axis), x)
 
 

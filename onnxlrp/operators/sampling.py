@@ -52,8 +52,7 @@ def as_pictures(op: Builder, value: ir.Value, groups: int = 1) -> ir.Value:
 
 
 def _grid_mode(call: Call) -> str:
-    """`linear`, `nearest` or `cubic`, whichever opset named it."""
-    return str(call.attr("mode", "linear")).removeprefix("bi")
+    return str(call.attr("mode", "linear"))
 
 
 @linear(

@@ -111,7 +111,7 @@ def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @linear("STFT", operands=lambda call: (0, 2))
 def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm); of data under a window of data: by the composite's rule for products."""
+    """In proportion to the contributions (Norm). Under a window of data: by the composite's rule for products."""
     signal, window = call.operand(0), call.input(2)
     flat = op.ints([1])
     if call.input(3) is not None:

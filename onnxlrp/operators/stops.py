@@ -17,7 +17,15 @@ stop(
 stop("ConstantOfShape", "EyeLike", reason="built from shapes and positions")
 stop("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", reason="built from sizes")
 stop("Constant", reason="a constant")
-stop("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", reason="random")
+stop(
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    reason="random",
+)
 stop("NonMaxSuppression", reason="positions, not values: what is gathered at them is followed")
 stop("TfIdfVectorizer", reason="counts of words")
 stop("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", reason="strings")

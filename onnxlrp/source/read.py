@@ -310,7 +310,7 @@ def infer(model: ir.Model) -> None:
 
 
 def _infer_the_rest(graph: ir.Graph) -> None:
-    """Node by node, in bodies as well: what the library leaves open behind loops and operators that it does not know."""
+    """Node by node, in bodies as well: what the library leaves open behind loops and operators that it lacks."""
     for node in graph:
         inner = bodies(node)
         if inner:

@@ -26,6 +26,7 @@ TRIES = 6
 """Inputs drawn before a case is given up."""
 _WIDENED = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 SETTINGS = {("Dropout", "ratio"): "random numbers are drawn against it", ("Resize", "scales"): "a position jumps"}
+SETTINGS["Upsample", "scales"] = SETTINGS["Resize", "scales"]
 """Floating-point operands that only set an operator up: they have no derivative."""
 
 

@@ -44,6 +44,9 @@ STOPS = {
     "EyeLike": ([], ["x"], {}),
     **dict.fromkeys(("HannWindow", "HammingWindow", "BlackmanWindow"), ([*SLICES, *ENDS], ["m"], {})),
     "MelWeightMatrix": ([*SLICES, *ENDS], ["three", "sixteen", "sixteen", "low", "high"], {}),
+    "SequenceLength": ([helper.make_node("SequenceConstruct", ["x", "x"], ["a"])], ["a"], {}),
+    "SequenceEmpty": ([], [], {}),
+    "OptionalHasElement": ([], ["x"], {}),
     "Constant": ([], [], {"value_float": 1.0}),
     "TfIdfVectorizer": (IDS, ["a"], NGRAMS),
     "NonMaxSuppression": ([helper.make_node("Reshape", ["x", "row"], ["a"])], ["boxes", "a", "three"], {}),
@@ -90,9 +93,12 @@ def test_relevance_ends(name):
     """y = 2x + the mean of what the operator makes of x: the gradient is that of 2x."""
     assert name in STOPS, f"no model of {name}: add one"
     before, operands, attributes = STOPS[name]
+    # A list is no number: its length is one.
+    result = "list" if name == "SequenceEmpty" else "made"
     nodes = [
         *before,
-        helper.make_node(name, operands, ["made", *MORE.get(name, [])], name="stop", **attributes),
+        helper.make_node(name, operands, [result, *MORE.get(name, [])], name="stop", **attributes),
+        *([helper.make_node("SequenceLength", [result], ["made"])] if result != "made" else []),
         helper.make_node("Cast", ["made"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["number"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["x", "two"], ["twice"]),

@@ -1,4 +1,4 @@
-"""Every linear, routing and written-out operator: ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, over shapes and attributes, static and dynamic."""
+"""Every linear, routing and written-out operator: ⟨r, A x⟩ = ⟨Aᵀ r, x⟩, over shapes and attributes."""
 
 from __future__ import annotations
 

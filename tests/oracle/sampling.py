@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops import op_resize
 
 from tests.oracle.reference import Window, _text
 
@@ -194,4 +195,11 @@ class GlobalLpPool(OpRun):
         return ((np.abs(x) ** p).sum(axis=tuple(range(2, x.ndim)), keepdims=True) ** (1 / p),)
 
 
-OPERATORS: list[type[OpRun]] = [AffineGrid, DeformConv, GlobalLpPool, GridSample, LpPool, MaxRoiPool]
+class Resize(op_resize.Resize):
+    """The evaluator's own makes cubic weights in float32: its coefficient is a float32 number."""
+
+    def _run(self, x, *operands, cubic_coeff_a=None, **attributes):
+        return super()._run(x, *operands, cubic_coeff_a=float(cubic_coeff_a), **attributes)
+
+
+OPERATORS: list[type[OpRun]] = [AffineGrid, DeformConv, GlobalLpPool, GridSample, LpPool, MaxRoiPool, Resize]

@@ -6,6 +6,18 @@ import numpy as np
 from onnx.reference.op_run import OpRun
 
 
+class LayerNormalization(OpRun):
+    """The evaluator gives the statistics in the input's precision, ONNX in single."""
+
+    def _run(self, x, scale, bias=None, axis=None, epsilon=None, stash_type=None):
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        mean = x.mean(axes, keepdims=True)
+        factor = 1 / np.sqrt(x.var(axes, keepdims=True) + np.asarray(epsilon, x.dtype))
+        y = (x - mean) * factor * scale
+        made = (y if bias is None else y + bias, mean.astype(np.float32), factor.astype(np.float32))
+        return made[: len(self.onnx_node.output)]
+
+
 class MeanVarianceNormalization(OpRun):
     """The evaluator runs the function body, which adds a number in single precision."""
 
@@ -26,7 +38,7 @@ class Scatter(OpRun):
 class Unique(OpRun):
     """The evaluator sorts what was not to be sorted, unless positions are asked for, and then along the first axis."""
 
-    def _run(self, x, axis=None, sorted=None):  # noqa: A002
+    def _run(self, x, axis=None, sorted=None):
         y, first, inverse, counts = np.unique(x, True, True, True, axis=axis)
         order = np.arange(len(first)) if sorted else np.argsort(first)
         y = y[order] if axis is None else np.take(y, order, axis)
@@ -34,5 +46,5 @@ class Unique(OpRun):
         return tuple(np.asarray(v, np.int64) if i else v for i, v in enumerate(found))[: len(self.onnx_node.output)]
 
 
-OPERATORS = [MeanVarianceNormalization, Scatter, Unique]
+OPERATORS = [LayerNormalization, MeanVarianceNormalization, Scatter, Unique]
 """For `new_ops` of the evaluator."""

@@ -15,11 +15,13 @@ from onnxlrp.source.canonical.common import Rewriter
 
 _Affine = tuple["ir.Value | None", "ir.Value | None"]
 """k and t, each [features] or None."""
+_BIAS = {"Conv": 2, "ConvTranspose": 2, "DeformConv": 3, "Gemm": 2}
+"""The operand that holds the bias."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
     """Fold, as long as the sole consumer of a layer is affine per feature."""
-    for node in rewriter.nodes("Conv", "ConvTranspose", "Gemm", "MatMul"):
+    for node in rewriter.nodes(*_BIAS, "MatMul"):
         fold = _fold_matmul if node.op_type == "MatMul" else _fold_biased
         while (following := rewriter.sole_consumer(node.outputs[0])) is not None and fold(rewriter, node, following):
             pass
@@ -32,7 +34,7 @@ def _features(node: ir.Node, rewriter: Rewriter) -> tuple[int, int] | None:
     if weight is None or weight.shape is None or out.shape is None or not rewriter.is_constant(weight):
         return None
     shape = [d if isinstance(d, int) else None for d in weight.shape]
-    if node.op_type == "Conv":
+    if node.op_type in ("Conv", "DeformConv"):
         count, axis = shape[0], 1 - len(out.shape)
     elif node.op_type == "ConvTranspose":
         group = node.attributes["group"].value if "group" in node.attributes else 1
@@ -90,7 +92,7 @@ def _scaled(rewriter: Rewriter, node: ir.Node, k: ir.Value, count: int) -> ir.Va
     op, weight = rewriter.op, node.inputs[1]
     assert weight is not None and weight.shape is not None
     rank = len(weight.shape)
-    if node.op_type == "Conv":
+    if node.op_type in ("Conv", "DeformConv"):
         return op.Mul(weight, op.Reshape(k, op.ints([count] + [1] * (rank - 1))))
     if node.op_type == "ConvTranspose":
         group = int(node.attributes["group"].value) if "group" in node.attributes else 1
@@ -113,9 +115,9 @@ def _shifted(rewriter: Rewriter, bias: ir.Value | None, affine: _Affine) -> ir.V
 
 
 def _fold_biased(rewriter: Rewriter, node: ir.Node, following: ir.Node) -> bool:
-    """Conv, ConvTranspose and Gemm: they have a bias of their own."""
-    features = _features(node, rewriter)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    """Convolutions and Gemm: they have a bias of their own."""
+    features, at = _features(node, rewriter), _BIAS[node.op_type]
+    bias = node.inputs[at] if len(node.inputs) > at else None
     if features is None or (bias is not None and not _per_feature(rewriter, bias, features[0])):
         return False
     affine = _affine(rewriter, node.outputs[0], following, *features)
@@ -127,9 +129,9 @@ def _fold_biased(rewriter: Rewriter, node: ir.Node, following: ir.Node) -> bool:
         node.replace_input_with(1, rewriter.made(_scaled(rewriter, node, affine[0], features[0])))
     shifted = _shifted(rewriter, bias, affine)
     if shifted is not None:
-        if len(node.inputs) < 3:
-            node.resize_inputs(3)
-        node.replace_input_with(2, rewriter.made(shifted))
+        if len(node.inputs) <= at:
+            node.resize_inputs(at + 1)
+        node.replace_input_with(at, rewriter.made(shifted))
     rewriter.replace(following.outputs[0], node.outputs[0], f"{node.op_type} {node.name!r}")
     return True
 

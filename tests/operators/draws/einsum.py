@@ -29,6 +29,8 @@ EQUATIONS = (
     "iji->j",
     "ii,ij->j",
     "iij,jk->ik",
+)
+ELLIPSES = (
     "...ij,...jk->...ik",
     "...i->...",
     "i...->i",
@@ -62,13 +64,20 @@ def case_of(draw: DrawFn, op: str, equation: str) -> Case:
     operands = [normal(draw, s) + 0.3 * i for i, s in enumerate(shapes)]
     every = tuple(range(len(operands)))
     data = pick(draw, every, *((i,) for i in every), every[:2])
-    # onnxruntime wants all ellipses to hide as many axes.
-    return Case(op, operands, data=data, attributes={"equation": equation}, deployed=alike)
+    # onnxruntime wants all ellipses to hide as many axes, and one in the output.
+    left, arrow, right = equation.partition("->")
+    kept = not arrow or "..." not in left or "..." in right
+    return Case(op, operands, data=data, attributes={"equation": equation}, deployed=alike and kept)
 
 
 @draws("Einsum")
 def einsum(draw: DrawFn, op: str) -> Case:
     return case_of(draw, op, pick(draw, *EQUATIONS))
+
+
+@draws("Einsum")
+def ellipses(draw: DrawFn, op: str) -> Case:
+    return case_of(draw, op, pick(draw, *ELLIPSES))
 
 
 @draws("Einsum")

@@ -52,4 +52,3 @@ def dynamic(draw: DrawFn, op: str) -> Case:
     body = helper.make_node("Identity", ["y1"], ["y"])
     x = normal(draw, dims(draw)) * 3
     return Case(op, [x], outputs=3, bodies=[body], step=1e-4, tolerance=1e-6)
-

@@ -24,38 +24,42 @@ def reduction(draw: DrawFn, rank: int) -> tuple[list[np.ndarray], dict[str, Any]
     return [ints(*(a - rank * pick(draw, 0, 1) for a in sorted(axes)))], attributes
 
 
-def at_run_time(draw: DrawFn, axes: list[np.ndarray]) -> tuple[int, ...]:
-    """Whether the axes are an input of the model."""
-    return pick(draw, (), (), (1,)) if axes else ()
+def options_of(draw: DrawFn, axes: list[np.ndarray], attributes: dict[str, Any]) -> dict[str, Any]:
+    """Of a case: the axes are constant, or an input of the model."""
+    return {"attributes": attributes, "feeds": pick(draw, (), (), (1,)) if axes else (), "static": (1,)}
 
 
 @draws("ReduceSum", "ReduceMean")
 def linear(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [normal(draw, shape), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes)
+    options = options_of(draw, axes, attributes)
+    return Case(op, [normal(draw, shape), *axes], **options)
 
 
 @draws("ReduceMax", "ReduceMin")
 def extreme(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [distinct(random(draw), shape), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, step=1e-3)
+    options = options_of(draw, axes, attributes)
+    return Case(op, [distinct(random(draw), shape), *axes], **options, step=1e-3)
 
 
 @draws("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceProd")
 def curved(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
+    options = options_of(draw, axes, attributes)
     x = normal(draw, shape)
-    return Case(op, [x + 0.3 * np.sign(x), *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
+    return Case(op, [x + 0.3 * np.sign(x), *axes], **options, **SMOOTH)
 
 
 @draws("ReduceLogSum")
 def of_positive(draw: DrawFn, op: str) -> Case:
     shape = dims(draw)
     axes, attributes = reduction(draw, len(shape))
-    return Case(op, [np.abs(normal(draw, shape)) + 0.5, *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
+    options = options_of(draw, axes, attributes)
+    return Case(op, [np.abs(normal(draw, shape)) + 0.5, *axes], **options, **SMOOTH)
 
 
 @draws("ReduceProd")
@@ -63,8 +67,8 @@ def with_zeros(draw: DrawFn, op: str) -> Case:
     """One zero among the factors: it alone has a derivative; two: none has."""
     x = np.array([[2.0, 0.0, 3.0], [0.0, 0.0, 4.0], [1.5, -2.0, 0.5]])
     axes = [ints(pick(draw, 0, 1))]
-    attributes = {"keepdims": pick(draw, 0, 1)}
-    return Case(op, [x, *axes], feeds=at_run_time(draw, axes), static=(1,), attributes=attributes, **SMOOTH)
+    options = options_of(draw, axes, {"keepdims": pick(draw, 0, 1)})
+    return Case(op, [x, *axes], **options, **SMOOTH)
 
 
 @draws("Softmax", "LogSoftmax")

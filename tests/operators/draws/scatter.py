@@ -86,4 +86,6 @@ def tensor_scatter(draw: DrawFn, op: str) -> Case:
     attributes = {"axis": axis - len(shape) * pick(draw, 0, 1), "mode": mode}
     operands = [normal(draw, shape), normal(draw, update), None if begins is None else ints(*begins)]
     feeds = () if begins is None else pick(draw, (), (2,))
-    return Case(op, operands, data=pick(draw, (0,), (1,), (0, 1)), feeds=feeds, attributes=attributes, opset=24, deployed=False)
+    return Case(
+        op, operands, data=pick(draw, (0,), (1,), (0, 1)), feeds=feeds, attributes=attributes, opset=24, deployed=False
+    )
