@@ -1,7 +1,8 @@
 """If, Loop and Scan backwards: the same branch, the same number of steps, each step walked in reverse.
 
-A step of the way back runs the body once more on what the forward pass stored, the carried values at the step's start,
-and walks it from there; memory grows with the carried values alone, linearly in the number of steps.
+A step of the way back reads what the same step of the forward pass left: the carried values at its start and what was
+dear to compute (products, convolutions, softmaxes, loops), each stored once; what is cheap is computed again.
+Memory grows linearly in the number of steps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.operators.control_flow import Body, bodies
+from onnxlrp.operators.registry import Kind, captured, find
 from onnxlrp.plan import Step, plan_copy
 
 Pairs = list[tuple[ir.Value, ir.Value]]
@@ -38,6 +40,8 @@ class _Reverse:
         self.graph = self.body.graph.clone(allow_outer_scope_values=True)
         self.graph.opset_imports.update(self.walk.op.graph.opset_imports)
         self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
+        # The copy's nodes, each with the one that it was copied from.
+        self.copied = dict(zip(self.graph, self.body.graph, strict=True))
         self.op = Builder(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
         """Of the ledger, [5]."""
@@ -68,6 +72,24 @@ class _Reverse:
                 walk.ledger.mark(self.step)
         return found
 
+    def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
+        """What the way to some results needs and should not compute again: (the copy's value, the body's)."""
+        found, seen, waiting = [], set(), list(results)
+        while waiting:
+            value = waiting.pop()
+            node = value.producer()
+            if value in seen or node is None or node.graph is not self.graph:
+                continue
+            seen.add(value)
+            original = self.copied.get(node)
+            if original is not None and _dear(original) and value.index() < len(original.outputs):
+                kept = original.outputs[value.index() or 0]
+                if _keeps_shape(kept):
+                    found.append((value, kept))
+                    continue
+            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+        return found
+
     def finish(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
         """The body with these inputs and outputs, what nobody reads taken out."""
         self.op.assert_inferred()
@@ -76,6 +98,13 @@ class _Reverse:
         self.graph.sort()
         passes.RemoveUnusedNodesPass()(ir.Model(self.graph, ir_version=10))
         return self.graph
+
+
+def _dear(node: ir.Node) -> bool:
+    """Whether a node costs more than to store and read what it makes."""
+    entry = find(node)
+    cheap = entry is not None and (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
+    return not cheap
 
 
 def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
@@ -283,7 +312,12 @@ def _loop(walk: Walk, step: Step) -> None:
             seeds.append((reverse.outputs[1 + len(body.states) + index], shaped(part, value)))
     wanted = [*(reverse.inputs[k + 2] for k in carried.states), *_captured(walk, step)]
     amounts = reverse.amounts(seeds, wanted, stands_for)
-    graph = reverse.finish([count, going, *carried.parameters], [true, *_advance(reverse, carried, amounts)])
+    results = _advance(reverse, carried, amounts)
+    for value, kept in reverse.dear(results):
+        now = shaped(inner.Gather(_store(node, body.graph, kept), at, axis=0), value)
+        ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
+        results = [now if v is value else v for v in results]
+    graph = reverse.finish([count, going, *carried.parameters], [true, *results])
     back = ir.Node(
         "",
         "Loop",
@@ -329,13 +363,19 @@ def _scan(walk: Walk, step: Step) -> None:
     amounts = reverse.amounts(seeds, wanted, stands_for)
     split = len(carried.states) + len(captured)
     results = [*_advance(reverse, carried, amounts[:split]), *amounts[split:]]
+    for index, (value, kept) in enumerate(reverse.dear(results)):
+        assert value.dtype is not None
+        now = reverse.parameter(f"kept_{index}", value.dtype, value.shape)
+        ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
+        results = [now if v is value else v for v in results]
+        scanned.append((now, _stored(node, body.graph, kept), 0, 1))
     graph = reverse.finish(carried.parameters, results)
     for position, value in enumerate(reverse.inputs):
         # Something must be scanned: it says how many steps there are.
         if not value.uses() and (scanned or position < len(reverse.inputs) - 1):
             continue
         if position < states:
-            scanned.append((value, _stored(node, body.graph, position), 0, 1))
+            scanned.append((value, _stored(node, body.graph, body.graph.inputs[position]), 0, 1))
         else:
             source = node.inputs[position]
             assert source is not None
@@ -357,9 +397,9 @@ def _scan(walk: Walk, step: Step) -> None:
         walk.send(step.operands[body.slices[i][1]], r)
 
 
-def _stored(node: ir.Node, graph: ir.Graph, position: int) -> ir.Value:
-    """A Scan's state at the start of every step."""
-    stacked = _store(node, graph, graph.inputs[position])
+def _stored(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """One of a Scan's values at every step."""
+    stacked = _store(node, graph, value)
     for name in ("scan_output_axes", "scan_output_directions"):
         if name in node.attributes:
             node.attributes[name] = ir.AttrInt64s(name, [*node.attributes[name].as_ints(), 0])

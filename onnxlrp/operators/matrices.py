@@ -48,7 +48,7 @@ def _cofactors(op: Builder, x: ir.Value, size: int) -> ir.Value:
 
     With M₁ = I, cₖ = −tr(X·Mₖ)/k and Mₖ₊₁ = X·Mₖ + cₖ·I the adjugate is (−1)ⁿ⁻¹·Mₙ; in double precision.
     """
-    rank = len(x.shape or ())
+    rank = len(op.dims(x))
     x = op.cast(x, ir.DataType.DOUBLE)
     unit = identity(op, op.ints([size]), ir.DataType.DOUBLE)
     m = op.Add(unit, op.Mul(x, 0.0))

@@ -213,7 +213,7 @@ def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
 @linear("Col2Im", jointly=True, sign="keeps")
 def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """In proportion to the contributions: overlaps add up (Norm)."""
-    spatial = len(call.outputs[0].shape or ()) - 2
+    spatial = len(op.dims(call.outputs[0])) - 2
     strides, dilations = call.ints("strides", [1] * spatial), call.ints("dilations", [1] * spatial)
     pads = call.ints("pads", [0] * 2 * spatial)
     if any(pads):

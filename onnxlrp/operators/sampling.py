@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def volume(op: Builder, value: ir.Value, start: int) -> ir.Value:
     """The product of the dimensions from `start` on, int64 [1]."""
-    dims = [op.dim(value, axis) for axis in range(start, len(value.shape or ()))]
+    dims = [op.dim(value, axis) for axis in range(start, len(op.dims(value)))]
     known = [op.known(d) for d in dims]
     if all(k is not None for k in known):
         return op.ints([functools.reduce(int.__mul__, (int(k[0]) for k in known if k is not None), 1)])
