@@ -17,7 +17,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.operators.control_flow import Body, bodies
-from onnxlrp.operators.registry import Kind, captured, find
+from onnxlrp.operators.registry import Call, Kind, captured, find
 from onnxlrp.plan import Step, plan_copy
 
 Pairs = list[tuple[ir.Value, ir.Value]]
@@ -56,6 +56,8 @@ class _Reverse:
         facts = walk.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
         steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds])
+        # What is wanted of a value goes no further.
+        steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = {*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted}
         ledger = None if walk.ledger is None else Ledger(op, walk.dtype)
         inner = Walk(op, facts, walk.composite, walk.dtype, receivers, ledger, walk.overrides)
@@ -82,8 +84,9 @@ class _Reverse:
                 continue
             seen.add(value)
             original = self.copied.get(node)
-            if original is not None and _dear(original) and value.index() < len(original.outputs):
-                kept = original.outputs[value.index() or 0]
+            index = value.index() or 0
+            if original is not None and _dear(original) and index < len(original.outputs):
+                kept = original.outputs[index]
                 if _keeps_shape(kept):
                     found.append((value, kept))
                     continue
@@ -169,6 +172,7 @@ class _Carried:
     """What the way back carries from step to step: relevance of the states, sums for what is captured, the ledger."""
 
     states: list[int]
+    captured: list[ir.Value]
     parameters: list[ir.Value]
     starts: list[ir.Value]
 
@@ -179,7 +183,9 @@ def _states(walk: Walk, body: Body) -> list[int]:
     return [k for k, (value, out, _, _) in enumerate(body.states) if value in data or out in data]
 
 
-def _carry(walk: Walk, step: Step, reverse: _Reverse, arrived: dict[int, ir.Value]) -> _Carried:
+def _carry(
+    walk: Walk, step: Step, reverse: _Reverse, arrived: dict[int, ir.Value], captured: list[ir.Value]
+) -> _Carried:
     op, body = walk.op, reverse.body
     states = _states(walk, body)
     parameters, starts = [], []
@@ -188,13 +194,13 @@ def _carry(walk: Walk, step: Step, reverse: _Reverse, arrived: dict[int, ir.Valu
         final = step.outputs[result]
         parameters.append(reverse.parameter(f"r_state_{k}", walk.dtype, out.shape))
         starts.append(arrived[result] if result in arrived else op.full(op.shape(final), 0, walk.dtype))
-    for index, value in enumerate(_captured(walk, step)):
+    for index, value in enumerate(captured):
         parameters.append(reverse.parameter(f"r_sum_{index}", walk.dtype, value.shape))
         starts.append(op.full(op.shape(value), 0, walk.dtype))
     if walk.ledger is not None:
         parameters.append(reverse.parameter("r_ledger", walk.dtype, ir.Shape([5])))
         starts.append(op.full(op.ints([5]), 0, walk.dtype))
-    return _Carried(states, parameters, starts)
+    return _Carried(states, captured, parameters, starts)
 
 
 def _advance(reverse: _Reverse, carried: _Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
@@ -213,11 +219,10 @@ def _hand_out(walk: Walk, step: Step, body: Body, carried: _Carried, outs: Seque
         value = step.operands.get(body.states[k][2])
         if value is not None and walk.wants(value):
             walk.send(value, r)
-    captured = _captured(walk, step)
-    for value, r in zip(captured, outs[len(carried.states) :], strict=False):
+    for value, r in zip(carried.captured, outs[len(carried.states) :], strict=False):
         walk.send(value, r)
     if walk.ledger is not None:
-        _book(walk, step, outs[len(carried.states) + len(captured)])
+        _book(walk, step, outs[len(carried.states) + len(carried.captured)])
 
 
 def _store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
@@ -276,8 +281,8 @@ def _loop(walk: Walk, step: Step) -> None:
     op, node = walk.op, step.node
     (body,) = bodies(node)
     reverse = _Reverse(walk, step, body)
-    arrived = _arrived(walk, step)
-    carried = _carry(walk, step, reverse, arrived)
+    arrived, read = _arrived(walk, step), _read_by_step(walk, step, body)
+    carried = _carry(walk, step, reverse, arrived, [v for v in _captured(walk, step) if v not in read])
     count = reverse.parameter("i", ir.DataType.INT64, ir.Shape([]))
     going = reverse.parameter("going", ir.DataType.BOOL, ir.Shape([]))
     inner, true = reverse.op, reverse.op.constant(True)
@@ -310,9 +315,11 @@ def _loop(walk: Walk, step: Step) -> None:
         if result in arrived:
             part = inner.Gather(arrived[result], at, axis=0)
             seeds.append((reverse.outputs[1 + len(body.states) + index], shaped(part, value)))
-    wanted = [*(reverse.inputs[k + 2] for k in carried.states), *_captured(walk, step)]
-    amounts = reverse.amounts(seeds, wanted, stands_for)
-    results = _advance(reverse, carried, amounts)
+    copies = {old: new for new, old in reverse.copied.items()}
+    slices = [(source, gather, copies[gather]) for source, gathers in read.items() for gather in gathers]
+    wanted = [*(reverse.inputs[k + 2] for k in carried.states), *carried.captured]
+    amounts = reverse.amounts(seeds, [*wanted, *(copy.outputs[0] for _, _, copy in slices)], stands_for)
+    results = [*_advance(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]
     for value, kept in reverse.dear(results):
         now = shaped(inner.Gather(_store(node, body.graph, kept), at, axis=0), value)
         ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
@@ -323,10 +330,44 @@ def _loop(walk: Walk, step: Step) -> None:
         "Loop",
         [trips, op.constant(True), *carried.starts],
         [ir.AttrGraph("body", graph)],
-        num_outputs=len(carried.parameters),
+        num_outputs=len(results),
     )
-    outs = _append(walk, step, back, carried.parameters)
+    stacked = [ir.Value(type=ir.TensorType(walk.dtype)) for _ in slices]
+    outs = _append(walk, step, back, [*carried.parameters, *stacked])
     _hand_out(walk, step, body, carried, outs)
+    for (source, gather, _), stack in zip(slices, outs[len(carried.parameters) :], strict=True):
+        walk.send(source, _in_place(op, stack, source, int(Call.of(gather).attr("axis", 0))))
+
+
+def _read_by_step(walk: Walk, step: Step, body: Body) -> dict[ir.Value, list[ir.Node]]:
+    """What the body takes from around it slice by slice, `x[i]` in step i: then a slice a step goes back, too.
+
+    Else each step would add a whole tensor with one slice that is not 0: quadratic in the number of steps.
+    """
+    found: dict[ir.Value, list[ir.Node]] = {}
+    counter, inside = body.graph.inputs[0], set(body.graph.all_nodes())
+    for value in _captured(walk, step):
+        readers = [use.node for use in value.uses() if use.node in inside]
+        plain = all(
+            n.domain == "" and n.op_type == "Gather" and n.graph is body.graph and tuple(n.inputs) == (value, counter)
+            for n in readers
+        )
+        if readers and plain and value.shape is not None:
+            found[value] = list(dict.fromkeys(readers))
+    return found
+
+
+def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Value:
+    """Slices [steps, …], the last one first, along an axis of `like`; zeros where no step came to."""
+    rank = len(op.dims(like))
+    axis %= rank
+    first, minus = op.ints([0]), op.ints([-1])
+    forwards = op.Slice(stack, minus, op.ints([-(2**31)]), first, minus)
+    turned = op.Transpose(forwards, perm=[*range(1, axis + 1), 0, *range(axis + 1, rank)])
+    left = op.Sub(op.dim(like, axis), op.Shape(stack, start=0, end=1))
+    zeros = [first] * (2 * rank)
+    zeros[rank + axis] = left
+    return shaped(op.Pad(turned, op.Concat(*zeros, axis=0)), like)
 
 
 def _ints(node: ir.Node, name: str, count: int) -> list[int]:
@@ -339,8 +380,8 @@ def _scan(walk: Walk, step: Step) -> None:
     node = step.node
     (body,) = bodies(node)
     reverse = _Reverse(walk, step, body)
-    arrived = _arrived(walk, step)
-    carried = _carry(walk, step, reverse, arrived)
+    arrived, captured = _arrived(walk, step), _captured(walk, step)
+    carried = _carry(walk, step, reverse, arrived, captured)
     in_axes, in_ways = (_ints(node, f"scan_input_{n}", len(body.slices)) for n in ("axes", "directions"))
     out_axes, out_ways = (_ints(node, f"scan_output_{n}", len(body.stacked)) for n in ("axes", "directions"))
     states = len(body.states)
@@ -357,7 +398,6 @@ def _scan(walk: Walk, step: Step) -> None:
         for i, (value, operand) in enumerate(body.slices)
         if operand in step.operands and value in walk.facts.data and walk.wants(step.operands[operand])
     ]
-    captured = _captured(walk, step)
     wanted = [*(reverse.inputs[k] for k in carried.states), *captured, *(reverse.inputs[states + i] for i in slices)]
     stands_for = dict(zip(reverse.inputs, body.graph.inputs, strict=True))
     amounts = reverse.amounts(seeds, wanted, stands_for)
