@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -78,11 +79,13 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
         return None
     if form.bias is not None:
         return Layer(form.kind, entry, call, at, weight, own, form.bias)
-    add, bias = _bias_add(node, at, constants)
+    add, bias = _bias_add(node, form.features(call, at), constants)
     return Layer(form.kind, entry, call, at, weight, bias, None, add)
 
 
-def _bias_add(node: ir.Node, data: int, constants: set[ir.Value]) -> tuple[ir.Node | None, ir.Value | None]:
+def _bias_add(
+    node: ir.Node, features: Collection[int], constants: set[ir.Value]
+) -> tuple[ir.Node | None, ir.Value | None]:
     """The constant Add behind a product, if it is the sole consumer and varies over output features only."""
     out = node.outputs[0]
     uses = list(out.uses())
@@ -94,6 +97,5 @@ def _bias_add(node: ir.Node, data: int, constants: set[ir.Value]) -> tuple[ir.No
     bias = add.inputs[1 - uses[0].idx]
     if bias is None or bias not in constants or bias.shape is None or len(bias.shape) > len(out.shape):
         return None, None
-    features = -1 if data == 0 else -2
     varies = [a - len(bias.shape) for a, d in enumerate(bias.shape) if d != 1]
-    return (add, bias) if all(a == features for a in varies) else (None, None)
+    return (add, bias) if all(a in features for a in varies) else (None, None)

@@ -8,6 +8,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     einsum,
     elementwise,
     linear,
+    losses,
     matrices,
     normalisation,
     pooling,

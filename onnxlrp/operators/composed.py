@@ -17,8 +17,6 @@ by_function_body("LinearAttention", treatment="Written out: a recurrence over pr
 by_function_body("CausalConvWithState", treatment="Written out: a convolution over the state and the input.")
 by_function_body("RotaryEmbedding", treatment="Written out: products with constant sines and cosines.")
 by_function_body("SwiGLU", treatment="Written out: a gated product.")
-by_function_body("NegativeLogLikelihoodLoss", treatment="Written out: the chosen scores, weighed and summed.")
-by_function_body("SoftmaxCrossEntropyLoss", treatment="Written out: a log-softmax and the chosen scores.")
 
 
 @decomposed("CenterCropPad")

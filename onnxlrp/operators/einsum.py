@@ -46,9 +46,27 @@ def _operands(call: Call) -> Sequence[int]:
     return range(len(call.inputs)) if dtype is None or dtype.is_floating_point() else ()
 
 
-@linear("Einsum", operands=_operands, sign="keeps", layer=LayerForm("dense", ((0, 1), (1, 0))))
+def _features(call: Call, data: int) -> set[int]:
+    """Axes of the output that come from the weight alone."""
+    equation = Equation.of(str(call.attr("equation")), [call.rank(i) for i in range(len(call.inputs))])
+    own = equation.operands[data]
+    return {i - len(equation.output) for i, letter in enumerate(equation.output) if letter not in own}
+
+
+@linear("Einsum", operands=_operands, sign="keeps", layer=LayerForm("dense", ((0, 1), (1, 0)), features=_features))
 def einsum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer with a constant: every rule. Of several data operands: by the composite's rule for products."""
+    return _transpose(op, call, operand, r)
+
+
+@linear("Einsum", operands=_operands, sign="keeps", when=lambda call: len(call.inputs) > 2)
+def of_several(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Of more than two operands: a product, no layer with one weight."""
+    return _transpose(op, call, operand, r)
+
+
+def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """The Einsum of what came back and of the other operands, for the letters of this one."""
     equation = Equation.of(str(call.attr("equation")), [call.rank(i) for i in range(len(call.inputs))])
     like, own = call.operand(operand), equation.operands[operand]
     terms = [(equation.output, r)]

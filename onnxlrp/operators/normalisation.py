@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-def _training(call: Call) -> str | None:
-    return "batch norm in training mode: export the model for inference" if call.attr("training_mode", 0) else None
+def _training(call: ir.Node | Call) -> bool:
+    attribute = call.attributes.get("training_mode")
+    return attribute is not None and bool(attribute.value)
 
 
 def batch_norm_scale(op: Builder, call: Call) -> ir.Value:
@@ -38,7 +39,6 @@ def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
     "BatchNormalization",
     jointly=True,
     scale=True,
-    refuse=_training,
     operands=lambda call: range(5),
     gradient_only=(1, 2, 3, 4),
 )
@@ -58,6 +58,37 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if operand == 1:
         return op.Div(slope, op.Sqrt(variance))
     return op.Mul(-0.5, op.Mul(slope, op.Div(scale, variance)))
+
+
+@custom("BatchNormalization", when=_training, many=True, operands=lambda call: range(5), gradient_only=(1, 2, 3, 4))
+def batch_norm_in_training(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+    """One step: the statistics of the batch are constant, the shift absorbs its share.
+
+    The running statistics `m·old + (1 − m)·of the batch`: the mean in proportion to the contributions, the variance in
+    proportion to the squares; the old ones are constants.
+    """
+    x, rank, momentum = call.operand(0), call.rank(), float(call.attr("momentum", 0.9))
+    axes, epsilon = op.ints([a for a in range(rank) if a != 1]), float(call.attr("epsilon", 1e-5))
+    parts = []
+    if r[0] is not None:
+        gamma, beta = (_per_channel(op, rank, call.operand(i)) for i in (1, 2))
+        back = _centred(op, x, r[0], gamma, beta, axes, epsilon, gradient)
+        parts.append(_shaped_like_operands(op, call, back))
+    running = list(zip((3, 4), r[1:], (_mean, _variance), call.outputs[1:], strict=False))
+    for operand, arrived, backwards, y in running:
+        if arrived is None:
+            continue
+        old = op.Mul(momentum, call.operand(operand))
+        if gradient:
+            fresh = backwards(op, x, _per_channel(op, rank, op.Mul(1 - momentum, arrived)), axes, gradient)
+            parts.append(Reversed({**fresh.amounts, operand: op.Mul(momentum, arrived)}))
+            continue
+        share = op.Div(arrived, op.stabilise(y))
+        taken = op.Mul(share, op.Sub(y, old))
+        fresh = backwards(op, x, _per_channel(op, rank, taken), axes, gradient)
+        kept = Reversed({}, epsilon=op.Sub(arrived, op.Mul(share, y)), bias=op.Mul(share, old))
+        parts.append(_plus(op, fresh, kept))
+    return functools.reduce(lambda a, b: _plus(op, a, b), parts)
 
 
 @custom("LRN", sign="keeps")
@@ -163,6 +194,17 @@ def _mean(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool)
     return Reversed({0: op.Mul(x, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
 
 
+def _variance(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
+    """The variance over axes: `2r·(x − μ)/n`, or in proportion to the squares `(x − μ)²`."""
+    centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+    if gradient:
+        return Reversed({0: op.Mul(2.0, op.Mul(centred, _mean(op, x, r, axes, gradient).amounts[0]))})
+    squares = op.Mul(centred, centred)
+    total = op.ReduceSum(squares, axes, keepdims=1)
+    share = op.Div(r, op.stabilise(total, nonnegative=True))
+    return Reversed({0: op.Mul(squares, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
+
+
 def _inverse_deviation(
     op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, epsilon: float, gradient: bool
 ) -> Reversed:
@@ -171,10 +213,7 @@ def _inverse_deviation(
     if gradient:
         back = _mean(op, x, op.Div(r, op.Mul(sigma, op.Mul(sigma, sigma))), axes, gradient).amounts[0]
         return Reversed({0: op.Neg(op.Mul(back, centred))})
-    squares = op.Mul(centred, centred)
-    total = op.ReduceSum(squares, axes, keepdims=1)
-    share = op.Div(r, op.stabilise(total, nonnegative=True))
-    return Reversed({0: op.Mul(squares, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
+    return _variance(op, x, r, axes, gradient)
 
 
 def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
@@ -184,7 +223,7 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
         sums = [op.ReduceSum(v, keepdims=0) for v in parts if v is not None]
         return functools.reduce(op.Add, sums) if sums else None
 
-    both = {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
+    both = b.amounts | {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
     return Reversed(both, epsilon=total(a.epsilon, b.epsilon), bias=total(a.bias, b.bias))
 
 

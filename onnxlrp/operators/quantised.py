@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import (
-    Call,
-    Kind,
-    Operands,
-    Operator,
-    Reversed,
-    content,
-    custom,
-    decomposed,
-    register,
-)
+from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom, decomposed, refused
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -43,7 +33,7 @@ def _dequantized_sign(call: Call) -> str:
 def _spread(op: Builder, call: Call, value: ir.Value) -> ir.Value:
     """Of a value in the scale's shape, one element for each of x, or what broadcasts to it."""
     x, axis, block = call.operand(0), int(call.attr("axis", 1)), int(call.attr("block_size", 0))
-    rank, dims = call.rank(), len(value.shape or ())
+    rank, dims = call.rank(), len(op.dims(value))
     if block:
         length = op.Squeeze(op.dim(x, axis % rank), op.ints([0]))
         positions = op.Range(op.ints_scalar(0), length, op.ints_scalar(1))
@@ -83,17 +73,6 @@ def dynamic_quantize(op: Builder, call: Call) -> tuple[ir.Value, ...]:
     return op.QuantizeLinear(x, scale, zero), scale, zero
 
 
-def _refuse(*names: str, operands: Operands) -> None:
-    """Register operators that carry relevance, but for which there is no rule: none must end there in silence."""
-    reason = "quantised arithmetic has no rule yet"
-
-    def function() -> str:
-        return reason
-
-    for name in names:
-        register(Operator(name, "", Kind.STOP, function, operands, treatment=reason, refuse=lambda call: reason))
-
-
 def _each(*operands: int) -> Operands:
     def present(call: Call) -> Sequence[int]:
         return operands
@@ -101,6 +80,7 @@ def _each(*operands: int) -> Operands:
     return present
 
 
-_refuse("QLinearConv", operands=_each(0, 3, 8))
-_refuse("QLinearMatMul", operands=_each(0, 3))
-_refuse("ConvInteger", "MatMulInteger", operands=_each(0, 1))
+_LATER = "quantised arithmetic has no rule yet"
+refused("QLinearConv", reason=_LATER, operands=_each(0, 3, 8))
+refused("QLinearMatMul", reason=_LATER, operands=_each(0, 3))
+refused("ConvInteger", "MatMulInteger", reason=_LATER, operands=_each(0, 1))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -123,6 +123,8 @@ class LayerForm:
     operands: tuple[tuple[int, int], ...]
     """(data, weight) pairs that are possible."""
     bias: int | None = None
+    features: Callable[[Call, int], Collection[int]] = lambda call, data: (-1,) if data == 0 else (-2,)
+    """Axes of the output, counted from its end, that a bias behind it may vary over, by the operand of the data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +176,9 @@ class Operator:
     """Max pooling: the average pooling over the same windows, as a `Call`."""
     score_head: bool = False
     """Softmax and its kin: skipped on the way to the explained output."""
+    when: Callable[[ir.Node | Call], bool] | None = None
+    """Where attributes or operands make an operator another one: the nodes that this entry is for. The entry without is
+    for all others."""
     nested: bool = False
     """Holds graphs of its own, which are walked."""
     behind: Callable[[ir.Node], list[ir.Value]] | None = None
@@ -189,11 +194,15 @@ class Operator:
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}
+_VARIANTS: dict[tuple[str, str], list[Operator]] = {}
 
 
 def register(entry: Operator) -> None:
     """Add an entry; two for one operator are a mistake."""
     key = (entry.domain, entry.op_type)
+    if entry.when is not None:
+        _VARIANTS.setdefault(key, []).append(entry)
+        return
     if key in _OPERATORS:
         raise ValueError(f"two handlers for {entry.domain or 'ai.onnx'}::{entry.op_type}")
     _OPERATORS[key] = entry
@@ -202,11 +211,14 @@ def register(entry: Operator) -> None:
 def unregister(op_type: str, domain: str = "") -> None:
     """Take an entry out again."""
     del _OPERATORS[domain, op_type]
+    _VARIANTS.pop((domain, op_type), None)
 
 
 def find(node: ir.Node | Call) -> Operator | None:
     """The entry of a node's operator, None where there is none."""
-    return _OPERATORS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
+    key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+    variants = (v for v in _VARIANTS.get(key, ()) if v.when is not None and v.when(node))
+    return next(variants, _OPERATORS.get(key))
 
 
 def content(value: ir.Value | None) -> np.ndarray | None:
@@ -263,6 +275,16 @@ def stop(*names: str, reason: str, domain: str = "") -> None:
 
     for name in names:
         register(Operator(name, domain, Kind.STOP, function, operands=lambda call: (), treatment=reason))
+
+
+def refused(*names: str, reason: str, operands: Operands = all_operands, domain: str = "") -> None:
+    """Register operators that carry relevance but have no rule: a model that needs one is refused, for this reason."""
+
+    def function() -> str:
+        return reason
+
+    for name in names:
+        register(Operator(name, domain, Kind.STOP, function, operands, treatment=reason, refuse=lambda call: reason))
 
 
 def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:

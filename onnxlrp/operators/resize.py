@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.operators import interpolation
-from onnxlrp.operators.registry import Call, content, linear
+from onnxlrp.operators.registry import Call, content, decomposed, linear
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -242,3 +242,11 @@ def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
         ends.append(op.ReduceSum(op.Mul(g, t), op.ints([0]), keepdims=1))
         starts.append(op.ReduceSum(op.Mul(g, op.Sub(1.0, t)), op.ints([0]), keepdims=1))
     return op.Concat(*starts, *ends, axis=0)
+
+
+@decomposed("Upsample")
+def upsample(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out as the Resize that took its place in opset 10."""
+    mode = call.attr("mode", "nearest")
+    options = {"coordinate_transformation_mode": "asymmetric", "mode": mode, "nearest_mode": "floor"}
+    return [op.Resize(call.operand(0), None, call.operand(1), **options)]

@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, routing
+from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-def _reduction(call: Call) -> str:
-    return str(call.attr("reduction", "none"))
-
-
-def _selects(call: Call) -> str | None:
-    reduction = _reduction(call)
-    return None if reduction in ("none", "min", "max") else f"a scatter with reduction {reduction!r} has no rule yet"
+def _reduction(call: ir.Node | Call) -> str:
+    attribute = call.attributes.get("reduction")
+    return "none" if attribute is None else str(attribute.value)
 
 
 def _picked(op: Builder, call: Call, value: ir.Value) -> ir.Value:
@@ -35,7 +31,7 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
     return op.ScatterElements(into, call.operand(1), updates, axis=int(call.attr("axis", 0)), reduction=reduction)
 
 
-@routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), refuse=_selects, sign="keeps")
+@routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values: written ones to the updates, the rest to the data. Of min and max the winner takes all, ties
     to the data, then to the first update."""
@@ -54,6 +50,46 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     wins = op.And(op.Equal(updates, _picked(op, call, y)), op.Not(_picked(op, call, kept)))
     firsts = _put(op, call, op.Expand(end, op.shape(data)), op.Where(wins, places, end), "min")
     return op.Where(op.Equal(places, _picked(op, call, firsts)), _picked(op, call, r), zero)
+
+
+@linear(
+    *("ScatterND", "ScatterElements"),
+    when=lambda call: _reduction(call) == "add",
+    operands=lambda call: (0, 2),
+    jointly=True,
+    sign="keeps",
+)
+def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """In proportion to the contributions."""
+    return r if operand == 0 else _picked(op, call, r)
+
+
+@custom(
+    *("ScatterND", "ScatterElements"),
+    when=lambda call: _reduction(call) == "mul",
+    operands=lambda call: (0, 2),
+    sign="keeps",
+)
+def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """A product of data: every factor takes the same share."""
+    data, updates = call.operand(0), call.operand(2)
+    one, zero = op.number(1.0, data), op.number(0.0, data)
+    if not gradient:
+        factors = _put(op, call, op.full_like(data, 1), op.full_like(updates, 1), "add")
+        share = op.Div(r, factors)
+        return Reversed({0: share, 2: _picked(op, call, share)})
+    # Of every factor the product of the others: with one zero among them only that one has a derivative.
+    at_data, at_updates = op.Equal(data, 0.0), op.Equal(updates, 0.0)
+    zeros = _put(op, call, op.cast(at_data, r.dtype), op.cast(at_updates, r.dtype), "add")  # type: ignore[arg-type]
+    sure = op.Where(at_data, one, data), op.Where(at_updates, one, updates)
+    rest = op.Mul(r, _put(op, call, *sure, "mul"))
+
+    def others(factor: ir.Value, is_zero: ir.Value, product: ir.Value, count: ir.Value) -> ir.Value:
+        usual = op.Where(op.Equal(count, 0.0), op.Div(product, factor), zero)
+        return op.Where(is_zero, op.Where(op.Equal(count, 1.0), product, zero), usual)
+
+    picked = (_picked(op, call, v) for v in (rest, zeros))
+    return Reversed({0: others(sure[0], at_data, rest, zeros), 2: others(sure[1], at_updates, *picked)})
 
 
 @routing("TensorScatter", operands=lambda call: (0, 1), sign="keeps")

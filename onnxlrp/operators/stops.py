@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxlrp.operators.registry import stop
+from onnxlrp.operators.registry import refused, stop
 
 stop("Shape", "Size", reason="a shape does not depend on the values")
 stop("ArgMax", "ArgMin", "NonZero", reason="positions, not values")
@@ -31,3 +31,11 @@ stop("TfIdfVectorizer", reason="counts of words")
 stop("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", reason="strings")
 stop("ImageDecoder", reason="a file, not values: explain what it decodes")
 stop("BitCast", reason="bits read as another type")
+refused(
+    "Gradient",
+    "Adagrad",
+    "Adam",
+    "Momentum",
+    reason="a step of training, no part of a model that is deployed",
+    domain="ai.onnx.preview.training",
+)

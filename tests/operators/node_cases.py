@@ -25,8 +25,13 @@ from tests.operators.case import Run, onnxruntime, reference
 TRIES = 6
 """Inputs drawn before a case is given up."""
 _WIDENED = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-SETTINGS = {("Dropout", "ratio"): "random numbers are drawn against it", ("Resize", "scales"): "a position jumps"}
-SETTINGS["Upsample", "scales"] = SETTINGS["Resize", "scales"]
+SETTINGS = {
+    ("Dropout", "ratio"): "random numbers are drawn against it",
+    ("Resize", "scales"): "a position jumps",
+    ("Upsample", "scales"): "a position jumps",
+    ("OneHot", "indices"): "positions",
+    ("OneHot", "depth"): "a size",
+}
 """Floating-point operands that only set an operator up: they have no derivative."""
 
 

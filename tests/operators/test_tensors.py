@@ -64,6 +64,15 @@ def test_einsum_by_a_constant_is_a_dense_layer():
         np.testing.assert_allclose(turned.relevance[1], theirs.relevance[0], rtol=1e-9)
 
 
+def test_einsum_of_three_is_no_layer():
+    """Both data operands take half, and the constant between them none."""
+    a, w, b = RNG.normal(size=(2, 3)), RNG.normal(size=(3, 4)), RNG.normal(size=(4, 2))
+    got = run(Case("Einsum", [a, w, b], data=(0, 2), attributes={"equation": "ij,jk,kl->il"}))
+    share = got.weights / stabilised(a @ w @ b)
+    np.testing.assert_allclose(got.relevance[0], 0.5 * a * (share @ (w @ b).T), rtol=1e-9)
+    np.testing.assert_allclose(got.relevance[2], 0.5 * b * ((a @ w).T @ share), rtol=1e-9)
+
+
 def test_einsum_of_data_is_a_product():
     """Half to each operand, all of it where the other is a gate's."""
     a, b = RNG.normal(size=(2, 3)), RNG.normal(size=(3, 2))
@@ -162,6 +171,27 @@ def test_ties_go_to_the_data_then_to_the_first_update(reduction, best):
     np.testing.assert_array_equal(got.relevance[0], [1, 10, 0])
     np.testing.assert_array_equal(got.relevance[2], expected)
     assert got.y[2] == best.reduce([0.0, 2.0, -3.0])
+
+
+def test_added_updates_take_what_they_contribute():
+    data, updates = RNG.normal(size=(3, 2)), RNG.normal(size=(4, 2))
+    where = np.array([[2], [0], [2], [2]])
+    attributes = {"reduction": "add"}
+    got = run(Case("ScatterND", [data, where, updates], data=(0, 2), attributes=attributes))
+    share = got.weights / stabilised(got.y)
+    np.testing.assert_allclose(got.relevance[0], data * share, rtol=1e-9)
+    np.testing.assert_allclose(got.relevance[2], updates * share[where[:, 0]], rtol=1e-9)
+    got = run(Case("ScatterND", [data, where, updates], data=(2,), attributes=attributes))
+    assert [s.treatment.value for s in got.plan.steps] == ["sum"]
+
+
+def test_factors_that_are_scattered_share():
+    data, updates = RNG.normal(size=3), RNG.normal(size=4)
+    where, counts = np.array([2, 0, 2, 2]), np.array([2, 1, 4])
+    attributes = {"reduction": "mul"}
+    got = run(Case("ScatterElements", [data, where, updates], data=(0, 2), attributes=attributes))
+    np.testing.assert_allclose(got.relevance[0], got.weights / counts, rtol=1e-9)
+    np.testing.assert_allclose(got.relevance[2], (got.weights / counts)[where], rtol=1e-9)
 
 
 def test_equal_values_go_to_the_first_of_them():
@@ -276,9 +306,57 @@ def test_mean_and_deviation_of_a_layer_norm():
         np.testing.assert_allclose(got.relevance[0], expected, rtol=1e-6)
 
 
+def test_batch_norm_in_training_is_one_step():
+    """Over the batch, as an instance norm is over an instance; the running statistics by what they are made of."""
+    x, gamma, beta = RNG.normal(size=(4, 3, 2)), RNG.normal(size=3), RNG.normal(size=3)
+    mean, variance = RNG.normal(size=3), np.full(3, 0.7)
+    attributes = {"training_mode": 1, "momentum": 0.75, "epsilon": 2.0**-10}
+
+    def of(output: int) -> Run:
+        body = helper.make_node("Identity", [f"y{output}"], ["y"])
+        return run(
+            Case(
+                "BatchNormalization", [x, gamma, beta, mean, variance], attributes=attributes, outputs=3, bodies=[body]
+            )
+        )
+
+    got, k = of(0), (gamma / np.sqrt(x.var((0, 2)) + 2.0**-10))[:, None]
+    share = k * got.weights / stabilised(got.y)
+    np.testing.assert_allclose(got.relevance[0], x * (share - share.mean((0, 2), keepdims=True)), rtol=1e-7)
+    squares = (x - x.mean((0, 2), keepdims=True)) ** 2
+    for output, parts, old in ((1, x, mean), (2, squares, variance)):
+        got = of(output)
+        taken = got.weights * (got.y - 0.75 * old) / stabilised(got.y)
+        expected = parts * (taken / stabilised(parts.sum((0, 2))))[:, None]
+        np.testing.assert_allclose(got.relevance[0], expected, rtol=1e-7)
+
+
 def test_mean_variance_norm_is_one_step():
     x = RNG.normal(size=(2, 3, 4, 2))
     got = run(Case("MeanVarianceNormalization", [x], attributes={"axes": [0, 2, 3]}))
     sigma = x.std((0, 2, 3), keepdims=True)
     share = got.weights / stabilised(got.y) / sigma
     np.testing.assert_allclose(got.relevance[0], x * (share - share.mean((0, 2, 3), keepdims=True)), rtol=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("ignored", [None, 1])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_the_labels_of_a_loss_take_nothing(reduction, ignored, weighed):
+    """Neither as positions nor through the weights of their classes: all goes to the scores that were chosen."""
+    scores, labels = RNG.normal(size=(4, 3)), np.array([0, 1, 2, 1])
+    attributes = {"reduction": reduction} | ({} if ignored is None else {"ignore_index": ignored})
+    weight = np.array([0.5, 2.0, 1.0]) if weighed else None
+    case = Case("NegativeLogLikelihoodLoss", [scores, labels, weight], feeds=(1,), attributes=attributes)
+    got = run(case)
+    explained = onnxlrp.convert(case.model(), "epsilon", target="weights")
+    assert list(explained.interface.relevance) == ["x0"]
+    kept = np.ones(4) if ignored is None else (labels != ignored).astype(float)
+    terms = -scores[np.arange(4), labels] * kept * (np.ones(3) if weight is None else weight)[labels]
+    expected = np.zeros((4, 3))
+    total = terms if reduction == "none" else terms.sum()
+    expected[np.arange(4), labels] = kept * (got.weights if reduction == "none" else got.weights * terms / total)
+    np.testing.assert_allclose(got.relevance[0], expected, rtol=1e-3, atol=1e-3)

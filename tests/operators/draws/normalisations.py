@@ -27,6 +27,29 @@ def batch(draw: DrawFn, op: str) -> Case:
     return Case(op, operands, data=range(5), attributes={"epsilon": pick(draw, 1e-5, 1e-2)}, **SMOOTH)
 
 
+@draws("BatchNormalization")
+def in_training(draw: DrawFn, op: str) -> Case:
+    """The normalised values, the running statistics, or all of them; onnxruntime does not train."""
+    shape = (pick(draw, 2, 3), pick(draw, 1, 3), *dims(draw, 0, 2, 2))
+    parameters = [normal(draw, shape[1:2]) for _ in range(3)]
+    operands = [normal(draw, shape), *parameters, np.full(shape[1], 0.7)]
+    names = pick(draw, ["y0"], ["y0"], ["y1"], ["y2"], ["y1", "y2"])
+    body = helper.make_node("Sum", names, ["y"])
+    attributes = {"training_mode": 1, "epsilon": 1e-2, "momentum": pick(draw, 0.9, 0.3)}
+    data = pick(draw, (0,), range(5)) if len(names) > 1 else {"y0": (0, 1, 2), "y1": (0, 3), "y2": (0, 4)}[names[0]]
+    return Case(
+        op,
+        operands,
+        data=data,
+        attributes=attributes,
+        outputs=3,
+        bodies=[body],
+        deployed=False,
+        step=1e-5,
+        tolerance=1e-6,
+    )
+
+
 @draws("LayerNormalization")
 def layer(draw: DrawFn, op: str) -> Case:
     shape = dims(draw, 2, 4, 2, 4)

@@ -106,3 +106,12 @@ def max_roi_pool(draw: DrawFn, op: str) -> Case:
     owners = random(draw).integers(0, batch, size=(count, 1)).astype(np.float64)
     regions = np.concatenate([owners, _regions(draw, count, sizes) / scale], axis=1)
     return Case(op, [x, regions], feeds=pick(draw, (), (1,)), attributes=attributes, step=1e-3)
+
+
+@draws("Upsample")
+def upsample(draw: DrawFn, op: str) -> Case:
+    """As files of opset 9 hold it, with linear and nearest modes; they are lifted as they are read."""
+    sizes = [pick(draw, 2, 3, 4), pick(draw, 2, 3, 4)]
+    scales = np.array([1.0, 1.0, *(pick(draw, 1.0, 2.0, 3.0) for _ in sizes)], np.float32)
+    attributes = {"mode": pick(draw, "nearest", "linear")}
+    return Case(op, [normal(draw, (1, 2, *sizes)), scales], attributes=attributes, opset=9)

@@ -12,7 +12,7 @@ from tests.operators.case import Case, distinct
 from tests.operators.draws.common import dims, draws, ints, normal, pick, random
 from tests.operators.draws.routing import axis_of
 
-REDUCTIONS = ("none", "min", "max")
+REDUCTIONS = ("none", "add", "mul", "min", "max")
 
 
 def operands_of(draw: DrawFn, reduction: str, data: tuple[int, ...], indices: np.ndarray, updates: Any) -> Case:
@@ -22,6 +22,9 @@ def operands_of(draw: DrawFn, reduction: str, data: tuple[int, ...], indices: np
         values = [every[: math.prod(data)].reshape(data), every[math.prod(data) :].reshape(updates)]
     else:
         values = [normal(draw, data), normal(draw, updates)]
+        if reduction == "mul" and pick(draw, 0, 1):
+            # One zero among the factors: it alone has a derivative; two: none has.
+            values = [np.where(random(draw).random(v.shape) < 0.3, 0.0, v) for v in values]
     # A product is not linear in its factors together.
     smooth = {"mul": {"step": 1e-5, "tolerance": 1e-7}, "min": {"step": 1e-3}, "max": {"step": 1e-3}}
     return Case(
