@@ -19,8 +19,9 @@ What happens to relevance at every operator, by domain. Written by `tools/operat
 - **custom**: a rule of its own
 - **decomposed**: written out in other operators as the model is read
 - **stop**: relevance ends, for the reason given
+- **refused**: it carries relevance but has no rule; a model that needs it is refused, with every such node named
 
-`gradient` takes the true derivative of each. A node that has no rule is refused by name.
+`gradient` takes the true derivative of each.
 """
 COLUMNS = """| operator | since opset | kind | relevance |
 |---|---|---|---|

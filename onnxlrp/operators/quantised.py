@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom, decomposed, refused
+from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom, refused
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -59,18 +59,26 @@ def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({0: op.Mul(r, spread), 1: total})
 
 
-@decomposed("DynamicQuantizeLinear")
-def dynamic_quantize(op: Builder, call: Call) -> tuple[ir.Value, ...]:
-    """Written out: a scale and a zero point from the extremes, and a rounding."""
-    # As ONNX's function body does, over the operators of today; all zeros have scale 1.
+@custom("DynamicQuantizeLinear", many=True)
+def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+    """Passes unchanged; what arrives at the scale is shared by the two extremes that make it."""
     x = call.operand(0)
-    low = op.Min(op.ReduceMin(x, keepdims=0), op.number(0.0, x))
-    high = op.Max(op.ReduceMax(x, keepdims=0), op.number(0.0, x))
-    width = op.Div(op.Sub(high, low), 255.0)
-    scale = op.Where(op.Equal(width, 0.0), op.number(1.0, x), width)
-    zero = op.Round(op.Clip(op.Neg(op.Div(low, scale)), op.number(0.0, x), op.number(255.0, x)))
-    zero = op.Cast(zero, to=ir.DataType.UINT8)
-    return op.QuantizeLinear(x, scale, zero), scale, zero
+    nothing = op.full_like(x, 0)
+    back = nothing if gradient or r[0] is None else r[0]
+    if r[1] is None:
+        return Reversed({0: back})
+    # scale = (max(0, max x) − min(0, min x))/255.
+    flat, size = op.Reshape(x, op.ints([1, -1])), op.Reshape(op.size(x), op.ints([1]))
+    assert x.dtype is not None
+    parts = []
+    for best, outside, sign in ((op.ArgMax, op.Greater, 1.0), (op.ArgMin, op.Less, -1.0)):
+        chosen = op.Reshape(op.one_hot(best(flat, axis=1, keepdims=1), size, x.dtype), op.shape(x))
+        parts.append(op.Mul(op.Where(outside(x, op.number(0.0, x)), chosen, nothing), sign / 255))
+    slope = op.Mul(op.Add(*parts), op.cast(r[1], x.dtype))
+    if not gradient:
+        # In proportion to the contributions.
+        slope = op.Div(op.Mul(slope, x), op.cast(call.outputs[1], x.dtype))
+    return Reversed({0: op.Add(back, slope)})
 
 
 def _each(*operands: int) -> Operands:

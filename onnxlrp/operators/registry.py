@@ -28,6 +28,8 @@ class Kind(enum.Enum):
     PASS = "pass"
     CUSTOM = "custom"
     STOP = "stop"
+    REFUSED = "refused"
+    """Carries relevance, but has no rule: a model that needs it is refused."""
     DECOMPOSED = "decomposed"
     """Written out in other operators as the model is read."""
 
@@ -284,7 +286,7 @@ def refused(*names: str, reason: str, operands: Operands = all_operands, domain:
         return reason
 
     for name in names:
-        register(Operator(name, domain, Kind.STOP, function, operands, treatment=reason, refuse=lambda call: reason))
+        register(Operator(name, domain, Kind.REFUSED, function, operands, reason, refuse=lambda call: reason))
 
 
 def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
