@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 import networkx as nx
 import onnx_ir as ir
 
+from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.reach import carried
@@ -385,13 +386,14 @@ class _Planner:
         if len(factors) == 1:
             step.why = "in proportion to the contributions"
             return
-        if self.composite.product == "uniform":
+        cell = in_cell(step.node, self.facts)
+        if self.composite.product == "uniform" and not cell:
             return
         for kind, name in (("gate", "gate"), ("soft", "rectified operand")):
             gates = [i for i, v in factors.items() if router_of(v, self.facts) == kind]
             if len(gates) == 1:
                 step.shares = {i: 1.0 for i in operands if i not in gates}
-                step.why = f"the signal takes all, the {name} none"
+                step.why = f"the signal takes all, the {name} none{': a recurrent cell' if cell else ''}"
                 return
             if len(gates) > 1:
                 return

@@ -19,6 +19,7 @@ from onnxscript.version_converter import ConvertVersionPass
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.source.decompose import decompose, has_decomposed
+from onnxlrp.source.old_scans import old_scans, over_samples
 from onnxlrp.source.pools import settle
 from onnxlrp.source.ranks import demanded_rank
 
@@ -246,8 +247,14 @@ def _to_opset(source: Source) -> None:
     model = source.model
     before = model.graph.opset_imports[""]
     if before < OPSET:
-        _check_old(model, before)
+        scans = old_scans(model) if before < 9 else {}
         _convert_version(model)
+        if scans:
+            # The converter takes the batch off the inputs' shapes as well.
+            shapes = {d.name: d.shape for d in source.inputs}
+            for value in model.graph.inputs:
+                value.shape = shapes.get(str(value.name), value.shape)
+            over_samples(model, scans)
         if model.graph.opset_imports[""] != OPSET:
             raise InvalidModelError(
                 f"opset {before} cannot be lifted to {OPSET}: convert it with onnx.version_converter first, or export "
@@ -261,16 +268,6 @@ def _to_opset(source: Source) -> None:
     model.ir_version = (
         max(IR_VERSION, 4) if model.graph.opset_imports[""] <= OPSET else max(model.ir_version, IR_VERSION)
     )
-
-
-def _check_old(model: ir.Model, opset: int) -> None:
-    """What the converters would lift wrongly without a word."""
-    scans = [n for n in model.graph.all_nodes() if n.domain == "" and n.op_type == "Scan"]
-    if opset < 9 and scans:
-        raise InvalidModelError(
-            f"Scan node {scans[0].name!r} of opset {opset} runs over a batch, as Scan did before opset 9: convert the "
-            "model with onnx.version_converter first, or export it anew"
-        )
 
 
 def _convert_version(model: ir.Model) -> None:

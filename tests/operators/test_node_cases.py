@@ -18,8 +18,8 @@ LATER = {
     "quantised arithmetic": "quantised arithmetic has no rule yet",
 }
 """What is refused because its rules are still to come: an expected failure each."""
-FOR_GOOD = ("optional value comes out of", "runs over a batch, as Scan did before opset 9", "a step of training")
-"""What is refused because nothing could be given back, no converter lifts it right, or no model in use holds it."""
+FOR_GOOD = ("optional value comes out of", "a step of training")
+"""What is refused because nothing could be given back, or no model in use holds it."""
 
 
 INFINITE = "test_mod_float_edge_cases_fmod_0"

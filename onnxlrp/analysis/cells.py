@@ -1,0 +1,73 @@
+"""Recurrent cells that are written out: their products are gates and signals, whatever the composite.
+
+LSTM `c′ = f⊙c + i⊙tanh(·)`, `h = o⊙tanh(c′)`; GRU `h′ = (1 − z)⊙n + z⊙h` (or `(h − n)⊙z + n`) with
+`n = tanh(· + r⊙·)`: Hochreiter & Schmidhuber 1997, Cho et al. 2014.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.routers import router_of
+from onnxlrp.operators.registry import Kind, find
+
+
+def in_cell(node: ir.Node, facts: Facts) -> bool:
+    """Whether a product with one gate belongs to a recurrent cell."""
+    signal = _signal(node, facts)
+    if signal is None:
+        return False
+    behind = [n for n in node.outputs[0].consumers() if n.op_type == "Add"]
+    if any(_blend(n, facts) for n in behind):
+        return True
+    tanh = _made_by(signal, "Tanh")
+    if tanh is not None and (add := _made_by(tanh.inputs[0], "Add")) is not None and _blend(add, facts):
+        return True  # the output gate, on the new state
+    candidates = [n for add in behind for n in add.outputs[0].consumers() if n.op_type == "Tanh"]
+    return any(_is_candidate(n, facts) for n in candidates)  # the reset gate, inside the candidate
+
+
+def _signal(node: ir.Node, facts: Facts) -> ir.Value | None:
+    """What a product's one gate lets through."""
+    if node.op_type != "Mul" or node.domain != "" or len(node.inputs) != 2:
+        return None
+    gates = [v is not None and router_of(v, facts) == "gate" for v in node.inputs]
+    return node.inputs[gates.index(False)] if sum(gates) == 1 else None
+
+
+def _made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    """The node of an operator that a value comes from, through what only moves values."""
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type == op_type and node.domain == "":
+            return node
+        entry = find(node)
+        if entry is None or entry.kind is not Kind.ROUTING or entry.winner:
+            return None
+        value = node.inputs[0]
+    return None
+
+
+def _blend(add: ir.Node, facts: Facts) -> bool:
+    """Whether a sum blends the old state with a candidate, each behind its gate."""
+    products = [_made_by(v, "Mul") for v in add.inputs]
+    signals = [None if n is None else _signal(n, facts) for n in products]
+    if all(s is not None for s in signals):
+        return any(_made_by(s, "Tanh") is not None for s in signals)
+    for signal, other in zip(signals, reversed(add.inputs), strict=True):
+        difference = _made_by(signal, "Sub")
+        if difference is not None and other in difference.inputs and _made_by(other, "Tanh") is not None:
+            return True
+    return False
+
+
+def _is_candidate(tanh: ir.Node, facts: Facts) -> bool:
+    """Whether a Tanh's output is blended in."""
+    for node in tanh.outputs[0].consumers():
+        if node.op_type == "Add" and _blend(node, facts):
+            return True
+        if _signal(node, facts) is not None and any(
+            n.op_type == "Add" and _blend(n, facts) for n in node.outputs[0].consumers()
+        ):
+            return True
+    return False
