@@ -15,7 +15,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import inside_activation, region_entry
-from onnxlrp.analysis.routers import router_of
+from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite, Role
 from onnxlrp.errors import InputError
 from onnxlrp.operators.control_flow import bodies
@@ -385,6 +385,10 @@ class _Planner:
         step.shares, step.why = dict.fromkeys(factors, 1 / len(factors)) | bias, "product of data: half each"
         if len(factors) == 1:
             step.why = "in proportion to the contributions"
+            return
+        whole = [i for i, v in factors.items() if not divides(v)]
+        if step.entry.elementwise and len(whole) == 1:
+            step.shares, step.why = {whole[0]: 1.0} | bias, "the numerator takes all"
             return
         cell = in_cell(step.node, self.facts)
         if self.composite.product == "uniform" and not cell:

@@ -39,6 +39,31 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
     return None
 
 
+def divides(value: ir.Value) -> bool:
+    """Whether a factor is a divisor written as one: `1 / data`, `Reciprocal(data)` or `data ^ −p`, moved about."""
+    while (node := value.producer()) is not None:
+        if node.domain == "" and node.op_type == "Pow":
+            power = content(node.inputs[1])
+            return power is not None and bool((power < 0).all())
+        if node.domain == "" and node.op_type in ("Reciprocal", "Div"):
+            over = None if node.op_type == "Reciprocal" else content(node.inputs[0])
+            return not _sigmoid(node) and (node.op_type == "Reciprocal" or (over is not None and over.size == 1))
+        entry = find(node)
+        if entry is None or entry.kind is not Kind.ROUTING or entry.winner or node.inputs[0] is None:
+            return False
+        value = node.inputs[0]
+    return False
+
+
+def _sigmoid(node: ir.Node) -> bool:
+    """Whether a reciprocal is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
+    below = node.inputs[-1]
+    add = None if below is None else below.producer()
+    if add is None or add.op_type != "Add":
+        return False
+    return any(v is not None and (p := v.producer()) is not None and p.op_type == "Exp" for v in add.inputs)
+
+
 def _hard_sigmoid(node: ir.Node) -> bool:
     """A Clip to [0, 1] is a hard sigmoid written out, and one to [0, c] that is divided by c; so is one of `x + 3` to
     [0, 6], whatever follows (the 3 may have become part of a layer's bias)."""
