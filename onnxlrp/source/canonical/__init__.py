@@ -6,12 +6,12 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, maps, pads, products
+from onnxlrp.source.canonical import affine, bypass, maps, norms, pads, products
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.read import infer
 
-REWRITES = (maps.rewrite, bypass.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
-"""In the order in which each finds what it needs: nothing between layer and batch norm, plain products, then folds."""
+REWRITES = (maps.rewrite, bypass.rewrite, norms.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
+"""In the order in which each finds what it needs: nothing in between, norms whole, plain products, then folds."""
 
 _FOLDED_SIZE = 1024
 """Only shape arithmetic is folded here; weights stay chains that the session folds."""

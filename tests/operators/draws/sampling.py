@@ -29,7 +29,7 @@ def grid_sample(draw: DrawFn, op: str) -> Case:
     grid = random(draw).uniform(-2.5, 2.5, size=(2, *each(draw, spatial, 1, 3), spatial))
     data = (0,) if mode == "nearest" else pick(draw, (0,), (0, 1))
     deployed = spatial == 2 or (spatial == 3 and mode != "cubic")
-    if mode == "cubic" and attributes["padding_mode"] == "border" and not attributes["align_corners"]:
+    if mode == "cubic" and attributes["padding_mode"] == "border":
         # Past the border along one axis, onnxruntime takes the position to the border's middle along the other as well.
         deployed = False
     return Case(op, [x, grid], data, attributes=attributes, deployed=deployed, **(SMOOTH if 1 in data else {}))
