@@ -8,7 +8,7 @@ from onnxscript.optimizer import fold_constants
 
 from onnxlrp.source.canonical import affine, bypass, maps, norms, pads, products
 from onnxlrp.source.canonical.common import Rewriter
-from onnxlrp.source.read import infer
+from onnxlrp.source.inference import infer
 
 REWRITES = (maps.rewrite, bypass.rewrite, norms.rewrite, products.rewrite, pads.rewrite, affine.rewrite)
 """In the order in which each finds what it needs: nothing in between, norms whole, plain products, then folds."""
