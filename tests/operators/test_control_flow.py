@@ -245,3 +245,44 @@ def test_what_has_no_rule_inside_a_body_is_named():
 def test_the_plan_lists_what_is_inside():
     plan = onnxlrp.inspect(model(LOOP), "epsilon")
     assert [row.operator for row in plan.rows()] == ["Loop", "Add", "Relu", "MatMul"]
+
+
+LISTS = {
+    "concatenated": "y = ConcatFromSequence <axis: int = 1> (s)",
+    "concatenated first": "y = ConcatFromSequence <axis: int = 0> (s)",
+    "stacked": "y = ConcatFromSequence <axis: int = -2, new_axis: int = 1> (s)",
+    "one of it": "k = Constant <value: tensor = int64 {-1}> () y = SequenceAt (s, k)",
+    "its length": """l = SequenceLength (s) f = Cast <to: int = 11> (l) k = Constant <value: tensor = int64 {0}> ()
+        e = SequenceAt (s, k) y = Mul (e, f)""",
+}
+
+
+@pytest.mark.parametrize("composite", ["epsilon", "gradient"])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_a_loop_appends_to(name, composite):
+    """As torch scripts write it: `outputs.append(h)`, and what is read of the list afterwards."""
+    text = f"""main (double[2, 3] x, int64 n) => (double[] y) {{
+        yes = Constant <value: tensor = bool {{1}}> () none = SequenceEmpty <dtype: int = 11> ()
+        h, s = Loop (n, yes, x, none) <body: graph = step (int64 i, bool going, double[2, 3] a, seq(double[2, 3]) t)
+            => (bool on, double[2, 3] out, seq(double[2, 3]) longer) {{
+            on = Identity (going)
+            z = MatMul (a, W)
+            out = Relu (z)
+            both = Add (out, x)
+            longer = SequenceInsert (t, both)
+        }}>
+        {LISTS[name]}
+    }}"""
+    source = model(text)
+    source.graph.output[0].type.tensor_type.ClearField("shape")
+    lines, h = [], "x"
+    for k in range(3):
+        lines.append(f"z{k} = MatMul ({h}, W) h{k} = Relu (z{k}) b{k} = Add (h{k}, x)")
+        h = f"h{k}"
+    lines.append(f"s = SequenceConstruct (b0, b1, b2) {LISTS[name]}")
+    plain = model(f"main (double[2, 3] x) => (double[] y) {{ {' '.join(lines)} }}")
+    plain.graph.output[0].type.tensor_type.ClearField("shape")
+    x = rows()
+    ours = relevance(source, {"x": x, "n": np.int64(3)}, composite)
+    theirs = relevance(plain, {"x": x}, composite)
+    np.testing.assert_allclose(ours["x_relevance"], theirs["x_relevance"], rtol=1e-8, atol=1e-12)
