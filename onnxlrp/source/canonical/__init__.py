@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
@@ -27,6 +29,8 @@ _FOLDED_SIZE = 1024
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    # It says of every list and loop that it leaves them alone.
+    logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)
     fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     absorbed: dict[str, str] = {}
