@@ -43,7 +43,7 @@ def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
     gradient_only=(1, 2, 3, 4),
 )
 def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Folded into the layer before it; alone: passes or ε, as the composite says."""
+    """Folded into the layer before it; alone: passes or ε, as the composite says. In training mode: one step."""
     # y = γ·(x − μ)/σ + β, σ² = v + ε: ∂γ = Σ r·(x − μ)/σ, ∂β = Σ r, ∂μ = −γ/σ·Σ r, ∂v = −γ/2σ³·Σ r·(x − μ).
     rank, scale = call.rank(), batch_norm_scale(op, call)
     if operand == 0:

@@ -33,8 +33,8 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 
 @routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: written ones to the updates, the rest to the data. Of min and max the winner takes all, ties
-    to the data, then to the first update."""
+    """Follows the values: written ones to the updates, the rest to the data. Reductions: add in proportion, mul in
+    equal shares, of min and max the winner takes all, ties to the data, then to the first."""
     data, updates = call.operand(0), call.operand(2)
     zero = op.constant(0, r.dtype)
     if _reduction(call) == "none":
