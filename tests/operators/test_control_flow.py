@@ -214,14 +214,32 @@ def test_the_ledger_closes(text, feeds, composite):
     assert np.isclose(found["y"].sum(), total + ledger[:, 2:].sum(), rtol=1e-6)
 
 
-def test_several_targets_share_the_forward_pass():
-    explained = onnxlrp.convert(model(BRANCH), "epsilon", targets=2)
-    x = rows()
-    many = reference(explained.to_proto())({"x": x, "c": np.array(True), "target": np.array([[0, 2]])})["x_relevance"]
-    one = reference(onnxlrp.convert(model(BRANCH), "epsilon").to_proto())
+@pytest.mark.parametrize(
+    ("text", "feeds"),
+    [(LOOP, {"n": np.int64(3)}), (SCAN, {"s": np.ones((3, 2, 3))}), (BRANCH, {"c": np.array(True)})],
+    ids=["loop", "scan", "branch"],
+)
+def test_several_targets_share_the_forward_pass(text, feeds):
+    explained = onnxlrp.convert(model(text), "epsilon", targets=2)
+    given = {"x": rows(), **feeds}
+    many = reference(explained.to_proto())({**given, "target": np.array([[0, 2]])})["x_relevance"]
+    one = reference(onnxlrp.convert(model(text), "epsilon").to_proto())
     for k, target in enumerate((0, 2)):
-        alone = one({"x": x, "c": np.array(True), "target": np.array([target])})["x_relevance"]
+        alone = one({**given, "target": np.array([target])})["x_relevance"]
         np.testing.assert_allclose(many[:, k], alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["float32", "model"])
+def test_half_precision(precision):
+    """Carried values in halves, relevance in singles or in halves."""
+    for text, feeds in ((LOOP, {"n": np.array(3)}), (SCAN, {"s": np.ones((3, 2, 3))}), (BRANCH, {"c": np.array(True)})):
+        exact = relevance(model(text), {"x": rows(), **feeds}, "epsilon")["x_relevance"]
+        half = model(text.replace("double", "float16"), W=W.astype(np.float16), V=V.astype(np.float16))
+        explained = onnxlrp.convert(half, "epsilon", target="weights", precision=precision).to_proto()
+        narrow = {k: v.astype(np.float16) if v.dtype == np.float64 else v for k, v in {"x": rows(), **feeds}.items()}
+        found = onnxruntime(explained)(narrow)["x_relevance"]
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, exact, atol=1e-2 * np.abs(exact).max())
 
 
 def test_onnxruntime_runs_all_of_them_in_single_precision():
