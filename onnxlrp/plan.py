@@ -332,9 +332,6 @@ class _Planner:
             self._sum(step)
         else:
             self._product(step)
-            if step.shares:
-                # A gate is constant: nothing goes on from it.
-                step.operands = {i: v for i, v in step.operands.items() if i in step.shares}
         if step.treatment in (Treatment.SUM, Treatment.SCALE, Treatment.PASS):
             self._override(step)
 
