@@ -52,6 +52,8 @@ class Builder(OpBuilder):
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
+        self.epsilon = 1e-6
+        """ε of every stabiliser that names none: the composite's."""
 
     @property
     def graph(self) -> ir.Graph:
@@ -184,8 +186,11 @@ class Builder(OpBuilder):
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
 
-    def stabilise(self, d: ir.Value, epsilon: float = 1e-6, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1."""
+    def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
+        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
+        epsilon = self.epsilon if epsilon is None else epsilon
+        if epsilon == 0:
+            return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
         if nonnegative:
             return self.Add(d, epsilon)
         sign = self.Where(self.GreaterOrEqual(d, 0.0), self.number(epsilon, d), self.number(-epsilon, d))

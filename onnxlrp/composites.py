@@ -266,9 +266,15 @@ class AttnLrp(Composite):
     """AttnLRP (Achtibat et al. 2024): ε on layers (γ on request), products in halves, softmax by its Taylor term."""
 
     gamma: float | None = None
+    epsilon: float = 1e-6
 
     def layer(self, role: Role) -> tuple[Rule, str]:
-        return (EpsilonRule() if self.gamma is None else Gamma(self.gamma)), "every layer"
+        rule = EpsilonRule(self.epsilon) if self.gamma is None else Gamma(self.gamma, epsilon=self.epsilon)
+        return rule, "every layer"
+
+    @property
+    def norm(self) -> Rule:
+        return Norm(self.epsilon)
 
     @property
     def product(self) -> Literal["uniform", "signal", "constant"]:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.reach import carried, is_lookup
 from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite, Role
@@ -322,7 +322,7 @@ class _Planner:
             # Data to the power of data: the base takes all.
             first = min(step.operands)
             step.operands, step.why = {first: step.operands[first]}, "activation"
-        elif entry.lookup and 0 not in step.operands:
+        elif is_lookup(step.node, step.operands):
             step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:
             step.treatment, step.why = Treatment.CUSTOM, entry.treatment

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer, find_layer
-from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, spread
+from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, spread
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
@@ -70,15 +70,18 @@ def _facts(
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     firsts: set[ir.Value] = set()
 
+    def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
+        return bool(operands) and (node in layers or node.op_type in _RECURRENT or is_lookup(node, operands))
+
     def behind_layer(node: ir.Node) -> bool:
-        operands = carried(node, data).values()
-        return any(v in behind for v in operands) or bool(operands and (node in layers or node.op_type in _RECURRENT))
+        operands = carried(node, data)
+        return any(v in behind for v in operands.values()) or is_layer(node, operands)
 
     spread(graph, behind, behind_layer)
     for node in nodes:
-        operands = carried(node, data).values()
-        if (node in layers or node.op_type in _RECURRENT) and not any(v in behind for v in operands):
-            firsts.update(operands)
+        operands = carried(node, data)
+        if is_layer(node, operands) and not any(v in behind for v in operands.values()):
+            firsts.update(operands.values())
     before = set(firsts)
     for node in reversed(nodes):
         if any(v in before for v in node.outputs):

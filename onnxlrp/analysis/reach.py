@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import onnx_ir as ir
 
@@ -28,6 +28,12 @@ def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
             return {0: operands[0]}
         return operands if table is not None and table.dtype is not None and table.dtype.is_floating_point() else {}
     return operands
+
+
+def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
+    """Whether a node that carries relevance to these operands is an embedding: its table is a constant."""
+    entry = find(node)
+    return entry is not None and entry.lookup and 0 not in operands
 
 
 def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:

@@ -34,9 +34,7 @@ def divide(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> i
     """`r / s(d)`, 0 where the stabiliser is 0 and d is 0."""
     op = walk.op
     if rule.epsilon == 0 and rule.relative == 0:
-        zero = op.Equal(d, 0.0)
-        safe = op.Where(zero, op.constant(1, walk.dtype), d)
-        return op.Where(zero, op.constant(0, walk.dtype), op.Div(r, safe))
+        return op.Div(r, op.stabilise(d, 0.0))
     small: ir.Value | float = rule.epsilon
     if rule.relative:
         rank = len(d.shape or ())

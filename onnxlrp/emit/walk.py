@@ -45,6 +45,7 @@ class Walk:
         overrides: Overrides = (),
     ) -> None:
         self.op, self.facts, self.composite, self.dtype = op, facts, composite, dtype
+        op.epsilon = composite.norm.epsilon
         self.receivers = set(receivers)
         self.ledger, self.overrides = ledger, overrides
         self.treatments: Mapping[Treatment, Treat] = {}

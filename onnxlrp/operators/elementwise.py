@@ -128,9 +128,9 @@ def shrink(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
 
 def _clip_sign(call: Call) -> str:
     low, high = content(call.input(1)), content(call.input(2))
-    if call.input(2) is not None and (high is None or high.min(initial=0) < 0):
+    if call.input(2) is not None and (high is None or bool((high < 0).any())):
         return "unknown"
-    return "nonnegative" if low is not None and low.min(initial=np.inf) >= 0 else "keeps"
+    return "nonnegative" if low is not None and low.size and bool((low >= 0).all()) else "keeps"
 
 
 def _clip_operands(call: Call) -> list[int]:
