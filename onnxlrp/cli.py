@@ -7,14 +7,14 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec
 
 import typer
 
 from onnxlrp._version import __version__
-from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.errors import InputError, OnnxLrpError, TargetError
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -41,6 +41,20 @@ Files = Annotated[
     list[str],
     typer.Option(
         "--input", metavar="NAME=FILE", help="Picture, .npy, .npz, .csv or text; several files of a name make a batch."
+    ),
+]
+Texts = Annotated[
+    list[str],
+    typer.Option(
+        "--text", metavar="NAME=TEXT", help="A text for an input of token ids; several of a name make a batch."
+    ),
+]
+TokenizerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="tokenizer.json or vocab.txt, for --text and .txt files (default: the one beside MODEL).",
     ),
 ]
 Preprocessing = Annotated[
@@ -206,18 +220,27 @@ def inspect(
         raise typer.Exit(UNUSABLE)
 
 
-@app.command(epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png")
+@app.command(
+    epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
+    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html"
+)
 @guarded
 def explain(
     model: Model,
-    input: Files,
+    input: Files = [],  # noqa: B006
+    text: Texts = [],  # noqa: B006
+    tokenizer: TokenizerFile = None,
+    words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Annotated[
         list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample or K.")
     ] = [],  # noqa: B006
-    position: Annotated[list[int], typer.Option(metavar="N", help="Position of a token target.")] = [],  # noqa: B006
+    position: Annotated[
+        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
+    ] = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT", help=".png (heatmap), .npz, .npy, .json or .csv.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="OUT", help=".png (heatmap), .html (text), .npz, .npy, .json or .csv."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
     preprocess: Preprocessing = "raw",
@@ -232,25 +255,32 @@ def explain(
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
     from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
-    pairs = [_pair(text) for text in input]
+    given = _given(input, text, tokenizer)
+    if not given:
+        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
     options = _conversion(composite, rule, output, [])
     if out is not None:
         _refuse_overwriting([out], force, source=model)
         _usage(commands.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
-    data = commands.load(pairs, opened.inputs, how)
+    data = load(given, opened.inputs, how, model)
     made: Any = model
     if opened.interface is None:
-        made = _convert(model, **options)
+        kind = "token" if position else "class" if weights is None else "weights"
+        try:
+            made = _convert(model, **options, target=kind)
+        except TargetError as error:
+            raise TargetError(f"{error}\nHere: --position N for a token (-1: the last), --weights FILE") from error
     elif (composite, rule, output) != ("auto", [], None):
         raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
-    given = {"target": target, "position": position, "weights": commands.read_weights(weights)}
+    asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
     with terminal.progress("running the model"):
-        done = commands.explain(made, data, given, names, provider)
+        done = commands.explain(made, data, asked, names, provider, words)
     if out is not None:
         commands.save(done, out)
     if as_json:
@@ -266,6 +296,8 @@ def explain(
 def check(
     model: Model,
     input: Files = [],  # noqa: B006
+    text: Texts = [],  # noqa: B006
+    tokenizer: TokenizerFile = None,
     preprocess: Preprocessing = "raw",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
@@ -280,13 +312,16 @@ def check(
     from onnxlrp import commands
     from onnxlrp.runtime.checking import random_inputs
     from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
-    pairs = [_pair(text) for text in input]
+    given = _given(input, text, tokenizer)
     options = _conversion(composite, rule, output, [])
     opened = open_model(model)
-    arrays = commands.load(pairs, opened.inputs, how).arrays if pairs else random_inputs(opened.inputs, seed)
+    arrays: Mapping[str, Any] = random_inputs(opened.inputs, seed)
+    if given:
+        arrays = load(given, opened.inputs, how, model).arrays
     source, made = None, model
     if opened.interface is None:
         source, made = opened, _convert_with_ledger(model, **options, target=target)
@@ -295,7 +330,7 @@ def check(
     if as_json:
         _print_json(commands.report_json(report))
     else:
-        commands.show_report(report, is_random=not pairs)
+        commands.show_report(report, is_random=not given)
     if report.problems:
         terminal.tell("error", "\n".join(report.problems))
         raise typer.Exit(UNUSABLE)
@@ -372,11 +407,20 @@ def _rule(text: str) -> tuple[str, Any]:
     return parts[1], rules.parse(parts[2])
 
 
-def _pair(text: str) -> tuple[str, Path]:
-    name, equals, file = text.partition("=")
-    if not equals or not name or not file:
-        raise typer.BadParameter(f"'{text}' is not NAME=FILE, such as image=cat.jpg", param_hint="--input")
-    return name, Path(file)
+def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
+    """What `--input`, `--text` and `--tokenizer` say."""
+    from onnxlrp.runtime.given import Given
+
+    files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
+    words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
+    return Given([(name, Path(file)) for name, file in files], words, tokenizer)
+
+
+def _pair(given: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals or not name or not value.strip():
+        raise typer.BadParameter(f"'{given}' is not {form}", param_hint=option)
+    return name, value
 
 
 def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:

@@ -10,24 +10,14 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError
-from onnxlrp.runtime import Explainer, Explanation, checking, files, providers
+from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
+from onnxlrp.runtime.given import Data
 from onnxlrp.runtime.inputs import Port
-from onnxlrp.runtime.inputs import check as check_inputs
 from onnxlrp.runtime.reading import ModelFile
 from onnxlrp.view import saving, summary, tables, terminal
 
 _TOP_STEPS = 10
 _SHOWN = 5
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Data:
-    """What the files of `--input` held, per input."""
-
-    ports: Mapping[str, Port]
-    loaded: Mapping[str, files.Loaded]
-    arrays: Mapping[str, np.ndarray]
-    """As the model takes them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,12 +28,21 @@ class Explained:
     explainer: Explainer
     data: Data
     labels: Sequence[str]
+    words: bool = False
+    """Texts by word, not by token."""
 
     @property
     def samples(self) -> list[summary.Sample]:
         """The explanation per sample."""
         columns = {name: one.columns for name, one in self.data.loaded.items()}
-        return summary.summarise(self.explanation, self.data.arrays, self.labels, columns)
+        found = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
+        one = self.explainer.interface.class_axis is None  # one score has no class
+        return [dataclasses.replace(sample, target=None) for sample in found] if one else found
+
+    @property
+    def title(self) -> str:
+        """What was explained, and how."""
+        return f"{self.explainer.interface.composite} on '{self.explainer.explained_output}'"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,28 +78,24 @@ def read_weights(path: Path | None) -> np.ndarray | None:
     return files.load(path, Port("weights", np.dtype(np.float32), None)).array
 
 
-def load(pairs: Sequence[tuple[str, Path]], ports: Mapping[str, Port], preprocess: files.Preprocess) -> Data:
-    """The files as arrays that fit the model's inputs; InputError where one does not, is missing or is not known."""
-    grouped: dict[str, list[Path]] = {}
-    for name, path in pairs:
-        grouped.setdefault(name, []).append(path)
-    if any(name not in ports for name in grouped):
-        check_inputs(dict.fromkeys(grouped), ports)  # raises: names them all, and the ones there are
-    loaded = {
-        name: files.join([files.load(path, ports[name], preprocess) for path in paths], ports[name])
-        for name, paths in grouped.items()
-    }
-    return Data(ports, loaded, check_inputs({name: one.array for name, one in loaded.items()}, ports))
+def explain(
+    model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str], words: bool = False
+) -> Explained:
+    """Run an explained model.
 
-
-def explain(model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str]) -> Explained:
-    """Run an explained model. `given`: target, position, weights; `labels`: of the classes; `names`: of providers."""
+    `given`: target, position, weights; `labels`: of the classes; `names`: of providers; `words`: texts by word.
+    """
     explainer = Explainer(model, providers=list(names) or None)
-    explanation = explainer(data.arrays, **{key: _given(value) for key, value in given.items()})
+    chosen = {key: _given(value) for key, value in given.items()}
+    if explainer.interface.target == "token":
+        if chosen["position"] is None:
+            chosen["position"] = text.ends(data.tokens)  # the last token, not the padding behind it
+        labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
+    explanation = dataclasses.replace(explainer(data.arrays, **chosen), tokens=data.tokens)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
-    return Explained(explanation, explainer, data, labels)
+    return Explained(explanation, explainer, data, labels, words)
 
 
 def save(done: Explained, path: Path) -> None:
@@ -114,22 +109,21 @@ def save(done: Explained, path: Path) -> None:
         inputs=data.arrays,
         seen={name: one.pictures for name, one in data.loaded.items()},
         columns={name: one.columns for name, one in data.loaded.items()},
+        samples=done.samples,
+        title=done.title,
     )
 
 
 def show(done: Explained) -> None:
     """What was explained, and the features that mattered most."""
-    interface = done.explainer.interface
-    print(f"{interface.composite} on '{done.explainer.explained_output}', {done.explainer.providers[0]}")
-    terminal.show(tables.samples_table(done.samples))
-    for sample in done.samples[:_SHOWN]:
+    samples = done.samples
+    print(f"{done.title}, {done.explainer.providers[0]}")
+    terminal.show(tables.samples_table(samples))
+    for sample in samples[:_SHOWN]:
         if sample.features:
             terminal.show(tables.features_table(sample))
-    for name, relevance in done.explanation.relevance.items():
-        ids = done.data.arrays[name]
-        if ids.dtype.kind in "iu" and ids.ndim == 2 and relevance.shape == ids.shape:  # text: in its own order too
-            for row, heats in list(zip(ids, relevance, strict=True))[:_SHOWN]:
-                terminal.show(tables.heat_text([str(token) for token in row], heats))
+        if sample.texts:
+            terminal.show(tables.texts_table(sample))
     if done.explanation.ledger is not None:
         terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
 

@@ -13,6 +13,7 @@ import onnxlrp
 
 MODELS = Path(__file__).parent.parent / "models"
 FILES = sorted(p for p in MODELS.glob("*/*.onnx") if p.stem != "diabetes_regression.scaler")
+MINILM = MODELS / "minilm_similarity"
 COMPOSITES = ["auto", "epsilon", "epsilon_plus_flat", "epsilon_gamma_box(low=-300, high=300)", "epsilon_alpha2_beta1"]
 
 
@@ -75,3 +76,47 @@ def test_the_heatmap_lies_on_the_thing(picture, names, box):
     inside = heat[top:bottom, left:right].sum() / heat.sum()
     area = (bottom - top) * (right - left) / heat.size
     assert inside > 1.2 * area
+
+
+@pytest.fixture(scope="module", params=["attn_lrp", "cp_lrp"])
+def similarity(request):
+    """Two sentences as text -> similarity and relevance."""
+    if not (MINILM / "minilm_similarity.onnx").exists():
+        pytest.skip("this model is not kept here: python tools/make_models/minilm_similarity.py makes it")
+    explained = onnxlrp.convert(MINILM / "minilm_similarity.onnx", request.param, ledger=True)
+    return onnxlrp.Explainer(explained, tokenizer=MINILM / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("The cat sleeps on the warm windowsill.", "A kitten is napping in the sun.", {"cat", "kitten"}),
+        ("A man is playing a guitar.", "Someone strums an instrument.", {"guitar", "instrument"}),
+        ("The bank raised its interest rates.", "We had a picnic on the bank of the river.", {"bank"}),
+    ],
+)
+def test_what_makes_two_sentences_alike(similarity, first, second, alike):
+    """The words that mean the same have the most relevance, in each of the two."""
+    explanation = similarity({"first": [first], "second": [second]})
+    for name, (row,) in explanation.tokens.items():
+        relevance = explanation.relevance[name][0]
+        assert row.names[int(relevance.argmax())] in alike
+        assert relevance.sum() > 0
+
+
+def test_padding_between_sentences_has_no_part(similarity):
+    """Not a bit of relevance, and the rest is as it is without it."""
+    first = ["A cat.", "The bank raised its interest rates, and borrowing money has become more expensive."]
+    second = ["A kitten is napping in the sun.", "Rates went up."]
+    both, alone = similarity({"first": first, "second": second}), similarity({"first": first[:1], "second": second[:1]})
+    for name, rows in both.tokens.items():
+        used = np.array([row.used for row in rows])
+        assert not used.all() and not both.relevance[name][~used].any()
+        np.testing.assert_allclose(both.relevance[name][0][used[0]], alone.relevance[name][0], atol=1e-6)
+    np.testing.assert_allclose(both.outputs["similarity"][:1], alone.outputs["similarity"], atol=1e-6)
+
+
+def test_unlike_sentences_have_little_relevance(similarity):
+    explanation = similarity({"first": ["A man is playing a guitar."], "second": ["The stock market fell sharply."]})
+    assert abs(explanation.score[0]) < 0.1
+    assert all(np.abs(relevance).max() < 0.05 for relevance in explanation.relevance.values())

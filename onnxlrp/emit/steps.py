@@ -39,9 +39,11 @@ def _sum(walk: Walk, step: Step) -> None:
             dropped = op.Equal(value, 0.0)
             walk.ledger.stopped(step, op.Where(dropped, r, op.constant(0, walk.dtype)))
             r = op.Where(dropped, op.constant(0, walk.dtype), r)
-        walk.ledger.epsilon(step, op.Sub(r, op.Mul(s, value)))
         shift = op.run(call.rebind({i: op.full_like(walk.read(v), 0) for i, v in step.operands.items()}))
-        walk.ledger.bias(step, op.Mul(s, shift))
+        # Where a mask adds −∞ nothing arrives, and 0 · ∞ is no number.
+        nothing, zero = op.Equal(s, 0.0), op.constant(0, walk.dtype)
+        walk.ledger.epsilon(step, op.Sub(r, op.Where(nothing, zero, op.Mul(s, value))))
+        walk.ledger.bias(step, op.Where(nothing, zero, op.Mul(s, shift)))
 
 
 def _flat_sum(walk: Walk, step: Step) -> None:
@@ -135,7 +137,8 @@ def _product(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own reverse."""
-    back = step.entry.function(walk.op, walk.call(step), walk.arrived(step), False)
+    arrived = _factors(walk, step) if step.entry.factor else walk.arrived(step)
+    back = step.entry.function(walk.op, walk.call(step), arrived, False)
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)
@@ -149,6 +152,26 @@ def _custom(walk: Walk, step: Step) -> None:
             walk.ledger.bias(step, back.bias)
         if not back.conserves:
             walk.ledger.mark(step)
+
+
+def _factors(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None]:
+    """Of each output the factor c with R = output · c; what arrives as an amount is divided, by ε."""
+    op = walk.op
+    factors: list[ir.Value | None] = []
+    for y in step.outputs:
+        if y not in walk.relevance:
+            factors.append(None)
+        elif walk.carrier(y) is y:
+            factors.append(walk.factor(y))
+        else:
+            c = op.Div(walk.amount(y), op.stabilise(walk.read(y)))
+            if walk.ledger is not None:
+                walk.ledger.epsilon(step, op.Sub(walk.amount(y), op.Mul(c, walk.read(y))))
+            factors.append(c)
+    if step.entry.many:
+        return factors
+    assert factors[0] is not None
+    return factors[0]
 
 
 def _lookup(walk: Walk, step: Step) -> None:

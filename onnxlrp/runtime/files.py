@@ -92,6 +92,21 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"]) -> 
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
 
+def lines_of(path: Path) -> list[str] | None:
+    """The lines of a text that are not empty; None where it holds an array, a table, or no text at all."""
+    if path.suffix.lower() in (".npy", ".npz", ".csv", ".tsv") or not path.is_file():
+        return None
+    try:
+        return [line for line in _read_text(path).splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def are_numbers(lines: Sequence[str]) -> bool:
+    """Whether lines hold nothing but numbers."""
+    return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
+
+
 def join(parts: Sequence[Loaded], port: Port) -> Loaded:
     """Several files of one input as one batch, along axis 0."""
     if len(parts) == 1:
@@ -164,12 +179,17 @@ def _text(path: Path, port: Port) -> np.ndarray:
     """Lines for a string input; rows of numbers for any other."""
     lines = [line for line in _read_text(path).splitlines() if line.strip()]
     if port.dtype is not None and port.dtype.kind == "O":
-        strings = np.array(lines, dtype=object)
-        return strings.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else strings
+        return strings(lines, port)
     rows = [line.replace(",", " ").split() for line in lines]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         raise InputError(f"'{path}': input '{port.name}' takes {port}, so each line must hold as many numbers")
     return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
+
+
+def strings(lines: Sequence[str], port: Port) -> np.ndarray:
+    """Lines as the value of a string input."""
+    array = np.array(lines, dtype=object)
+    return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
 
 
 def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
@@ -182,9 +202,9 @@ def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
         try:
             cells[row, column] = _number(cell, dtype)
         except ValueError as error:
+            hint = "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
             raise InputError(
-                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input '{port.name}' takes"
-                + ("; onnxlrp has no tokenizer, give the ids" if dtype.kind == "i" and not _is_number(cell) else "")
+                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input '{port.name}' takes{hint}"
             ) from error
     try:
         return cells.astype(dtype)

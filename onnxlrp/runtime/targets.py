@@ -32,6 +32,8 @@ class Target:
         """`output` and `weights_port` are declarations, `batch` is the number of samples; None where unknown."""
         self._interface = interface
         self._output = output
+        self.positions: np.ndarray | None = None
+        """Of a token target, once it is resolved: the positions that were explained, int64 [N]."""
         _refuse_foreign(interface, target, position, weights)
         self._weights_port = weights_port
         self._weights = None if weights is None else _weights(weights, output, interface.batch_axis, batch)
@@ -93,8 +95,8 @@ class Target:
         samples, length = scores.shape[:2]
         position = np.array([PREDICTED]) if self._position is None else self._position
         self._check_range(position, length, "position", "position")
-        position = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
-        return scores[np.arange(samples), position]
+        self.positions = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
+        return scores[np.arange(samples), self.positions]
 
     def _check_range(self, given: np.ndarray, count: int | None, name: str, thing: str) -> None:
         low = int(given.min(initial=0))

@@ -43,6 +43,13 @@ def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:
     return np.rint(rgb).astype(np.uint8)
 
 
+def paper_and_ink(relevance: float, limit: float) -> tuple[str, str]:
+    """The colour of a relevance behind words and the one to read them in, as `#rrggbb`."""
+    red, green, blue = (int(value) for value in colours(np.array(relevance), limit))
+    ink = "#000000" if red * 0.3 + green * 0.6 + blue * 0.1 > 110 else "#ffffff"
+    return f"#{red:02x}{green:02x}{blue:02x}", ink
+
+
 def heatmap(relevance: np.ndarray, limit: float | None = None) -> Image.Image:
     """[H, W] -> RGB picture of the same size."""
     return Image.fromarray(colours(relevance, limit))

@@ -17,8 +17,10 @@ from PIL import Image
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view import pictures
+from onnxlrp.view.page import page
+from onnxlrp.view.summary import Sample
 
-SUFFIXES = (".png", ".npz", ".npy", ".json", ".csv")
+SUFFIXES = (".png", ".html", ".npz", ".npy", ".json", ".csv")
 
 
 @contextlib.contextmanager
@@ -40,16 +42,21 @@ def save(
     inputs: Mapping[str, Any],
     seen: Mapping[str, Sequence[Image.Image]] | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
+    samples: Sequence[Sample] = (),
+    title: str = "Relevance",
 ) -> None:
     """Write an explanation in the format of the path's suffix, one of SUFFIXES.
 
     `names`: what to call each input's relevance; `layouts`: axes of the inputs that are pictures; `seen`: the pictures
-    themselves, where they came from files. Raises InputError where the relevance does not fit the format.
+    themselves, where they came from files; `samples` with their texts and `title`: of an .html.
+    Raises InputError where the relevance does not fit the format.
     """
     suffix = path.suffix.lower()
     with whole(path) as draft:
         if suffix == ".png":
             sheet(explanation, layouts, inputs, seen or {}).save(draft)
+        elif suffix == ".html":
+            draft.write_text(_html(explanation, samples, title), encoding="utf-8")
         elif suffix == ".npz":
             _save_npz(explanation, draft, names)
         elif suffix == ".npy":
@@ -69,6 +76,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "target": plain(explanation.target),
         "score": plain(explanation.score),
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
+        "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
         "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
         "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
         "ledger": None if ledger is None else ledger_json(explanation),
@@ -96,8 +104,9 @@ def sheet(
     """Relevance over the picture: of one sample that picture alone, of several a contact sheet."""
     name = next((name for name in explanation.relevance if layouts.get(name)), None)
     if name is None:
-        shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in explanation.relevance.items())
-        raise InputError(f"a .png needs an explained input that is a picture, here are {shapes}: write .npz or .csv")
+        other = ".html" if explanation.tokens else ".npz or .csv"
+        raise InputError(f"a .png needs an explained input that is a picture, here are {_shapes(explanation)}: "
+                         f"write {other}")  # fmt: skip
     layout = str(layouts[name])
     relevance = explanation.relevance[name]
     if relevance.ndim == len(layout) + 1:  # K targets: K pictures per sample
@@ -113,6 +122,16 @@ def sheet(
     captions = _captions(explanation)
     cells = [pictures.Cell(one, caption) for one, caption in zip(overlays, captions, strict=True)]
     return pictures.contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
+
+
+def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> str:
+    if not any(sample.texts for sample in samples):
+        raise InputError(f"a .html needs an explained input that is text, here are {_shapes(explanation)}: write .npz")
+    return page(samples, title)
+
+
+def _shapes(explanation: Explanation) -> str:
+    return ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
 
 
 def _captions(explanation: Explanation) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.runtime.text import Tokens
+from onnxlrp.view.tokens import Piece, pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Sample:
     """Sum of relevance per explained input."""
     features: tuple[Feature, ...] = ()
     """The most relevant entries, for inputs that are tables or sequences of ids."""
+    position: int | None = None
+    """Of a token target: where in the text the explained score is."""
+    texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
+    """Per input that is text: its tokens (or words) and their relevance."""
 
 
 def summarise(
@@ -41,8 +47,12 @@ def summarise(
     labels: Sequence[str] = (),
     columns: Mapping[str, Sequence[str]] | None = None,
     top: int = 10,
+    words: bool = False,
 ) -> list[Sample]:
-    """One entry per sample and target. `labels` are the names of the classes, `columns` those of an input's entries."""
+    """One entry per sample and target. `labels` are the names of the classes, `columns` those of an input's entries.
+
+    `words`: texts by word, not by token.
+    """
     target, score = explanation.target, explanation.score
     many = target is not None and target.ndim == 2
     samples = _samples(explanation)
@@ -56,6 +66,8 @@ def summarise(
                 part = _part(values, samples, place)
                 if part is not None:
                     relevance[name] = part
+            position = None if explanation.position is None else int(explanation.position[index])
+            texts = _texts(relevance, explanation.tokens, index, words, position)
             entries.append(
                 Sample(
                     index=index,
@@ -63,7 +75,9 @@ def summarise(
                     label=labels[chosen] if chosen is not None and 0 <= chosen < len(labels) else "",
                     score=None if score is None else float(score[place]),
                     relevance={name: float(part.sum(dtype=np.float64)) for name, part in relevance.items()},
-                    features=_features(relevance, inputs, columns or {}, index, samples, top),
+                    features=_features(relevance, inputs, columns or {}, texts, index, samples, top),
+                    position=position,
+                    texts=texts,
                 )
             )
     return entries
@@ -83,10 +97,27 @@ def _part(values: np.ndarray, samples: int, place: tuple[int, ...]) -> np.ndarra
     return values if samples == 1 and len(place) == 1 else None
 
 
+def _texts(
+    relevance: Mapping[str, np.ndarray],
+    tokens: Mapping[str, Sequence[Tokens]],
+    index: int,
+    words: bool,
+    position: int | None,
+) -> dict[str, tuple[Piece, ...]]:
+    """One sample's texts; one text beside several samples is that of each."""
+    found: dict[str, tuple[Piece, ...]] = {}
+    for name, rows in tokens.items():
+        if name in relevance and rows:
+            row = rows[index if len(rows) > 1 else 0]
+            found[name] = pieces(row, relevance[name].reshape(-1), words, position if not found else None)
+    return found
+
+
 def _features(
     relevance: Mapping[str, np.ndarray],
     inputs: Mapping[str, Any],
     columns: Mapping[str, Sequence[str]],
+    texts: Mapping[str, Sequence[Piece]],
     index: int,
     samples: int,
     top: int,
@@ -94,6 +125,9 @@ def _features(
     """The `top` entries by |relevance| over all inputs that hold one number per feature."""
     found = []
     for name, part in relevance.items():
+        if name in texts:
+            found += [Feature(name, str(n), piece.text, piece.relevance) for n, piece in enumerate(texts[name])]
+            continue
         if part.ndim > 1:
             continue
         values = _part(np.asarray(inputs[name]), samples, (index,))

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger import COLUMNS, Ledger
-from onnxlrp.view.pictures import colours, limit_of
+from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample
+from onnxlrp.view.tokens import Piece, limit_of_texts
 
 
 class PlanRow(Protocol):
@@ -71,10 +72,12 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     """Per sample what was explained, its score and the sum of relevance at each input."""
     inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
     labelled = any(sample.label for sample in samples)
-    head = ("sample", "class", *(("label",) if labelled else ()), "score", *(f"Σ relevance {name}" for name in inputs))
+    placed = any(sample.position is not None for sample in samples)
+    shown = ("sample", *(("position",) if placed else ()), "class", *(("label",) if labelled else ()), "score")
     lines = (
         (
             str(sample.index),
+            *((str(sample.position),) if placed else ()),
             "-" if sample.target is None else str(sample.target),
             *((sample.label,) if labelled else ()),
             "-" if sample.score is None else number(sample.score),
@@ -82,7 +85,7 @@ def samples_table(samples: Sequence[Sample]) -> Table:
         )
         for sample in samples
     )
-    return _table(head, lines, numbers=1 + len(inputs))
+    return _table((*shown, *(f"Σ relevance {name}" for name in inputs)), lines, numbers=1 + len(inputs))
 
 
 def features_table(sample: Sample) -> Table:
@@ -113,18 +116,38 @@ def conservation_table(kept: Conservation) -> Table:
     return _table(("relevance", "sum", "share"), lines, numbers=2)
 
 
-def heat(words: str, relevance: float, limit: float) -> Text:
+def texts_table(sample: Sample) -> Table:
+    """The texts of a sample, each piece on the colour of its relevance; one scale for all of them."""
+    limit = limit_of_texts(list(sample.texts.values()))
+    table = Table(title=f"sample {sample.index}", title_justify="left", show_edge=False)
+    for name in ("input", "Σ relevance", "text"):
+        table.add_column(name, justify="right" if name == "Σ relevance" else "left", overflow="fold")
+    for name, pieces in sample.texts.items():
+        table.add_row(name, number(sample.relevance[name]), heat_text(pieces, limit))
+    table.add_row("", "", _scale(limit))
+    return table
+
+
+def heat_text(pieces: Iterable[Piece], limit: float) -> Text:
+    """Pieces of a text in their order, each on the colour of its relevance; where the score is, underlined."""
+    line = Text()
+    for piece in pieces:
+        line.append(piece.gap)
+        line.append_text(heat(piece.text, piece.relevance, limit, underline=piece.marked))
+    return line
+
+
+def heat(words: str, relevance: float, limit: float, underline: bool = False) -> Text:
     """Words on a background that shows their relevance."""
-    red, green, blue = (int(value) for value in colours(np.array(relevance), limit))
-    ink = "black" if red * 0.3 + green * 0.6 + blue * 0.1 > 110 else "white"
-    return Text(words, Style(color=ink, bgcolor=f"#{red:02x}{green:02x}{blue:02x}"))
+    paper, ink = paper_and_ink(relevance, limit)
+    return Text(words, Style(color=ink, bgcolor=paper, underline=underline or None))
 
 
-def heat_text(tokens: Sequence[str], relevance: np.ndarray) -> Text:
-    """Tokens [T] in a line, each on the colour of its relevance [T]."""
-    limit = limit_of(relevance)
-    parts = [heat(token, float(value), limit) for token, value in zip(tokens, relevance, strict=True)]
-    return Text(" ").join(parts)
+def _scale(limit: float) -> Text:
+    """What the colours mean, in one line."""
+    steps = [heat("  ", share * limit, limit) for share in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)]
+    ends = (heat(f" {number(-limit)} ", -limit, limit), heat(f" +{number(limit)} ", limit, limit))
+    return Text.assemble("against ", ends[0], *steps, ends[1], " for")
 
 
 def number(value: float) -> str:

@@ -96,6 +96,15 @@ class GatherElements(OpRun):
         return (np.take_along_axis(inside, indices, axis),)
 
 
+class GroupNormalization(OpRun):
+    """The evaluator's own computes in float32."""
+
+    def _run(self, x, scale, bias, epsilon=None, num_groups=None, stash_type=None):
+        rows, channels = x.reshape(len(x), num_groups, -1), (1, -1, *[1] * (x.ndim - 2))
+        normal = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + epsilon)
+        return (normal.reshape(x.shape) * scale.reshape(channels) + bias.reshape(channels),)
+
+
 class GlobalMaxPool(OpRun):
     """The evaluator's own gains axes."""
 
@@ -125,6 +134,7 @@ OURS: list[type[OpRun]] = [
     *sampling.OPERATORS,
     GatherElements,
     GlobalMaxPool,
+    GroupNormalization,
     LpNormalization,
     Mean,
     control.Loop,

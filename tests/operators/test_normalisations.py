@@ -37,9 +37,8 @@ def test_relevance_is_the_formula(name):
     share = weights / (y + np.where(y >= 0, 1e-6, -1e-6))
     back = gamma * share / sigma
     expected = x * (back - back.mean(axes, keepdims=True))
-    tolerance = 1e-4 if name == "GroupNormalization" else 1e-8  # the evaluator's group norm is in single precision
     np.testing.assert_allclose(
-        out["x0_relevance"].reshape(x.shape), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+        out["x0_relevance"].reshape(x.shape), expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max()
     )
     interface = Interface.from_metadata({m.key: m.value for m in explained.metadata_props})
     arrives, *rest = out[interface.ledger][0]

@@ -198,7 +198,9 @@ def test_outputs_of_the_bundled_models(path):
     feeds = {}
     for value in proto.graph.input:
         shape = [d.dim_value or 2 for d in value.type.tensor_type.shape.dim]
-        feeds[value.name] = rng.uniform(size=shape).astype(np.float32)
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        drawn = rng.uniform(size=shape) if dtype.kind == "f" else rng.integers(1, 5, shape)
+        feeds[value.name] = drawn.astype(dtype)
     source = run(proto, feeds)
     explained = onnxlrp.convert(path).to_proto()
     outputs = run(explained, feeds)

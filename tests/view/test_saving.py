@@ -8,6 +8,7 @@ from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
+from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.saving import plain, save, whole
 from onnxlrp.view.summary import summarise
 
@@ -61,6 +62,7 @@ def test_csv_of_several_inputs(tmp_path):
         ("r.csv", {"x": np.zeros((1, 2, 3))}),
         ("r.csv", {"x": np.zeros((1, 2)), "y": np.zeros((2, 2))}),
         ("r.png", {"x": TABLE}),
+        ("r.html", {"x": TABLE}),
         ("r.gif", {"x": TABLE}),
     ],
 )
@@ -68,6 +70,18 @@ def test_what_does_not_fit_a_format_writes_nothing(tmp_path, name, relevance):
     with pytest.raises(InputError):
         write(tmp_path / name, explanation(relevance))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_text_as_html_and_as_json(tmp_path):
+    row = Tokens((7, 8, 9), ("the", "cat", "[PAD]"), (True, True, False))
+    done = explanation({"x": TABLE}, tokens={"x": [row]})
+    write(tmp_path / "r.html", done, samples=summarise(done, {}), title="the title")
+    content = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<title>the title</title>" in content and ">cat</span>" in content and "[PAD]" not in content
+    write(tmp_path / "r.json", done)
+    assert json.loads((tmp_path / "r.json").read_text())["tokens"] == {"x": [["the", "cat", "[PAD]"]]}
+    with pytest.raises(InputError, match=r"write \.html"):
+        write(tmp_path / "r.png", done)
 
 
 def test_png_of_one_picture_and_of_several(tmp_path):

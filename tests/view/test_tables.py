@@ -11,6 +11,7 @@ from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.view import tables, terminal
 from onnxlrp.view.summary import Feature, Sample
+from onnxlrp.view.tokens import Piece
 
 
 def text(table) -> str:
@@ -72,10 +73,11 @@ def test_check_tables():
 
 
 def test_tokens_on_the_colour_of_their_relevance():
-    line = tables.heat_text(["a", "great", "film"], np.array([0.0, 2.0, -1.0]))
+    line = tables.heat_text([Piece("a", 0, ""), Piece("great", 2), Piece("film", -1, marked=True)], 2)
     assert line.plain == "a great film"
     backgrounds = {str(span.style.bgcolor.triplet.hex) for span in line.spans if span.style}
     assert len(backgrounds) == 3
+    assert [bool(span.style.underline) for span in line.spans] == [False, False, True]
 
 
 @pytest.mark.parametrize("lines", [1, 20, 21, 500])

@@ -1,0 +1,296 @@
+"""Text as the ids that a model takes, and which part of the text each id stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.runtime.inputs import Port
+
+Text = str | tuple[str, str]
+"""One text, or a pair that a model reads together (question and context, premise and hypothesis)."""
+
+FILES = ("tokenizer.json", "vocab.txt")
+"""What a tokenizer is called beside its model; vocab.txt holds the word pieces of a BERT, one a line."""
+_PADDINGS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
+# What exporters call the inputs that go with the ids: by the name "input_ids" would have there.
+_COMPANIONS = {
+    "attention_mask": "mask",
+    "input_mask": "mask",
+    "token_type_ids": "types",
+    "segment_ids": "types",
+    "position_ids": "positions",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """One text as the model sees it: a row of ids, padding included."""
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    """As the tokenizer writes them: `##ing`, `Ġthe`, `[CLS]`."""
+    used: tuple[bool, ...]
+    """False: padding."""
+    text: str = ""
+    """Of a pair: both, with a tab between."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """Characters of the text that each token stands for, `(start, end)`; empty ones stand for none ([CLS])."""
+    words: tuple[int | None, ...] = ()
+    """Number of the word, as the tokenizer parts words."""
+    types: tuple[int, ...] = ()
+    """0, in the second text of a pair 1."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokenizer:
+    """A tokenizer of the `tokenizers` package; its padding is replaced by ours, which is no longer than it must be."""
+
+    def __init__(self, inner: Any) -> None:
+        module = _module()
+        inner = getattr(inner, "_tokenizer", inner)  # the classes around it, of transformers too
+        if not isinstance(inner, module.Tokenizer):
+            raise InputError(
+                f"a {type(inner).__name__} is no tokenizer: give tokenizer.json, vocab.txt or a tokenizers.Tokenizer"
+            )
+        self._inner = module.Tokenizer.from_str(inner.to_str())  # the caller's stays as it is
+        padding = self._inner.padding or {}
+        known = [index for name in _PADDINGS if (index := self._inner.token_to_id(name)) is not None]
+        self.padding: int | None = padding.get("pad_id", known[0] if known else None)
+        """Id of the padding token; None where the tokenizer has none."""
+        self._left = padding.get("direction") == "left"
+        self._inner.no_padding()
+
+    @classmethod
+    def read(cls, path: Path) -> Tokenizer:
+        """From a tokenizer.json, or from the word pieces of a BERT, one a line. Raises InputError where it is none."""
+        module = _module()
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the tokenizer '{path}' cannot be read: {_words(error)}") from error
+        try:
+            if path.suffix.lower() == ".txt":
+                return cls(_word_pieces(content.split("\n")))
+            return cls(module.Tokenizer.from_str(content))
+        except Exception as error:  # the package raises bare ones
+            raise InputError(
+                f"'{path}' is no tokenizer: it must be a tokenizer.json of the tokenizers package, or a vocab.txt of "
+                f"word pieces, one a line: {_words(error)}"
+            ) from error
+
+    @property
+    def names(self) -> list[str]:
+        """Every token in the order of the ids."""
+        return [self.name_of(index) for index in range(self._inner.get_vocab_size())]
+
+    def cut(self, texts: Sequence[Text], length: int | None = None) -> list[Tokens]:
+        """The texts in tokens, padded to `length`, or to the longest where it is None.
+
+        Raises InputError where one is longer, or where padding is needed and the tokenizer has none.
+        """
+        encodings = self._inner.encode_batch(list(texts))
+        longest = max(len(encoding.ids) for encoding in encodings)
+        for number, encoding in enumerate(encodings, 1):
+            if encoding.overflowing:
+                limit = self._inner.truncation["max_length"]
+                warnings.warn(f"text {number} is cut off after {limit} tokens, as its tokenizer says", stacklevel=2)
+            if length is not None and len(encoding.ids) > length:
+                raise InputError(
+                    f"text {number} makes {len(encoding.ids)} tokens, but the model takes {length}: shorten it"
+                )
+        length = longest if length is None else length
+        if self.padding is None and any(len(encoding.ids) < length for encoding in encodings):
+            raise InputError(
+                "the tokenizer has no padding token, and the texts make different numbers of tokens: "
+                "explain them one at a time"
+            )
+        return [self._tokens(text, encoding, length) for text, encoding in zip(texts, encodings, strict=True)]
+
+    def name_of(self, index: int) -> str:
+        """How the tokenizer writes a token."""
+        return self._inner.id_to_token(index) or str(index) if index >= 0 else str(index)
+
+    def _tokens(self, text: Text, encoding: Any, length: int) -> Tokens:
+        missing = length - len(encoding.ids)
+        before, after = (missing, 0) if self._left else (0, missing)
+
+        def padded(row: Iterable[Any], filling: Any) -> tuple[Any, ...]:
+            return (*[filling] * before, *row, *[filling] * after)
+
+        both, spans = text, encoding.offsets
+        if isinstance(text, tuple):
+            both = "\t".join(text)
+            shift = len(text[0]) + 1
+            second = [number == 1 for number in encoding.sequence_ids]
+            spans = [(a + shift, b + shift) if later else (a, b) for (a, b), later in zip(spans, second, strict=True)]
+        name = "" if self.padding is None else self.name_of(self.padding)
+        return Tokens(
+            ids=padded(encoding.ids, self.padding),
+            names=padded(encoding.tokens, name),
+            used=padded([True] * len(encoding.ids), False),
+            text=str(both),
+            spans=padded(map(tuple, spans), (0, 0)),
+            words=padded(encoding.word_ids, None),
+            types=padded(encoding.type_ids, 0),
+        )
+
+
+def find(given: Any, model: Any) -> Tokenizer:
+    """The tokenizer that was given (a path or a `tokenizers.Tokenizer`), else the one that lies beside the model.
+
+    Raises InputError where there is neither.
+    """
+    path = beside(model) if given is None else given
+    if path is None:
+        raise InputError(
+            f"text needs the model's tokenizer, and no {' or '.join(FILES)} lies beside the model: give one with "
+            "--tokenizer FILE (in Python: Explainer(..., tokenizer=...)), or give the ids"
+        )
+    return Tokenizer.read(Path(path)) if isinstance(path, (str, Path)) else Tokenizer(path)
+
+
+def beside(model: Any) -> Path | None:
+    """The tokenizer that lies in the folder of a model's file, or above a folder that is called onnx."""
+    if not isinstance(model, (str, Path)):
+        return None
+    folder = Path(model).absolute().parent
+    folders = [folder, *([folder.parent] if folder.name == "onnx" else [])]
+    return next((place / name for place in folders for name in FILES if (place / name).is_file()), None)
+
+
+def takes_text(port: Port) -> bool:
+    """Whether an input may be the ids of tokens: whole numbers [texts, tokens]."""
+    is_ids = port.dtype is not None and port.dtype.kind == "i" and port.dtype.itemsize >= 4
+    return is_ids and (port.shape is None or len(port.shape) == 2)
+
+
+def as_texts(value: Any) -> list[Text] | None:
+    """What was given for an input as texts; None where it is none (an array of numbers)."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
+        value = value.tolist()
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    texts = [tuple(one) if isinstance(one, list) else one for one in value]
+    return texts if all(isinstance(one, str) or _is_pair(one) for one in texts) else None
+
+
+def fill(
+    texts: Mapping[str, Sequence[Text]],
+    ports: Mapping[str, Port],
+    given: Collection[str],
+    tokenizer: Callable[[], Tokenizer],
+) -> tuple[dict[str, np.ndarray], dict[str, list[Tokens]]]:
+    """The arrays that stand for texts, per input, and their tokens.
+
+    The inputs that go with the ids (attention_mask, token_type_ids, position_ids, …) are filled too, unless they are
+    among the `given`. Raises InputError for an input that takes no ids.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    tokens: dict[str, list[Tokens]] = {}
+    for name, wanted in texts.items():
+        port = ports[name]
+        if not takes_text(port):
+            fitting = [other.name for other in ports.values() if takes_text(other)]
+            others = f"; those that do: {', '.join(fitting)}" if fitting else ""
+            raise InputError(f"input '{name}' takes {port}, not the ids of a text's tokens{others}")
+        length = None if port.shape is None or not isinstance(port.shape[1], int) else port.shape[1]
+        cut = tokenizer().cut(wanted, length)
+        if not len(cut[0]):
+            raise InputError(f"the text for input '{name}' makes no token at all")
+        tokens[name] = cut
+        arrays[name] = np.array([one.ids for one in cut], port.dtype)
+        for other, rows in _companions(name, ports, alone=len(texts) == 1).items():
+            if other not in given and other not in texts:
+                arrays[other] = rows(cut).astype(ports[other].dtype)
+    return arrays, tokens
+
+
+def read_ids(
+    arrays: Mapping[str, Any], ports: Mapping[str, Port], tokenizer: Tokenizer | None
+) -> dict[str, list[Tokens]]:
+    """Tokens of ids that were given as such: what they are called (without a tokenizer their numbers), no text."""
+    padding = None if tokenizer is None else tokenizer.padding
+    found: dict[str, list[Tokens]] = {}
+    for name, array in arrays.items():
+        goes_along = any(usual in name for usual in _COMPANIONS)
+        if goes_along or not takes_text(ports[name]) or np.ndim(array) != 2 or not np.size(array):
+            continue
+        for row in np.asarray(array).tolist():
+            names = tuple(str(index) if tokenizer is None else tokenizer.name_of(index) for index in row)
+            used = tuple(index != padding for index in row)
+            found.setdefault(name, []).append(Tokens(tuple(row), names, used))
+    return found
+
+
+def ends(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray | None:
+    """Position of the last token that is no padding, per text of the first input, int64 [N]; None without texts."""
+    rows = next(iter(tokens.values()), None)
+    return None if rows is None else np.array([int(np.flatnonzero(row.used).max(initial=-1)) for row in rows])
+
+
+def _companions(
+    name: str, ports: Mapping[str, Port], alone: bool
+) -> dict[str, Callable[[Sequence[Tokens]], np.ndarray]]:
+    """Inputs that go with the ids of input `name`, and what they hold."""
+    made: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
+    made = {"mask": _mask, "types": _types, "positions": _positions}
+    found = {}
+    for usual, kind in _COMPANIONS.items():
+        ending = ":0" if name.endswith(":0") else ""  # as TensorFlow names them
+        other = name.replace("input_ids", usual) if "input_ids" in name else usual + ending if alone else ""
+        port = ports.get(other)
+        if port is not None and not port.optional and port.dtype is not None and port.dtype.kind in "iubf":
+            found[other] = made[kind]
+    return found
+
+
+def _mask(tokens: Sequence[Tokens]) -> np.ndarray:
+    return np.array([one.used for one in tokens])
+
+
+def _types(tokens: Sequence[Tokens]) -> np.ndarray:
+    return np.array([one.types for one in tokens])
+
+
+def _positions(tokens: Sequence[Tokens]) -> np.ndarray:
+    """Counted from the first token that is no padding; padding itself is at 0 before and at the end behind."""
+    return np.maximum(np.cumsum(_mask(tokens), axis=1) - 1, 0)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+def _word_pieces(lines: Sequence[str]) -> Any:
+    """BERT's tokenizer over its vocabulary; one without any capital letter is for text in small letters."""
+    implementations = importlib.import_module("tokenizers.implementations")
+    pieces = {line.rstrip("\r"): index for index, line in enumerate(lines) if line.strip()}
+    missing = [name for name in ("[UNK]", "[CLS]", "[SEP]") if name not in pieces]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    small = not any(piece != piece.lower() for piece in pieces if not piece.startswith("["))
+    return implementations.BertWordPieceTokenizer(pieces, lowercase=small)
+
+
+def _module() -> Any:
+    """The `tokenizers` package; OnnxLrpError that says what to install where there is none."""
+    try:
+        return importlib.import_module("tokenizers")
+    except ImportError as error:
+        raise OnnxLrpError("text needs the tokenizers package: pip install 'onnxlrp[text]', or give the ids") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:200]
