@@ -1,118 +1,112 @@
-"""One network of norms and activations as both of torch's exporters write it, at many opsets: one relevance."""
+"""One model in four spellings, one relevance: both exporters, onnxruntime's fused operators, local functions."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 import onnxlrp
-from tests.operators.case import OURS
+from onnxlrp.interface import Interface
+from tests.operators.case import onnxruntime
+from tests.peers.transformer_zoo import export
 
-torch = pytest.importorskip("torch")
+optimizer = pytest.importorskip("onnxruntime.transformers.optimizer")
+ort = pytest.importorskip("onnxruntime")
+
 pytestmark = pytest.mark.peers
-nn = torch.nn
 
-OPSETS = [11, 13, 14, 17, 18, 20, 21, 23]
-
-
-class RMSNormalization(OpRun):
-    """The evaluator's own computes in single precision only."""
-
-    def _run(self, x, scale, axis=None, epsilon=None, stash_type=None):
-        axes = tuple(range(axis % x.ndim, x.ndim))
-        return (x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + epsilon) * scale,)
+FUSED = {
+    "bert": ("bert", {"Attention", "SkipLayerNormalization", "BiasGelu", "EmbedLayerNormalization"}),
+    "gpt2": ("gpt2", {"SkipLayerNormalization", "FastGelu"}),
+    "llama": ("gpt2", {"SkipSimplifiedLayerNormalization", "SimplifiedLayerNormalization"}),
+    "vit": ("vit", {"SkipLayerNormalization", "BiasGelu"}),
+    "t5_encoder": ("t5", {"SkipSimplifiedLayerNormalization", "Attention", "RelativePositionBias"}),
+}
+"""What onnxruntime's tool for transformers calls the model, and what it must at least have fused."""
 
 
-class RMSNorm(nn.Module):
-    """Llama's own, which the older exporter can write (it has no `aten::rms_norm`)."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
-
-
-class Net(nn.Module):
-    """Every norm and activation once, with a layer between two of them."""
-
-    def __init__(self, rms: type[nn.Module]) -> None:
-        super().__init__()
-        self.start = nn.Conv2d(3, 6, 3)
-        self.grouped = nn.GroupNorm(2, 6)
-        self.kinds = nn.ModuleList([nn.LayerNorm(5), rms(5), nn.GELU(), nn.GELU("tanh"), nn.SiLU()])
-        self.layers = nn.ModuleList(nn.Linear(5 if i else 24, 5) for i in range(len(self.kinds)))
-        self.gate = nn.Linear(5, 5)
-        self.end = nn.Linear(5, 3)
-        torch.manual_seed(0)
-        for parameter in self.parameters():
-            nn.init.normal_(parameter, std=0.6)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.grouped(self.start(x)).flatten(1)
-        for layer, kind in zip(self.layers, self.kinds, strict=True):
-            x = kind(layer(x))
-        x = nn.functional.normalize(x * self.gate(x), dim=-1)
-        return self.end(x)
+def functions(name: str) -> onnx.ModelProto:
+    """The TorchScript export with every block of the model a local function, all of its weights handed in."""
+    model = onnx.ModelProto.FromString(export(name, dynamo=False)[0].SerializeToString())
+    blocks: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        if (found := re.search(r".*(layer|layers|h|block|blocks)\.\d+/", node.name)) is not None:
+            blocks.setdefault(found[0], []).append(node)
+    for index, nodes in enumerate(blocks.values()):
+        made = {o for n in nodes for o in n.output}
+        rest = [n for n in model.graph.node if n not in nodes]
+        read = {i for n in rest for i in n.input} | {o.name for o in model.graph.output}
+        inputs = list(dict.fromkeys(i for n in nodes for i in n.input if i and i not in made))
+        outputs = [o for n in nodes for o in n.output if o in read]
+        function = onnx.helper.make_function("blocks", f"Block{index}", inputs, outputs, nodes, model.opset_import)
+        model.functions.append(function)
+        call = onnx.helper.make_node(f"Block{index}", inputs, outputs, domain="blocks")
+        at = list(model.graph.node).index(nodes[-1])
+        kept = [*(n for n in list(model.graph.node)[:at] if n not in nodes), call]
+        kept += [n for n in list(model.graph.node)[at:] if n not in nodes]
+        del model.graph.node[:]
+        model.graph.node.extend(kept)
+    model.opset_import.append(onnx.helper.make_opsetid("blocks", 1))
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    return model
 
 
-def export(module: nn.Module, opset: int, dynamo: bool) -> onnx.ModelProto:
-    """The model in double precision."""
-    module, x, buffer = module.double().eval(), torch.zeros(2, 3, 4, 4, dtype=torch.float64), io.BytesIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        if dynamo:
-            shapes = ({0: torch.export.Dim("N")},)
-            program = torch.onnx.export(module, (x,), dynamo=True, opset_version=opset, dynamic_shapes=shapes)
-            program.save(buffer)
-        else:
-            axes = {"x": {0: "N"}}
-            torch.onnx.export(
-                module, (x,), buffer, dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes=axes
-            )
-    return onnx.load_from_string(buffer.getvalue())
+def fused(name: str, folder: Path) -> onnx.ModelProto:
+    """As onnxruntime's tool for transformers writes it."""
+    model, _, _ = export(name, dynamo=False)
+    path = folder / "source.onnx"
+    onnx.save(model, path)
+    result = optimizer.optimize_model(
+        str(path), model_type=FUSED[name][0], num_heads=4, hidden_size=32, opt_level=0, only_onnxruntime=False
+    )
+    return result.model
 
 
-def relevance(proto: onnx.ModelProto, composite: str) -> np.ndarray:
-    x = np.random.default_rng(2).normal(size=(2, 3, 4, 4))
-    name = proto.graph.input[0].name
-    explained = onnxlrp.convert(proto, composite).to_proto()
-    (found,) = ReferenceEvaluator(explained, new_ops=[*OURS, RMSNormalization]).run([f"{name}_relevance"], {name: x})
-    return found
+def optimised(name: str, folder: Path, level: str) -> onnx.ModelProto:
+    """As an onnxruntime session writes its own graph."""
+    model, _, _ = export(name, dynamo=False)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(folder / "optimised.onnx")
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[str, np.ndarray]:
-    proto = export(Net(RMSNorm), 17, dynamo=False)
-    return {composite: relevance(proto, composite) for composite in ("epsilon", "attn_lrp", "cp_lrp")}
+def relevance(model: onnx.ModelProto, name: str, composite: str) -> np.ndarray:
+    """Of the first input, from the first score of each sample."""
+    _, inputs, scores = export(name, dynamo=False)
+    weights = np.zeros_like(scores)
+    weights[(slice(None), *[0] * (scores.ndim - 1))] = 1
+    explained = onnxlrp.convert(model, composite, target="weights").to_proto()
+    interface = Interface.from_metadata({m.key: m.value for m in explained.metadata_props})
+    taken = {value.name for value in explained.graph.input}
+    outputs = onnxruntime(explained)(
+        {k: v for k, v in inputs.items() if k in taken} | {interface.weights_input: weights}
+    )
+    np.testing.assert_allclose(outputs[model.graph.output[0].name], scores, rtol=1e-4, atol=1e-4)
+    return outputs[interface.relevance[next(iter(inputs))]]
 
 
-@pytest.mark.parametrize("dynamo", [False, True], ids=["TorchScript", "dynamo"])
-@pytest.mark.parametrize("opset", OPSETS)
-def test_one_relevance_whatever_the_exporter(opset, dynamo, expected):
-    proto = export(Net(RMSNorm), opset, dynamo)
-    for composite, wanted in expected.items():
-        found = relevance(proto, composite)
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max(), err_msg=composite)
-
-
-@pytest.mark.parametrize("opset", [18, 21, 23])
-def test_torchs_own_rms_norm(opset):
-    """A node of its own at opset 23, written out before."""
-    proto = export(Net(lambda size: nn.RMSNorm(size, eps=1e-6)), opset, dynamo=True)
-    wanted = relevance(export(Net(RMSNorm), 17, dynamo=False), "attn_lrp")
-    np.testing.assert_allclose(relevance(proto, "attn_lrp"), wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max())
-
-
-def test_the_plan_names_what_was_recognised():
-    plan = str(onnxlrp.inspect(export(Net(RMSNorm), 11, dynamo=False), "cp_lrp"))
-    for name in ("layer norm", "group norm", "RMS norm", "L2 norm", "GELU (erf)", "GELU (tanh)", "SiLU", "SwiGLU"):
-        assert name in plan, name
+@pytest.mark.parametrize("composite", ["attn_lrp", "cp_lrp"])
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("spelling", ["dynamo", "functions", "fused", "basic", "extended"])
+def test_one_relevance(spelling, name, composite, tmp_path):
+    plain = relevance(export(name, dynamo=False)[0], name, composite)
+    if spelling == "dynamo":
+        model = export(name, dynamo=True)[0]
+    elif spelling == "functions":
+        model = functions(name)
+        assert model.functions
+    elif spelling == "fused":
+        model = fused(name, tmp_path)
+        assert FUSED[name][1] <= {n.op_type for n in model.graph.node}
+    else:
+        model = optimised(name, tmp_path, f"ORT_ENABLE_{spelling.upper()}")
+    found = relevance(model, name, composite)
+    assert np.linalg.norm(found - plain) <= 1e-4 * np.linalg.norm(plain)

@@ -23,15 +23,12 @@ def cases(names):
             yield pytest.param(name, dynamo, marks=marks, id=f"{name}-{'dynamo' if dynamo else 'torchscript'}")
 
 
-_exported = functools.cache(export)
-
-
 @functools.cache
 class Run:
     """One explained run: weights 1 at one score of each sample."""
 
     def __init__(self, name: str, composite: str, dynamo: bool, biased: bool = True) -> None:
-        model, inputs, scores = _exported(name, dynamo=dynamo, biased=biased)
+        model, inputs, scores = export(name, dynamo=dynamo, biased=biased)
         weights = np.zeros_like(scores)
         # Of CLIP every pair of picture and text.
         weights[...] = 1 if name == "clip" else 0

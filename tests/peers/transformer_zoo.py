@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import sys
 import types
@@ -274,7 +275,9 @@ _ADDED = (
 )
 
 
-class _Exported(torch.nn.Module):
+class Exported(torch.nn.Module):
+    """The model with its inputs by position and one output."""
+
     def __init__(self, model: Any, names: list[str], output: str) -> None:
         super().__init__()
         self.model, self.names, self.output = model, names, output
@@ -283,10 +286,11 @@ class _Exported(torch.nn.Module):
         return getattr(self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True), self.output)
 
 
+@functools.cache
 def export(name: str, *, dynamo: bool, biased: bool = True) -> tuple[onnx.ModelProto, dict[str, Any], Any]:
     """ONNX with symbolic batch and length where the exporter can, a sample, and torch's own output."""
     model, inputs = build(name, biased=biased)
-    module = _Exported(model, list(inputs), ZOO[name].output)
+    module = Exported(model, list(inputs), ZOO[name].output)
     names = {"input_names": list(inputs), "output_names": ["scores"]}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
