@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import sys
 import types
@@ -24,6 +25,9 @@ torch = pytest.importorskip("torch")
 sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
 transformers = pytest.importorskip("transformers")
 models = pytest.importorskip("lxt.efficient.models")
+patches = pytest.importorskip("lxt.efficient.patches")
+rules = pytest.importorskip("lxt.efficient.rules")
+moe = pytest.importorskip("transformers.models.qwen3_moe.modeling_qwen3_moe")
 vision = pytest.importorskip("torchvision.models.vision_transformer")
 
 VOCABULARY, TOKENS = 61, 6
@@ -51,6 +55,37 @@ class Family:
     build: Callable[[dict], Any]
     patches: dict[str, dict]
     picture: bool = False
+
+
+def _experts(uniform: bool) -> Callable[[type], bool]:
+    """The formula for experts, which the released LXT lacks: the router's weight is a gate, or takes half; the sum that
+    normalises it is constant."""
+
+    def forward(self: Any, hidden_states: Any) -> tuple[Any, Any]:
+        rows = hidden_states.flatten(0, -2)
+        logits_of_router = self.gate(rows)
+        weights, chosen = torch.topk(logits_of_router.softmax(-1), self.top_k, dim=-1)
+        weights = weights / weights.sum(-1, keepdim=True).detach()
+        if not uniform:
+            weights = weights.detach()
+        total = torch.zeros_like(rows)
+        for index, expert in enumerate(self.experts):
+            row, place = torch.where(chosen == index)
+            part = expert(rows[row]) * weights[row, place, None]
+            total = total.index_add(0, row, rules.divide_gradient(part, 2) if uniform else part)
+        return total.reshape(hidden_states.shape), logits_of_router
+
+    return functools.partial(patches.patch_method, forward)
+
+
+def _qwen3_moe(uniform: bool) -> dict:
+    gated = patches.gated_mlp_forward if uniform else patches.cp_gated_mlp_forward
+    return {
+        moe.Qwen3MoeMLP: functools.partial(patches.patch_method, gated),
+        moe.Qwen3MoeRMSNorm: functools.partial(patches.patch_method, patches.rms_norm_forward),
+        moe.Qwen3MoeSparseMoeBlock: _experts(uniform),
+        moe: patches.patch_attention if uniform else patches.patch_cp_attention,
+    }
 
 
 FAMILIES = {
@@ -84,6 +119,20 @@ FAMILIES = {
             )
         ),
         {"attn_lrp": models.gemma3.attnLRP, "cp_lrp": models.gemma3.cp_LRP},
+    ),
+    "qwen3_moe": Family(
+        lambda attention: transformers.Qwen3MoeForCausalLM(
+            transformers.Qwen3MoeConfig(
+                **_DECODER,
+                **attention,
+                head_dim=6,
+                num_experts=4,
+                num_experts_per_tok=2,
+                moe_intermediate_size=16,
+                norm_topk_prob=True,
+            )
+        ),
+        {"attn_lrp": _qwen3_moe(True), "cp_lrp": _qwen3_moe(False)},
     ),
 }
 
