@@ -10,9 +10,13 @@ from collections.abc import Collection, Iterator, Sequence
 import networkx as nx
 import onnx_ir as ir
 
+from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.labels import label_of
 from onnxlrp.analysis.layers import Layer
+from onnxlrp.analysis.norms import norm_of
+from onnxlrp.analysis.patterns import Recognised
 from onnxlrp.analysis.reach import carried, is_lookup
 from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import divides, router_of
@@ -231,6 +235,8 @@ class _Planner:
         if layer is not None:
             own = next(n for n, v in self.facts.layers.items() if v is layer)
             return self._layer(own, layer)
+        if not self.gradient and (norm := norm_of(node, self.facts)) is not None:
+            return self._norm(node, norm)
         operands = carried(node, self.facts.data)
         entry = find(node)
         if entry is not None and not self.gradient and operands:
@@ -308,6 +314,25 @@ class _Planner:
         self._override(step)
         return step
 
+    def _norm(self, node: ir.Node, norm: Recognised) -> Step | None:
+        """A norm that is written out: the step of the operator it is."""
+        x, entry = norm.call.operand(0), find(norm.call)
+        assert entry is not None
+        if x not in self.facts.alive:
+            self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
+            return None
+        return Step(
+            name=str(node.name),
+            operator=norm.call.op_type,
+            node=node,
+            call=norm.call,
+            entry=entry,
+            treatment=Treatment.CUSTOM,
+            operands={0: x},
+            outputs=norm.call.outputs,
+            why=f"{norm.name}, written out. {entry.treatment}",
+        )
+
     def _treat(self, step: Step) -> None:
         """Decide what a step without layer parameters does."""
         entry, call, facts = step.entry, step.call, self.facts
@@ -316,7 +341,8 @@ class _Planner:
             return
         entrance = region_entry(step.node, facts)
         if entrance is not None:
-            step.operands, step.why = {0: entrance}, "elementwise region of one input"
+            name = activation_of(step.node, entrance, facts)
+            step.operands, step.why = {0: entrance}, f"{name or 'an activation'}, written out: passes unchanged"
         elif entry.kind is Kind.PASS:
             step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
             # Data to the power of data: the base takes all.
@@ -332,6 +358,8 @@ class _Planner:
             self._sum(step)
         else:
             self._product(step)
+        if (label := label_of(step.node, facts)) is not None:
+            step.why = f"{step.why} ({label})"
         if step.treatment in (Treatment.SUM, Treatment.SCALE, Treatment.PASS):
             self._override(step)
 
@@ -386,7 +414,7 @@ class _Planner:
         if len(factors) == 1:
             step.why = "in proportion to the contributions"
             return
-        whole = [i for i, v in factors.items() if not divides(v)]
+        whole = [i for i, v in factors.items() if not divides(v, self.facts)]
         if step.entry.elementwise and len(whole) == 1:
             step.shares, step.why = {whole[0]: 1.0} | bias, "the numerator takes all"
             return

@@ -9,8 +9,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.reach import origin
 from onnxlrp.analysis.routers import router_of
-from onnxlrp.operators.registry import Kind, find
 
 
 def in_cell(node: ir.Node, facts: Facts) -> bool:
@@ -21,8 +21,8 @@ def in_cell(node: ir.Node, facts: Facts) -> bool:
     behind = [n for n in node.outputs[0].consumers() if n.op_type == "Add"]
     if any(_blend(n, facts) for n in behind):
         return True
-    tanh = _made_by(signal, "Tanh")
-    if tanh is not None and (add := _made_by(tanh.inputs[0], "Add")) is not None and _blend(add, facts):
+    tanh = _made_by(signal, "Tanh", facts)
+    if tanh is not None and (add := _made_by(tanh.inputs[0], "Add", facts)) is not None and _blend(add, facts):
         return True  # the output gate, on the new state
     candidates = [n for add in behind for n in add.outputs[0].consumers() if n.op_type == "Tanh"]
     return any(_is_candidate(n, facts) for n in candidates)  # the reset gate, inside the candidate
@@ -36,27 +36,21 @@ def _signal(node: ir.Node, facts: Facts) -> ir.Value | None:
     return node.inputs[gates.index(False)] if sum(gates) == 1 else None
 
 
-def _made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
+def _made_by(value: ir.Value | None, op_type: str, facts: Facts) -> ir.Node | None:
     """The node of an operator that a value comes from, through what only moves values."""
-    while value is not None and (node := value.producer()) is not None:
-        if node.op_type == op_type and node.domain == "":
-            return node
-        entry = find(node)
-        if entry is None or entry.kind is not Kind.ROUTING or entry.winner:
-            return None
-        value = node.inputs[0]
-    return None
+    node = origin(value, facts.data)
+    return node if node is not None and node.op_type == op_type and node.domain == "" else None
 
 
 def _blend(add: ir.Node, facts: Facts) -> bool:
     """Whether a sum blends the old state with a candidate, each behind its gate."""
-    products = [_made_by(v, "Mul") for v in add.inputs]
+    products = [_made_by(v, "Mul", facts) for v in add.inputs]
     signals = [None if n is None else _signal(n, facts) for n in products]
     if all(s is not None for s in signals):
-        return any(_made_by(s, "Tanh") is not None for s in signals)
+        return any(_made_by(s, "Tanh", facts) is not None for s in signals)
     for signal, other in zip(signals, reversed(add.inputs), strict=True):
-        difference = _made_by(signal, "Sub")
-        if difference is not None and other in difference.inputs and _made_by(other, "Tanh") is not None:
+        difference = _made_by(signal, "Sub", facts)
+        if difference is not None and other in difference.inputs and _made_by(other, "Tanh", facts) is not None:
             return True
     return False
 

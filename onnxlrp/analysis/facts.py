@@ -8,12 +8,14 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer, find_layer
-from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, spread
+from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, spread
 from onnxlrp.analysis.sign import nonnegative_values
-from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_CLASSICAL = frozenset(
+    {"TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier", "SVMRegressor", "SVMClassifier"}
+)
 
 
 @dataclasses.dataclass
@@ -71,7 +73,9 @@ def _facts(
     firsts: set[ir.Value] = set()
 
     def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
-        return bool(operands) and (node in layers or node.op_type in _RECURRENT or is_lookup(node, operands))
+        return bool(operands) and (
+            node in layers or node.op_type in _RECURRENT | _CLASSICAL or is_lookup(node, operands)
+        )
 
     def behind_layer(node: ir.Node) -> bool:
         operands = carried(node, data)
@@ -105,17 +109,5 @@ def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
         return True
     if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:
         return False
-    return any(_out_of_softmax(v, data) for v in node.inputs if v is not None)
-
-
-def _out_of_softmax(value: ir.Value, data: set[ir.Value]) -> bool:
-    """Whether a value is a softmax moved about (or guarded against NaN by a Where)."""
-    while (node := value.producer()) is not None:
-        entry = find(node)
-        if node.op_type == "Softmax":
-            return True
-        operands = list(carried(node, data).values())
-        if entry is None or entry.kind is not Kind.ROUTING or len(operands) != 1:
-            return False
-        value = operands[0]
-    return False
+    sources = (origin(v, data) for v in node.inputs)
+    return any(n is not None and n.op_type == "Softmax" for n in sources)

@@ -27,6 +27,8 @@ class Layer:
     bias_operand: int | None
     """The node's own operand for the bias; None where an Add adds it, or where there is none."""
     add: ir.Node | None = None
+    rounds: bool = False
+    """Its output is rounded: not `f(x; w, b)` itself."""
 
     @property
     def x(self) -> ir.Value:
@@ -49,6 +51,27 @@ class Layer:
         strides = self.call.ints("strides", [1] * len(kernel))
         return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))
 
+    def in_floats(self, op: Builder) -> Layer:
+        """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""
+        form = self.entry.layer
+        if form is None or form.stand_in is None:
+            return self
+        call = form.stand_in(op, self.call)
+        entry = find(call)
+        assert entry is not None and entry.layer is not None
+        (data, weight), at = entry.layer.operands[0], entry.layer.bias
+        own = None if at is None else call.input(at)
+        return dataclasses.replace(
+            self,
+            entry=entry,
+            call=call,
+            data=data,
+            weight=weight,
+            bias=self.bias if own is None else own,
+            bias_operand=None if own is None else at,
+            rounds=form.rounds(self.call),
+        )
+
     def forward(self, op: Builder, x: ir.Value, w: ir.Value, b: ir.Value | None) -> ir.Value:
         """Run the layer again on other operands."""
         operands: dict[int, ir.Value | None] = {self.data: x, self.weight: w}
@@ -63,11 +86,11 @@ class Layer:
 
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
-    """The layer a node is, None where it is none (two data operands, or none)."""
-    entry = find(node)
-    if entry is None or entry.layer is None:
+    """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
+    entry, call = find(node), Call.of(node)
+    if entry is None or entry.layer is None or entry.refuse(call) is not None:
         return None
-    form, call = entry.layer, Call.of(node)
+    form = entry.layer
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:
@@ -77,7 +100,7 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
     own = call.input(form.bias) if form.bias is not None else None
     if own is not None and own in data:
         return None
-    if form.bias is not None:
+    if form.bias is not None and (own is not None or form.stand_in is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias)
     add, bias = _bias_add(node, form.features(call, at), constants)
     return Layer(form.kind, entry, call, at, weight, bias, None, add)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 
 import onnx_ir as ir
 
+from onnxlrp.analysis.masks import becomes_float, is_mask, is_position
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, find
-
-_WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
 
 
 def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
@@ -36,6 +35,24 @@ def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
     return entry is not None and entry.lookup and 0 not in operands
 
 
+def moves(node: ir.Node, operand: int) -> bool:
+    """Whether a node moves the values of an operand about, whatever they are."""
+    entry = find(node)
+    return entry is not None and entry.kind is Kind.ROUTING and not entry.winner
+
+
+def origin(
+    value: ir.Value | None, data: Collection[ir.Value], through: Callable[[ir.Node, int], bool] = moves
+) -> ir.Node | None:
+    """The node that a value comes from, back through those of one data operand that `through` lets pass."""
+    while value is not None and (node := value.producer()) is not None:
+        operands = carried(node, data)
+        if len(operands) != 1 or not through(node, *operands):
+            return node
+        (value,) = operands.values()
+    return None
+
+
 def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
     """Mark, in place, what follows from marked values: all outputs of a node that `passes`; through bodies, value by
     value, and around loops until nothing more is marked."""
@@ -59,19 +76,32 @@ def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], b
 
 
 def carries(value: ir.Value) -> bool:
-    """Whether an input of the graph may carry relevance: a tensor of numbers."""
-    return isinstance(value.type, ir.TensorType) and value.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)
+    """Whether an input of the graph may carry relevance: a tensor of numbers, or of words that are encoded."""
+    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
 
 
 def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
-    """Values that depend on seeds (the inputs of the model) through operators that carry relevance."""
-    data = set(seeds)
+    """Values that depend on seeds (the inputs of the model) through operators that carry relevance.
 
-    def passes(node: ir.Node) -> bool:
-        return bool(carried(node, data)) and not (node.op_type == "Cast" and _is_mask(node, data))
+    Integers that become floats are taken for masks and positions until they turn out to be features.
+    """
+    features: set[ir.Node] = set()
+    while True:
+        data = set(seeds)
 
-    spread(graph, data, passes)
-    return data
+        def passes(node: ir.Node, data: set[ir.Value] = data) -> bool:
+            waits = becomes_float(node) and node not in features
+            return not waits and bool(carried(node, data)) and not is_position(node, data)
+
+        spread(graph, data, passes)
+        casts = [n for n in graph.all_nodes() if becomes_float(n) and n not in features and n.inputs[0] in data]
+        found = {n for n in casts if not is_mask(n, data)}
+        if not found and not any(v.dtype is not None and v.dtype.is_floating_point() for v in data):
+            # Nothing else would be left to explain.
+            found = set(casts)
+        if not found:
+            return data
+        features |= found
 
 
 def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
@@ -79,28 +109,3 @@ def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.
     alive = set(explained)
     spread(graph, alive, lambda node: any(v in alive for v in carried(node, data).values()))
     return alive & (data | set(explained))
-
-
-def _is_mask(cast: ir.Node, data: set[ir.Value]) -> bool:
-    """Whether wide integers that become floats are a mask, not features: scaled and shifted by constants they only
-    meet other data in sums and products, never a layer of their own."""
-    source = cast.inputs[0]
-    if source is None or source.dtype not in _WIDE:
-        return False
-    seen: set[ir.Value] = set()
-    waiting = [cast.outputs[0]]
-    while waiting:
-        value = waiting.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        if value.is_graph_output():
-            return False
-        for node in value.consumers():
-            entry = find(node)
-            if entry is None or entry.layer is not None or entry.kind is Kind.CUSTOM or entry.pooling:
-                return False
-            meets = any(v in data and v not in seen for v in node.inputs if v is not None)
-            if entry.kind is Kind.ROUTING or (entry.elementwise and not meets):
-                waiting.extend(node.outputs)
-    return True

@@ -6,8 +6,9 @@ import math
 
 import onnx_ir as ir
 
+from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.reach import carried, moves, origin
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.operators.registry import Call, Kind, content, find
 
@@ -15,49 +16,62 @@ from onnxlrp.operators.registry import Call, Kind, content, find
 def router_of(value: ir.Value, facts: Facts) -> str | None:
     """What kind of gate a value is.
 
-    "gate": it comes, through routing, affine operations with constants or `1 − ·`, from a softmax, sigmoid or hard
-    sigmoid. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
+    "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
+    `1 − ·` or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid. "soft": it comes from SiLU,
+    GELU or ReLU. None otherwise.
     """
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)
         if entry is None:
             return None
-        if entry.gate or _hard_sigmoid(node):
+        if entry.gate or _hard_sigmoid(node) or _sigmoid(node):
             return "gate"
         if entry.soft_rectifier and first:
             return "soft"
-        if region_entry(node, facts) is not None and node.op_type == "Mul":
+        entrance = region_entry(node, facts)
+        if entrance is not None and is_soft(node, entrance, facts):
             return "soft" if first else None
-        operands = list(carried(node, facts.data).values())
+        if entrance is not None and is_power(node, entrance, facts):
+            value = entrance
+            continue
+        operands = carried(node, facts.data)
+        if node.op_type == "Div" and node.domain == "" and 0 in operands:
+            operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
-        moves = entry.kind is Kind.ROUTING and not entry.winner
-        if len(operands) != 1 or not (affine or moves):
+        moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and moves(node, *operands))
+        if len(operands) != 1 or not (affine or moved):
             return None
-        first = first and (moves or entry.scale)
-        value = operands[0]
+        first = first and (moved or entry.scale)
+        (value,) = operands.values()
     return None
 
 
-def divides(value: ir.Value) -> bool:
-    """Whether a factor is a divisor written as one: `1 / data`, `Reciprocal(data)` or `data ^ −p`, moved about."""
-    while (node := value.producer()) is not None:
-        if node.domain == "" and node.op_type == "Pow":
-            power = content(node.inputs[1])
-            return power is not None and bool((power < 0).all())
-        if node.domain == "" and node.op_type in ("Reciprocal", "Div"):
-            over = None if node.op_type == "Reciprocal" else content(node.inputs[0])
-            return not _sigmoid(node) and (node.op_type == "Reciprocal" or (over is not None and over.size == 1))
-        entry = find(node)
-        if entry is None or entry.kind is not Kind.ROUTING or entry.winner or node.inputs[0] is None:
-            return False
-        value = node.inputs[0]
-    return False
+def divides(value: ir.Value, facts: Facts) -> bool:
+    """Whether a factor is a divisor written as one: `1 / data`, `Reciprocal(data)` or `data ^ −p`, perhaps times a
+    constant, bounded by one, or moved about."""
+    node = origin(value, facts.data, _scales)
+    if node is None or node.domain != "" or _sigmoid(node):
+        return False
+    if node.op_type == "Pow":
+        power = content(node.inputs[1])
+        return power is not None and bool((power < 0).all())
+    return node.op_type == "Reciprocal" or (node.op_type == "Div" and node.inputs[0] in facts.constants)
+
+
+def _scales(node: ir.Node, operand: int) -> bool:
+    """Whether what comes out of a node is one of its operands, moved about, scaled or bounded: not 1 over it."""
+    entry = find(node)
+    if entry is None:
+        return False
+    scaled = entry.scale and not entry.jointly and operand in (entry.linear_in or (operand,))
+    return moves(node, operand) or scaled or (entry.winner and entry.elementwise) or node.op_type == "Clip"
 
 
 def _sigmoid(node: ir.Node) -> bool:
-    """Whether a reciprocal is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
-    below = node.inputs[-1]
+    """Whether a node is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
+    over = node.op_type == "Reciprocal" or (node.op_type == "Div" and content(node.inputs[0]) is not None)
+    below = node.inputs[-1] if over and node.domain == "" else None
     add = None if below is None else below.producer()
     if add is None or add.op_type != "Add":
         return False

@@ -169,14 +169,15 @@ def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool
     """One step: the statistics are constant, the shift absorbs its share.
 
     Of the outputs Mean and InvStdDev, where they are explained themselves: the mean in proportion to the contributions,
-    the deviation in proportion to the squares.
+    the deviation in proportion to the squares. A norm that is written out names its `axes`, which may be any, and may
+    lack its scale.
     """
     x, rank = call.operand(0), call.rank()
-    axes = op.ints(range(int(call.attr("axis", -1)) % rank, rank))
+    axes = op.ints([int(a) % rank for a in call.attr("axes", range(int(call.attr("axis", -1)) % rank, rank))])
     epsilon = float(call.attr("epsilon", 1e-5))
     parts = []
     if r[0] is not None:
-        parts.append(_centred(op, x, r[0], call.operand(1), call.input(2), axes, epsilon, gradient))
+        parts.append(_centred(op, x, r[0], call.input(1), call.input(2), axes, epsilon, gradient))
     if len(r) > 1 and r[1] is not None:
         parts.append(_mean(op, x, r[1], axes, gradient))
     if len(r) > 2 and r[2] is not None:
@@ -240,13 +241,22 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
 @custom("GroupNormalization", operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share."""
+    # Written out, scale and shift may be missing, or one number.
     x, groups = call.operand(0), int(call.attr("num_groups"))
     # [N, G, C/G, H·W]: the statistics are over the last two axes.
     apart = op.Concat(op.dim(x, 0), op.ints([groups]), op.Div(op.dim(x, 1), op.ints([groups])), op.ints([-1]), axis=0)
-    gamma, beta = (op.Reshape(call.operand(i), op.ints([1, groups, -1, 1])) for i in (1, 2))
+    gamma, beta = (_per_group(op, call.input(i), groups) for i in (1, 2))
     rows, share = op.Reshape(x, apart), op.Reshape(r, apart)
     back = _centred(op, rows, share, gamma, beta, op.ints([2, 3]), float(call.attr("epsilon", 1e-5)), gradient)
     return _shaped_like_operands(op, call, back)
+
+
+def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | None:
+    """[C] as [1, G, C/G, 1]."""
+    if value is None:
+        return None
+    one = all(d == 1 for d in op.dims(value))
+    return op.Reshape(value, op.ints([1, 1, 1, 1] if one else [1, groups, -1, 1]))
 
 
 @custom("MeanVarianceNormalization")

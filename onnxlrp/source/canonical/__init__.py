@@ -8,7 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, lists, maps, norms, pads, products
+from onnxlrp.source.canonical import affine, bypass, lists, maps, pads, products
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.inference import infer
 
@@ -16,12 +16,11 @@ REWRITES = (
     maps.rewrite,
     lists.rewrite,
     bypass.rewrite,
-    norms.rewrite,
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
 )
-"""In the order in which each finds what it needs: nothing in between, norms whole, plain products, then folds."""
+"""In the order in which each finds what it needs: nothing in between, plain products, then folds."""
 
 _FOLDED_SIZE = 1024
 """Only shape arithmetic is folded here; weights stay chains that the session folds."""

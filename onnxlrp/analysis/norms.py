@@ -1,0 +1,261 @@
+"""Norms that are written out, in the spellings of exporters: each is one step, that of the operator it is.
+
+*Standardised*: `d = x − mean(x)`, `n = d / √(mean(d²) + ε)` over any axes, then `γ·n + β`: layer norm, instance norm,
+and group norm in the shape that the groups are apart in. tf2onnx writes `x·s + (β − mean(x)·s)` with `s = γ/√(…)`.
+*Grouped*: torch's group norm, an InstanceNormalization of the groups between two Reshapes, then `γ·n + β`.
+*RMS*: `x / √(mean(x²) + ε)`, then `γ·n`. *L2*: `x / ‖x‖` with whatever keeps it from 0.
+
+Squares are `v²` or `v·v`, a quotient may be a product with a reciprocal or a power, what is computed in float32 inside
+a model of halves stands between Casts, and axes that a mean takes away are put back by Unsqueeze, Reshape and Expand.
+The nodes stay as they are: at opset 21 there is no RMSNormalization, and no kernel for GroupNormalization on CUDA.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.patterns import (
+    Patterns,
+    Recognised,
+    Values,
+    axes_of,
+    both_orders,
+    constant,
+    either,
+    number,
+    numbers,
+    spreads,
+    var,
+)
+from onnxlrp.operators.registry import Call, content
+
+
+def norm_of(node: ir.Node, facts: Facts) -> Recognised | None:
+    """The norm that ends in a node."""
+    for patterns in (_STANDARDISED, _GROUPED, _RMS, _L2):
+        if (found := patterns.match(node, facts)) is not None:
+            return found
+    return None
+
+
+# ---------------------------------------------------------------------------------------- the expressions
+
+
+def _reduced(op: Any, how: str, value: Any, name: str) -> Any:
+    """A reduction; `name` is bound to it, and `name_wide` to what broadcasts against its operand."""
+    reduction = getattr(op, how)(value, _allow_other_inputs=True, _outputs=[name])
+    if how == "ReduceMean":
+        reduction = either(reduction, op.GlobalAveragePool(value, _outputs=[name]))
+    back = either(op.Unsqueeze(reduction, var(f"{name}_axes")), op.Reshape(reduction, var(f"{name}_shape")), reduction)
+    return either(op.Expand(back, var(f"{name}_size")), back, name=f"{name}_wide")
+
+
+def _square(op: Any, value: Any) -> Any:
+    return either(op.Pow(value, var("two")), op.Mul(value, value))
+
+
+def _root(op: Any, value: Any) -> Any:
+    return either(op.Sqrt(value), op.Pow(value, var("half")))
+
+
+def _wide(op: Any, value: Any) -> Any:
+    """The value, perhaps in another float type."""
+    return either(op.Cast(value), value)
+
+
+def _over(op: Any, root: Any, power: Any | None = None) -> Any:
+    """`1 / root`; `power` is the root's square."""
+    root = either(op.Expand(root, var("root_size")), root)
+    ways = [op.Reciprocal(root), op.Div(var("one"), root)]
+    return either(*ways, *([] if power is None else [op.Pow(power, var("minus_half"))]))
+
+
+def _quotients(op: Any, value: Any, root: Any, power: Any | None = None) -> list[Any]:
+    """`value / root`, however it is written."""
+    wide = either(op.Expand(root, var("root_size")), root)
+    return [op.Div(value, wide), *both_orders(op.Mul, value, _wide(op, _over(op, root, power)))]
+
+
+def _with_tail(op: Any, ends: list[Any], shift: bool) -> list[Any]:
+    """Also with `γ·` in front, and `+ β` behind."""
+    normal = _wide(op, either(*ends))
+    scaled = both_orders(op.Mul, normal, var("gamma"))
+    shifted = both_orders(op.Add, either(*scaled, normal), var("beta")) if shift else []
+    return [*shifted, *scaled, *ends]
+
+
+def _standardised(op: Any) -> list[Any]:
+    x = var("x")
+    # A mean may be taken twice, once for the variance.
+    mean, again = (_reduced(op, "ReduceMean", x, name) for name in ("mean", "again"))
+    deviation = either(op.Sub(x, mean), op.Sub(x, again))
+    square = _square(op, _wide(op, deviation))
+    variance = either(*both_orders(op.Add, _reduced(op, "ReduceMean", square, "variance"), var("epsilon")))
+    root = _root(op, variance)
+    ends = _quotients(op, _wide(op, op.Sub(x, mean)), root, variance)
+    over = _over(op, root, variance)
+    s = either(*both_orders(op.Mul, over, var("gamma")), over)
+    scaled = either(*both_orders(op.Mul, x, s))
+    taken = either(*both_orders(op.Mul, mean, s))
+    less = either(*both_orders(op.Mul, op.Neg(mean), s))
+    shift = either(*both_orders(op.Add, less, var("beta")), op.Sub(var("beta"), taken), less)
+    return [*_with_tail(op, ends, shift=True), *both_orders(op.Add, scaled, shift), op.Sub(scaled, taken)]
+
+
+def _grouped(op: Any) -> list[Any]:
+    apart = op.Reshape(var("x"), var("apart"))
+    normal = op.InstanceNormalization(apart, var("ones"), var("zeros"), _outputs=["normal"])
+    return _with_tail(op, [op.Reshape(normal, var("together"))], shift=True)
+
+
+def _rms(op: Any) -> list[Any]:
+    x = var("x")
+    mean = _reduced(op, "ReduceMean", _square(op, x), "square")
+    mean = either(*both_orders(op.Add, mean, var("epsilon")))
+    root = _root(op, mean)
+    ends = _quotients(op, x, root, mean)
+    s = either(*both_orders(op.Mul, _over(op, root, mean), var("gamma")))
+    return [*_with_tail(op, ends, shift=False), *both_orders(op.Mul, x, s)]
+
+
+def _l2(op: Any) -> list[Any]:
+    x = var("x")
+    sums = [_reduced(op, "ReduceSum", _square(op, x), "square"), _reduced(op, "ReduceSumSquare", x, "square")]
+    root = either(_reduced(op, "ReduceL2", x, "square"), _root(op, _guarded(op, either(*sums), "epsilon")))
+    root = _guarded(op, root, "guard")
+    over = _over(op, root)
+    wide = either(op.Expand(root, var("root_size")), root)
+    return [op.Div(x, wide), *both_orders(op.Mul, x, either(*both_orders(op.Min, over, var("most")), over))]
+
+
+def _guarded(op: Any, value: Any, name: str) -> Any:
+    """A value that something keeps from 0."""
+    least = var(name)
+    ways = [*both_orders(op.Add, value, least), *both_orders(op.Max, value, least)]
+    return either(op.Clip(value, least, _allow_other_inputs=True), *ways, value)
+
+
+# ---------------------------------------------------------------------------------------- the checks
+
+
+def _axes(values: Values, *names: str) -> tuple[int, ...] | None:
+    """The axes of reductions, if all have the same and their results broadcast along these alone."""
+    found = {axes_of(values[name].producer()) for name in names if name in values}
+    axes = found.pop() if len(found) == 1 else None
+    rank = 0 if (shape := values["x"].shape) is None else len(shape)
+    if not axes or any(not _keeps(values.get(f"{name}_wide"), rank, axes) for name in names):
+        return None
+    return axes
+
+
+def _keeps(value: ir.Value | None, rank: int, axes: tuple[int, ...]) -> bool:
+    """Whether what was reduced over some axes has 1 there and the rank of what it was reduced from."""
+    if value is None:
+        return True
+    node = value.producer()
+    if node is not None and node.op_type == "Expand":
+        value = node.inputs[0]
+    shape = None if value is None else value.shape
+    return shape is not None and len(shape) == rank and all(shape[a] == 1 for a in axes)
+
+
+def _positive(values: Values, *names: str) -> bool:
+    return all((n := number(values[name])) is not None and n >= 0 for name in names if name in values)
+
+
+_PARAMETERS = ("gamma", "beta")
+_USUAL = {"two": 2.0, "one": 1.0, "half": 0.5, "minus_half": -0.5}
+
+
+def _fits(values: Values, facts: Facts) -> bool:
+    """Whether the numbers are those of a norm, and the parameters constants that broadcast over x."""
+    parameters = [values[name] for name in _PARAMETERS if name in values]
+    return (
+        values["x"] in facts.data
+        and numbers(values, **_USUAL)
+        and constant(_PARAMETERS, values, facts)
+        and all(spreads(v, values["x"]) for v in parameters)
+    )
+
+
+def _call(node: ir.Node, op_type: str, values: Values, **attributes: Any) -> Call:
+    operands = (values["x"], *(values.get(name) for name in _PARAMETERS))
+    attrs = {name: ir.convenience.convert_attribute(name, value) for name, value in attributes.items()}
+    return Call(op_type, "", None, attrs, operands, tuple(node.outputs), node.name, operands)
+
+
+def _as_standardised(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
+    axes = _axes(values, "mean", "again", "variance")
+    epsilon = number(values["epsilon"])
+    if axes is None or epsilon is None or epsilon < 0 or not _fits(values, facts):
+        return None
+    name = _name(values, axes)
+    return Recognised(name, _call(node, "LayerNormalization", values, axes=list(axes), epsilon=epsilon))
+
+
+def _name(values: Values, axes: tuple[int, ...]) -> str:
+    """By the axes: the last ones, all behind the channels, or what a Reshape has put there."""
+    x, gamma = values["x"], values.get("gamma")
+    rank = len(x.shape or ())
+    made = x.producer()
+    if made is not None and made.op_type == "Reshape" and rank > 3 and len(axes) > 1:
+        return "group norm"
+    per_channel = gamma is None or gamma.shape is None or all(d == 1 for d in gamma.shape[-len(axes) :])
+    if rank > 2 and axes == tuple(range(2 - rank, 0)) and per_channel and axes != (-1,):
+        return "instance norm"
+    return "layer norm"
+
+
+def _as_grouped(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
+    """The groups apart are `[N, G, …]`, each normalised by itself without scale and shift of its own."""
+    x, normal = values["x"], values["normal"].producer()
+    groups, ones, zeros = _groups(values), content(values["ones"]), content(values["zeros"])
+    same = x.shape is not None and x.shape == node.outputs[0].shape
+    if normal is None or groups is None or not same or not _fits(values, facts):
+        return None
+    if ones is None or zeros is None or (ones != 1).any() or zeros.any():
+        return None
+    if not all(_per_channel(values[name], x) for name in _PARAMETERS if name in values):
+        return None
+    epsilon = Call.of(normal).attr("epsilon", 1e-5)
+    return Recognised("group norm", _call(node, "GroupNormalization", values, num_groups=groups, epsilon=epsilon))
+
+
+def _groups(values: Values) -> int | None:
+    """How many groups, where the Reshape puts nothing but channels and what lies behind them apart."""
+    apart, shape = values["normal"].producer(), values["x"].shape
+    rows = None if apart is None or apart.inputs[0] is None else apart.inputs[0].shape
+    if rows is None or shape is None or len(rows) < 3 or not isinstance(rows[1], int) or not isinstance(shape[1], int):
+        return None
+    kept = content(values["apart"])
+    first = rows[0] == shape[0] or (kept is not None and kept.reshape(-1)[0] == 0)
+    return rows[1] if first and shape[1] % rows[1] == 0 else None
+
+
+def _per_channel(value: ir.Value, x: ir.Value) -> bool:
+    """Whether a parameter varies along axis 1 only."""
+    rank, shape = len(x.shape or ()), list(value.shape or ())
+    wide = [1] * (rank - len(shape)) + shape
+    return all(d == 1 for axis, d in enumerate(wide) if axis != 1)
+
+
+def _as_rms(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
+    if _axes(values, "square") is None or not _positive(values, "epsilon") or not _fits(values, facts):
+        return None
+    return Recognised("RMS norm", _call(node, "RMSNormalization", values))
+
+
+def _as_l2(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
+    guards = ("epsilon", "guard", "most")
+    if _axes(values, "square") is None or not _positive(values, *guards) or not _fits(values, facts):
+        return None
+    return Recognised("L2 norm", _call(node, "LpNormalization", values))
+
+
+_STANDARDISED = Patterns(_standardised, _as_standardised)
+_GROUPED = Patterns(_grouped, _as_grouped)
+_RMS = Patterns(_rms, _as_rms)
+_L2 = Patterns(_l2, _as_l2)

@@ -1,0 +1,137 @@
+"""Activations in all their spellings: one step with a name, and one kind of gate."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+import onnxlrp
+from onnxlrp.analysis.activations import activation_of
+from onnxlrp.analysis.regions import region_entry
+from onnxlrp.analysis.routers import router_of
+from tests.analysis.graphs import Graph
+from tests.operators.case import reference
+
+CONSTANTS = """<float half = {0.5}, float one = {1}, float two = {2}, float three = {3}, float six = {6},
+    float zero = {0},
+    float root = {1.4142135}, float over = {0.70710678}, float cubic = {0.044715}, float k = {0.7978846},
+    float quick = {1.702}, float[3,3] w = {1,2,3,4,5,6,7,8,9}>"""
+
+
+def products(cumulative: str) -> dict[str, str]:
+    """½ · h · c in every order and grouping, c made by `cumulative`."""
+    found = {}
+    for a, b, c in itertools.permutations(("half", "h", "c")):
+        found[f"({a}·{b})·{c}"] = f"{cumulative} p = Mul({a}, {b}) s = Mul(p, {c})"
+        found[f"{c}·({a}·{b})"] = f"{cumulative} p = Mul({a}, {b}) s = Mul({c}, p)"
+    return found
+
+
+ERF = "u = Div(h, root) v = Erf(u) c = Add(v, one)"
+TANH = "q = Pow(h, three) r = Mul(q, cubic) t = Add(h, r) u = Mul(t, k) v = Tanh(u) c = Add(one, v)"
+CUBE = "q = Mul(h, h) q3 = Mul(q, h) r = Mul(cubic, q3) t = Add(h, r) u = Mul(k, t) v = Tanh(u) c = Add(one, v)"
+FACTORED = "q = Mul(h, h) r = Mul(q, cubic) t = Add(r, one) x1 = Mul(h, k) u = Mul(x1, t) v = Tanh(u) c = Add(one, v)"
+SPELLINGS = {
+    "GELU (erf)": {
+        **products(ERF),
+        "times": "u = Mul(h, over) v = Erf(u) c = Add(one, v) p = Mul(h, c) s = Mul(p, half)",
+        "Φ itself": "u = Mul(h, over) v = Erf(u) d = Mul(v, half) c = Add(d, half) s = Mul(h, c)",
+        "divided by 2": f"{ERF} p = Mul(h, c) s = Div(p, two)",
+    },
+    "GELU (tanh)": {
+        **products(TANH),
+        "a cube as products": f"{CUBE} p = Mul(h, c) s = Mul(p, half)",
+        "factored": f"{FACTORED} p = Mul(h, half) s = Mul(p, c)",
+    },
+    "SiLU": {
+        "a product": "c = Sigmoid(h) s = Mul(h, c)",
+        "the other order": "c = Sigmoid(h) s = Mul(c, h)",
+        "by exp": "n = Neg(h) e = Exp(n) d = Add(e, one) s = Div(h, d)",
+        "by a reciprocal": "n = Neg(h) e = Exp(n) d = Add(one, e) c = Reciprocal(d) s = Mul(h, c)",
+    },
+    "QuickGELU": {"a product": "q = Mul(h, quick) c = Sigmoid(q) s = Mul(h, c)"},
+    "Mish": {"a product": "p = Softplus(h) c = Tanh(p) s = Mul(h, c)"},
+    "HardSwish": {
+        "by Clip": "a = Add(h, three) b = Clip(a, zero, six) c = Mul(h, b) s = Div(c, six)",
+        "by HardSigmoid": "c = HardSigmoid<alpha=0.1666667, beta=0.5>(h) s = Mul(h, c)",
+    },
+}
+EVERY = [(name, how) for name, spelt in SPELLINGS.items() for how in spelt]
+MOVED = {
+    "": "g = Identity(s)",
+    "reshaped": "back = Shape(s) g = Reshape(s, back)",
+    "cast": "wide = Cast<to=11>(s) g = Cast<to=1>(wide)",
+    "halved": "g = Mul(half, s)",
+}
+
+
+def graph(body: str) -> Graph:
+    return Graph(f"g (float[N,3] x) => (float[N,3] y) {CONSTANTS} {{ h = MatMul(x, w) {body} y = MatMul(g, w) }}")
+
+
+@pytest.mark.parametrize(("name", "how"), EVERY)
+def test_its_name(name, how):
+    found = graph(f"{SPELLINGS[name][how]} g = Identity(s)")
+    regions = [(n, e) for n in found.graph if (e := region_entry(n, found.facts)) is not None]
+    node, entrance = regions[-1]
+    assert activation_of(node, entrance, found.facts) == name
+
+
+@pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
+@pytest.mark.parametrize(("name", "how"), EVERY)
+def test_it_is_a_soft_gate(name, how, moved):
+    found = graph(f"{SPELLINGS[name][how]} {moved}")
+    assert router_of(found.node("y").inputs[0], found.facts) == "soft"
+
+
+@pytest.mark.parametrize("square", ["g = Mul(a, a)", "g = Pow(a, two)"])
+def test_a_squared_relu_is_a_soft_gate(square):
+    found = graph(f"a = Relu(h) {square}")
+    assert router_of(found["a"].consumers()[0].outputs[0], found.facts) == "soft"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "g = Mul(h, h)",
+        "q = Mul(h, h) g = Mul(q, h)",
+        "q = Pow(h, three) g = Mul(q, h)",
+        "a = Abs(h) d = Add(a, one) g = Div(h, d)",
+        "n = Neg(h) a = Exp(h) b = Exp(n) c = Sub(a, b) d = Add(a, b) g = Div(c, d)",
+    ],
+    ids=["square", "cube", "fourth power", "softsign", "tanh by exp"],
+)
+def test_no_gate(body):
+    found = graph(body)
+    assert router_of(found.node("y").inputs[0], found.facts) is None
+
+
+@pytest.mark.parametrize("end", ["g = Div(one, d)", "g = Reciprocal(d)"])
+def test_a_sigmoid_written_out_is_a_gate(end):
+    found = graph(f"n = Neg(h) e = Exp(n) d = Add(e, one) {end}")
+    assert router_of(found.node("y").inputs[0], found.facts) == "gate"
+
+
+def model(body: str) -> onnx.ModelProto:
+    """A product of an activation with another branch, in double precision."""
+    constants = CONSTANTS.replace("float", "double")
+    text = f"g (double[N,3] x) => (double[N,3] y) {constants} {{ h = MatMul(x, w) {body} o = Sub(x, h) y = Mul(s, o) }}"
+    return parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]>\n{text}')
+
+
+FUSED = {"GELU (erf)": "s = Gelu(h)", "GELU (tanh)": 's = Gelu<approximate="tanh">(h)', "Mish": "s = Mish(h)"}
+
+
+@pytest.mark.parametrize("composite", ["epsilon", "attn_lrp", "cp_lrp"])
+@pytest.mark.parametrize(("name", "how"), [(n, h) for n, h in EVERY if n in FUSED])
+def test_relevance_does_not_depend_on_the_spelling(name, how, composite):
+    x = np.random.default_rng(3).normal(size=(4, 3))
+    found = []
+    for body in (SPELLINGS[name][how], FUSED[name]):
+        explained = onnxlrp.convert(model(body), composite, target="weights").to_proto()
+        found.append(reference(explained)({"x": x})["x_relevance"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4 if composite == "epsilon" else 1e-5, atol=1e-6)
