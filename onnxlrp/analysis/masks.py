@@ -58,3 +58,40 @@ def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
             waiting += [(v, mixed or layer) for v in node.outputs]
     # What was mixed and then met nothing has come to a sine on every way.
     return True
+
+
+def is_rotation(node: ir.Node) -> bool:
+    """Whether a lookup is one of a pair of tables, cosines and sines, that turn the channels of other values: looked up
+    by the same positions, and used for nothing but products that are added up."""
+    if not _is_lookup(node) or node.inputs[1] is None:
+        return False
+    pair = [n for n in node.inputs[1].consumers() if _is_lookup(n) and _only_scales(n.outputs[0])]
+    return node in pair and len({n.inputs[0] for n in pair}) > 1
+
+
+def _is_lookup(node: ir.Node) -> bool:
+    entry, table = find(node), node.inputs[0] if node.inputs else None
+    return entry is not None and entry.lookup and table is not None and table.const_value is not None
+
+
+def _only_scales(value: ir.Value) -> bool:
+    """Whether every way from a value ends in a product with what is no constant, which is added to something."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        consumers = value.consumers()
+        if not consumers or value.is_graph_output():
+            return False
+        for node in consumers:
+            entry = find(node)
+            if entry is None:
+                return False
+            other = [v for v in node.inputs if v is not value and v is not None and v.const_value is None]
+            if node.op_type == "Mul" and other:
+                if any(n.op_type not in ("Add", "Sub", "Concat") for v in node.outputs for n in v.consumers()):
+                    return False
+            elif (entry.kind is Kind.ROUTING or entry.scale or node.op_type == "Cast") and not entry.winner:
+                waiting += node.outputs
+            else:
+                return False
+    return True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.masks import becomes_float, is_mask, is_position
+from onnxlrp.analysis.masks import becomes_float, is_mask, is_position, is_rotation
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, find
 
@@ -91,7 +91,8 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
 
         def passes(node: ir.Node, data: set[ir.Value] = data) -> bool:
             waits = becomes_float(node) and node not in features
-            return not waits and bool(carried(node, data)) and not is_position(node, data)
+            counts = is_position(node, data) or is_rotation(node)
+            return not waits and not counts and bool(carried(node, data))
 
         spread(graph, data, passes)
         casts = [n for n in graph.all_nodes() if becomes_float(n) and n not in features and n.inputs[0] in data]

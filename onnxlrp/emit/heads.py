@@ -17,8 +17,13 @@ def explained_score(op: Builder, output: ir.Value) -> ir.Value:
     entry = None if node is None else find(node)
     if node is None or entry is None:
         return output
+    if entry.score is not None:
+        return entry.score(op, Call.of(node))
     if entry.score_head and node.inputs[0] is not None:
         return node.inputs[0]
+    if entry.rescales and node.inputs[0] is not None:
+        score = explained_score(op, node.inputs[0])
+        return output if score is node.inputs[0] else score
     if entry.kind is not Kind.ROUTING or entry.winner or entry.many:
         return output
     call = Call.of(node)

@@ -33,7 +33,7 @@ class _Layer:
     def __init__(self, walk: Walk, step: Step) -> None:
         assert step.layer is not None and step.rule is not None
         self.walk, self.step, self.rule = walk, step, step.rule
-        self.form: Layer = step.layer
+        self.form: Layer = step.layer.in_floats(walk.op)
         self.op = walk.op
         self.x, self.w = walk.read(self.form.x), walk.read(self.form.w)
         self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
@@ -73,16 +73,16 @@ class _Layer:
 
     def _is_output(self, terms: list[Term]) -> bool:
         """Whether the denominator is the layer's own output."""
-        if len(terms) != 1 or (self.rule.zero_params and self.form.bias is not None):
+        if len(terms) != 1 or self.form.rounds or (self.rule.zero_params and self.form.bias is not None):
             return False
         same = (SAME, PLUS) if self.positive_input else (SAME,)
         return terms[0].x in same and terms[0].weight == SAME and terms[0].bias == SAME and terms[0].factor == 1
 
     def _output(self) -> ir.Value:
-        """The layer's own output, without bias where the rule takes it out."""
+        """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
         if self.rule.zero_params and self.form.bias is not None:
             return self.form.forward(self.op, self.x, self.w, None)
-        return self.walk.read(self.z)
+        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.read(self.z)
 
     def _denominator(self, share: Share, terms: list[Term], own: bool, first: ir.Value | None) -> tuple[ir.Value, int]:
         """d and its sign, 0 where it may have either."""

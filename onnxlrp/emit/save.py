@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
 
 _LIMIT = 2**31 - 2**20
@@ -78,7 +79,8 @@ def _weight_bytes(model: ir.Model) -> int:
 
 
 def _with_maps(source: Source, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Put the source's ZipMap nodes and their outputs back."""
+    """Put the source's ZipMap nodes and their outputs back, and the inputs that are maps."""
+    put_map_inputs_back(proto, source.map_inputs)
     proto.graph.node.extend(source.zipmaps)
     for position, declared in source.map_outputs:
         proto.graph.output[position].CopyFrom(declared)

@@ -28,8 +28,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for node in graph:
         for value in node.outputs:
             if value not in kept:
-                # onnxruntime infers them anew; ours only make the file larger.
-                value.shape, value.type = None, None
+                # onnxruntime infers them anew; ours only make the file larger. onnx itself knows less of other domains.
+                value.shape = None
+                value.type = None if node.domain == "" else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]

@@ -11,13 +11,16 @@ import dataclasses
 import enum
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
 
 
 class Kind(enum.Enum):
@@ -117,6 +120,14 @@ class Call:
         return len(shape)
 
 
+def _features(call: Call, data: int) -> set[int]:
+    """Of a matrix product: the other operand's own axis, and those along which it holds several matrices."""
+    shape = call.operand(1 - data).shape
+    matrices = range(-len(shape), -2) if shape is not None else ()
+    own = {a for a in matrices if shape is not None and shape[a] != 1}
+    return {-1 if data == 0 else -2, *own}
+
+
 @dataclasses.dataclass(frozen=True)
 class LayerForm:
     """Where a convolution or dense layer keeps its weight and bias."""
@@ -125,8 +136,13 @@ class LayerForm:
     operands: tuple[tuple[int, int], ...]
     """(data, weight) pairs that are possible."""
     bias: int | None = None
-    features: Callable[[Call, int], Collection[int]] = lambda call, data: (-1,) if data == 0 else (-2,)
+    features: Callable[[Call, int], Collection[int]] = _features
     """Axes of the output, counted from its end, that a bias behind it may vary over, by the operand of the data."""
+    stand_in: Callable[[Builder, Call], Call] | None = None
+    """Where weights are packed or integers: the same layer in standard operators on weights in floats, for its
+    transpose and for every run on other weights. The model's own run stays as it is."""
+    rounds: Callable[[Call], bool] = lambda call: False
+    """Whether the model's own run rounds, so that its output is not what stands in for it would make."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +203,15 @@ class Operator:
     """Takes something out of a list: the tensors that the list is made of, which relevance goes to."""
     own_body: bool = False
     """Of a decomposed operator: written out by ONNX's own function body."""
+    factor: bool = False
+    """A custom operator that takes, of each output, the factor c with R = output · c: exact where the output is 0."""
+    score: Callable[[Builder, Call], ir.Value] | None = None
+    """Of the last operator of a model, which no rule leads through: the score that its output is made of."""
+    rescales: bool = False
+    """Brings scores to a common size: behind a softmax or sigmoid it is skipped with it."""
+    inference: Callable[[Any], None] | None = None
+    """Of an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
+    `onnx.shape_inference.InferenceContext`."""
 
     @property
     def since(self) -> int:

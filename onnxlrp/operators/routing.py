@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.operators.encoders import becomes_category
 from onnxlrp.operators.registry import Call, content, routing
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _cast_carries(call: Call) -> tuple[int, ...]:
-    """Rounding to integers ends relevance; integers that become floats, or other integers, carry it."""
+    """Rounding to integers ends relevance, unless they are categories; integers that become floats, or other integers,
+    carry it, and so do words that are numbers."""
     source, target = call.operand(0).dtype, ir.DataType(call.attr("to", ir.DataType.FLOAT))
     if source is None:
         return (0,) if target.is_floating_point() else ()
-    numeric = source not in (ir.DataType.BOOL, ir.DataType.STRING)
-    return (0,) if numeric and (target.is_floating_point() or not source.is_floating_point()) else ()
+    if source == ir.DataType.BOOL:
+        return ()
+    rounds = source.is_floating_point() and not target.is_floating_point()
+    named = target == ir.DataType.STRING and source != ir.DataType.STRING
+    return (0,) if not (rounds or named) or becomes_category(call) else ()
 
 
 @routing("Cast", "CastLike", operands=_cast_carries, sign="keeps")

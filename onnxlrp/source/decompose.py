@@ -14,8 +14,11 @@ import onnx_ir.passes.common as passes
 from onnxlrp.builder import Builder
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.source.inference import infer, infer_forward
 
 _DOMAIN = "onnxlrp.bodies"
+_FUSED = "com.microsoft"
+"""Of operators that other runtimes than onnxruntime do not know: named only where one is left."""
 
 
 def has_decomposed(model: ir.Model) -> bool:
@@ -24,29 +27,43 @@ def has_decomposed(model: ir.Model) -> bool:
 
 
 def decompose(model: ir.Model) -> None:
-    """Write out every such node once; types and shapes must be inferred. What a body holds may need another turn."""
-    bodies = False
-    for index, node in enumerate([n for n in model.graph.all_nodes() if _entry(n) is not None]):
+    """Write out every such node once, in the order of the graph, so that each sees the types and shapes of its operands
+    (ONNX knows nothing of what onnxruntime's own operators make). What a body holds may need another turn."""
+    for node in model.graph.all_nodes():
+        if _entry(node) is not None:
+            for value in node.outputs:
+                value.shape = None
+    infer(model)
+    called: list[str] = []
+
+    def visit(node: ir.Node) -> None:
         entry = _entry(node)
-        assert entry is not None
+        if entry is None:
+            return
         if entry.own_body:
-            _name_body(model, node, index)
-            bodies = True
+            called.append(_name_body(model, node, len(called)))
         else:
             _write_out(model, node, entry)
-    if bodies:
+
+    infer_forward(model, visit)
+    if called:
         passes.InlinePass()(model)
         model.functions.clear()
         del model.graph.opset_imports[_DOMAIN]
+    if all(n.domain != _FUSED for n in model.graph.all_nodes()):
+        model.graph.opset_imports.pop(_FUSED, None)
     passes.NameFixPass()(model)
 
 
 def _entry(node: ir.Node) -> Operator | None:
+    """The entry of a node that is written out; one that cannot be stays, and is refused where relevance reaches it."""
     entry = find(node)
-    return entry if entry is not None and entry.kind is Kind.DECOMPOSED else None
+    if entry is None or entry.kind is not Kind.DECOMPOSED:
+        return None
+    return entry if entry.refuse(Call.of(node)) is None else None
 
 
-def _name_body(model: ir.Model, node: ir.Node, index: int) -> None:
+def _name_body(model: ir.Model, node: ir.Node, index: int) -> str:
     """Make the node a call of a function of the model's own: its operator's body, for these operands and attributes."""
     opset = model.graph.opset_imports[node.domain]
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
@@ -66,6 +83,7 @@ def _name_body(model: ir.Model, node: ir.Node, index: int) -> None:
     model.functions[function.identifier()] = function
     model.graph.opset_imports[_DOMAIN] = 1
     node.domain, node.op_type, node.version = _DOMAIN, proto.name, None
+    return str(proto.name)
 
 
 def _body(schema: Any, node: ir.Node, opset: int) -> bytes:
@@ -111,13 +129,19 @@ def _write_out(model: ir.Model, node: ir.Node, entry: Operator) -> None:
     assert isinstance(graph, ir.Graph)
     graph.opset_imports.setdefault("", model.graph.opset_imports[""])
     before = set(graph)
-    outputs = entry.function(Builder(graph, str(node.name)), Call.of(node))
+    op = Builder(graph, str(node.name))
+    outputs = entry.function(op, Call.of(node))
+    pairs = [(old, new) for old, new in zip(node.outputs, outputs, strict=False) if new is not None and old.name]
+    taken: set[ir.Value] = set()
+    for index, (old, new) in enumerate(pairs):
+        # What was there before keeps its own name, and so does what two outputs have.
+        if new in taken or new.producer() is None or new.producer() in before:
+            pairs[index] = old, op.alias(new, str(old.name))
+        taken.add(new)
     made = [n for n in graph if n not in before]
     graph.remove(made, safe=False)
     graph.insert_before(node, made)
-    for old, new in zip(node.outputs, outputs, strict=False):
-        if new is None:
-            continue
+    for old, new in pairs:
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
         new.name = old.name
     graph.remove(node, safe=True)

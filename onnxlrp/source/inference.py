@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
 
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
+from onnx.defs import OpSchema
 from onnxscript._internal._inference import infer_outputs
 
 from onnxlrp.operators.control_flow import Body, bodies
+from onnxlrp.operators.registry import find
+from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
 from onnxlrp.source.ranks import demanded_rank
 
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
+_TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
 _LIKE_INPUT = frozenset({"GroupNormalization"})
 """Operators whose output has the shape of their input, which onnx has no inference for."""
 
@@ -21,44 +27,90 @@ _LIKE_INPUT = frozenset({"GroupNormalization"})
 def infer(model: ir.Model) -> None:
     """Types and shapes of every value from the inputs alone.
 
-    What the source declares inside is not trusted, but for the outputs of operators that ONNX does not know.
+    What the source declares inside is not trusted, but for the outputs of operators that nobody here knows.
     """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     unsettled = True
     for body in model.graph.subgraphs():
         body.opset_imports.update(model.graph.opset_imports)
-    while unsettled:
-        for node in model.graph.all_nodes():
-            if onnx.defs.has(node.op_type, domain=node.domain):
-                for value in node.outputs:
-                    value.shape = None
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-        _infer_the_rest(model.graph)
-        unsettled = settle(model.graph)
+    with _taught(model):
+        while unsettled:
+            for node in model.graph.all_nodes():
+                if onnx.defs.has(node.op_type, domain=node.domain):
+                    for value in node.outputs:
+                        value.shape = None
+            passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+            _infer_the_rest(model.graph)
+            unsettled = settle(model.graph)
 
 
-def _infer_the_rest(graph: ir.Graph) -> None:
+def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
+    """What `infer` left open, node by node; `visit` sees every node once its operands are known, and may put others,
+    whose values are known, in its place: nodes behind may know more than they did."""
+    with _taught(model):
+        _infer_the_rest(model.graph, visit)
+
+
+@contextlib.contextmanager
+def _taught(model: ir.Model) -> Iterator[None]:
+    """While this lasts onnx knows the operators that the registry can infer, so that shapes, and what is computed from
+    them, go through these as through its own."""
+    taught = []
+    for node in model.graph.all_nodes():
+        entry = find(node)
+        if entry is None or entry.inference is None or onnx.defs.has(node.op_type, domain=node.domain):
+            continue
+        kinds = [f"tensor({t})" for t in _TYPES]
+        count = max(len(n.inputs) for n in model.graph.all_nodes() if n.op_type == node.op_type)
+        optional = OpSchema.FormalParameterOption.Optional
+        operands = [OpSchema.FormalParameter(f"x{i}", f"T{i}", param_option=optional) for i in range(count)]
+        schema = OpSchema(
+            node.op_type,
+            node.domain,
+            1,
+            inputs=operands,
+            outputs=[OpSchema.FormalParameter("y", "T")],
+            type_constraints=[(t, kinds, "") for t in ("T", *(f"T{i}" for i in range(count)))],
+        )
+        schema.set_type_and_shape_inference_function(entry.inference)
+        onnx.defs.register_schema(schema)
+        taught.append((node.op_type, node.domain))
+    try:
+        yield
+    finally:
+        for op_type, domain in taught:
+            onnx.defs.deregister_schema(op_type, 1, domain)
+
+
+def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:
     """Node by node, in bodies as well: what the library leaves open behind loops and operators that it lacks."""
-    for node in graph:
+    for node in list(graph):
         inner = bodies(node)
         if inner:
-            _infer_bodies(node, inner)
-        elif all(v.shape is not None and v.dtype is not None for v in node.outputs):
-            continue
-        elif node.op_type in _LIKE_INPUT and node.inputs[0] is not None:
-            node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
-        elif node.domain == "":
-            node.version = node.version or graph.opset_imports.get("")
-            infer_outputs(node)
-            node.metadata_props.pop(_INFERENCE_ERROR, None)
+            _infer_bodies(node, inner, visit)
+        elif any(v.shape is None or v.dtype is None or (visit and not v.shape.is_static()) for v in node.outputs):
+            _infer_node(graph, node)
         for value in node.outputs:
             if value.shape is None and (rank := demanded_rank(value)) is not None:
                 value.shape = ir.Shape([None] * rank)
+        if visit is not None:
+            visit(node)
 
 
-def _infer_bodies(node: ir.Node, inner: tuple[Body, ...]) -> None:
+def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
+    if node.op_type in _LIKE_INPUT and node.inputs[0] is not None:
+        node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
+    elif onnx.defs.has(node.op_type, domain=node.domain):
+        node.version = node.version or graph.opset_imports.get(node.domain)
+        infer_outputs(node)
+        node.metadata_props.pop(_INFERENCE_ERROR, None)
+    if node.domain == classical.DOMAIN:
+        classical.infer_classical(node)
+
+
+def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.Node], None] | None) -> None:
     """Inside an If, Loop or Scan: carried values are taken to keep the shape they start with, and where a step changes
-    it, to have no fixed size along what changes."""
+    it, to have no fixed size along what changes (none at all while nodes are still being written out)."""
     for body in inner:
         axes = _axes(node, "scan_input_axes", len(body.slices))
         for (value, operand), axis in zip(body.slices, axes, strict=True):
@@ -72,7 +124,9 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...]) -> None:
             start = node.inputs[operand]
             assert start is not None
             value.shape, value.type = start.shape, value.type or start.type
-        _infer_the_rest(body.graph)
+            if visit is not None and start.shape is not None:
+                value.shape = ir.Shape([None] * len(start.shape))
+        _infer_the_rest(body.graph, visit)
         changed = [_widen(value, out) for value, out, _, _ in body.states]
         if any(changed):
             for inside in body.graph:

@@ -18,11 +18,13 @@ from onnxscript.version_converter import ConvertVersionPass
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
+from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
 IR_VERSION = 10
+_NEWER = "onnxlrp.newer"
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
 
@@ -47,6 +49,8 @@ class Source:
     """ZipMap nodes, taken off because onnx_ir has no map type; put back on emission."""
     map_outputs: list[tuple[int, onnx.ValueInfoProto]] = dataclasses.field(default_factory=list)
     """Their outputs and where they stood among the graph's outputs."""
+    map_inputs: list[MapInput] = dataclasses.field(default_factory=list)
+    """Inputs that are maps, for which vectors stand in."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """What the user should know."""
 
@@ -60,6 +64,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     zipmaps, map_outputs = _take_zipmaps(proto)
+    taken = take_map_inputs(proto)
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
@@ -68,7 +73,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
     if folder is not None:
         _locate_external(loaded, folder)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs)
+    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     _standardise(source)
     return source
 
@@ -160,6 +165,10 @@ def _standardise(source: Source) -> None:
         if node.domain == "ai.onnx":
             node.domain = ""
     model.graph.opset_imports.setdefault("", OPSET)
+    for node in model.graph.all_nodes():
+        # onnxruntime's tools leave it out for the operators that they fuse.
+        model.graph.opset_imports.setdefault(node.domain, 1)
+    _own_domain(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
@@ -186,6 +195,14 @@ def _standardise(source: Source) -> None:
     if not any(is_score(v) for v in model.graph.outputs):
         kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
+
+
+def _own_domain(model: ir.Model) -> None:
+    """onnxruntime writes an operator of its own into the default domain."""
+    for node in model.graph.all_nodes():
+        if (node.domain, node.op_type) == ("", "SimplifiedLayerNormalization"):
+            node.domain = "com.microsoft"
+            model.graph.opset_imports.setdefault("com.microsoft", 1)
 
 
 def _check_graph(model: ir.Model) -> None:
@@ -255,7 +272,6 @@ def _to_opset(source: Source) -> None:
                 "the model anew"
             )
     while has_decomposed(model):
-        infer(model)
         decompose(model)
     if before > OPSET:
         _convert_version(model)
@@ -267,6 +283,7 @@ def _to_opset(source: Source) -> None:
 def _convert_version(model: ir.Model) -> None:
     """Bring the model to opset 21; one that is newer stays as it is where the converter cannot."""
     before = model.graph.opset_imports[""]
+    _hide_newer(model, before)
     noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
     levels = [logger.level for logger in noisy]
     for logger in noisy:
@@ -279,3 +296,19 @@ def _convert_version(model: ir.Model) -> None:
     finally:
         for logger, level in zip(noisy, levels, strict=True):
             logger.setLevel(level)
+        _show_newer(model)
+
+
+def _hide_newer(model: ir.Model, opset: int) -> None:
+    """onnxruntime writes LayerNormalization into files of an opset that has none: out of the converter's sight."""
+    for node in model.graph.all_nodes():
+        if node.domain == "" and not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
+            node.domain, node.version = _NEWER, None
+            model.graph.opset_imports[_NEWER] = 1
+
+
+def _show_newer(model: ir.Model) -> None:
+    for node in model.graph.all_nodes():
+        if node.domain == _NEWER:
+            node.domain, node.version = "", None
+    model.graph.opset_imports.pop(_NEWER, None)

@@ -8,7 +8,7 @@ import pytest
 import onnxlrp
 from tests.analysis.graphs import Graph
 
-WEIGHTS = """float[7,3] table = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21}, float one = {1},
+WEIGHTS = """float[7,3] table = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21}, float[2,3] other = {1,2,3,4,5,6}, float one = {1},
     float low = {-1e4},
     float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[1,3] frequencies = {1,0.1,0.01}, int64[1] last = {-1},
     int64[1] middle = {1},
@@ -45,6 +45,8 @@ POSITIONS = {
     "waves": f"f = Cast<to=1>(more) u = Unsqueeze(f, last) a = MatMul(u, frequencies) c = Cos(a) s = Sin(a) t "
     f"= Add(c, s) "
     f"{EMBEDDED} y = Mul(h, t)",
+    "rotation, looked up": f"{EMBEDDED} c = Gather(table, more) s = Gather(other, more) ec = Mul(h, c) es = Mul(e, s) "
+    "y = Add(ec, es)",
     "waves, scaled": f"f = Cast<to=1>(more) u = Unsqueeze(f, last) a = Mul(u, frequencies) t = Sin(a) "
     f"{EMBEDDED} y = Mul(h, t)",
 }
@@ -55,7 +57,7 @@ def test_masks_and_positions_are_constant(body):
     found = data(body)
     assert {"ids", "e", "h", "y"} <= found
     computed = {"m", "open", "bias", "wide", "filled", "n", "c", "k", "p", "q", "t", "f", "u", "a", "s"}
-    computed -= {"s"} if "s = Sin" not in body else set()
+    computed -= {"s"} if "s = Sin" not in body and "s = Gather" not in body else set()
     assert not computed & found, computed & found
 
 
@@ -102,3 +104,8 @@ def test_relevance_arrives_at_the_ids_alone(name):
     explained = onnxlrp.convert(proto, "attn_lrp", target="weights")
     assert list(explained.interface.relevance) == ["ids"]
     assert np.array(explained.interface.relevance["ids"]).size == 1
+
+
+def test_a_looked_up_scale_with_its_shift_is_data():
+    found = data(f"{EMBEDDED} g = Gather(table, more) b = Gather(other, more) scaled = Mul(h, g) y = Add(scaled, b)")
+    assert {"more", "g", "b"} <= found

@@ -14,7 +14,6 @@ from tests.operators.node_cases import attempt, collect
 COUNTS: Counter[str] = Counter()
 """What the terminal summary prints."""
 LATER = {
-    "ai.onnx.ml::": "the operators of ai.onnx.ml have no rule yet",
     "quantised arithmetic": "quantised arithmetic has no rule yet",
 }
 """What is refused because its rules are still to come: an expected failure each."""

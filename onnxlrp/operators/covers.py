@@ -1,0 +1,52 @@
+"""Covers given by the caller: how many samples of the training data came by each node of a tree ensemble.
+
+ONNX files rarely hold them, and a node's expectation is then the plain mean of its two sides. Where the trainer still
+knows them they go into the model as its nodes' hit rates, ONNX's own place for them:
+
+```python
+covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]         # scikit-learn
+explained = onnxlrp.convert(with_covers(model, covers))
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from onnxlrp.errors import InputError
+
+_OPERATORS = ("TreeEnsembleRegressor", "TreeEnsembleClassifier")
+Covers = Sequence[Sequence[float] | Mapping[int, float] | np.ndarray]
+
+
+def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None) -> onnx.ModelProto:
+    """A copy of the model whose tree ensemble knows how many samples came by each node.
+
+    `covers`: of each tree, in the order in which the model lists them, a number for each node number. `node` names the
+    ensemble where there are several. Raises InputError where they do not fit.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    found = [n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)]
+    if len(found) != 1:
+        names = ", ".join(repr(n.name) for n in found) or "none"
+        raise InputError(f"one TreeEnsembleRegressor or TreeEnsembleClassifier must be meant; the model has {names}")
+    (ensemble,) = found
+    given = {a.name: list(a.ints) for a in ensemble.attribute if a.name in ("nodes_treeids", "nodes_nodeids")}
+    trees = {tree: i for i, tree in enumerate(dict.fromkeys(given["nodes_treeids"]))}
+    if len(trees) != len(covers):
+        raise InputError(f"covers of {len(covers)} trees were given, the model has {len(trees)}")
+    rates = []
+    for tree, number in zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True):
+        try:
+            rates.append(float(covers[trees[tree]][number]))
+        except (IndexError, KeyError) as e:
+            raise InputError(f"tree {tree} has a node {number}, of which no cover was given") from e
+    kept = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
+    del ensemble.attribute[:]
+    ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", rates)])
+    return copy

@@ -1,0 +1,70 @@
+"""ai.onnx.ml's operators that encode categories: words or numbers become indicators or other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Kind, Reversed, custom, find, stop
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_ML = "ai.onnx.ml"
+_ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
+
+
+def is_category(value: ir.Value | None) -> bool:
+    """Whether a value comes from the graph's inputs by being moved about or encoded: what is looked up at a computed
+    position is a constant."""
+    while value is not None:
+        node = value.producer()
+        if node is None:
+            return value.const_value is None
+        entry = find(node)
+        moves = entry is not None and entry.kind is Kind.ROUTING and not entry.winner
+        if not moves and node.op_type not in (*_ENCODERS, "Imputer"):
+            return False
+        if node.op_type == "Concat":
+            return all(map(is_category, node.inputs))
+        value = node.inputs[0]
+    return False
+
+
+def becomes_category(call: Call) -> bool:
+    """Whether numbers are rounded only to be encoded, as exporters do with columns of floats that hold categories."""
+    waiting = list(call.outputs)
+    while waiting:
+        value = waiting.pop()
+        if value.is_graph_output() or not value.consumers():
+            return False
+        for node in value.consumers():
+            entry = find(node)
+            if entry is not None and entry.kind is Kind.ROUTING and not entry.winner:
+                waiting.extend(node.outputs)
+            elif node.domain != _ML or node.op_type not in _ENCODERS:
+                return False
+    return is_category(call.operand(0))
+
+
+def _categories(call: Call) -> Sequence[int]:
+    return (0,) if is_category(call.original[0]) else ()
+
+
+@custom("OneHotEncoder", domain=_ML, operands=_categories)
+def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Summed over the indicators, to the column they encode. Its gradient is 0."""
+    total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
+    return Reversed({0: op.Mul(total, 0.0) if gradient else total})
+
+
+@custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories)
+def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Passes unchanged, to the column it encodes; a computed position is a constant. Its gradient is 0."""
+    return Reversed({0: op.Mul(r, 0.0) if gradient else r})
+
+
+stop("ZipMap", domain=_ML, reason="a map of scores: the score that feeds it is explained")
+stop("CastMap", "DictVectorizer", domain=_ML, reason="reads a map: the vector that it makes is explained")

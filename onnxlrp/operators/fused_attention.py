@@ -1,0 +1,193 @@
+"""Attention as onnxruntime fuses it: the projection with its bias, the mask in all its forms, the cache."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators import heads
+from onnxlrp.operators.registry import Call, all_operands, decomposed, refused
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+DOMAIN = "com.microsoft"
+
+
+def _mask(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
+    """What is added to scores [B, N, S, T]: `mask_filter_value` where a key is hidden.
+
+    By rank: 1: lengths [B], or ends and starts [2·B]; 2: keys [B, T], of which [B, 1] hides nothing; 3: [B, S, T];
+    4: [B, 1, M, M], of which the rows and columns of now are cut out.
+    """
+    if mask is None:
+        return None
+    rank = len(op.dims(mask))
+    if rank == 2 and op.dims(mask)[1] == 1:
+        return None
+    if rank == 1:
+        shown = _between(op, mask, q, k)
+    else:
+        shown = op.Greater(mask, op.constant(0, mask.dtype))
+        if rank == 4:
+            past = op.Sub(op.dim(k, 2), op.dim(q, 2))
+            begins = op.Concat(past, op.ints([0]), axis=0)
+            keys = op.dim(k, 2)
+            shown = op.Slice(shown, begins, op.Concat(keys, keys, axis=0), op.ints([2, 3]))
+        else:
+            if op.dims(mask)[1] is None and rank == 2:
+                shown = op.Or(shown, op.Equal(op.dim(mask, 1), op.ints([1])))
+            shown = op.Unsqueeze(shown, op.ints([1, 2] if rank == 2 else [1]))
+    nothing, hidden = op.number(0.0, q), op.number(float(call.attr("mask_filter_value", -10000.0)), q)
+    return op.Where(shown, nothing, hidden)
+
+
+def _between(op: Builder, mask: ir.Value, q: ir.Value, k: ir.Value) -> ir.Value:
+    """Of a mask of rank 1, [B, 1, 1, T]: the first B numbers are ends; if there are 2·B, the others are starts."""
+    batch, size = op.dim(q, 0), op.dim(mask, 0)
+    twice = op.Add(batch, batch)
+    shown = heads.before(op, k, op.Slice(mask, op.ints([0]), batch, op.ints([0])))
+    padded = op.Concat(mask, op.Expand(op.constant(0, mask.dtype), batch), axis=0)
+    starts = op.Where(op.Equal(size, twice), op.Slice(padded, batch, twice, op.ints([0])), op.constant(0, mask.dtype))
+    return op.And(shown, op.Not(heads.before(op, k, starts)))
+
+
+def _refuse_attention(call: Call) -> str | None:
+    if call.attr("do_rotary", 0):
+        return "rotary embedding inside of Attention is not supported"
+    if call.attr("past_present_share_buffer", 0):
+        return "a cache in a shared buffer is not supported"
+    return None
+
+
+@decomposed("Attention", domain=DOMAIN, operands=all_operands, refuse=_refuse_attention)
+def attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: a layer for queries, keys and values, products, mask and softmax, each by its own rule."""
+    number = int(call.attr("num_heads"))
+    projected = op.MatMul(call.operand(0), call.operand(1))
+    bias = call.input(2)
+    q, k, v = _three(op, call, projected if bias is None else op.Add(projected, bias))
+    q, k, v = (heads.split_heads(op, part, number) for part in (q, k, v))
+    past = call.input(4)
+    if past is not None:
+        k, v = (op.Concat(op.Gather(past, op.ints_scalar(i), axis=0), part, axis=2) for i, part in enumerate((k, v)))
+    added = heads.total(op, call.input(5), _mask(op, call, call.input(3), q, k))
+    scores = heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
+    out = heads.attend(op, scores, v, heads.behind(op, q, k) if call.attr("unidirectional", 0) else None)
+    if len(call.outputs) == 1:
+        return [out]
+    return [out, op.Concat(*(op.Unsqueeze(part, op.ints([0])) for part in (k, v)), axis=0)]
+
+
+def _three(op: Builder, call: Call, x: ir.Value) -> list[ir.Value]:
+    """Queries, keys and values, side by side along the last axis."""
+    sizes = call.ints("qkv_hidden_sizes", [])
+    if sizes:
+        return list(op.Split(x, op.ints(sizes), axis=-1, _outputs=3))
+    return list(op.Split(x, axis=-1, num_outputs=3, _outputs=3))
+
+
+def _refuse_multi_head(call: Call) -> str | None:
+    return "a cache in a shared buffer is not supported" if call.input(8) or call.input(9) else None
+
+
+@decomposed("MultiHeadAttention", domain=DOMAIN, operands=all_operands, refuse=_refuse_multi_head)
+def multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: products, mask and softmax, each by its own rule."""
+    q, k, v = _queries_keys_values(op, call)
+    if call.input(6) is not None:
+        k, v = op.Concat(call.operand(6), k, axis=2), op.Concat(call.operand(7), v, axis=2)
+    added = heads.total(op, call.input(5), _mask(op, call, call.input(4), q, k))
+    scores = heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
+    if call.attr("unidirectional", 0):
+        scores = op.Where(heads.behind(op, q, k), scores, heads.lowest(op, scores))
+    return [heads.attend(op, scores, v), k, v, scores][: len(call.outputs)]
+
+
+def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Each as [B, N, S, H], with its part of the bias; packed ones taken apart."""
+    number, query = int(call.attr("num_heads")), call.operand(0)
+    if call.rank(0) == 5:
+        parts = _unpacked(op, query, 3)
+    elif call.rank(1) == 5:
+        parts = [query, *_unpacked(op, call.operand(1), 2)]
+    else:
+        parts = [query, call.operand(1), call.operand(2)]
+    bias, start = call.input(3), op.ints([0])
+    for index, part in enumerate(parts if bias is not None else ()):
+        if len(op.dims(part)) == 4:
+            break
+        end = op.plus(start, op.dim(part, -1))
+        parts[index] = op.Add(part, op.Slice(bias, start, end, op.ints([0])))
+        start = end
+    q, k, v = (part if len(op.dims(part)) == 4 else heads.split_heads(op, part, number) for part in parts)
+    return q, k, v
+
+
+def _unpacked(op: Builder, x: ir.Value, number: int) -> list[ir.Value]:
+    """[B, S, N, number, H] as that many [B, S, N·H]."""
+    parts = op.Split(x, axis=3, num_outputs=number, _outputs=number)
+    return [op.Reshape(part, op.ints([0, 0, -1])) for part in parts]
+
+
+@decomposed("PackedAttention", domain=DOMAIN, operands=all_operands)
+def packed_attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out as Attention is, on tokens put back in their places."""
+    projected = op.Add(op.MatMul(call.operand(0), call.operand(1)), call.operand(2))
+    return [_packed(op, call, _three(op, call, projected), call.operand(3), call.operand(4), call.input(5))]
+
+
+@decomposed("PackedMultiHeadAttention", domain=DOMAIN, operands=all_operands)
+def packed_multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out as MultiHeadAttention is, on tokens put back in their places."""
+    query, bias = call.operand(0), call.input(3)
+    if call.rank(0) == 4:
+        # [T, N, 3, H].
+        pieces = op.Split(query, axis=2, num_outputs=3, _outputs=3)
+        parts = [op.Reshape(piece, op.ints([0, -1])) for piece in pieces]
+    else:
+        parts = [query, call.operand(1), call.operand(2)]
+    if bias is not None:
+        starts = [op.ints([0])]
+        for part in parts:
+            starts.append(op.plus(starts[-1], op.dim(part, -1)))
+        shares = (op.Slice(bias, a, b, op.ints([0])) for a, b in itertools.pairwise(starts))
+        parts = [op.Add(part, share) for part, share in zip(parts, shares, strict=True)]
+    return [_packed(op, call, parts, call.operand(4), call.operand(5), call.input(6))]
+
+
+def _packed(
+    op: Builder, call: Call, parts: list[ir.Value], offsets: ir.Value, ends: ir.Value, added: ir.Value | None
+) -> ir.Value:
+    """Attention of tokens [T, D], which stand at the first T of the offsets [B, S]; `ends` [B + 1]: summed lengths."""
+    number, tokens = int(call.attr("num_heads")), op.dim(parts[0], 0)
+    places = op.Reshape(op.size(offsets), op.ints([1]))
+    where = op.Reshape(op.cast(offsets, ir.DataType.INT64), op.ints([-1]))
+    where = op.Slice(where, op.ints([0]), tokens, op.ints([0]))
+    # A place without a token reads the row of zeros behind the last one.
+    source = op.ScatterElements(op.Expand(tokens, places), where, heads.count(op, tokens), axis=0)
+    apart = []
+    for part in parts:
+        zero = op.full(op.Concat(op.ints([1]), op.dim(part, 1), axis=0), 0, part.dtype)
+        rows = op.Gather(op.Concat(part, zero, axis=0), source, axis=0)
+        placed = op.Reshape(rows, op.Concat(op.shape(offsets), op.dim(part, 1), axis=0))
+        apart.append(heads.split_heads(op, placed, number))
+    q, k, v = apart
+    scores = heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
+    sums = op.cast(ends, ir.DataType.INT64)
+    last = op.ints([2**31 - 1])
+    lengths = op.Sub(
+        op.Slice(sums, op.ints([1]), last, op.ints([0])), op.Slice(sums, op.ints([0]), op.ints([-1]), op.ints([0]))
+    )
+    out = heads.attend(op, scores, v, heads.before(op, k, lengths))
+    flat = op.Reshape(out, op.Concat(op.ints([-1]), op.dim(out, 2), axis=0))
+    return op.Gather(flat, where, axis=0)
+
+
+_IN_PLACE = "it works on a cache in place"
+refused("DecoderMaskedSelfAttention", "DecoderMaskedMultiHeadAttention", domain=DOMAIN, reason=_IN_PLACE)
+refused("PagedAttention", "SparsePagedAttention", domain=DOMAIN, reason=_IN_PLACE)
+refused("DecoderAttention", domain=DOMAIN, reason="whether it attends to itself is decided as the model runs")
+refused("LongformerAttention", "SparseAttention", domain=DOMAIN, reason="sparse attention has no rule")

@@ -1,0 +1,124 @@
+"""GroupQueryAttention: grouped heads, rotary embedding and a cache of which every sample fills its own length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators import heads
+from onnxlrp.operators.fused_rotary import rotate
+from onnxlrp.operators.registry import Call, all_operands, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_INT64 = ir.DataType.INT64
+
+
+def _refuse(call: Call) -> str | None:
+    for index, name in ((12, "k_scale"), (13, "v_scale"), (14, "q_norm_weight"), (15, "k_norm_weight")):
+        if call.input(index) is not None:
+            return f"its input {name} is not supported"
+    if call.attr("sliding_window_cache", 0):
+        return "a cache of the size of the window is not supported"
+    return None
+
+
+@decomposed("GroupQueryAttention", domain="com.microsoft", operands=all_operands, refuse=_refuse)
+def group_query_attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: rotary embedding, products, mask and softmax, each by its own rule."""
+    number, groups = int(call.attr("num_heads")), int(call.attr("kv_num_heads"))
+    q, k, v = _queries_keys_values(op, call, number, groups)
+    past = _past(op, call, q)
+    if call.attr("do_rotary", 0):
+        positions = _positions(op, call, q, past)
+        tables, interleaved = (call.operand(7), call.operand(8)), bool(call.attr("rotary_interleaved", 0))
+        q, k = (rotate(op, x, positions, *tables, interleaved) for x in (q, k))
+    if call.input(3) is not None:
+        k, v = _cached(op, call, past, k, v)
+    wide = [heads.repeat_heads(op, x, number // groups) for x in (k, v)]
+    scores = heads.scores_of(op, q, wide[0], heads.scale_of(op, call, q), None)
+    cap, added = float(call.attr("softcap", 0.0)), call.input(10)
+    if cap:
+        scores = op.Mul(op.Tanh(op.Div(scores, cap)), cap)
+    if added is not None:
+        scores = op.Add(scores, added)
+    visible = _visible(op, call, q, k, past)
+    weights = _softmax(op, call, op.Where(visible, scores, heads.lowest(op, scores)))
+    out = heads.merge_heads(op, op.MatMul(weights, wide[1]))
+    given = weights if call.attr("qk_output", 0) == 2 else op.Where(visible, scores, op.number(0.0, scores))
+    return [out, k, v, given][: len(call.outputs)]
+
+
+def _queries_keys_values(op: Builder, call: Call, number: int, groups: int) -> list[ir.Value]:
+    """Each as [B, N, S, H]."""
+    if call.input(1) is not None:
+        given = zip(range(3), (number, groups, groups), strict=True)
+        return [heads.split_heads(op, call.operand(i), count) for i, count in given]
+    packed = heads.split_heads(op, call.operand(0), number + 2 * groups)
+    return list(op.Split(packed, op.ints([number, groups, groups]), axis=1, _outputs=3))
+
+
+def _past(op: Builder, call: Call, q: ir.Value) -> ir.Value:
+    """How many tokens of each sample lie in the cache, [B, 1]: none where the queries are all there is."""
+    lengths = op.Reshape(op.cast(call.operand(5), _INT64), op.ints([-1, 1]))
+    before = op.Sub(op.Add(lengths, op.ints([1])), op.dim(q, 2))
+    return op.Where(_whole(op, call, q), op.ints([0]), before)
+
+
+def _whole(op: Builder, call: Call, q: ir.Value) -> ir.Value:
+    """Whether the queries are all there is."""
+    return op.Equal(op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1])), op.dim(q, 2))
+
+
+def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value:
+    """Of the queries, [B, S]: counted on from the cache, else as given; of given ones the kernel takes the first number
+    for all samples, and counts on, where the queries are all there is."""
+    given, steps = call.input(9), heads.count(op, op.dim(q, 2))
+    if given is None:
+        return op.Add(past, steps)
+    first = op.Slice(op.Reshape(given, op.ints([-1])), op.ints([0]), op.ints([1]), op.ints([0]))
+    return op.Where(_whole(op, call, q), op.Add(first, steps), given)
+
+
+def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -> list[ir.Value]:
+    """Keys and values behind those of the cache: element t of a sample is the cache's while t < past, then the new."""
+    whole = op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1]))
+    made = []
+    for cache, new in ((call.operand(3), k), (call.operand(4), v)):
+        size, fresh = op.dim(cache, 2), op.dim(new, 2)
+        places = heads.count(op, op.Max(size, whole))
+        ahead = op.Sub(places, past)
+        # One row of zeros stands behind all: what is neither.
+        row = op.Concat(op.shape(new, 0, 2), op.ints([1]), op.dim(new, 3), axis=0)
+        rows = op.Concat(cache, new, op.full(row, 0, new.dtype), axis=2)
+        behind = op.Where(op.Less(ahead, fresh), op.Add(ahead, size), op.Add(size, fresh))
+        source = op.Where(op.Less(ahead, op.ints([0])), places, behind)
+        shape = op.Concat(op.shape(new, 0, 2), op.dim(source, 1), op.dim(new, 3), axis=0)
+        made.append(op.GatherElements(rows, op.Expand(op.Unsqueeze(source, op.ints([1, 3])), shape), axis=2))
+    return made
+
+
+def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) -> ir.Value:
+    """Whether a query sees a key, [B, 1, S, T]: up to its own place, no further back than the window."""
+    rows = op.Unsqueeze(op.Add(past, heads.count(op, op.dim(q, 2))), op.ints([1, 3]))
+    keys = heads.count(op, op.dim(k, 2))
+    if not call.attr("causal", 1):
+        lengths = op.Reshape(op.cast(call.operand(5), _INT64), op.ints([-1, 1, 1, 1]))
+        return op.LessOrEqual(keys, lengths)
+    shown, window = op.LessOrEqual(keys, rows), int(call.attr("local_window_size", -1))
+    if window > 0:
+        shown = op.And(shown, op.Greater(keys, op.Sub(rows, op.ints([window]))))
+    return shown
+
+
+def _softmax(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
+    """Over the keys, and over one more score of which nothing comes: a number of each head, or 0 where smooth."""
+    sink = call.input(11)
+    if sink is None and call.attr("smooth_softmax", 0) != 1:
+        return op.Softmax(scores, axis=-1)
+    rows = op.Concat(op.shape(scores, 0, 3), op.ints([1]), axis=0)
+    value = op.number(0.0, scores) if sink is None else op.Reshape(sink, op.ints([1, -1, 1, 1]))
+    weights = op.Softmax(op.Concat(scores, op.Expand(value, rows), axis=-1), axis=-1)
+    return op.Slice(weights, op.ints([0]), op.ints([-1]), op.ints([-1]))

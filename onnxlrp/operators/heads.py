@@ -1,0 +1,92 @@
+"""Attention over heads, written out: products, mask and softmax. What every fused attention is made of."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_LOWEST = {ir.DataType.FLOAT16: -65504.0, ir.DataType.BFLOAT16: -3.3895313892515355e38}
+
+
+def split_heads(op: Builder, x: ir.Value, heads: int) -> ir.Value:
+    """[B, S, N·H] as [B, N, S, H]."""
+    return op.Transpose(op.Reshape(x, op.ints([0, 0, heads, -1])), perm=[0, 2, 1, 3])
+
+
+def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
+    """[B, N, S, H] as [B, S, N·H]."""
+    return op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), op.ints([0, 0, -1]))
+
+
+def count(op: Builder, size: ir.Value) -> ir.Value:
+    """0, 1, 2, …, int64, as many as `size`, int64 [1], says."""
+    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+
+
+def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
+    """The attribute `scale`, or where it is left out 1/√H, of queries [B, N, S, H]."""
+    given, width = float(call.attr("scale", 0.0)), op.dims(q)[-1]
+    if given or width:
+        return given or 1 / math.sqrt(width or 1)
+    assert q.dtype is not None
+    return op.Reciprocal(op.Sqrt(op.cast(op.dim(q, -1), q.dtype)))
+
+
+def lowest(op: Builder, like: ir.Value) -> ir.Value:
+    """What a masked score is: e to its power is 0."""
+    assert like.dtype is not None
+    return op.number(_LOWEST.get(like.dtype, -3.4028234663852886e38), like)
+
+
+def behind(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
+    """Whether a key is no later than a query, [S, T], where the last of both are of one time."""
+    queries, keys = op.dim(q, 2), op.dim(k, 2)
+    rows = op.Add(count(op, queries), op.Sub(keys, queries))
+    return op.LessOrEqual(count(op, keys), op.Unsqueeze(rows, op.ints([1])))
+
+
+def before(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
+    """Whether a key lies within the length [B] of its sample, [B, 1, 1, T]."""
+    ends = op.Reshape(op.cast(lengths, ir.DataType.INT64), op.ints([-1, 1, 1, 1]))
+    return op.Less(count(op, op.dim(k, 2)), ends)
+
+
+def repeat_heads(op: Builder, x: ir.Value, times: int) -> ir.Value:
+    """[B, N, T, H] as [B, N·times, T, H], each head `times` times in a row."""
+    if times == 1:
+        return x
+    n, h = op.dim(x, 1), op.dim(x, 3)
+    wide = op.Concat(op.dim(x, 0), n, op.ints([times]), op.dim(x, 2), h, axis=0)
+    flat = op.Concat(op.dim(x, 0), op.Mul(n, op.ints([times])), op.dim(x, 2), h, axis=0)
+    return op.Reshape(op.Expand(op.Unsqueeze(x, op.ints([2])), wide), flat)
+
+
+def scores_of(op: Builder, q: ir.Value, k: ir.Value, scale: ir.Value | float, added: ir.Value | None) -> ir.Value:
+    """`scale·q·kᵀ + added`, [B, N, S, T]."""
+    product = op.Mul(op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2])), scale)
+    return product if added is None else op.Add(product, added)
+
+
+def attend(op: Builder, scores: ir.Value, v: ir.Value, visible: ir.Value | None = None) -> ir.Value:
+    """`softmax(scores)·v`, heads merged, [B, S, N·H]; scores that are not visible are masked."""
+    if visible is not None:
+        scores = op.Where(visible, scores, lowest(op, scores))
+    return merge_heads(op, op.MatMul(op.Softmax(scores, axis=-1), v))
+
+
+def total(op: Builder, *parts: ir.Value | None) -> ir.Value | None:
+    """The sum of what is there."""
+    present = [p for p in parts if p is not None]
+    if not present:
+        return None
+    result = present[0]
+    for part in present[1:]:
+        result = op.Add(result, part)
+    return result

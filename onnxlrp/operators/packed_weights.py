@@ -1,0 +1,131 @@
+"""Weights of a few bits in blocks: a layer and an embedding that onnxruntime computes without unpacking them first."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.linear import matmul
+from onnxlrp.operators.registry import Call, LayerForm, Reversed, custom, linear
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+DOMAIN = "com.microsoft"
+
+
+def _fields(op: Builder, packed: ir.Value, bits: int, wide: ir.DataType) -> ir.Value:
+    """[…, n] bytes as […, n·8/bits] numbers, lowest bits first. In floats: not every provider shifts bits."""
+    whole = op.Cast(packed, to=wide)
+    if bits == 8:
+        return whole
+    parts, rest = [], whole
+    for _ in range(8 // bits):
+        above = op.Floor(op.Div(rest, float(2**bits)))
+        parts.append(op.Unsqueeze(op.Sub(rest, op.Mul(above, float(2**bits))), op.ints([-1])))
+        rest = above
+    apart = op.Concat(*parts, axis=-1)
+    return op.Reshape(apart, op.Concat(op.shape(packed, 0, -1), op.ints([-1]), axis=0))
+
+
+def _weight(op: Builder, call: Call) -> ir.Value:
+    """`(q − zero point)·scale` of blocks along K, [K, N]."""
+    k, n, bits, block = (int(call.attr(name, 4)) for name in ("K", "N", "bits", "block_size"))
+    blocks = -(-k // block)
+    scales, zeros = call.operand(2), call.input(3)
+    wide = ir.DataType.DOUBLE if scales.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    column = op.ints([n, blocks, 1])
+    numbers = op.Reshape(_fields(op, call.operand(1), bits, wide), op.ints([n, blocks, block]))
+    if zeros is None:
+        shifted = op.Sub(numbers, float(2 ** (bits - 1)))
+    elif zeros.dtype == ir.DataType.UINT8:
+        fields = _fields(op, op.Reshape(zeros, op.ints([n, -1])), bits, wide)
+        kept = op.Slice(fields, op.ints([0]), op.ints([blocks]), op.ints([1]))
+        shifted = op.Sub(numbers, op.Reshape(kept, column))
+    else:
+        shifted = op.Sub(numbers, op.Reshape(op.cast(zeros, wide), column))
+    scaled = op.Mul(shifted, op.Reshape(op.cast(scales, wide), column))
+    rows = op.Reshape(scaled, op.ints([n, blocks * block]))
+    if blocks * block > k:
+        rows = op.Slice(rows, op.ints([0]), op.ints([k]), op.ints([1]))
+    return op.Transpose(rows, perm=[1, 0])
+
+
+def _as_matmul(op: Builder, call: Call) -> Call:
+    """The same product with the weight unpacked."""
+    x = call.operand(0)
+    assert x.dtype is not None
+    inputs = (x, op.cast(_weight(op, call), x.dtype))
+    return dataclasses.replace(
+        call, op_type="MatMul", domain="", version=None, attributes={}, inputs=inputs, original=inputs
+    )
+
+
+def _rounds(call: Call) -> bool:
+    """At this level the kernel rounds its input to eight bits."""
+    return bool(call.attr("accuracy_level", 0) == 4)
+
+
+def _refuse(call: Call) -> str | None:
+    if call.input(4) is not None:
+        return "its input g_idx is not supported"
+    if call.attr("weight_prepacked", 0):
+        return "its weight is packed for one device"
+    return None if call.attr("bits", 4) in (2, 4, 8) else f"{call.attr('bits')} bits are not supported"
+
+
+def _infer_product(context: Any) -> None:
+    """The shape of A with N for its last dimension."""
+    made = onnx.TypeProto()
+    made.CopyFrom(context.get_input_type(0))
+    if made.tensor_type.HasField("shape"):
+        last = made.tensor_type.shape.dim[-1]
+        last.Clear()
+        last.dim_value = context.get_attribute("N").i
+    context.set_output_type(0, made)
+
+
+@linear(
+    "MatMulNBits",
+    domain=DOMAIN,
+    operands=lambda call: (0, 5),
+    layer=LayerForm("dense", ((0, 1),), bias=5, stand_in=_as_matmul, rounds=_rounds),
+    refuse=_refuse,
+    inference=_infer_product,
+)
+def matmul_n_bits(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer: every rule, on the unpacked weights; the model's own run keeps its kernel."""
+    if operand == 5:
+        return op.unbroadcast(r, call.operand(5))
+    return matmul(op, _as_matmul(op, call), 0, r)
+
+
+def _infer_lookup(context: Any) -> None:
+    """The shape of the table with that of the ids in the place of the looked-up axis; packed bytes counted out."""
+
+    def number(name: str, default: int) -> int:
+        attribute = context.get_attribute(name)
+        return default if attribute is None else int(attribute.i)
+
+    table, ids, scales = (context.get_input_type(i).tensor_type for i in range(3))
+    made = onnx.TypeProto()
+    made.tensor_type.elem_type = scales.elem_type
+    if table.HasField("shape") and ids.HasField("shape"):
+        dims = list(table.shape.dim)
+        if table.elem_type == onnx.TensorProto.UINT8 and dims[-1].HasField("dim_value"):
+            dims[-1].dim_value *= 8 // number("bits", 4)
+        axis = number("gather_axis", 0) % len(dims)
+        made.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
+    context.set_output_type(0, made)
+
+
+@custom("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), inference=_infer_lookup)
+def gather_block_quantized(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """A table looked up by ids: summed over the embedding, to the ids."""
+    axis, table, ids = int(call.attr("gather_axis", 0)), call.rank(0), call.rank(1)
+    axis %= table
+    axes = op.ints([*range(axis), *range(axis + ids, table - 1 + ids)])
+    return Reversed({1: op.ReduceSum(r, axes, keepdims=0)})

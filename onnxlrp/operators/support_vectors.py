@@ -1,0 +1,268 @@
+"""Support vector machines: relevance over the support vectors, and on to the features that each kernel compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.linear_models import rows
+from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
+from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_ML = "ai.onnx.ml"
+_TINY = 1e-12
+"""Keeps the distance to a support vector that is the sample itself from dividing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Machine:
+    """Decision values `k(x, vectors) · weights + shift`; without vectors `x · weights + shift`."""
+
+    vectors: np.ndarray | None
+    """[vectors, features]"""
+    weights: np.ndarray
+    """[vectors, decisions], or [features, decisions]"""
+    shift: np.ndarray
+    kernel: str
+    gamma: float
+    coef0: float
+    degree: float
+
+    @property
+    def decisions(self) -> int:
+        return len(self.shift)
+
+
+def _floats(call: Call, name: str) -> np.ndarray:
+    return np.asarray(call.attr(name, ()), np.float64)
+
+
+def _machine(call: Call) -> _Machine:
+    weights, rho = _floats(call, "coefficients"), _floats(call, "rho")
+    gamma, coef0, degree = (*call.attr("kernel_params", ()), 0.0, 0.0, 0.0)[:3]
+    classifier = call.op_type == "SVMClassifier"
+    count = sum(call.ints("vectors_per_class", ())) if classifier else int(call.attr("n_supports", 0))
+    if count == 0:
+        weights = weights.reshape(class_count(call) if classifier else 1, -1).T
+        return _Machine(None, weights, np.full(weights.shape[1], rho[0]), "LINEAR", 0.0, 0.0, 0.0)
+    vectors = _floats(call, "support_vectors").reshape(count, -1)
+    matrix = _of_pairs(weights, call.ints("vectors_per_class")) if classifier else weights.reshape(-1, 1)
+    return _Machine(
+        vectors,
+        matrix,
+        rho[: matrix.shape[1]],
+        call.attr("kernel_type", "LINEAR"),
+        float(gamma),
+        float(coef0),
+        float(degree),
+    )
+
+
+def class_count(call: Call) -> int:
+    """The number of classes of a classifier."""
+    return max(len(call.attr(name, ())) for name in ("classlabels_strings", "classlabels_ints"))
+
+
+def _of_pairs(coefficients: np.ndarray, per_class: list[int]) -> np.ndarray:
+    """[vectors, pairs]: of classes i < j the vectors of i count by row j − 1, those of j by row i."""
+    ends = np.cumsum(per_class)
+    count, rows_of = len(per_class), coefficients.reshape(len(per_class) - 1, -1)
+    own = [slice(end - size, end) for end, size in zip(ends, per_class, strict=True)]
+    columns = []
+    for i in range(count):
+        for j in range(i + 1, count):
+            column = np.zeros(rows_of.shape[1])
+            column[own[i]], column[own[j]] = rows_of[j - 1, own[i]], rows_of[i, own[j]]
+            columns.append(column)
+    return np.stack(columns, axis=1)
+
+
+class _Kernel:
+    """A machine in a graph, for one input."""
+
+    def __init__(self, op: Builder, machine: _Machine, x: ir.Value) -> None:
+        self.op, self.machine, self.x = op, machine, x
+        self.weights, self.shift = self._constant(machine.weights), self._constant(machine.shift)
+        self.vectors = None if machine.vectors is None else self._constant(machine.vectors)
+        self.kernels, self.squares, self.products = x, x, x
+        if machine.kernel == "RBF":
+            apart = op.Sub(op.Unsqueeze(x, op.ints([1])), op.Unsqueeze(self.vectors, op.ints([0])))
+            self.squares = op.Mul(apart, apart)
+            self.distances = op.ReduceSum(self.squares, op.ints([2]), keepdims=0)
+            self.kernels = op.Exp(op.Mul(-machine.gamma, self.distances))
+        elif self.vectors is not None:
+            dot = op.MatMul(x, op.Transpose(self.vectors, perm=[1, 0]))
+            self.products = dot if machine.kernel == "LINEAR" else op.Add(op.Mul(machine.gamma, dot), machine.coef0)
+            self.kernels = self._curved(self.products)
+
+    def _constant(self, array: np.ndarray) -> ir.Value:
+        return self.op.constant(array, self.x.dtype)
+
+    def _curved(self, products: ir.Value) -> ir.Value:
+        op, machine = self.op, self.machine
+        if machine.kernel == "POLY":
+            return op.Pow(products, op.number(machine.degree, products))
+        return op.Tanh(products) if machine.kernel == "SIGMOID" else products
+
+    def decisions(self) -> ir.Value:
+        """[samples, decisions]"""
+        return self.op.Add(self.op.MatMul(self.kernels, self.weights), self.shift)
+
+    def _over_vectors(self, share: ir.Value) -> ir.Value:
+        """Σ over the decisions of share · weight, [samples, vectors]."""
+        return self.op.MatMul(share, self.op.Transpose(self.weights, perm=[1, 0]))
+
+    def relevance(self, share: ir.Value) -> tuple[ir.Value, ir.Value | None, ir.Value | None]:
+        """Relevance of the features from shares R / s(decision); what ε and the kernel's constant keep."""
+        op, machine = self.op, self.machine
+        over = self._over_vectors(share)
+        if self.vectors is None:
+            return op.Mul(self.x, over), None, None
+        if machine.kernel == "LINEAR":
+            return op.Mul(self.x, op.MatMul(over, self.vectors)), None, None
+        arrived = op.Mul(over, self.kernels)
+        if machine.kernel == "RBF":
+            even = _TINY / machine.vectors.shape[1]  # type: ignore[union-attr]
+            part = op.Div(arrived, op.Add(self.distances, _TINY))
+            back = op.MatMul(op.Unsqueeze(part, op.ints([1])), op.Add(self.squares, even))
+            return op.Squeeze(back, op.ints([1])), None, None
+        part = op.Div(arrived, op.stabilise(self.products))
+        back = op.Mul(self.x, op.Mul(machine.gamma, op.MatMul(part, self.vectors)))
+        kept = op.Sub(arrived, op.Mul(part, self.products))
+        return back, op.ReduceSum(kept, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
+
+    def gradient(self, slopes: ir.Value) -> ir.Value:
+        """Of the features, from the gradient of the decisions."""
+        op, machine = self.op, self.machine
+        over = self._over_vectors(slopes)
+        if self.vectors is None:
+            return over
+        if machine.kernel == "RBF":
+            weighed = op.Mul(-2 * machine.gamma, op.Mul(over, self.kernels))
+            total = op.ReduceSum(weighed, op.ints([1]), keepdims=1)
+            return op.Sub(op.Mul(self.x, total), op.MatMul(weighed, self.vectors))
+        if machine.kernel == "POLY":
+            lower = op.Pow(self.products, op.number(machine.degree - 1, self.products))
+            over = op.Mul(op.Mul(over, lower), machine.gamma * machine.degree)
+        elif machine.kernel == "SIGMOID":
+            over = op.Mul(op.Mul(over, op.Sub(1.0, op.Mul(self.kernels, self.kernels))), machine.gamma)
+        return op.MatMul(over, self.vectors)
+
+
+def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
+    """`columns` [decisions, outputs]: each output is a decision value, or its negative."""
+    x, dtype = call.original[0], r.dtype
+    assert x is not None and dtype is not None
+    kernel = _Kernel(op, _machine(call), op.cast(rows(op, x), dtype))
+    signs = op.constant(columns, dtype)
+    if gradient:
+        back = kernel.gradient(op.MatMul(r, op.Transpose(signs, perm=[1, 0])))
+        return Reversed({0: op.Reshape(back, op.shape(x))})
+    values = op.MatMul(kernel.decisions(), signs)
+    share = op.Div(r, op.stabilise(values))
+    kept = op.ReduceSum(op.Sub(r, op.Mul(share, values)), keepdims=0)
+    share = op.MatMul(share, op.Transpose(signs, perm=[1, 0]))
+    back, epsilon, constant = kernel.relevance(share)
+    bias = op.ReduceSum(op.Mul(share, kernel.shift), keepdims=0)
+    return Reversed(
+        {0: op.Reshape(back, op.shape(x))},
+        epsilon=kept if epsilon is None else op.Add(kept, epsilon),
+        bias=bias if constant is None else op.Add(bias, constant),
+    )
+
+
+def _kernel_known(call: Call) -> str | None:
+    kernel = call.attr("kernel_type", "LINEAR")
+    return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
+
+
+@custom("SVMRegressor", domain=_ML, refuse=_kernel_known)
+def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Over the support vectors in proportion to their contributions, from each to the features by its kernel.
+
+    `f = Σ a_j·k(x, u_j) + ρ`: `R_j = a_j·k_j·R/s(f)`, ρ absorbs its share. RBF (Kauffmann et al. 2020: a layer that
+    measures distances): `R_i = Σ_j R_j·(x_i − u_ij)²/‖x − u_j‖²`. Polynomial and sigmoid, a layer under an activation:
+    `R_i = Σ_j R_j·γ·x_i·u_ij/s(γ·x·u_j + c)`. Linear: `R_i = x_i·w_i·R/s(f)`, exactly. `one_class` decides by the sign
+    of f: relevance passes, the gradient is 0.
+    """
+    if gradient and call.attr("one_class", 0):
+        r = op.Mul(r, 0.0)
+    return _reverse(op, call, r, np.ones((1, 1)), gradient)
+
+
+def _columns(call: Call) -> np.ndarray:
+    """Two classes have one decision value f, and the scores −f and f."""
+    decisions = _machine(call).decisions
+    return np.array([[-1.0, 1.0]]) if decisions == 1 else np.eye(decisions)
+
+
+def _pairwise(call: ir.Node | Call) -> bool:
+    """Whether classes are compared two by two, by support vectors."""
+    return "vectors_per_class" in call.attributes
+
+
+def _probable(call: ir.Node | Call) -> bool:
+    return _pairwise(call) and "prob_a" in call.attributes
+
+
+@custom("SVMClassifier", domain=_ML, many=True, refuse=_kernel_known)
+def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+    """Over the support vectors to the features; what is explained of probabilities is the log-odds behind them."""
+    scores = r[1]
+    assert scores is not None, "a label carries no relevance"
+    return _reverse(op, call, scores, _columns(call), gradient)
+
+
+def _log_odds(op: Builder, call: Call) -> ir.Value:
+    """The score of a class before the coupling that makes probabilities: the sum, over the pairs it is in, of the
+    log-odds `−(A·f + B)` that the decision value f gives the pair's first class, and of their negative for its second.
+    """
+    count = class_count(call)
+    # The model's own operator once more, no node of the relevance part.
+    op.label("")
+    machine = op.run(call.variant(without=("prob_a", "prob_b", "post_transform")), outputs=2)[1]
+    op.label("score")
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    # Of two classes the second column is the decision value.
+    slope = np.zeros((2 if count == 2 else len(pairs), count), np.float32)
+    shift = np.zeros(count, np.float32)
+    for index, (i, j) in enumerate(pairs):
+        a, b = call.attr("prob_a")[index], call.attr("prob_b")[index]
+        row = 1 if count == 2 else index
+        slope[row, i], slope[row, j] = -a, a
+        shift[i], shift[j] = shift[i] - b, shift[j] + b
+    return op.Gemm(machine, op.constant(slope), op.constant(shift))
+
+
+@custom(
+    "SVMClassifier",
+    domain=_ML,
+    when=_probable,
+    many=True,
+    score=_log_odds,
+    refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
+)
+def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+    """The log-odds of each class are explained."""
+    raise NotImplementedError
+
+
+def _refused_transform(call: Call) -> str | None:
+    single = _pairwise(call) and class_count(call) == 2 and transform(call) == "PROBIT"
+    return "PROBIT of one score for two classes" if single else _kernel_known(call)
+
+
+@decomposed("SVMClassifier", domain=_ML, when=lambda c: given(c) and not _probable(c), refuse=_refused_transform)
+def transformed_svm(op: Builder, call: Call) -> list[ir.Value]:
+    """The transform behind the scores, written out; the label is the operator's own."""
+    label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
+    count, kind = class_count(call), transform(call)
+    if _pairwise(call) and count == 2:
+        return [label, two_classes(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1])), kind)]
+    return [label, transformed(op, scores, kind, count)]

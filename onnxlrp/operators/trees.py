@@ -1,0 +1,249 @@
+"""Tree ensembles: relevance along the path of every tree, by the change of the expected value at each comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.forests import LEAF, MODES, Forest, class_count, forest, numbers
+from onnxlrp.operators.post_transforms import given, pair, transform, transformed
+from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_ML = "ai.onnx.ml"
+_BINARY_BASES = "two classes with two base values: runtimes do not agree on what they mean"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """The columns of the output from the sums over the trees: `sums · matrix + constant`."""
+
+    matrix: np.ndarray
+    """[targets, columns]"""
+    constant: np.ndarray
+    """[columns]"""
+
+
+def _columns(call: Call, trees: Forest) -> _Columns:
+    """What onnxruntime makes of the sums: of two classes of which only the first has weights, `s` is the second's score
+    and the first's is `1 − s`, or `−s` where a weight is negative."""
+    count, base = trees.values.shape[1], trees.base
+    own = _Columns(np.eye(count), base if base.size == count else np.zeros(count))
+    if call.op_type != "TreeEnsembleClassifier" or count != 2:
+        return own
+    first, second = bool(trees.scored[:, 0].any()), bool(trees.scored[:, 1].any())
+    extra = float(base[0]) if base.size and first else 0.0
+    if first and second:
+        return dataclasses.replace(own, constant=np.array([extra, 0.0]))
+    if second:
+        return dataclasses.replace(own, constant=np.zeros(2))
+    rest = 1.0 if (trees.values >= 0).all() else 0.0
+    return _Columns(np.array([[-1.0, 1.0], [0.0, 0.0]]), np.array([rest - extra, extra]))
+
+
+def _alone(call: Call) -> bool:
+    """Whether two classes share one score."""
+    return call.op_type == "TreeEnsembleClassifier" and class_count(call) == 2 and set(call.attr("class_ids")) == {0}
+
+
+def _refused(call: Call) -> str | None:
+    return _BINARY_BASES if class_count(call) == 2 and numbers(call, "base_values").size == 2 else None
+
+
+@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=given)
+def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
+    """The transform behind the sums, written out."""
+    scores = op.run(call.variant(without=("post_transform",)))
+    return [transformed(op, scores, transform(call), int(call.attr("n_targets", 1)))]
+
+
+def _refused_transform(call: Call) -> str | None:
+    probit = transform(call) == "PROBIT" and _alone(call)
+    return "PROBIT of one score for two classes" if probit else _refused(call)
+
+
+@decomposed("TreeEnsembleClassifier", domain=_ML, when=given, refuse=_refused_transform)
+def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
+    """The transform behind the sums, written out; the label is the operator's own."""
+    label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
+    kind = transform(call)
+    if not _alone(call):
+        return [label, transformed(op, scores, kind, class_count(call))]
+    if kind != "LOGISTIC":
+        return [label, scores]
+    return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
+
+
+@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True)
+def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger.
+
+    `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, `c = R / y`, E the mean of a
+    node's children: in all c·(y − base). The smallest or largest tree takes all where one is chosen. Trees are
+    constant between their thresholds: the gradient is 0.
+    """
+    return _reverse(op, call, c, gradient)
+
+
+@custom("TreeEnsembleClassifier", domain=_ML, many=True, factor=True, refuse=_refused)
+def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
+    """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger."""
+    scores = c[1]
+    assert scores is not None, "a label carries no relevance"
+    return _reverse(op, call, scores, gradient)
+
+
+def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    x, dtype = call.original[0], c.dtype
+    assert x is not None and dtype is not None
+    if gradient:
+        return Reversed({0: op.full(op.shape(x), 0, dtype)})
+    # onnxruntime's CPU adds up no halves.
+    wide = dtype if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    trees = forest(call)
+    columns = _columns(call, trees)
+    c = op.cast(c, wide)
+    walk = _Walk(op, trees, _rows(op, x), wide)
+    relevance, bias = walk.relevance(_into_sums(op, c, columns), _several(trees))
+    bias = op.Add(
+        op.ReduceSum(bias, keepdims=0), op.ReduceSum(op.Mul(c, op.constant(columns.constant, wide)), keepdims=0)
+    )
+    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype))
+
+
+def _rows(op: Builder, x: ir.Value) -> ir.Value:
+    """The samples in the type that thresholds are compared in: double for doubles, else float."""
+    return op.cast(x, ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT)
+
+
+def _into_sums(op: Builder, c: ir.Value, columns: _Columns) -> ir.Value:
+    """Factors of the columns as factors of the sums."""
+    if np.array_equal(columns.matrix, np.eye(len(columns.matrix))):
+        return c
+    return op.MatMul(c, op.constant(columns.matrix.T, c.dtype))
+
+
+def _several(trees: Forest) -> bool:
+    """Whether a tree may speak of more than one target, or must win against the others."""
+    return trees.aggregate in ("MIN", "MAX") or bool((_targets(trees).sum(1) > 1).any())
+
+
+def _targets(trees: Forest) -> np.ndarray:
+    """[trees, targets]: of which targets each tree speaks."""
+    owner = np.zeros(trees.mode.size, np.int64)
+    owner[trees.roots] = np.arange(len(trees.roots))
+    for nodes in trees.levels:
+        inner = nodes[trees.mode[nodes] != LEAF]
+        for children in (trees.yes[inner], trees.no[inner]):
+            owner[children] = owner[inner]
+    spoken = np.zeros((len(trees.roots), trees.values.shape[1]), np.int64)
+    np.add.at(spoken, owner, trees.scored.astype(np.int64))
+    return spoken > 0
+
+
+class _Walk:
+    """All trees at once, a comparison a level: the node that each sample has reached in each tree, [samples, trees]."""
+
+    def __init__(self, op: Builder, trees: Forest, rows: ir.Value, dtype: ir.DataType) -> None:
+        self.op, self.trees, self.rows, self.dtype = op, trees, rows, dtype
+        self.features, self.yes, self.no = (self._table(t) for t in (trees.feature, trees.yes, trees.no))
+        self.modes = np.unique(trees.mode[trees.mode != LEAF])
+
+    def _table(self, column: np.ndarray) -> ir.Value:
+        return self.op.constant(column.astype(np.int32))
+
+    def _path(self) -> Iterator[tuple[ir.Value | None, ir.Value]]:
+        """The roots; then after each comparison the feature that was compared, and the nodes reached."""
+        op, trees = self.op, self.trees
+        count = op.ints([len(trees.roots)])
+        nodes = op.Expand(self._table(trees.roots[None]), op.Concat(op.dim(self.rows, 0), count, axis=0))
+        yield None, nodes
+        for _ in range(trees.depth):
+            feature = op.Gather(self.features, nodes)
+            true = self._compare(op.GatherElements(self.rows, feature, axis=1), nodes)
+            nodes = op.Where(true, op.Gather(self.yes, nodes), op.Gather(self.no, nodes))
+            yield feature, nodes
+
+    def _compare(self, value: ir.Value, nodes: ir.Value) -> ir.Value:
+        """Whether a sample's feature passes the comparison of its node."""
+        op, trees = self.op, self.trees
+        threshold = op.Gather(op.constant(trees.threshold, self.rows.dtype), nodes)
+        true: ir.Value | None = None
+        for mode in self.modes:
+            passes = _comparison(op, MODES[mode], value, threshold)
+            if len(self.modes) > 1:
+                passes = op.And(
+                    passes, op.Equal(op.Gather(self._table(trees.mode), nodes), op.constant(np.int32(mode)))
+                )
+            true = passes if true is None else op.Or(true, passes)
+        assert true is not None
+        if trees.missing.any():
+            true = op.Or(true, op.And(op.Gather(op.constant(trees.missing), nodes), op.IsNaN(value)))
+        return true
+
+    def relevance(self, c: ir.Value, several: bool) -> tuple[ir.Value, ir.Value]:
+        """[samples, features] from the factors [samples, targets] of the sums, and the share of the trees' roots."""
+        op = self.op
+        if several:
+            expected, weigh = self._of_targets(c)
+        else:
+            expected, weigh = self._of_one(c)
+        path = self._path()
+        _, nodes = next(path)
+        before = op.Gather(expected, nodes)
+        bias = weigh(before)
+        total = op.full(op.shape(self.rows), 0, self.dtype)
+        for feature, nodes in path:
+            after = op.Gather(expected, nodes)
+            change = weigh(op.Sub(after, before))
+            total = op.ScatterElements(total, feature, change, axis=1, reduction="add")
+            before = after
+        return total, bias
+
+    def _of_one(self, c: ir.Value):  # type: ignore[no-untyped-def]
+        """Every tree speaks of one target: a number a node, weighed by that target's factor."""
+        op, trees = self.op, self.trees
+        expected = op.constant(trees.expectation.sum(1), self.dtype)
+        if trees.values.shape[1] > 1:
+            c = op.Gather(c, self._table(_targets(trees).argmax(1)), axis=1)
+        return expected, lambda changes: op.Mul(c, changes)
+
+    def _of_targets(self, c: ir.Value):  # type: ignore[no-untyped-def]
+        """Trees speak of several targets, or one of them wins: a row of numbers a node."""
+        op, trees = self.op, self.trees
+        expected = op.constant(trees.expectation, self.dtype)
+        factors = op.Unsqueeze(c, op.ints([1]))
+        if trees.aggregate in ("MIN", "MAX"):
+            factors = op.Mul(factors, self._winners())
+            return expected, lambda changes: op.ReduceSum(op.Mul(changes, factors), op.ints([2]), keepdims=0)
+        column = op.Unsqueeze(c, op.ints([2]))
+        return expected, lambda changes: op.Squeeze(op.MatMul(changes, column), op.ints([2]))
+
+    def _winners(self) -> ir.Value:
+        """[samples, trees, targets]: 1 at the tree whose leaf is the smallest or largest of those that say anything,
+        the first of equal ones."""
+        op, trees = self.op, self.trees
+        sign = 1.0 if trees.aggregate == "MAX" else -1.0
+        scores = np.where(trees.scored, sign * trees.values, -np.inf)
+        *_, (_, leaves) = self._path()
+        best = op.ArgMax(op.Gather(op.constant(scores, self.dtype), leaves), axis=1, keepdims=1)
+        places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))
+        return op.Cast(op.Equal(places, best), to=self.dtype)
+
+
+def _comparison(op: Builder, mode: str, value: ir.Value, threshold: ir.Value) -> ir.Value:
+    compare = {
+        "BRANCH_LEQ": op.LessOrEqual,
+        "BRANCH_LT": op.Less,
+        "BRANCH_GTE": op.GreaterOrEqual,
+        "BRANCH_GT": op.Greater,
+        "BRANCH_EQ": op.Equal,
+        "BRANCH_NEQ": op.Equal,
+    }[mode](value, threshold)
+    return op.Not(compare) if mode == "BRANCH_NEQ" else compare
