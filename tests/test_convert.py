@@ -19,7 +19,7 @@ from onnxlrp.rules import Epsilon, Gamma, ZPlus
 from tests.source.nets import IMAGE, SCORES, dense, explain, image, info, interface, model, network, run, weights
 
 ROOT = Path(__file__).parents[1]
-MODELS = [p for p in sorted((ROOT / "models").glob("*/*.onnx")) if ".scaler" not in p.name]
+MODELS = sorted((ROOT / "models").glob("*/*.onnx"))
 W = weights()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 import onnxlrp
 
 MODELS = Path(__file__).parent.parent / "models"
-FILES = sorted(p for p in MODELS.glob("*/*.onnx") if p.stem != "diabetes_regression.scaler")
+FILES = sorted(MODELS.glob("*/*.onnx"))
 MINILM = MODELS / "minilm_similarity"
 COMPOSITES = ["auto", "epsilon", "epsilon_plus_flat", "epsilon_gamma_box(low=-300, high=300)", "epsilon_alpha2_beta1"]
 
@@ -47,9 +47,15 @@ def test_the_ledger_closes_and_the_outputs_stay(path, composite):
     assert abs(table[0, 0] - total - table[:, 2:].sum()) <= 1e-3 * size.max()
 
 
-def test_an_unsupported_scaler_is_refused_by_name():
-    with pytest.raises(onnxlrp.errors.UnsupportedOperatorError, match=r"ai\.onnx\.ml::Scaler.*'Scaler'"):
-        onnxlrp.convert(MODELS / "diabetes_regression" / "diabetes_regression.scaler.onnx")
+def test_a_scaler_is_the_difference_and_quotient_that_it_computes():
+    folder = MODELS / "diabetes_regression"
+    inputs = feeds(folder / "diabetes_regression.onnx")
+    found = [
+        onnxlrp.Explainer(onnxlrp.convert(folder / f"diabetes_regression{which}.onnx", "epsilon"))(inputs)
+        for which in ("", ".scaler")
+    ]
+    ours, theirs = (f.relevance["features"] for f in found)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
 def test_the_two_exports_of_one_network_have_one_explanation():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators import heads
-from onnxlrp.operators.registry import Call, all_operands, decomposed, refused
+from onnxlrp.operators.registry import Call, all_operands, decomposed, refused, stop
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -191,3 +192,22 @@ refused("DecoderMaskedSelfAttention", "DecoderMaskedMultiHeadAttention", domain=
 refused("PagedAttention", "SparsePagedAttention", domain=DOMAIN, reason=_IN_PLACE)
 refused("DecoderAttention", domain=DOMAIN, reason="whether it attends to itself is decided as the model runs")
 refused("LongformerAttention", "SparseAttention", domain=DOMAIN, reason="sparse attention has no rule")
+
+
+def _infer_bias(context: Any) -> None:
+    """[1, heads, queries, keys] from a table [buckets, heads]."""
+    table, made = context.get_input_type(0).tensor_type, onnx.TypeProto()
+    made.tensor_type.elem_type = table.elem_type
+    made.tensor_type.shape.dim.add().dim_value = 1
+    made.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
+    for _ in range(2):
+        made.tensor_type.shape.dim.add()
+    context.set_output_type(0, made)
+
+
+stop(
+    "RelativePositionBias",
+    domain=DOMAIN,
+    reason="A table indexed by computed positions is constant.",
+    inference=_infer_bias,
+)

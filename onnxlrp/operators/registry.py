@@ -294,14 +294,14 @@ def custom(*names: str, domain: str = "", **options: Any) -> Callable:
     return _enter(Kind.CUSTOM, names, domain, **options)
 
 
-def stop(*names: str, reason: str, domain: str = "") -> None:
+def stop(*names: str, reason: str, domain: str = "", **options: Any) -> None:
     """Register operators at which relevance ends."""
 
     def function() -> str:
         return reason
 
     for name in names:
-        register(Operator(name, domain, Kind.STOP, function, operands=lambda call: (), treatment=reason))
+        register(Operator(name, domain, Kind.STOP, function, lambda call: (), reason, **options))
 
 
 def refused(*names: str, reason: str, operands: Operands = all_operands, domain: str = "") -> None:

@@ -17,6 +17,8 @@ from tests.peers.transformer_zoo import export
 optimizer = pytest.importorskip("onnxruntime.transformers.optimizer")
 ort = pytest.importorskip("onnxruntime")
 
+NotImplemented_ = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state").NotImplemented
+
 pytestmark = pytest.mark.peers
 
 FUSED = {
@@ -96,7 +98,10 @@ def relevance(model: onnx.ModelProto, name: str, composite: str) -> np.ndarray:
 @pytest.mark.parametrize("composite", ["attn_lrp", "cp_lrp"])
 @pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("spelling", ["dynamo", "functions", "fused", "basic", "extended"])
-def test_one_relevance(spelling, name, composite, tmp_path):
+def test_one_relevance(spelling, name, composite, tmp_path, request):
+    if (spelling, name) == ("fused", "t5_encoder"):
+        reason = "converts, but onnxruntime's CPU has no kernel for RelativePositionBias"
+        request.applymarker(pytest.mark.xfail(reason=reason, raises=NotImplemented_, strict=True))
     plain = relevance(export(name, dynamo=False)[0], name, composite)
     if spelling == "dynamo":
         model = export(name, dynamo=True)[0]

@@ -14,7 +14,7 @@ import onnxlrp
 from onnxlrp.source.read import read
 from tests.source.nets import IMAGE, SCORES, image, info, model, network, nodes, run, weights
 
-MODELS = [p for p in sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx")) if ".scaler" not in p.name]
+MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx"))
 
 
 @pytest.fixture(scope="module")
