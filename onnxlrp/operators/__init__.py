@@ -19,6 +19,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     linear,
     linear_models,
     losses,
+    lstm,
     matrices,
     normalisation,
     packed_weights,

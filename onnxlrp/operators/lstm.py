@@ -1,0 +1,163 @@
+"""LSTM. The operator runs as it is; gates are computed again, for all steps in one product, from its own output; one
+Scan goes back through the steps and holds nothing but what must go from step to step. Shapes as in `recurrent_cell`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators.recurrent_activations import unknown
+from onnxlrp.operators.recurrent_cell import C0, H0, B, Cell, P, R, W, X, gradients, last_bias, shared, times
+from onnxlrp.operators.registry import Call, Reversed, custom
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+@dataclasses.dataclass
+class _Lstm:
+    """An LSTM's gates and their sums (peepholes included), and its cell state behind and before each step."""
+
+    sums: dict[str, ir.Value]
+    i: ir.Value
+    f: ir.Value
+    g: ir.Value
+    c: ir.Value
+    before: ir.Value
+    peepholes: dict[str, ir.Value]
+
+
+def _lstm_values(cell: Cell) -> _Lstm:
+    op, call = cell.op, cell.call
+    gate, g, _ = cell.functions
+    sums = dict(zip("iofg", cell.sums(), strict=True))
+    p = call.input(P)
+    parts = [] if p is None else op.Split(p, axis=1, num_outputs=3, _outputs=3)
+    peepholes = {k: op.Unsqueeze(v, op.ints([1])) for k, v in zip("iof", parts, strict=False)}
+    c0 = cell.state(call.input(C0))
+    new = g.value(op, sums["g"])
+    if not peepholes:
+        i = gate.value(op, sums["i"])
+        f = op.Sub(1.0, i) if call.attr("input_forget", 0) else gate.value(op, sums["f"])
+        sequences = {"kept": cell.masked(f, 1.0), "added": cell.masked(op.Mul(i, new))}
+        c = _states(cell, sequences, c0, lambda op, c, at: op.Add(op.Mul(at["kept"], c), at["added"]))
+        return _Lstm(sums, i, f, new, c, cell.shifted(c, c0), peepholes)
+
+    def step(op: Builder, c: ir.Value, at: Mapping[str, ir.Value]) -> ir.Value:
+        i, f = _peeping(op, cell, at, c, peepholes)
+        after = op.Add(op.Mul(f, c), op.Mul(i, at["g"]))
+        return op.Where(at["mask"], after, c) if "mask" in at else after
+
+    c = _states(cell, {"i": sums["i"], "f": sums["f"], "g": new, "mask": cell.mask}, c0, step)
+    before = cell.shifted(c, c0)
+    i, f = _peeping(op, cell, sums, before, peepholes)
+    seen = {"i": before, "o": c, "f": before}
+    sums |= {k: op.Add(sums[k], op.Mul(peepholes[k], v)) for k, v in seen.items()}
+    return _Lstm(sums, i, f, new, c, before, peepholes)
+
+
+def _peeping(
+    op: Builder, cell: Cell, sums: Mapping[str, ir.Value], c: ir.Value, peepholes: Mapping[str, ir.Value]
+) -> tuple[ir.Value, ir.Value]:
+    """The gates i and f that see the cell state."""
+    gate = cell.functions[0]
+    i = gate.value(op, op.Add(sums["i"], op.Mul(peepholes["i"], c)))
+    if cell.call.attr("input_forget", 0):
+        return i, op.Sub(1.0, i)
+    return i, gate.value(op, op.Add(sums["f"], op.Mul(peepholes["f"], c)))
+
+
+def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, step: Callable) -> ir.Value:
+    """The cell state behind each step, by a Scan in the order in which the steps are taken."""
+
+    def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
+        after = step(op, states[0], at)
+        return [after], [after]
+
+    taken = {k: None if v is None else cell.flip(v) for k, v in sequences.items()}
+    _, (c,) = cell.through("cell states", [c0], taken, body)
+    return cell.flip(c)
+
+
+@custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), many=True, refuse=unknown)
+def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
+    """Gates get none; c shares between f·c and i·g, the candidate's sum between Wx and Uh (Epsilon).
+
+    Arras et al. 2017. h = o·tanh(c): what arrives at h passes to c.
+    """
+    cell = Cell(op, call, r)
+    v = _lstm_values(cell)
+    if gradient:
+        return _lstm_gradient(cell, v)
+    a, s = v.sums["g"], op.stabilise(v.c)
+    stays = cell.masked(op.Div(op.Mul(v.f, v.before), s), 1.0)
+    factor = cell.masked(op.Div(op.Div(op.Mul(v.i, v.g), s), op.stabilise(a)))
+    counts = None if cell.mask is None else op.Sub(1.0, cell.keep)
+    weight, around = cell.split(cell.r, 1)[3], cell.before
+
+    def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
+        dh = op.Add(states[0], at["y"]) if "y" in at else states[0]
+        dc = op.Add(states[1], op.Mul(dh, at["counts"]) if "counts" in at else dh)
+        back = op.Mul(at["around"], op.MatMul(op.Mul(dc, at["factor"]), weight))
+        back = op.Add(back, op.Mul(dh, at["keep"])) if "keep" in at else back
+        return [back, op.Mul(dc, at["stays"])], [dc]
+
+    sequences = {"y": cell.at_output, "stays": stays, "factor": factor, "around": around}
+    sequences |= {"counts": counts, "keep": cell.keep}
+    first, (dc,) = cell.through("relevance", [cell.at_last(1), cell.at_last(2)], sequences, body)
+    share = op.Mul(dc, factor)
+    kept = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
+    bias = [times(op, share, last_bias(cell, side)) for side in (0, 1)]
+    return shared(cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, kept)
+
+
+def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
+    """Of c' = f·c + i·g and h = o·h(c')."""
+    op, call = cell.op, cell.call
+    gate, g, squash = cell.functions
+    # onnxruntime clips what goes into f and g, not the cell state.
+    squash = dataclasses.replace(squash, clip=None)
+    o, squashed = gate.value(op, v.sums["o"]), squash.value(op, v.c)
+    slope = {k: gate.slope(op, v.sums[k], y) for k, y in (("i", v.i), ("o", o))}
+    to_o = cell.masked(op.Mul(squashed, slope["o"]))
+    to_g = cell.masked(op.Mul(v.i, g.slope(op, v.sums["g"], v.g)))
+    if call.attr("input_forget", 0):
+        to_i = cell.masked(op.Mul(op.Sub(v.g, v.before), slope["i"]))
+        to_f = op.Mul(to_i, 0.0)
+    else:
+        to_i = cell.masked(op.Mul(v.g, slope["i"]))
+        to_f = cell.masked(op.Mul(v.before, gate.slope(op, v.sums["f"], v.f)))
+    through = op.Mul(o, squash.slope(op, v.c, squashed))
+    stays = v.f
+    if v.peepholes:
+        through = op.Add(through, op.Mul(to_o, v.peepholes["o"]))
+        seen = op.Add(op.Mul(to_i, v.peepholes["i"]), op.Mul(to_f, v.peepholes["f"]))
+        stays = op.Add(stays, seen)
+    through, stays = cell.masked(through), cell.masked(stays, 1.0)
+    factor = op.Concat(to_i, to_o, to_f, to_g, axis=-1)
+
+    def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
+        dh = op.Add(states[0], at["y"]) if "y" in at else states[0]
+        dc = op.Add(states[1], op.Mul(dh, at["through"]))
+        d = op.Mul(op.Concat(dc, dh, dc, dc, axis=-1), at["factor"])
+        back = op.MatMul(d, cell.r)
+        back = op.Add(back, op.Mul(dh, at["keep"])) if "keep" in at else back
+        return [back, op.Mul(dc, at["stays"])], [d]
+
+    sequences = {"y": cell.at_output, "through": through, "factor": factor, "stays": stays, "keep": cell.keep}
+    first, (every,) = cell.through("gradient", [cell.at_last(1), cell.at_last(2)], sequences, body)
+    d = cell.rows(every)
+    found = gradients(cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before)))
+    if v.peepholes:
+        found.amounts[P] = _to_peepholes(cell, d, v)
+    return found
+
+
+def _to_peepholes(cell: Cell, d: ir.Value, v: _Lstm) -> ir.Value:
+    """Σ of each gate's gradient times the cell state that it saw."""
+    op = cell.op
+    gates = zip(cell.split(d), (v.before, v.c, v.before), strict=False)
+    return op.Concat(*(op.ReduceSum(op.Mul(g, cell.rows(c)), op.ints([1]), keepdims=0) for g, c in gates), axis=1)
