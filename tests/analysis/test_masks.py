@@ -8,7 +8,8 @@ import pytest
 import onnxlrp
 from tests.analysis.graphs import Graph
 
-WEIGHTS = """float[7,3] table = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21}, float[2,3] other = {1,2,3,4,5,6}, float one = {1},
+WEIGHTS = """float[7,3] table = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21},
+    float[2,3] other = {1,2,3,4,5,6}, float one = {1},
     float low = {-1e4},
     float[3,3] w = {1,2,3,4,5,6,7,8,9}, float[1,3] frequencies = {1,0.1,0.01}, int64[1] last = {-1},
     int64[1] middle = {1},
