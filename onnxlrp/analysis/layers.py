@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.operators.quantised import MARK
 from onnxlrp.operators.registry import Call, Operator, find
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Layer:
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
     entry, call = find(node), Call.of(node)
-    if entry is None or entry.layer is None or entry.refuse(call) is not None:
+    if entry is None or entry.layer is None or MARK in node.metadata_props or entry.refuse(call) is not None:
         return None
     form = entry.layer
     for at, weight in form.operands:

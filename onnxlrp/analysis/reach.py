@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.masks import becomes_float, is_mask, is_position, is_rotation
 from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import MARK
 from onnxlrp.operators.registry import Call, Kind, find
 
 
@@ -16,6 +17,8 @@ def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
 
     An operator that is not registered is taken to carry it, so that it is refused where it stands on the path.
     """
+    if MARK in node.metadata_props:
+        return {}
     entry, call = find(node), Call.of(node)
     every = {i: v for i, v in enumerate(call.inputs) if v is not None and v in data}
     if entry is None:
@@ -25,8 +28,15 @@ def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
         table = node.inputs[0]
         if 0 in operands:
             return {0: operands[0]}
-        return operands if table is not None and table.dtype is not None and table.dtype.is_floating_point() else {}
+        floating = table is not None and table.dtype is not None and table.dtype.is_floating_point()
+        return operands if floating or _dequantised(node.outputs[0]) else {}
     return operands
+
+
+def _dequantised(value: ir.Value) -> bool:
+    """Whether integers stand for floats: all that reads them is DequantizeLinear, or runs as it is deployed."""
+    readers = [u.node for u in value.uses() if MARK not in u.node.metadata_props]
+    return bool(readers) and all(n.op_type == "DequantizeLinear" for n in readers) and not value.is_graph_output()
 
 
 def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
@@ -38,7 +48,7 @@ def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
 def moves(node: ir.Node, operand: int) -> bool:
     """Whether a node moves the values of an operand about, whatever they are."""
     entry = find(node)
-    return entry is not None and entry.kind is Kind.ROUTING and not entry.winner
+    return entry is not None and ((entry.kind is Kind.ROUTING and not entry.winner) or entry.rounding)
 
 
 def origin(

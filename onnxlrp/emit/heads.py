@@ -24,6 +24,10 @@ def explained_score(op: Builder, output: ir.Value) -> ir.Value:
     if entry.rescales and node.inputs[0] is not None:
         score = explained_score(op, node.inputs[0])
         return output if score is node.inputs[0] else score
+    if entry.rounding:
+        rounded = Call.of(node).operand(entry.operands(Call.of(node))[0])
+        score = explained_score(op, rounded)
+        return output if score is rounded else score
     if entry.kind is not Kind.ROUTING or entry.winner or entry.many:
         return output
     call = Call.of(node)

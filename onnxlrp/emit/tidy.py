@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx_ir.passes.common as passes
 
 from onnxlrp.builder import Builder
+from onnxlrp.emit.deployed import settle
 from onnxlrp.source.read import Source
 
 
@@ -15,6 +16,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     op.assert_inferred()
     model = source.model
     graph = model.graph
+    passes.RemoveUnusedNodesPass()(model)
+    for body in (graph, *graph.subgraphs()):
+        settle(body)
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
     passes.NameFixPass()(model)

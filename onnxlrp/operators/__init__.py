@@ -25,6 +25,8 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     packed_weights,
     pooling,
     quantised,
+    quantised_elementwise,
+    quantised_layers,
     recurrent,
     reduction,
     regions,

@@ -1,22 +1,49 @@
-"""Quantised numbers: pairs of Quantize and Dequantize pass relevance; arithmetic on them has no rule yet."""
+"""Quantised numbers: pairs of Quantize and Dequantize pass relevance, and what is computed in integers is explained by
+the same computation in floats on the numbers that the integers stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom, refused
+from onnxlrp.operators.registry import Call, Reversed, content, custom, refused
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
+DOMAIN = "com.microsoft"
+DEPLOYED = "onnxlrp.deployed"
+"""Domain of `Deployed`, which stands in a model only while it is being explained."""
+MARK = "onnxlrp.deployed"
+"""In the metadata of a node of the model's own that a computation in floats stands for: no relevance goes there."""
 
-@custom("QuantizeLinear", elementwise=True)
+
+def infer_quantised(context: Any) -> None:
+    """Integers of the shape of x; without a zero point they are unsigned bytes."""
+    _infer_like(context, 2, 2)
+
+
+def infer_dequantised(context: Any) -> None:
+    """Floats of the scale's type in the shape of x."""
+    _infer_like(context, 1, 1)
+
+
+def _infer_like(context: Any, operand: int, default: int) -> None:
+    made = type(context.get_input_type(0))()
+    made.CopyFrom(context.get_input_type(0))
+    given = context.get_input_type(operand) if context.get_num_inputs() > operand else None
+    made.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
+    context.set_output_type(0, made)
+
+
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged; the true derivative of rounding is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
+
+
+custom("QuantizeLinear", elementwise=True, rounding=True)(quantize)
+custom("QuantizeLinear", domain=DOMAIN, elementwise=True, rounding=True, inference=infer_quantised)(quantize)
 
 
 def _dequantized_sign(call: Call) -> str:
@@ -43,7 +70,6 @@ def _spread(op: Builder, call: Call, value: ir.Value) -> ir.Value:
     return op.Reshape(value, op.ints([-1 if a == axis % rank else 1 for a in range(rank)]))
 
 
-@custom("DequantizeLinear", elementwise=True, operands=lambda call: (0, 1), gradient_only=(1,), sign=_dequantized_sign)
 def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged."""
     if not gradient:
@@ -57,6 +83,29 @@ def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     else:
         total = op.Reshape(op.unbroadcast(slope, spread), op.shape(scale))
     return Reversed({0: op.Mul(r, spread), 1: total})
+
+
+_DEQUANTIZE: dict[str, Any] = {
+    "elementwise": True,
+    "rounding": True,
+    "operands": lambda call: (0, 1),
+    "gradient_only": (1,),
+    "sign": _dequantized_sign,
+}
+custom("DequantizeLinear", **_DEQUANTIZE)(dequantize)
+custom("DequantizeLinear", domain=DOMAIN, inference=infer_dequantised, **_DEQUANTIZE)(dequantize)
+
+
+def written_out(op: Builder, call: Call) -> ir.Value:
+    """`(x − zero)·scale` of a DequantizeLinear of constants, in operators that a session folds; the call's own output
+    where its numbers are no plain integers."""
+    x, scale, zero = call.operand(0), call.operand(1), call.input(2)
+    if x.dtype is None or not x.dtype.is_integer() or x.dtype.bitwidth < 8 or scale.dtype is None:
+        return call.outputs[0]
+    numbers = op.Cast(x, to=scale.dtype)
+    if zero is not None:
+        numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=scale.dtype)))
+    return op.Mul(numbers, _spread(op, call, scale))
 
 
 @custom("DynamicQuantizeLinear", many=True)
@@ -81,14 +130,27 @@ def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient
     return Reversed({0: op.Add(back, slope)})
 
 
-def _each(*operands: int) -> Operands:
-    def present(call: Call) -> Sequence[int]:
-        return operands
-
-    return present
+def _infer_deployed(context: Any) -> None:
+    context.set_output_type(0, context.get_input_type(0))
 
 
-_LATER = "quantised arithmetic has no rule yet"
-refused("QLinearConv", reason=_LATER, operands=_each(0, 3, 8))
-refused("QLinearMatMul", reason=_LATER, operands=_each(0, 3))
-refused("ConvInteger", "MatMulInteger", reason=_LATER, operands=_each(0, 1))
+@custom(
+    "Deployed",
+    domain=DEPLOYED,
+    operands=lambda call: (1,),
+    elementwise=True,
+    rounding=True,
+    inference=_infer_deployed,
+)
+def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Of what a model computes in integers, its own value; relevance goes to the same computation in floats."""
+    rounded = call.outputs[0].dtype is not None and call.outputs[0].dtype.is_integer()
+    return Reversed({1: op.Mul(r, 0.0) if gradient and rounded else r})
+
+
+refused(
+    "ConvInteger",
+    "MatMulInteger",
+    reason="its integers are made floats in a way that is not recognised",
+    operands=lambda call: (0, 1),
+)

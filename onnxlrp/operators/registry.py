@@ -209,6 +209,11 @@ class Operator:
     """Of the last operator of a model, which no rule leads through: the score that its output is made of."""
     rescales: bool = False
     """Brings scores to a common size: behind a softmax or sigmoid it is skipped with it."""
+    rounding: bool = False
+    """Quantises or dequantises: the same values up to rounding, which patterns look through."""
+    in_floats: Callable[[Builder, Call], ir.Value] | None = None
+    """Of an operator on quantised numbers: the same computation in floats, which relevance goes through. The model's
+    own node computes the value."""
     inference: Callable[[Any], None] | None = None
     """Of an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""

@@ -8,19 +8,22 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, lists, maps, pads, products
+from onnxlrp.source.canonical import affine, bypass, deployed, lists, maps, pads, products, unsigned
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.inference import infer
 
 REWRITES = (
     maps.rewrite,
     lists.rewrite,
+    unsigned.rewrite,
+    deployed.rewrite,
     bypass.rewrite,
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
 )
-"""In the order in which each finds what it needs: nothing in between, plain products, then folds."""
+"""In the order in which each finds what it needs: what is deployed in integers gets its floats, nothing in between,
+plain products, then folds."""
 
 _FOLDED_SIZE = 1024
 """Only shape arithmetic is folded here; weights stay chains that the session folds."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
+from onnxlrp.operators.quantised import MARK
 from onnxlrp.source.constants import constants
 
 
@@ -24,8 +25,8 @@ class Rewriter:
         return value is not None and (value in self.constants or value.is_initializer())
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
-        """The graph's own nodes of some default-domain operators, in order."""
-        return [n for n in self.graph if n.domain == "" and n.op_type in op_types]
+        """The graph's own nodes of some default-domain operators, in order; none that must run as they are deployed."""
+        return [n for n in self.graph if n.domain == "" and n.op_type in op_types and MARK not in n.metadata_props]
 
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
         """The one node that reads a value, None where there are several or it is an output."""

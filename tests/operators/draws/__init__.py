@@ -15,6 +15,7 @@ ELSEWHERE = {
     **dict.fromkeys(("SequenceAt", "ConcatFromSequence", "SequenceConstruct", "SequenceInsert"), "test_sequences.py"),
     **dict.fromkeys(("SequenceErase", "SplitToSequence", "SequenceMap"), "test_sequences.py"),
     **dict.fromkeys(("Optional", "OptionalGetElement"), "test_sequences.py"),
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul"), "test_quantised.py"),
 }
 """Operators that one node with tensors around it does not show, and where they are tested."""
 

@@ -1,0 +1,147 @@
+"""onnxruntime's sums, pools, joins and activations of quantised numbers: the same on what the integers stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.quantised import DOMAIN
+from onnxlrp.operators.quantised_numbers import in_floats, infer_like, reals
+from onnxlrp.operators.registry import Call
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _operand(op: Builder, call: Call, index: int) -> ir.Value:
+    """Operands of three inputs each: integers, scale, zero point."""
+    return reals(op, call.operand(index), call.operand(index + 1), call.input(index + 2))
+
+
+def _infer_broadcast(first: int, second: int) -> Any:
+    def infer(context: Any) -> None:
+        a, b = (context.get_input_type(i).tensor_type for i in (first, second))
+        made = onnx.TypeProto()
+        made.tensor_type.elem_type = a.elem_type
+        if a.HasField("shape") and b.HasField("shape"):
+            rank = max(len(a.shape.dim), len(b.shape.dim))
+            one = onnx.TensorShapeProto.Dimension(dim_value=1)
+            rows = [[*[one] * (rank - len(t.shape.dim)), *t.shape.dim] for t in (a, b)]
+            made.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
+        context.set_output_type(0, made)
+
+    return infer
+
+
+@in_floats("QLinearAdd", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
+def qlinear_add(op: Builder, call: Call) -> ir.Value:
+    """As Add, on dequantised values."""
+    return op.Add(_operand(op, call, 0), _operand(op, call, 3))
+
+
+@in_floats("QLinearMul", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
+def qlinear_mul(op: Builder, call: Call) -> ir.Value:
+    """As Mul, on dequantised values."""
+    return op.Mul(_operand(op, call, 0), _operand(op, call, 3))
+
+
+@in_floats("QLinearSigmoid", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
+def qlinear_sigmoid(op: Builder, call: Call) -> ir.Value:
+    """As Sigmoid, on dequantised values."""
+    return op.Sigmoid(_operand(op, call, 0))
+
+
+@in_floats("QLinearLeakyRelu", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
+def qlinear_leaky_relu(op: Builder, call: Call) -> ir.Value:
+    """As LeakyRelu, on dequantised values."""
+    return op.LeakyRelu(_operand(op, call, 0), alpha=float(call.attr("alpha", 0.01)))
+
+
+def _refuse_softmax(call: Call) -> str | None:
+    return None if int(call.attr("opset", 13)) >= 13 else "the softmax of opsets before 13 is not supported"
+
+
+@in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), refuse=_refuse_softmax, inference=lambda c: infer_like(c, 0))
+def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
+    """As Softmax, on dequantised values."""
+    return op.Softmax(_operand(op, call, 0), axis=int(call.attr("axis", -1)))
+
+
+@in_floats("QLinearWhere", domain=DOMAIN, operands=(1, 4), inference=_infer_broadcast(1, 4))
+def qlinear_where(op: Builder, call: Call) -> ir.Value:
+    """As Where, on dequantised values."""
+    return op.Where(call.operand(0), _operand(op, call, 1), _operand(op, call, 4))
+
+
+def _infer_concat(context: Any) -> None:
+    parts = [context.get_input_type(i).tensor_type for i in range(2, context.get_num_inputs(), 3)]
+    made = onnx.TypeProto()
+    made.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
+    if all(p.HasField("shape") for p in parts):
+        dims = list(parts[0].shape.dim)
+        axis = int(context.get_attribute("axis").i) % len(dims)
+        sizes = [p.shape.dim[axis].dim_value for p in parts]
+        whole = onnx.TensorShapeProto.Dimension()
+        if all(sizes):
+            whole.dim_value = sum(sizes)
+        made.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
+    context.set_output_type(0, made)
+
+
+@in_floats("QLinearConcat", domain=DOMAIN, operands=lambda call: range(2, len(call.inputs), 3), inference=_infer_concat)
+def qlinear_concat(op: Builder, call: Call) -> ir.Value:
+    """As Concat, on dequantised values."""
+    parts = [_operand(op, call, index) for index in range(2, len(call.inputs), 3)]
+    return op.Concat(*parts, axis=int(call.attr("axis")))
+
+
+def _number(context: Any, name: str) -> int:
+    attribute = context.get_attribute(name)
+    return 0 if attribute is None else int(attribute.i)
+
+
+def _infer_pool(context: Any) -> None:
+    """Sizes of windows are left to the session: only the axes that stay are known."""
+    last = _number(context, "channels_last")
+
+    def dims(given: list) -> list:
+        unknown = onnx.TensorShapeProto.Dimension()
+        rest = [unknown] * (len(given) - 2)
+        return [given[0], *rest, given[-1]] if last else [*given[:2], *rest]
+
+    infer_like(context, 0, dims)
+
+
+def _infer_global_pool(context: Any) -> None:
+    last = _number(context, "channels_last")
+
+    def dims(given: list) -> list:
+        rest = [onnx.TensorShapeProto.Dimension(dim_value=1)] * (len(given) - 2)
+        return [given[0], *rest, given[-1]] if last else [*given[:2], *rest]
+
+    infer_like(context, 0, dims)
+
+
+def _pooled(op: Builder, call: Call, op_type: str) -> ir.Value:
+    """Channels in front where a pool wants them."""
+    x, last = _operand(op, call, 0), bool(call.attr("channels_last", 0))
+    rank = call.rank()
+    attributes = {name: a.value for name, a in call.attributes.items() if name != "channels_last"}
+    if last:
+        x = op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
+    pooled = getattr(op, op_type)(x, **attributes)
+    return op.Transpose(pooled, perm=[0, *range(2, rank), 1]) if last else pooled
+
+
+@in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=_infer_pool)
+def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
+    """As AveragePool, on dequantised values."""
+    return _pooled(op, call, "AveragePool")
+
+
+@in_floats("QLinearGlobalAveragePool", domain=DOMAIN, operands=(0,), inference=_infer_global_pool)
+def qlinear_global_average_pool(op: Builder, call: Call) -> ir.Value:
+    """As GlobalAveragePool, on dequantised values."""
+    return _pooled(op, call, "GlobalAveragePool")

@@ -1,0 +1,102 @@
+"""Layers on quantised numbers: `f(deq x; deq w, deq b)`, on the numbers that the integers stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.quantised import DOMAIN
+from onnxlrp.operators.quantised_numbers import in_floats, reals
+from onnxlrp.operators.registry import Call
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _bias(op: Builder, bias: ir.Value | None, *scales: ir.Value) -> ir.Value | None:
+    """Integers on the scale of the products: that of x times that of w."""
+    if bias is None:
+        return None
+    result = op.Cast(bias, to=scales[0].dtype)
+    for scale in scales:
+        result = op.Mul(result, op.Reshape(scale, op.ints([-1])))
+    return result
+
+
+@in_floats("QLinearConv", operands=(0, 3))
+def qlinear_conv(op: Builder, call: Call) -> ir.Value:
+    """Layer: every rule, on dequantised values."""
+    x_scale, w_scale = call.operand(1), call.operand(4)
+    x = reals(op, call.operand(0), x_scale, call.input(2))
+    w = reals(op, call.operand(3), w_scale, call.input(5), 0)
+    attributes = {name: attribute.value for name, attribute in call.attributes.items()}
+    return op.Conv(x, w, _bias(op, call.input(8), x_scale, w_scale), **attributes)
+
+
+def _refuse_matmul(call: Call) -> str | None:
+    for data, scale in ((0, 1), (3, 4)):
+        shape = call.operand(scale).shape
+        if shape is not None and len(shape) > 1 and call.operand(data).const_value is None:
+            return "scales of several axes are not supported"
+    return None
+
+
+@in_floats("QLinearMatMul", operands=(0, 3), refuse=_refuse_matmul)
+def qlinear_matmul(op: Builder, call: Call) -> ir.Value:
+    """Layer with a constant: every rule, on dequantised values. Of two data operands: a product of data."""
+    a = reals(op, call.operand(0), call.operand(1), call.input(2), -2)
+    return op.MatMul(a, reals(op, call.operand(3), call.operand(4), call.input(5), -1))
+
+
+def _infer_product(context: Any, bias: int, kind: int | None) -> None:
+    """The shape of A·B; `kind`: the operand whose type it has, None for floats."""
+    a, b = (context.get_input_type(i).tensor_type for i in (0, bias))
+    made = onnx.TypeProto()
+    made.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    if kind is not None:
+        made.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
+    if a.HasField("shape") and b.HasField("shape") and len(b.shape.dim) == 2 and len(a.shape.dim) >= 2:
+        turned = [(t := context.get_attribute(n)) is not None and bool(t.i) for n in ("transA", "transB")]
+        rows = list(a.shape.dim[:-1]) if not turned[0] else [a.shape.dim[1]]
+        made.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
+    context.set_output_type(0, made)
+
+
+def _infer_gemm(context: Any) -> None:
+    rounded = context.get_num_inputs() > 8 and context.get_input_type(8) is not None
+    _infer_product(context, 3, 8 if rounded else None)
+
+
+@in_floats("QGemm", domain=DOMAIN, operands=(0, 3), inference=_infer_gemm)
+def qgemm(op: Builder, call: Call) -> ir.Value:
+    """Layer: every rule, on dequantised values."""
+    alpha, turned = float(call.attr("alpha", 1.0)), {n: int(call.attr(n, 0)) for n in ("transA", "transB")}
+    a_scale, b_scale = call.operand(1), call.operand(4)
+    a = reals(op, call.operand(0), a_scale, call.input(2))
+    b = reals(op, call.operand(3), b_scale, call.input(5), 0 if turned["transB"] else 1)
+    bias = _bias(op, call.input(6), a_scale, b_scale)
+    if bias is not None and alpha != 1:
+        bias = op.Mul(bias, alpha)
+    return op.Gemm(a, b, bias, alpha=alpha, **turned)
+
+
+@in_floats("MatMulIntegerToFloat", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, 2))
+def matmul_integer_to_float(op: Builder, call: Call) -> ir.Value:
+    """Layer with a constant: every rule, on dequantised values. Of two data operands: a product of data."""
+    a = reals(op, call.operand(0), call.operand(2), call.input(4), -2)
+    product = op.MatMul(a, reals(op, call.operand(1), call.operand(3), call.input(5), -1))
+    bias = call.input(6)
+    return product if bias is None else op.Add(product, bias)
+
+
+@in_floats("DynamicQuantizeMatMul", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, None))
+def dynamic_quantize_matmul(op: Builder, call: Call) -> ir.Value:
+    """Layer: every rule, on the values that x is rounded to and the dequantised weight."""
+    x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
+    product = op.MatMul(
+        op.DequantizeLinear(x, scale, zero), reals(op, call.operand(1), call.operand(2), call.input(3), -1)
+    )
+    bias = call.input(4)
+    return product if bias is None else op.Add(product, bias)

@@ -1,0 +1,73 @@
+"""What integers stand for, and how an operator on them is entered with its computation in floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def in_floats(name: str, operands: Sequence[int] | Operands, domain: str = "", **options: Any) -> Callable:
+    """Register `compute(op, call) -> the output in floats` of an operator whose value stays as it is deployed."""
+
+    def decorate(compute: Callable) -> Callable:
+        def never(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+            raise AssertionError(f"{name}: relevance goes through its computation in floats")
+
+        never.__doc__ = compute.__doc__
+        at = operands if callable(operands) else lambda call: operands
+        custom(name, domain=domain, operands=at, in_floats=compute, **options)(never)
+        return compute
+
+    return decorate
+
+
+def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int) -> ir.Value:
+    """`(w − zero)·scale` of a constant, in operators that a session folds; scale and zero of one axis or of all."""
+    rank = None if w.shape is None else len(w.shape)
+
+    def spread(value: ir.Value) -> ir.Value:
+        if value.shape is None or len(value.shape) != 1 or rank is None or value.shape[0] == 1:
+            return value
+        return op.Reshape(value, op.ints([-1 if a == axis % rank else 1 for a in range(rank)]))
+
+    numbers = op.Cast(w, to=scale.dtype)
+    if zero is not None:
+        numbers = op.Sub(numbers, spread(op.Cast(zero, to=scale.dtype)))
+    return op.Mul(numbers, spread(scale))
+
+
+def reals(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int = -1) -> ir.Value:
+    """What integers stand for; `axis`: along which a scale that is no number lies."""
+    if x.const_value is not None:
+        return weight(op, x, scale, zero, axis)
+    vector = scale.shape is not None and len(scale.shape) == 1 and scale.shape[0] != 1
+    if vector:
+        return op.DequantizeLinear(x, scale, zero, axis=axis)
+    return op.DequantizeLinear(x, _scalar(op, scale), None if zero is None else _scalar(op, zero))
+
+
+def _scalar(op: Builder, value: ir.Value) -> ir.Value:
+    if value.shape is not None and len(value.shape) == 0:
+        return value
+    known = content(value)
+    return op.Reshape(value, op.ints([])) if known is None else op.constant(known.reshape(()))
+
+
+def infer_like(context: Any, data: int, dims: Callable[[list], list | None] = list, zero: int = 0) -> None:
+    """Integers of the type of operand `zero` where it is there, else of operand `data`; of its shape, changed."""
+    given = context.get_input_type(data).tensor_type
+    made = onnx.TypeProto()
+    kind = context.get_input_type(zero) if context.get_num_inputs() > zero else None
+    made.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
+    shape = dims(list(given.shape.dim)) if given.HasField("shape") else None
+    if shape is not None:
+        made.tensor_type.shape.dim.extend(shape)
+    context.set_output_type(0, made)

@@ -1,0 +1,108 @@
+"""What a model computes in integers is explained by the same computation in floats.
+
+`q = Quantize(f(Dequantize(a), Dequantize(b)))`, whose runtime fuses it into one operator on integers, becomes
+`Deployed(q, f(a', b'))`: the value is q, and relevance goes on at the copy of f, which reads outputs of
+DequantizeLinear only, so that the runtime's fusion and the outputs' bits stay. An operator on integers becomes the same
+with `f` its computation in floats. Nodes that are never read are taken away as the model is finished.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import DEPLOYED, MARK, written_out
+from onnxlrp.operators.quantised_products import integer_product
+from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.source.canonical.common import Rewriter
+
+_SOURCES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Deployed")
+_INTEGERS = ("ConvInteger", "MatMulInteger")
+
+
+def rewrite(rewriter: Rewriter) -> None:
+    """Put a computation in floats beside every one that is deployed in integers."""
+    copies: dict[ir.Node, ir.Node] = {}
+    for node in list(rewriter.graph):
+        entry = find(node)
+        if entry is None or rewriter.is_constant(node.outputs[0]):
+            continue
+        if node.op_type == "QuantizeLinear":
+            x = node.inputs[0]
+            copy = None if x is None else _copy(rewriter, x, copies)
+            if copy is not None:
+                _deploy(rewriter, [node], copy)
+        elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
+            _deploy(rewriter, [node], entry.in_floats(rewriter.op, Call.of(node)))
+        elif node.op_type in _INTEGERS:
+            found = integer_product(rewriter.op, node, rewriter.is_constant)
+            if found is not None:
+                _deploy(rewriter, *found)
+
+
+def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -> ir.Value | None:
+    """A copy of the node that makes what is quantised, and of the layer in front of an activation; None where its value
+    may be read as it is, since somebody else reads it."""
+    node = value.producer()
+    if node is None or node.graph is not rewriter.graph or len(node.outputs) != 1 or bodies(node):
+        return None
+    entry, readers = find(node), {u.node for u in value.uses()}
+    # The model's own readers: a copy that was made reads a copy.
+    alone = all(n.op_type == "QuantizeLinear" or n in copies for n in readers if n not in copies.values())
+    if entry is None or entry.kind in (Kind.STOP, Kind.REFUSED) or node.op_type in _SOURCES:
+        return None
+    if node.domain == DEPLOYED or value.is_graph_output() or rewriter.is_constant(value) or not alone:
+        return None
+    if node not in copies:
+        inputs = [None if v is None else _operand(rewriter, v) for v in node.inputs]
+        copy = ir.Node(
+            node.domain, node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version
+        )
+        copies[node] = copy
+        rewriter.graph.append(copy)
+        name, result = node.name, node.outputs[0]
+        copy.name, node.name = name, f"{name}_deployed"
+        copy.outputs[0].name, result.name = result.name, f"{result.name}_deployed"
+        copy.outputs[0].type, copy.outputs[0].shape = result.type, result.shape
+        node.metadata_props[MARK] = "source"
+        activation = entry.kind is Kind.PASS or entry.rectifier or node.op_type == "Clip"
+        if activation and (before := node.inputs[0]) is not None:
+            layer = _copy(rewriter, before, copies)
+            if layer is not None:
+                copy.replace_input_with(0, layer)
+    return copies[node].outputs[0]
+
+
+def _operand(rewriter: Rewriter, value: ir.Value) -> ir.Value:
+    """Constants that are dequantised are written out: then they fold."""
+    node = value.producer()
+    if node is None or node.op_type != "DequantizeLinear" or not rewriter.is_constant(value):
+        return value
+    return rewriter.made(written_out(rewriter.op, Call.of(node)))
+
+
+def _deploy(rewriter: Rewriter, own: list[ir.Node], copy: ir.Value) -> None:
+    """Everyone who read what the model's own nodes make, the last of them its value, reads `Deployed`."""
+    result = own[-1].outputs[0]
+    for node in own:
+        node.metadata_props[MARK] = "source"
+    node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
+    rewriter.graph.append(node)
+    rewriter.graph.opset_imports[DEPLOYED] = 1
+    name, out = result.name, node.outputs[0]
+    names, maker = [n.name for n in own], copy.producer()
+    for member in own:
+        member.name = f"{member.name}_deployed"
+    node.name = names[-1]
+    if maker is not None and str(maker.name).startswith("canonical"):
+        # Rules find the layer by the name of the model's own node.
+        maker.name, node.name = names[0], f"{names[-1]}_rounded" if len(own) == 1 else names[-1]
+    out.type, out.shape = result.type, result.shape
+    for use in list(result.uses()):
+        if use.node is not node:
+            use.node.replace_input_with(use.idx, out)
+    outputs = rewriter.graph.outputs
+    for index, value in enumerate(outputs):
+        if value is result:
+            outputs[index] = out
+    out.name, result.name = name, f"{name}_deployed"

@@ -1,0 +1,340 @@
+"""Quantised models: the value is the deployed one, relevance is that of the dequantised values it really used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxlrp
+from onnxlrp.errors import UnsupportedOperatorError
+from tests.operators.case import onnxruntime
+from tests.oracle import rules
+from tests.test_cuda_kernels import missing
+
+Array = np.ndarray
+FUSED = "com.microsoft"
+S0, S1, S2 = (np.float32(s) for s in (0.03, 0.05, 0.07))
+"""Scales of the input, the hidden and the last values."""
+
+
+class Net:
+    """Nodes as they are added, and constants by name."""
+
+    def __init__(self, shape: list[Any]) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: dict[str, onnx.TensorProto] = {}
+        self.shape, self.count = shape, 0
+
+    def const(self, value: Array, kind: int | None = None) -> str:
+        name = f"c{len(self.tensors)}"
+        if kind is None:
+            self.tensors[name] = numpy_helper.from_array(np.asarray(value), name)
+        else:
+            self.tensors[name] = helper.make_tensor(name, kind, value.shape, value.reshape(-1).tolist())
+        return name
+
+    def add(self, op: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
+        names = [f"v{self.count + i}" for i in range(outputs)]
+        self.count += outputs
+        self.nodes.append(helper.make_node(op, inputs, names, f"{op}_{self.count}", domain=domain, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def model(self, last: str, opset: int = 21) -> onnx.ModelProto:
+        self.nodes.append(helper.make_node("Flatten", [last], ["y"], "last"))
+        given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)]
+        made = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+        graph = helper.make_graph(self.nodes, "net", given, made, list(self.tensors.values()))
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid(FUSED, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+RNG = np.random.default_rng(3)
+W1, W2 = RNG.integers(-90, 90, (6, 5)), RNG.integers(-90, 90, (5, 4))
+B1, B2 = RNG.integers(-900, 900, 5), RNG.integers(-900, 900, 4)
+X = RNG.normal(size=(3, 6)).astype(np.float32)
+PER_CHANNEL = (np.linspace(0.01, 0.02, 5, dtype=np.float32), np.linspace(0.02, 0.01, 4, dtype=np.float32))
+PER_TENSOR = (np.float32(0.015), np.float32(0.012))
+
+
+def rounded(v: Array, scale: float, zero: int, kind: type) -> Array:
+    """Quantised and dequantised."""
+    ends = np.iinfo(kind)
+    return (np.clip(np.rint(v / np.float32(scale)) + zero, ends.min, ends.max) - zero) * np.float64(scale)
+
+
+def expected(rule: str, scales: tuple, kind: type = np.uint8, bias: bool = True) -> tuple[Array, Array]:
+    """Two dense layers with the rounding steps kept, and the relevance of the input by the oracle's rule."""
+    low = 128 if kind == np.uint8 else 0
+    zero = np.iinfo(kind).min
+    a0 = rounded(X, S0, low, kind)
+    layers = [
+        (w * np.float64(s), b * np.float64(r) * s) for w, b, s, r in ((W1, B1, scales[0], S0), (W2, B2, scales[1], S1))
+    ]
+    layers = [(w, b if bias else 0 * b) for w, b in layers]
+    a1 = rounded((a0 @ layers[0][0] + layers[0][1]).astype(np.float32), S1, zero, kind)
+    y = rounded((a1 @ layers[1][0] + layers[1][1]).astype(np.float32), S2, low, kind)
+    back = []
+    for x, hidden, out in zip(a0, a1, y, strict=True):
+        r = np.where(np.arange(4) == out.argmax(), out, 0.0)
+        for (w, b), a in ((layers[1], hidden), (layers[0], x)):
+            r = rules.FORMULAS[rule](rules.Layer(w.T, b), a, r)
+        back.append(r)
+    return y, np.array(back)
+
+
+def qdq(kind: type, scales: tuple, conv: bool, domain: str = "") -> onnx.ModelProto:
+    net = Net(["N", 6, 1, 1] if conv else ["N", 6])
+    low, zero = (net.const(kind(z)) for z in (128 if kind == np.uint8 else 0, np.iinfo(kind).min))
+
+    def pair(v: str, scale: Array, point: str) -> str:
+        at = net.const(scale)
+        return net.add(
+            "DequantizeLinear", net.add("QuantizeLinear", v, at, point, domain=domain), at, point, domain=domain
+        )
+
+    def dequantised(v: Array, scale: Array, axis: int) -> str:
+        return net.add("DequantizeLinear", net.const(v), net.const(np.asarray(scale, np.float32)), axis=axis)
+
+    h = pair("x", S0, low)
+    for w, b, scale, incoming, outgoing, point in ((W1, B1, scales[0], S0, S1, zero), (W2, B2, scales[1], S1, S2, low)):
+        matrix = w.astype(np.int8).T.reshape(*w.T.shape, 1, 1) if conv else w.astype(np.int8)
+        operands = h, dequantised(matrix, scale, 0 if conv else 1), dequantised(b.astype(np.int32), scale * incoming, 0)
+        h = pair(net.add("Conv" if conv else "Gemm", *operands), outgoing, point)
+    return net.model(h)
+
+
+def in_integers(op: str, scales: tuple) -> onnx.ModelProto:
+    """QLinearConv, QGemm or QLinearMatMul (which has no bias)."""
+    conv = op == "QLinearConv"
+    net = Net(["N", 6, 1, 1] if conv else ["N", 6])
+    s0, s1, s2 = (net.const(s) for s in (S0, S1, S2))
+    low, zero = net.const(np.uint8(128)), net.const(np.uint8(0))
+    h = net.add("QuantizeLinear", "x", s0, low)
+    for w, b, scale, near, far in (
+        (W1, B1, scales[0], (s0, low), (s1, zero)),
+        (W2, B2, scales[1], (s1, zero), (s2, low)),
+    ):
+        weight = w.astype(np.int8).T.reshape(*w.T.shape, 1, 1) if conv else w.astype(np.int8)
+        own = net.const(weight), net.const(scale), net.const(np.zeros_like(scale, np.int8))
+        bias = net.const(b.astype(np.int32))
+        if op == "QGemm":
+            h = net.add(op, h, *near, *own, bias, *far, domain=FUSED)
+        else:
+            h = net.add(op, h, *near, *own, *far, *([bias] if conv else []))
+    return net.model(net.add("DequantizeLinear", h, s2, low))
+
+
+CASES = {
+    **{
+        f"QDQ, {kind.__name__}": (qdq(kind, PER_TENSOR, False), PER_TENSOR, kind)
+        for kind in (np.uint8, np.int8, np.int16)
+    },
+    "QDQ, per channel": (qdq(np.uint8, PER_CHANNEL, False), PER_CHANNEL, np.uint8),
+    "QDQ, convolutions": (qdq(np.int8, PER_CHANNEL, True), PER_CHANNEL, np.int8),
+    "QDQ of onnxruntime's own": (qdq(np.uint8, PER_TENSOR, False, FUSED), PER_TENSOR, np.uint8),
+    "QLinearConv": (in_integers("QLinearConv", PER_CHANNEL), PER_CHANNEL, np.uint8),
+    "QLinearMatMul": (in_integers("QLinearMatMul", PER_TENSOR), PER_TENSOR, np.uint8),
+    "QGemm": (in_integers("QGemm", PER_CHANNEL), PER_CHANNEL, np.uint8),
+}
+
+
+def feed(model: onnx.ModelProto) -> dict[str, Array]:
+    rank = len(model.graph.input[0].type.tensor_type.shape.dim)
+    return {"x": X.reshape(*X.shape, *[1] * (rank - 2))}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("composite", "rule"), [("epsilon", "Epsilon"), ("excitation_backprop", "ZPlus")])
+def test_rules_act_on_the_dequantised_values(name, composite, rule):
+    model, scales, kind = CASES[name]
+    found = onnxruntime(onnxlrp.convert(model, composite).to_proto())(feed(model))
+    y, relevance = expected(rule, scales, kind, bias=name != "QLinearMatMul")
+    np.testing.assert_allclose(found["y"], y, atol=1e-6)
+    scale = np.abs(relevance).max()
+    np.testing.assert_allclose(found["x_relevance"].reshape(X.shape), relevance, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_outputs_keep_their_bits_and_the_ledger_closes(name):
+    model = CASES[name][0]
+    source = onnxruntime(model)(feed(model))
+    found = onnxruntime(onnxlrp.convert(model, "epsilon", ledger=True).to_proto())(feed(model))
+    np.testing.assert_array_equal(found["y"], source["y"])
+    table = found["relevance_ledger"]
+    np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-5 * np.abs(found["x_relevance"]).sum())
+
+
+def deployed_operators(model: onnx.ModelProto, folder) -> list[str]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    return sorted(n.op_type for n in nodes if n.op_type.startswith(("QLinear", "QGemm")))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+def test_the_runtime_fuses_what_it_fused(kind, tmp_path):
+    """Signed bytes too, which onnxruntime makes unsigned only where nobody else reads them."""
+    model = qdq(kind, PER_CHANNEL, True)
+    before = deployed_operators(model, tmp_path)
+    assert before == ["QLinearConv", "QLinearConv"]
+    assert deployed_operators(onnxlrp.convert(model, "epsilon").to_proto(), tmp_path) == before
+
+
+def test_a_sum_that_is_read_stays_fused(tmp_path):
+    """Its copy in floats has the same operands: sessions must not take the two for one."""
+    net = Net(["N", 6, 2, 2])
+    scale, zero = net.const(S0), net.const(np.uint8(128))
+
+    def pair(v: str) -> str:
+        return net.add("DequantizeLinear", net.add("QuantizeLinear", v, scale, zero), scale, zero)
+
+    total = pair(net.add("Add", pair(net.add("Sin", "x")), pair("x")))
+    model = net.model(pair(net.add("GlobalAveragePool", total)))
+    before = deployed_operators(model, tmp_path)
+    assert before == ["QLinearAdd", "QLinearGlobalAveragePool"]
+    assert deployed_operators(onnxlrp.convert(model, "epsilon").to_proto(), tmp_path) == before
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_kernel_that_cuda_lacks(name):
+    assert missing(onnxlrp.convert(CASES[name][0], "epsilon").to_proto()) == []
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_four_bits_and_blocks(block):
+    """The weight as it is dequantised: outputs and relevance as of the layer on floats."""
+    net = Net(["N", 6])
+    numbers = RNG.integers(-8, 8, (6, 4))
+    scale = RNG.uniform(0.1, 0.3, (3, 4) if block else (4,)).astype(np.float32)
+    attributes = {"axis": 0, "block_size": block} if block else {"axis": 1}
+    w = net.add("DequantizeLinear", net.const(numbers, TensorProto.INT4), net.const(scale), **attributes)
+    model = net.model(net.add("MatMul", "x", w))
+    found = onnxruntime(onnxlrp.convert(model, "epsilon").to_proto())({"x": X})
+    matrix = numbers * (np.repeat(scale, 2, 0) if block else scale)
+    r = np.where(np.arange(4) == (X @ matrix).argmax(1)[:, None], X @ matrix, 0)
+    wanted = [rules.epsilon_rule(rules.Layer(matrix.T, np.zeros(4)), x, row) for x, row in zip(X, r, strict=True)]
+    np.testing.assert_allclose(found["x_relevance"], wanted, rtol=1e-4, atol=1e-5)
+
+
+# --------------------------------------------------------------------------------------------- dynamic quantisation
+
+
+def dynamic(op: str) -> onnx.ModelProto:
+    """Integers as quantize_dynamic and onnxruntime's optimiser write them."""
+    net = Net(["N", 6])
+    w, scale, zero = net.const(W1.astype(np.int8)), net.const(PER_CHANNEL[0]), net.const(np.zeros(5, np.int8))
+    bias = net.const((B1 * 1e-3).astype(np.float32))
+    if op == "DynamicQuantizeMatMul":
+        return net.model(net.add(op, "x", w, scale, zero, bias, domain=FUSED))
+    q, s, z = net.add("DynamicQuantizeLinear", "x", outputs=3)
+    if op == "MatMulIntegerToFloat":
+        return net.model(net.add(op, q, w, s, scale, z, zero, bias, domain=FUSED))
+    product = net.add("Cast", net.add("MatMulInteger", q, w, z, zero), to=TensorProto.FLOAT)
+    return net.model(net.add("Add", net.add("Mul", product, net.add("Mul", s, scale)), bias))
+
+
+@pytest.mark.parametrize("op", ["MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"])
+def test_dynamic_quantisation(op):
+    model = dynamic(op)
+    found = onnxruntime(onnxlrp.convert(model, "epsilon").to_proto())({"x": X})
+    np.testing.assert_array_equal(found["y"], onnxruntime(model)({"x": X})["y"])
+    scale = np.float32((max(X.max(), 0) - min(X.min(), 0)) / 255)
+    x = rounded(X, scale, int(np.rint(-X.min() / scale)), np.uint8)
+    layer = rules.Layer((W1 * PER_CHANNEL[0].astype(np.float64)).T, (B1 * 1e-3))
+    z = x @ layer.A.T + layer.b
+    r = np.where(np.arange(5) == z.argmax(1)[:, None], z, 0)
+    wanted = [rules.epsilon_rule(layer, a, row) for a, row in zip(x, r, strict=True)]
+    np.testing.assert_allclose(found["x_relevance"], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_integers_that_become_floats_in_another_way_are_refused():
+    net = Net(["N", 6])
+    q, _, z = net.add("DynamicQuantizeLinear", "x", outputs=3)
+    product = net.add("MatMulInteger", q, net.const(W1.astype(np.int8)), z)
+    model = net.model(net.add("Cast", product, to=TensorProto.FLOAT))
+    with pytest.raises(UnsupportedOperatorError, match=r"MatMulInteger.*not recognised"):
+        onnxlrp.convert(model, "epsilon")
+
+
+# ------------------------------------------------------------------------------------------- onnxruntime's QLinear…
+
+
+def beside(op: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """An operator on integers between x and a product, and the same in floats between pairs that round."""
+    models = []
+    for floats in (False, True):
+        net = Net([2, 3, 4, 4])
+        s0, s1, zero = net.const(np.float32(0.02)), net.const(np.float32(0.03)), net.const(np.uint8(100))
+        other = np.random.default_rng(5).integers(0, 255, (3, 1, 1)).astype(np.uint8)
+        q = net.add("QuantizeLinear", "x", s0, zero)
+        near, far, second = (q, s0, zero), (s1, zero), (net.const(other), s0, zero)
+        dq = net.add("DequantizeLinear", *near) if floats else ""
+        dq2 = net.add("DequantizeLinear", *second) if floats else ""
+        options: dict[str, Any] = {}
+        if op in ("Add", "Mul"):
+            inputs, plain = (*near, *second, *far), (dq, dq2)
+        elif op == "Where":
+            given = net.const(np.random.default_rng(6).random((2, 3, 4, 4)) > 0.3)
+            inputs, plain = (given, *near, *second, *far), (given, dq, dq2)
+        elif op == "Concat":
+            inputs, plain, options = (*far, *near, *near), (dq, dq), {"axis": 1}
+        else:
+            inputs, plain = (*near, *far), (dq,)
+        options |= {"LeakyRelu": {"alpha": 0.1}, "Softmax": {"axis": -1}}.get(op, {})
+        options |= {"kernel_shape": [2, 2], "strides": [2, 2]} if op == "AveragePool" else {}
+        if floats:
+            made = net.add("QuantizeLinear", net.add(op, *plain, **options), *far)
+        else:
+            options |= {"opset": 13} if op == "Softmax" else {}
+            made = net.add(f"QLinear{op}", *inputs, domain=FUSED, **options)
+        models.append(net.model(net.add("DequantizeLinear", made, *far)))
+    return models[0], models[1]
+
+
+@pytest.mark.parametrize(
+    "op", ["Add", "Mul", "Where", "Concat", "Sigmoid", "LeakyRelu", "Softmax", "AveragePool", "GlobalAveragePool"]
+)
+def test_on_integers_as_between_roundings(op):
+    deployed, written = beside(op)
+    x = {"x": np.random.default_rng(1).normal(size=(2, 3, 4, 4)).astype(np.float32)}
+    options = {"target": "weights", "explain_probability": True, "ledger": True}
+    found, theirs = (onnxruntime(onnxlrp.convert(m, "attn_lrp", **options).to_proto())(x) for m in (deployed, written))
+    np.testing.assert_array_equal(found["y"], onnxruntime(deployed)(x)["y"])
+    # A kernel on integers may round the other way: relevance starts at its own output.
+    start = {"y_weights": np.where(found["y"] == theirs["y"], 1, 0).astype(np.float32)}
+    assert start["y_weights"].mean() > 0.9
+    found, theirs = (
+        onnxruntime(onnxlrp.convert(m, "attn_lrp", **options).to_proto())({**x, **start}) for m in (deployed, written)
+    )
+    np.testing.assert_allclose(found["x_relevance"], theirs["x_relevance"], rtol=1e-4, atol=1e-5)
+    table = found["relevance_ledger"]
+    np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-4)
+    assert missing(onnxlrp.convert(deployed, "attn_lrp").to_proto()) == [] or op in ("Softmax", "Concat")
+
+
+def test_signed_bytes_may_be_moved():
+    """onnxruntime pulls DequantizeLinear through a Reshape and gets the types wrong: it is kept from doing so."""
+    net = Net(["N", 6])
+    scale, zero = net.const(S0), net.const(np.int8(3))
+    h = net.add("DequantizeLinear", net.add("QuantizeLinear", "x", scale, zero), scale, zero)
+    w, flat = net.const(W1.astype(np.float32)), net.add("Reshape", h, net.const(np.array([-1, 6])))
+    model = net.model(net.add("Add", net.add("MatMul", flat, w), net.add("MatMul", h, w)), opset=17)
+    source = onnxruntime(model)({"x": X})
+    found = onnxruntime(onnxlrp.convert(model, "epsilon").to_proto())({"x": X})
+    np.testing.assert_array_equal(found["y"], source["y"])
+
+
+def test_a_final_softmax_between_roundings_is_skipped():
+    net = Net(["N", 6])
+    scale, zero = net.const(np.float32(1 / 255)), net.const(np.uint8(0))
+    scores = net.add("MatMul", "x", net.const(W1.astype(np.float32) / 50))
+    q = net.add("QuantizeLinear", net.add("Softmax", scores), scale, zero)
+    plan = onnxlrp.convert(net.model(net.add("DequantizeLinear", q, scale, zero)), "epsilon").plan
+    assert not any(row.operator == "Softmax" for row in plan.rows())
