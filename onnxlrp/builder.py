@@ -187,8 +187,11 @@ class Builder(OpBuilder):
         return self.cast(self.Equal(index, positions), dtype)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
+        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there. In
+        float16 ε is at least its smallest normal number, so that quotients stay in range."""
         epsilon = self.epsilon if epsilon is None else epsilon
+        if d.dtype == ir.DataType.FLOAT16 and epsilon:
+            epsilon = max(epsilon, 2.0**-14)
         if epsilon == 0:
             return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
         if nonnegative:

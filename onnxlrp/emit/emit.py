@@ -12,6 +12,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit import many
 from onnxlrp.emit.gradients import GRADIENT
+from onnxlrp.emit.half import half_seed, unscaled
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.steps import RELEVANCE
@@ -53,7 +54,8 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     seed = Seeder(op, request.score, request.options, request.dtype, unique).build(request.axes, request.output_name)
-    one = seed.tensor if request.options.targets == 1 else many.placeholder(op, seed.tensor)
+    scale, start = half_seed(op, seed.tensor, request.score) if _half(request) else (None, seed.tensor)
+    one = start if request.options.targets == 1 else many.placeholder(op, start)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
@@ -62,17 +64,22 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     op.label("relevance")
     results: list[tuple[str, ir.Value, int]] = []
     for value in (*request.inputs, *request.inner):
-        results.append((str(value.name), _result(walk, value, plan.composite, request), len(value.shape or ())))
+        result = unscaled(op, _result(walk, value, plan.composite, request), scale)
+        results.append((str(value.name), result, len(value.shape or ())))
     if ledger is not None:
-        results.append(("ledger", ledger.table(), 2))
+        results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
     tensors = [tensor for _, tensor, _ in results]
     if request.options.targets > 1:
-        stacked = many.scan(op, seed.tensor, one, tensors)
+        stacked = many.scan(op, start, one, tensors)
         tensors = [many.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
     return _name_outputs(op, request, seed, tensors, ledger, unique)
+
+
+def _half(request: Request) -> bool:
+    return request.dtype == ir.DataType.FLOAT16
 
 
 def _start(walk: Walk, request: Request, composite: Composite, seed: ir.Value) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.emit.half import bounded
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.rules import Rule
 
@@ -32,6 +33,10 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
 
 def divide(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
     """`r / s(d)`, 0 where the stabiliser is 0 and d is 0."""
+    return bounded(walk.op, _quotient(walk, r, d, rule, sign))
+
+
+def _quotient(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int) -> ir.Value:
     op = walk.op
     if rule.epsilon == 0 and rule.relative == 0:
         return op.Div(r, op.stabilise(d, 0.0))

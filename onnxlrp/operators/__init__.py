@@ -2,6 +2,7 @@
 
 from onnxlrp.operators import (  # noqa: F401  (importing a family enters its operators)
     arithmetic,
+    blocked,
     composed,
     control_flow,
     cumulative,
@@ -12,6 +13,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     features,
     fused_activations,
     fused_attention,
+    fused_convolutions,
     fused_norms,
     fused_products,
     fused_rotary,

@@ -17,7 +17,7 @@ from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.source.inference import infer, infer_forward
 
 _DOMAIN = "onnxlrp.bodies"
-_FUSED = "com.microsoft"
+_FUSED = ("com.microsoft", "com.microsoft.nchwc")
 """Of operators that other runtimes than onnxruntime do not know: named only where one is left."""
 
 
@@ -50,8 +50,9 @@ def decompose(model: ir.Model) -> None:
         passes.InlinePass()(model)
         model.functions.clear()
         del model.graph.opset_imports[_DOMAIN]
-    if all(n.domain != _FUSED for n in model.graph.all_nodes()):
-        model.graph.opset_imports.pop(_FUSED, None)
+    for domain in _FUSED:
+        if all(n.domain != domain for n in model.graph.all_nodes()):
+            model.graph.opset_imports.pop(domain, None)
     passes.NameFixPass()(model)
 
 

@@ -1,0 +1,59 @@
+"""Convolutions as onnxruntime fuses them: with a sum and an activation, also with channels last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, all_operands, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+DOMAIN = "com.microsoft"
+_PLAIN = ("Relu", "Sigmoid", "Tanh")
+_PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "Clip": ("min", "max")}
+"""What the entries of `activation_params` are."""
+_WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+def refuse_activation(call: Call) -> str | None:
+    """Why a fused activation cannot be written out, None where it can."""
+    name, parameters = call.attr("activation", ""), call.attr("activation_params", ())
+    if name in _PARAMETERS:
+        wanted = len(_PARAMETERS[name])
+        return None if len(parameters) == wanted else f"the activation {name} needs {wanted} activation_params"
+    return None if name in ("", *_PLAIN) else f"the activation {name!r} is not supported"
+
+
+def activated(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> ir.Value:
+    """`act(z + added)`, the activation as the call has it."""
+    z = z if added is None else op.Add(z, added)
+    name = call.attr("activation", "")
+    parameters = dict(zip(_PARAMETERS.get(name, ()), call.attr("activation_params", ()), strict=False))
+    if name == "Clip":
+        return op.Clip(z, op.number(parameters["min"], z), op.number(parameters["max"], z))
+    return getattr(op, name)(z, **{k: float(v) for k, v in parameters.items()}) if name else z
+
+
+def convolved(op: Builder, call: Call, x: ir.Value, weight: ir.Value) -> ir.Value:
+    """`x ∗ w + b`, the window and the bias as the call has them."""
+    window: dict[str, Any] = {k: call.attr(k) for k in _WINDOW if k in call.attributes}
+    return op.Conv(x, weight, call.input(2), **window)
+
+
+@decomposed("FusedConv", domain=DOMAIN, operands=all_operands, refuse=refuse_activation)
+def fused_conv(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: Conv, a sum where there is one, then its activation."""
+    return [activated(op, call, convolved(op, call, call.operand(0), call.operand(1)), call.input(3))]
+
+
+@decomposed("NhwcFusedConv", domain=DOMAIN, operands=all_operands, refuse=refuse_activation)
+def nhwc_fused_conv(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: a Transpose, Conv, a sum where there is one, its activation, and a Transpose back."""
+    rank, added = call.rank(), call.input(3)
+    first, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    turned = None if added is None else op.Transpose(added, perm=first)
+    z = convolved(op, call, op.Transpose(call.operand(0), perm=first), call.operand(1))
+    return [op.Transpose(activated(op, call, z, turned), perm=last)]
