@@ -162,7 +162,7 @@ def ignores_value(rule: Rule | None) -> bool:
     """Whether a rule may give relevance to an input that is 0: flat, w², z-box."""
     if rule is None or isinstance(rule, Pass):
         return False
-    return any(term.x in ("low", "high") or term.x.one for share in rule.shares() for term in share.terms)  # type: ignore[union-attr]
+    return any(isinstance(term.x, str) or term.x.one for share in rule.shares() for term in share.terms)
 
 
 class _Planner:

@@ -30,6 +30,10 @@ class Modifier:
     square: float = 0.0
     one: float = 0.0
 
+    def times(self, factor: float) -> Modifier:
+        """The same, `factor` times as large."""
+        return Modifier(*(factor * f for f in dataclasses.astuple(self)))
+
     @property
     def sign(self) -> int:
         """+1 where the result is never negative, −1 where it is never positive, 0 where nothing is known."""
@@ -50,9 +54,10 @@ ONE = Modifier(one=1)
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """`factor · f(x; w, b)`; `x` may be "low" or "high", the bounds of the input; no `bias`: none in this term."""
+    """`factor · f(x; w, b)`; `x` may be "above" or "below", x less the lowest or the highest that it can be; no `bias`:
+    none in this term."""
 
-    x: Modifier | Literal["low", "high"]
+    x: Modifier | Literal["above", "below"]
     weight: Modifier
     bias: Modifier | None = None
     factor: float = 1.0
@@ -63,14 +68,14 @@ class Share:
     """One denominator and what it shares out.
 
     `gate`: only where the layer's own output is positive (+1) or negative (−1).
-    `complement`: the denominator is what the layer's output leaves beside the first share's, `min(z − d₁, 0)`: the
-    plain sum would flip signs by cancellation.
+    `complement`: where both denominators add up to a multiple of the layer's output, that multiple: this one is
+    `min(complement·z − d₁, 0)`. It saves a forward pass.
     """
 
     terms: tuple[Term, ...]
     coefficient: float = 1.0
     gate: int = 0
-    complement: bool = False
+    complement: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +157,7 @@ class Gamma(Rule):
         up, down = Modifier(same=1, plus=self.gamma), Modifier(same=1, minus=self.gamma)
         return (
             Share((Term(PLUS, up, up), Term(MINUS, down)), gate=1),
-            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1),
+            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1, complement=2 + self.gamma),
         )
 
 
@@ -180,21 +185,23 @@ class AlphaBeta(Rule):
 
     def shares(self) -> tuple[Share, ...]:
         positive = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)), self.alpha)
-        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta, complement=True)
+        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta, complement=1.0)
         return (positive, negative) if self.beta else (positive,)
 
 
 @dataclasses.dataclass(frozen=True)
 class ZBox(Rule):
     """For inputs between `low` and `high` (Montavon et al. 2017): bounds of the *model's* input, carried through the
-    affine operators before the layer."""
+    affine operators before the layer.
+
+    `d = f(x − l; w⁺) + f(x − h; w⁻)`, and back the same: the bias and one of three products cancel out.
+    """
 
     low: Bound = dataclasses.field(default=-1.0, hash=False)
     high: Bound = dataclasses.field(default=1.0, hash=False)
 
     def shares(self) -> tuple[Share, ...]:
-        inside = Term(SAME, SAME, SAME)
-        return (Share((inside, Term("low", PLUS, PLUS, -1.0), Term("high", MINUS, MINUS, -1.0))),)
+        return (Share((Term("above", PLUS), Term("below", MINUS))),)
 
 
 @dataclasses.dataclass(frozen=True)

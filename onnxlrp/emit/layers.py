@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -40,30 +41,32 @@ class _Layer:
         self.z = self.form.z
         self.positive_input = self.form.x in walk.facts.nonnegative
         carrier = walk.carrier(self.z)
-        unbiased = self.rule.zero_params is not None and self.form.bias is not None
-        self.rectified = carrier is not None and carrier is not self.z and not unbiased
+        self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
+        self.rectified = carrier is not None and carrier is not self.z and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
+        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
+        # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
+        left = any(share.complement and not share.gate for share in self.rule.shares())
+        self.plain = plain and not left and walk.dtype != ir.DataType.FLOAT16
+        """Nobody asks for a denominator itself, only for it with its ε."""
 
     def share_out(self) -> None:
         pieces, first = _Pieces(), None
-        shares = self.rule.shares()
-        for share in shares:
+        for share in self.rule.shares():
             if share.gate < 0 and self.rectified:
                 continue
-            terms = [t for t in share.terms if not (self.positive_input and t.x == MINUS)]
-            own = self._is_output(terms)
-            if len(shares) == 1 and not own and self._stabilises_itself(terms):
-                # ε added to the bias of a denominator that cannot be negative: one pass over the output less.
-                s = self.op.Div(self.walk.amount(self.z), self._sum(terms, self.rule.epsilon))
-                for term in terms:
-                    self._back(term, s, pieces)
-                continue
-            d, sign = self._denominator(share, terms, own, first)
-            first = d if first is None else first
-            s = self._ratio(share, d, own, sign)
-            for term in terms:
-                self._back(term, s, pieces)
-        if self.walk.ledger is not None and any(share.gate for share in shares):
+            share = dataclasses.replace(share, terms=self._terms(share))
+            own = self._is_output(share.terms)
+            sign = 0 if own else self._sign_of(share)
+            if self.plain and sign:
+                d, first = self._stabilised(share, sign, first)
+                s = self.op.Div(self._arrived(share), d)
+            else:
+                d, first = self._denominator(share, own, first)
+                s = self._ratio(share, d, own)
+            for term in share.terms:
+                self._back(term, s, share.coefficient, pieces)
+        if self.walk.ledger is not None and any(share.gate for share in self.rule.shares()):
             dropped = self.op.Where(self.op.Equal(self._output(), 0.0), self.walk.amount(self.z), self._zero())
             self.walk.ledger.stopped(self.step, dropped)
         self._send(pieces)
@@ -71,7 +74,7 @@ class _Layer:
     def _zero(self) -> ir.Value:
         return self.op.constant(0, self.walk.dtype)
 
-    def _is_output(self, terms: list[Term]) -> bool:
+    def _is_output(self, terms: Sequence[Term]) -> bool:
         """Whether the denominator is the layer's own output."""
         if len(terms) != 1 or self.form.rounds or (self.rule.zero_params and self.form.bias is not None):
             return False
@@ -84,23 +87,44 @@ class _Layer:
             return self.form.forward(self.op, self.x, self.w, None)
         return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.read(self.z)
 
-    def _denominator(self, share: Share, terms: list[Term], own: bool, first: ir.Value | None) -> tuple[ir.Value, int]:
-        """d and its sign, 0 where it may have either."""
-        if own:
-            return self.walk.read(self.z), 1 if self.z in self.walk.facts.nonnegative else 0
+    def _terms(self, share: Share) -> tuple[Term, ...]:
+        """Those that can be other than 0."""
+        return tuple(t for t in share.terms if not (self.positive_input and t.x == MINUS))
+
+    def _sign_of(self, share: Share) -> int:
+        """+1 or −1 where a denominator that anything is divided by has this sign, 0 where it may have either."""
+        if share.gate:
+            return share.gate
+        signs = {self._sign(t) for t in share.terms}
+        return signs.pop() if len(signs) == 1 else 0
+
+    def _stabilised(self, share: Share, sign: int, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+        """`s(d)` of a known sign, and the first share's before it is bounded: ε is a part of the layer's bias, which
+        costs nothing, and the bound keeps what a gate leaves out, or rounding, from the other sign."""
+        op, epsilon = self.op, self.rule.epsilon
         if share.complement and first is not None:
-            return self.op.Min(self.op.Sub(self._output(), first), self._zero()), -1
-        signs = {self._sign(t) for t in terms}
-        return self._sum(terms), signs.pop() if len(signs) == 1 else 0
+            rest = op.Sub(self._multiple(share.complement), first)
+            return op.Min(rest, op.number(-epsilon, rest)), first
+        d = self._sum(share.terms, sign * epsilon)
+        bounded = (op.Max if sign > 0 else op.Min)(d, op.number(sign * epsilon, d)) if share.gate else d
+        return bounded, d if first is None else first
 
-    def _stabilises_itself(self, terms: list[Term]) -> bool:
-        """Whether ε can go into the layer's bias: d is never negative, and nobody asks for d itself."""
-        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and self.walk.ledger is None
-        biased = self.b is not None and self.form.bias_operand is not None and any(t.bias is not None for t in terms)
-        return plain and biased and all(self._sign(t) > 0 for t in terms)
+    def _multiple(self, factor: float) -> ir.Value:
+        """Of the layer's own output."""
+        return self._output() if factor == 1 else self.op.Mul(self._output(), factor)
 
-    def _sum(self, terms: list[Term], extra: float = 0.0) -> ir.Value:
-        """The terms of a denominator added up; `extra` is added to the bias of the first that has one."""
+    def _denominator(self, share: Share, own: bool, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
+        """d, and the first share's."""
+        if own:
+            d = self.walk.read(self.z)
+        elif share.complement and first is not None and not (share.gate and self.rule.relative):
+            d = self.op.Min(self.op.Sub(self._multiple(share.complement), first), self._zero())
+        else:
+            d = self._sum(share.terms)
+        return d, d if first is None else first
+
+    def _sum(self, terms: Sequence[Term], extra: float = 0.0) -> ir.Value:
+        """The terms of a denominator added up, and `extra`, as part of a bias where there is one."""
         parts = []
         for term in terms:
             bias = None if term.bias is None or self.b is None else self._modified(self.b, term.bias)
@@ -108,7 +132,8 @@ class _Layer:
                 bias, extra = self.op.Add(bias, extra), 0.0
             out = self.form.forward(self.op, self._input(term), self._modified(self.w, term.weight), bias)
             parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
-        return functools.reduce(self.op.Add, parts)
+        total = functools.reduce(self.op.Add, parts)
+        return self.op.Add(total, extra) if extra else total
 
     def _sign(self, term: Term) -> int:
         """Of a term of the denominator: +1, −1, or 0 where it is not known."""
@@ -120,17 +145,32 @@ class _Layer:
             return 0
         return product if term.factor > 0 else -product
 
-    def _ratio(self, share: Share, d: ir.Value, own: bool, sign: int) -> ir.Value:
-        """`coefficient · gate · R / s(d)`."""
+    def _arrived(self, share: Share) -> ir.Value:
+        """R, or 0 where the share's gate is closed."""
         op, walk = self.op, self.walk
+        if not share.gate or (self.rectified and share.gate > 0):
+            return walk.amount(self.z)
+        if walk.carrier(self.z) is self.z and not self.unbiased:
+            z = walk.read(self.z)
+            return op.Mul(walk.factor(self.z), op.Relu(z) if share.gate > 0 else op.Min(z, self._zero()))
+        z = self._output()
+        gate = op.Greater(z, 0.0) if share.gate > 0 else op.Less(z, 0.0)
+        return op.Where(gate, walk.amount(self.z), self._zero())
+
+    def _ratio(self, share: Share, d: ir.Value, own: bool) -> ir.Value:
+        """`gate · R / s(d)`."""
+        op, walk = self.op, self.walk
+        if own:
+            sign = 1 if self.z in walk.facts.nonnegative else 0
+        else:
+            # What a gate leaves out has either sign.
+            sign = 0 if share.gate else self._sign_of(share)
         s = ratio(walk, self.z, d, self.rule, own=own, sign=sign)
         gate = None
         if share.gate and not self.rectified:
             z = self._output()
             gate = op.Greater(z, 0.0) if share.gate > 0 else op.Less(z, 0.0)
             s = op.Where(gate, s, self._zero())
-        if share.coefficient != 1:
-            s = op.Mul(s, share.coefficient)
         if walk.ledger is not None:
             self._book(share, d, s, gate)
         return s
@@ -143,7 +183,7 @@ class _Layer:
         if gate is not None:
             r = op.Where(gate, r, self._zero())
         if share.coefficient != 1:
-            r = op.Mul(r, share.coefficient)
+            r, s = op.Mul(r, share.coefficient), op.Mul(s, share.coefficient)
         if self.rule.epsilon == 0 and self.rule.relative == 0:
             ledger.stopped(self.step, op.Where(op.Equal(d, 0.0), r, self._zero()))
             r = op.Where(op.Equal(d, 0.0), self._zero(), r)
@@ -156,7 +196,7 @@ class _Layer:
 
     def _input(self, term: Term) -> ir.Value:
         if isinstance(term.x, str):
-            return bounds(self.walk, self.form.x, self.rule)[term.x == "high"]
+            return self.op.Sub(self.x, bounds(self.walk, self.form.x, self.rule)[term.x == "below"])
         positions = self.form.entry.gradient_only
         if term.x == ONE and self.form.data == 0 and len(self.form.x.shape or ()) > 1 and not positions:
             # The rows of the batch are alike: one will do (where each has no positions of its own).
@@ -176,18 +216,16 @@ class _Layer:
             (by.one, lambda: op.full(op.shape(v), 1, self.walk.dtype)),
         ):
             if factor:
-                parts.append(make() if factor == 1 else op.Mul(make(), factor))
+                parts.append(make() if factor == 1 else op.Neg(make()) if factor == -1 else op.Mul(make(), factor))
         return functools.reduce(op.Add, parts)
 
-    def _back(self, term: Term, s: ir.Value, pieces: _Pieces) -> None:
-        """`fᵀ(s; w)` of a term, filed by what multiplies it."""
+    def _back(self, term: Term, s: ir.Value, coefficient: float, pieces: _Pieces) -> None:
+        """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
         op = self.op
-        back = self.form.transpose(op, s, self.x, self._modified(self.w, term.weight))
-        if term.factor != 1:
-            back = op.Mul(back, term.factor)
+        weight = term.weight.times(coefficient * term.factor)
+        back = self.form.transpose(op, s, self.x, self._modified(self.w, weight))
         if isinstance(term.x, str):
-            bound = bounds(self.walk, self.form.x, self.rule)[term.x == "high"]
-            pieces.amounts.append(op.Mul(back, bound))
+            pieces.amounts.append(op.Mul(back, self._input(term)))
         elif term.x.one or term.x.square:
             pieces.amounts.append(back)
         else:

@@ -20,6 +20,10 @@ def ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, *, own: bool = 
 
 def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sign: int) -> ir.Value:
     op, carrier = walk.op, walk.carrier(output)
+    rectified = own and carrier is not None and carrier is not output
+    if rectified and carrier is not None and not walk.equal_where_it_counts(carrier, output) and rule.relative == 0:
+        # R is 0 wherever d is not above 0.
+        return divide(walk, walk.amount(output), op.Relu(d), rule, 1)
     if own and carrier is not None and rule.relative == 0:
         c = walk.factor(output)
         if rule.epsilon == 0:

@@ -11,8 +11,9 @@ import onnx_ir as ir
 class Part:
     """A contribution: an amount where `carrier` is None, else a factor of the carrier.
 
-    The carrier is the value itself or a stand-in for it: the ReLU behind it. Wherever this relevance is not 0 the two
-    are equal, and reading the stand-in leaves the runtime's fusion of layer and ReLU alone.
+    The carrier is the value itself or a stand-in for it, which is 0 wherever the value is not above 0: what a ReLU or a
+    Clip behind it makes of it. Of a ReLU the two are equal wherever this relevance is not 0, and reading the stand-in
+    leaves the runtime's fusion of layer and ReLU alone.
     """
 
     tensor: ir.Value

@@ -75,9 +75,13 @@ def _scale(walk: Walk, step: Step) -> None:
 
 
 def _pass(walk: Walk, step: Step) -> None:
-    """R as it is, whatever the function."""
+    """R as it is, whatever the function. Of one that is cut at 0 a factor goes on, with the output standing in."""
     ((_, operand),) = step.operands.items()
-    walk.send(operand, walk.op.unbroadcast(walk.amount(_output(step)), operand))
+    y = _output(step)
+    if walk.carrier(y) is y and operand is step.call.input(0) and step.entry.cut_at_zero(step.call):
+        walk.send(operand, walk.factor(y), y)
+    else:
+        walk.send(operand, walk.op.unbroadcast(walk.amount(y), operand))
 
 
 def _rectifier(walk: Walk, step: Step) -> None:

@@ -13,7 +13,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance
-from onnxlrp.operators.registry import Call
+from onnxlrp.operators.registry import Call, find
 from onnxlrp.plan import Overrides, Step, Treatment
 
 Treat = Callable[["Walk", Step], None]
@@ -91,6 +91,12 @@ class Walk:
     def carrier(self, value: ir.Value) -> ir.Value | None:
         """What all relevance of a value is a factor of; None where some of it is an amount."""
         return self.relevance[value].carrier
+
+    def equal_where_it_counts(self, carrier: ir.Value, value: ir.Value) -> bool:
+        """Whether a carrier of a value's relevance is the value itself wherever it is not 0."""
+        node = carrier.producer()
+        entry = None if node is None else find(node)
+        return carrier is value or (entry is not None and entry.rectifier)
 
     def factor(self, value: ir.Value) -> ir.Value:
         """The factor c, where there is a carrier."""

@@ -45,7 +45,7 @@ def _alpha(call: Call, default: float) -> float:
 
 
 # fmt: off
-_formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
+_formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True, cut_at_zero=lambda c: True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
 _formula("Sigmoid", sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
 _formula("Tanh")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
 _formula("Exp", sign="nonnegative")(lambda op, x, y, c: y)
@@ -68,7 +68,7 @@ _formula("Asinh")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(op.Mul(x, x),
 _formula("Acosh", sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
 _formula("Atanh")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
 _formula("LeakyRelu", sign="keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
-_formula("ThresholdedRelu", sign="keeps")(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
+_formula("ThresholdedRelu", sign="keeps", cut_at_zero=lambda c: _alpha(c, 1.0) >= 0)(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
 _formula("HardSigmoid", sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
 _formula("Elu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
 _formula("Celu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
@@ -137,7 +137,12 @@ def _clip_operands(call: Call) -> list[int]:
     return [0, *(i for i in (1, 2) if (v := call.input(i)) is not None and v.const_value is None)]
 
 
-@activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2))
+def _cut_at_zero(call: Call) -> bool:
+    low = content(call.input(1))
+    return low is not None and bool((low == 0).all()) and _clip_sign(call) == "nonnegative"
+
+
+@activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2), cut_at_zero=_cut_at_zero)
 def clip(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged."""
     # y = min(max(x, low), high): 1 of the one that y is.

@@ -186,6 +186,8 @@ class Operator:
     """A pool, resize or reduction: flat on the input side under a flat first layer."""
     rectifier: bool = False
     """ReLU itself."""
+    cut_at_zero: Callable[[Call], bool] = lambda call: False
+    """Elementwise and, as ReLU is, 0 wherever the operand is not above 0."""
     gate: bool = False
     """A sigmoid, hard sigmoid or softmax: its output is a router, not a signal."""
     soft_rectifier: bool = False
