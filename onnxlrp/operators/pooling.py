@@ -47,13 +47,14 @@ def _to_windows(op: Builder, call: Call, r: ir.Value) -> ir.Value:
 
 def _spread(op: Builder, r: ir.Value, kernel: list[int], like: ir.Value) -> ir.Value:
     """Windows that neither overlap nor leave gaps: every element to its whole window."""
-    spatial = len(kernel)
-    outs = [int(d or 0) for d in op.dims(r)[2:]]
-    lead = op.shape(like, 0, 2)
-    apart = op.Concat(lead, op.ints([n for o in outs for n in (o, 1)]), axis=0)
-    whole = op.Concat(lead, op.ints([n for o, k in zip(outs, kernel, strict=True) for n in (o, k)]), axis=0)
-    assert spatial == len(outs)
-    return op.Reshape(op.Expand(op.Reshape(r, apart), whole), op.shape(like))
+    dims = [int(d or 0) for d in op.dims(r)[2:]]
+    for axis in reversed(range(len(kernel))):
+        # Copies side by side: an Expand behind the last axis costs ten times as much.
+        apart = op.Reshape(r, op.ints([0, 0, *dims[: axis + 1], 1, *dims[axis + 1 :]]))
+        copies = op.Concat(*[apart] * kernel[axis], axis=axis + 3)
+        dims[axis] *= kernel[axis]
+        r = op.Reshape(copies, op.ints([0, 0, *dims]))
+    return op.Reshape(r, op.shape(like))
 
 
 def _counts(

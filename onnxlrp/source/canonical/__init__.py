@@ -8,7 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, deployed, lists, maps, pads, products, unsigned
+from onnxlrp.source.canonical import affine, bypass, concats, deployed, lists, maps, pads, products, unsigned
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.inference import infer
 
@@ -18,6 +18,7 @@ REWRITES = (
     unsigned.rewrite,
     deployed.rewrite,
     bypass.rewrite,
+    concats.rewrite,
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
