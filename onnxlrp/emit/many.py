@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
 from onnxlrp.operators.registry import captured
+from onnxlrp.source.constants import constants
 
 
 def placeholder(op: Builder, seeds: ir.Value) -> ir.Value:
@@ -25,6 +26,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
         if any(v in dependent for v in (*node.inputs, *captured(node))):
             dependent.update(node.outputs)
             moved.append(node)
+    moved = [*_weights_of(graph, moved), *moved]
     first = seed.producer()
     assert first is not None
     graph.remove(moved, safe=False)
@@ -49,6 +51,18 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
         stacked.shape = None if result.shape is None else ir.Shape([None, *result.shape])
         stacked.name = f"targets_{result.name}"
     return list(node.outputs)
+
+
+def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
+    """What is computed from constants for the moved nodes alone: a session lays out a convolution's weights for its fast
+    kernels only where they are the body's own."""
+    inside, known, found = set(moved), constants(graph), []
+    for node in reversed(graph):
+        readers = [use.node for v in node.outputs for use in v.uses()]
+        if node not in inside and readers and all(v in known for v in node.outputs) and inside.issuperset(readers):
+            inside.add(node)
+            found.append(node)
+    return found[::-1]
 
 
 def behind_batch(op: Builder, stacked: ir.Value, rank: int) -> ir.Value:
