@@ -187,6 +187,14 @@ class Net:
         }[op]
         return self.add_step("pass", op, [x], derivative=derivative)
 
+    def clip(self, x: str, low: float = 0.0, high: float | None = 1.0) -> str:
+        def derivative(z: Array) -> Array:
+            # at a bound 1, as torch has it
+            return ((z >= low) & (z <= (np.inf if high is None else high))).astype(z.dtype)
+
+        bounds = [np.float64(low)] if high is None else [np.float64(low), np.float64(high)]
+        return self.add_step("pass", "Clip", [x], bounds, derivative=derivative)
+
     def silu(self, x: str) -> str:
         """x·sigmoid(x) as exporters write it: one elementwise region of one data input."""
         gate, output = f"{x}_gate", f"{x}_silu"

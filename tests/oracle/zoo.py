@@ -119,6 +119,17 @@ def smooth() -> Net:
     return net.output(net.gemm(h, 4))
 
 
+def clipped() -> Net:
+    """Clips that do what a ReLU does below 0 and that do not, behind layers and sums, one behind a ReLU."""
+    net = Net(13, x=(2, 6, 6))
+    h = net.clip(net.conv("x", 4, pads=[1, 1, 1, 1]))
+    a = net.clip(net.conv(h, 4, group=4, strides=[2, 2], pads=[1, 1, 1, 1]), 0.0, 0.4)
+    h = net.clip(net.sum(net.conv(a, 4, 1), net.clip(a, 0.0, None)))
+    h = net.clip(net.conv(h, 4, 1), -0.3, 0.5)
+    h = net.clip(net.relu(net.conv(h, 5, 2)), 0.0, 0.6)
+    return net.output(net.head(h))
+
+
 def auto_padded() -> Net:
     """Every `auto_pad`, on convolutions, (grouped) transposed convolutions and both pools."""
     net = Net(12, x=(2, 9, 8))
@@ -146,6 +157,7 @@ NETS: dict[str, Callable[[], Net]] = {
         perceptron,
         mixer,
         smooth,
+        clipped,
         auto_padded,
     )
 }

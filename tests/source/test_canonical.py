@@ -311,6 +311,30 @@ def test_a_shared_weight_is_scaled_once_for_each():
     assert canonical(proto, **X)[0] == {"Conv": 2}
 
 
+# ---------------------------------------------------------------------------------------------------- concatenations
+
+
+def test_concatenations_that_begin_alike():
+    """[a, b, c] takes [a, b], and [a, b, c, d] takes that; along another axis, or of two others, nothing is shared."""
+    proto = chain(
+        ("Relu", [], {}),
+        ("Neg", ["x"], {}),
+        ("Concat", ["v0", "v1"], {"axis": 1}),
+        ("Concat", ["v0", "v1", "x"], {"axis": 1}),
+        ("Concat", ["v0", "v1", "x", "v0"], {"axis": 1}),
+        ("Concat", ["v0", "v1", "x"], {"axis": 2}),
+        ("Concat", ["v1", "v0", "x"], {"axis": 1}),
+        shape=(3, 4),
+        out=("v2", "v3", "v4", "v5"),
+    )
+    canonical(proto, x=normal(2, 3, 4))
+    source = read(proto)
+    canonicalise(source.model)
+    operands = [[v.name for v in node.inputs if v] for node in source.model.graph if node.op_type == "Concat"]
+    expected = [["v0", "v1"], ["v2", "x"], ["v3", "v0"], ["v0", "v1", "x"], ["v1", "v0", "x"]]
+    assert sorted(operands) == sorted(expected)
+
+
 # ---------------------------------------------------------------------------------------------------- pools
 
 
