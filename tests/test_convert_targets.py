@@ -139,7 +139,7 @@ def test_several_targets_at_once(composite):
 
 
 def test_the_weights_of_several_targets_lie_with_them():
-    """Turned weights are constants of the Scan's body: a session finds them only there, and is 1.3 times slower else."""
+    """Turned weights are constants of the Scan's body: a session finds them only there, else it is 1.2 times slower."""
     proto = onnxlrp.convert(network(), "epsilon", targets=3, output="y").to_proto()
     (scan,) = [node for node in proto.graph.node if node.op_type == "Scan"]
     (body,) = [a.g for a in scan.attribute if a.name == "body"]

@@ -160,11 +160,9 @@ class _Layer:
     def _ratio(self, share: Share, d: ir.Value, own: bool) -> ir.Value:
         """`gate · R / s(d)`."""
         op, walk = self.op, self.walk
-        if own:
-            sign = 1 if self.z in walk.facts.nonnegative else 0
-        else:
-            # What a gate leaves out has either sign.
-            sign = 0 if share.gate else self._sign_of(share)
+        nonnegative = own and self.z in walk.facts.nonnegative
+        # What a gate leaves out has either sign.
+        sign = int(nonnegative) if own or share.gate else self._sign_of(share)
         s = ratio(walk, self.z, d, self.rule, own=own, sign=sign)
         gate = None
         if share.gate and not self.rectified:

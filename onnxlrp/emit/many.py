@@ -54,7 +54,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
-    """What is computed from constants for the moved nodes alone: a session lays out a convolution's weights for its fast
+    """What is computed from constants for the moved nodes alone: a session lays weights of convolutions out for its fast
     kernels only where they are the body's own."""
     inside, known, found = set(moved), constants(graph), []
     for node in reversed(graph):

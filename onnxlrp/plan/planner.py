@@ -1,0 +1,226 @@
+"""Decide every step between the explained score and the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.layers import Layer
+from onnxlrp.analysis.norms import norm_of
+from onnxlrp.analysis.patterns import Recognised
+from onnxlrp.analysis.reach import carried
+from onnxlrp.composites import Composite, Role
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.overrides import Overriding
+from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
+from onnxlrp.plan.treatments import Treating
+
+
+def make_plan(
+    graph: ir.Graph,
+    facts: Facts,
+    score: ir.Value,
+    composite: Composite,
+    overrides: Overrides = (),
+    *,
+    on_unsupported: str = "error",
+) -> Plan:
+    """Decide every step between the score and the explained inputs.
+
+    Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here.
+    """
+    composite, why = _resolve(composite, facts)
+    planner = _Planner(graph, facts, composite, overrides, stop=on_unsupported == "stop")
+    plan = planner.plan(score)
+    plan.composite_why = why
+    return plan
+
+
+def plan_copy(
+    graph: ir.Graph, facts: Facts, composite: Composite, overrides: Overrides, scores: Collection[ir.Value]
+) -> list[Step]:
+    """The steps inside a copy of a body, planned as they were in the body itself."""
+    return _Planner(graph, facts, composite, overrides, stop=True).steps(graph, scores)
+
+
+def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
+    for_model = getattr(composite, "for_model", None)
+    if for_model is None:
+        return composite, ""
+    convolutions = sum(layer.kind == "convolution" for layer in facts.layers.values())
+    return for_model(attention=facts.attention, convolutions=convolutions)
+
+
+class _Planner:
+    def __init__(
+        self,
+        graph: ir.Graph,
+        facts: Facts,
+        composite: Composite,
+        overrides: Overrides,
+        stop: bool,
+    ) -> None:
+        self.graph, self.facts, self.composite, self.stop = graph, facts, composite, stop
+        self.overriding = Overriding(overrides)
+        self.unsupported: list[str] = []
+        self.unsupported_nodes: list[str] = []
+        self.stopped: list[str] = []
+        self.behind: set[ir.Value] = set()
+        self.gradient = composite.seed == "gradient"
+        convolutions = sorted(
+            (n for n, layer in facts.layers.items() if layer.kind == "convolution"), key=facts.order.__getitem__
+        )
+        self.position = {n: i for i, n in enumerate(convolutions)}
+        self.treating = Treating(facts, composite, convolutions)
+        self.by_add = {layer.add: layer for layer in facts.layers.values() if layer.add is not None}
+
+    def plan(self, score: ir.Value) -> Plan:
+        steps = self.steps(self.graph, [score])
+        self.overriding.check(str(self.composite) if self.gradient else None)
+        if not self.gradient:
+            input_side(steps, self.facts)
+        return Plan(
+            steps,
+            link(steps, score),
+            self.composite,
+            "",
+            self.unsupported,
+            self.unsupported_nodes,
+            self.stopped,
+            overrides=tuple(self.overriding.overrides),
+        )
+
+    def steps(self, graph: ir.Graph, scores: Collection[ir.Value]) -> list[Step]:
+        """The steps between some values of a graph and its inputs (and what it takes from around it)."""
+        found: list[Step] = []
+        needed = set(scores)
+        for node in reversed(graph):
+            if not any(v in needed for v in node.outputs):
+                continue
+            step = self.step(node, [v in needed for v in node.outputs])
+            needed |= self.behind
+            if step is None:
+                continue
+            found.append(step)
+            needed.update(v for v in step.operands.values() if v in self.facts.alive)
+        return found
+
+    def _inner(self, step: Step, wanted: Sequence[bool]) -> None:
+        """Plan the bodies of a node."""
+        step.treatment, step.why = Treatment.CONTROL, "the same steps, backwards"
+        data, inner = self.facts.data, []
+        for body in bodies(step.node):
+            ends = {v for v, i in body.stacked if i < len(wanted) and wanted[i]}
+            ends |= {out for value, out, _, _ in body.states if out in data or value in data}
+            inner += self.steps(body.graph, ends & data)
+        step.inner = tuple(inner)
+
+    def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
+        """The step of a node that relevance arrives at; None where it ends."""
+        layer = None if self.gradient else self.facts.layers.get(node) or self.by_add.get(node)
+        if layer is not None:
+            own = next(n for n, v in self.facts.layers.items() if v is layer)
+            return self._layer(own, layer)
+        if not self.gradient and (norm := norm_of(node, self.facts)) is not None:
+            return self._norm(node, norm)
+        operands = carried(node, self.facts.data)
+        entry = find(node)
+        if entry is not None and not self.gradient and operands:
+            operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
+            if not operands:
+                self.stopped.append(f"{node.op_type} {node.name!r}: the input says where or how much, not what")
+                return None
+        if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
+            self._unsupported(node, "has no rule" if entry is None else str(reason))
+            # What lies behind it is planned all the same, so that every node without a rule is named at once.
+            self.behind.update(v for v in Call.of(node).inputs if v in self.facts.alive and not self.stop)
+            return None
+        if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):
+            if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
+                self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
+            return None
+        call = Call.of(node)
+        step = Step(
+            name=str(node.name),
+            operator=node.op_type,
+            node=node,
+            call=call,
+            entry=entry,
+            treatment=Treatment.PASS,
+            operands=operands,
+            outputs=tuple(node.outputs),
+        )
+        if entry.nested:
+            self._inner(step, wanted)
+        else:
+            self.treating.treat(step)
+            if step.treatment in (Treatment.SUM, Treatment.SCALE, Treatment.PASS) and not self.gradient:
+                self.overriding.apply(step)
+        return step
+
+    def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:
+        if (reason := entry.refuse(Call.of(node))) is not None:
+            return reason
+        if not entry.many and entry.kind is not Kind.STOP and any(wanted[1:]):
+            return f"relevance arrives at its output {wanted.index(True, 1)}, which has no rule"
+        return None
+
+    def _unsupported(self, node: ir.Node, reason: str) -> None:
+        version = self.graph.opset_imports.get(node.domain, node.version)
+        name = f"{node.domain or 'ai.onnx'}::{node.op_type} (opset {version}), node {node.name!r}: {reason}"
+        if self.stop:
+            self.stopped.append(f"{name} (on_unsupported='stop')")
+        else:
+            self.unsupported.append(name)
+            self.unsupported_nodes.append(str(node.name))
+
+    def _layer(self, node: ir.Node, layer: Layer) -> Step:
+        role = Role(
+            kind=layer.kind,
+            first=layer.x not in self.facts.behind_layer,
+            stem=layer.stem,
+            index=self.position.get(node, 0),
+            convolutions=len(self.position),
+            attention=self.facts.attention,
+        )
+        rule, why = self.composite.layer(role)
+        call = Call.of(node)
+        kind = "+Add" if layer.add is not None else ""
+        step = Step(
+            name=str(node.name),
+            operator=node.op_type + kind,
+            node=node,
+            call=call,
+            entry=layer.entry,
+            treatment=Treatment.LAYER,
+            operands={layer.data: layer.x},
+            outputs=(layer.z,),
+            rule=rule,
+            why="dense layer" if why == "dense" else why,
+            layer=layer,
+        )
+        self.overriding.apply(step)
+        return step
+
+    def _norm(self, node: ir.Node, norm: Recognised) -> Step | None:
+        """A norm that is written out: the step of the operator it is."""
+        x, entry = norm.call.operand(0), find(norm.call)
+        assert entry is not None
+        if x not in self.facts.alive:
+            self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
+            return None
+        return Step(
+            name=str(node.name),
+            operator=norm.call.op_type,
+            node=node,
+            call=norm.call,
+            entry=entry,
+            treatment=Treatment.CUSTOM,
+            operands={0: x},
+            outputs=norm.call.outputs,
+            why=f"{norm.name}, written out. {entry.treatment}",
+        )

@@ -1,0 +1,130 @@
+"""The plan: the reversed relevance graph. Each step is a node (or a few that are one), its rule, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Sequence
+
+import networkx as nx
+import onnx_ir as ir
+
+from onnxlrp.analysis.layers import Layer
+from onnxlrp.composites import Composite
+from onnxlrp.operators.registry import Call, Operator
+from onnxlrp.rules import Rule
+
+Overrides = Sequence[tuple[object, Rule]]
+
+
+class Treatment(enum.Enum):
+    """What a step does with the relevance that arrives."""
+
+    LAYER = "layer"
+    SUM = "sum"
+    """Linear in its data operands at once: in proportion to the contributions."""
+    SCALE = "scale"
+    """One operand times a constant: relevance passes."""
+    ROUTING = "routing"
+    PASS = "pass"
+    RECTIFIER = "rectifier"
+    PRODUCT = "product"
+    CUSTOM = "custom"
+    LOOKUP = "lookup"
+    CONTROL = "control"
+    """Walks the graphs inside the node."""
+
+
+@dataclasses.dataclass
+class Step:
+    """One node of the plan."""
+
+    name: str
+    operator: str
+    node: ir.Node
+    call: Call
+    entry: Operator
+    treatment: Treatment
+    operands: dict[int, ir.Value]
+    """Operand index -> the data that relevance goes to."""
+    outputs: tuple[ir.Value, ...]
+    rule: Rule | None = None
+    why: str = ""
+    layer: Layer | None = None
+    shares: dict[int, float] = dataclasses.field(default_factory=dict)
+    """Of a product: operand index -> its share."""
+
+    inner: tuple[Step, ...] = ()
+    """The steps inside the node's bodies."""
+
+    @property
+    def rule_text(self) -> str:
+        return str(self.rule) if self.rule is not None else self.treatment.value
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanRow:
+    """A line of the plan's table."""
+
+    node: str
+    operator: str
+    rule: str
+    why: str
+
+
+@dataclasses.dataclass
+class Plan:
+    """All steps from the explained score to the inputs, in the order in which relevance visits them."""
+
+    steps: list[Step]
+    graph: nx.MultiDiGraph
+    """Nodes are step names (and inputs); an edge from a step to the step it hands relevance to carries `output` (the
+    index of the receiving step's output) and `input` (the operand index of the handing step)."""
+    composite: Composite
+    composite_why: str
+    unsupported: list[str]
+    unsupported_nodes: list[str] = dataclasses.field(default_factory=list)
+    stopped: list[str] = dataclasses.field(default_factory=list)
+    """Where relevance ends before an input, and why."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    overrides: Overrides = ()
+
+    def rows(self) -> list[PlanRow]:
+        """The plan as a table; the steps inside a body follow the node that holds it."""
+        return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in _flat(self.steps)]
+
+    def __str__(self) -> str:
+        rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
+        widths = [max(len(getattr(r, f)) for r in rows) for f in ("node", "operator", "rule")]
+        lines = [
+            "  ".join((r.node.ljust(widths[0]), r.operator.ljust(widths[1]), r.rule.ljust(widths[2]), r.why)).rstrip()
+            for r in rows
+        ]
+        title = f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
+        ends = [f"relevance ends at {stop}" for stop in self.stopped]
+        return "\n".join([title, *lines, *ends, *self.notes])
+
+
+def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _flat(step.inner)
+
+
+def link(steps: list[Step], score: ir.Value) -> nx.MultiDiGraph:
+    """The steps as a graph, from the score backwards."""
+    graph = nx.MultiDiGraph()
+    producer = {v: (s.name, i) for s in steps for i, v in enumerate(s.outputs)}
+    graph.add_node("score", value=score.name)
+    for step in steps:
+        graph.add_node(step.name, operator=step.operator, rule=step.rule_text, why=step.why)
+    if score in producer:
+        graph.add_edge("score", producer[score][0], output=producer[score][1], input=0)
+    for step in steps:
+        for index, value in step.operands.items():
+            if value in producer:
+                name, output = producer[value]
+                graph.add_edge(step.name, name, output=output, input=index)
+            elif value.is_graph_input():
+                graph.add_edge(step.name, str(value.name), output=0, input=index)
+    return graph

@@ -1,0 +1,128 @@
+"""What a step without layer parameters does with relevance: whether it passes, is shared out, or follows the values."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.activations import activation_of
+from onnxlrp.analysis.cells import in_cell
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.labels import label_of
+from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.analysis.regions import inside_activation, region_entry
+from onnxlrp.analysis.routers import divides, router_of
+from onnxlrp.composites import Composite
+from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.plan.steps import Step, Treatment
+from onnxlrp.rules import Pass
+
+
+class Treating:
+    """Decides by the facts of a graph and a composite; `convolutions`: the graph's, for rules that depend on depth."""
+
+    def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
+        self.facts, self.composite, self.convolutions = facts, composite, convolutions
+        self.gradient = composite.seed == "gradient"
+
+    def treat(self, step: Step) -> None:
+        """Decide what a step without layer parameters does."""
+        entry, call, facts = step.entry, step.call, self.facts
+        if self.gradient:
+            step.treatment, step.why = _gradient_treatment(entry), "derivative"
+            return
+        entrance = region_entry(step.node, facts)
+        if entrance is not None:
+            name = activation_of(step.node, entrance, facts)
+            step.operands, step.why = {0: entrance}, f"{name or 'an activation'}, written out: passes unchanged"
+        elif entry.kind is Kind.PASS:
+            step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
+            # Data to the power of data: the base takes all.
+            first = min(step.operands)
+            step.operands, step.why = {first: step.operands[first]}, "activation"
+        elif is_lookup(step.node, step.operands):
+            step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
+        elif entry.kind is Kind.CUSTOM:
+            step.treatment, step.why = Treatment.CUSTOM, entry.treatment
+        elif entry.kind is Kind.ROUTING or entry.routes(call):
+            self._routing(step)
+        elif entry.jointly:
+            self._sum(step)
+        else:
+            self._product(step)
+        if (label := label_of(step.node, facts)) is not None:
+            step.why = f"{step.why} ({label})"
+
+    def _routing(self, step: Step) -> None:
+        step.treatment = Treatment.ROUTING
+        step.why = "the winner takes all" if step.entry.winner else "follows the values"
+        if step.entry.average is None:
+            return
+        before = sum(self.facts.order[n] < self.facts.order[step.node] for n in self.convolutions)
+        rule = self.composite.pooling(before, len(self.convolutions))
+        if rule is not None:
+            step.treatment, step.rule, step.why = Treatment.SUM, rule, "max pooling as average pooling"
+            step.call = step.entry.average(step.call)
+            step.entry = find(step.call) or step.entry
+
+    def _sum(self, step: Step) -> None:
+        step.treatment = Treatment.SUM
+        if step.entry.scale:
+            rule, step.why = self.composite.batch_norm, "batch norm that no layer took in"
+            passes = isinstance(rule, Pass)
+            step.treatment, step.rule = (Treatment.PASS, None) if passes else (Treatment.SUM, rule)
+            return
+        step.rule = self.composite.norm
+        constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
+        if step.entry.elementwise and constants:
+            step.why = "a constant is added: it absorbs its share"
+            if inside_activation(step.node, self.facts):
+                step.treatment, step.rule, step.why = Treatment.PASS, None, "inside an activation"
+        else:
+            step.why = "in proportion to the contributions"
+
+    def _product(self, step: Step) -> None:
+        """A product of data and constants passes; of two data operands the composite decides."""
+        operands = step.operands
+        linear = step.entry.linear_in or tuple(operands)
+        if len(operands) == 1:
+            inside = next(iter(operands)) in linear
+            step.treatment = Treatment.SCALE if inside and step.entry.scale else Treatment.PASS
+            step.why = "times a constant" if inside else "a constant divided by data"
+            if inside and not step.entry.scale:
+                step.treatment, step.rule, step.why = Treatment.SUM, self.composite.norm, "linear"
+            return
+        step.treatment = Treatment.PRODUCT
+        step.rule = self.composite.norm
+        if not set(operands) <= set(linear):
+            step.shares, step.why = {linear[0]: 1.0}, "the numerator takes all"
+            return
+        # A bias is added to the product: it takes what it contributes.
+        bias = {} if step.entry.layer is None else {i: 1.0 for i in operands if i == step.entry.layer.bias}
+        factors = {i: v for i, v in operands.items() if i not in bias}
+        step.shares, step.why = dict.fromkeys(factors, 1 / len(factors)) | bias, "product of data: half each"
+        if len(factors) == 1:
+            step.why = "in proportion to the contributions"
+            return
+        whole = [i for i, v in factors.items() if not divides(v, self.facts)]
+        if step.entry.elementwise and len(whole) == 1:
+            step.shares, step.why = {whole[0]: 1.0} | bias, "the numerator takes all"
+            return
+        cell = in_cell(step.node, self.facts)
+        if self.composite.product == "uniform" and not cell:
+            return
+        for kind, name in (("gate", "gate"), ("soft", "rectified operand")):
+            gates = [i for i, v in factors.items() if router_of(v, self.facts) == kind]
+            if len(gates) == 1:
+                step.shares = {i: 1.0 for i in operands if i not in gates}
+                step.why = f"the signal takes all, the {name} none{': a recurrent cell' if cell else ''}"
+                return
+            if len(gates) > 1:
+                return
+
+
+def _gradient_treatment(entry: Operator) -> Treatment:
+    if entry.kind is Kind.CUSTOM:
+        return Treatment.CUSTOM
+    if entry.kind is Kind.PASS:
+        return Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
+    return Treatment.ROUTING
