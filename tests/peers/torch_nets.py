@@ -125,10 +125,20 @@ def _module(net: Net, step: Step):
         return getattr(nn, f"AvgPool{rank}d")(given["kernel_shape"], **common, **flags)
     if step.op == "GlobalAveragePool":
         return getattr(nn, f"AdaptiveAvgPool{rank}d")(1)
+    if step.op == "Clip":
+        low, *high = (float(c) for c in constants)
+        return Clip(low, *high or [float("inf")])
     simple = {"Relu": nn.ReLU, "Flatten": nn.Flatten, "Concat": nn.Identity, "Add": layer.Sum}
     if step.op not in simple or step.kind == "bias":
         raise Unlike(step.op)
     return simple[step.op]()
+
+
+class Clip(nn.Hardtanh):
+    """An activation to Zennit; its gradient at a bound is 1, which Hardtanh's is not."""
+
+    def forward(self, x):
+        return torch.clamp(x, self.min_val, self.max_val)
 
 
 def _filled(module, weight, bias):
