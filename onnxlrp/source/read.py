@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
@@ -72,7 +73,8 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
     if folder is not None:
-        _locate_external(loaded, folder)
+        weights.locate(loaded, folder)
+    weights.check(loaded)
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     _standardise(source)
     return source
@@ -143,18 +145,6 @@ def _take_zipmaps(proto: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[tu
     for node in zipmaps:
         proto.graph.node.remove(node)
     return zipmaps, taken
-
-
-def _locate_external(model: ir.Model, folder: Path) -> None:
-    """Tell external tensors where their files lie, and that the files are there."""
-    ir.external_data.set_base_dir(model.graph, folder)
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
-            raise InvalidModelError(
-                f"the weights of {value.name!r} lie in {tensor.location!r}, which is not in {folder}: put the "
-                "file there, or give the model by its path"
-            )
 
 
 def _standardise(source: Source) -> None:

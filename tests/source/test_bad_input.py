@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.errors import InputError, InvalidModelError, NothingToExplainError, UnsupportedOperatorError
@@ -153,3 +155,29 @@ def test_targets_of_higher_rank_name_the_way_out():
     )
     with pytest.raises(onnxlrp.errors.TargetError, match=r"token.*weights"):
         onnxlrp.convert(proto)
+
+
+@pytest.mark.parametrize("held", ["raw", "fields", "external"])
+def test_weights_that_are_cut_short(tmp_path, held):
+    """Named with what they need: a session would say so only when it is loaded, or read other weights."""
+    weight = numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
+    if held == "fields":
+        weight = helper.make_tensor("w", TensorProto.FLOAT, [3, 2], np.ones(6))
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    proto = model([node], [info("x", ["N", 3])], [info("y", ["N", 2])], {})
+    proto.graph.initializer.append(weight)
+    path = tmp_path / "m.onnx"
+    if held == "external":
+        onnx.save(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+        onnxlrp.convert(path)
+        (tmp_path / "w.bin").write_bytes((tmp_path / "w.bin").read_bytes()[:20])
+    else:
+        onnxlrp.convert(proto)
+        (stored,) = proto.graph.initializer
+        if held == "raw":
+            stored.raw_data = stored.raw_data[:20]
+        else:
+            del stored.float_data[5:]
+        path.write_bytes(proto.SerializeToString())
+    with pytest.raises(InvalidModelError, match=r"'w'.*\[3, 2\].*24"):
+        onnxlrp.convert(path)
