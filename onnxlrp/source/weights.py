@@ -57,9 +57,9 @@ def _check_external(name: str, tensor: ir.ExternalTensor) -> None:
     needed = (tensor.offset or 0) + tensor.nbytes
     if path.stat().st_size < needed or tensor.length not in (None, tensor.nbytes):
         raise InvalidModelError(
-            f"the weights of {name!r}, of shape {list(tensor.shape)}, need the first {needed:,} bytes of "
-            f"{tensor.location!r}, which has {path.stat().st_size:,} and gives them {tensor.length or tensor.nbytes:,}: "
-            "one of the two files is damaged or not of this model"
+            f"the weights of {name!r}, of shape {list(tensor.shape)}, need {tensor.nbytes:,} bytes and end at byte "
+            f"{needed:,} of {tensor.location!r}, which has {path.stat().st_size:,} and gives them "
+            f"{tensor.length or tensor.nbytes:,}: one of the two files is damaged or not of this model"
         )
 
 
