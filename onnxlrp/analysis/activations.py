@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried
-from onnxlrp.operators.registry import content
+from onnxlrp.operators.registry import content, find
 
 _Function = Callable[[np.ndarray], np.ndarray]
 _POINTS = np.linspace(-3.9, 4.1, 41)
@@ -79,7 +79,16 @@ _PLAIN = frozenset({"Add", "Sub", "Sum", "Mean", "Mul", "Div", "Neg", "Pow", "Ca
 
 
 def _region(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
-    """The nodes from the entrance to the end, in their order."""
+    """The nodes from the entrance to the end, in their order; none that only rounds."""
+    return [n for n in _nodes(node, entrance, facts) if not _rounds(n)]
+
+
+def _rounds(node: ir.Node) -> bool:
+    entry = find(node)
+    return entry is not None and entry.rounding
+
+
+def _nodes(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
     found: set[ir.Node] = set()
     waiting = [node]
     while waiting:
@@ -94,19 +103,20 @@ def _region(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
 
 def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | None:
     """The region's values at some points, None where it holds more than numbers."""
-    nodes = _region(node, entrance, facts)
+    nodes = _nodes(node, entrance, facts)
+    whole = [n for n in nodes if not _rounds(n)]
     made = {entrance, *(v for n in nodes for v in n.outputs)}
-    constants = {v for n in nodes for v in n.inputs if v is not None and v not in made}
-    if len(nodes) > _LARGEST or any(v.const_value is None or v.const_value.size != 1 for v in constants):
+    constants = {v for n in whole for v in n.inputs if v is not None and v not in made}
+    if len(whole) > _LARGEST or any(v.const_value is None or v.const_value.size != 1 for v in constants):
         return None
     graph = helper.make_graph(
-        [ir.serde.serialize_node(n) for n in nodes],
+        [_not_rounded(n, facts) if _rounds(n) else ir.serde.serialize_node(n) for n in nodes],
         "region",
         [helper.make_tensor_value_info(str(entrance.name), TensorProto.DOUBLE, None)],
         [helper.make_tensor_value_info(str(node.outputs[0].name), TensorProto.DOUBLE, None)],
         [numpy_helper.from_array(_widened(content(v)), str(v.name)) for v in constants],
     )
-    domains = {n.domain for n in nodes} | {""}
+    domains = {n.domain for n in whole} | {""}
     opsets = [helper.make_opsetid(d, node.graph.opset_imports.get(d, 1) if node.graph else 1) for d in sorted(domains)]
     try:
         (values,) = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets)).run(
@@ -115,6 +125,12 @@ def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | Non
     except Exception:  # an operator that the evaluator does not know: the region has no name then
         return None
     return np.asarray(values, np.float64).reshape(-1)
+
+
+def _not_rounded(node: ir.Node, facts: Facts) -> NodeProto:
+    """What is rounded in between is taken as it was before."""
+    source = next(iter(carried(node, facts.data).values()))
+    return helper.make_node("Identity", [str(source.name)], [str(node.outputs[0].name)])
 
 
 def _widened(array: np.ndarray | None) -> np.ndarray:

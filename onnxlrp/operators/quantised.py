@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, Reversed, content, custom, refused
@@ -102,10 +103,25 @@ def written_out(op: Builder, call: Call) -> ir.Value:
     x, scale, zero = call.operand(0), call.operand(1), call.input(2)
     if x.dtype is None or not x.dtype.is_integer() or x.dtype.bitwidth < 8 or scale.dtype is None:
         return call.outputs[0]
+    if (number := one_number(op, x, scale, zero)) is not None:
+        return number
     numbers = op.Cast(x, to=scale.dtype)
     if zero is not None:
         numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=scale.dtype)))
     return op.Mul(numbers, _spread(op, call, scale))
+
+
+def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value | None:
+    """`(x − zero)·scale` of a single constant; None where it is not one. Functions are known by such numbers."""
+    if x.const_value is None or x.const_value.size != 1:
+        return None
+    known = [content(v) for v in (x, scale, zero) if v is not None]
+    if any(k is None or k.size != 1 for k in known):
+        return None
+    number, factor, *shift = [k.reshape(()) for k in known if k is not None]
+    whole = int(number) - (int(shift[0]) if shift else 0)
+    with np.errstate(over="ignore"):
+        return op.constant((factor.dtype.type(whole) * factor).reshape(tuple(x.const_value.shape)))
 
 
 @custom("DynamicQuantizeLinear", many=True)

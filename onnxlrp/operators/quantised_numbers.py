@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.operators.quantised import one_number
 from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axi
             return value
         return op.Reshape(value, op.ints([-1 if a == axis % rank else 1 for a in range(rank)]))
 
+    if (number := one_number(op, w, scale, zero)) is not None:
+        return number
     numbers = op.Cast(w, to=scale.dtype)
     if zero is not None:
         numbers = op.Sub(numbers, spread(op.Cast(zero, to=scale.dtype)))

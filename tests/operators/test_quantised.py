@@ -331,6 +331,39 @@ def test_signed_bytes_may_be_moved():
     np.testing.assert_array_equal(found["y"], source["y"])
 
 
+def pair_of(net: Net, v: str, scale: float, zero: Any) -> str:
+    at = net.const(np.float32(scale)), net.const(zero)
+    return net.add("DequantizeLinear", net.add("QuantizeLinear", v, *at), *at)
+
+
+def test_a_quantised_mask_is_one():
+    """What becomes floats to be added to scores says where, also where it is rounded in between."""
+    net, zero = Net(["N", 6]), np.uint8(128)
+    h = net.add("MatMul", pair_of(net, "x", S0, zero), net.const(W1.astype(np.float32) / 50))
+    kept = net.add("Cast", net.const(np.ones((1, 5), np.int64)), to=TensorProto.FLOAT)
+    masked = net.add("Mul", net.add("Sub", net.const(np.float32(1)), kept), net.const(np.float32(-9)))
+    total = net.add("Add", pair_of(net, h, S1, zero), pair_of(net, masked, 9 / 255, np.uint8(255)))
+    model = net.model(pair_of(net, total, S1, zero))
+    mask = helper.make_tensor_value_info("mask", TensorProto.INT64, ["N", 5])
+    model.graph.input.append(mask)
+    next(n for n in model.graph.node if n.op_type == "Cast").input[0] = "mask"
+    plan = onnxlrp.convert(model, "epsilon").plan
+    assert [row.why for row in plan.rows() if row.operator == "Add"] == ["a constant is added: it absorbs its share"]
+
+
+def test_a_rounded_gelu_has_its_name():
+    net, zero = Net(["N", 6]), np.uint8(128)
+    h = pair_of(net, "x", S0, zero)
+    half = net.add(
+        "DequantizeLinear", net.const(np.uint8(255)), net.const(np.float32(0.5 / 255)), net.const(np.uint8(0))
+    )
+    erf = pair_of(net, net.add("Erf", net.add("Div", h, net.const(np.float32(2**0.5)))), 1 / 127, zero)
+    whole = pair_of(net, net.add("Add", erf, net.const(np.float32(1))), 2 / 255, np.uint8(0))
+    made = net.add("Mul", pair_of(net, net.add("Mul", h, whole), S0, zero), half)
+    plan = onnxlrp.convert(net.model(net.add("MatMul", made, net.const(W1.astype(np.float32)))), "epsilon").plan
+    assert any(row.why.startswith("GELU (erf)") for row in plan.rows())
+
+
 def test_a_final_softmax_between_roundings_is_skipped():
     net = Net(["N", 6])
     scale, zero = net.const(np.float32(1 / 255)), net.const(np.uint8(0))
