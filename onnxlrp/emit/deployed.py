@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import DEPLOYED, MARK
+from onnxlrp.emit.apart import compute_apart
+from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
 _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that onnxruntime pulls a DequantizeLinear through, putting a QuantizeLinear in front of it. From opset 21
@@ -22,12 +23,14 @@ def settle(graph: ir.Graph) -> None:
             graph.remove(node, safe=True)
             own.name = name
     graph.opset_imports.pop(DEPLOYED, None)
+    compute_apart(graph)
     shielded: dict[ir.Value, ir.Value] = {}
     nodes = list(graph)
     for node in nodes:
         if node.op_type in _MOVED and node.domain == "" and _is_pulled(node):
             _shield(graph, node, shielded)
         node.metadata_props.pop(MARK, None)
+        node.metadata_props.pop(OWN, None)
 
 
 def _is_pulled(node: ir.Node) -> bool:

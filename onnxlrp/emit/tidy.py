@@ -8,6 +8,7 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.builder import Builder
 from onnxlrp.emit.deployed import settle
+from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import Source
 
 
@@ -17,6 +18,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     model = source.model
     graph = model.graph
     passes.RemoveUnusedNodesPass()(model)
+    own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
         settle(body)
     graph.sort()
@@ -33,8 +35,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         for value in node.outputs:
             if value not in kept:
                 # onnxruntime infers them anew; ours only make the file larger. onnx itself knows less of other domains.
-                value.shape = None
-                value.type = None if node.domain == "" else value.type
+                # A quantised model's own fusions, which its bits hang on, need what it declared.
+                value.shape = source.inner.get(str(value.name)) if value in own else None
+                value.type = None if node.domain == "" and value.shape is None else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]

@@ -19,6 +19,9 @@ DEPLOYED = "onnxlrp.deployed"
 MARK = "onnxlrp.deployed"
 """In the metadata of a node of the model's own that a computation in floats stands for: no relevance goes there."""
 
+OWN = "onnxlrp.own"
+"""In the metadata of a node that stands in a graph with quantised activations as it was given."""
+
 
 def infer_quantised(context: Any) -> None:
     """Integers of the shape of x; without a zero point they are unsigned bytes."""

@@ -46,6 +46,8 @@ class Source:
     sha256: str
     inputs: list[Declared] = dataclasses.field(default_factory=list)
     outputs: list[Declared] = dataclasses.field(default_factory=list)
+    inner: dict[str, ir.Shape] = dataclasses.field(default_factory=dict)
+    """The shapes that the file declares of inner values."""
     zipmaps: list[onnx.NodeProto] = dataclasses.field(default_factory=list)
     """ZipMap nodes, taken off because onnx_ir has no map type; put back on emission."""
     map_outputs: list[tuple[int, onnx.ValueInfoProto]] = dataclasses.field(default_factory=list)
@@ -167,6 +169,9 @@ def _standardise(source: Source) -> None:
             value.shape = ir.Shape(
                 [f"{value.name}_{a}" if isinstance(d, int) and d < 0 else d for a, d in enumerate(value.shape)]
             )
+    source.inner = {
+        str(v.name): v.shape.copy() for n in model.graph.all_nodes() for v in n.outputs if v.shape is not None
+    }
     source.outputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.outputs]
     made_plain = [v.name for v in model.graph.inputs if v.name in model.graph.initializers]
     passes.RemoveInitializersFromInputsPass()(model)

@@ -263,6 +263,33 @@ def test_integers_that_become_floats_in_another_way_are_refused():
         onnxlrp.convert(model, "epsilon")
 
 
+def test_floats_between_roundings_stay_fused(tmp_path):
+    """A sum and the norm behind it are one operator to onnxruntime, where shapes are declared: relevance, which needs
+    the sum, computes it for itself."""
+    net = Net(["N", "T", 4])
+    norm = net.const(np.ones(4, np.float32)), net.const(np.full(4, 0.1, np.float32))
+    start = net.add("LayerNormalization", "x", *norm, axis=-1)
+    q, s, z = net.add("DynamicQuantizeLinear", start, outputs=3)
+    product = net.add("MatMulInteger", q, net.const(W2[:4].astype(np.int8)), z, net.const(np.int8(0)))
+    scaled = net.add(
+        "Mul", net.add("Cast", product, to=TensorProto.FLOAT), net.add("Mul", s, net.const(np.float32(0.01)))
+    )
+    model = net.model(net.add("LayerNormalization", net.add("Add", scaled, start), *norm, axis=-1))
+    model = onnx.shape_inference.infer_shapes(model)
+    source = tmp_path / "optimised.onnx"
+
+    def fused(m: onnx.ModelProto) -> int:
+        options = ort.SessionOptions()
+        options.log_severity_level, options.optimized_model_filepath = 4, str(source)
+        ort.InferenceSession(m.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return sum(n.op_type == "SkipLayerNormalization" for n in onnx.load(source).graph.node)
+
+    explained = onnxlrp.convert(model, "epsilon").to_proto()
+    assert fused(explained) == fused(model) > 0
+    x = {"x": np.random.default_rng(2).normal(size=(3, 5, 4)).astype(np.float32)}
+    np.testing.assert_array_equal(onnxruntime(explained)(x)["y"], onnxruntime(model)(x)["y"])
+
+
 # ------------------------------------------------------------------------------------------- onnxruntime's QLinear…
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import DEPLOYED, MARK, written_out
+from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, written_out
 from onnxlrp.operators.quantised_products import integer_product
 from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.source.canonical.common import Rewriter
@@ -27,7 +27,11 @@ _INTEGERS = ("ConvInteger", "MatMulInteger")
 def rewrite(rewriter: Rewriter) -> None:
     """Put a computation in floats beside every one that is deployed in integers."""
     copies: dict[ir.Node, ir.Node] = {}
-    for node in list(rewriter.graph):
+    nodes = list(rewriter.graph)
+    if any(_rounds_activations(rewriter, n) for n in nodes):
+        for node in nodes:
+            node.metadata_props[OWN] = "source"
+    for node in nodes:
         entry = find(node)
         if entry is None or rewriter.is_constant(node.outputs[0]):
             continue
@@ -42,6 +46,12 @@ def rewrite(rewriter: Rewriter) -> None:
             found = integer_product(rewriter.op, node, rewriter.is_constant)
             if found is not None:
                 _deploy(rewriter, *found)
+
+
+def _rounds_activations(rewriter: Rewriter, node: ir.Node) -> bool:
+    entry = find(node)
+    rounds = node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") or (entry is not None and entry.in_floats)
+    return bool(rounds) and not rewriter.is_constant(node.outputs[0])
 
 
 def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -> ir.Value | None:

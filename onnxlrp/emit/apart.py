@@ -1,0 +1,97 @@
+"""In a quantised model, the floats between roundings are computed a second time for the relevance.
+
+A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads inside
+is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by 1e-3. So
+relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and what lies
+between it computes for itself.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import MARK, OWN
+from onnxlrp.operators.registry import Kind, captured, find
+
+
+def compute_apart(graph: ir.Graph) -> None:
+    """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
+    copies = _Copies(graph)
+    for node in list(graph):
+        if OWN not in node.metadata_props:
+            continue
+        for value in node.outputs:
+            readers = [use for use in value.uses() if OWN not in use.node.metadata_props]
+            if readers and (copy := copies.of(value)) is not value:
+                for use in readers:
+                    use.node.replace_input_with(use.idx, copy)
+
+
+class _Copies:
+    """Copies of values, each made once; `graph` grows at its end."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.made: dict[ir.Value, ir.Value] = {}
+        self.apart: dict[ir.Value, ir.Value] = {}
+        self.data = {v for v in graph.inputs if not v.is_initializer()}
+        for node in graph:
+            if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
+                self.data.update(node.outputs)
+
+    def of(self, value: ir.Value) -> ir.Value:
+        """A value as relevance reads it: itself where it is a constant, an integer, dequantised or an output."""
+        if value not in self.made:
+            self.made[value] = value
+            node = value.producer()
+            if node is not None and value in self.data and not value.is_graph_output() and _is_copied(node):
+                self._copy(node)
+        return self.made[value]
+
+    def _copy(self, node: ir.Node) -> None:
+        inputs = [None if v is None else self._operand(v) for v in node.inputs]
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            return
+        attributes = list(node.attributes.values())
+        outputs = len(node.outputs)
+        copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=outputs, version=node.version)
+        self._add(copy, str(node.name))
+        for value, result in zip(node.outputs, copy.outputs, strict=True):
+            self.made[value] = result
+            result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
+
+    def _operand(self, value: ir.Value) -> ir.Value:
+        """What a copy reads: never what the model's own node reads, or sessions take the two for one."""
+        found = self.of(value)
+        floating = value.dtype is not None and value.dtype.is_floating_point()
+        if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
+            return found
+        if value not in self.apart:
+            same = ir.Node("", "Sum", [value], num_outputs=1)
+            self._add(same, str(value.name))
+            result = same.outputs[0]
+            result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
+            self.apart[value] = result
+        return self.apart[value]
+
+    def _add(self, node: ir.Node, name: str) -> None:
+        node.name = f"lrp.apart.{name}"
+        node.metadata_props["onnxlrp.rule"] = "apart"
+        self.graph.append(node)
+
+
+def _around(value: ir.Value, graph: ir.Graph) -> bool:
+    """Whether a body reads a value from around it."""
+    producer = value.producer()
+    return producer is not None and producer.graph is not graph
+
+
+def _is_copied(node: ir.Node) -> bool:
+    """Whether a node of the model's own computes with floats, and may be run again."""
+    entry, out = find(node), node.outputs[0]
+    if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
+        return False
+    if entry is None or entry.rounding or entry.kind is Kind.STOP or node.op_type == "DynamicQuantizeLinear":
+        return False
+    return out.dtype is not None and out.dtype.is_floating_point()
