@@ -1,9 +1,9 @@
 """In a quantised model, the floats between roundings are computed a second time for the relevance.
 
-A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads inside
-is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by 1e-3. So
-relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and what lies
-between it computes for itself.
+A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads
+inside is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by
+1e-3. So relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and
+what lies between it computes for itself.
 """
 
 from __future__ import annotations

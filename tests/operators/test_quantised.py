@@ -271,11 +271,12 @@ def test_floats_between_roundings_stay_fused(tmp_path):
     start = net.add("LayerNormalization", "x", *norm, axis=-1)
     q, s, z = net.add("DynamicQuantizeLinear", start, outputs=3)
     product = net.add("MatMulInteger", q, net.const(W2[:4].astype(np.int8)), z, net.const(np.int8(0)))
-    scaled = net.add(
-        "Mul", net.add("Cast", product, to=TensorProto.FLOAT), net.add("Mul", s, net.const(np.float32(0.01)))
-    )
-    model = net.model(net.add("LayerNormalization", net.add("Add", scaled, start), *norm, axis=-1))
-    model = onnx.shape_inference.infer_shapes(model)
+    scale = net.add("Mul", s, net.const(np.float32(0.01)))
+    scaled = net.add("Mul", net.add("Cast", product, to=TensorProto.FLOAT), scale)
+    shaped = net.add("Reshape", scaled, net.const(np.array([0, -1, 4])))
+    model = net.model(net.add("LayerNormalization", net.add("Add", shaped, start), *norm, axis=-1))
+    # Nothing else tells the session that the two are of one shape.
+    model.graph.value_info.append(helper.make_tensor_value_info(shaped, TensorProto.FLOAT, ["N", "T", 4]))
     source = tmp_path / "optimised.onnx"
 
     def fused(m: onnx.ModelProto) -> int:
