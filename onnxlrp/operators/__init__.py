@@ -28,6 +28,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     pooling,
     quantised,
     quantised_elementwise,
+    quantised_fused,
     quantised_layers,
     recurrent,
     reduction,

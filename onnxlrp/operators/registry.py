@@ -213,9 +213,9 @@ class Operator:
     """Brings scores to a common size: behind a softmax or sigmoid it is skipped with it."""
     rounding: bool = False
     """Quantises or dequantises: the same values up to rounding, which patterns look through."""
-    in_floats: Callable[[Builder, Call], ir.Value] | None = None
-    """Of an operator on quantised numbers: the same computation in floats, which relevance goes through. The model's
-    own node computes the value."""
+    in_floats: Callable[[Builder, Call], ir.Value | list[ir.Value]] | None = None
+    """Of an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
+    it has several outputs. The model's own node computes the value."""
     inference: Callable[[Any], None] | None = None
     """Of an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""

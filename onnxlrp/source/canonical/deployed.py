@@ -12,6 +12,8 @@ where what was passed on is not, relevance of a real transformer came to nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
@@ -39,13 +41,14 @@ def rewrite(rewriter: Rewriter) -> None:
             x = node.inputs[0]
             copy = None if x is None else _copy(rewriter, x, copies)
             if copy is not None:
-                _deploy(rewriter, [node], copy)
+                _deploy(rewriter, [node], [copy])
         elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
-            _deploy(rewriter, [node], entry.in_floats(rewriter.op, Call.of(node)))
+            made = entry.in_floats(rewriter.op, Call.of(node))
+            _deploy(rewriter, [node], made if isinstance(made, list) else [made])
         elif node.op_type in _INTEGERS:
             found = integer_product(rewriter.op, node, rewriter.is_constant)
             if found is not None:
-                _deploy(rewriter, *found)
+                _deploy(rewriter, found[0], [found[1]])
 
 
 def _rounds_activations(rewriter: Rewriter, node: ir.Node) -> bool:
@@ -105,22 +108,27 @@ def _layer(value: ir.Value) -> ir.Node | None:
     return layers[0] if len(layers) == 1 else node
 
 
-def _deploy(rewriter: Rewriter, own: list[ir.Node], copy: ir.Value) -> None:
-    """Everyone who read what the model's own nodes make, the last of them its value, reads `Deployed`."""
-    result = own[-1].outputs[0]
+def _deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
+    """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
+    names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:
         node.metadata_props[MARK] = "source"
-    node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
-    rewriter.graph.append(node)
+        node.name = f"{node.name}_deployed"
     rewriter.graph.opset_imports[DEPLOYED] = 1
-    name, out = result.name, node.outputs[0]
-    names, maker = [n.name for n in own], _layer(copy)
-    for member in own:
-        member.name = f"{member.name}_deployed"
-    node.name = names[-1]
+    name = names[-1]
     if maker is not None and str(maker.name).startswith("canonical"):
         # Rules find the layer by the name of the model's own node.
-        maker.name, node.name = names[0], f"{names[-1]}_rounded" if len(own) == 1 else names[-1]
+        maker.name, name = names[0], f"{names[-1]}_rounded" if len(own) == 1 else names[-1]
+    for index, (result, copy) in enumerate(zip(own[-1].outputs, copies, strict=True)):
+        node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
+        node.name = f"{name}_{index}" if index else name
+        rewriter.graph.append(node)
+        _put(rewriter, result, node)
+
+
+def _put(rewriter: Rewriter, result: ir.Value, node: ir.Node) -> None:
+    """What a node makes takes the place and the name of its first operand."""
+    out = node.outputs[0]
     out.type, out.shape = result.type, result.shape
     for use in list(result.uses()):
         if use.node is not node:
@@ -129,4 +137,4 @@ def _deploy(rewriter: Rewriter, own: list[ir.Node], copy: ir.Value) -> None:
     for index, value in enumerate(outputs):
         if value is result:
             outputs[index] = out
-    out.name, result.name = name, f"{name}_deployed"
+    out.name, result.name = result.name, f"{result.name}_deployed"

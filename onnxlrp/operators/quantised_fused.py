@@ -1,0 +1,95 @@
+"""Attention and LSTM on quantised weights, as onnxruntime's tools fuse them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.fused_attention import attention
+from onnxlrp.operators.quantised import DOMAIN
+from onnxlrp.operators.quantised_numbers import in_floats, reals
+from onnxlrp.operators.registry import Call
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+def _refuse_attention(call: Call) -> str | None:
+    if call.input(8) is not None or len(call.outputs) > 1:
+        return "its cache is not supported"
+    return "rotary embedding inside of it is not supported" if call.attr("do_rotary", 0) else None
+
+
+def _infer_attention(context: Any) -> None:
+    """The shape of x with a third of the weight's columns for its last dimension."""
+    x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
+    made = onnx.TypeProto()
+    made.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
+    if x.HasField("shape") and w.HasField("shape"):
+        last = onnx.TensorShapeProto.Dimension()
+        if w.shape.dim[-1].dim_value:
+            last.dim_value = w.shape.dim[-1].dim_value // 3
+        made.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
+    context.set_output_type(0, made)
+
+
+@in_floats("QAttention", domain=DOMAIN, operands=(0,), refuse=_refuse_attention, inference=_infer_attention)
+def qattention(op: Builder, call: Call) -> ir.Value:
+    """As Attention, on dequantised values: a layer, products, mask and softmax, each by its own rule."""
+    x = reals(op, call.operand(0), call.operand(3), call.input(6))
+    w = reals(op, call.operand(1), call.operand(4), call.input(7))
+    operands = (x, w, call.input(2), call.input(5))
+    (result,) = attention(op, dataclasses.replace(call, inputs=operands, original=operands))
+    return result
+
+
+_LSTM_OUTPUTS = (
+    lambda steps, sides, batch, size: [steps, sides, batch, size],
+    lambda steps, sides, batch, size: [sides, batch, size],
+    lambda steps, sides, batch, size: [sides, batch, size],
+)
+
+
+def _infer_lstm(context: Any) -> None:
+    """As of LSTM."""
+    x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
+    size = onnx.TensorShapeProto.Dimension(dim_value=int(context.get_attribute("hidden_size").i))
+    for index in range(context.get_num_outputs()):
+        made = onnx.TypeProto()
+        made.tensor_type.elem_type = x.elem_type
+        if x.HasField("shape") and w.HasField("shape"):
+            made.tensor_type.shape.dim.extend(
+                _LSTM_OUTPUTS[index](x.shape.dim[0], w.shape.dim[0], x.shape.dim[1], size)
+            )
+        context.set_output_type(index, made)
+
+
+def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:
+    """`(w − zero)·scale`, [sides, size, 4·hidden] with one scale for each side or column, as LSTM has it:
+    [sides, 4·hidden, size]."""
+
+    def beside(value: ir.Value) -> ir.Value:
+        return op.Unsqueeze(value, op.ints([1] if len(op.dims(value)) == 2 else [1, 2]))
+
+    numbers = op.Cast(w, to=scale.dtype)
+    if zero is not None:
+        numbers = op.Sub(numbers, beside(op.Cast(zero, to=scale.dtype)))
+    return op.Transpose(op.Mul(numbers, beside(scale)), perm=[0, 2, 1])
+
+
+@in_floats("DynamicQuantizeLSTM", domain=DOMAIN, operands=(0, 5, 6), inference=_infer_lstm)
+def dynamic_quantize_lstm(op: Builder, call: Call) -> list[ir.Value]:
+    """As LSTM, on the values that x is rounded to and dequantised weights. That states are rounded at every step is not
+    seen."""
+    x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
+    x = op.DequantizeLinear(x, scale, zero)
+    w = _matrix(op, call.operand(1), call.operand(8), call.input(9))
+    r = _matrix(op, call.operand(2), call.operand(10), call.input(11))
+    attributes = {name: attribute.value for name, attribute in call.attributes.items()}
+    made = op.LSTM(
+        call.operand(0), w, r, *(call.input(i) for i in range(3, 8)), **attributes, _outputs=len(call.outputs)
+    )
+    return list(made) if len(call.outputs) > 1 else [made]
