@@ -127,9 +127,9 @@ def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None)
         return op.constant((factor.dtype.type(whole) * factor).reshape(tuple(x.const_value.shape)))
 
 
-@custom("DynamicQuantizeLinear", many=True)
+@custom("DynamicQuantizeLinear", many=True, gradient_outputs=(1,))
 def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Passes unchanged; what arrives at the scale is shared by the two extremes that make it."""
+    """Passes unchanged; of a gradient, what arrives at the scale goes to the two extremes that make it."""
     x = call.operand(0)
     nothing = op.full_like(x, 0)
     back = nothing if gradient or r[0] is None else r[0]
@@ -142,11 +142,7 @@ def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient
     for best, outside, sign in ((op.ArgMax, op.Greater, 1.0), (op.ArgMin, op.Less, -1.0)):
         chosen = op.Reshape(op.one_hot(best(flat, axis=1, keepdims=1), size, x.dtype), op.shape(x))
         parts.append(op.Mul(op.Where(outside(x, op.number(0.0, x)), chosen, nothing), sign / 255))
-    slope = op.Mul(op.Add(*parts), op.cast(r[1], x.dtype))
-    if not gradient:
-        # In proportion to the contributions.
-        slope = op.Div(op.Mul(slope, x), op.cast(call.outputs[1], x.dtype))
-    return Reversed({0: op.Add(back, slope)})
+    return Reversed({0: op.Add(back, op.Mul(op.Add(*parts), op.cast(r[1], x.dtype)))})
 
 
 def _infer_deployed(context: Any) -> None:

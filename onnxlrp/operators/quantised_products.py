@@ -7,73 +7,146 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.operators.registry import content
+
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 Found = tuple[list[ir.Node], ir.Value]
+Constant = Callable[[ir.Value | None], bool]
 
 
-def integer_product(op: Builder, node: ir.Node, constant: Callable[[ir.Value | None], bool]) -> Found | None:
-    """`Cast(ConvInteger or MatMulInteger(x, w))·(scale of x · scale of w) + bias`: the nodes that are this, and the
-    layer in floats. None where it is something else."""
-    x, w = node.inputs[0], node.inputs[1]
-    chain = [node]
-    for op_type in ("Cast", "Mul"):
-        following = _sole(chain[-1])
-        if following is None or following.op_type != op_type:
-            return None
+def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | None:
+    """`Cast(ConvInteger or MatMulInteger(x, w))·scale of x·scale of w + bias`, factors in any order and in any number:
+    the nodes that are this, and the layer in floats. None where it is something else."""
+    x, w = _source(node, 0), _source(node, 1)
+    weight, matrix = node.inputs[1], node.op_type == "MatMulInteger"
+    cast = _sole(node)
+    if x is None or weight is None or cast is None or cast.op_type != "Cast" or weight.shape is None:
+        return None
+    if (w is None and not constant(weight)) or (w is not None and not matrix):
+        return None
+    # A constant scale is one of the constant factors.
+    missing = [s for n in (x, w) if n is not None and not constant(s := _scale(n))]
+    chain, factors = [node, cast], []
+    while (following := _sole(chain[-1])) is not None and following.op_type == "Mul":
+        found = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
+        if found is None or not all(f in missing or _fits(f, weight, matrix) for f in found):
+            break
+        missing = [s for s in missing if s not in found]
+        factors += [f for f in found if constant(f)]
         chain.append(following)
-    scale = _other(chain[-1], chain[-2].outputs[0])
-    scales = _scales(scale)
-    if x is None or w is None or scales is None or not constant(w):
+    if missing or chain[-1] is cast:
         return None
-    source = x.producer()
-    if source is None or source.op_type != "DynamicQuantizeLinear" or source.outputs[1] not in scales:
-        return None
-    own = source.outputs[1]
-    other = next((s for s in scales if s is not own), None)
-    if other is None or not constant(other) or not _is(node, 2, source.outputs[2]):
-        return None
-    zero = node.inputs[3] if len(node.inputs) > 3 else None
-    wide = own.dtype
-    if wide is None or other.shape is None or w.shape is None:
-        return None
-    matrix = node.op_type == "MatMulInteger"
-    if not matrix and len(other.shape) and any(d != 1 for d in other.shape):
-        return None
-    weight = op.Cast(w, to=wide)
-    if zero is not None:
-        if zero.shape is None:
-            return None
-        shift, rank = op.Cast(zero, to=wide), len(w.shape)
-        if not matrix and len(zero.shape) == 1:
-            shift = op.Reshape(shift, op.ints([-1, *[1] * (rank - 1)]))
-        weight = op.Sub(weight, shift)
-    weight = op.Mul(weight, other if matrix else op.Reshape(other, op.ints([1] * len(w.shape))))
-    given = op.DequantizeLinear(x, own, source.outputs[2])
-    following = _sole(chain[-1])
-    bias = None
-    if following is not None and following.op_type == "Add":
-        bias = _other(following, chain[-1].outputs[0])
-        bias = bias if constant(bias) and (matrix or _per_channel(bias)) else None
-    if bias is not None and following is not None:
-        chain.append(following)
+    given = [op.DequantizeLinear(node.inputs[0], _scale(x), *_zeros(x))]
+    if w is not None:
+        given.append(op.DequantizeLinear(weight, _scale(w), *_zeros(w)))
+    else:
+        given.append(_weight(op, node, given[0].dtype))
+    for source in (n for n in (x, w) if n is not None and constant(_scale(n))):
+        given[1] = op.Div(given[1], op.Reshape(_scale(source), op.ints([])))
+    for factor in factors:
+        given[1] = op.Mul(given[1], factor if matrix else op.Reshape(factor, _first(op, weight)))
+    bias = _bias(chain, constant, matrix)
     if matrix:
-        product = op.MatMul(given, weight)
+        product = op.MatMul(*given)
         return chain, product if bias is None else op.Add(product, bias)
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     vector = None if bias is None else op.Reshape(bias, op.ints([-1]))
-    return chain, op.Conv(given, weight, vector, **attributes)
+    return chain, op.Conv(*given, vector, **attributes)
+
+
+def _source(node: ir.Node, operand: int) -> ir.Node | None:
+    """The node that quantises an operand, with one scale, to numbers that count from the zero point that the product
+    takes off."""
+    value = node.inputs[operand]
+    source = None if value is None else value.producer()
+    if source is None or source.op_type not in ("DynamicQuantizeLinear", "QuantizeLinear"):
+        return None
+    scale, zeros = _scale(source), _zeros(source)
+    theirs = node.inputs[operand + 2] if len(node.inputs) > operand + 2 else None
+    if source.op_type == "QuantizeLinear" and (scale.shape is None or any(d != 1 for d in scale.shape)):
+        return None
+    if (theirs is None) != (not zeros):
+        return None
+    known, own = content(theirs), content(zeros[0]) if zeros else None
+    same = known is not None and own is not None and known.size == own.size == 1 and known.item() == own.item()
+    return source if theirs is None or theirs is zeros[0] or same else None
+
+
+def _scale(source: ir.Node) -> ir.Value:
+    scale = source.outputs[1] if source.op_type == "DynamicQuantizeLinear" else source.inputs[1]
+    assert scale is not None
+    return scale
+
+
+def _zeros(source: ir.Node) -> list[ir.Value]:
+    """The zero point, if there is one."""
+    if source.op_type == "DynamicQuantizeLinear":
+        return [source.outputs[2]]
+    return [v for v in source.inputs[2:3] if v is not None]
+
+
+def _factors(value: ir.Value | None, missing: list[ir.Value], constant: Constant) -> list[ir.Value] | None:
+    """What a scale is the product of: scales that are missing, each once, and constants."""
+    if value is None or value in missing or constant(value):
+        return None if value is None else [value]
+    node = value.producer()
+    if node is None or node.op_type != "Mul" or node.domain != "":
+        return None
+    first, second = node.inputs
+    a = _factors(first, missing, constant)
+    b = None if a is None else _factors(second, [s for s in missing if s not in a], constant)
+    return None if a is None or b is None else a + b
+
+
+def _fits(factor: ir.Value, weight: ir.Value, matrix: bool) -> bool:
+    """Whether a constant is one number, or one for each output feature."""
+    if factor.shape is None or weight.shape is None:
+        return False
+    dims, rank = list(factor.shape), len(weight.shape)
+    if all(d == 1 for d in dims):
+        return True
+    if matrix:
+        return all(d == 1 for d in dims[:-1])
+    at = len(dims) - rank + 1
+    return at >= 0 and all(d == 1 for a, d in enumerate(dims) if a != at) and dims[at] == weight.shape[0]
+
+
+def _first(op: Builder, weight: ir.Value) -> ir.Value:
+    """The shape of one number for each kernel."""
+    assert weight.shape is not None
+    return op.ints([-1, *[1] * (len(weight.shape) - 1)])
+
+
+def _weight(op: Builder, node: ir.Node, wide: ir.DataType | None) -> ir.Value:
+    """`w − zero` of a constant, in floats."""
+    w = node.inputs[1]
+    assert w is not None
+    numbers = op.Cast(w, to=wide)
+    zero = node.inputs[3] if len(node.inputs) > 3 else None
+    if zero is None:
+        return numbers
+    shift = op.Cast(zero, to=wide)
+    return op.Sub(numbers, shift if node.op_type == "MatMulInteger" else op.Reshape(shift, _first(op, w)))
+
+
+def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | None:
+    """What is added behind the scales; its node joins the chain."""
+    following = _sole(chain[-1])
+    if following is None or following.op_type != "Add":
+        return None
+    bias = _other(following, chain[-1].outputs[0])
+    if not constant(bias) or not (matrix or _per_channel(bias)):
+        return None
+    chain.append(following)
+    return bias
 
 
 def _per_channel(bias: ir.Value | None) -> bool:
     """Whether a bias is [1, C, 1, …]."""
     dims = [] if bias is None or bias.shape is None else list(bias.shape)
     return len(dims) > 2 and dims[0] == 1 and all(d == 1 for d in dims[2:])
-
-
-def _is(node: ir.Node, index: int, value: ir.Value) -> bool:
-    return len(node.inputs) > index and node.inputs[index] is value
 
 
 def _sole(node: ir.Node) -> ir.Node | None:
@@ -85,11 +158,3 @@ def _sole(node: ir.Node) -> ir.Node | None:
 
 def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:
     return node.inputs[1] if node.inputs[0] is value else node.inputs[0]
-
-
-def _scales(value: ir.Value | None) -> list[ir.Value] | None:
-    """The two factors of a scale."""
-    node = None if value is None else value.producer()
-    if node is None or node.op_type != "Mul" or node.domain != "":
-        return None
-    return [v for v in node.inputs if v is not None]

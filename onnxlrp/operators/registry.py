@@ -163,6 +163,8 @@ class Operator:
     gradient_only: tuple[int, ...] = ()
     """Operands that gradients reach and relevance does not: they say where, how much or within which bounds, the
     relevance goes to the values."""
+    gradient_outputs: tuple[int, ...] = ()
+    """Outputs that gradients arrive at; a model whose relevance does is refused: its way round is not known."""
     linear_in: tuple[int, ...] | None = None
     """Operands a linear operator is linear in, where it is not linear in all (a quotient)."""
     routes: Callable[[Call], bool] = lambda call: False

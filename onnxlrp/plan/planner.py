@@ -165,6 +165,8 @@ class _Planner:
     def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:
         if (reason := entry.refuse(Call.of(node))) is not None:
             return reason
+        if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
+            return "its integers are made floats in a way that is not recognised"
         if not entry.many and entry.kind is not Kind.STOP and any(wanted[1:]):
             return f"relevance arrives at its output {wanted.index(True, 1)}, which has no rule"
         return None

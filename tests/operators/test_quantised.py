@@ -237,10 +237,12 @@ def dynamic(op: str) -> onnx.ModelProto:
     if op == "MatMulIntegerToFloat":
         return net.model(net.add(op, q, w, s, scale, z, zero, bias, domain=FUSED))
     product = net.add("Cast", net.add("MatMulInteger", q, w, z, zero), to=TensorProto.FLOAT)
+    if op == "one by one":
+        return net.model(net.add("Add", bias, net.add("Mul", scale, net.add("Mul", s, product))))
     return net.model(net.add("Add", net.add("Mul", product, net.add("Mul", s, scale)), bias))
 
 
-@pytest.mark.parametrize("op", ["MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"])
+@pytest.mark.parametrize("op", ["MatMulInteger", "one by one", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"])
 def test_dynamic_quantisation(op):
     model = dynamic(op)
     found = onnxruntime(onnxlrp.convert(model, "epsilon").to_proto())({"x": X})
@@ -252,6 +254,61 @@ def test_dynamic_quantisation(op):
     r = np.where(np.arange(5) == z.argmax(1)[:, None], z, 0)
     wanted = [rules.epsilon_rule(layer, a, row) for a, row in zip(x, r, strict=True)]
     np.testing.assert_allclose(found["x_relevance"], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["MatMulInteger", "ConvInteger"])
+def test_integers_of_a_known_scale(op):
+    """As QuantizeLinear makes them; scales of the output features stand behind the product."""
+    models = []
+    for floats in (False, True):
+        net = Net(["N", 6, 1, 1] if op == "ConvInteger" else ["N", 6])
+        s, z = net.const(S0), net.const(np.uint8(128))
+        q = net.add("QuantizeLinear", "x", s, z)
+        w = (W1.T.reshape(5, 6, 1, 1) if op == "ConvInteger" else W1) + 128
+        scale = PER_CHANNEL[0].reshape(5, 1, 1) if op == "ConvInteger" else PER_CHANNEL[0]
+        if floats:
+            weight = (w - 128) * (scale[..., None] if op == "ConvInteger" else scale)
+            h = net.add(
+                op.removesuffix("Integer"), net.add("DequantizeLinear", q, s, z), net.const(weight.astype(np.float32))
+            )
+        else:
+            product = net.add(op, q, net.const(w.astype(np.uint8)), z, net.const(np.uint8(128)))
+            product = net.add("Cast", product, to=TensorProto.FLOAT)
+            h = net.add("Mul", product, net.add("Mul", net.const(scale), s))
+        models.append(net.model(h))
+    x = feed(models[0])
+    found, wanted = (onnxruntime(onnxlrp.convert(m, "excitation_backprop").to_proto())(x) for m in models)
+    np.testing.assert_array_equal(found["y"], onnxruntime(models[0])(x)["y"])
+    np.testing.assert_allclose(found["x_relevance"], wanted["x_relevance"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_product_of_two_that_are_quantised():
+    models = []
+    for floats in (False, True):
+        net = Net(["N", 3, 6])
+        a = net.add("DynamicQuantizeLinear", "x", outputs=3)
+        b = net.add("DynamicQuantizeLinear", net.add("Transpose", net.add("Sin", "x"), perm=[0, 2, 1]), outputs=3)
+        if floats:
+            h = net.add("MatMul", net.add("DequantizeLinear", *a), net.add("DequantizeLinear", *b))
+        else:
+            product = net.add("Cast", net.add("MatMulInteger", a[0], b[0], a[2], b[2]), to=TensorProto.FLOAT)
+            h = net.add("Mul", product, net.add("Mul", a[1], b[1]))
+        models.append(net.model(h))
+    x = {"x": np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)}
+    options = {"target": "weights"}
+    found, wanted = (onnxruntime(onnxlrp.convert(m, "attn_lrp", **options).to_proto())(x) for m in models)
+    np.testing.assert_array_equal(found["y"], onnxruntime(models[0])(x)["y"])
+    np.testing.assert_allclose(found["x_relevance"], wanted["x_relevance"], rtol=1e-3, atol=1e-4)
+
+
+def test_integers_whose_zero_point_is_not_taken_off_are_refused():
+    """Relevance must not go round by the scale."""
+    net = Net(["N", 6])
+    q, s, _ = net.add("DynamicQuantizeLinear", "x", outputs=3)
+    product = net.add("Cast", net.add("MatMulInteger", q, net.const(W1.astype(np.int8))), to=TensorProto.FLOAT)
+    model = net.model(net.add("Mul", product, net.add("Mul", s, net.const(np.float32(0.01)))))
+    with pytest.raises(UnsupportedOperatorError, match=r"not recognised"):
+        onnxlrp.convert(model, "epsilon")
 
 
 def test_integers_that_become_floats_in_another_way_are_refused():
