@@ -7,11 +7,13 @@ from onnxlrp._version import __version__
 from onnxlrp.convert import Explained, convert, inspect
 from onnxlrp.operators.registry import operator
 from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.results import Results
 
 __all__ = [
     "Explained",
     "Explainer",
     "Explanation",
+    "Results",
     "__version__",
     "composites",
     "convert",

@@ -40,7 +40,10 @@ InputNames = Annotated[list[str], typer.Option("--input", metavar="NAME", help="
 Files = Annotated[
     list[str],
     typer.Option(
-        "--input", metavar="NAME=FILE", help="Picture, .npy, .npz, .csv or text; several files of a name make a batch."
+        "--input",
+        metavar="NAME=FILE",
+        help="Picture, .npy, .npz, .csv or text, a folder or a pattern such as 'pictures/*.png'; several files "
+        "of a name make a batch.",
     ),
 ]
 Texts = Annotated[
@@ -240,7 +243,16 @@ def explain(
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="OUT", help=".png (heatmap), .html (text), .npz, .npy, .json or .csv."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv; a name without suffix: a folder for many "
+            "samples, an .npz a batch, and the same command goes on where it was interrupted.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Samples a batch, where OUT is a folder (default: 16).")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
     preprocess: Preprocessing = "raw",
@@ -263,12 +275,15 @@ def explain(
     if not given:
         raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
     options = _conversion(composite, rule, output, [])
-    if out is not None:
+    many = out is not None and not out.suffix
+    if batch_size is not None and not many:
+        raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
+    if out is not None and not many:
         _refuse_overwriting([out], force, source=model)
         _usage(commands.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
-    data = load(given, opened.inputs, how, model)
+    data = None if many else load(given, opened.inputs, how, model)
     made: Any = model
     if opened.interface is None:
         kind = "token" if position else "class" if weights is None else "weights"
@@ -279,6 +294,14 @@ def explain(
     elif (composite, rule, output) != ("auto", [], None):
         raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
     asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
+    if data is None:
+        options = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
+        results = commands.explain_many(made, model, given, asked, provider, **options)
+        if as_json:
+            _print_json({"written": str(out), "samples": results.done, "batch_size": results.batch_size})
+        else:
+            commands.show_many(results)
+        return
     with terminal.progress("running the model"):
         done = commands.explain(made, data, asked, names, provider, words)
     if out is not None:

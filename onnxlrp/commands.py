@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp import runtime
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
-from onnxlrp.runtime.given import Data
+from onnxlrp.runtime.given import Data, Given
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.reading import ModelFile
 from onnxlrp.view import saving, summary, tables, terminal
@@ -60,7 +61,9 @@ class Report:
 def check_suffix(path: Path) -> None:
     """Raises InputError where results cannot be written in that format."""
     if path.suffix.lower() not in saving.SUFFIXES:
-        raise InputError(f"'{path}': results are written as {', '.join(saving.SUFFIXES)}")
+        raise InputError(
+            f"'{path}': results are written as {', '.join(saving.SUFFIXES)}, or to a folder, a name without suffix"
+        )
 
 
 def read_labels(path: Path | None) -> list[str]:
@@ -96,6 +99,29 @@ def explain(
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
     return Explained(explanation, explainer, data, labels, words)
+
+
+def explain_many(
+    model: Any, source: Path, given: Given, asked: Mapping[str, Any], names: Sequence[str], **options: Any
+) -> runtime.Results:
+    """Run an explained model batch by batch, and write to a folder; `source`: the file it is or was made of;
+    `options`: of `Explainer.map`."""
+    explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
+    inputs: dict[str, list[Any]] = {}
+    for name, value in (*given.inputs, *given.texts):
+        inputs.setdefault(name, []).append(value)
+    mixed = [name for name, _ in given.texts if name in dict(given.inputs)]
+    if mixed:
+        raise InputError(f"input '{mixed[0]}' is given as --input and as --text: for a folder of results, one of them")
+    chosen = {key: _given(value) for key, value in asked.items()}
+    return explainer.map(inputs, **chosen, **options, progress=True)
+
+
+def show_many(results: runtime.Results) -> None:
+    """What was written."""
+    print(f"wrote {results.done} samples to {results.folder}, a batch a file:")
+    for name, array in next(results.batches()).items():
+        print(f"  {name} {array.dtype} {list(array.shape)}")
 
 
 def save(done: Explained, path: Path) -> None:

@@ -14,9 +14,9 @@ from rich.table import Table
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, files
+from onnxlrp.runtime.archive import whole
 from onnxlrp.runtime.providers import onnxruntime
 from onnxlrp.view import pictures, terminal
-from onnxlrp.view.saving import whole
 
 MODEL = "efficientnet_lite0.lrp.onnx"
 SHEET = "contact_sheet.png"

@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from onnxlrp.cli import app
+from onnxlrp.runtime import Results
 
 MODELS = Path(__file__).parent.parent / "models"
 DIGITS = MODELS / "digits_cnn" / "digits_cnn.torchscript.onnx"
@@ -413,3 +414,25 @@ def test_real_processes_are_clean(tmp_path):
     assert bad.returncode == 3 and bad.stdout == "" and bad.stderr.startswith("error: ")
     assert start("convert", DIGITS).returncode == 2
     assert start("--version").stdout.startswith("onnxlrp ")
+
+
+# many samples
+
+
+def test_explain_a_folder_into_a_folder(explained, tmp_path, digit):
+    """Every picture of a folder, in batches; the same command finds it done, another target is refused."""
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    pictures.mkdir()
+    for index in range(3):
+        Image.new("L", (28, 28), 80 * index).save(pictures / f"{index}.png")
+    words = ["explain", explained, "--input", f"image={pictures}", "-o", out, "--batch-size", 2]
+    assert "wrote 3 samples" in call(*words).stdout
+    results = Results(out)
+    alone = tmp_path / "alone.npz"
+    call("explain", explained, "--input", f"image={pictures / '*.png'}", "-o", alone)
+    with np.load(alone) as expected:
+        assert {*expected.files} <= {*results}
+        np.testing.assert_allclose(results["image_relevance"], expected["image_relevance"], rtol=1e-4, atol=1e-6)
+    assert json.loads(call(*words, "--json").stdout) == {"written": str(out), "samples": 3, "batch_size": 2}
+    assert "a target" in refused(*words, "--target", 1)
+    assert "--batch-size" in call(*words[:-4], "--batch-size", 2, status=2).stderr

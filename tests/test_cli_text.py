@@ -11,6 +11,7 @@ import onnx.parser
 import pytest
 
 import onnxlrp
+from onnxlrp.runtime import Results
 from onnxlrp.view.page import page_of
 from tests.test_cli import call, refused
 
@@ -222,3 +223,18 @@ def test_without_the_tokenizers_package(classifier, monkeypatch):
 @pytest.mark.parametrize("words", [["--text", "input_ids"], ["--text", "=a film"], []])
 def test_wrong_usage(classifier, words):
     call("explain", classifier, *words, status=2)
+
+
+def test_many_texts_go_to_a_folder(classifier, tmp_path):
+    """Padded batch by batch, with their tokens; from Python, too."""
+    (tmp_path / "films.txt").write_text("A great film.\nBad\nA bad film\n")
+    words = ["explain", classifier, "--input", f"input_ids={tmp_path / 'films.txt'}", "--batch-size", 2]
+    call(*words, "-o", tmp_path / "out")
+    batches = list(Results(tmp_path / "out").batches())
+    assert [batch["input_ids_relevance"].shape for batch in batches] == [(2, 6), (1, 5)]
+    assert batches[1]["input_ids_tokens"].tolist() == [["[CLS]", "a", "bad", "film", "[SEP]"]]
+    explainer = onnxlrp.Explainer(onnxlrp.convert(classifier), tokenizer=tmp_path / "vocab.txt")
+    one, two = explainer.map({"input_ids": ["A great film.", "Bad", "A bad film"]}, 2)
+    np.testing.assert_array_equal(one.relevance["input_ids"], batches[0]["input_ids_relevance"])
+    np.testing.assert_array_equal(two.relevance["input_ids"], batches[1]["input_ids_relevance"])
+    assert [len(row.names) for row in one.tokens["input_ids"]] == [6, 6]

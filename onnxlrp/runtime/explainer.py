@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import inputs as arrays
+from onnxlrp.runtime import mapping, text
 from onnxlrp.runtime import providers as sessions
-from onnxlrp.runtime import text
+from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.runtime.reading import open_model
+from onnxlrp.runtime.results import Results
 from onnxlrp.runtime.targets import Target
 
 
@@ -42,6 +48,14 @@ class Explanation:
     """Per input that was given as text (or as ids, where a tokenizer was given too): its tokens, one entry a sample."""
     position: np.ndarray | None = None
     """Of a token target: where the explained scores are, int64 [N]."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a session takes, and the tokens of texts."""
+
+    feeds: dict[str, Any]
+    tokens: dict[str, list[text.Tokens]]
 
 
 class Explainer:
@@ -99,8 +113,78 @@ class Explainer:
         explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist;
         warns of NaN.
         """
+        return self.run(self.prepare(inputs), target, position, weights)
+
+    @overload
+    def map(
+        self,
+        inputs: Mapping[str, Any],
+        batch_size: int | None = None,
+        *,
+        to: None = None,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        preprocess: str = "raw",
+        progress: bool = False,
+    ) -> Iterator[Explanation]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Mapping[str, Any],
+        batch_size: int | None = None,
+        *,
+        to: str | os.PathLike[str],
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        preprocess: str = "raw",
+        progress: bool = False,
+    ) -> Results: ...
+
+    def map(
+        self,
+        inputs: Mapping[str, Any],
+        batch_size: int | None = None,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        preprocess: str = "raw",
+        progress: bool = False,
+    ) -> Iterator[Explanation] | Results:
+        """Explain many samples, batch by batch; the next batches are read while one is computed.
+
+        `inputs` maps names to arrays (anything with a length and slices), lists of texts, or files: a path, a folder, a
+        pattern such as "pictures/*.png", a list of paths; pictures, .npy, .npz, .csv and text, as on the command line
+        (of an input that takes text, a path must be a `pathlib.Path`). Pictures are one sample each, rows and lines
+        are samples. `batch_size=None`: what the model's file declares, else 16; the last batch may be smaller.
+        `target`, `position` and `weights` as in a call, per sample where axis 0 has as many. `preprocess`: pixels of
+        picture files, a name or MEAN/STD. `progress` shows a bar where stderr is a terminal.
+
+        Without `to`: an iterator over the explanations, one a batch, computed as they are asked for. With `to`, a
+        folder: everything is computed and written there, one .npz a batch, and comes back as `Results`. Batches that
+        the folder already holds are not computed again, so the same call continues after an interruption.
+        Raises InputError where files or arrays do not fit, or where the folder was begun with another model, data or
+        options.
+        """
+        how = Preprocess.parse(preprocess)
+        options = {"target": target, "position": position, "weights": weights}
+        batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
+        if to is not None:
+            return mapping.store(self, batches, Path(to), preprocess, progress)
+        return (explanation for _, explanation in mapping.explain(self, batches, progress))
+
+    def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
+        """The first half of a call, without the session: texts cut into tokens, arrays checked."""
         inputs, tokens = self._cut(inputs)
-        feeds = arrays.check(inputs, self.inputs)
+        return Prepared(arrays.check(inputs, self.inputs), tokens)
+
+    def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
+        """The second half of a call."""
+        feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
         explained = self._file.outputs.get(self.explained_output)
@@ -135,6 +219,17 @@ class Explainer:
         if not isinstance(self._tokenizer, text.Tokenizer):
             self._tokenizer = text.find(self._tokenizer, self._file.source)
         return self._tokenizer
+
+    def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
+        """Tells the model, and the tokenizer where these inputs are texts, from others: SHA-256 of their files
+        (external data not included)."""
+        source = self._file.source
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        is_text = any(_is_number(self.inputs.get(name)) and text.as_texts(inputs[name]) for name in inputs)
+        return {
+            "model": hashlib.sha256(content).hexdigest(),
+            "tokenizer": self._read_tokenizer().sha256() if is_text else None,
+        }
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger

@@ -68,9 +68,10 @@ class Loaded:
     """Names of the last axis, where a .csv file has a header."""
 
 
-def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"]) -> Loaded:
+def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
     """The file's content for that input; arrays are taken as they are, everything else is converted.
 
+    `mapped`: an .npy file as a memory map.
     A picture is resized to the input's height and width (the whole picture, so its sides may be stretched) and gets
     its channels first or last as the input has them. Raises InputError where the file cannot be that input's value.
     """
@@ -82,7 +83,7 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"]) -> 
         raise InputError(f"input '{port.name}' is no tensor; the command line cannot fill it")
     try:
         if path.suffix.lower() in (".npy", ".npz"):
-            return Loaded(_numpy(path, port))
+            return Loaded(_numpy(path, port, mapped))
         if path.suffix.lower() in (".csv", ".tsv"):
             return _table(path, port)
         if path.suffix.lower() == ".txt":
@@ -139,9 +140,9 @@ def picture_layout(port: Port) -> str | None:
     return None
 
 
-def _numpy(path: Path, port: Port) -> np.ndarray:
+def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
     try:
-        content = np.load(path, allow_pickle=False)
+        content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content
         with content:

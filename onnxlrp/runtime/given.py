@@ -11,6 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.runtime import files, text
 from onnxlrp.runtime.inputs import Port, check
+from onnxlrp.runtime.samples import expand
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ def load(given: Given, ports: Mapping[str, Port], preprocess: files.Preprocess, 
     """Files and texts as the model takes them; InputError where one does not fit, is missing or is not known."""
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
-        grouped.setdefault(name, []).append(path)
+        grouped.setdefault(name, []).extend(expand(path))
     names = dict.fromkeys([*grouped, *(name for name, _ in given.texts)])
     if any(name not in ports for name in names):
         check(names, ports)  # raises: names them all, and the ones there are
@@ -56,7 +57,7 @@ def load(given: Given, ports: Mapping[str, Port], preprocess: files.Preprocess, 
     }
     arrays = {name: one.array for name, one in loaded.items()}
     arrays |= {name: files.strings(some, ports[name]) for name, some in lines.items() if _is_string(ports[name])}
-    words = {name: [_parted(line) for line in some] for name, some in lines.items() if name not in arrays}
+    words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
     tokenizer = _tokenizer(given, model, needed=any(text.takes_text(ports[name]) for name in words))
     filled, tokens = text.fill(words, ports, names, lambda: tokenizer or text.find(given.tokenizer, model))
     ready = check({**arrays, **filled}, ports)
@@ -79,12 +80,6 @@ def _lines(grouped: Mapping[str, Sequence[Path]], given: Given, ports: Mapping[s
             raise InputError(f"input '{name}' is given twice: as a text, and as a file that holds none")
         found.setdefault(name, []).append(words)
     return found
-
-
-def _parted(line: str) -> text.Text:
-    """A tab parts two texts that a model reads together."""
-    first, tab, second = line.partition("\t")
-    return (first, second) if tab and "\t" not in second else line
 
 
 def _tokenizer(given: Given, model: Path | None, needed: bool) -> text.Tokenizer | None:

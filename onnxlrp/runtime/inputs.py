@@ -103,7 +103,7 @@ def check_one(value: Any, port: Port) -> Any:
         holes = int(np.isnan(array).sum())
         if holes:
             warnings.warn(
-                f"input '{port.name}' holds {holes} NaN: the scores and the relevance may be NaN too", stacklevel=4
+                f"input '{port.name}' holds {holes} NaN: the scores and the relevance may be NaN too", stacklevel=5
             )
     return array.astype(object) if is_text else array
 

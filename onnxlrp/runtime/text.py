@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -93,6 +94,10 @@ class Tokenizer:
         """Every token in the order of the ids."""
         return [self.name_of(index) for index in range(self._inner.get_vocab_size())]
 
+    def sha256(self) -> str:
+        """Tells it from other tokenizers."""
+        return hashlib.sha256(self._inner.to_str().encode()).hexdigest()
+
     def cut(self, texts: Sequence[Text], length: int | None = None) -> list[Tokens]:
         """The texts in tokens, padded to `length`, or to the longest where it is None.
 
@@ -172,6 +177,12 @@ def takes_text(port: Port) -> bool:
     """Whether an input may be the ids of tokens: whole numbers [texts, tokens]."""
     is_ids = port.dtype is not None and port.dtype.kind == "i" and port.dtype.itemsize >= 4
     return is_ids and (port.shape is None or len(port.shape) == 2)
+
+
+def parted(line: str) -> Text:
+    """A line of a file as a text: a tab parts two texts that a model reads together."""
+    first, tab, second = line.partition("\t")
+    return (first, second) if tab and "\t" not in second else line
 
 
 def as_texts(value: Any) -> list[Text] | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +12,13 @@ import numpy as np
 from PIL import Image
 
 from onnxlrp.errors import InputError
+from onnxlrp.runtime.archive import contents, whole, write_npz
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page
 from onnxlrp.view.summary import Sample
 
 SUFFIXES = (".png", ".html", ".npz", ".npy", ".json", ".csv")
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed."""
-    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def save(
@@ -58,7 +45,7 @@ def save(
         elif suffix == ".html":
             draft.write_text(_html(explanation, samples, title), encoding="utf-8")
         elif suffix == ".npz":
-            _save_npz(explanation, draft, names)
+            write_npz(draft, contents(explanation, names))
         elif suffix == ".npy":
             _save_npy(explanation, draft)
         elif suffix == ".json":
@@ -148,22 +135,6 @@ def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:
     if "C" in layout:
         array = np.moveaxis(array, layout.index("C") + (0 if layout.startswith("N") else 1), -1)
     return [pictures.picture_of(one) for one in array]
-
-
-def _save_npz(explanation: Explanation, path: Path, names: Mapping[str, str]) -> None:
-    arrays = {names[name]: value for name, value in explanation.relevance.items()}
-    arrays |= {f"{name}_relevance": value for name, value in explanation.relevance_at.items()}
-    arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
-    if explanation.target is not None:
-        arrays.setdefault("target", explanation.target)
-    if explanation.ledger is not None:
-        arrays.setdefault("relevance_ledger", explanation.ledger.values)
-    arrays = {name: value.astype(str) if value.dtype.kind == "O" else value for name, value in arrays.items()}
-    # By hand, not np.savez(**arrays): a model may call its output "file", which is savez's own first parameter.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
 
 
 def _save_npy(explanation: Explanation, path: Path) -> None:

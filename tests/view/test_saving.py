@@ -8,8 +8,9 @@ from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
+from onnxlrp.runtime.archive import whole
 from onnxlrp.runtime.text import Tokens
-from onnxlrp.view.saving import plain, save, whole
+from onnxlrp.view.saving import plain, save
 from onnxlrp.view.summary import summarise
 
 

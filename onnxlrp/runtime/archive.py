@@ -1,0 +1,47 @@
+"""Explanations as .npz files, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed."""
+    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The arrays of an explanation by the names they have in a file; `names`: of each input's relevance."""
+    arrays = {names[name]: value for name, value in explanation.relevance.items()}
+    arrays |= {f"{name}_relevance": value for name, value in explanation.relevance_at.items()}
+    arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
+    if explanation.target is not None:
+        arrays.setdefault("target", explanation.target)
+    if explanation.ledger is not None:
+        arrays.setdefault("relevance_ledger", explanation.ledger.values)
+    return arrays
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:
+    """An .npz that `numpy.load` reads without pickle; the comment is that of the zip archive, numpy does not see it."""
+    # By hand, not np.savez(**arrays): a model may call its output "file", which is savez's own first parameter.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        archive.comment = comment.encode()
+        for name, value in arrays.items():
+            array = np.asanyarray(value)
+            array = array.astype(str) if array.dtype.kind == "O" else array
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)

@@ -1,0 +1,115 @@
+"""Explaining many batches: the next ones are read while one is computed; results go to a folder that a later run
+continues."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlrp.errors import OnnxLrpError
+from onnxlrp.runtime import results
+from onnxlrp.runtime.archive import contents
+from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.results import Results
+
+if TYPE_CHECKING:
+    from onnxlrp.runtime.explainer import Explainer, Explanation
+
+_READERS = 2
+"""Threads that open files, cut texts and check arrays."""
+_AHEAD = 3
+"""Batches that are read before their turn: what memory holds besides the one that runs."""
+
+
+def explain(explainer: Explainer, batches: Batches, progress: bool, which: Sequence[int] | None = None) -> Iterator:
+    """The explanations of the batches, all or some, in order, with each one's index."""
+    waiting = collections.deque(range(len(batches)) if which is None else which)
+
+    def prepare(index: int) -> tuple[Any, dict[str, Any]]:
+        batch = batches.read(index)
+        return explainer.prepare(batch.inputs), batch.options
+
+    reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
+    with _bar(progress, batches.count, _samples(batches, waiting)) as advance:
+        pool = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="onnxlrp-read")
+        try:
+            while waiting or reading:
+                while waiting and len(reading) < _AHEAD:
+                    index = waiting.popleft()
+                    reading.append((index, pool.submit(prepare, index)))
+                index, future = reading.popleft()
+                prepared, options = _in_its_place(future, batches, index)
+                yield index, explainer.run(prepared, **options)
+                advance(_samples(batches, [index]))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str, progress: bool) -> Results:
+    """The explanations of the batches in a folder; those that are there already are not computed again."""
+    about = {
+        **explainer.identity(batches.read(0).inputs),
+        "composite": explainer.interface.composite,
+        "output": explainer.explained_output,
+        "samples": batches.count,
+        "batch_size": batches.size,
+        "inputs": batches.names,
+        "preprocess": preprocess,
+        "shared": batches.shared(),
+    }
+    kept = results.open_store(folder, about)
+    marks = [batches.fingerprint(index) for index in range(len(batches))]
+    missing = [i for i, mark in enumerate(marks) if not results.is_done(kept, batches.span(i), mark)]
+    for index, explanation in explain(explainer, batches, progress, missing):
+        arrays = _arrays(explanation, explainer.interface.relevance)
+        results.write(kept, batches.span(index), marks[index], arrays)
+    return kept
+
+
+def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
+    """What one file holds: all of an explanation, its ledger as one row, its tokens as strings."""
+    arrays = contents(explanation, names)
+    if explanation.ledger is not None and arrays["relevance_ledger"] is explanation.ledger.values:
+        arrays["relevance_ledger"] = explanation.ledger.values[None]
+    if explanation.score is not None:
+        arrays.setdefault("score", explanation.score)
+    if explanation.position is not None:
+        arrays.setdefault("position", explanation.position)
+    for name, rows in explanation.tokens.items():
+        arrays.setdefault(f"{name}_tokens", np.array([row.names for row in rows], dtype=str))
+    return arrays
+
+
+def _samples(batches: Batches, which: Sequence[int]) -> int:
+    return sum(stop - start for start, stop in map(batches.span, which))
+
+
+def _in_its_place(future: concurrent.futures.Future, batches: Batches, index: int) -> Any:
+    """What was read, or the error of reading it, with the samples that it is about."""
+    try:
+        return future.result()
+    except OnnxLrpError as error:
+        start, stop = batches.span(index)
+        raise type(error)(f"samples {start} to {stop - 1}: {error}") from error
+
+
+@contextlib.contextmanager
+def _bar(wanted: bool, total: int, missing: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr over the samples, where it is wanted and stderr is a terminal."""
+    if not wanted:
+        yield lambda samples: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("explaining", total=total, completed=total - missing)
+        yield lambda samples: bar.advance(task, samples)

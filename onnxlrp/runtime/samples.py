@@ -1,0 +1,183 @@
+"""Many samples of one input, read where they are needed: arrays, texts, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.runtime import files, text
+from onnxlrp.runtime.inputs import Port
+
+_ARRAYS = (".npy", ".npz")
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+class Samples(Protocol):
+    """The value of one input for every sample, along axis 0."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> Any:
+        """The samples of that range, as one value for the model's input."""
+
+    def identify(self, start: int, stop: int, digest: Any) -> None:
+        """Adds what tells these samples from others to a hash."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """An array, a list, or whatever has a length and slices (h5py, zarr, memory maps)."""
+
+    values: Any
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def read(self, start: int, stop: int) -> Any:
+        part = self.values[start:stop]
+        return list(part) if isinstance(part, (list, tuple)) else np.ascontiguousarray(part)
+
+    def identify(self, start: int, stop: int, digest: Any) -> None:
+        part = self.read(start, stop)
+        plain = isinstance(part, list) or part.dtype.kind == "O"
+        digest.update(str(len(part) if plain else (part.dtype, part.shape)).encode())
+        digest.update(repr(list(part)).encode() if plain else part.tobytes())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _File:
+    path: Path
+    length: int
+    rows: Any = None
+    """Of a text or table, which is read once."""
+
+
+class Files:
+    """Pictures, .npy, .npz, .csv and texts, one after the other: a picture is one sample, rows and lines are many.
+
+    Raises InputError for a file that is not there or holds no samples. Pictures are opened when they are read.
+    """
+
+    def __init__(self, paths: Sequence[Path], port: Port, preprocess: files.Preprocess) -> None:
+        self._port = port
+        self._preprocess = preprocess
+        self._files = [self._open(path) for path in paths]
+        self._ends = np.cumsum([file.length for file in self._files], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, start: int, stop: int) -> Any:
+        parts = [self._rows(file)[first:last] for file, first, last in self._within(start, stop)]
+        if all(isinstance(part, list) for part in parts):
+            return [row for part in parts for row in part]
+        arrays = [files.Loaded(np.asarray(part)) for part in parts]
+        return np.ascontiguousarray(files.join(arrays, self._port).array)
+
+    def identify(self, start: int, stop: int, digest: Any) -> None:
+        for file, first, last in self._within(start, stop):
+            state = file.path.stat()
+            digest.update(repr((file.path.name, state.st_size, state.st_mtime_ns, first, last)).encode())
+
+    def _within(self, start: int, stop: int) -> list[tuple[_File, int, int]]:
+        """The files that hold a range of samples, and which of theirs."""
+        found = []
+        index = int(np.searchsorted(self._ends, start, side="right"))
+        while index < len(self._files) and (before := int(self._ends[index]) - self._files[index].length) < stop:
+            file = self._files[index]
+            found.append((file, max(start - before, 0), min(stop - before, file.length)))
+            index += 1
+        return found
+
+    def _open(self, path: Path) -> _File:
+        suffix = path.suffix.lower()
+        if suffix in _ARRAYS:
+            return _File(path, len(self._array(path)))
+        if suffix in _TABLES:
+            rows: Any = self._lines(path)
+            rows = files.load(path, self._port, self._preprocess).array if rows is None else rows
+            if np.ndim(rows) == 0:
+                raise InputError(f"'{path}' holds one number, not samples of input '{self._port.name}'")
+            return _File(path, len(rows), rows)
+        if not path.is_file():
+            raise InputError(f"there is no file '{path}' for input '{self._port.name}'")
+        return _File(path, 1)
+
+    def _rows(self, file: _File) -> Any:
+        if file.rows is not None:
+            return file.rows
+        if file.path.suffix.lower() in _ARRAYS:
+            return self._array(file.path)
+        array = files.load(file.path, self._port, self._preprocess).array
+        array = array if array.ndim != self._rank() - 1 else array[None]
+        if len(array) != 1:
+            raise InputError(f"'{file.path}' holds {len(array)} samples; name it .csv or .txt if it is a table")
+        return array
+
+    def _array(self, path: Path) -> np.ndarray:
+        """A memory map of an .npy file; one sample alone may come without the batch axis."""
+        array = files.load(path, self._port, self._preprocess, mapped=True).array
+        if array.ndim == 0:
+            raise InputError(f"'{path}' holds one number, not samples of input '{self._port.name}'")
+        return array if array.ndim != self._rank() - 1 else array[None]
+
+    def _rank(self) -> int:
+        return -1 if self._port.shape is None else len(self._port.shape)
+
+    def _lines(self, path: Path) -> list[text.Text] | None:
+        """The texts of a file, one a line; None where it holds numbers."""
+        lines = files.lines_of(path) if text.takes_text(self._port) else None
+        return None if not lines or files.are_numbers(lines) else [text.parted(line) for line in lines]
+
+
+def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
+    """What was given for an input: a path, a folder, a pattern such as `pictures/*.png`, a list of paths, an array, a
+    list. A string is a path where the input takes neither texts nor strings."""
+    named = paths_of(value, port)
+    if named is not None:
+        return Files(named, port, preprocess)
+    value = [value] if isinstance(value, str) else value
+    if not hasattr(value, "__len__") or isinstance(value, Mapping) or getattr(value, "ndim", 1) == 0:
+        raise InputError(f"input '{port.name}' takes {port}; give an array of samples or files, not {value!r:.80}")
+    return Rows(value)
+
+
+def paths_of(value: Any, port: Port) -> list[Path] | None:
+    """The files that are meant; None where the value is no path."""
+    is_words = text.takes_text(port) or (port.dtype is not None and port.dtype.kind == "O")
+    kinds = Path if is_words else (Path, str)
+    if isinstance(value, kinds):
+        return expand(Path(value))
+    if isinstance(value, (list, tuple)) and value and all(isinstance(one, kinds) for one in value):
+        return [path for one in value for path in expand(Path(one))]
+    return None
+
+
+def expand(path: Path) -> list[Path]:
+    """The files of a folder or of a pattern by name, hidden ones left out; of anything else the path itself."""
+    if path.is_dir():
+        found, words = list(path.iterdir()), f"the folder '{path}' holds no file"
+    elif not path.exists() and glob.has_magic(str(path)):
+        root = Path(path.anchor)
+        found, words = list(root.glob(str(path.relative_to(root)))), f"'{path}' names no file"
+    else:
+        return [path]
+    kept = sorted(one for one in found if one.is_file() and not one.name.startswith("."))
+    if not kept:
+        raise InputError(words)
+    return kept
+
+
+def fingerprint(samples: Sequence[Samples], start: int, stop: int) -> str:
+    """Tells a range of samples from others."""
+    digest = hashlib.sha256()
+    for one in samples:
+        one.identify(start, stop, digest)
+    return digest.hexdigest()
