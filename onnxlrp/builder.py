@@ -15,6 +15,7 @@ from onnxscript._internal.builder import OpBuilder
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.registry import Call, content
 
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
 
 
@@ -38,6 +39,24 @@ class _Graph(GraphBuilder):
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
         """Always under the scope's name: two builders work on one graph, one after the other."""
         return super().initializer(tensor, name, qualify=True)
+
+    def _partition_inputs_attributes(
+        self, schema: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Operands come by position and attributes by name, so that no schema need be read to tell them apart: a
+        third of the time that a node takes."""
+        return args, kwargs
+
+    def _infer_shapes(self, node: ir.Node) -> None:
+        """What ONNX infers, found at once where both operands of arithmetic have one type and one shape."""
+        first, *rest = node.inputs
+        if node.op_type in _ARITHMETIC and first is not None and first.type is not None and first.shape is not None:
+            (second,) = rest
+            if second is not None and first.type == second.type and first.shape == second.shape:
+                node.outputs[0].type = first.type
+                node.outputs[0].shape = first.shape.copy()
+                return
+        super()._infer_shapes(node)
 
     def _annotate_node(self, node: ir.Node) -> None:
         if self.label:

@@ -15,6 +15,8 @@ from onnxlrp.source.read import Source
 
 _LIMIT = 2**31 - 2**20
 """Protocol buffers end at 2 GB; a little is left for the graph."""
+_SMALL = 1024
+"""Bytes of a tensor that stays inside: onnxruntime looks at shapes and axes before it reads external data."""
 
 
 def to_proto(source: Source) -> onnx.ModelProto:
@@ -36,7 +38,7 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
     elif _weight_bytes(source.model) > _LIMIT:
         model = ir.Model(source.model.graph.clone(), **_about(source.model))
         data = path.name + ".data"
-        ir.external_data.unload_from_model(model, path.parent, data)
+        ir.external_data.unload_from_model(model, path.parent, data, size_threshold_bytes=_SMALL)
         _write(path, _with_maps(source, ir.serde.serialize_model(model)))
     else:
         _write(path, to_proto(source))

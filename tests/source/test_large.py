@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import onnxlrp
+from tests.source.deep import transformer
 from tests.source.llama import llama
 
 BILLION = {"layers": 16, "width": 2048, "heads": 32, "groups": 8, "inner": 8192, "vocabulary": 32000}
@@ -55,3 +56,15 @@ def test_the_same_model_small_and_with_weights(tmp_path):
     relevance = explanation.relevance["input_ids"]
     assert not relevance[:, 4:].any()
     np.testing.assert_allclose(relevance.sum(1), explanation.score, rtol=1e-3)
+
+
+def test_past_two_gigabytes_without_two_gigabytes(tmp_path, monkeypatch):
+    """Weights go to a file beside the model; shapes and axes stay inside, where onnxruntime wants them."""
+    explained = onnxlrp.convert(transformer(1, width=32), "attn_lrp")
+    expected = onnxlrp.Explainer(explained)
+    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", 10_000)
+    explained.save(tmp_path / "model.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
+    x = np.random.default_rng(0).normal(size=(2, 5, 32)).astype(np.float32)
+    found = onnxlrp.Explainer(tmp_path / "model.onnx")({"x": x})
+    np.testing.assert_array_equal(found.relevance["x"], expected({"x": x}).relevance["x"])
