@@ -6,6 +6,7 @@ from onnxlrp import composites, errors, rules
 from onnxlrp._version import __version__
 from onnxlrp.convert import Explained, convert, inspect
 from onnxlrp.operators.registry import operator
+from onnxlrp.runtime.contrast import contrastive
 from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.results import Results
 
@@ -16,6 +17,7 @@ __all__ = [
     "Results",
     "__version__",
     "composites",
+    "contrastive",
     "convert",
     "errors",
     "inspect",

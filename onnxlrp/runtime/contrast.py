@@ -1,0 +1,48 @@
+"""Contrastive targets: what speaks for a class and not just as much for the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import TargetError
+
+
+def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
+    """Weights float32 [N, classes] that set a class against the rest, for a model with `target="weights"`.
+
+    1 at `target` (a class, or one per sample), −1/k at each of the k classes of `against` (a class, or several;
+    None: all others). What is explained is the score's lead over the mean of those, z_t − mean z_a: relevance that all
+    of them share cancels (after Gu, Yang and Tresp 2018, Understanding Individual Decisions of CNNs via Contrastive
+    Backpropagation).
+
+    ```python
+    explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", target="weights"))
+    explainer({"image": x}, weights=onnxlrp.contrastive(243, classes=1000))
+    ```
+    Raises TargetError for a class that does not exist or that is set against itself.
+    """
+    targets = _classes(target, classes, "target")
+    rivals = np.arange(classes) if against is None else np.unique(_classes(against, classes, "against"))
+    negative = np.zeros((len(targets), classes))
+    negative[:, rivals] = 1.0
+    rows = np.arange(len(targets))
+    if against is not None and negative[rows, targets].any():
+        raise TargetError(f"class {targets[negative[rows, targets] > 0][0]} is set against itself")
+    negative[rows, targets] = 0.0
+    count = negative.sum(1, keepdims=True)
+    if not count.all():
+        raise TargetError("there is one class only, and no other to set it against")
+    weights = -negative / count
+    weights[rows, targets] = 1.0
+    return weights.astype(np.float32)
+
+
+def _classes(given: Any, classes: int, name: str) -> np.ndarray:
+    array = np.atleast_1d(np.asarray(given))
+    if array.dtype.kind not in "iu" or array.ndim != 1 or not array.size:
+        raise TargetError(f"{name} must be a class or a list of classes, not {given!r:.80}")
+    if array.min() < 0 or array.max() >= classes:
+        raise TargetError(f"{name} {given!r:.80}: the classes are 0 to {classes - 1}")
+    return array
