@@ -25,10 +25,10 @@ def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
         return every
     operands = {i: every[i] for i in entry.operands(call) if i in every}
     if entry.lookup:
-        table = node.inputs[0]
         if 0 in operands:
             return {0: operands[0]}
-        floating = table is not None and table.dtype is not None and table.dtype.is_floating_point()
+        found = node.outputs[0].dtype
+        floating = found is not None and found.is_floating_point()
         return operands if floating or _dequantised(node.outputs[0]) else {}
     return operands
 

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.linear import matmul
-from onnxlrp.operators.registry import Call, LayerForm, Reversed, custom, linear
+from onnxlrp.operators.registry import Call, LayerForm, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -122,10 +122,9 @@ def _infer_lookup(context: Any) -> None:
     context.set_output_type(0, made)
 
 
-@custom("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), inference=_infer_lookup)
-def gather_block_quantized(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+@routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)
+def gather_block_quantized(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """A table looked up by ids: summed over the embedding, to the ids."""
     axis, table, ids = int(call.attr("gather_axis", 0)), call.rank(0), call.rank(1)
     axis %= table
-    axes = op.ints([*range(axis), *range(axis + ids, table - 1 + ids)])
-    return Reversed({1: op.ReduceSum(r, axes, keepdims=0)})
+    return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)

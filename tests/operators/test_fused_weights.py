@@ -152,3 +152,4 @@ def test_a_table_in_blocks(bits, zeros):
     check_forward(case)
     found = onnxruntime(case.explain("epsilon", ledger=True))(case.inputs())
     np.testing.assert_allclose(found["x1_relevance"], found["y0"].sum(-1), rtol=1e-4, atol=1e-4)
+    assert [step.why for step in onnxlrp.convert(case.model(), target="weights").plan.steps] == ["embedding lookup"]
