@@ -49,12 +49,12 @@ class _Graph(GraphBuilder):
 
     def _infer_shapes(self, node: ir.Node) -> None:
         """What ONNX infers, found at once where both operands of arithmetic have one type and one shape."""
-        first, *rest = node.inputs
-        if node.op_type in _ARITHMETIC and first is not None and first.type is not None and first.shape is not None:
-            (second,) = rest
-            if second is not None and first.type == second.type and first.shape == second.shape:
-                node.outputs[0].type = first.type
-                node.outputs[0].shape = first.shape.copy()
+        if node.op_type in _ARITHMETIC:
+            first, second = node.inputs
+            assert first is not None and second is not None
+            dtype, shape = first.type, first.shape
+            if dtype is not None and shape is not None and dtype == second.type and shape == second.shape:
+                node.outputs[0].type, node.outputs[0].shape = dtype, shape.copy()
                 return
         super()._infer_shapes(node)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer, find_layer
-from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, spread
+from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.source.constants import constants
 
@@ -54,7 +54,7 @@ class Facts:
 
 def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
     """Compute every fact once."""
-    data = data_values(graph, [v for v in graph.inputs if carries(v)])
+    data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     return _facts(graph, constants(graph), data, explained, nonnegative_values(graph), set(), attention)
 

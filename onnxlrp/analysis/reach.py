@@ -90,6 +90,21 @@ def carries(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
 
 
+def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
+    """Floats that come out of inputs that are lists of tensors or optional values: data that leads to no input that
+    could be explained, so that their share stops there and no other input gets it."""
+    lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
+    found: list[ir.Value] = []
+    for node in graph.all_nodes():
+        if any(v in lists for v in node.inputs):
+            for value in node.outputs:
+                if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
+                    lists.add(value)
+                elif value.dtype is not None and value.dtype.is_floating_point():
+                    found.append(value)
+    return found
+
+
 def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
     """Values that depend on seeds (the inputs of the model) through operators that carry relevance.
 
