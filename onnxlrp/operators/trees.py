@@ -152,11 +152,31 @@ class _Walk:
 
     def __init__(self, op: Builder, trees: Forest, rows: ir.Value, dtype: ir.DataType) -> None:
         self.op, self.trees, self.rows, self.dtype = op, trees, rows, dtype
-        self.features, self.yes, self.no = (self._table(t) for t in (trees.feature, trees.yes, trees.no))
+        self.features = self._table(trees.feature)
+        own = np.arange(trees.mode.size)
+        places = op.Range(op.constant(np.int32(0)), op.constant(np.int32(own.size)), op.constant(np.int32(1)))
+        self.yes, self.no = (op.Add(places, self._table(children - own)) for children in (trees.yes, trees.no))
         self.modes = np.unique(trees.mode[trees.mode != LEAF])
+        assert rows.dtype is not None
+        self.thresholds = self._numbers(trees.threshold, rows.dtype)
 
     def _table(self, column: np.ndarray) -> ir.Value:
-        return self.op.constant(column.astype(np.int32))
+        """Whole numbers as int32, kept in the smallest type that holds them: the session widens them as it loads."""
+        small = np.result_type(np.min_scalar_type(column.min(initial=0)), np.min_scalar_type(column.max(initial=0)))
+        if small.itemsize > 2:
+            return self.op.constant(column.astype(np.int32))
+        return self.op.Cast(self.op.constant(column.astype(small)), to=ir.DataType.INT32)
+
+    def _numbers(self, column: np.ndarray, dtype: ir.DataType) -> ir.Value:
+        """Floats; where few differ, as places in a list of those."""
+        column = column.astype(dtype.numpy())
+        different, places = np.unique(column, return_inverse=True)
+        if (
+            different.nbytes + places.size * (1 if different.size <= 256 else 2) > column.nbytes
+            or different.size > 2**16
+        ):
+            return self.op.constant(column)
+        return self.op.Gather(self.op.constant(different), self._table(places.reshape(column.shape)))
 
     def _path(self) -> Iterator[tuple[ir.Value | None, ir.Value]]:
         """The roots; then after each comparison the feature that was compared, and the nodes reached."""
@@ -173,7 +193,7 @@ class _Walk:
     def _compare(self, value: ir.Value, nodes: ir.Value) -> ir.Value:
         """Whether a sample's feature passes the comparison of its node."""
         op, trees = self.op, self.trees
-        threshold = op.Gather(op.constant(trees.threshold, self.rows.dtype), nodes)
+        threshold = op.Gather(self.thresholds, nodes)
         true: ir.Value | None = None
         for mode in self.modes:
             passes = _comparison(op, MODES[mode], value, threshold)
@@ -209,7 +229,7 @@ class _Walk:
     def _of_one(self, c: ir.Value):  # type: ignore[no-untyped-def]
         """Every tree speaks of one target: a number a node, weighed by that target's factor."""
         op, trees = self.op, self.trees
-        expected = op.constant(trees.expectation.sum(1), self.dtype)
+        expected = self._numbers(trees.expectation.sum(1), self.dtype)
         if trees.values.shape[1] > 1:
             c = op.Gather(c, self._table(_targets(trees).argmax(1)), axis=1)
         return expected, lambda changes: op.Mul(c, changes)
@@ -217,7 +237,7 @@ class _Walk:
     def _of_targets(self, c: ir.Value):  # type: ignore[no-untyped-def]
         """Trees speak of several targets, or one of them wins: a row of numbers a node."""
         op, trees = self.op, self.trees
-        expected = op.constant(trees.expectation, self.dtype)
+        expected = self._numbers(trees.expectation, self.dtype)
         factors = op.Unsqueeze(c, op.ints([1]))
         if trees.aggregate in ("MIN", "MAX"):
             factors = op.Mul(factors, self._winners())
@@ -232,7 +252,7 @@ class _Walk:
         sign = 1.0 if trees.aggregate == "MAX" else -1.0
         scores = np.where(trees.scored, sign * trees.values, -np.inf)
         *_, (_, leaves) = self._path()
-        best = op.ArgMax(op.Gather(op.constant(scores, self.dtype), leaves), axis=1, keepdims=1)
+        best = op.ArgMax(op.Gather(self._numbers(scores, self.dtype), leaves), axis=1, keepdims=1)
         places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))
         return op.Cast(op.Equal(places, best), to=self.dtype)
 
