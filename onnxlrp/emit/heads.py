@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
@@ -13,27 +15,53 @@ def explained_score(op: Builder, output: ir.Value) -> ir.Value:
 
     Where nothing is skipped it is the output itself.
     """
-    node = output.producer()
+    scores: dict[ir.Value, ir.Value] = {}
+    # Each value once, and no recursion: the way may be long, and part and meet again.
+    waiting = [output]
+    while waiting:
+        value = waiting[-1]
+        before = _behind(value)
+        unknown = [v for v in before.values() if v not in scores]
+        if unknown:
+            waiting += unknown
+            continue
+        waiting.pop()
+        if value not in scores:
+            scores[value] = _score(op, value, {i: scores[v] for i, v in before.items() if scores[v] is not v})
+    return scores[output]
+
+
+def _behind(value: ir.Value) -> dict[int, ir.Value]:
+    """The operands of its node that a value is taken from, is rescaled or rounded from: a head may be there."""
+    node = value.producer()
+    entry = None if node is None else find(node)
+    if node is None or entry is None or entry.score is not None or entry.score_head:
+        return {}
+    call = Call.of(node)
+    if entry.rescales:
+        operands: Sequence[int] = (0,)
+    elif entry.rounding:
+        operands = entry.operands(call)[:1]
+    elif entry.kind is Kind.ROUTING and not entry.winner and not entry.many:
+        operands = entry.operands(call)
+    else:
+        return {}
+    return {i: v for i in operands if (v := call.input(i)) is not None}
+
+
+def _score(op: Builder, value: ir.Value, replaced: dict[int, ir.Value]) -> ir.Value:
+    """What `value` is without its head; `replaced`: operands of its node that have one, without it."""
+    node = value.producer()
     entry = None if node is None else find(node)
     if node is None or entry is None:
-        return output
+        return value
+    call = Call.of(node)
     if entry.score is not None:
-        return entry.score(op, Call.of(node))
+        return entry.score(op, call)
     if entry.score_head and node.inputs[0] is not None:
         return node.inputs[0]
-    if entry.rescales and node.inputs[0] is not None:
-        score = explained_score(op, node.inputs[0])
-        return output if score is node.inputs[0] else score
-    if entry.rounding:
-        rounded = Call.of(node).operand(entry.operands(Call.of(node))[0])
-        score = explained_score(op, rounded)
-        return output if score is rounded else score
-    if entry.kind is not Kind.ROUTING or entry.winner or entry.many:
-        return output
-    call = Call.of(node)
-    replaced: dict[int, ir.Value | None] = {}
-    for index in entry.operands(call):
-        value = call.input(index)
-        if value is not None and (score := explained_score(op, value)) is not value:
-            replaced[index] = score
-    return op.run(call.rebind(replaced)) if replaced else output
+    if not replaced:
+        return value
+    if entry.rescales or entry.rounding:
+        return next(iter(replaced.values()))
+    return op.run(call.rebind(replaced))

@@ -6,9 +6,11 @@ import cProfile
 import pstats
 
 import numpy as np
+from onnx import helper
 
 import onnxlrp
 from tests.source.deep import transformer
+from tests.source.nets import info, model
 
 
 def calls(blocks: int) -> int:
@@ -35,3 +37,19 @@ def test_a_deep_model_runs():
     assert explanation.ledger is not None
     table = explanation.ledger.values
     np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-3 * np.abs(table).max())
+
+
+def test_a_long_way_to_the_head():
+    """A softmax is found behind thousands of nodes, also where the way parts and meets again forty times."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Softmax", ["z"], ["v"], axis=1)]
+    for index in range(1200):
+        nodes.append(helper.make_node("Reshape", [nodes[-1].output[0], "same"], [f"r{index}"]))
+    for index in range(40):
+        last = nodes[-1].output[0]
+        nodes.append(helper.make_node("Concat", [last, last], [f"c{index}"], axis=1))
+        nodes.append(helper.make_node("Slice", [f"c{index}", "start", "end", "axis"], [f"s{index}"]))
+    nodes[-1].output[0] = "y"
+    weights = {"w": np.eye(3, dtype="f4"), "same": np.array([-1, 3]), "start": np.array([0]), "end": np.array([3])}
+    proto = model(nodes, [info("x", ["N", 3])], [info("y", ["N", 3])], weights | {"axis": np.array([1])})
+    explanation = onnxlrp.Explainer(onnxlrp.convert(proto, "lrp0"))({"x": np.array([[1, 3, 2]], "f4")})
+    np.testing.assert_allclose(explanation.relevance["x"], [[0, 3, 0]])
