@@ -1,0 +1,105 @@
+"""The benchmark makes its table and its plot; here of a small file, which needs no peer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnxlrp
+from onnxlrp.runtime.providers import cuda_present
+
+pytest.importorskip("onnxruntime")
+from tools.benchmark import __main__ as benchmark
+from tools.benchmark import models, plot, row, sessions, table, timing
+
+MODEL = Path(__file__).parents[1] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
+QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Turns of a single run."""
+    monkeypatch.setattr(timing, "LEAST", 0.0)
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return [str(MODEL), "--batch", "1", "--composites", "epsilon", *QUICK, "--folder", str(folder), *more]
+
+
+def test_table_and_plot_from_the_command_line(tmp_path, capsys, monkeypatch):
+    """A second run measures nothing again."""
+    assert benchmark.main(command(tmp_path)) == 0
+    (found,) = json.loads((tmp_path / "cpu-float32.json").read_text())
+    assert set(found["seconds"]) == {"source", "explained"}
+    assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in found["seconds"].values())
+    assert found["bytes"]["explained"] > found["bytes"]["source"] > 0
+    assert all(value["peak"] >= value["run"] > 0 for value in found["memory"].values())
+    text = (tmp_path / "cpu-float32.md").read_text()
+    assert "onnxruntime" in text
+    assert "| digits_cnn.torchscript | 1 | `epsilon` |" in text
+    assert (tmp_path / "cpu-float32.png").exists() == plot.available()
+    monkeypatch.setattr(benchmark, "_run", lambda *_: pytest.fail("measured again"))
+    assert benchmark.main(command(tmp_path)) == 0
+    assert "kept" in capsys.readouterr().out
+
+
+def test_what_a_machine_cannot_do(tmp_path):
+    assert benchmark.main(command(tmp_path, "--precision", "tf32")) == 2
+    if not cuda_present():
+        assert benchmark.main(command(tmp_path, "--provider", "cuda")) == 2
+
+
+def test_a_row_that_fails(tmp_path, monkeypatch):
+    """The status says so, and the rest goes on."""
+    tried = []
+    monkeypatch.setattr(benchmark, "_run", lambda name, batch, *_: tried.append(batch))
+    assert benchmark.main([*command(tmp_path), "--batch", "1", "2"]) == 1
+    assert tried == [1, 2]
+
+
+def test_bound_runs_give_the_same(tmp_path, quick):
+    """The way to run on a GPU, on the CPU."""
+    explained = tmp_path / "explained.onnx"
+    onnxlrp.convert(MODEL, "epsilon").save(explained)
+    x = models.find(str(MODEL)).sample(2)
+    session = sessions.create(explained, "cpu", 1)
+    feeds = sessions.feed(session, x)
+    bound = sessions.Bound(session, feeds, "cpu")
+    assert not bound.static  # the file is of any batch
+    for found, expected in zip(bound.read().values(), sessions.plain(session, feeds)().values(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    options = row.Options(folder=str(tmp_path), rounds=1, threads=1, pause=0.0, bound=True)
+    found = row.measure(models.find(str(MODEL)), "digits", 2, "epsilon", options)
+    assert "`epsilon`" in table.markdown([found])
+
+
+def test_nodes_off_the_device(tmp_path):
+    """On the CPU none is off it; seen from CUDA all are, but the source's own are left out."""
+    explained = tmp_path / "explained.onnx"
+    onnxlrp.convert(MODEL, "epsilon").save(explained)
+    x = models.find(str(MODEL)).sample(1)
+    assert sessions.off_device(explained, "cpu", 1, x, ()) == {}
+    events = sessions.profile(explained, "cpu", 1, x)
+    every = sessions.astray(events, sessions.PROVIDERS["cuda"], ())
+    names = {event["name"].removesuffix("_kernel_time") for event in events if event.get("cat") == "Node"}
+    assert sum(every.values()) > 10
+    assert sessions.astray(events, sessions.PROVIDERS["cuda"], names) == {}
+    copy = {"cat": "Node", "name": "Memcpy_kernel_time", "args": {"op_name": "MemcpyToHost", "provider": "x"}}
+    assert sessions.astray([copy], "x", ()) == {"MemcpyToHost": 1}
+
+
+def test_ratios_are_of_rounds():
+    """A slow round is slow for both."""
+    assert timing.ratio([2.0, 20.0, 2.2], [1.0, 10.0, 1.0]) == 2.0
+
+
+def test_rounds_are_interleaved(monkeypatch):
+    """Every program has its turn in each round: a run to warm up, then three or more."""
+    runs: list[str] = []
+    programs = {name: lambda name=name: runs.append(name) for name in "ab"}
+    monkeypatch.setattr(timing, "MOST", 3)
+    assert {key: len(seconds) for key, seconds in timing.interleaved(programs, 2, pause=0).items()} == {"a": 2, "b": 2}
+    assert "".join(runs) == "aaaabbbb" * 2

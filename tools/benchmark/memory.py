@@ -1,0 +1,83 @@
+"""Peak memory of loading and running a model, in a process of its own.
+
+    python -m tools.benchmark.memory MODEL.onnx INPUT.npy cpu 2
+
+prints JSON, in bytes over what the process had before: `peak` in all, creation of the session included (weights are
+read and folded then), and `run`, the peak from the first run on (weights as they stay, and activations).
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tools.benchmark import sessions
+
+ROOT = Path(__file__).parents[2]
+RUNS = 3
+
+
+def measure(path: Path, x: np.ndarray, folder: Path, provider: str, threads: int) -> dict[str, int]:
+    """The numbers of a fresh process; it inherits nothing of this one's memory."""
+    given = folder / "input.npy"
+    np.save(given, x)
+    command = [sys.executable, "-m", __name__, path, given, provider, threads]
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{path.name}: {done.stderr[-500:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(path: str, given: str, provider: str, threads: str) -> None:
+    x = np.load(given)
+    used, top = (_on_gpu, _on_gpu) if provider == "cuda" else (_resident, _peak)
+    before = used()
+    session = sessions.create(Path(path), provider, int(threads))
+    created = top()
+    _forget_peak()
+    for _ in range(RUNS):
+        sessions.plain(session, sessions.feed(session, x))()
+    run = top()
+    print(json.dumps({"peak": max(created, run) - before, "run": run - before}))
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    """getrusage knows the peak as well, but hands on that of the process that started this one."""
+    return _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # no Linux: the peak is all there is, and never forgotten
+        scale = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def _forget_peak() -> None:
+    """Linux counts the peak anew from here."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+
+
+def _on_gpu() -> int:
+    """Bytes taken on the GPU, by whomever; onnxruntime's arena gives none back, so that this is also the peak."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    return total - free
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,259 @@
+"""One row of the table: a model, a batch, a composite, measured in this process.
+
+    python -m tools.benchmark.row resnet50 1 epsilon '{"rounds": 3}'
+
+writes it as JSON to where it belongs. A process of its own per row: the next one starts with clean memory, and LXT's
+patches are for everybody in a process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import onnxlrp
+from tools.benchmark import environment, memory, models, peers, sessions
+from tools.benchmark.models import Model
+from tools.benchmark.timing import PAUSE, Program, interleaved
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How everything is measured."""
+
+    folder: str = "build/benchmark"
+    provider: str = "cpu"
+    precision: str = "float32"
+    """Or "tf32", "float16"."""
+    static: bool = False
+    """Whether the models are exported for their batch alone."""
+    bound: bool = False
+    """Inputs and outputs bound to the device; always so on a GPU."""
+    rounds: int = 7
+    threads: int = 2
+    pause: float = PAUSE
+    peers: tuple[str, ...] = tuple(peers.PEERS)
+
+    @property
+    def setting(self) -> str:
+        """What may stand in one table: the end of its rows' names."""
+        fixed = "-static" if self.static and self.provider == "cpu" else ""
+        return f"{self.provider}-{self.precision}{fixed}"
+
+    @property
+    def half(self) -> bool:
+        return self.precision == "float16"
+
+    @property
+    def tf32(self) -> bool:
+        return self.precision == "tf32"
+
+
+def place(name: str, batch: int, composite: str, options: Options) -> Path:
+    """The file of a row."""
+    parts = [Path(name).stem, f"b{batch}", composite.partition("(")[0], options.setting]
+    return Path(options.folder) / "rows" / ("-".join(parts) + ".json")
+
+
+@dataclasses.dataclass
+class _Subject:
+    """The source and the explained model as files, and what goes in."""
+
+    model: Model
+    weights: Any
+    source: Path
+    explained: Path
+    relevance: str
+    """Name of the relevance output."""
+    own: set[str]
+    """Names of the source's own nodes in it."""
+    x: np.ndarray
+    conversion: float
+    """Seconds."""
+
+
+def measure(model: Model, name: str, batch: int, composite: str, options: Options) -> dict[str, Any]:
+    """Everything that the table says of a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        subject = _prepare(model, name, batch, composite, options, Path(folder))
+        row: dict[str, Any] = {
+            "name": name,
+            "model": model.title,
+            "batch": batch,
+            "composite": composite,
+            "options": dataclasses.asdict(options),
+            "environment": environment.describe(options.provider),
+            "conversion": subject.conversion,
+            "bytes": {"source": subject.source.stat().st_size, "explained": subject.explained.stat().st_size},
+        }
+        files = {"source": subject.source, "explained": subject.explained}
+        row["memory"] = {
+            key: memory.measure(path, subject.x, Path(folder), options.provider, options.threads)
+            for key, path in files.items()
+        }
+        programs, row["sessions"], notes = _ours(files, subject.x, options)
+        outputs = programs["explained"][1]()
+        row["notes"] = notes
+        if options.provider == "cuda":
+            wrong = sessions.off_device(subject.explained, "cuda", options.threads, subject.x, subject.own)
+            row["off_device"] = wrong
+        target = outputs[next(iter(outputs))].argmax(-1).reshape(-1)
+        task = peers.Task(
+            model,
+            subject.weights,
+            composite,
+            subject.x,
+            target,
+            "float16" if options.half else "float32",
+            _device(options),
+        )
+        theirs, row["missing"], row["differences"] = _peers(task, outputs[subject.relevance], options)
+        runs = {key: program[0] for key, program in programs.items()} | theirs
+        row["seconds"] = interleaved(runs, options.rounds, options.pause)
+    return row
+
+
+def _prepare(model: Model, name: str, batch: int, composite: str, options: Options, folder: Path) -> _Subject:
+    """Build, export and convert; the network and its export are kept for the next row."""
+    x = model.sample(batch)
+    source, weights = _source(model, name, x, options)
+    started = time.perf_counter()
+    converted = onnxlrp.convert(source, composite, precision="model" if options.half else "float32")
+    explained = folder / "explained.onnx"
+    converted.save(explained)
+    conversion = time.perf_counter() - started
+    (relevance,) = converted.interface.relevance.values()
+    nodes = onnx.load(explained, load_external_data=False).graph.node
+    own = {node.name for node in nodes if all(p.key != "onnxlrp.rule" for p in node.metadata_props)}
+    return _Subject(model, weights, source, explained, relevance, own, x, conversion)
+
+
+def _source(model: Model, name: str, x: np.ndarray, options: Options) -> tuple[Path, Any]:
+    if model.file is not None:
+        return model.file, None
+    import torch
+
+    folder = Path(options.folder) / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = f"-b{len(x)}" if options.static else ""
+    path, state = folder / f"{name}{shape}-{'half' if options.half else 'float'}.onnx", folder / f"{name}.pt"
+    if not state.exists():
+        torch.save(models.build(model).state_dict(), state)
+    weights = torch.load(state)
+    if not path.exists():
+        partial = path.with_suffix(".partial.onnx")
+        network = peers.Task(model, weights, "", x).network()
+        models.export(network, x if options.static else x[:1], partial, options.static)
+        if options.half:
+            models.to_half(partial)
+        partial.rename(path)
+    return path, weights
+
+
+def _ours(
+    files: Mapping[str, Path], x: np.ndarray, options: Options
+) -> tuple[dict[str, tuple[Program, sessions.Run]], dict[str, float], list[str]]:
+    """Per file: what is timed and what reads the outputs; seconds to create the session; notes."""
+    programs: dict[str, tuple[Program, sessions.Run]] = {}
+    seconds, notes = {}, []
+    if options.provider == "cuda":
+        sessions.create(files["source"], "cuda", options.threads)  # CUDA itself starts with the first session
+    for key, path in files.items():
+        started = time.perf_counter()
+        session = sessions.create(path, options.provider, options.threads, tf32=options.tf32)
+        seconds[key] = time.perf_counter() - started
+        if options.provider == "cuda":
+            del session
+            bound, note = sessions.with_graph(path, options.threads, options.tf32, x)
+            notes.append(f"{key}: {note}")
+            programs[key] = (bound, bound.read)
+        elif options.bound:
+            bound = sessions.Bound(session, sessions.feed(session, x), "cpu")
+            programs[key] = (bound, bound.read)
+        else:
+            run = sessions.plain(session, sessions.feed(session, x))
+            programs[key] = (run, run)
+    return programs, seconds, notes
+
+
+def _peers(
+    task: peers.Task, ours: np.ndarray, options: Options
+) -> tuple[dict[str, Program], dict[str, str], dict[str, dict[str, float]]]:
+    """What each peer runs, or why it does not, and how far its relevance of the first sample is from ours."""
+    programs: dict[str, Program] = {}
+    missing: dict[str, str] = {}
+    differences: dict[str, dict[str, float]] = {}
+    if task.model.build is None:
+        return programs, missing, differences
+    _prepare_torch(options)
+    for name in options.peers:
+        try:
+            truth = _array(peers.PEERS[name](peers.in_double(task))())
+            run = peers.PEERS[name](dataclasses.replace(task, target=None))
+            theirs = _array(run())[:1]
+        except Exception as error:  # whatever a peer may say
+            missing[name] = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            continue
+        programs[name] = _synchronised(run, options)
+        differences[name] = {
+            "ours": _distance(ours[:1], theirs),
+            "ours from float64": _distance(ours[:1], truth),
+            "theirs from float64": _distance(theirs, truth),
+        }
+    return programs, missing, differences
+
+
+def _prepare_torch(options: Options) -> None:
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+
+
+def _synchronised(run: Program, options: Options) -> Program:
+    """A run that ends when the device has finished."""
+    if options.provider != "cuda":
+        return run
+    import torch
+
+    def synchronised() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return synchronised
+
+
+def _device(options: Options) -> str:
+    return "cuda" if options.provider == "cuda" else "cpu"
+
+
+def _array(relevance: Any) -> np.ndarray:
+    return relevance.detach().cpu().double().numpy()
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference of an entry, over the largest entry."""
+    return float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max())
+
+
+def main(name: str, batch: str, composite: str, given: str) -> None:
+    options = Options(**json.loads(given))
+    path = place(name, int(batch), composite, options)
+    row = measure(models.find(name), name, int(batch), composite, options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(row, indent=1))
+    partial.rename(path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
