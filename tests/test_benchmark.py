@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import onnxlrp
@@ -89,6 +90,30 @@ def test_nodes_off_the_device(tmp_path):
     assert sessions.astray(events, sessions.PROVIDERS["cuda"], names) == {}
     copy = {"cat": "Node", "name": "Memcpy_kernel_time", "args": {"op_name": "MemcpyToHost", "provider": "x"}}
     assert sessions.astray([copy], "x", ()) == {"MemcpyToHost": 1}
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_the_way_to_a_gpu(tmp_path, quick, monkeypatch, static):
+    """The wiring alone, on the CPU: the table says what became of the CUDA graph and which nodes are not on the GPU."""
+    create, bind = sessions.create, sessions.Bound
+
+    def on_cpu(path, provider, threads, *, profile=None, **options):
+        return create(path, "cpu", threads, profile=profile)
+
+    monkeypatch.setattr(sessions, "create", on_cpu)
+    monkeypatch.setattr(sessions, "Bound", lambda session, feeds, _: bind(session, feeds, "cpu"))
+    monkeypatch.setattr(row.environment, "describe", lambda _: {"processor": "none", "cores": "1", "gpu": "none"})
+    monkeypatch.setattr(row.memory, "measure", lambda *_: {"peak": 1, "run": 1})
+    source = onnx.load(MODEL)
+    if static:
+        for value in (*source.graph.input, *source.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(source, tmp_path / "digits.onnx")
+    options = row.Options(folder=str(tmp_path), provider="cuda", rounds=1, threads=1, pause=0.0, static=static)
+    text = table.markdown([row.measure(models.find(str(tmp_path / "digits.onnx")), "digits", 2, "epsilon", options)])
+    assert ("explained: CUDA graph" in text) == static
+    assert ("explained: no CUDA graph: its outputs have no static shapes" in text) != static
+    assert "relevance nodes off the GPU: " in text
 
 
 def test_ratios_are_of_rounds():

@@ -187,11 +187,11 @@ def _ours(
 
 def _peers(
     task: peers.Task, ours: np.ndarray, options: Options
-) -> tuple[dict[str, Program], dict[str, str], dict[str, dict[str, float]]]:
+) -> tuple[dict[str, Program], dict[str, str], dict[str, dict[str, float | None]]]:
     """What each peer runs, or why it does not, and how far its relevance of the first sample is from ours."""
     programs: dict[str, Program] = {}
     missing: dict[str, str] = {}
-    differences: dict[str, dict[str, float]] = {}
+    differences: dict[str, dict[str, float | None]] = {}
     if task.model.build is None:
         return programs, missing, differences
     _prepare_torch(options)
@@ -240,9 +240,10 @@ def _array(relevance: Any) -> np.ndarray:
     return relevance.detach().cpu().double().numpy()
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference of an entry, over the largest entry."""
-    return float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max())
+def _distance(a: np.ndarray, b: np.ndarray) -> float | None:
+    """The largest difference of an entry, over the largest entry; None where either has overflown."""
+    share = float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max())
+    return share if np.isfinite(share) else None
 
 
 def main(name: str, batch: str, composite: str, given: str) -> None:

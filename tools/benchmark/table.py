@@ -103,12 +103,16 @@ def _peer(seconds: Mapping[str, Sequence[float]], peer: str) -> str:
     return f"{1000 * statistics.median(seconds[peer]):.0f}, {ratio(seconds[peer], seconds['explained']):.1f} × slower"
 
 
-def _difference(differences: Mapping[str, Mapping[str, float]]) -> str:
+def _difference(differences: Mapping[str, Mapping[str, float | None]]) -> str:
     parts = [
-        f"{peer} {found['ours from float64']:.0e} ({found['theirs from float64']:.0e})"
+        f"{peer} {_share(found['ours from float64'])} ({_share(found['theirs from float64'])})"
         for peer, found in differences.items()
     ]
     return ", ".join(parts) or "–"
+
+
+def _share(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.0e}"
 
 
 def _pair(values: Mapping[str, float], unit: float, form: str) -> str:
