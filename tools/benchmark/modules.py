@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_SUMS = (operator.add, operator.iadd, torch.add)
+_SUMS = (operator.add, torch.add)
 _RELU = (torch.relu, nn.functional.relu)
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6)
 
