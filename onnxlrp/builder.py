@@ -17,6 +17,8 @@ from onnxlrp.operators.registry import Call, content
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
+_LEAST = 2.0**-20
+"""Of ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
 
 
 def ranked(value: ir.Value) -> ir.Shape:
@@ -199,18 +201,25 @@ class Builder(OpBuilder):
                 made.shape = made.shape or (known.shape if same else None)
         return self._equal[key] if outputs else self._equal[key][0]
 
+    def output(self, call: Call) -> ir.Value:
+        """The call's first output, made of its very operands: where they were cast, the model's own may be rounded
+        otherwise than what is made of them (onnxruntime's CPU leaves out casts), and is equal to none of them."""
+        return call.outputs[0] if call.inputs == call.original else self.run(call)
+
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
         """1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is that axis' length."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
 
+    def least(self, epsilon: float, dtype: ir.DataType | None) -> float:
+        """An ε that is not 0 in a type either."""
+        return max(epsilon, _LEAST) if dtype == ir.DataType.FLOAT16 and epsilon else epsilon
+
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there. In
-        float16 ε is at least its smallest normal number, so that quotients stay in range."""
+        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
         epsilon = self.epsilon if epsilon is None else epsilon
-        if d.dtype == ir.DataType.FLOAT16 and epsilon:
-            epsilon = max(epsilon, 2.0**-14)
+        epsilon = self.least(epsilon, d.dtype)
         if epsilon == 0:
             return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
         if nonnegative:

@@ -61,6 +61,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
     _start(walk, request, plan.composite, one)
     walk.run(plan.steps, GRADIENT if walk.gradient else RELEVANCE)
+    walk.dtype = request.result_dtype
     op.label("relevance")
     results: list[tuple[str, ir.Value, int]] = []
     for value in (*request.inputs, *request.inner):
@@ -97,7 +98,7 @@ def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request)
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
     op = walk.op
     if value not in walk.relevance:
-        amount = op.full(op.shape(value), 0, request.dtype)
+        amount = op.full(op.shape(value), 0, request.result_dtype)
     else:
         amount = walk.amount(value)
         if walk.gradient and composite.times_input:

@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
+from onnxlrp.plan import Step, Treatment
 
 _LARGEST = 8.0
 """Of what the seed and the relevance it stands for begin with."""
 _SMALLEST = 2.0**-10
 """A seed below this stays smaller: its factor must be in range too."""
-_QUOTIENT = 2.0**13
-"""Where a denominator is all but 0; what is carried back then is still a sum of a few of these."""
+_BOUND = 2.0**13
+"""Of what goes from step to step: a sum of a few of these is still in range."""
+MANY = 8
+"""So many are no longer a few."""
 
 
 def half_seed(op: Builder, seed: ir.Value, score: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -24,8 +28,8 @@ def half_seed(op: Builder, seed: ir.Value, score: ir.Value) -> tuple[ir.Value, i
     """
     wide = op.cast(seed, ir.DataType.FLOAT)
     product = op.Mul(wide, op.cast(score, ir.DataType.FLOAT))
-    # A score that nobody asked for may be −inf.
-    amount = op.Where(op.Equal(wide, 0.0), op.number(0.0, wide), product)
+    # A score that nobody asked for may be −inf, and one sample's that is no number is not the others' affair.
+    amount = op.Where(op.Less(op.Abs(product), op.number(np.inf, wide)), product, op.number(0.0, wide))
     largest = op.Max(op.ReduceMax(op.Max(op.Abs(amount), op.Abs(wide)), keepdims=0), _SMALLEST)
     exponent = op.Ceil(op.Div(op.Log(op.Div(largest, _LARGEST)), math.log(2)))
     scale = op.Pow(op.number(2.0, wide), op.Neg(exponent))
@@ -37,8 +41,21 @@ def unscaled(op: Builder, result: ir.Value, scale: ir.Value | None) -> ir.Value:
     return result if scale is None else op.Div(result, scale)
 
 
-def bounded(op: Builder, quotient: ir.Value) -> ir.Value:
-    """A quotient that float16 holds, also where its denominator is all but 0."""
-    if quotient.dtype != ir.DataType.FLOAT16:
-        return quotient
-    return op.Clip(quotient, op.number(-_QUOTIENT, quotient), op.number(_QUOTIENT, quotient))
+def bounded(op: Builder, value: ir.Value) -> ir.Value:
+    """In float16: a quotient, a product or a sum that is finite, and stays it when it is added to a few like it."""
+    producer = value.producer()
+    if value.dtype != ir.DataType.FLOAT16 or (producer is not None and producer.op_type == "Clip"):
+        return value
+    return op.Clip(value, op.number(-_BOUND, value), op.number(_BOUND, value))
+
+
+def widest(dtype: ir.DataType) -> ir.DataType:
+    """What sums of many are made in: float32 at least."""
+    return ir.DataType.FLOAT if dtype == ir.DataType.FLOAT16 else dtype
+
+
+def working_type(dtype: ir.DataType, step: Step) -> ir.DataType:
+    """What a step computes in where relevance is carried in a type: norms, softmax, recurrence and control flow add up
+    and divide in more than one place, winners compare, and so are in float32 at least."""
+    wide = step.treatment in (Treatment.CUSTOM, Treatment.CONTROL) or step.entry.winner
+    return widest(dtype) if wide else dtype

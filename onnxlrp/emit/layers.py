@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.bounds import bounds
+from onnxlrp.emit.half import bounded
 from onnxlrp.emit.ratio import ratio
 from onnxlrp.emit.walk import Walk
 from onnxlrp.plan import Step
@@ -47,7 +48,8 @@ class _Layer:
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
         # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
         left = any(share.complement and not share.gate for share in self.rule.shares())
-        self.plain = plain and not left and walk.dtype != ir.DataType.FLOAT16
+        self.half = walk.dtype == ir.DataType.FLOAT16
+        self.plain = plain and not left and not self.half
         """Nobody asks for a denominator itself, only for it with its ε."""
 
     def share_out(self) -> None:
@@ -117,11 +119,18 @@ class _Layer:
         """d, and the first share's."""
         if own:
             d = self.walk.read(self.z)
-        elif share.complement and first is not None and not (share.gate and self.rule.relative):
+        elif share.complement and first is not None and self._subtracts(share):
             d = self.op.Min(self.op.Sub(self._multiple(share.complement), first), self._zero())
         else:
             d = self._sum(share.terms)
         return d, d if first is None else first
+
+    def _subtracts(self, share: Share) -> bool:
+        """Whether a denominator may be what another leaves of the output: not where all that is left may be what the
+        output was rounded by."""
+        if share.gate:
+            return self.rule.relative == 0 and not self.half
+        return self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
     def _sum(self, terms: Sequence[Term], extra: float = 0.0) -> ir.Value:
         """The terms of a denominator added up, and `extra`, as part of a bias where there is one."""
@@ -130,7 +139,7 @@ class _Layer:
             bias = None if term.bias is None or self.b is None else self._modified(self.b, term.bias)
             if bias is not None and extra:
                 bias, extra = self.op.Add(bias, extra), 0.0
-            out = self.form.forward(self.op, self._input(term), self._modified(self.w, term.weight), bias)
+            out = self.form.forward(self.op, self._input(term), self._weight(term.weight), bias)
             parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
         total = functools.reduce(self.op.Add, parts)
         return self.op.Add(total, extra) if extra else total
@@ -202,16 +211,23 @@ class _Layer:
             return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.walk.dtype)
         return self.x if self.positive_input and term.x == PLUS else self._modified(self.x, term.x)
 
+    def _weight(self, by: Modifier) -> ir.Value:
+        """The weight, modified; in float32 also where it is in float16: only that is done as the session is created."""
+        if not self.half or by == SAME:
+            return self._modified(self.w, by)
+        wide = self._modified(self.op.cast(self.w, ir.DataType.FLOAT), by)
+        return self.op.cast(wide, self.walk.dtype)
+
     def _modified(self, v: ir.Value, by: Modifier) -> ir.Value:
         """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one`."""
-        op, zero = self.op, self._zero()
+        op, zero = self.op, self.op.number(0, v)
         parts: list[ir.Value] = []
         for factor, make in (
             (by.same, lambda: v),
             (by.plus, lambda: op.Max(v, zero)),
             (by.minus, lambda: op.Min(v, zero)),
             (by.square, lambda: op.Mul(v, v)),
-            (by.one, lambda: op.full(op.shape(v), 1, self.walk.dtype)),
+            (by.one, lambda: op.full_like(v, 1)),
         ):
             if factor:
                 parts.append(make() if factor == 1 else op.Neg(make()) if factor == -1 else op.Mul(make(), factor))
@@ -221,9 +237,9 @@ class _Layer:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
         op = self.op
         weight = term.weight.times(coefficient * term.factor)
-        back = self.form.transpose(op, s, self.x, self._modified(self.w, weight))
+        back = bounded(op, self.form.transpose(op, s, self.x, self._weight(weight)))
         if isinstance(term.x, str):
-            pieces.amounts.append(op.Mul(back, self._input(term)))
+            pieces.amounts.append(bounded(op, op.Mul(back, self._input(term))))
         elif term.x.one or term.x.square:
             pieces.amounts.append(back)
         else:
@@ -248,5 +264,5 @@ class _Layer:
             return
         amounts = list(pieces.amounts)
         if factor is not None:
-            amounts.append(op.Mul(factor, self.x))
+            amounts.append(bounded(op, op.Mul(factor, self.x)))
         self.walk.send(x, functools.reduce(op.Add, amounts))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
+from onnxlrp.emit.half import bounded, widest
 from onnxlrp.plan import Step
 
 COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
@@ -29,11 +30,11 @@ class Ledger:
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
-        self.op, self.dtype = op, dtype
+        self.op, self.dtype = op, widest(dtype)
         self.rows: dict[str, _Row] = {}
 
     def _total(self, tensor: ir.Value) -> ir.Value:
-        return self.op.ReduceSum(tensor, keepdims=0)
+        return self.op.ReduceSum(self.op.cast(bounded(self.op, tensor), self.dtype), keepdims=0)
 
     def arrives(self, step: Step, amounts: Sequence[ir.Value]) -> None:
         """What has accumulated at the outputs of a step."""

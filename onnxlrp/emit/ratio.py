@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.half import bounded
+from onnxlrp.emit.half import bounded, widest
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.rules import Rule
 
@@ -44,12 +44,14 @@ def _quotient(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int) -> ir
     op = walk.op
     if rule.epsilon == 0 and rule.relative == 0:
         return op.Div(r, op.stabilise(d, 0.0))
-    small: ir.Value | float = rule.epsilon
+    epsilon = op.least(rule.epsilon, walk.dtype)
+    small: ir.Value | float = epsilon
     if rule.relative:
         rank = len(d.shape or ())
         axes = op.ints(range(1, rank)) if rank > 1 else None
-        rms = op.Sqrt(op.ReduceMean(op.Mul(d, d), axes, keepdims=1))
-        small = op.Add(op.Mul(rms, rule.relative), rule.epsilon)
+        wide = op.cast(d, widest(walk.dtype))
+        rms = op.cast(op.Sqrt(op.ReduceMean(op.Mul(wide, wide), axes, keepdims=1)), walk.dtype)
+        small = op.Add(op.Mul(rms, rule.relative), epsilon)
     if sign > 0:
         return op.Div(r, op.Add(d, small))
     if sign < 0:

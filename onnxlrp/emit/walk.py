@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
+from onnxlrp.emit.half import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance
 from onnxlrp.operators.registry import Call, find
@@ -30,8 +31,8 @@ def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
 class Walk:
     """Relevance on its way from the seeds to the inputs.
 
-    `dtype`: the type that the relevance part computes in. `receivers`: values that relevance goes on from; what is sent
-    anywhere else is stopped.
+    `dtype`: the type that a step computes in. `carried`: the type in which relevance goes from step to step.
+    `receivers`: values that relevance goes on from; what is sent anywhere else is stopped.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class Walk:
         ledger: Ledger | None = None,
         overrides: Overrides = (),
     ) -> None:
-        self.op, self.facts, self.composite, self.dtype = op, facts, composite, dtype
+        self.op, self.facts, self.composite = op, facts, composite
+        self.dtype = self.carried = dtype
         op.epsilon = composite.norm.epsilon
         self.receivers = set(receivers)
         self.ledger, self.overrides = ledger, overrides
@@ -60,15 +62,17 @@ class Walk:
             if not any(v in self.relevance for v in step.outputs):
                 continue
             self._step = step
+            self.dtype = working_type(self.carried, step)
             self.op.label(f"{step.name}: {step.rule_text}")
             if self.ledger is not None:
                 self.ledger.arrives(step, [self.amount(v) for v in step.outputs if v in self.relevance])
             treatments[step.treatment](self, step)
+        self.dtype = self.carried
 
     # Reading
 
     def read(self, value: ir.Value) -> ir.Value:
-        """A value of the model in the type of the relevance part."""
+        """A value of the model in the type that the step computes in."""
         return self.op.cast(value, self.dtype)
 
     def call(self, step: Step) -> Call:
@@ -100,17 +104,19 @@ class Walk:
 
     def factor(self, value: ir.Value) -> ir.Value:
         """The factor c, where there is a carrier."""
-        return shaped(self._sum(p.tensor for p in self.relevance[value].parts), value)
+        return shaped(self._sum([p.tensor for p in self.relevance[value].parts]), value)
 
     def amount(self, value: ir.Value) -> ir.Value:
         """The relevance R of a value, in its shape."""
         groups: dict[ir.Value | None, list[ir.Value]] = {}
         for part in self.relevance[value].parts:
             groups.setdefault(part.carrier, []).append(part.tensor)
-        amounts = (
-            self._sum(tensors) if carrier is None else self.op.Mul(self._sum(tensors), self.read(carrier))
+        amounts = [
+            self._sum(tensors)
+            if carrier is None
+            else bounded(self.op, self.op.Mul(self._sum(tensors), self.read(carrier)))
             for carrier, tensors in groups.items()
-        )
+        ]
         return shaped(self._sum(amounts), value)
 
     def arrived(self, step: Step) -> ir.Value | list[ir.Value | None]:
@@ -119,8 +125,10 @@ class Walk:
             return [self.amount(v) if v in self.relevance else None for v in step.outputs]
         return self.amount(step.outputs[0])
 
-    def _sum(self, tensors: Iterable[ir.Value]) -> ir.Value:
-        return functools.reduce(self.op.Add, tensors)
+    def _sum(self, tensors: Sequence[ir.Value]) -> ir.Value:
+        """In the type that the step computes in."""
+        total = functools.reduce(self.op.Add, [self.op.cast(t, self.dtype) for t in tensors])
+        return total if len(tensors) < MANY else bounded(self.op, total)
 
     # Sending
 
@@ -130,9 +138,9 @@ class Walk:
 
     def send(self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None) -> None:
         """Relevance for a value: an amount, or a factor of `carrier`."""
-        tensor = shaped(tensor, value)
+        tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
         if self.ledger is not None and self._step is not None:
-            sent = tensor if carrier is None else self.op.Mul(tensor, self.read(carrier))
+            sent = tensor if carrier is None else self.op.Mul(self.op.cast(tensor, self.dtype), self.read(carrier))
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
             self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier))

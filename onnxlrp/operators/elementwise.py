@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -146,15 +147,16 @@ def _cut_at_zero(call: Call) -> bool:
 def clip(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged."""
     # y = min(max(x, low), high): 1 of the one that y is.
-    x, low, high, y = call.operand(0), call.input(1), call.input(2), call.outputs[0]
+    x, low, high = call.operand(0), call.input(1), call.input(2)
     if operand == 0:
-        return _step(op, op.Equal(x, y), y)
+        inside = [compare(x, v) for compare, v in ((op.GreaterOrEqual, low), (op.LessOrEqual, high)) if v is not None]
+        return _step(op, functools.reduce(op.And, inside), x) if inside else op.full_like(x, 1)
     bound = call.operand(operand)
     beyond = op.Less(x, bound) if operand == 1 else op.Greater(x, bound)
     if low is not None and high is not None:
         crossed = op.Greater(low, high)
         beyond = op.And(beyond, op.Not(crossed)) if operand == 1 else op.Or(beyond, crossed)
-    return _step(op, beyond, y)
+    return _step(op, beyond, x)
 
 
 @activation("PRelu", operands=all_operands, gradient_only=(1,))

@@ -161,7 +161,7 @@ def _first_of_the_best(op: Builder, call: Call, r: ir.Value) -> ir.Value:
     count = op.Range(op.ints_scalar(0), op.size(x), op.ints_scalar(1))
     # A length of 0 is one: nothing is reduced then.
     places = op.Reshape(count, op.shape(x), allowzero=1)
-    reached = op.Where(op.Equal(x, keep(op, call, call.outputs[0])), places, op.size(x))
+    reached = op.Where(op.Equal(x, keep(op, call, op.output(call))), places, op.size(x))
     first = op.Equal(places, _over(op, call, "ReduceMin", reached))
     assert r.dtype is not None
     return op.Where(first, keep(op, call, r), op.constant(0, r.dtype))

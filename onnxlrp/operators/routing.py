@@ -128,10 +128,10 @@ def _by_value(call: Call) -> tuple[int, ...]:
     return (0,) if dtype is not None and dtype.is_floating_point() else ()
 
 
-@routing("Unique", many=True, operands=_by_value, sign="keeps")
+@routing("Unique", many=True, winner=True, operands=_by_value, sign="keeps")
 def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
     """Follows the values, to the first of those that are equal; the other outputs are positions."""
-    x, y, back = call.operand(0), call.outputs[0], r[0]
+    x, y, back = call.operand(0), op.output(call), r[0]
     if back is None:
         return op.full_like(x, 0)
     axis = call.attr("axis")

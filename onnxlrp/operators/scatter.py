@@ -31,6 +31,13 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
     return op.ScatterElements(into, call.operand(1), updates, axis=int(call.attr("axis", 0)), reduction=reduction)
 
 
+@routing(
+    *("ScatterND", "ScatterElements"),
+    when=lambda call: _reduction(call) in ("min", "max"),
+    winner=True,
+    operands=lambda call: (0, 2),
+    sign="keeps",
+)
 @routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values: written ones to the updates, the rest to the data. Reductions: add in proportion, mul in
@@ -41,7 +48,7 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         if operand == 2:
             return _picked(op, call, r)
         return _put(op, call, r, op.full(op.shape(updates), 0, r.dtype))
-    y = call.outputs[0]
+    y = op.output(call)
     kept = op.Equal(data, y)
     if operand == 0:
         return op.Where(kept, r, zero)

@@ -79,3 +79,9 @@ def furthest(ours: Array, theirs: Array) -> Array:
     """Of every sample the largest difference, relative to its largest value."""
     a, b = (v.astype(np.float64).reshape(len(v), -1) for v in (ours, theirs))
     return np.abs(a - b).max(1) / np.abs(b).max(1)
+
+
+def distances(ours: Array, theirs: Array) -> Array:
+    """Of every sample, relative."""
+    a, b = (v.astype(np.float64).reshape(len(v), -1) for v in (ours, theirs))
+    return np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)
