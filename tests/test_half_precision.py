@@ -11,11 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 import onnxlrp
-from tests.operators.case import OURS, onnxruntime, reference
-from tests.oracle import reference as evaluator
+from onnxlrp.errors import InputError
+from tests.operators.case import onnxruntime, reference
 from tests.oracle.half import distances, furthest, in_type, on_rounded_weights, on_the_same_values
 from tests.oracle.half_nets import OF_EVERY_KIND, SIZE, explained_model, network, pictures
 from tests.oracle.net import Net
@@ -131,24 +130,25 @@ def test_near_the_model_in_float32(change, precision):
         assert np.median(distances(ours["x_relevance"][same], theirs["x_relevance"][same])) < 2e-2
 
 
-class Conv(evaluator.Conv):
-    """NumPy's einsum knows no bfloat16."""
+@pytest.mark.parametrize("composite", ["epsilon_plus_flat", "attn_lrp"])
+@pytest.mark.parametrize("name", ["perceptron", "depthwise", "mixer", "attention"])
+def test_bfloat16(name, composite):
+    """The model in bfloat16, relevance in float32, of the very values that it had."""
+    model, feeds = explained_model(name)
+    feeds = {k: v.astype(ml_dtypes.bfloat16) for k, v in feeds.items()}
+    narrow = onnxlrp.convert(in_type(model, TensorProto.BFLOAT16), composite).to_proto()
+    wide = onnxlrp.convert(on_rounded_weights(model, TensorProto.BFLOAT16), composite).to_proto()
+    ours, theirs = on_the_same_values(narrow, wide, feeds)
+    assert ours["x_relevance"].dtype == np.float32
+    assert furthest(ours["x_relevance"], theirs["x_relevance"]).max() < 1e-4
 
-    def _run(self, x, w, b=None, **window):
-        (y,) = super()._run(*(None if v is None else v.astype(np.float32) for v in (x, w, b)), **window)
-        return (y.astype(x.dtype),)
+
+def test_no_relevance_in_bfloat16():
+    with pytest.raises(InputError, match="no bfloat16 kernels"):
+        onnxlrp.convert(in_type(network(), TensorProto.BFLOAT16), precision="model")
 
 
-def test_bfloat16():
-    """The forward in bfloat16, relevance in float32; near float32 as far as 8 bits go. (The evaluator pools none.)"""
-    model = network(pool=False)
-    narrow = in_type(model, TensorProto.BFLOAT16)
-    explained = onnxlrp.convert(narrow, "epsilon_plus_flat").to_proto()
-    run = ReferenceEvaluator(explained, new_ops=[*(o for o in OURS if o.__name__ != "Conv"), Conv])
-    values = run.run(None, pictures(20, kind=ml_dtypes.bfloat16))
-    ours = dict(zip((o.name for o in explained.graph.output), map(np.asarray, values), strict=True))
-    theirs = onnxruntime(onnxlrp.convert(model, "epsilon_plus_flat").to_proto())(pictures(20))
-    assert ours["x_relevance"].dtype == np.float32 and np.isfinite(ours["x_relevance"]).all()
-    same = ours["y"].astype(float).argmax(1) == theirs["y"].argmax(1)
-    assert same.sum() >= 15
-    assert np.median(distances(ours["x_relevance"][same], theirs["x_relevance"][same])) < 5e-2
+@pytest.mark.parametrize("precision", ["model", "float32"])
+def test_float64_stays(precision):
+    explained = onnxlrp.convert(in_type(network(), TensorProto.DOUBLE), precision=precision).to_proto()
+    assert {o.type.tensor_type.elem_type for o in explained.graph.output} == {TensorProto.DOUBLE}

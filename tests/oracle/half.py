@@ -1,14 +1,17 @@
-"""Models in another floating type, and relevance that float32 computes from the very values a float16 model had."""
+"""Models in another floating type, and relevance that float32 computes from the very values a narrow model had."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
-from tests.operators.case import onnxruntime, reference
+from tests.operators.case import OURS, onnxruntime
 
 Array = np.ndarray
 
@@ -35,9 +38,9 @@ def in_type(model: onnx.ModelProto, kind: int, scales: Mapping[str, float] | Non
     return made
 
 
-def on_rounded_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """In float32, on what weights become in float16."""
-    return in_type(in_type(model, TensorProto.FLOAT16), TensorProto.FLOAT)
+def on_rounded_weights(model: onnx.ModelProto, kind: int = TensorProto.FLOAT16) -> onnx.ModelProto:
+    """In float32, on what weights become in a narrow type."""
+    return in_type(in_type(model, kind), TensorProto.FLOAT)
 
 
 def is_relevance(node: onnx.NodeProto) -> bool:
@@ -48,15 +51,17 @@ def is_relevance(node: onnx.NodeProto) -> bool:
 def on_the_same_values(
     half: onnx.ModelProto, wide: onnx.ModelProto, feeds: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Outputs of an explained float16 model, every step rounded by onnx's reference evaluator, and those of the same
-    model explained in float32 whose own nodes are gone: what they made in float16 is fed to its relevance part."""
+    """Outputs of a model explained in float16 or bfloat16, every step rounded by onnx's reference evaluator, and those
+    of the same model explained in float32 whose own nodes are gone: what they made is fed to its relevance part."""
     names = [o for n in wide.graph.node if not is_relevance(n) for o in n.output if o]
     observed, replayed = onnx.ModelProto(), onnx.ModelProto()
     observed.CopyFrom(half)
     replayed.CopyFrom(wide)
     known = {o.name for o in observed.graph.output}
     observed.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in known)
-    found = reference(observed)(feeds)
+    run = ReferenceEvaluator(observed, new_ops=[_rounding_once(operator) for operator in OURS])
+    results_of = [o.name for o in observed.graph.output]
+    found = dict(zip(results_of, map(np.asarray, run.run(None, dict(feeds))), strict=True))
     values = {name: _wide(found[name]) for name in names}
     graph = replayed.graph
     kept = [n for n in graph.node if is_relevance(n)]
@@ -72,7 +77,21 @@ def on_the_same_values(
 
 
 def _wide(value: Array) -> Array:
-    return value.astype(np.float32) if value.dtype == np.float16 else value
+    return value.astype(np.float32) if value.dtype in (np.float16, ml_dtypes.bfloat16) else value
+
+
+def _rounding_once(operator: type[OpRun]) -> type[OpRun]:
+    """The operator on bfloat16, of which NumPy's einsum knows nothing: in float32, rounded at its end."""
+
+    def run(self, *operands, **attributes):
+        found = operator._run(self, *(_wide(v) if _is_bfloat(v) else v for v in operands), **attributes)
+        return tuple(v.astype(ml_dtypes.bfloat16) for v in found) if any(map(_is_bfloat, operands)) else found
+
+    return type(operator.__name__, (operator,), {"_run": run, "op_domain": operator.op_domain})
+
+
+def _is_bfloat(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == ml_dtypes.bfloat16
 
 
 def furthest(ours: Array, theirs: Array) -> Array:
