@@ -13,9 +13,13 @@ from tests.operators.case import explain, reference
 from tests.operators.draws import DRAWS, registered
 
 RULES = ("epsilon", "epsilon_plus", "lrp0")
+# a scale alone has a gradient, no relevance; with its integers it is tried in test_quantised
+NAMES = [
+    n for n in registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))) if n != "DynamicQuantizeLinear"
+]
 
 
-@pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))
+@pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, derandomize=True, max_examples=3, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_ledger_closes(name, data):

@@ -122,11 +122,11 @@ def smooth() -> Net:
 def clipped() -> Net:
     """Clips that do what a ReLU does below 0 and that do not, behind layers and sums, one behind a ReLU."""
     net = Net(13, x=(2, 6, 6))
-    h = net.clip(net.conv("x", 4, pads=[1, 1, 1, 1]))
-    a = net.clip(net.conv(h, 4, group=4, strides=[2, 2], pads=[1, 1, 1, 1]), 0.0, 0.4)
-    h = net.clip(net.sum(net.conv(a, 4, 1), net.clip(a, 0.0, None)))
-    h = net.clip(net.conv(h, 4, 1), -0.3, 0.5)
-    h = net.clip(net.relu(net.conv(h, 5, 2)), 0.0, 0.6)
+    h = net.clip(net.conv("x", 4, pads=[1, 1, 1, 1]), 0.0, 2.0)
+    a = net.clip(net.conv(h, 4, group=4, strides=[2, 2], pads=[1, 1, 1, 1]), 0.0, 1.5)
+    h = net.clip(net.sum(net.conv(a, 4, 1), net.clip(a, 0.0, None)), 0.0, 2.0)
+    h = net.clip(net.conv(h, 4, 1), -0.5, 1.0)
+    h = net.clip(net.relu(net.conv(h, 5, 2)), 0.0, 2.0)
     return net.output(net.head(h))
 
 
