@@ -150,10 +150,13 @@ def captum(task: Task) -> Run:
 
     if task.rule != "epsilon":
         raise CannotError(_NOT_BY_CAPTUM.get(task.rule, f"Captum has no {task.rule}"))
+    x = task.data()
+    if not x.is_floating_point():
+        raise CannotError("Captum's LRP is of floating-point inputs, token ids are none")
     network = task.network()
     if task.model.composites == models.ON_PICTURES:
         network = as_modules(network, Addition_Module)
-    lrp, x = LRP(network), task.data()
+    lrp = LRP(network)
     with torch.no_grad():
         target = task.chosen(network(x))  # it wants the class from us; to find it takes no time of its runs
 

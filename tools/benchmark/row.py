@@ -201,7 +201,8 @@ def _peers(
             run = peers.PEERS[name](dataclasses.replace(task, target=None))
             theirs = _array(run())[:1]
         except Exception as error:  # whatever a peer may say
-            missing[name] = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+            said = str(error).strip() or type(error).__name__
+            missing[name] = said.splitlines()[0].partition(". ")[0][:200]
             continue
         programs[name] = _synchronised(run, options)
         differences[name] = {

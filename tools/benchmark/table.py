@@ -120,15 +120,15 @@ def _pair(values: Mapping[str, float], unit: float, form: str) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Each reason once, with where it holds; then what the GPU's sessions said."""
+    """Each reason once, with the models it holds of; then what the GPU's sessions said."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        label = f"{row['model']} `{row['composite'].partition('(')[0]}`"
         for peer, reason in row["missing"].items():
-            reasons.setdefault(f"{peer} –: {reason}", []).append(label)
+            reasons.setdefault(f"{peer} –: {reason}", []).append(row["model"])
+        label = f"{row['model']} `{row['composite'].partition('(')[0]}` batch {row['batch']}"
         for note in row["notes"]:
-            reasons.setdefault(note, []).append(f"{label} batch {row['batch']}")
+            reasons.setdefault(note, []).append(label)
         if "off_device" in row:
             nodes = ", ".join(f"{count} {operator}" for operator, count in row["off_device"].items()) or "none"
-            reasons.setdefault(f"relevance nodes off the GPU: {nodes}", []).append(f"{label} batch {row['batch']}")
-    return [f"- {reason} ({', '.join(dict.fromkeys(places))})" for reason, places in reasons.items()]
+            reasons.setdefault(f"relevance nodes off the GPU: {nodes}", []).append(label)
+    return [f"- {reason} ({', '.join(dict.fromkeys(places))})" for reason, places in sorted(reasons.items())]
