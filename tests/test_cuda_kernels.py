@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -177,13 +177,17 @@ def test_half_precision(name, precision):
 
 
 @pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))
-@settings(deadline=None, derandomize=True, max_examples=4, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, max_examples=3, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_operators(name, data):
     """Relevance and gradients of every operator in single precision, static and dynamic."""
     case: Case = data.draw(st.one_of([draw() for draw in DRAWS[name]]))
     dynamic = data.draw(st.booleans(), label="dynamic")
     model = case.model(dynamic, np.float32)
+    try:
+        onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        assume(False)  # onnx itself refuses some: an Einsum with ellipses of unequal rank
     # DynamicQuantizeLinear: a scale alone has a gradient, no relevance
     relevance = () if name == "DynamicQuantizeLinear" else ("epsilon", "epsilon_plus_flat")
     for composite in ("gradient", *relevance):
