@@ -38,6 +38,7 @@ def main(given: list[str] | None = None) -> int:
             continue
         console.print(title, markup=False)
         failed += not _run(name, batch, composite, options, console)
+        write(Path(options.folder), options)  # what breaks off leaves a table as well
     written = write(Path(options.folder), options)
     console.print(*(str(path) for path in written), sep="\n")
     return int(failed > 0)
