@@ -284,19 +284,14 @@ def explain(
     opened = open_model(model)
     names = commands.read_labels(labels)
     data = None if many else load(given, opened.inputs, how, model)
-    made: Any = model
-    if opened.interface is None:
-        kind = "token" if position else "class" if weights is None else "weights"
-        try:
-            made = _convert(model, **options, target=kind)
-        except TargetError as error:
-            raise TargetError(f"{error}\nHere: --position N for a token (-1: the last), --weights FILE") from error
-    elif (composite, rule, output) != ("auto", [], None):
+    if opened.interface is not None and (composite, rule, output) != ("auto", [], None):
         raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
+    kind = "token" if position else "class" if weights is None else "weights"
+    made = model if opened.interface is not None else _convert_for_target(model, **options, target=kind)
     asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
     if data is None:
-        options = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
-        results = commands.explain_many(made, model, given, asked, provider, **options)
+        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
+        results = commands.explain_many(made, model, given, asked, provider, **to)
         if as_json:
             _print_json({"written": str(out), "samples": results.done, "batch_size": results.batch_size})
         else:
@@ -390,6 +385,14 @@ def _convert(model: Path, **options: Any) -> Any:
     for note in explained.notes:
         terminal.tell("note", note)
     return explained
+
+
+def _convert_for_target(model: Path, **options: Any) -> Any:
+    """An error of the target says which options there are."""
+    try:
+        return _convert(model, **options)
+    except TargetError as error:
+        raise TargetError(f"{error}\nHere: --position N for a token (-1: the last), --weights FILE") from error
 
 
 def _convert_with_ledger(model: Path, **options: Any) -> Any:

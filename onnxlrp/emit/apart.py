@@ -56,7 +56,7 @@ class _Copies:
         attributes = list(node.attributes.values())
         outputs = len(node.outputs)
         copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=outputs, version=node.version)
-        self._add(copy, str(node.name))
+        _add(self.graph, copy, str(node.name))
         for value, result in zip(node.outputs, copy.outputs, strict=True):
             self.made[value] = result
             result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
@@ -68,17 +68,23 @@ class _Copies:
         if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
             return found
         if value not in self.apart:
-            same = ir.Node("", "Sum", [value], num_outputs=1)
-            self._add(same, str(value.name))
-            result = same.outputs[0]
-            result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
-            self.apart[value] = result
+            self.apart[value] = alone(self.graph, value)
         return self.apart[value]
 
-    def _add(self, node: ir.Node, name: str) -> None:
-        node.name = f"lrp.apart.{name}"
-        node.metadata_props["onnxlrp.rule"] = "apart"
-        self.graph.append(node)
+
+def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """A copy of a value that no session optimises away: the sum of it alone."""
+    node = ir.Node("", "Sum", [value], num_outputs=1)
+    _add(graph, node, str(value.name))
+    result = node.outputs[0]
+    result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
+    return result
+
+
+def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
+    node.name = f"lrp.apart.{name}"
+    node.metadata_props["onnxlrp.rule"] = "apart"
+    graph.append(node)
 
 
 def _around(value: ir.Value, graph: ir.Graph) -> bool:
@@ -92,6 +98,6 @@ def _is_copied(node: ir.Node) -> bool:
     entry, out = find(node), node.outputs[0]
     if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
         return False
-    if entry is None or entry.rounding or entry.kind is Kind.STOP or node.op_type == "DynamicQuantizeLinear":
+    if entry is None or entry.rounding or entry.kind is Kind.STOP:
         return False
     return out.dtype is not None and out.dtype.is_floating_point()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.apart import compute_apart
+from onnxlrp.emit.apart import alone, compute_apart
 from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
 _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
@@ -24,36 +24,22 @@ def settle(graph: ir.Graph) -> None:
             own.name = name
     graph.opset_imports.pop(DEPLOYED, None)
     compute_apart(graph)
-    shielded: dict[ir.Value, ir.Value] = {}
-    nodes = list(graph)
-    for node in nodes:
-        if node.op_type in _MOVED and node.domain == "" and _is_pulled(node):
-            _shield(graph, node, shielded)
+    shields: dict[ir.Value, ir.Value] = {}
+    for node in list(graph):
+        value = node.inputs[0] if node.inputs else None
+        if value is not None and node.op_type in _MOVED and node.domain == "" and _is_pulled(node, value):
+            if value not in shields:
+                shields[value] = alone(graph, value)
+            node.replace_input_with(0, shields[value])
         node.metadata_props.pop(MARK, None)
         node.metadata_props.pop(OWN, None)
 
 
-def _is_pulled(node: ir.Node) -> bool:
+def _is_pulled(node: ir.Node, value: ir.Value) -> bool:
     """Whether a node moves dequantised signed bytes, and not to where they are quantised again."""
-    value = node.inputs[0]
-    source = None if value is None else value.producer()
+    source = value.producer()
     if source is None or source.op_type != "DequantizeLinear":
         return False
     signed = source.inputs[0] is not None and source.inputs[0].dtype == ir.DataType.INT8
     back = all(u.node.op_type == "QuantizeLinear" for u in node.outputs[0].uses())
     return signed and (not back or node.outputs[0].is_graph_output())
-
-
-def _shield(graph: ir.Graph, node: ir.Node, shielded: dict[ir.Value, ir.Value]) -> None:
-    """The node reads a copy of its first operand that no session optimises away: the sum of it alone."""
-    value = node.inputs[0]
-    if value is None or value.dtype is None or not value.dtype.is_floating_point():
-        return
-    if value not in shielded:
-        copy = ir.Node("", "Sum", [value], num_outputs=1, name=f"lrp.apart.{value.name}")
-        copy.outputs[0].name = f"lrp.apart.{value.name}"
-        copy.outputs[0].type, copy.outputs[0].shape = value.type, value.shape
-        copy.metadata_props["onnxlrp.rule"] = "apart"
-        graph.insert_before(node, copy)
-        shielded[value] = copy.outputs[0]
-    node.replace_input_with(0, shielded[value])

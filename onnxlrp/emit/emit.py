@@ -54,7 +54,8 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     seed = Seeder(op, request.score, request.options, request.dtype, unique).build(request.axes, request.output_name)
-    scale, start = half_seed(op, seed.tensor, request.score) if _half(request) else (None, seed.tensor)
+    half = request.dtype == ir.DataType.FLOAT16
+    scale, start = half_seed(op, seed.tensor, request.score) if half else (None, seed.tensor)
     one = start if request.options.targets == 1 else many.placeholder(op, start)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
@@ -77,10 +78,6 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
     return _name_outputs(op, request, seed, tensors, ledger, unique)
-
-
-def _half(request: Request) -> bool:
-    return request.dtype == ir.DataType.FLOAT16
 
 
 def _start(walk: Walk, request: Request, composite: Composite, seed: ir.Value) -> None:

@@ -43,6 +43,7 @@ class _Layer:
         self.positive_input = self.form.x in walk.facts.nonnegative
         carrier = walk.carrier(self.z)
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
+        """The rule takes out the bias that the output has."""
         self.rectified = carrier is not None and carrier is not self.z and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
@@ -78,14 +79,14 @@ class _Layer:
 
     def _is_output(self, terms: Sequence[Term]) -> bool:
         """Whether the denominator is the layer's own output."""
-        if len(terms) != 1 or self.form.rounds or (self.rule.zero_params and self.form.bias is not None):
+        if len(terms) != 1 or self.form.rounds or self.unbiased:
             return False
         same = (SAME, PLUS) if self.positive_input else (SAME,)
         return terms[0].x in same and terms[0].weight == SAME and terms[0].bias == SAME and terms[0].factor == 1
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
-        if self.rule.zero_params and self.form.bias is not None:
+        if self.unbiased:
             return self.form.forward(self.op, self.x, self.w, None)
         return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.read(self.z)
 
@@ -108,8 +109,8 @@ class _Layer:
             rest = op.Sub(self._multiple(share.complement), first)
             return op.Min(rest, op.number(-epsilon, rest)), first
         d = self._sum(share.terms, sign * epsilon)
-        bounded = (op.Max if sign > 0 else op.Min)(d, op.number(sign * epsilon, d)) if share.gate else d
-        return bounded, d if first is None else first
+        kept = (op.Max if sign > 0 else op.Min)(d, op.number(sign * epsilon, d)) if share.gate else d
+        return kept, d if first is None else first
 
     def _multiple(self, factor: float) -> ir.Value:
         """Of the layer's own output."""
@@ -162,9 +163,12 @@ class _Layer:
         if walk.carrier(self.z) is self.z and not self.unbiased:
             z = walk.read(self.z)
             return op.Mul(walk.factor(self.z), op.Relu(z) if share.gate > 0 else op.Min(z, self._zero()))
-        z = self._output()
-        gate = op.Greater(z, 0.0) if share.gate > 0 else op.Less(z, 0.0)
-        return op.Where(gate, walk.amount(self.z), self._zero())
+        return op.Where(self._open(share), walk.amount(self.z), self._zero())
+
+    def _open(self, share: Share) -> ir.Value:
+        """Where the output has the sign of the share's gate."""
+        compare = self.op.Greater if share.gate > 0 else self.op.Less
+        return compare(self._output(), 0.0)
 
     def _ratio(self, share: Share, d: ir.Value, own: bool) -> ir.Value:
         """`gate · R / s(d)`."""
@@ -175,8 +179,7 @@ class _Layer:
         s = ratio(walk, self.z, d, self.rule, own=own, sign=sign)
         gate = None
         if share.gate and not self.rectified:
-            z = self._output()
-            gate = op.Greater(z, 0.0) if share.gate > 0 else op.Less(z, 0.0)
+            gate = self._open(share)
             s = op.Where(gate, s, self._zero())
         if walk.ledger is not None:
             self._book(share, d, s, gate)

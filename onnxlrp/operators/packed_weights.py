@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.operators.linear import matmul
 from onnxlrp.operators.registry import Call, LayerForm, linear, routing
+from onnxlrp.operators.routing import over_embedding
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -125,6 +126,4 @@ def _infer_lookup(context: Any) -> None:
 @routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)
 def gather_block_quantized(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """A table looked up by ids: summed over the embedding, to the ids."""
-    axis, table, ids = int(call.attr("gather_axis", 0)), call.rank(0), call.rank(1)
-    axis %= table
-    return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
+    return over_embedding(op, call, int(call.attr("gather_axis", 0)), r)

@@ -106,7 +106,12 @@ def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values; a constant table looked up by ids: summed over the embedding, to the ids."""
     if operand == 0:
         return _from_sources(op, call, operand, r)
-    axis, table, ids = int(call.attr("axis", 0)), call.rank(0), call.rank(1)
+    return over_embedding(op, call, int(call.attr("axis", 0)), r)
+
+
+def over_embedding(op: Builder, call: Call, axis: int, r: ir.Value) -> ir.Value:
+    """What was looked up in a table along `axis`, summed over all others: one number for each id."""
+    table, ids = call.rank(0), call.rank(1)
     axis %= table
     return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
 
