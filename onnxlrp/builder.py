@@ -13,7 +13,7 @@ from onnxscript import GraphBuilder
 from onnxscript._internal.builder import OpBuilder
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.operators.registry import Call, content
+from onnxlrp.operators.registry import RULE, Call, content
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
@@ -62,7 +62,7 @@ class _Graph(GraphBuilder):
 
     def _annotate_node(self, node: ir.Node) -> None:
         if self.label:
-            node.metadata_props["onnxlrp.rule"] = self.label
+            node.metadata_props[RULE] = self.label
 
 
 class Builder(OpBuilder):
@@ -278,7 +278,7 @@ class Builder(OpBuilder):
         """No node that was built carries an inference error: a wrong type here is a wrong model later."""
         for node in self.graph:
             message = node.metadata_props.pop(_INFERENCE_ERROR, None)
-            if message and node.domain == "" and node.metadata_props.get("onnxlrp.rule"):
+            if message and node.domain == "" and node.metadata_props.get(RULE):
                 raise AssertionError(f"{node.op_type} {node.name}: {message}")
 
 

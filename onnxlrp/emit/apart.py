@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import MARK, OWN
-from onnxlrp.operators.registry import Kind, captured, find
+from onnxlrp.operators.registry import RULE, Kind, captured, find
 
 
 def compute_apart(graph: ir.Graph) -> None:
@@ -72,6 +72,19 @@ class _Copies:
         return self.apart[value]
 
 
+def read_apart(graph: ir.Graph) -> None:
+    """What relevance reads of the model's own halves it reads from a sum of each alone, for which onnxruntime's CPU has
+    no kernel in float16: a Cast has one, and next to it what has one too (Clip, Concat, Transpose) is no longer computed
+    in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %)."""
+    for node in list(graph):
+        for value in () if RULE in node.metadata_props else node.outputs:
+            readers = [use for use in value.uses() if RULE in use.node.metadata_props]
+            if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
+                copy = alone(graph, value)
+                for use in readers:
+                    use.node.replace_input_with(use.idx, copy)
+
+
 def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
     """A copy of a value that no session optimises away: the sum of it alone."""
     node = ir.Node("", "Sum", [value], num_outputs=1)
@@ -83,7 +96,7 @@ def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
 
 def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
     node.name = f"lrp.apart.{name}"
-    node.metadata_props["onnxlrp.rule"] = "apart"
+    node.metadata_props[RULE] = "apart"
     graph.append(node)
 
 

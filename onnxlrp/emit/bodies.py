@@ -17,7 +17,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.operators.control_flow import Body
-from onnxlrp.operators.registry import Kind, captured, find
+from onnxlrp.operators.registry import RULE, Kind, captured, find
 from onnxlrp.plan import Step, plan_copy
 
 Pairs = list[tuple[ir.Value, ir.Value]]
@@ -114,7 +114,7 @@ def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
 
 def append(walk: Walk, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
     """Put a node into the graph; its outputs have the types and shapes of `like`."""
-    node.metadata_props["onnxlrp.rule"] = f"{step.name}: {step.rule_text}"
+    node.metadata_props[RULE] = f"{step.name}: {step.rule_text}"
     walk.op.graph.append(node)
     for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
         value.type, value.shape = known.type, known.shape

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
-from onnxlrp.operators.registry import captured
+from onnxlrp.operators.registry import RULE, captured
 from onnxlrp.source.constants import constants
 
 
@@ -44,7 +44,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
         num_outputs=len(results),
         name="targets",
     )
-    node.metadata_props["onnxlrp.rule"] = "one explanation per target"
+    node.metadata_props[RULE] = "one explanation per target"
     graph.append(node)
     for stacked, result in zip(node.outputs, results, strict=True):
         stacked.type = result.type

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx_ir.passes.common as passes
 
 from onnxlrp.builder import Builder
+from onnxlrp.emit.apart import read_apart
 from onnxlrp.emit.deployed import settle
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import Source
@@ -21,6 +22,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
         settle(body)
+    read_apart(graph)
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
     passes.NameFixPass()(model)

@@ -22,6 +22,9 @@ from onnxlrp.errors import InputError
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
+RULE = "onnxlrp.rule"
+"""The key under which a node of the relevance part says which step and rule it came from."""
+
 
 class Kind(enum.Enum):
     """How an operator carries relevance."""

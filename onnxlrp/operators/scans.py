@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.operators.registry import RULE
+
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
@@ -41,7 +43,7 @@ def scan(
         [ir.AttrGraph("body", graph), ir.AttrInt64("num_scan_inputs", len(sequences))],
         num_outputs=len(graph.outputs),
     )
-    node.metadata_props["onnxlrp.rule"] = label
+    node.metadata_props[RULE] = label
     op.graph.append(node)
     steps = None if sequences[0].shape is None else sequences[0].shape[0]
     for index, (out, value) in enumerate(zip(node.outputs, graph.outputs, strict=True)):
