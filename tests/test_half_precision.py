@@ -87,8 +87,8 @@ def test_a_bound_that_is_reached_after_rounding(precision):
 
 @pytest.mark.parametrize("name", OF_EVERY_KIND)
 def test_everything_is_float32_first(name):
-    """Of float16 the relevance part reads nothing but shapes, and the score that chooses the class, before a Cast, values
-    of the model behind a Sum; and no value, weights above all, is cast twice."""
+    """Of float16 the relevance part reads nothing but shapes, and the score that chooses the class, before a Cast,
+    values of the model behind a Sum; and no value, weights above all, is cast twice."""
     explained = onnxlrp.convert(in_type(explained_model(name)[0], TensorProto.FLOAT16), "epsilon_plus").to_proto()
     typed = onnx.shape_inference.infer_shapes(explained, strict_mode=True).graph
     values = {v.name: v.type.tensor_type.elem_type for v in (*typed.value_info, *typed.input, *typed.output)}

@@ -73,9 +73,11 @@ class _Copies:
 
 
 def read_apart(graph: ir.Graph) -> None:
-    """What relevance reads of the model's own halves it reads from a sum of each alone, for which onnxruntime's CPU has
-    no kernel in float16: a Cast has one, and next to it what has one too (Clip, Concat, Transpose) is no longer computed
-    in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %)."""
+    """What relevance reads of the model's own halves it reads from a sum of each alone.
+
+    onnxruntime's CPU has no kernel for that in float16. For a Cast it has one, and next to it what has one too (Clip,
+    Concat, Transpose) is no longer computed in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %).
+    """
     for node in list(graph):
         for value in () if RULE in node.metadata_props else node.outputs:
             readers = [use for use in value.uses() if RULE in use.node.metadata_props]
