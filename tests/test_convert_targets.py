@@ -99,6 +99,32 @@ def test_tokens():
         np.testing.assert_allclose(outputs["x_relevance"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("index", "place"), [(-1, 4), (1, 1)])
+def test_one_token_that_the_model_picks(index, place):
+    """Scores [N, V] of a token [N, T, V]: the product is not gone through again for the others."""
+    graph = model(
+        [
+            helper.make_node("Relu", ["x"], ["h"]),
+            helper.make_node("MatMul", ["h", "v"], ["all"]),
+            helper.make_node("Gather", ["all", "index"], ["y"], axis=1),
+        ],
+        [info("x", ["N", "T", 4])],
+        [info("y", ["N", 3])],
+        {"v": W["v"], "index": np.array(index)},
+    )
+    proto = onnxlrp.convert(graph, "lrp0").to_proto()
+    ours = [n for n in proto.graph.node if n.metadata_props]
+    assert not any({"all", "v"} & set(n.input) and n.op_type in ("MatMul", "Div") for n in ours)
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    for target, classes in ((None, None), ([1], [1, 1]), ([0, 2], [0, 2])):
+        outputs = run(proto, {"x": x} if target is None else {"x": x, "target": np.array(target)})
+        chosen = outputs["y"].argmax(1) if classes is None else classes
+        expected = np.zeros_like(x)
+        expected[:, place] = np.maximum(x[:, place], 0) * W["v"][:, chosen].T
+        np.testing.assert_allclose(outputs["x_relevance"], expected, rtol=1e-5, atol=1e-6)
+    assert not run(proto, {"x": x, "target": np.array([3])})["x_relevance"].any()
+
+
 def test_tokens_need_rank_three():
     with pytest.raises(TargetError, match="class"):
         onnxlrp.convert(network(), target="token")

@@ -148,6 +148,50 @@ def test_one_token_of_many():
     assert error(chosen, truth.explain(target=[1 * 3 + 2, 0 * 3 + 1])["x"]) <= TOLERANCE
 
 
+ONE_SCORE = [
+    "LRP0",
+    "Epsilon(0.1)",
+    "Epsilon(0.1, relative=0.5)",
+    "Gamma(0.25)",
+    "ZPlus",
+    "AlphaBeta(2, 1)",
+    "WSquare",
+    "Flat",
+]
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rule", ONE_SCORE)
+def test_one_score_alone_is_as_one_of_all(rule, bias, signed):
+    """What is left out of a vocabulary's product is what would be 0."""
+    network = Net(21, x=(4, 5))
+    h = network.sum(network.matmul("x", 6), network.relu(network.matmul("x", 6)))
+    network.output(network.matmul(h if signed else network.relu(h), 7, bias=bias))
+    feeds, rules = network.feeds(), [("MatMul", rule)]
+    one, every = (
+        Explained(network.model(dynamic=True), composite="epsilon", rules=rules, target=t) for t in ("token", "weights")
+    )
+    weights = np.zeros((2, 4, 7))
+    weights[0, 1, 2] = weights[1, 3, 5] = 1
+    ours = one.relevance(feeds, position=[1, 3], target=[2, 5])["x"]
+    assert error(ours, every.relevance(feeds, weights=weights)["x"]) <= TOLERANCE
+    asked = ([4, 3], [2, 5]), ([-2, 3], [2, 5]), ([1, 3], [7, 5]), ([1, 3], [-2, 5])
+    for position, target in asked:
+        nothing, same = one.relevance(feeds, position=position, target=target)["x"]
+        assert not nothing.any()
+        np.testing.assert_array_equal(same, ours[1])
+
+
+def test_one_score_needs_no_second_product_over_the_vocabulary():
+    network = Net(22, x=(4, 5))
+    network.output(network.matmul(network.relu(network.matmul("x", 6)), 7, bias=False))
+    proto = onnx.shape_inference.infer_shapes(Explained(network.model(), composite="epsilon", target="token").proto)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in proto.graph.value_info}
+    ours = [n for n in proto.graph.node if n.op_type == "MatMul" and n.metadata_props]
+    assert ours and not any(7 in shapes.get(name, []) for n in ours for name in n.input)
+
+
 # ---------------------------------------------------------------------- inner values, several inputs and outputs
 
 

@@ -11,6 +11,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit import many
+from onnxlrp.emit.chosen import Chosen, chosen
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.half import half_seed, unscaled
 from onnxlrp.emit.ledger import Ledger
@@ -54,14 +55,20 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     seed = Seeder(op, request.score, request.options, request.dtype, unique).build(request.axes, request.output_name)
-    half = request.dtype == ir.DataType.FLOAT16
-    scale, start = half_seed(op, seed.tensor, request.score) if half else (None, seed.tensor)
-    one = start if request.options.targets == 1 else many.placeholder(op, start)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
-    _start(walk, request, plan.composite, one)
-    walk.run(plan.steps, GRADIENT if walk.gradient else RELEVANCE)
+    one = _one_score(walk, plan, request, seed)
+    whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
+    half = request.dtype == ir.DataType.FLOAT16
+    scale, start = half_seed(op, whole, score) if half else (None, whole)
+    first = start if request.options.targets == 1 else many.placeholder(op, start)
+    _start(walk, request, score, first)
+    treatments = GRADIENT if walk.gradient else RELEVANCE
+    if one is not None:
+        walk.run([one.step], treatments)
+        one.spread(walk)
+    walk.run(plan.steps if one is None else one.rest, treatments)
     walk.dtype = request.result_dtype
     op.label("relevance")
     results: list[tuple[str, ir.Value, int]] = []
@@ -72,7 +79,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
         results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
     tensors = [tensor for _, tensor, _ in results]
     if request.options.targets > 1:
-        stacked = many.scan(op, start, one, tensors)
+        stacked = many.scan(op, start, first, tensors)
         tensors = [many.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
@@ -80,12 +87,18 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     return _name_outputs(op, request, seed, tensors, ledger, unique)
 
 
-def _start(walk: Walk, request: Request, composite: Composite, seed: ir.Value) -> None:
-    score = request.score
+def _one_score(walk: Walk, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
+    """The last product alone, where all relevance starts at one of its scores and nobody asks for more of it."""
+    if seed.choice is None or request.inner:
+        return None
+    return chosen(walk, plan.steps, request.score, seed.choice)
+
+
+def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> None:
     walk.receivers.add(score)
     if walk.gradient or request.initial == "one":
         walk.send(score, seed)
-    elif composite.seed == "positive":
+    elif walk.composite.seed == "positive":
         walk.send(score, seed, walk.op.Relu(score))
     else:
         walk.send(score, seed, score)

@@ -20,6 +20,16 @@ class Axes:
     classes: int | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One score of each sample, of [N, C] or [N, T, V]: its place, within range, and whether it was meant, [N, 1]."""
+
+    index: ir.Value
+    exists: ir.Value
+    """False where what was asked for is out of range."""
+    position: ir.Value | None = None
+
+
 @dataclasses.dataclass
 class Seed:
     """1 (or the weights) at the chosen elements of the score, 0 elsewhere.
@@ -32,6 +42,8 @@ class Seed:
     target: ir.Value | None = None
     position: ir.Value | None = None
     weights: ir.Value | None = None
+    choice: Choice | None = None
+    """The one score of each sample that is explained, where it is one."""
 
 
 @dataclasses.dataclass
@@ -116,11 +128,12 @@ class Seeder:
             flat = op.Reshape(score, op.ints([-1, 1]))
         else:
             flat = op.Reshape(score, op.ints([1, -1] if axes.classes == 0 else [0, -1]))
-        target, onehot = self._classes(flat)
-        return Seed(self._shaped(onehot), axes, target=target)
+        target, index, onehot = self._classes(flat)
+        one = self.options.targets == 1 and axes.classes == 1
+        return Seed(self._shaped(onehot), axes, target=target, choice=self._within(flat, index) if one else None)
 
-    def _classes(self, flat: ir.Value) -> tuple[ir.Value | None, ir.Value]:
-        """The target's input, and 1 at the target of each row of [N, C]: [N, C], or [N, K, C] with K targets."""
+    def _classes(self, flat: ir.Value) -> tuple[ir.Value | None, ir.Value, ir.Value]:
+        """The target's input, the class of each row of [N, C], and 1 there: [N, C], or [N, K, C] with K targets."""
         op, many = self.op, self.options.targets
         predicted = op.ArgMax(flat, axis=1, keepdims=1)
         target = None
@@ -131,7 +144,7 @@ class Seeder:
             chosen = op.Where(op.Equal(asked, op.ints_scalar(-1)), predicted, asked)
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
-        return target, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
+        return target, chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
 
     def _token(self, axes: Axes) -> Seed:
         """Scores [N, T, V]: one class at one position."""
@@ -144,14 +157,23 @@ class Seeder:
             place = op.Expand(op.Where(op.Equal(position, op.ints_scalar(-1)), tokens, position), op.dim(score, 0))
         place = op.Unsqueeze(place, op.ints([1]))
         inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
-        target, onehot = self._classes(op.GatherND(score, inside, batch_dims=1))
+        target, index, onehot = self._classes(op.GatherND(score, inside, batch_dims=1))
         there = op.Unsqueeze(op.one_hot(place, op.dim(score, 1), self.dtype), op.ints([2]))
         if many > 1:
             # [N, 1, T, 1] · [N, K, 1, V]
-            there, onehot = op.Unsqueeze(there, op.ints([1])), op.Unsqueeze(onehot, op.ints([2]))
-        else:
-            onehot = op.Unsqueeze(onehot, op.ints([1]))
-        return Seed(self._shaped(op.Mul(there, onehot)), axes, target=target, position=position)
+            all_there, onehot = op.Unsqueeze(there, op.ints([1])), op.Unsqueeze(onehot, op.ints([2]))
+            return Seed(self._shaped(op.Mul(all_there, onehot)), axes, target=target, position=position)
+        tensor = self._shaped(op.Mul(there, op.Unsqueeze(onehot, op.ints([1]))))
+        choice = self._within(self.op.GatherND(score, inside, batch_dims=1), index)
+        exists = op.And(choice.exists, op.Equal(place, inside))
+        choice = dataclasses.replace(choice, exists=exists, position=inside)
+        return Seed(tensor, axes, target=target, position=position, choice=choice)
+
+    def _within(self, flat: ir.Value, index: ir.Value) -> Choice:
+        """The class chosen of [N, C]."""
+        op = self.op
+        known = op.Max(op.Min(index, op.Sub(op.dim(flat, 1), op.ints([1]))), op.ints_scalar(0))
+        return Choice(known, op.Equal(index, known))
 
     def _shaped(self, onehot: ir.Value) -> ir.Value:
         """In the score's shape; with K targets [K, score's shape]."""
