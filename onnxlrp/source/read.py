@@ -164,11 +164,8 @@ def _standardise(source: Source) -> None:
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
-        if value.shape is not None and any(isinstance(d, int) and d < 0 for d in value.shape):
-            # Some exporters write −1 for a dimension that varies.
-            value.shape = ir.Shape(
-                [f"{value.name}_{a}" if isinstance(d, int) and d < 0 else d for a, d in enumerate(value.shape)]
-            )
+        if value.shape is not None and any(map(_placeholder, value.shape)):
+            value.shape = ir.Shape([f"{value.name}_{a}" if _placeholder(d) else d for a, d in enumerate(value.shape)])
     source.inner = {
         str(v.name): v.shape.copy() for n in model.graph.all_nodes() for v in n.outputs if v.shape is not None
     }
@@ -190,6 +187,12 @@ def _standardise(source: Source) -> None:
     if not any(is_score(v) for v in model.graph.outputs):
         kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
+
+
+def _placeholder(dim: int | ir.SymbolicDim) -> bool:
+    """Whether it says no more than that a size varies: some exporters write −1, some a question mark for each of them,
+    which is no name that they share."""
+    return dim < 0 if isinstance(dim, int) else dim.value == "?"
 
 
 def _own_domain(model: ir.Model) -> None:

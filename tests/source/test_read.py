@@ -257,3 +257,19 @@ def test_missing_external_data_is_named(tmp_path):
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(onnxlrp.errors.InvalidModelError, match=r"weights\.bin"):
         onnxlrp.convert(path)
+
+
+def test_a_question_mark_is_no_name_of_a_size():
+    """paddle2onnx writes one for every size that varies: a row that is added to a matrix has another number of rows."""
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["a", "b"], ["y"])],
+        "sum",
+        [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["?", "?"]) for n in "ab"],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["?", "?"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    explainer = onnxlrp.Explainer(onnxlrp.convert(model, composite="gradient", target="weights"))
+    a, b = np.ones((3, 4), np.float32), np.ones((1, 4), np.float32)
+    relevance = explainer({"a": a, "b": b}).relevance
+    np.testing.assert_array_equal(relevance["a"], a)
+    np.testing.assert_array_equal(relevance["b"], 3 * b)
