@@ -13,7 +13,7 @@ from onnxscript import GraphBuilder
 from onnxscript._internal.builder import OpBuilder
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.operators.registry import RULE, Call, content
+from onnxlrp.operators.registry import RULE, Call, content, find
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
@@ -199,6 +199,9 @@ class Builder(OpBuilder):
                 # Of an operator that ONNX does not know nothing is inferred: the model's own value knows.
                 made.type = made.type or known.type
                 made.shape = made.shape or (known.shape if same else None)
+            if _sized_alike(call, inputs):
+                # A window loses the names of sizes, in inference, that its output has in the model.
+                self._equal[key][0].shape = ranked(call.outputs[0])
         return self._equal[key] if outputs else self._equal[key][0]
 
     def output(self, call: Call) -> ir.Value:
@@ -284,6 +287,20 @@ class Builder(OpBuilder):
 
 def _alike(a: ir.Value | None, b: ir.Value | None) -> bool:
     return (a is None) == (b is None) and (a is None or b is None or a.shape == b.shape)
+
+
+def _sized_alike(call: Call, inputs: Sequence[ir.Value | None]) -> bool:
+    """Whether a layer runs on operands of the very sizes that it has in the model, all of them known by name at least;
+    its bias may be left out."""
+    entry = find(call)
+    if entry is None or entry.layer is None or len(call.outputs) != 1 or not _named(call.outputs[0]):
+        return False
+    pairs = zip(inputs, call.original, strict=False)
+    return all(a is None or (b is not None and a.shape == b.shape and _named(a)) for a, b in pairs)
+
+
+def _named(value: ir.Value) -> bool:
+    return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)
 
 
 def _identity(argument: Any) -> Any:

@@ -12,7 +12,7 @@ from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.bounds import bounds
 from onnxlrp.emit.half import bounded
 from onnxlrp.emit.ratio import ratio
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.plan import Step
 from onnxlrp.rules import MINUS, ONE, PLUS, SAME, Modifier, Share, Term
 
@@ -240,7 +240,7 @@ class _Layer:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
         op = self.op
         weight = term.weight.times(coefficient * term.factor)
-        back = bounded(op, self.form.transpose(op, s, self.x, self._weight(weight)))
+        back = bounded(op, shaped(self.form.transpose(op, s, self.x, self._weight(weight)), self.x))
         if isinstance(term.x, str):
             pieces.amounts.append(bounded(op, op.Mul(back, self._input(term))))
         elif term.x.one or term.x.square:

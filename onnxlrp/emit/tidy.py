@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.builder import Builder
@@ -36,12 +37,25 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for node in graph:
         for value in node.outputs:
             if value not in kept:
-                # onnxruntime infers them anew; ours only make the file larger. onnx itself knows less of other domains.
+                # onnx itself knows less of other domains.
                 # A quantised model's own fusions, which its bits hang on, need what it declared.
-                value.shape = source.inner.get(str(value.name)) if value in own else None
+                value.shape = source.inner.get(str(value.name)) if value in own else _sizes(value)
                 value.type = None if node.domain == "" and value.shape is None else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
+
+
+def _sizes(value: ir.Value) -> ir.Shape | None:
+    """The shape of floats where a size is known by its name only; onnxruntime infers all others anew.
+
+    It loses names at every Reshape to a computed shape, and what it cannot compare with anything stays in the list that
+    it goes through for each value to find memory to use again: sessions of graph networks took 20 s to create, not 3.
+    Not of integers: a target may be given once for the whole batch, whose name it bears.
+    """
+    shape, dtype = value.shape, value.dtype
+    if shape is None or dtype is None or not dtype.is_floating_point() or shape.is_static():
+        return None
+    return shape if all(isinstance(d, int) or d.value is not None for d in shape) else None
