@@ -10,6 +10,7 @@ from onnxscript.optimizer import fold_constants
 
 from onnxlrp.source.canonical import affine, bypass, concats, deployed, lists, maps, pads, products, unsigned
 from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.canonical.outside import move_weights_out
 from onnxlrp.source.inference import infer
 
 REWRITES = (
@@ -36,6 +37,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)
     fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    move_weights_out(model.graph)
     absorbed: dict[str, str] = {}
     known: set[ir.Value] = set()
     for graph in (model.graph, *model.graph.subgraphs()):
