@@ -21,14 +21,17 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
     the nodes that are this, and the layer in floats. None where it is something else."""
     x, w = _source(node, 0), _source(node, 1)
     weight, matrix = node.inputs[1], node.op_type == "MatMulInteger"
-    cast = _sole(node)
+    chain, cast, rounded = [node], _sole(node), None
+    if cast is not None and cast.op_type == "Add":
+        rounded = _other(cast, node.outputs[0])
+        chain, cast = [node, cast], _sole(cast)
     if x is None or weight is None or cast is None or cast.op_type != "Cast" or weight.shape is None:
         return None
     if (w is None and not constant(weight)) or (w is not None and not matrix):
         return None
     # A constant scale is one of the constant factors.
     missing = [s for n in (x, w) if n is not None and not constant(s := _scale(n))]
-    chain, factors = [node, cast], []
+    chain, factors = [*chain, cast], []
     while (following := _sole(chain[-1])) is not None and following.op_type == "Mul":
         found = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
         if found is None or not all(f in missing or _fits(f, weight, matrix) for f in found):
@@ -37,6 +40,10 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
         factors += [f for f in found if constant(f)]
         chain.append(following)
     if missing or chain[-1] is cast:
+        return None
+    scales = [_scale(n) for n in (x, w) if n is not None]
+    bias = None if rounded is None else _rounded_bias(rounded, [*scales, *factors], constant)
+    if rounded is not None and (bias is None or not (matrix or _per_channel(rounded))):
         return None
     given = [op.DequantizeLinear(node.inputs[0], _scale(x), *_zeros(x))]
     if w is not None:
@@ -47,7 +54,7 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
         given[1] = op.Div(given[1], op.Reshape(_scale(source), op.ints([])))
     for factor in factors:
         given[1] = op.Mul(given[1], factor if matrix else op.Reshape(factor, _first(op, weight)))
-    bias = _bias(chain, constant, matrix)
+    bias = _bias(chain, constant, matrix) if bias is None else bias
     if matrix:
         product = op.MatMul(*given)
         return chain, product if bias is None else op.Add(product, bias)
@@ -141,6 +148,22 @@ def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | 
         return None
     chain.append(following)
     return bias
+
+
+def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Constant) -> ir.Value | None:
+    """The constant b of `Cast(Floor or Round(b / scales))`, perhaps reshaped, that is added to the integers, as
+    onnxruntime's first tool wrote it: b up to a step, and constant for gradients too, whatever scale it was rounded to.
+    """
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type == "Div":
+            b, by = node.inputs
+            found = _factors(by, scales, constant)
+            vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
+            return b if vector and found is not None and set(found) == set(scales) else None
+        if node.op_type not in ("Reshape", "Cast", "Floor", "Round"):
+            return None
+        value = node.inputs[0]
+    return None
 
 
 def _per_channel(bias: ir.Value | None) -> bool:
