@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Call, Kind, Reversed, custom, find, stop
 
 if TYPE_CHECKING:
@@ -58,6 +59,18 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     """Summed over the indicators, to the column they encode. Its gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
+
+
+def _like_own(context: Any) -> None:
+    context.set_output_type(0, context.get_input_type(0))
+
+
+@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=_like_own)
+def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Of indicators along the last axis that a dense layer reads: summed, to the id that they are of. Its gradient is
+    0."""
+    total = op.Reshape(op.ReduceSum(r, op.ints([-1]), keepdims=0), op.shape(call.operand(1)))
+    return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
 @custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories)

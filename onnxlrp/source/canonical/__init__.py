@@ -8,7 +8,19 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
-from onnxlrp.source.canonical import affine, bypass, concats, deployed, lists, maps, pads, products, unsigned
+from onnxlrp.source.canonical import (
+    affine,
+    bypass,
+    concats,
+    deployed,
+    indicators,
+    lists,
+    maps,
+    pads,
+    products,
+    softmaxes,
+    unsigned,
+)
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.outside import move_weights_out
 from onnxlrp.source.inference import infer
@@ -20,9 +32,11 @@ REWRITES = (
     deployed.rewrite,
     bypass.rewrite,
     concats.rewrite,
+    softmaxes.rewrite,
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
+    indicators.rewrite,
 )
 """In the order in which each finds what it needs: what is deployed in integers gets its floats, nothing in between,
 plain products, then folds."""
