@@ -12,11 +12,11 @@ import onnx_ir as ir
 from onnxscript import GraphBuilder
 from onnxscript._internal.builder import OpBuilder
 
+from onnxlrp import node_inference
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.registry import RULE, Call, content, find
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
-_INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
 _LEAST = 2.0**-20
 """Of ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
 
@@ -58,7 +58,7 @@ class _Graph(GraphBuilder):
             if dtype is not None and shape is not None and dtype == second.type and shape == second.shape:
                 node.outputs[0].type, node.outputs[0].shape = dtype, shape.copy()
                 return
-        super()._infer_shapes(node)
+        node_inference.infer_outputs(node)
 
     def _annotate_node(self, node: ir.Node) -> None:
         if self.label:
@@ -106,7 +106,7 @@ class Builder(OpBuilder):
         key = ("constant", array.dtype.str, array.shape, array.tobytes())
         if key not in self._equal:
             name = f"constant_{len(self._equal)}"
-            self._equal[key] = self._graph_builder.initializer(ir.tensor(array, name=name))
+            self._equal[key] = self._graph_builder.initializer(ir.Tensor(array, name=name))
         return self._equal[key]
 
     def ints(self, values: Sequence[int]) -> ir.Value:
@@ -280,7 +280,7 @@ class Builder(OpBuilder):
     def assert_inferred(self) -> None:
         """No node that was built carries an inference error: a wrong type here is a wrong model later."""
         for node in self.graph:
-            message = node.metadata_props.pop(_INFERENCE_ERROR, None)
+            message = node.metadata_props.pop(node_inference.ERROR, None)
             if message and node.domain == "" and node.metadata_props.get(RULE):
                 raise AssertionError(f"{node.op_type} {node.name}: {message}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -228,8 +229,16 @@ class Operator:
     @property
     def since(self) -> int:
         """The first version of the operator, 1 where it is none of ONNX's own."""
-        versions = [s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == self.op_type]
-        return min(versions, default=1)
+        return _first_versions().get(self.op_type, 1)
+
+
+@functools.cache
+def _first_versions() -> dict[str, int]:
+    """Of every operator that onnx knows: all schemas are read once."""
+    first: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        first[schema.name] = min(schema.since_version, first.get(schema.name, schema.since_version))
+    return first
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}

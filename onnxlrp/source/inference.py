@@ -10,15 +10,14 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.defs import OpSchema
-from onnxscript._internal._inference import infer_outputs
 
+from onnxlrp import node_inference
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.registry import find
 from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
 from onnxlrp.source.ranks import demanded_rank
 
-_INFERENCE_ERROR = "pkg.onnxscript.shape_inference_error"
 _TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
 _LIKE_INPUT = frozenset({"GroupNormalization"})
 """Operators whose output has the shape of their input, which onnx has no inference for."""
@@ -29,7 +28,7 @@ def infer(model: ir.Model) -> None:
 
     What the source declares inside is not trusted, but for the outputs of operators that nobody here knows.
     """
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    quiet("onnx_ir")
     unsettled = True
     for body in model.graph.subgraphs():
         body.opset_imports.update(model.graph.opset_imports)
@@ -42,6 +41,13 @@ def infer(model: ir.Model) -> None:
             passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
             _infer_the_rest(model.graph)
             unsettled = settle(model.graph)
+
+
+def quiet(name: str) -> None:
+    """Only a logger's errors; every change of a level empties the caches of all loggers there are."""
+    logger = logging.getLogger(name)
+    if logger.level != logging.ERROR:
+        logger.setLevel(logging.ERROR)
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
@@ -102,8 +108,8 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
         node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
     elif onnx.defs.has(node.op_type, domain=node.domain):
         node.version = node.version or graph.opset_imports.get(node.domain)
-        infer_outputs(node)
-        node.metadata_props.pop(_INFERENCE_ERROR, None)
+        node_inference.infer_outputs(node)
+        node.metadata_props.pop(node_inference.ERROR, None)
     if node.domain == classical.DOMAIN:
         classical.infer_classical(node)
 

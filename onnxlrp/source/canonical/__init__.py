@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
@@ -23,7 +21,7 @@ from onnxlrp.source.canonical import (
 )
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.outside import move_weights_out
-from onnxlrp.source.inference import infer
+from onnxlrp.source.inference import infer, quiet
 
 REWRITES = (
     maps.rewrite,
@@ -48,7 +46,7 @@ _FOLDED_SIZE = 1024
 def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
     # It says of every list and loop that it leaves them alone.
-    logging.getLogger("onnxscript.optimizer").setLevel(logging.ERROR)
+    quiet("onnxscript.optimizer")
     fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     move_weights_out(model.graph)
