@@ -177,7 +177,7 @@ def test_half_precision(name, precision):
 
 
 @pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))
-@settings(deadline=None, derandomize=True, max_examples=3, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, max_examples=4, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_operators(name, data):
     """Relevance and gradients of every operator in single precision, static and dynamic."""

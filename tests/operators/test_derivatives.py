@@ -12,7 +12,7 @@ from tests.operators.draws import DRAWS, registered
 
 
 @pytest.mark.parametrize("name", registered(Kind.PASS, Kind.CUSTOM))
-@settings(deadline=None, derandomize=True, max_examples=8, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, max_examples=12, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_derivative(name, data):
     assert name in DRAWS, f"no draw of {name}: add one to tests/operators/draws"

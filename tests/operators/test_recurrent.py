@@ -117,7 +117,7 @@ def check_relevance(case: Case, dynamic: bool) -> None:
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@settings(deadline=None, derandomize=True, max_examples=25, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_relevance(operator, data):
     """Every attribute, initial states data or constant; the biases' share and the ledger."""

@@ -230,7 +230,7 @@ def test_by_the_region_that_is_resized(mode, sizes, outside):
 
 
 @pytest.mark.parametrize("name", ["AffineGrid", "CenterCropPad"])
-@settings(deadline=None, derandomize=True, max_examples=25, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_written_out(name, data):
     case = data.draw(st.one_of([draw() for draw in DRAWS[name]]))
