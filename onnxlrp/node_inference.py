@@ -93,8 +93,7 @@ def _seen(value: ir.Value) -> Hashable | None:
 
 
 def _answers(node: ir.Node) -> tuple[_Answer, ...] | None:
-    if ERROR in node.metadata_props:
-        return None
+    """What was found; None where nothing was, or what is no plain tensor."""
     found = []
     for value in node.outputs:
         if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
