@@ -10,6 +10,7 @@ import onnx_ir.passes.common as passes
 from onnxlrp.builder import Builder
 from onnxlrp.emit.apart import read_apart
 from onnxlrp.emit.deployed import settle
+from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import Source
 
@@ -20,6 +21,8 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     model = source.model
     graph = model.graph
     passes.RemoveUnusedNodesPass()(model)
+    for node in graph.all_nodes():
+        lighten(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
         settle(body)

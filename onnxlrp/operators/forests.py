@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.registry import Call
@@ -42,8 +43,8 @@ class Forest:
     aggregate: str
     base: Array
     """What the base values say, as they stand."""
-    expected: Array | None = None
-    """The expectation, where a rewrite of the trees must not change it."""
+    known_share: Array | None = None
+    """`share`, where a rewrite of the trees must not change the expectations."""
 
     @functools.cached_property
     def levels(self) -> list[Array]:
@@ -66,21 +67,25 @@ class Forest:
         """The number of comparisons on the longest path."""
         return len(self.levels) - 1
 
-    @functools.cached_property
-    def expectation(self) -> Array:
-        """[nodes, targets]: a leaf's value; of an inner node the mean of its children, weighed by their rates."""
-        if self.expected is not None:
-            return self.expected
-        scale = 1 / len(self.roots) if self.aggregate == "AVERAGE" else 1.0
-        expected, share = self.values * scale, self._share()
+    @property
+    def scale(self) -> float:
+        """What the sums of the trees are multiplied by."""
+        return 1 / len(self.roots) if self.aggregate == "AVERAGE" else 1.0
+
+    def expectation(self, values: Array) -> Array:
+        """Of a leaf its values [nodes] or [nodes, targets], of an inner node the mean of its children's, weighed."""
+        expected, share = values.copy(), self.share.reshape(-1, *[1] * (values.ndim - 1))
         for nodes in reversed(self.levels):
             inner = nodes[self.mode[nodes] != LEAF]
-            weight = share[inner, None]
-            expected[inner] = weight * expected[self.yes[inner]] + (1 - weight) * expected[self.no[inner]]
+            yes, no = expected[self.yes[inner]], expected[self.no[inner]]
+            expected[inner] = share[inner] * yes + (1 - share[inner]) * no
         return expected
 
-    def _share(self) -> Array:
+    @functools.cached_property
+    def share(self) -> Array:
         """Of each node the part of its samples that a true comparison takes: one half where the rates say nothing."""
+        if self.known_share is not None:
+            return self.known_share
         known = self.rates[np.isfinite(self.rates)]
         share = np.full(self.mode.size, 0.5)
         if known.size == 0 or (known == known[0]).all():
@@ -98,6 +103,19 @@ def forest(call: Call) -> Forest:
     """The ensemble that a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier names."""
     found = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
     return _without_members(found, _sets(call)) if (found.mode == _MEMBER).any() else found
+
+
+def lighten(node: ir.Node) -> None:
+    """Take from a tree operator what no runtime reads: how often its nodes were reached, which the tables beside it
+    have taken in, and flags of missing values none of which is set."""
+    if node.domain != "ai.onnx.ml" or not node.op_type.startswith("TreeEnsemble"):
+        return
+    unread = ["nodes_hitrates", "nodes_hitrates_as_tensor"]
+    flags = node.attributes.get("nodes_missing_value_tracks_true")
+    if flags is not None and not any(flags.as_ints()):
+        unread.append(flags.name)
+    for name in unread:
+        node.attributes.pop(name, None)
 
 
 def class_count(call: Call) -> int:
@@ -220,8 +238,9 @@ def _sets(call: Call) -> list[Array]:
 
 
 def _without_members(found: Forest, sets: list[Array]) -> Forest:
-    """`x in {a, b}` as `x = a, else x = b`: a chain of nodes, each with the first one's expectation."""
-    found = dataclasses.replace(found, expected=found.expectation)
+    """`x in {a, b}` as `x = a, else x = b`: a chain of nodes, each with the first one's expectation. That is the last
+    one's, of which the others take all."""
+    found = dataclasses.replace(found, known_share=found.share)
     members = np.flatnonzero(found.mode == _MEMBER)
     table = {f.name: list(getattr(found, f.name)) for f in dataclasses.fields(found) if f.name not in _WHOLE}
     for node, members_of in zip(members, sets, strict=False):
@@ -231,7 +250,10 @@ def _without_members(found: Forest, sets: list[Array]) -> Forest:
             column.extend(column[node] for _ in chain[1:])
         for i, (at, number) in enumerate(zip(chain, members_of, strict=False)):
             table["mode"][at], table["threshold"][at] = _EQUAL, number
-            table["no"][at] = chain[i + 1] if i + 1 < len(chain) else last
+            if i + 1 < len(chain):
+                table["no"][at], table["known_share"][at] = chain[i + 1], 0.0
+            else:
+                table["no"][at] = last
         if not len(members_of):
             table["mode"][node], table["threshold"][node] = _EQUAL, np.inf
             table["yes"][node] = last

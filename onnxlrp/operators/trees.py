@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from onnxlrp.operators.forests import LEAF, MODES, Forest, class_count, forest, numbers
 from onnxlrp.operators.post_transforms import given, pair, transform, transformed
 from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -152,59 +154,46 @@ class _Walk:
 
     def __init__(self, op: Builder, trees: Forest, rows: ir.Value, dtype: ir.DataType) -> None:
         self.op, self.trees, self.rows, self.dtype = op, trees, rows, dtype
-        self.features = self._table(trees.feature)
-        own = np.arange(trees.mode.size)
-        places = op.Range(op.constant(np.int32(0)), op.constant(np.int32(own.size)), op.constant(np.int32(1)))
-        self.yes, self.no = (op.Add(places, self._table(children - own)) for children in (trees.yes, trees.no))
+        self.tables = Tables(op, trees, dtype)
         self.modes = np.unique(trees.mode[trees.mode != LEAF])
-        assert rows.dtype is not None
-        self.thresholds = self._numbers(trees.threshold, rows.dtype)
 
-    def _table(self, column: np.ndarray) -> ir.Value:
-        """Whole numbers as int32, kept in the smallest type that holds them: the session widens them as it loads."""
-        small = np.result_type(np.min_scalar_type(column.min(initial=0)), np.min_scalar_type(column.max(initial=0)))
-        if small.itemsize > 2:
-            return self.op.constant(column.astype(np.int32))
-        return self.op.Cast(self.op.constant(column.astype(small)), to=ir.DataType.INT32)
+    @functools.cached_property
+    def features(self) -> ir.Value:
+        return self.tables.of_comparisons(self.trees.feature)
 
-    def _numbers(self, column: np.ndarray, dtype: ir.DataType) -> ir.Value:
-        """Floats; where few differ, as places in a list of those."""
-        column = column.astype(dtype.numpy())
-        different, places = np.unique(column, return_inverse=True)
-        if (
-            different.nbytes + places.size * (1 if different.size <= 256 else 2) > column.nbytes
-            or different.size > 2**16
-        ):
-            return self.op.constant(column)
-        return self.op.Gather(self.op.constant(different), self._table(places.reshape(column.shape)))
+    @functools.cached_property
+    def thresholds(self) -> ir.Value:
+        assert self.rows.dtype is not None
+        return self.tables.of_comparisons(self.trees.threshold, self.rows.dtype)
 
     def _path(self) -> Iterator[tuple[ir.Value | None, ir.Value]]:
         """The roots; then after each comparison the feature that was compared, and the nodes reached."""
-        op, trees = self.op, self.trees
-        count = op.ints([len(trees.roots)])
-        nodes = op.Expand(self._table(trees.roots[None]), op.Concat(op.dim(self.rows, 0), count, axis=0))
+        op = self.op
+        size = op.Concat(op.dim(self.rows, 0), op.ints([self.trees.roots.size]), axis=0)
+        nodes = op.Expand(self.tables.roots, size)
         yield None, nodes
-        for _ in range(trees.depth):
+        for _ in range(self.trees.depth):
             feature = op.Gather(self.features, nodes)
             true = self._compare(op.GatherElements(self.rows, feature, axis=1), nodes)
-            nodes = op.Where(true, op.Gather(self.yes, nodes), op.Gather(self.no, nodes))
+            yes, no = self.tables.children
+            nodes = op.Where(true, op.Gather(yes, nodes), op.Gather(no, nodes))
             yield feature, nodes
 
     def _compare(self, value: ir.Value, nodes: ir.Value) -> ir.Value:
         """Whether a sample's feature passes the comparison of its node."""
-        op, trees = self.op, self.trees
+        op, trees, tables = self.op, self.trees, self.tables
         threshold = op.Gather(self.thresholds, nodes)
         true: ir.Value | None = None
         for mode in self.modes:
             passes = _comparison(op, MODES[mode], value, threshold)
             if len(self.modes) > 1:
-                passes = op.And(
-                    passes, op.Equal(op.Gather(self._table(trees.mode), nodes), op.constant(np.int32(mode)))
-                )
+                own = tables.of_comparisons(trees.mode == mode, ir.DataType.BOOL)
+                passes = op.And(passes, op.Gather(own, nodes))
             true = passes if true is None else op.Or(true, passes)
         assert true is not None
         if trees.missing.any():
-            true = op.Or(true, op.And(op.Gather(op.constant(trees.missing), nodes), op.IsNaN(value)))
+            missing = tables.of_comparisons(trees.missing, ir.DataType.BOOL)
+            true = op.Or(true, op.And(op.Gather(missing, nodes), op.IsNaN(value)))
         return true
 
     def relevance(self, c: ir.Value, several: bool) -> tuple[ir.Value, ir.Value]:
@@ -229,15 +218,15 @@ class _Walk:
     def _of_one(self, c: ir.Value):  # type: ignore[no-untyped-def]
         """Every tree speaks of one target: a number a node, weighed by that target's factor."""
         op, trees = self.op, self.trees
-        expected = self._numbers(trees.expectation.sum(1), self.dtype)
+        expected = self.tables.expected(trees.values.sum(1))
         if trees.values.shape[1] > 1:
-            c = op.Gather(c, self._table(_targets(trees).argmax(1)), axis=1)
+            c = op.Gather(c, whole_numbers(op, _targets(trees).argmax(1)), axis=1)
         return expected, lambda changes: op.Mul(c, changes)
 
     def _of_targets(self, c: ir.Value):  # type: ignore[no-untyped-def]
         """Trees speak of several targets, or one of them wins: a row of numbers a node."""
         op, trees = self.op, self.trees
-        expected = self._numbers(trees.expectation, self.dtype)
+        expected = self.tables.expected(trees.values)
         factors = op.Unsqueeze(c, op.ints([1]))
         if trees.aggregate in ("MIN", "MAX"):
             factors = op.Mul(factors, self._winners())
@@ -252,7 +241,7 @@ class _Walk:
         sign = 1.0 if trees.aggregate == "MAX" else -1.0
         scores = np.where(trees.scored, sign * trees.values, -np.inf)
         *_, (_, leaves) = self._path()
-        best = op.ArgMax(op.Gather(self._numbers(scores, self.dtype), leaves), axis=1, keepdims=1)
+        best = op.ArgMax(op.Gather(self.tables.of_leaves(scores, self.dtype), leaves), axis=1, keepdims=1)
         places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))
         return op.Cast(op.Equal(places, best), to=self.dtype)
 
