@@ -34,6 +34,8 @@ class Facts:
     """Data with a first layer among its descendants, and none among its ancestors: the input side."""
     order: dict[ir.Node, int]
     attention: bool
+    regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
+    """Of nodes where elementwise branches meet: what `analysis.regions` has found out."""
 
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
         """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""

@@ -16,21 +16,34 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
     """
     if not _elementwise(node):
         return None
-    operands = _data(node, facts)
-    if len(operands) < 2:
+    if len(_data(node, facts)) < 2:
         return None
-    frontier, curved = set(operands), _bends(node, facts)
+    if not facts.regions:
+        for earlier in facts.order:
+            if _elementwise(earlier) and len(_data(earlier, facts)) > 1:
+                facts.regions[earlier] = _region(earlier, facts)
+    entry, curved = facts.regions[node] if node in facts.regions else _region(node, facts)
+    same = entry is not None and entry.shape is not None and entry.shape == node.outputs[0].shape
+    return entry if curved and same else None
+
+
+def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
+    """The last value that every way to a node leads through, if all nodes between are elementwise, and whether one of
+    them bends. Where two ways meet on the way back, what is known of that node is not walked through again."""
+    frontier, curved = set(_data(node, facts)), _bends(node, facts)
     while len(frontier) > 1:
         latest = max(frontier, key=lambda v: facts.order[p] if (p := _made_in(v, node)) is not None else -1)
         producer = _made_in(latest, node)
         if producer is None or not _elementwise(producer):
-            return None
-        curved = curved or _bends(producer, facts)
+            return None, False
+        entry, bends = facts.regions.get(producer, (None, _bends(producer, facts)))
+        if entry is None and producer in facts.regions:
+            return None, False
+        curved = curved or bends
         frontier.remove(latest)
-        frontier.update(_data(producer, facts))
+        frontier.update(_data(producer, facts) if entry is None else [entry])
     (entry,) = frontier
-    same = entry.shape is not None and entry.shape == node.outputs[0].shape
-    return entry if curved and same else None
+    return entry, curved
 
 
 def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:

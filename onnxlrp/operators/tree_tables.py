@@ -12,12 +12,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
 from onnxlrp.operators.forests import LEAF, Array, Forest
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
 
 INT32 = ir.DataType.INT32
 

@@ -76,7 +76,7 @@ class _Planner:
         )
         self.position = {n: i for i, n in enumerate(convolutions)}
         self.treating = Treating(facts, composite, convolutions)
-        self.by_add = {layer.add: layer for layer in facts.layers.values() if layer.add is not None}
+        self.by_add = {layer.add: node for node, layer in facts.layers.items() if layer.add is not None}
 
     def plan(self, score: ir.Value) -> Plan:
         steps = self.steps(self.graph, [score])
@@ -121,10 +121,9 @@ class _Planner:
 
     def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
         """The step of a node that relevance arrives at; None where it ends."""
-        layer = None if self.gradient else self.facts.layers.get(node) or self.by_add.get(node)
-        if layer is not None:
-            own = next(n for n, v in self.facts.layers.items() if v is layer)
-            return self._layer(own, layer)
+        own = self.by_add.get(node, node)
+        if not self.gradient and own in self.facts.layers:
+            return self._layer(own, self.facts.layers[own])
         if not self.gradient and (norm := norm_of(node, self.facts)) is not None:
             return self._norm(node, norm)
         operands = carried(node, self.facts.data)
