@@ -89,7 +89,7 @@ def convert(
     request = Request(
         score=work.score,
         output_name=work.output,
-        axes=layout(work.score, target, list(work.source.model.graph.inputs)),
+        axes=layout(work.score, target, list(work.source.model.graph.inputs), work.output),
         inputs=reached,
         inner=_inner_values(work, relevance_at),
         options=options,

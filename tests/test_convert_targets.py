@@ -204,3 +204,14 @@ def test_a_final_softmax_is_skipped_unless_it_is_asked_for():
     assert any("softmax" in note for note in onnxlrp.convert(network(), output="p").notes)
     asked = explain(network(), output="p", explain_probability=True)["x_relevance"]
     assert not np.allclose(asked, skipped, rtol=1e-2)
+
+
+def test_an_error_names_the_output_and_not_what_feeds_its_sigmoid():
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["inner"]), helper.make_node("Sigmoid", ["inner"], ["heat"])],
+        "picture",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1, 8, 8])],
+        [helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["N", 1, 8, 8])],
+    )
+    with pytest.raises(TargetError, match="'heat'"):
+        onnxlrp.convert(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8))

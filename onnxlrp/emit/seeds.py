@@ -65,16 +65,17 @@ class Options:
             raise InputError('targets above 1 need target="class" or "token" and an input to name them with')
 
 
-def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
+def layout(score: ir.Value, kind: str, inputs: list[ir.Value], name: str) -> Axes:
     """Which axes of the score count samples and classes.
 
-    Raises TargetError where the rank needs another kind of target.
+    `name` is the output's own, for errors: the score may lie in front of it. Raises TargetError where the rank needs
+    another kind of target.
     """
     if kind == "weights" and score.shape is None:
         return Axes(0, None)
     if score.shape is None:
         raise TargetError(
-            f"the rank of the explained output {score.name!r} cannot be inferred; name another output, or use "
+            f"the rank of the explained output {name!r} cannot be inferred; name another output, or use "
             'target="weights"'
         )
     dims = list(score.shape)
@@ -85,7 +86,7 @@ def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
         if rank != 3:
             other = "class" if rank < 3 else "weights"
             raise TargetError(
-                f'target="token" needs scores of rank 3 [N, T, V]; {score.name!r} has rank {rank}: use target="{other}"'
+                f'target="token" needs scores of rank 3 [N, T, V]; {name!r} has rank {rank}: use target="{other}"'
             )
         return Axes(0, 2)
     if rank == 0:
@@ -95,7 +96,7 @@ def layout(score: ir.Value, kind: str, inputs: list[ir.Value]) -> Axes:
     if any(d != 1 for d in dims[2:]):
         shape = ", ".join(str(d) if isinstance(d, int) else (d.value or "?") for d in dims)
         raise TargetError(
-            f"the explained output {score.name!r} has shape [{shape}], more than one score per class: use "
+            f"the explained output {name!r} has shape [{shape}], more than one score per class: use "
             'target="token" (scores [N, T, V]) or target="weights" (any shape), or name another output'
         )
     return Axes(0, 1)
