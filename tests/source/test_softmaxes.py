@@ -58,3 +58,35 @@ def test_however_it_is_written_it_is_explained_as_softmax(kind, probability):
     assert np.abs(wanted["x_relevance"]).sum() > 0.1
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["jax", "plain", "reciprocal"])
+def test_of_a_quantised_model_the_nodes_stay(kind):
+    """Outputs are the same to the bit, and so is what is explained."""
+
+    def quantised(kind: str) -> onnx.ModelProto:
+        model = _model(kind)
+        scale = numpy_helper.from_array(np.float32(0.05), "scale")
+        model.graph.initializer.extend([scale, numpy_helper.from_array(np.uint8(128), "zero")])
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            *model.graph.node,
+        ]
+        nodes[2].input[0] = "d"
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        return model
+
+    feeds = {"x": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)}
+    wanted, found = (
+        run(onnxlrp.convert(quantised(k), "epsilon", explain_probability=True).to_proto(), feeds)
+        for k in ("whole", kind)
+    )
+    np.testing.assert_array_equal(found["y"], run(quantised(kind), feeds)["y"])
+    assert np.abs(wanted["x_relevance"]).sum() > 0.1
+    np.testing.assert_allclose(found["x_relevance"], wanted["x_relevance"], rtol=1e-4, atol=1e-6)
+    ours = {
+        n.op_type for n in onnxlrp.convert(quantised(kind), "epsilon").to_proto().graph.node if not n.metadata_props
+    }
+    assert "Softmax" not in ours and "Exp" in ours

@@ -41,14 +41,14 @@ def rewrite(rewriter: Rewriter) -> None:
             x = node.inputs[0]
             copy = None if x is None else _copy(rewriter, x, copies)
             if copy is not None:
-                _deploy(rewriter, [node], [copy])
+                deploy(rewriter, [node], [copy])
         elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
             made = entry.in_floats(rewriter.op, Call.of(node))
-            _deploy(rewriter, [node], made if isinstance(made, list) else [made])
+            deploy(rewriter, [node], made if isinstance(made, list) else [made])
         elif node.op_type in _INTEGERS:
             found = integer_product(rewriter.op, node, rewriter.is_constant)
             if found is not None:
-                _deploy(rewriter, found[0], [found[1]])
+                deploy(rewriter, found[0], [found[1]])
 
 
 def _rounds_activations(rewriter: Rewriter, node: ir.Node) -> bool:
@@ -108,7 +108,7 @@ def _layer(value: ir.Value) -> ir.Node | None:
     return layers[0] if len(layers) == 1 else node
 
 
-def _deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
+def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
     """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
     names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.canonical.deployed import deploy
 
 _BACK = ("Unsqueeze", "Reshape", "Expand")
 """What puts the axis back that a reduction takes away."""
@@ -27,7 +29,11 @@ def rewrite(rewriter: Rewriter) -> None:
                 made = rewriter.op.Softmax(x, axis=axis)
                 if (maker := made.producer()) is not None:
                     maker.name = node.name
-                rewriter.replace(node.outputs[0], made, "a softmax that was written out")
+                if OWN in node.metadata_props:
+                    # The outputs of a quantised model keep their bits: its own nodes stay.
+                    deploy(rewriter, [node], [made])
+                else:
+                    rewriter.replace(node.outputs[0], made, "a softmax that was written out")
                 break
 
 
