@@ -2,6 +2,7 @@
 
 *Standardised*: `d = x − mean(x)`, `n = d / √(mean(d²) + ε)` over any axes, then `γ·n + β`: layer norm, instance norm,
 and group norm in the shape that the groups are apart in. tf2onnx writes `x·s + (β − mean(x)·s)` with `s = γ/√(…)`.
+jax takes the variance as `max(0, mean(x²) − mean(x)²)`, a mean being `Σ / n`.
 *Grouped*: torch's group norm, an InstanceNormalization of the groups between two Reshapes, then `γ·n + β`.
 *RMS*: `x / √(mean(x²) + ε)`, then `γ·n`. *L2*: `x / ‖x‖` with whatever keeps it from 0.
 
@@ -12,6 +13,7 @@ The nodes stay as they are: at opset 21 there is no RMSNormalization, and no ker
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import onnx_ir as ir
@@ -35,7 +37,7 @@ from onnxlrp.operators.registry import Call, content
 
 def norm_of(node: ir.Node, facts: Facts) -> Recognised | None:
     """The norm that ends in a node."""
-    for patterns in (_STANDARDISED, _GROUPED, _RMS, _L2):
+    for patterns in (_STANDARDISED, _BY_SQUARES, _GROUPED, _RMS, _L2):
         if (found := patterns.match(node, facts)) is not None:
             return found
     return None
@@ -49,6 +51,10 @@ def _reduced(op: Any, how: str, value: Any, name: str) -> Any:
     reduction = getattr(op, how)(value, _allow_other_inputs=True, _outputs=[name])
     if how == "ReduceMean":
         reduction = either(reduction, op.GlobalAveragePool(value, _outputs=[name]))
+    return _put_back(op, reduction, name)
+
+
+def _put_back(op: Any, reduction: Any, name: str) -> Any:
     back = either(op.Unsqueeze(reduction, var(f"{name}_axes")), op.Reshape(reduction, var(f"{name}_shape")), reduction)
     return either(op.Expand(back, var(f"{name}_size")), back, name=f"{name}_wide")
 
@@ -103,6 +109,27 @@ def _standardised(op: Any) -> list[Any]:
     less = either(*both_orders(op.Mul, op.Neg(mean), s))
     shift = either(*both_orders(op.Add, less, var("beta")), op.Sub(var("beta"), taken), less)
     return [*_with_tail(op, ends, shift=True), *both_orders(op.Add, scaled, shift), op.Sub(scaled, taken)]
+
+
+def _mean(op: Any, value: Any, name: str) -> Any:
+    """A mean, also as a sum times one over their number."""
+    mean = op.ReduceMean(value, _allow_other_inputs=True, _outputs=[name])
+    total = op.ReduceSum(value, _allow_other_inputs=True, _outputs=[f"{name}_sum"])
+    shares = both_orders(op.Mul, total, var(f"{name}_share"))
+    return either(mean, *shares, op.Div(total, var(f"{name}_count")))
+
+
+def _by_squares(op: Any) -> list[Any]:
+    x = var("x")
+    mean = _mean(op, x, "mean")
+    left = op.Sub(_mean(op, _square(op, x), "squares"), _square(op, mean))
+    cut = either(*both_orders(op.Max, left, var("zero")), op.Relu(left), left)
+    variance = either(*both_orders(op.Add, _put_back(op, cut, "variance"), var("epsilon")))
+    deviation, root = op.Sub(x, _put_back(op, mean, "mean")), _root(op, variance)
+    s = either(*both_orders(op.Mul, _over(op, root, variance), var("gamma")))
+    scaled = both_orders(op.Mul, deviation, s)
+    shifted = both_orders(op.Add, either(*scaled), var("beta"))
+    return [*shifted, *scaled, *_with_tail(op, _quotients(op, deviation, root, variance), shift=True)]
 
 
 def _grouped(op: Any) -> list[Any]:
@@ -167,7 +194,7 @@ def _positive(values: Values, *names: str) -> bool:
 
 
 _PARAMETERS = ("gamma", "beta")
-_USUAL = {"two": 2.0, "one": 1.0, "half": 0.5, "minus_half": -0.5}
+_USUAL = {"two": 2.0, "one": 1.0, "half": 0.5, "minus_half": -0.5, "zero": 0.0}
 
 
 def _fits(values: Values, facts: Facts) -> bool:
@@ -189,11 +216,34 @@ def _call(node: ir.Node, op_type: str, values: Values, **attributes: Any) -> Cal
 
 def _as_standardised(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
     axes = _axes(values, "mean", "again", "variance")
+    return None if axes is None else _normalised(node, values, facts, axes)
+
+
+def _normalised(node: ir.Node, values: Values, facts: Facts, axes: tuple[int, ...]) -> Recognised | None:
     epsilon = number(values["epsilon"])
-    if axes is None or epsilon is None or epsilon < 0 or not _fits(values, facts):
+    if epsilon is None or epsilon < 0 or not _fits(values, facts):
         return None
     name = _name(values, axes)
     return Recognised(name, _call(node, "LayerNormalization", values, axes=list(axes), epsilon=epsilon))
+
+
+def _as_by_squares(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
+    means = {name: values[name if name in values else f"{name}_sum"] for name in ("mean", "squares")}
+    wide = {f"{name}_wide": values[f"{name}_wide"] for name in ("mean", "variance")}
+    axes = _axes({"x": values["x"], **means, **wide}, "mean", "squares")
+    if axes is None or not _keeps(wide["variance_wide"], len(values["x"].shape or ()), axes):
+        return None
+    return None if not all(_averages(values, axes, name) for name in means) else _normalised(node, values, facts, axes)
+
+
+def _averages(values: Values, axes: tuple[int, ...], name: str) -> bool:
+    """Whether a sum is divided by how many were added up."""
+    share, count = values.get(f"{name}_share"), values.get(f"{name}_count")
+    if share is None and count is None:
+        return True
+    sizes = [d for a in axes if isinstance(d := (values["x"].shape or ())[a], int)]
+    number_of = number(count) if share is None else 1 / (number(share) or math.inf)
+    return len(sizes) == len(axes) and number_of is not None and math.isclose(number_of, math.prod(sizes), rel_tol=1e-3)
 
 
 def _name(values: Values, axes: tuple[int, ...]) -> str:
@@ -256,6 +306,7 @@ def _as_l2(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
 
 
 _STANDARDISED = Patterns(_standardised, _as_standardised)
+_BY_SQUARES = Patterns(_by_squares, _as_by_squares)
 _GROUPED = Patterns(_grouped, _as_grouped)
 _RMS = Patterns(_rms, _as_rms)
 _L2 = Patterns(_l2, _as_l2)

@@ -19,6 +19,9 @@ PARAMETERS = {
     "one": np.float64(1),
     "half": np.float64(0.5),
     "minus": np.float64(-0.5),
+    "nil": np.float64(0),
+    "quarter": np.float64(0.25),
+    "four": np.float64(4),
     "eps": np.float64(1e-5),
     "below": np.float64(-1e-5),
     "large": np.float64(1e4),
@@ -73,6 +76,14 @@ V = "v = ReduceMean (q, last) s = Add (v, eps)"
 ROOT = f"{V} r = Sqrt (s)"
 TAIL = "a = Mul (n, gamma) b = Add (a, beta)"
 SQUARE = f"{D} q = Mul (d, d)"
+SQUARES = "m = ReduceMean (h, last) p = Mul (h, h) e = ReduceMean (p, last) k = Mul (m, m) l = Sub (e, k)"
+JAX = (
+    "t = ReduceSum <keepdims: int = 0> (h, last) m1 = Mul (t, quarter) p = Mul (h, h) "
+    "o = ReduceSum <keepdims: int = 0> (p, last) e = Mul (o, {share}) k = Mul (m1, m1) "
+    "l = Sub (e, k) c = Max ({cut}, l) v1 = Unsqueeze (c, last) "
+    "z = Shape (h) v = Expand (v1, z) s = Add (v, eps) r = Sqrt (s) i = Reciprocal (r) g = Mul (i, gamma) "
+    "m2 = Unsqueeze (m1, last) m = Expand (m2, z) d = Sub (h, m) a = Mul (d, g) b = Add (a, beta)"
+)
 KERAS = f"{SQUARE} {ROOT} i = Reciprocal (r) g = Mul (i, gamma) u = Mul (h, g)"
 LAYER_NORMS = {
     "powers, as torch writes it": f"{D} q = Pow (d, two) {ROOT} n = Div (d, r) {TAIL}",
@@ -90,6 +101,11 @@ LAYER_NORMS = {
     "parameters with axes of their own": f"{SQUARE} {ROOT} n = Div (d, r) a = Mul (n, row) b = Add (a, beta)",
     "as Keras writes it": f"{KERAS} k = Neg (m) t = Mul (k, g) c = Add (t, beta) b = Add (u, c)",
     "as tf.nn writes it": f"{KERAS} t = Mul (m, g) c = Sub (beta, t) b = Add (u, c)",
+    "by the squares, as jax writes it": JAX.format(share="quarter", cut="nil"),
+    "by the squares": f"{SQUARES} c = Relu (l) s = Add (c, eps) r = Sqrt (s) d = Sub (h, m) n = Div (d, r) {TAIL}",
+    "by the squares, counted": "t = ReduceSum (h, last) m = Div (t, four) p = Mul (h, h) o = ReduceSum (p, last) "
+    f"e = Div (o, four) k = Mul (m, m) l = Sub (e, k) s = Add (l, eps) r = Sqrt (s) d = Sub (h, m) "
+    f"n = Div (d, r) {TAIL}",
     "the average pooled": "m = GlobalAveragePool (h) d = Sub (h, m) q = Mul (d, d) v = GlobalAveragePool (q) "
     f"s = Add (v, eps) r = Sqrt (s) n = Div (d, r) {TAIL}",
 }
@@ -142,6 +158,9 @@ NO_LAYER_NORMS = {
     "a variance over other axes": f"{SQUARE} v = ReduceMean (q, first) s = Add (v, eps) r = Sqrt (s) b = Div (d, r)",
     "a negative ε": f"{SQUARE} v = ReduceMean (q, last) s = Add (v, below) r = Sqrt (s) b = Div (d, r)",
     "another power": f"t = Neg (two) {SQUARE} {V} i = Pow (s, t) b = Mul (d, i)",
+    "squares of another number": JAX.format(share="half", cut="nil"),
+    "squares cut elsewhere": JAX.format(share="quarter", cut="one"),
+    "squares of something else": f"{SQUARES} f = Tanh (h) d = Sub (f, m) s = Add (l, one) r = Sqrt (s) b = Div (d, r)",
     "no centre": f"q = Mul (h, h) {ROOT} b = Div (h, r)",
     "the mean of something else": "t = Tanh (h) m = ReduceMean (t, last) d = Sub (h, m) q = Mul (d, d) "
     f"{ROOT} b = Div (d, r)",
