@@ -158,7 +158,10 @@ class Builder(OpBuilder):
     def full_like(self, value: ir.Value, number: float) -> ir.Value:
         """A tensor of one number in the value's shape and type."""
         assert value.dtype is not None
-        return self.full(self.shape(value), number, value.dtype)
+        made = self.full(self.shape(value), number, value.dtype)
+        if value.shape is not None:
+            made.shape = value.shape  # inference loses the names of sizes
+        return made
 
     def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """A cast where one is needed."""
