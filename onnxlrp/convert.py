@@ -22,6 +22,7 @@ from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.emit.tidy import tidy
 from onnxlrp.errors import InputError, InvalidModelError, NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.interface import Interface
+from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
@@ -98,7 +99,7 @@ def convert(
         dtype=dtype,
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
     )
-    emitted = emit(work.op, work.facts, work.plan, request, _namer(work.source.model.graph))
+    emitted = emit(work.op, work.facts, work.plan, request, Names(work.source.model.graph).unique)
     interface = _interface(work, emitted, options)
     tidy(work.source, work.op, interface.to_metadata())
     return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
@@ -280,19 +281,3 @@ def _inner_values(work: _Work, names: Sequence[str]) -> list[ir.Value]:
             )
         found.append(every[name])
     return found
-
-
-def _namer(graph: ir.Graph):  # type: ignore[no-untyped-def]
-    """Names that nothing in the model has yet: `_1` is appended where one is taken."""
-    taken = {str(v.name) for v in graph.inputs} | {str(n) for n in graph.initializers}
-    taken |= {str(v.name) for n in graph.all_nodes() for v in n.outputs}
-
-    def unique(name: str) -> str:
-        candidate, count = name, 0
-        while candidate in taken:
-            count += 1
-            candidate = f"{name}_{count}"
-        taken.add(candidate)
-        return candidate
-
-    return unique

@@ -62,6 +62,28 @@ def test_names_that_are_taken():
     assert len(run(proto, feeds)) == 7
 
 
+def test_names_that_bodies_use_are_taken():
+    """A body's `target` would hide the model's."""
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["target", "w"], ["x_relevance"]), helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [info("i", [], TensorProto.INT64), info("go", [], TensorProto.BOOL), info("target", [1, 3])],
+        [info("on", [], TensorProto.BOOL), info("x_relevance", [1, 3])],
+    )
+    tensors = {"w": np.eye(3, dtype=np.float32) + 1, "trips": np.array(2), "go": np.array(True)}
+    proto = onnxlrp.convert(
+        model(
+            [helper.make_node("Loop", ["trips", "go", "x"], ["y"], body=body)],
+            [info("x", [1, 3])],
+            [info("y", [1, 3])],
+            tensors,
+        )
+    ).to_proto()
+    said = interface(proto)
+    assert said.target_input == "target_1"
+    assert said.relevance == {"x": "x_relevance_1"}
+
+
 def test_inner_names_do_not_clash():
     """The source may use the very names that our builder gives to its nodes."""
     nodes = [

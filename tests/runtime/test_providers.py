@@ -97,3 +97,7 @@ def test_messages_lose_their_source_locations():
     text = "[ONNXRuntimeError] : 2 : FAIL : Node a /onnxruntime_src/onnxruntime/core/x.cc:77 bool f(int) it is too long"
     assert providers.tidy_message(Exception(text)) == "[ONNXRuntimeError] : 2 : FAIL : Node a it is too long"
     assert len(providers.tidy_message(Exception("x" * 5000))) < 700
+
+
+def test_runs_of_one_shape_take_no_second_block_of_memory(linear):
+    assert not Explainer(linear)._session.get_session_options().enable_mem_pattern

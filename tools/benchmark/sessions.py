@@ -29,6 +29,7 @@ def create(
     """A session on a model file. `graph`: with a CUDA graph, an error where the model cannot have one."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4 if graph else 3
+    options.enable_mem_pattern = False  # as `Explainer` does, for the source's model too
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if provider == "cpu":
