@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 import onnxlrp
 from onnxlrp.errors import NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.interface import Interface
-from tests.operators.case import Array, Case, reference
+from tests.operators.case import Array, Case, onnxruntime, reference
 
 RNG = np.random.default_rng(11)
 EPSILON = 1e-6
@@ -210,6 +210,27 @@ def test_run_time_axes_give_ties_to_the_first():
     explained = onnxlrp.convert(case.model(), "epsilon", target="weights", initial="one").to_proto()
     out = reference(explained)({**case.inputs(), "y_weights": np.array(5.0)})
     np.testing.assert_array_equal(out["x0_relevance"], [[0, 5, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4)])
+def test_windows_side_by_side_give_ties_to_the_first(kernel):
+    """In single precision by comparison, at whatever batch; in double precision by indices."""
+    rows, columns = kernel
+    x = RNG.integers(-2, 2, (3, 2, 4 * rows, 2 * columns)).astype(np.float64)
+    weights = RNG.normal(size=(3, 2, 4, 2)).astype(np.float32)
+    expected = np.zeros_like(x)
+    for n, c, i, j in np.ndindex(*weights.shape):
+        window = x[n, c, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+        row, column = divmod(int(window.argmax()), columns)
+        expected[n, c, i * rows + row, j * columns + column] = weights[n, c, i, j]
+    case = Case("MaxPool", [x], attributes={"kernel_shape": kernel, "strides": kernel})
+    for floating, runner in ((np.float64, reference), (np.float32, reference), (np.float32, onnxruntime)):
+        model = case.model(floating=floating)
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+        explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
+        assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (floating is np.float64)
+        got = runner(explained)({"x0": x.astype(floating), "y_weights": weights.astype(floating)})
+        np.testing.assert_array_equal(got["x0_relevance"], expected)
 
 
 # ------------------------------------------------------------------------------------------------------------- signals
