@@ -94,3 +94,17 @@ def test_one_file_for_all_sizes(name):
     for batch, height, width in [(1, 13, 12), (2, 12, 11), (3, 11, 17)]:
         feeds = {"x": np.random.default_rng(3).normal(size=(batch, 2, height, width))}
         check(network, ("epsilon_plus", {}), feeds, network.model(dynamic=True))
+
+
+def test_the_few_products_of_a_depthwise_convolution():
+    """Where hardly any is negative, z − z⁺ is all rounding."""
+    net = Net(x=(8, 6, 6))
+    h = net.relu("x")
+    for _ in range(4):
+        h = net.relu(net.conv(h, 8, 3, group=8, bias=False, pads=[1, 1, 1, 1]))
+    for name, weight in net.constants.items():
+        if weight.ndim == 4:
+            few = np.abs(weight) < np.quantile(np.abs(weight), 0.2)
+            net.constants[name] = np.where(few, -1e-3, 1) * np.abs(weight)
+    net.output(net.head(h))
+    check(net, ("epsilon_alpha2_beta1", {}), net.feeds())

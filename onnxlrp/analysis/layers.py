@@ -52,6 +52,11 @@ class Layer:
         strides = self.call.ints("strides", [1] * len(kernel))
         return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))
 
+    @property
+    def depthwise(self) -> bool:
+        """A convolution of one channel each."""
+        return self.kind == "convolution" and self.w.shape is not None and self.w.shape[1] == 1
+
     def in_floats(self, op: Builder) -> Layer:
         """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""
         form = self.entry.layer
