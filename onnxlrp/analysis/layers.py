@@ -86,6 +86,15 @@ class Layer:
         out = op.run(self.call.rebind(operands))
         return op.Add(out, b) if b is not None and self.bias_operand is None else out
 
+    def shift(self, op: Builder, b: ir.Value) -> ir.Value:
+        """What a bias adds to the output, as it is broadcast there."""
+        if self.bias_operand is None:
+            return b
+        if self.kind == "convolution":
+            return op.Unsqueeze(b, op.ints(range(1, self.call.rank(self.data) - 1)))
+        beta = self.call.attr("beta", 1.0)
+        return b if beta == 1 else op.Mul(b, op.number(beta, b))
+
     def transpose(self, op: Builder, r: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
         """Carry `r`, of the output's shape, back to the shape of `x`."""
         return self.entry.function(op, self.call.rebind({self.data: x, self.weight: w}), self.data, r)

@@ -201,9 +201,9 @@ class _Layer:
         ledger.epsilon(self.step, op.Sub(r, op.Mul(s, d)))
         for term in share.terms:
             if term.bias is not None and self.b is not None:
-                nothing = op.full_like(self.x, 0)
-                shift = self.form.forward(op, nothing, self.w, self._modified(self.b, term.bias))
-                ledger.bias(self.step, op.Mul(op.Mul(s, shift), term.factor))
+                shift = self.form.shift(op, self._modified(self.b, term.bias))
+                share_of_bias = op.Mul(s, shift)
+                ledger.bias(self.step, share_of_bias if term.factor == 1 else op.Mul(share_of_bias, term.factor))
 
     def _input(self, term: Term) -> ir.Value:
         if isinstance(term.x, str):

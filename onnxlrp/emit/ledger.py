@@ -34,7 +34,10 @@ class Ledger:
         self.rows: dict[str, _Row] = {}
 
     def _total(self, tensor: ir.Value) -> ir.Value:
-        return self.op.ReduceSum(self.op.cast(bounded(self.op, tensor), self.dtype), keepdims=0)
+        """The sum of a tensor, [1, 1]: without a constant, for onnxruntime's optimiser is slow where hundreds of nodes
+        share one."""
+        flat = self.op.Flatten(self.op.cast(bounded(self.op, tensor), self.dtype), axis=0)
+        return self.op.ReduceSum(flat, keepdims=1)
 
     def arrives(self, step: Step, amounts: Sequence[ir.Value]) -> None:
         """What has accumulated at the outputs of a step."""
@@ -76,14 +79,15 @@ class Ledger:
 
     def table(self) -> ir.Value:
         """All rows, [steps, 5]."""
-        op, rows = self.op, []
-        zero = op.constant(0, self.dtype)
+        op, zero = self.op, self.op.constant([[0.0]], self.dtype)
+        columns: list[list[ir.Value]] = [[] for _ in COLUMNS]
         for row in self.rows.values():
-            passed, bias, epsilon, stopped = (
-                functools.reduce(op.Add, part, zero) for part in (row.passed, row.bias, row.epsilon, row.stopped)
+            arrives, passed, bias, epsilon, stopped = (
+                functools.reduce(op.Add, part) if part else zero
+                for part in ([row.arrives], row.passed, row.bias, row.epsilon, row.stopped)
             )
             if row.marked:
-                bias = op.Sub(row.arrives, op.Add(op.Add(passed, epsilon), stopped))
-            cells = [row.arrives, passed, bias, epsilon, stopped]
-            rows.append(op.Concat(*(op.Reshape(c, op.ints([1, 1])) for c in cells), axis=1))
-        return op.Concat(*rows, axis=0)
+                bias = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
+            for column, cell in zip(columns, (arrives, passed, bias, epsilon, stopped), strict=True):
+                column.append(cell)
+        return op.Concat(*(op.Concat(*column, axis=0) for column in columns), axis=1)

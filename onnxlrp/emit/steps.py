@@ -39,11 +39,16 @@ def _sum(walk: Walk, step: Step) -> None:
             dropped = op.Equal(value, 0.0)
             walk.ledger.stopped(step, op.Where(dropped, r, op.constant(0, walk.dtype)))
             r = op.Where(dropped, op.constant(0, walk.dtype), r)
-        shift = op.run(call.rebind({i: op.full_like(walk.read(v), 0) for i, v in step.operands.items()}))
         # Where a mask adds −∞ nothing arrives, and 0 · ∞ is no number.
         nothing, zero = op.Equal(s, 0.0), op.constant(0, walk.dtype)
         walk.ledger.epsilon(step, op.Sub(r, op.Where(nothing, zero, op.Mul(s, value))))
-        walk.ledger.bias(step, op.Where(nothing, zero, op.Mul(s, shift)))
+        if any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
+            shift = op.run(call.rebind({i: op.full_like(walk.read(v), 0) for i, v in step.operands.items()}))
+            walk.ledger.bias(step, op.Where(nothing, zero, op.Mul(s, shift)))
+
+
+def _is_float(value: ir.Value | None) -> bool:
+    return value is not None and value.dtype is not None and value.dtype.is_floating_point()
 
 
 def _flat_sum(walk: Walk, step: Step) -> None:
