@@ -96,12 +96,13 @@ def test_one_file_for_all_sizes(name):
         check(network, ("epsilon_plus", {}), feeds, network.model(dynamic=True))
 
 
-def test_the_few_products_of_a_depthwise_convolution():
-    """Where hardly any is negative, z − z⁺ is all rounding."""
+@pytest.mark.parametrize("narrow", [{"kernel": 3, "group": 8, "pads": [1, 1, 1, 1]}, {"kernel": 1}], ids=str)
+def test_few_products(narrow):
+    """Where hardly any of a layer's products is negative, z − z⁺ is all rounding."""
     net = Net(x=(8, 6, 6))
     h = net.relu("x")
     for _ in range(4):
-        h = net.relu(net.conv(h, 8, 3, group=8, bias=False, pads=[1, 1, 1, 1]))
+        h = net.relu(net.conv(h, 8, bias=False, **narrow))
     for name, weight in net.constants.items():
         if weight.ndim == 4:
             few = np.abs(weight) < np.quantile(np.abs(weight), 0.2)

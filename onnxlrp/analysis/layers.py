@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -53,9 +54,15 @@ class Layer:
         return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))
 
     @property
-    def depthwise(self) -> bool:
-        """A convolution of one channel each."""
-        return self.kind == "convolution" and self.w.shape is not None and self.w.shape[1] == 1
+    def products(self) -> int:
+        """How many products an output is at most the sum of; 0 where a size is not known."""
+        w, z, form = self.w.shape, self.call.outputs[0].shape, self.entry.layer
+        assert form is not None
+        features = [] if z is None else [z[axis] for axis in form.features(self.call, self.data)]
+        known = [d for d in features if isinstance(d, int)]
+        if w is None or not w.is_static() or len(known) != len(features):
+            return 0
+        return math.prod(w.numpy()) // max(math.prod(known), 1)
 
     def in_floats(self, op: Builder) -> Layer:
         """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""

@@ -16,6 +16,9 @@ from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.plan import Step
 from onnxlrp.rules import MINUS, ONE, PLUS, SAME, Modifier, Share, Term
 
+_MANY = 64
+"""Products of an output, of which both signs surely have some."""
+
 
 def layer(walk: Walk, step: Step) -> None:
     """Share the relevance at the layer's output out to its input."""
@@ -128,11 +131,12 @@ class _Layer:
 
     def _subtracts(self, share: Share) -> bool:
         """Whether a denominator may be what another leaves of the output: not where all that is left may be what the
-        output was rounded by. Of the few products of a depthwise convolution often hardly any has the other sign:
-        MobileNetV2's relevance under α2β1 was off by 1e-4 in float32, and is by 3e-6."""
+        output was rounded by. Of few products often hardly any has the other sign: of a depthwise convolution
+        (MobileNetV2's relevance under α2β1 was off by 1e-4 in float32, and is by 3e-6) or of 8 to 32 channels (a
+        ledger that did not close by 2e-3)."""
         if share.gate:
             return self.rule.relative == 0 and not self.half
-        return not self.form.depthwise and self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+        return self.form.products >= _MANY and self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
     def _sum(self, terms: Sequence[Term], extra: float = 0.0) -> ir.Value:
         """The terms of a denominator added up, and `extra`, as part of a bias where there is one."""
