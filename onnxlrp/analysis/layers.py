@@ -58,7 +58,8 @@ class Layer:
         """How many products an output is at most the sum of; 0 where a size is not known."""
         w, z, form = self.w.shape, self.call.outputs[0].shape, self.entry.layer
         assert form is not None
-        features = [] if z is None else [z[axis] for axis in form.features(self.call, self.data)]
+        axes = [1] if self.kind == "convolution" else form.features(self.call, self.data)
+        features = [] if z is None else [z[axis] for axis in axes]
         known = [d for d in features if isinstance(d, int)]
         if w is None or not w.is_static() or len(known) != len(features):
             return 0
