@@ -299,6 +299,7 @@ def explain(
         return
     with terminal.progress("running the model"):
         done = commands.explain(made, data, asked, names, provider, words)
+    commands.tell_of_nothing(done)
     if out is not None:
         commands.save(done, out)
     if as_json:

@@ -101,6 +101,13 @@ def explain(
     return Explained(explanation, explainer, data, labels, words)
 
 
+def tell_of_nothing(done: Explained) -> None:
+    """An explanation of zeros looks like a mistake: say that it is meant."""
+    for name, relevance in done.explanation.relevance.items():
+        if relevance.size and not relevance.any():
+            terminal.tell("note", f"the relevance of '{name}' is 0 everywhere")
+
+
 def explain_many(
     model: Any, source: Path, given: Given, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -248,7 +249,9 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
     try:
         return names[function.id](*positional, **named)
     except TypeError as e:
-        raise InputError(f"{text!r}: {e}") from e
+        parameters = inspect.signature(names[function.id]).parameters.values()
+        form = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters)
+        raise InputError(f"{text!r} does not fit: write {function.id}({form})") from e
 
 
 def parse(text: str) -> Rule:

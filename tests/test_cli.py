@@ -264,6 +264,11 @@ def test_a_composite_file_that_cannot_be_used(tmp_path):
     assert "broken.toml" in refused("inspect", DIGITS, "--composite", path)
 
 
+def test_a_composite_without_its_bounds():
+    result = call("inspect", DIGITS, "--composite", "epsilon_gamma_box", status=2)
+    assert "epsilon_gamma_box(low, high, gamma=0.25)" in " ".join(result.stderr.split())
+
+
 def test_nan_is_a_warning(tmp_path, explained, digit):
     array = np.load(digit)
     array[0, 0, 0, 0] = np.nan
@@ -321,6 +326,18 @@ def test_explain_converts_first(tmp_path, digit):
     call("explain", DIGITS, "--input", f"image={digit}", "--composite", "epsilon", "--target", "3", "-o", out)
     with np.load(out) as archive:
         assert archive["image_relevance"].shape == (1, 1, 8, 8) and archive["target"].tolist() == [3]
+
+
+def test_zeros_are_meant(tmp_path):
+    """A blank picture gets none: no value, no share."""
+    np.save(tmp_path / "blank.npy", np.zeros((1, 1, 8, 8), np.float32))
+    result = call("explain", DIGITS, "--composite", "epsilon", "--input", f"image={tmp_path / 'blank.npy'}")
+    assert "note: the relevance of 'image' is 0 everywhere" in result.stderr
+
+
+def test_as_a_module():
+    result = subprocess.run([sys.executable, "-m", "onnxlrp", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and "explain" in result.stdout
 
 
 def test_conversion_options_are_refused_for_an_explained_model(explained, digit):

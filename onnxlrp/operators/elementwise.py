@@ -169,7 +169,7 @@ def prelu(op: Builder, call: Call, operand: int) -> ir.Value:
     return op.Where(op.Less(x, 0.0), call.operand(1), op.number(1.0, x))
 
 
-@_formula("Floor", "Ceil", "Round", "Sign", sign="unknown")
+@_formula("Floor", "Ceil", "Round", "Sign", sign="unknown", piecewise_constant=True)
 def steps(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """0: constant between the steps."""
     return op.Mul(x, 0.0)

@@ -68,7 +68,7 @@ def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Where(filled, op.number(0.0, r), r)})
 
 
-@custom("Binarizer", domain=_ML, elementwise=True)
+@custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True)
 def binarizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: a function of each element. Its gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

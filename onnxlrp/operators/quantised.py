@@ -46,8 +46,15 @@ def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
-custom("QuantizeLinear", elementwise=True, rounding=True)(quantize)
-custom("QuantizeLinear", domain=DOMAIN, elementwise=True, rounding=True, inference=infer_quantised)(quantize)
+custom("QuantizeLinear", elementwise=True, rounding=True, piecewise_constant=True)(quantize)
+custom(
+    "QuantizeLinear",
+    domain=DOMAIN,
+    elementwise=True,
+    rounding=True,
+    piecewise_constant=True,
+    inference=infer_quantised,
+)(quantize)
 
 
 def _dequantized_sign(call: Call) -> str:

@@ -182,6 +182,8 @@ class Operator:
     layer: LayerForm | None = None
     sign: Literal["nonnegative", "keeps", "unknown"] | Callable[[Call], str] = "unknown"
     """Of the output: never negative; never negative where no operand is."""
+    piecewise_constant: bool = False
+    """Its derivative is 0 wherever it has one."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     winner: bool = False

@@ -83,7 +83,7 @@ class _Planner:
         self.overriding.check(str(self.composite) if self.gradient else None)
         if not self.gradient:
             input_side(steps, self.facts)
-        return Plan(
+        plan = Plan(
             steps,
             link(steps, score),
             self.composite,
@@ -93,6 +93,12 @@ class _Planner:
             self.stopped,
             overrides=tuple(self.overriding.overrides),
         )
+        if self.gradient and (names := plan.without_slope()):
+            more = f" and at {len(names) - 1} more" if len(names) > 1 else ""
+            plan.notes.append(
+                f"gradients are 0 at {names[0]!r}{more}, constant between steps: a composite of LRP goes through"
+            )
+        return plan
 
     def steps(self, graph: ir.Graph, scores: Collection[ir.Value]) -> list[Step]:
         """The steps between some values of a graph and its inputs (and what it takes from around it)."""

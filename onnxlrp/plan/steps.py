@@ -93,6 +93,10 @@ class Plan:
         """The plan as a table; the steps inside a body follow the node that holds it."""
         return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in _flat(self.steps)]
 
+    def without_slope(self) -> list[str]:
+        """Steps through which no gradient passes, because they are constant nearly everywhere."""
+        return [s.name for s in _flat(self.steps) if s.entry.piecewise_constant]
+
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
         widths = [max(len(getattr(r, f)) for r in rows) for f in ("node", "operator", "rule")]

@@ -28,7 +28,8 @@ class Treating:
         """Decide what a step without layer parameters does."""
         entry, call, facts = step.entry, step.call, self.facts
         if self.gradient:
-            step.treatment, step.why = _gradient_treatment(entry), "derivative"
+            step.treatment = _gradient_treatment(entry)
+            step.why = "derivative: 0, constant between steps" if entry.piecewise_constant else "derivative"
             return
         entrance = region_entry(step.node, facts)
         if entrance is not None:

@@ -197,8 +197,11 @@ def test_only_leaves():
 
 def test_the_gradient_is_zero():
     rng = np.random.default_rng(7)
-    found = explain(regressor(Drawing().forest(rng, 3)), samples(rng, 4).astype(np.float32), composite="gradient")
+    source = regressor(Drawing().forest(rng, 3))
+    found = explain(source, samples(rng, 4).astype(np.float32), composite="gradient")
     assert not found["x_relevance"].any()
+    assert any("gradients are 0 at" in note for note in onnxlrp.convert(source, "gradient").plan.notes)
+    assert not onnxlrp.convert(source, "epsilon").plan.notes
 
 
 # ------------------------------------------------------------------------------------------------ what scores become
