@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import onnxlrp
 
@@ -66,3 +67,40 @@ def test_any_size_runs_and_one_target_serves_a_batch(composite):
         for row in range(shape[0]):
             alone = explainer({"x": x[row : row + 1]}, target=[2]).relevance["x"][0]
             np.testing.assert_allclose(together.relevance["x"][row], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_names_that_the_source_declares_are_not_taken_for_others():
+    """Where a tool that counts unknown sizes from `unk__0`, as inference does, wrote them into a quantised model."""
+    source = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
+        quantised (float[N, 8] x) => (float[N, 3] y)
+        <float s = {0.1}, int8 z = {0}, int64[2] pairs = {-1, 2}, int64[2] fours = {-1, 4}, int64[2] rows = {-1, 8},
+         int8[unk__1, 2] qa, float[unk__1, 2] da, int8[unk__0, 4] qb, float[unk__0, 4] db> {
+            a = Reshape(x, pairs)  qa = QuantizeLinear(a, s, z)  da = DequantizeLinear(qa, s, z)
+            b = Reshape(x, fours)  qb = QuantizeLinear(b, s, z)  db = DequantizeLinear(qb, s, z)
+            m = MatMul(da, first)  n = MatMul(db, second)
+            mr = Reshape(m, rows)  nr = Reshape(n, rows)
+            h = Add(mr, nr)
+            y = MatMul(h, last)
+        }""")
+    rng = np.random.default_rng(0)
+    for name, shape in {"first": (2, 2), "second": (4, 4), "last": (8, 3)}.items():
+        source.graph.initializer.append(numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name))
+    proto = onnxlrp.convert(source, "epsilon").to_proto()
+    declared = [*proto.graph.value_info, *(o for o in proto.graph.output if o.name != "y")]
+    assert {"unk__0", "unk__1"} < {d.dim_param for v in declared for d in v.type.tensor_type.shape.dim}
+    made = ReferenceEvaluator(_all_outputs(proto, declared)).run(
+        None, {"x": rng.normal(size=(3, 8)).astype(np.float32)}
+    )
+    sizes: dict[str, set[int]] = {}
+    for value, array in zip(declared, made, strict=True):
+        for dim, size in zip(value.type.tensor_type.shape.dim, array.shape, strict=True):
+            sizes.setdefault(dim.dim_param, set()).add(size)
+    assert len(sizes) > 3 and [name for name, found in sizes.items() if name and len(found) > 1] == []
+
+
+def _all_outputs(proto: onnx.ModelProto, values: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    del made.graph.output[:]
+    made.graph.output.extend(values)
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -37,12 +37,15 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for value in graph.inputs:
         value.shape = shapes.get(str(value.name), value.shape)
     kept = set(graph.outputs)
+    names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    for value in graph.outputs[len(source.outputs) :]:
+        value.shape = None if value.shape is None else _renamed(value.shape, names)
     for node in graph:
         for value in node.outputs:
             if value not in kept:
                 # onnx itself knows less of other domains.
                 # A quantised model's own fusions, which its bits hang on, need what it declared.
-                value.shape = source.inner.get(str(value.name)) if value in own else _sizes(value)
+                value.shape = source.inner.get(str(value.name)) if value in own else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
@@ -51,7 +54,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     model.producer_name = model.producer_name or "onnxlrp"
 
 
-def _sizes(value: ir.Value) -> ir.Shape | None:
+def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
     """The shape of floats where a size is known by its name only; onnxruntime infers all others anew.
 
     It loses names at every Reshape to a computed shape, and what it cannot compare with anything stays in the list that
@@ -61,4 +64,14 @@ def _sizes(value: ir.Value) -> ir.Shape | None:
     shape, dtype = value.shape, value.dtype
     if shape is None or dtype is None or not dtype.is_floating_point() or shape.is_static():
         return None
-    return shape if all(isinstance(d, int) or d.value is not None for d in shape) else None
+    if any(isinstance(d, ir.SymbolicDim) and d.value is None for d in shape):
+        return None
+    return _renamed(shape, names)
+
+
+def _renamed(shape: ir.Shape, names: Collection[str | None]) -> ir.Shape:
+    """Sizes whose names are not the inputs' under names of our own: inference counts them from `unk__0`, as did the
+    tool that wrote what the source declares, of other sizes, and onnxruntime takes sizes of one name for equal."""
+    return ir.Shape(
+        [f"lrp_{d.value}" if isinstance(d, ir.SymbolicDim) and d.value not in {*names, None} else d for d in shape]
+    )
