@@ -57,3 +57,12 @@ def nhwc_fused_conv(op: Builder, call: Call) -> list[ir.Value]:
     turned = None if added is None else op.Transpose(added, perm=first)
     z = convolved(op, call, op.Transpose(call.operand(0), perm=first), call.operand(1))
     return [op.Transpose(activated(op, call, z, turned), perm=last)]
+
+
+@decomposed("NhwcMaxPool", domain=DOMAIN)
+def nhwc_max_pool(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: a Transpose, MaxPool, and a Transpose back."""
+    rank = call.rank()
+    turned = op.Transpose(call.operand(0), perm=[0, rank - 1, *range(1, rank - 1)])
+    pooled = op.MaxPool(turned, **{name: a.value for name, a in call.attributes.items()})
+    return [op.Transpose(pooled, perm=[0, *range(2, rank), 1])]

@@ -8,7 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.quantised import DOMAIN
-from onnxlrp.operators.quantised_numbers import in_floats, infer_like, reals
+from onnxlrp.operators.quantised_numbers import channels_first, in_floats, infer_like, reals
+from onnxlrp.operators.quantised_windows import infer_as
 from onnxlrp.operators.registry import Call
 
 if TYPE_CHECKING:
@@ -97,51 +98,20 @@ def qlinear_concat(op: Builder, call: Call) -> ir.Value:
     return op.Concat(*parts, axis=int(call.attr("axis")))
 
 
-def _number(context: Any, name: str) -> int:
-    attribute = context.get_attribute(name)
-    return 0 if attribute is None else int(attribute.i)
-
-
-def _infer_pool(context: Any) -> None:
-    """Sizes of windows are left to the session: only the axes that stay are known."""
-    last = _number(context, "channels_last")
-
-    def dims(given: list) -> list:
-        unknown = onnx.TensorShapeProto.Dimension()
-        rest = [unknown] * (len(given) - 2)
-        return [given[0], *rest, given[-1]] if last else [*given[:2], *rest]
-
-    infer_like(context, 0, dims)
-
-
-def _infer_global_pool(context: Any) -> None:
-    last = _number(context, "channels_last")
-
-    def dims(given: list) -> list:
-        rest = [onnx.TensorShapeProto.Dimension(dim_value=1)] * (len(given) - 2)
-        return [given[0], *rest, given[-1]] if last else [*given[:2], *rest]
-
-    infer_like(context, 0, dims)
-
-
 def _pooled(op: Builder, call: Call, op_type: str) -> ir.Value:
-    """Channels in front where a pool wants them."""
-    x, last = _operand(op, call, 0), bool(call.attr("channels_last", 0))
-    rank = call.rank()
     attributes = {name: a.value for name, a in call.attributes.items() if name != "channels_last"}
-    if last:
-        x = op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
-    pooled = getattr(op, op_type)(x, **attributes)
-    return op.Transpose(pooled, perm=[0, *range(2, rank), 1]) if last else pooled
+    return channels_first(op, call, _operand(op, call, 0), lambda x: getattr(op, op_type)(x, **attributes))
 
 
-@in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=_infer_pool)
+@in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("AveragePool", c))
 def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
     """As AveragePool, on dequantised values."""
     return _pooled(op, call, "AveragePool")
 
 
-@in_floats("QLinearGlobalAveragePool", domain=DOMAIN, operands=(0,), inference=_infer_global_pool)
+@in_floats(
+    "QLinearGlobalAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("GlobalAveragePool", c)
+)
 def qlinear_global_average_pool(op: Builder, call: Call) -> ir.Value:
     """As GlobalAveragePool, on dequantised values."""
     return _pooled(op, call, "GlobalAveragePool")

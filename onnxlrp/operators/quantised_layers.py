@@ -8,7 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.quantised import DOMAIN
-from onnxlrp.operators.quantised_numbers import in_floats, reals
+from onnxlrp.operators.quantised_numbers import channels_first, in_floats, reals
+from onnxlrp.operators.quantised_windows import infer_as
 from onnxlrp.operators.registry import Call
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ def _bias(op: Builder, bias: ir.Value | None, *scales: ir.Value) -> ir.Value | N
 
 
 @in_floats("QLinearConv", operands=(0, 3))
+@in_floats("QLinearConv", domain=DOMAIN, operands=(0, 3), inference=lambda c: infer_as("Conv", c, weight=3))
 def qlinear_conv(op: Builder, call: Call) -> ir.Value:
     """Layer: every rule, on dequantised values."""
     x_scale, w_scale = call.operand(1), call.operand(4)
-    x = reals(op, call.operand(0), x_scale, call.input(2))
     w = reals(op, call.operand(3), w_scale, call.input(5), 0)
-    attributes = {name: attribute.value for name, attribute in call.attributes.items()}
-    return op.Conv(x, w, _bias(op, call.input(8), x_scale, w_scale), **attributes)
+    bias = _bias(op, call.input(8), x_scale, w_scale)
+    attributes = {name: a.value for name, a in call.attributes.items() if name != "channels_last"}
+    x = reals(op, call.operand(0), x_scale, call.input(2))
+    return channels_first(op, call, x, lambda turned: op.Conv(turned, w, bias, **attributes))
 
 
 def _refuse_matmul(call: Call) -> str | None:

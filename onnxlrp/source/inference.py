@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -78,7 +79,7 @@ def _taught(model: ir.Model) -> Iterator[None]:
             outputs=[OpSchema.FormalParameter("y", "T")],
             type_constraints=[(t, kinds, "") for t in ("T", *(f"T{i}" for i in range(count)))],
         )
-        schema.set_type_and_shape_inference_function(entry.inference)
+        schema.set_type_and_shape_inference_function(_where_known(entry.inference))
         onnx.defs.register_schema(schema)
         taught.append((node.op_type, node.domain))
     try:
@@ -86,6 +87,16 @@ def _taught(model: ir.Model) -> Iterator[None]:
     finally:
         for op_type, domain in taught:
             onnx.defs.deregister_schema(op_type, 1, domain)
+
+
+def _where_known(inference: Callable[[Any], None]) -> Callable[[Any], None]:
+    """An operand has no type (None) behind an operator that nobody knows: one failure would end all inference."""
+
+    def infer(context: Any) -> None:
+        with contextlib.suppress(AttributeError):
+            inference(context)
+
+    return infer
 
 
 def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:

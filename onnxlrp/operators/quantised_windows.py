@@ -1,0 +1,40 @@
+"""Shapes behind convolutions and pools of quantised numbers: as ONNX infers them in floats, also with channels last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from onnxlrp.operators.quantised_numbers import infer_like
+
+_WINDOW = ("auto_pad", "ceil_mode", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+def infer_as(op_type: str, context: Any, weight: int | None = None) -> None:
+    """The shape that an operator of ONNX gives floats; `weight`: the operand of its weight, which the channels come
+    from."""
+    last = (attribute := context.get_attribute("channels_last")) is not None and attribute.i == 1
+    types = [context.get_input_type(i).tensor_type for i in (0, weight) if i is not None]
+
+    def dims(given: list) -> list | None:
+        if not all(t.HasField("shape") for t in types):
+            return None
+        operands = [[given[0], given[-1], *given[1:-1]] if last else given, *(list(t.shape.dim) for t in types[1:])]
+        named = {f"v{i}": _floats(operand) for i, operand in enumerate(operands)}
+        window = [a for n in _WINDOW if (a := context.get_attribute(n)) is not None]
+        node = helper.make_node(op_type, list(named), ["y"])
+        node.attribute.extend(a for a in window if a.name in onnx.defs.get_schema(op_type).attributes)
+        found = onnx.shape_inference.infer_node_outputs(onnx.defs.get_schema(op_type), node, named)["y"]
+        made = list(found.tensor_type.shape.dim)
+        return [made[0], *made[2:], made[1]] if last else made
+
+    infer_like(context, 0, dims)
+
+
+def _floats(dims: list) -> onnx.TypeProto:
+    made = onnx.TypeProto()
+    made.tensor_type.elem_type = TensorProto.FLOAT
+    made.tensor_type.shape.dim.extend(dims)
+    return made
