@@ -13,24 +13,11 @@ from onnxscript import GraphBuilder
 from onnxscript._internal.builder import OpBuilder
 
 from onnxlrp import node_inference
-from onnxlrp.errors import InvalidModelError
-from onnxlrp.operators.registry import RULE, Call, content, find
+from onnxlrp.operators.registry import RULE, Call, content, find, ranked
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _LEAST = 2.0**-20
 """Of ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
-
-
-def ranked(value: ir.Value) -> ir.Shape:
-    """The shape of a value whose rank must be known."""
-    if value.shape is None:
-        producer = value.producer()
-        maker = "" if producer is None else f" of {producer.op_type} {producer.name!r}"
-        raise InvalidModelError(
-            f"the rank of {value.name!r}{maker} cannot be inferred: declare the shapes of the model's inputs, or run "
-            "onnx.shape_inference on a model that knows them"
-        )
-    return value.shape
 
 
 class _Graph(GraphBuilder):

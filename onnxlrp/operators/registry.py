@@ -18,13 +18,15 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.errors import InputError
+from onnxlrp.errors import InputError, InvalidModelError, UnsupportedOperatorError
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 RULE = "onnxlrp.rule"
 """The key under which a node of the relevance part says which step and rule it came from."""
+_SHOWN = 12
+"""Nodes that an error names."""
 
 
 class Kind(enum.Enum):
@@ -115,13 +117,7 @@ class Call:
 
     def rank(self, index: int = 0) -> int:
         """The rank of an operand; shape inference must have found it."""
-        shape = self.operand(index).shape
-        if shape is None:
-            raise InputError(
-                f"{self.op_type} node {self.name!r}: the rank of its input {self.operand(index).name!r} cannot be "
-                "inferred; declare the shapes of the model's inputs"
-            )
-        return len(shape)
+        return len(ranked(self.operand(index)))
 
 
 def _features(call: Call, data: int) -> set[int]:
@@ -269,6 +265,34 @@ def find(node: ir.Node | Call) -> Operator | None:
     key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
     variants = (v for v in _VARIANTS.get(key, ()) if v.when is not None and v.when(node))
     return next(variants, _OPERATORS.get(key))
+
+
+def ranked(value: ir.Value) -> ir.Shape:
+    """The shape of a value whose rank must be known. Raises UnsupportedOperatorError where operators that nobody knows
+    are why it is not, else InvalidModelError."""
+    if value.shape is not None:
+        return value.shape
+    maker = value.producer()
+    what = f"the rank of {value.name!r}" + ("" if maker is None else f" of {maker.op_type} {maker.name!r}")
+    graph = None if maker is None else maker.graph
+    nodes = () if graph is None else tuple(graph)
+    strange = [n for n in nodes if find(n) is None and not onnx.defs.has(n.op_type, domain=n.domain)]
+    if strange:
+        versions = {} if graph is None else graph.opset_imports
+        lines = [
+            f"  {n.domain}::{n.op_type} (opset {versions.get(n.domain, n.version)}), node {n.name!r}"
+            for n in strange[:_SHOWN]
+        ]
+        more = [f"  … and {len(strange) - _SHOWN} more"] if len(strange) > _SHOWN else []
+        raise UnsupportedOperatorError(
+            "\n".join([f"{len(strange)} node(s) have no rule, so {what} is not known:", *lines, *more])
+            + "\nRegister a handler with @onnxlrp.operator, and declare the shapes of their outputs in the model.",
+            tuple(str(n.name) for n in strange),
+        )
+    raise InvalidModelError(
+        f"{what} cannot be inferred: declare the shapes of the model's inputs, or run onnx.shape_inference on a model "
+        "that knows them"
+    )
 
 
 def content(value: ir.Value | None) -> np.ndarray | None:

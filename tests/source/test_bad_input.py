@@ -83,6 +83,27 @@ def test_unknown_operators_of_another_domain():
         assert text in str(error.value)
 
 
+@pytest.mark.parametrize("behind", ["layers", "quantised", "written out"])
+def test_unknown_operators_whose_outputs_have_no_known_rank(behind):
+    """They are named, not the nodes behind that need to know it."""
+    odd = helper.make_node("Odd", ["x"], ["a"], "first", domain="my.domain")
+    rest = {
+        "layers": [helper.make_node("Relu", ["a"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["m"])],
+        "quantised": [
+            helper.make_node("QLinearLeakyRelu", ["a", "s", "z", "s", "z"], ["q"], domain="com.microsoft"),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["m"]),
+        ],
+        "written out": [helper.make_node("NhwcMaxPool", ["a"], ["m"], domain="com.microsoft", kernel_shape=[2, 2])],
+    }[behind]
+    last = helper.make_node("Flatten", ["m"], ["y"])
+    constants = {"s": np.float32(0.1), "z": np.uint8(3)}
+    opsets = [helper.make_opsetid("my.domain", 7), helper.make_opsetid("com.microsoft", 1)]
+    values = [info("x", ["N", 3, 4, 4])], [info("y", ["N", 3])]
+    with pytest.raises(UnsupportedOperatorError, match=r"my\.domain::Odd \(opset 7\), node 'first'") as error:
+        onnxlrp.convert(model([odd, *rest, last], *values, constants, opsets=opsets))
+    assert error.value.nodes == ("first",)
+
+
 def test_names_that_do_not_exist():
     with pytest.raises(InputError, match=r"nonsense.*y, p"):
         onnxlrp.convert(network(), output="nonsense")
