@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 DOMAIN = "com.microsoft"
+_FP4 = (0.0, 0.0052083333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
+_NF4_BELOW = (-1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0.0)
+_NF4_ABOVE = (0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0)
+_TABLES = ((*_FP4, *(-v for v in _FP4)), (*_NF4_BELOW, *_NF4_ABOVE))
+"""Of bitsandbytes (Dettmers et al. 2023, QLoRA, appendix E): FP4 and NF4, as onnxruntime's kernel has them."""
 
 
 def _fields(op: Builder, packed: ir.Value, bits: int, wide: ir.DataType) -> ir.Value:
@@ -55,11 +61,24 @@ def _weight(op: Builder, call: Call) -> ir.Value:
     return op.Transpose(rows, perm=[1, 0])
 
 
+def _tabled_weight(op: Builder, call: Call) -> ir.Value:
+    """bitsandbytes' codes of four bits, the higher first, by the table of their kind, times the largest of each block
+    of the N·K numbers; [K, N]."""
+    k, n, block = (int(call.attr(name)) for name in ("K", "N", "block_size"))
+    largest = op.cast(call.operand(2), ir.DataType.FLOAT)
+    codes = op.Reshape(_fields(op, call.operand(1), 4, ir.DataType.FLOAT), op.ints([-1, 2]))
+    codes = op.Cast(op.Gather(codes, op.ints([1, 0]), axis=1), to=ir.DataType.INT64)
+    table = op.constant(np.array(_TABLES[int(call.attr("quant_type"))], np.float32))
+    scaled = op.Mul(op.Reshape(op.Gather(table, codes), op.ints([-1, block])), op.Reshape(largest, op.ints([-1, 1])))
+    return op.Transpose(op.Reshape(scaled, op.ints([n, k])), perm=[1, 0])
+
+
 def _as_matmul(op: Builder, call: Call) -> Call:
     """The same product with the weight unpacked."""
     x = call.operand(0)
     assert x.dtype is not None
-    inputs = (x, op.cast(_weight(op, call), x.dtype))
+    weight = _tabled_weight if call.op_type == "MatMulBnb4" else _weight
+    inputs = (x, op.cast(weight(op, call), x.dtype))
     return dataclasses.replace(
         call, op_type="MatMul", domain="", version=None, attributes={}, inputs=inputs, original=inputs
     )
@@ -101,6 +120,25 @@ def matmul_n_bits(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     """Layer: every rule, on the unpacked weights; the model's own run keeps its kernel."""
     if operand == 5:
         return op.unbroadcast(r, call.operand(5))
+    return matmul(op, _as_matmul(op, call), 0, r)
+
+
+def _refuse_tabled(call: Call) -> str | None:
+    if not call.attr("transB", 1):
+        return "only its weight of [N, K] is supported"
+    k, n, block = (int(call.attr(name)) for name in ("K", "N", "block_size"))
+    return f"blocks of {block} do not fill its weight [{n}, {k}]" if k * n % block else None
+
+
+@linear(
+    "MatMulBnb4",
+    domain=DOMAIN,
+    layer=LayerForm("dense", ((0, 1),), stand_in=_as_matmul),
+    refuse=_refuse_tabled,
+    inference=_infer_product,
+)
+def matmul_bnb4(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Layer: every rule, on the unpacked weights; the model's own run keeps its kernel."""
     return matmul(op, _as_matmul(op, call), 0, r)
 
 

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
@@ -196,9 +197,9 @@ def _placeholder(dim: int | ir.SymbolicDim) -> bool:
 
 
 def _own_domain(model: ir.Model) -> None:
-    """onnxruntime writes an operator of its own into the default domain."""
+    """onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up."""
     for node in model.graph.all_nodes():
-        if (node.domain, node.op_type) == ("", "SimplifiedLayerNormalization"):
+        if node.domain == "" and node.op_type in ("SimplifiedLayerNormalization", *EXPERIMENTS):
             node.domain = "com.microsoft"
             model.graph.opset_imports.setdefault("com.microsoft", 1)
 

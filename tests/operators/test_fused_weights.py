@@ -55,7 +55,18 @@ def plain(weight: Array, bias: Array | None) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
+def tabled(kind: int) -> tuple[Fused, Array]:
+    """MatMulBnb4, and its weight as the kernel has it: what it makes of the identity."""
+    rng = np.random.default_rng(kind)
+    codes, largest = rng.integers(0, 256, 5 * 32 // 2).astype(np.uint8), (rng.random(10) + 0.5).astype(np.float32)
+    attributes = {"K": 32, "N": 5, "block_size": 16, "quant_type": kind}
+    case = Fused("MatMulBnb4", [floats(1, 2, 3, 32), codes, largest, None, None, None], attributes=attributes)
+    identity = np.eye(32, dtype=np.float32)[None]
+    return case, onnxruntime(case.model())({"x0": identity})["y0"][0]
+
+
 CASES = {
+    **{f"{name} of bitsandbytes": tabled(kind) for kind, name in enumerate(("FP4", "NF4"))},
     **{f"{bits} bits": product(bits) for bits in (2, 4, 8)},
     **{f"{bits} bits, zero points": product(bits, zeros="packed") for bits in (2, 4, 8)},
     "4 bits, zero points in floats": product(4, zeros="floats"),
