@@ -185,15 +185,37 @@ def _standardise(source: Source) -> None:
     _to_opset(source)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     infer(model)
+    _let_vary(source)
     if not any(is_score(v) for v in model.graph.outputs):
         kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
-    """Whether it says no more than that a size varies: some exporters write −1, some a question mark for each of them,
-    which is no name that they share."""
-    return dim < 0 if isinstance(dim, int) else dim.value == "?"
+    """Whether it says no more than that a size varies: some exporters write nothing, some −1, some a question mark for
+    each of them, which is no name that they share."""
+    return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
+
+
+def _let_vary(source: Source) -> None:
+    """An output's size that is declared as a number but is an input's, which varies, is left open: onnxruntime would
+    take the number for a fact (skl2onnx declares [1, 4] behind a Normalizer of any number of rows)."""
+    graph = source.model.graph
+    names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    for index, value in enumerate(graph.outputs):
+        declared, found = source.outputs[index].shape, value.shape
+        if declared is None or found is None or len(declared) != len(found):
+            continue
+        varying = [
+            isinstance(d, int) and isinstance(f, ir.SymbolicDim) and f.value in names
+            for d, f in zip(declared, found, strict=True)
+        ]
+        if any(varying):
+            dims = [None if varies else d for d, varies in zip(declared, varying, strict=True)]
+            source.outputs[index] = dataclasses.replace(source.outputs[index], shape=ir.Shape(dims))
+            source.notes.append(
+                f"output {value.name!r} is declared {declared}, but has as many rows as its input: left open"
+            )
 
 
 def _own_domain(model: ir.Model) -> None:

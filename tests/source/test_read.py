@@ -185,9 +185,25 @@ def test_symbolic_dimensions(shape, expected):
 def test_wrong_declared_output_shapes_come_back():
     """What the source declares of its outputs is not trusted, and not lost."""
     proto = network()
-    proto.graph.output[0].CopyFrom(info("y", [1, "seqlen", 7, 7]))
+    proto.graph.output[0].CopyFrom(info("y", ["rows", "seqlen", 7, 7]))
     explained = onnxlrp.convert(proto, "epsilon", output="y").to_proto()
     assert explained.graph.output[0] == proto.graph.output[0]
+
+
+@pytest.mark.parametrize("rows", ["N", None, -1])
+def test_a_number_for_a_size_that_varies_does_not_come_back(rows):
+    """onnxruntime takes it for a fact: what was computed from the output's shape did not fit other batches."""
+    x, scale = info("x", [rows, 4]), numpy_helper.from_array(np.array([1, 2, 3, 4], np.float32), "scale")
+    nodes = [
+        helper.make_node("Mul", ["x", "scale"], ["h"]),
+        helper.make_node("Normalizer", ["h"], ["y"], domain="ai.onnx.ml", norm="L2"),
+    ]
+    graph = helper.make_graph(nodes, "rows", [x], [info("y", [1, 4])], [scale])
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 1)]
+    explained = onnxlrp.convert(helper.make_model(graph, opset_imports=opsets, ir_version=10), target="weights")
+    assert any("'y' is declared [1,4]" in note for note in explained.plan.notes)
+    found = run(explained.to_proto(), {"x": np.random.default_rng(1).random((7, 4), np.float32)})
+    np.testing.assert_allclose(found["x_relevance"], found["y"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
