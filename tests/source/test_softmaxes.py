@@ -47,6 +47,51 @@ def _model(kind: str) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def _by_logarithm(kind: str, logarithm: bool) -> onnx.ModelProto:
+    """The same scores and their softmax, or its logarithm, as `x − log Σ exp x`."""
+    model = _model("whole")
+    last = "log" if not logarithm else "y"
+    nodes = [model.graph.node[0]]
+    if kind == "whole":
+        nodes.append(helper.make_node("LogSoftmax", ["scores"], [last], axis=-1))
+    elif kind == "in one step":
+        nodes += [
+            helper.make_node("ReduceLogSumExp", ["scores", "last"], ["sum"], keepdims=0),
+            helper.make_node("Reshape", ["sum", "column"], ["wide"]),
+            helper.make_node("Sub", ["scores", "wide"], [last]),
+        ]
+    else:
+        nodes += [
+            helper.make_node("ReduceMax", ["scores", "last"], ["max"]),
+            helper.make_node("Sub", ["scores", "max"], ["shifted"]),
+            helper.make_node("Exp", ["shifted"], ["e"]),
+            helper.make_node("ReduceSum", ["e", "last"], ["sum"]),
+            helper.make_node("Log", ["sum"], ["wide"]),
+            helper.make_node("Sub", ["shifted", "wide"], [last]),
+        ]
+    if not logarithm:
+        nodes.append(helper.make_node("Exp", ["log"], ["y"]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 1]), "column"))
+    return model
+
+
+@pytest.mark.parametrize("kind", ["whole", "in one step", "step by step"])
+@pytest.mark.parametrize("logarithm", [False, True])
+@pytest.mark.parametrize("probability", [False, True])
+def test_a_softmax_by_its_logarithm(kind, logarithm, probability):
+    feeds = {"x": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)}
+    plain = _by_logarithm("whole", True) if logarithm else _model("whole")
+    wanted, found = (
+        run(onnxlrp.convert(m, "epsilon", explain_probability=probability).to_proto(), feeds)
+        for m in (plain, _by_logarithm(kind, logarithm))
+    )
+    assert np.abs(wanted["x_relevance"]).sum() > 0.1
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["jax", "kept", "plain", "reciprocal"])
 @pytest.mark.parametrize("probability", [False, True])
 def test_however_it_is_written_it_is_explained_as_softmax(kind, probability):

@@ -1,6 +1,8 @@
-"""A softmax that is written out is one: `e / Σe` or `e · 1/Σe`, with `e = exp(x − max x)` or `exp x`, as jax writes it.
+"""A softmax that is written out is one: `e / Σe` or `e · 1/Σe`, with `e = exp(x − max x)` or `exp x`, as jax writes it,
+or `exp(x − log Σ exp x)`, as skl2onnx writes naive Bayes; without the outer exp it is its logarithm.
 
-Step by step the largest score would get nothing, since `x − max x` is 0 there.
+Step by step the largest score would get nothing, since `x − max x` is 0 there, and where one class is certain, so is
+`x − log Σ exp x`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ _BACK = ("Unsqueeze", "Reshape", "Expand")
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Put a Softmax in the place of each."""
+    """Put a Softmax or a LogSoftmax in the place of each."""
+    for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub")]:
+        whole = node.op_type == "Exp"
+        found = _logarithm(node.inputs[0]) if whole else _normalised(node)
+        if found is not None and not rewriter.is_constant(node.outputs[0]):
+            x, axis = found
+            _put(rewriter, node, rewriter.op.Softmax(x, axis=axis) if whole else rewriter.op.LogSoftmax(x, axis=axis))
     for node in rewriter.nodes("Div", "Mul"):
         first, second = node.inputs
         pairs = [(first, second)] if node.op_type == "Div" else [(first, second), (second, first)]
@@ -25,40 +33,77 @@ def rewrite(rewriter: Rewriter) -> None:
                 below = _operand(_made(below, "Reciprocal"))
             found = None if above is None or below is None else _softmax(above, below)
             if found is not None and not rewriter.is_constant(node.outputs[0]):
-                x, axis = found
-                made = rewriter.op.Softmax(x, axis=axis)
-                if (maker := made.producer()) is not None:
-                    maker.name = node.name
-                if OWN in node.metadata_props:
-                    # The outputs of a quantised model keep their bits: its own nodes stay.
-                    deploy(rewriter, [node], [made])
-                else:
-                    rewriter.replace(node.outputs[0], made, "a softmax that was written out")
+                _put(rewriter, node, rewriter.op.Softmax(found[0], axis=found[1]))
                 break
 
 
+def _put(rewriter: Rewriter, node: ir.Node, made: ir.Value) -> None:
+    """In the place of the last node of what was written out."""
+    if (maker := made.producer()) is not None:
+        maker.name = node.name
+    if OWN in node.metadata_props:
+        # The outputs of a quantised model keep their bits: its own nodes stay.
+        deploy(rewriter, [node], [made])
+    else:
+        rewriter.replace(node.outputs[0], made, "a softmax that was written out")
+
+
+def _logarithm(value: ir.Value | None) -> tuple[ir.Value, int] | None:
+    """The scores and the axis of what is a softmax's logarithm, written out or not."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "LogSoftmax" and node.domain == "" and node.inputs[0] is not None:
+        axis = node.attributes.get("axis")
+        return node.inputs[0], -1 if axis is None else axis.as_int()
+    return None if node is None or node.op_type != "Sub" else _normalised(node)
+
+
+def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
+    """The scores and the axis of `x − log Σ exp x`."""
+    x, below = less.inputs
+    node = None if below is None else _reduced(below)
+    if x is None or below is None or node is None or not _as_large(x, less.outputs[0]):
+        return None
+    inside = node.inputs[0]
+    if node.op_type == "Log" and inside is not None and (sums := _reduced(inside)) is not None:
+        exp = _made(sums.inputs[0], "Exp")
+        node, inside = sums, None if exp is None or sums.op_type != "ReduceSum" else exp.inputs[0]
+    elif node.op_type != "ReduceLogSumExp":
+        return None
+    axis = _axis(node, below, x) if inside is x else None
+    return None if axis is None else (_whole(x, axis), axis)
+
+
 def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
-    """The scores and the axis. Whatever is the same along that axis may be taken off: the softmax stays what it is."""
-    axis, exp = _summed(below, above), _made(above, "Exp")
-    if axis is None or exp is None:
+    """The scores and the axis."""
+    node, exp = _reduced(below), _made(above, "Exp")
+    if node is None or node.op_type != "ReduceSum" or node.inputs[0] is not above:
         return None
-    less = _made(exp.inputs[0], "Sub")
-    if less is not None and less.inputs[0] is not None and less.inputs[1] is not None:
-        x = less.inputs[0]
-        if _as_large(x, above) and _same_along(less.inputs[1], axis, len(above.shape or ())):
-            return x, axis
-    return (exp.inputs[0], axis) if exp.inputs[0] is not None else None
+    axis = _axis(node, below, above)
+    if axis is None or exp is None or exp.inputs[0] is None:
+        return None
+    return _whole(exp.inputs[0], axis), axis
 
 
-def _summed(value: ir.Value, of: ir.Value) -> int | None:
-    """The one axis along which a value is summed, if the sums stand along the others as the value does."""
-    rank, node = len(of.shape or ()), value.producer()
-    back = value
+def _whole(x: ir.Value, axis: int) -> ir.Value:
+    """Before something was taken off that is the same along the axis: the softmax stays what it is."""
+    less = _made(x, "Sub")
+    if less is None or less.inputs[0] is None or less.inputs[1] is None:
+        return x
+    alike = _as_large(less.inputs[0], x) and _same_along(less.inputs[1], axis, len(x.shape or ()))
+    return less.inputs[0] if alike else x
+
+
+def _reduced(value: ir.Value) -> ir.Node | None:
+    """What makes a value, but for what puts an axis back."""
+    node = value.producer()
     while node is not None and node.op_type in _BACK and node.inputs[0] is not None:
-        back = node.inputs[0]
-        node = back.producer()
-    if node is None or node.op_type != "ReduceSum" or node.inputs[0] is not of:
-        return None
+        node = node.inputs[0].producer()
+    return node
+
+
+def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
+    """The one axis along which a node reduces, if what becomes of it stands along the others as `of` does."""
+    rank = len(of.shape or ())
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()
     if axes is None or len(axes) != 1 or rank == 0:
