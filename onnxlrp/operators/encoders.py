@@ -35,19 +35,34 @@ def is_category(value: ir.Value | None) -> bool:
 
 
 def becomes_category(call: Call) -> bool:
-    """Whether numbers are rounded only to be encoded, as exporters do with columns of floats that hold categories."""
-    waiting = list(call.outputs)
+    """Whether numbers are rounded only to be encoded or looked up, as exporters do with columns of floats that hold
+    categories, and Keras with ids; comparisons of them, as masks are made of, do not matter."""
+    waiting, encoded = list(call.outputs), False
     while waiting:
         value = waiting.pop()
         if value.is_graph_output() or not value.consumers():
             return False
         for node in value.consumers():
             entry = find(node)
-            if entry is not None and entry.kind is Kind.ROUTING and not entry.winner:
+            if (node.domain == _ML and node.op_type in _ENCODERS) or node.domain == DEPLOYED:
+                encoded = True
+            elif entry is not None and entry.lookup and value is not node.inputs[0]:
+                if not _constant(node.inputs[0]):
+                    return False
+                encoded = True
+            elif entry is not None and entry.kind is Kind.ROUTING and not entry.winner:
                 waiting.extend(node.outputs)
-            elif node.domain != _ML or node.op_type not in _ENCODERS:
+            elif entry is None or entry.kind is not Kind.STOP:
                 return False
-    return is_category(call.operand(0))
+    return encoded and is_category(call.operand(0))
+
+
+def _constant(value: ir.Value | None) -> bool:
+    """Whether a table is made of initializers alone."""
+    if value is None or value.is_initializer() or value.const_value is not None:
+        return True
+    node = value.producer()
+    return node is not None and all(map(_constant, node.inputs))
 
 
 def _categories(call: Call) -> Sequence[int]:

@@ -65,6 +65,37 @@ def test_indicators_are_explained_as_a_lookup(kind):
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
 
 
+def as_floats(kind: str) -> onnx.ModelProto:
+    """The ids come as floats, as Keras has them, and are rounded; what is 0 is also masked."""
+    model = _model(kind)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    model.graph.input[0].name = "given"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.int32), "zero"))
+    nodes = [
+        helper.make_node("Cast", ["given"], ["rounded"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["rounded"], ["ids"], to=TensorProto.INT64),
+        *model.graph.node[:-1],
+        helper.make_node("MatMul", ["f", "weights"], ["unmasked"]),
+        helper.make_node("Equal", ["rounded", "zero"], ["padding"]),
+        helper.make_node("Where", ["padding", "values_0", "values_1"], ["mask"]),
+        helper.make_node("Mul", ["unmasked", "mask"], ["y"]),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(np.float32(v), f"values_{v}") for v in (0, 1))
+    return model
+
+
+@pytest.mark.parametrize("kind", ["lookup", "one_hot", "equal"])
+def test_ids_may_come_as_floats(kind):
+    ids = np.array([[4, 5, 2], [3, 3, 1], [1, 2, 5]])
+    wanted = run(onnxlrp.convert(_model("lookup"), "epsilon").to_proto(), {"ids": ids})
+    explained = onnxlrp.convert(as_floats(kind), "epsilon", inputs=["given"]).to_proto()
+    found = run(explained, {"given": ids.astype(np.float32)})
+    np.testing.assert_allclose(found["given_relevance"], wanted["ids_relevance"], rtol=1e-4, atol=1e-5)
+    assert np.abs(found["given_relevance"]).min() > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["jax", "equal"])
 def test_an_id_that_is_no_category_has_no_row_and_no_relevance(kind):
     found = run(onnxlrp.convert(_model(kind), "epsilon").to_proto(), {"ids": np.array([[0, -1, 9]])})
