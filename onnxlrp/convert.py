@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
-from onnxlrp.analysis.reach import carries
+from onnxlrp.analysis.reach import carries, ends
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
@@ -256,7 +256,8 @@ def _reached(work: _Work) -> list[ir.Value]:
     arrived = {v for s in work.plan.steps for v in s.operands.values()} | {work.score}
     reached = [v for v in work.explained if v in arrived]
     if not reached:
-        stops = "; ".join(work.plan.stopped[:5]) or f"no path leads from {work.output!r} to an input"
+        stopped = work.plan.stopped or ends(work.score, work.facts.data)
+        stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(f"relevance of {work.output!r} reaches none of the inputs: {stops}")
     missed = [str(v.name) for v in work.explained if v not in arrived]
     if missed and work.by_name:

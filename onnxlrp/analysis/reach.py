@@ -135,3 +135,19 @@ def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.
     alive = set(explained)
     spread(graph, alive, lambda node: any(v in alive for v in carried(node, data).values()))
     return alive & (data | set(explained))
+
+
+def ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
+    """Of a value that is no data: the nodes behind it that read data and make none, and why."""
+    found, waiting, seen = [], [value], {value}
+    while waiting:
+        node = waiting.pop().producer()
+        if node is None:
+            continue
+        if any(v in data for v in node.inputs) and not any(v in data for v in node.outputs):
+            entry = find(node)
+            found.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.treatment}")
+            continue
+        waiting += [v for v in node.inputs if v is not None and v not in seen]
+        seen.update(v for v in node.inputs if v is not None)
+    return list(dict.fromkeys(found))

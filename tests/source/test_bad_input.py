@@ -202,3 +202,15 @@ def test_weights_that_are_cut_short(tmp_path, held):
         path.write_bytes(proto.SerializeToString())
     with pytest.raises(InvalidModelError, match=r"'w'.*\[3, 2\].*24"):
         onnxlrp.convert(path)
+
+
+def test_where_all_relevance_ends_is_said():
+    """A choice in front of everything makes no data: nothing behind it is a step."""
+    nodes = [
+        helper.make_node("Greater", ["x", "t"], ["more"], "choice"),
+        helper.make_node("Cast", ["more"], ["one"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["one", "w"], ["y"]),
+    ]
+    constants = {"t": np.float32(0.5), "w": np.ones((3, 2), np.float32)}
+    with pytest.raises(NothingToExplainError, match=r"'y' reaches none of the inputs: Greater 'choice': a comparison"):
+        onnxlrp.convert(model(nodes, [info("x", ["N", 3])], [info("y", ["N", 2])], constants))
