@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
-from onnxlrp.analysis.reach import carries, ends
+from onnxlrp.analysis.reach import alive_values, carries, ends
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
@@ -259,11 +259,16 @@ def _reached(work: _Work) -> list[ir.Value]:
         stopped = work.plan.stopped or ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(f"relevance of {work.output!r} reaches none of the inputs: {stops}")
-    missed = [str(v.name) for v in work.explained if v not in arrived]
+    missed = [v for v in work.explained if v not in arrived]
     if missed and work.by_name:
+        names = ", ".join(str(v.name) for v in missed)
         raise NothingToExplainError(
-            f"relevance of {work.output!r} does not reach {', '.join(missed)}: {'; '.join(work.plan.stopped[:5])}"
+            f"relevance of {work.output!r} does not reach {names}: {'; '.join(work.plan.stopped[:5])}"
         )
+    for value in missed:
+        where = ends(work.score, alive_values(work.source.model.graph, work.facts.data, [value]))
+        if where and (value.dtype == ir.DataType.STRING or is_score(value)):
+            work.plan.notes.append(f"relevance does not reach the input {value.name!r}: {'; '.join(where[:3])}")
     return reached
 
 

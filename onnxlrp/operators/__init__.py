@@ -44,4 +44,5 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     stops,
     support_vectors,
     trees,
+    words,
 )

@@ -1,0 +1,106 @@
+"""Texts: relevance of counts goes to the words that were counted, that of words to the text they were cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, Reversed, custom, routing
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+
+@custom("TfIdfVectorizer", piecewise_constant=True)
+def tf_idf_vectorizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """That of an n-gram to its occurrences in equal parts, of an occurrence to its words in equal parts."""
+    x = call.operand(0)
+    alone = call.rank() == 1
+    words, scores = (op.Unsqueeze(v, op.ints([0])) if alone else v for v in (x, r))
+    if gradient:
+        return Reversed({0: op.full(op.shape(x), 0, r.dtype)})
+    counts = _as_like(op, _counted(op, call, words, {}), scores)
+    each = op.Div(scores, op.Max(counts, op.number(1.0, scores)))
+    parts = []
+    shortest, longest = (int(call.attr(name)) for name in ("min_gram_length", "max_gram_length"))
+    for length in range(shortest, longest + 1):
+        for step in range(1, 2 + (int(call.attr("max_skip_count")) if length > 1 else 0)):
+            starts = [i * step for i in range(length)]
+            share = op.Div(_of_windows(op, call, words, starts, each), float(length))
+            parts += [_shifted(op, share, start) for start in starts]
+    total = parts[0] if len(parts) == 1 else op.Sum(*parts)
+    return Reversed({0: op.Squeeze(total, op.ints([0])) if alone else total})
+
+
+def _counted(op: Builder, call: Call, words: ir.Value, changes: Mapping[str, int]) -> ir.Value:
+    """How often each n-gram is in each row; as many columns as the operator has."""
+    kept = call.variant(without=("weights", "mode")).attributes
+    attributes = {**{k: a.value for k, a in kept.items()}, **changes, "mode": "TF"}
+    return op.TfIdfVectorizer(words, **attributes)
+
+
+def _of_windows(op: Builder, call: Call, words: ir.Value, starts: list[int], each: ir.Value) -> ir.Value:
+    """Of the n-gram that begins at each place with words so far apart, [N, T]: the model's own operator, run on each
+    window by itself, says which it is. Behind the last word stands what no n-gram holds."""
+    behind = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
+    filled = op.Concat(words, op.Expand(_filler(op, call, words), behind), axis=1) if starts[-1] else words
+    width = op.dim(words, 1)
+    columns = [
+        op.Unsqueeze(op.Slice(filled, op.ints([s]), op.plus(width, op.ints([s])), op.ints([1])), op.ints([2]))
+        for s in starts
+    ]
+    windows = op.Reshape(columns[0] if len(columns) == 1 else op.Concat(*columns, axis=2), op.ints([-1, len(starts)]))
+    length = {"min_gram_length": len(starts), "max_gram_length": len(starts), "max_skip_count": 0}
+    which = op.Reshape(
+        _as_like(op, _counted(op, call, windows, length), each),
+        op.Concat(op.shape(words), op.shape(each, 1), axis=0),
+    )
+    return op.Squeeze(op.MatMul(which, op.Unsqueeze(each, op.ints([2]))), op.ints([2]))
+
+
+def _as_like(op: Builder, value: ir.Value, like: ir.Value) -> ir.Value:
+    assert like.dtype is not None
+    return op.cast(value, like.dtype)
+
+
+def _filler(op: Builder, call: Call, words: ir.Value) -> ir.Value:
+    """What is in no n-gram, [1, 1]."""
+    if words.dtype == ir.DataType.STRING:
+        known = {w.decode() if isinstance(w, bytes) else w for w in call.attr("pool_strings")}
+        word = next(" " * n for n in range(len(known) + 1) if " " * n not in known)
+        return op.Reshape(op.Constant(value_strings=[word]), op.ints([1, 1]))
+    numbers = set(call.ints("pool_int64s"))
+    return op.constant([[next(n for n in range(len(numbers) + 1) if n not in numbers)]], words.dtype)
+
+
+def _shifted(op: Builder, share: ir.Value, places: int) -> ir.Value:
+    """Moved so many words on, [N, T]."""
+    if not places:
+        return share
+    moved = op.Pad(share, op.ints([0, places, 0, 0]))
+    return op.Slice(moved, op.ints([0]), op.dim(share, 1), op.ints([1]))
+
+
+def _infer_words(context: Any) -> None:
+    """The shape of the texts, with an axis of words."""
+    given = context.get_input_type(0)
+    made = onnx.TypeProto()
+    made.CopyFrom(given)
+    if given.tensor_type.HasField("shape"):
+        made.tensor_type.shape.dim.add()
+    context.set_output_type(0, made)
+
+
+@custom("Tokenizer", domain="com.microsoft", inference=_infer_words)
+def tokenizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+    """Summed over the words of a text."""
+    return Reversed({0: op.ReduceSum(r, op.ints([-1]), keepdims=0)})
+
+
+@routing("StringNormalizer", operands=lambda call: () if call.attr("stopwords") else (0,))
+def string_normalizer(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
+    """Follows the words; ends where it leaves words out."""
+    return r
