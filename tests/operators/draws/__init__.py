@@ -16,6 +16,7 @@ ELSEWHERE = {
     **dict.fromkeys(("SequenceErase", "SplitToSequence", "SequenceMap"), "test_sequences.py"),
     **dict.fromkeys(("Optional", "OptionalGetElement"), "test_sequences.py"),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul"), "test_quantised.py"),
+    **dict.fromkeys(("TfIdfVectorizer", "StringNormalizer"), "test_words.py"),
 }
 """Operators that one node with tensors around it does not show, and where they are tested."""
 
