@@ -215,3 +215,24 @@ def test_an_error_names_the_output_and_not_what_feeds_its_sigmoid():
     )
     with pytest.raises(TargetError, match="'heat'"):
         onnxlrp.convert(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8))
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_no_samples(targets):
+    """A detector finds no boxes: what it makes of none is computed all the same, and relevance is 0."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> main (float[N, 3] x) => (float[M, 4] boxes) {
+        likely = ReduceMax <axes: ints = [1], keepdims: int = 0> (x)
+        half = Constant <value: tensor = float {0.5}> ()
+        found = Greater (likely, half)
+        rows = Compress <axis: int = 0> (x, found)
+        boxes = MatMul (rows, w)
+    }"""
+    proto = onnx.parser.parse_model(text)
+    weight = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    explainer = onnxlrp.Explainer(onnxlrp.convert(proto, "epsilon", targets=targets))
+    x = np.eye(3, dtype=np.float32)
+    some, none = explainer({"x": x}), explainer({"x": x * 0.1})
+    assert some.outputs["boxes"].shape == (3, 4) and np.any(some.relevance["x"])
+    assert none.outputs["boxes"].shape == (0, 4) and none.score.size == none.target.size == 0
+    np.testing.assert_array_equal(none.relevance["x"], np.zeros_like(some.relevance["x"]))

@@ -24,11 +24,12 @@ def loop(walk: Walk, step: Step) -> None:
     inner, true = reverse.op, reverse.op.constant(True)
     used = [v for v in reverse.inputs if v.uses() or v.is_graph_output()]
     originals = list(body.graph.inputs)
-    lists = {}
+    kept_at = {}
     for value in used:
         position = reverse.inputs.index(value)
         if position > 1 and not keeps_shape(originals[position]):
-            node, lists[position] = _store_sequence(walk, node, originals[position])
+            node, kept_at[position] = _store_sequence(walk, node, originals[position])
+    lists = {position: node.outputs[at] for position, at in kept_at.items()}
     # The body's own count of its steps says how many there were.
     trips = op.Squeeze(op.Shape(store(node, body.graph, originals[0]), start=0, end=1), op.ints([0]))
     at = inner.Sub(inner.Sub(trips, inner.ints_scalar(1)), count)
@@ -106,10 +107,10 @@ def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Val
     return shaped(op.Pad(turned, op.Concat(*zeros, axis=0)), like)
 
 
-def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node, ir.Value]:
+def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node, int]:
     """Let a Loop keep a value whose shape may change from step to step in a sequence, as one more carried value.
 
-    Returns the node that took the Loop's place, and the sequence.
+    Returns the node that took the Loop's place, and which of its outputs the sequence is.
     """
     graph = node.attributes["body"].as_graph()
     count = len(graph.inputs) - 2
@@ -135,4 +136,4 @@ def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node
         fresh.name, old.name = old.name, None
     outer.remove(node, safe=True)
     grown.outputs[count].name, grown.outputs[count].type = f"{name}_all", kind
-    return grown, grown.outputs[count]
+    return grown, count

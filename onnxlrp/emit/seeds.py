@@ -125,10 +125,12 @@ class Seeder:
         if self.options.kind == "token":
             return self._token(axes)
         op, score = self.op, self.score
-        if axes.classes is None:
-            flat = op.Reshape(score, op.ints([-1, 1]))
+        if axes.classes == 1:
+            # No Reshape: [0, -1] fails where there are no samples, the boxes of an empty picture.
+            spatial = range(2, len(score.shape or ()))
+            flat = op.Squeeze(score, op.ints(spatial)) if spatial else score
         else:
-            flat = op.Reshape(score, op.ints([1, -1] if axes.classes == 0 else [0, -1]))
+            flat = op.Reshape(score, op.ints([-1, 1] if axes.classes is None else [1, -1]))
         target, index, onehot = self._classes(flat)
         one = self.options.targets == 1 and axes.classes == 1
         return Seed(self._shaped(onehot), axes, target=target, choice=self._within(flat, index) if one else None)

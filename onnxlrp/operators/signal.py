@@ -112,8 +112,11 @@ def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 @linear("STFT", operands=lambda call: (0, 2))
 def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """In proportion to the contributions (Norm). Under a window of data: by the composite's rule for products."""
-    signal, window = call.operand(0), call.input(2)
+    x, window = call.operand(0), call.input(2)
     flat = op.ints([1])
+    # onnxruntime takes a real signal without its last axis too.
+    alone = call.rank() == 2
+    signal = op.Unsqueeze(x, op.ints([2])) if alone else x
     if call.input(3) is not None:
         length = op.Reshape(op.cast(call.operand(3), ir.DataType.INT64), flat)
     else:
@@ -131,4 +134,5 @@ def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return op.ReduceSum(op.Mul(kept, read), op.ints([0, 1, 3]), keepdims=0)
     if window is not None:
         kept = op.Mul(kept, op.Unsqueeze(window, op.ints([1])))
-    return op.scatter_back(kept, op.Gather(op.index_grid(signal), places, axis=1), signal)
+    back = op.scatter_back(kept, op.Gather(op.index_grid(signal), places, axis=1), signal)
+    return op.Squeeze(back, op.ints([2])) if alone else back

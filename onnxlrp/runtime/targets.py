@@ -87,7 +87,9 @@ class Target:
         if self._target is not None:
             given = np.broadcast_to(self._target, predicted.shape)
             classes = np.where(given == PREDICTED, predicted, given)
-        picked = np.take_along_axis(scores, classes.reshape(samples, -1), axis=1).reshape(classes.shape)
+        picked = np.take_along_axis(scores, classes.reshape(samples, self._interface.targets), axis=1).reshape(
+            classes.shape
+        )
         return classes, picked
 
     def _at_position(self, scores: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ from onnx.defs import OpSchema
 
 from onnxlrp import node_inference
 from onnxlrp.operators.control_flow import Body, bodies
-from onnxlrp.operators.registry import find
+from onnxlrp.operators.registry import content, find
 from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
-from onnxlrp.source.ranks import demanded_rank
+from onnxlrp.source.ranks import decided, demanded_rank
 
 _TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
 _LIKE_INPUT = frozenset({"GroupNormalization"})
@@ -123,6 +123,20 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
         node.metadata_props.pop(node_inference.ERROR, None)
     if node.domain == classical.DOMAIN:
         classical.infer_classical(node)
+    if node.op_type == "STFT" and node.outputs[0].shape is None:
+        node.outputs[0].shape = _spectra(node)
+
+
+def _spectra(node: ir.Node) -> ir.Shape:
+    """[N, frames, frequencies, real and imaginary]; onnx finds nothing where the length of the signal is open."""
+    signal, window = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
+    length = content(node.inputs[3]) if len(node.inputs) > 3 else None
+    size = None if window is None or window.shape is None else window.shape[0]
+    size = size if length is None else int(length.reshape(-1)[0])
+    if isinstance(size, int) and node.attributes.get_int("onesided", 1):
+        size = size // 2 + 1
+    samples = None if signal is None or signal.shape is None else signal.shape[0]
+    return ir.Shape([samples, None, size if isinstance(size, int) else None, 2])
 
 
 def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.Node], None] | None) -> None:
@@ -153,8 +167,12 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
         for value, out, _, result in body.states:
             node.outputs[result].type = node.outputs[result].type or out.type
             node.outputs[result].shape = value.shape
+    taken = inner
+    if node.op_type == "If" and any(v.shape is None for v in node.outputs):
+        branch = decided(node.inputs[0])
+        taken = inner if branch is None else (inner[0 if branch else 1],)
     for index, out in enumerate(node.outputs):
-        ends = [v for body in inner for v, i in body.stacked if i == index]
+        ends = [v for body in taken for v, i in body.stacked if i == index]
         if not ends or any(v.shape is None for v in ends):
             continue
         out.type = out.type or ends[0].type

@@ -1,12 +1,15 @@
-"""The rank that a value must have because of what reads it.
+"""The rank of what an If makes, where its branches differ.
 
-Exporters write `squeeze` as an If whose branches differ in rank, and inference gives up; but where a convolution or a
-recurrent layer follows, only one rank can be meant.
+Exporters write `squeeze` as an If whose branches differ in rank, and inference gives up. But ranks and sizes that are
+known may decide which branch is taken; and where a convolution or a recurrent layer follows, only one rank can be
+meant.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import content, find
@@ -14,6 +17,10 @@ from onnxlrp.operators.registry import content, find
 _DEPTH = 12
 """How many nodes to look ahead."""
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+_OF_SIZES = frozenset({"Gather", "Squeeze", "Unsqueeze", "Slice", "Concat", "Cast", "Identity", "Size"}) | frozenset(
+    {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Not", "And", "Or", "Add", "Sub"}
+)
+"""What conditions compute of sizes."""
 
 
 def demanded_rank(value: ir.Value, depth: int = _DEPTH) -> int | None:
@@ -55,3 +62,40 @@ def _asked_by(node: ir.Node, operand: int, depth: int) -> int | None:
         return after - axes.size if node.op_type == "Unsqueeze" else after + axes.size
     same = node.op_type in ("Cast", "Identity", "Dropout") or (entry is not None and entry.elementwise)
     return after if same and len(node.inputs) == 1 else None
+
+
+def decided(condition: ir.Value | None) -> bool | None:
+    """What a condition says where ranks and known sizes decide it, None where they do not."""
+    found = None if condition is None else _of_sizes(condition)
+    return None if found is None else bool(np.all(found))
+
+
+def _of_sizes(value: ir.Value, depth: int = _DEPTH) -> np.ndarray | None:
+    """The content of a value that is computed from constants, ranks and known sizes alone."""
+    known, node = content(value), value.producer()
+    if known is not None or node is None or node.domain != "" or depth == 0:
+        return known
+    if node.op_type == "Shape":
+        dims = _dims(node.inputs[0])
+        sizes = None if dims is None else dims[node.attributes.get_int("start", 0) : node.attributes.get_int("end")]
+        return None if sizes is None or not all(isinstance(d, int) for d in sizes) else np.array(sizes, np.int64)
+    if node.op_type not in _OF_SIZES:
+        return None
+    operands = {}
+    for operand in node.inputs:
+        if operand is not None:
+            found = _of_sizes(operand, depth - 1)
+            if found is None:
+                return None
+            operands[str(operand.name)] = found
+    return ReferenceEvaluator(ir.to_proto(node)).run(None, operands)[0]
+
+
+def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim] | None:
+    """The sizes of a value; of a shape, whose own size is a rank, also where inference did not know the rank yet."""
+    maker = None if value is None else value.producer()
+    if maker is not None and maker.op_type == "Shape" and not maker.attributes.get_int("start", 0):
+        whole = maker.inputs[0]
+        if "end" not in maker.attributes and whole is not None and whole.shape is not None:
+            return [len(whole.shape)]
+    return None if value is None or value.shape is None else list(value.shape)

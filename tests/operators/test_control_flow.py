@@ -137,6 +137,36 @@ def test_a_carried_value_that_grows_is_kept_in_a_list():
         assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
 
 
+def test_two_carried_values_that_grow():
+    """A list each: putting the second in must not lose the first."""
+    text = """main (double[N, 3] x, int64 n) => (double[M, 3] y) {
+        yes = Constant <value: tensor = bool {1}> ()
+        a, b = Loop (n, yes, x, x) <body: graph = step (int64 i, bool going, double[A, 3] g, double[B, 3] h)
+                => (bool on, double[C, 3] out, double[D, 3] also) {
+            on = Identity (going)
+            gg = Mul (g, g) hh = Mul (h, h)
+            z = MatMul (x, W)
+            out = Concat <axis: int = 0> (hh, z)
+            also = Concat <axis: int = 0> (gg, x)
+        }>
+        y = Mul (a, b)
+    }"""
+    x = rows()
+    explained = onnxlrp.convert(model(text), "gradient", target="weights").to_proto()
+    for run in (reference, onnxruntime):
+        gradient = run(explained)({"x": x, "n": np.int64(3)})["x_relevance"]
+
+        def y(at: np.ndarray) -> float:
+            g = h = at
+            for _ in range(3):
+                g, h = np.concatenate([h * h, at @ W]), np.concatenate([g * g, at])
+            return float((g * h).sum())
+
+        direction = rows(6)
+        difference = (y(x + 1e-6 * direction) - y(x - 1e-6 * direction)) / 2e-6
+        assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
+
+
 SCANNED = [({}, [0, 1, 2]), ({"scan_input_directions": [1]}, [2, 1, 0])]
 
 
