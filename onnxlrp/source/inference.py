@@ -133,7 +133,8 @@ def _spectra(node: ir.Node) -> ir.Shape:
     length = content(node.inputs[3]) if len(node.inputs) > 3 else None
     size = None if window is None or window.shape is None else window.shape[0]
     size = size if length is None else int(length.reshape(-1)[0])
-    if isinstance(size, int) and node.attributes.get_int("onesided", 1):
+    onesided = node.attributes.get("onesided")
+    if isinstance(size, int) and (onesided is None or onesided.as_int()):
         size = size // 2 + 1
     samples = None if signal is None or signal.shape is None else signal.shape[0]
     return ir.Shape([samples, None, size if isinstance(size, int) else None, 2])

@@ -88,7 +88,8 @@ def _of_sizes(value: ir.Value, depth: int = _DEPTH) -> np.ndarray | None:
             if found is None:
                 return None
             operands[str(operand.name)] = found
-    return ReferenceEvaluator(ir.to_proto(node)).run(None, operands)[0]
+    (found,) = ReferenceEvaluator(ir.to_proto(node)).run(None, operands)
+    return np.asarray(found)
 
 
 def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim] | None:
