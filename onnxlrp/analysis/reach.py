@@ -34,9 +34,18 @@ def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
 
 
 def _dequantised(value: ir.Value) -> bool:
-    """Whether integers stand for floats: all that reads them is DequantizeLinear, or runs as it is deployed."""
-    readers = [u.node for u in value.uses() if MARK not in u.node.metadata_props]
-    return bool(readers) and all(n.op_type == "DequantizeLinear" for n in readers) and not value.is_graph_output()
+    """Whether integers stand for floats: all that reads them is DequantizeLinear, or runs as it is deployed; and what
+    only moves them about, if it holds of what it makes."""
+    readers = [u for u in value.uses() if MARK not in u.node.metadata_props]
+    return (
+        bool(readers)
+        and not value.is_graph_output()
+        and all(
+            u.node.op_type == "DequantizeLinear"
+            or (moves(u.node, u.idx) and all(_dequantised(v) for v in u.node.outputs))
+            for u in readers
+        )
+    )
 
 
 def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:

@@ -88,8 +88,8 @@ def _of_sizes(value: ir.Value, depth: int = _DEPTH) -> np.ndarray | None:
             if found is None:
                 return None
             operands[str(operand.name)] = found
-    (found,) = ReferenceEvaluator(ir.to_proto(node)).run(None, operands)
-    return np.asarray(found)
+    (made,) = ReferenceEvaluator(ir.to_proto(node)).run(None, operands)
+    return np.asarray(made)
 
 
 def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim] | None:

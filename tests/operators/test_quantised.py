@@ -416,6 +416,21 @@ def test_signed_bytes_may_be_moved():
     np.testing.assert_array_equal(found["y"], source["y"])
 
 
+def test_a_quantised_table_whose_rows_are_moved():
+    """onnxruntime.quantization leaves the rows of a table in 8 bits through a Transpose in front of a recurrent net."""
+    table = np.random.default_rng(0).integers(0, 255, (7, 6)).astype(np.uint8)
+    net = Net(["N", "T"])
+    rows = net.add("Transpose", net.add("Gather", net.const(table), "x"), perm=[1, 0, 2])
+    h = net.add("DequantizeLinear", rows, net.const(S0), net.const(np.uint8(100)))
+    y = net.add("MatMul", h, net.const(W1.astype(np.float32)))
+    model = net.model(net.add("ReduceSum", y, net.const(np.array([0])), keepdims=0), opset=17)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    ids = np.array([[1, 5, 0], [6, 6, 2]])
+    found = onnxruntime(onnxlrp.convert(model, "lrp0", target="weights").to_proto())({"x": ids})
+    expected = ((table[ids].astype(float) - 100) * S0 @ W1).sum(-1)
+    np.testing.assert_allclose(found["x_relevance"], expected, rtol=1e-4)
+
+
 def pair_of(net: Net, v: str, scale: float, zero: Any) -> str:
     at = net.const(np.float32(scale)), net.const(zero)
     return net.add("DequantizeLinear", net.add("QuantizeLinear", v, *at), *at)
