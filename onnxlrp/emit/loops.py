@@ -22,7 +22,9 @@ def loop(walk: Walk, step: Step) -> None:
     count = reverse.parameter("i", ir.DataType.INT64, ir.Shape([]))
     going = reverse.parameter("going", ir.DataType.BOOL, ir.Shape([]))
     inner, true = reverse.op, reverse.op.constant(True)
-    used = [v for v in reverse.inputs if v.uses() or v.is_graph_output()]
+    # A state that nothing reads gets zeros of its size.
+    states = {reverse.inputs[k + 2] for k in carried.states}
+    used = [v for v in reverse.inputs if v.uses() or v.is_graph_output() or v in states]
     originals = list(body.graph.inputs)
     kept_at = {}
     for value in used:

@@ -167,6 +167,26 @@ def test_two_carried_values_that_grow():
         assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
 
 
+def test_a_state_that_no_step_reads():
+    """Keras' masked LSTM carries its last output along; where nothing reads it, it gets zeros of its size."""
+    text = """main (double[N, 3] x, int64 n) => (double[N, 3] y) {
+        yes = Constant <value: tensor = bool {1}> ()
+        half = Shape (x)
+        start = Expand (x, half)
+        last, y = Loop (n, yes, start, x) <body: graph = step (int64 i, bool going, double[A, 3] unread, double[B, 3] h)
+                => (bool on, double[C, 3] out, double[D, 3] same) {
+            on = Identity (going)
+            out = MatMul (h, W)
+            same = Identity (out)
+        }>
+    }"""
+    x = rows()
+    ours = relevance(model(text), {"x": x, "n": np.int64(2)}, "epsilon", output="y")
+    plain = "main (double[N, 3] x) => (double[N, 3] y) { h = MatMul (x, W) y = MatMul (h, W) }"
+    theirs = relevance(model(plain), {"x": x}, "epsilon")
+    np.testing.assert_allclose(ours["x_relevance"], theirs["x_relevance"], rtol=1e-9)
+
+
 SCANNED = [({}, [0, 1, 2]), ({"scan_input_directions": [1]}, [2, 1, 0])]
 
 
