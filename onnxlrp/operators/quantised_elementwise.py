@@ -60,14 +60,14 @@ def qlinear_leaky_relu(op: Builder, call: Call) -> ir.Value:
     return op.LeakyRelu(_operand(op, call, 0), alpha=float(call.attr("alpha", 0.01)))
 
 
-def _refuse_softmax(call: Call) -> str | None:
-    return None if int(call.attr("opset", 13)) >= 13 else "the softmax of opsets before 13 is not supported"
-
-
-@in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), refuse=_refuse_softmax, inference=lambda c: infer_like(c, 0))
+@in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
 def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
-    """As Softmax, on dequantised values."""
-    return op.Softmax(_operand(op, call, 0), axis=int(call.attr("axis", -1)))
+    """As Softmax, on dequantised values; of opsets before 13, over all axes from the given one on."""
+    x = _operand(op, call, 0)
+    if int(call.attr("opset", 13)) >= 13:
+        return op.Softmax(x, axis=int(call.attr("axis", -1)))
+    rows = op.Flatten(x, axis=int(call.attr("axis", 1)))
+    return op.Reshape(op.Softmax(rows, axis=-1), op.shape(x))
 
 
 @in_floats("QLinearWhere", domain=DOMAIN, operands=(1, 4), inference=_infer_broadcast(1, 4))

@@ -351,10 +351,11 @@ def test_floats_between_roundings_stay_fused(tmp_path):
 # ------------------------------------------------------------------------------------------- onnxruntime's QLinear…
 
 
-def beside(op: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+def beside(name: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """An operator on integers between x and a product, and the same in floats between pairs that round."""
     models = []
     for floats in (False, True):
+        op = name
         net = Net([2, 3, 4, 4])
         s0, s1, zero = net.const(np.float32(0.02)), net.const(np.float32(0.03)), net.const(np.uint8(100))
         other = np.random.default_rng(5).integers(0, 255, (3, 1, 1)).astype(np.uint8)
@@ -373,18 +374,29 @@ def beside(op: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
         else:
             inputs, plain = (*near, *far), (dq,)
         options |= {"LeakyRelu": {"alpha": 0.1}, "Softmax": {"axis": -1}}.get(op, {})
+        if op == "Softmax of rows":
+            # Before opset 13: over all axes from the given one on.
+            op, options = "Softmax", {"axis": 2, "opset": 12}
+            plain = (net.add("Reshape", dq, net.const(np.array([6, 16]))),) if floats else ()
         options |= {"kernel_shape": [2, 2], "strides": [2, 2]} if op == "AveragePool" else {}
         if floats:
-            made = net.add("QuantizeLinear", net.add(op, *plain, **options), *far)
+            of_rows = options.pop("opset", None) is not None
+            made = net.add(op, *plain, **({"axis": 1} if of_rows else options))
+            made = net.add("Reshape", made, net.const(np.array([2, 3, 4, 4]))) if of_rows else made
+            made = net.add("QuantizeLinear", made, *far)
         else:
-            options |= {"opset": 13} if op == "Softmax" else {}
+            options = {"opset": 13, **options} if op == "Softmax" else options
             made = net.add(f"QLinear{op}", *inputs, domain=FUSED, **options)
         models.append(net.model(net.add("DequantizeLinear", made, *far)))
     return models[0], models[1]
 
 
 @pytest.mark.parametrize(
-    "op", ["Add", "Mul", "Where", "Concat", "Sigmoid", "LeakyRelu", "Softmax", "AveragePool", "GlobalAveragePool"]
+    "op",
+    [
+        *("Add", "Mul", "Where", "Concat", "Sigmoid", "LeakyRelu", "Softmax", "Softmax of rows"),
+        *("AveragePool", "GlobalAveragePool"),
+    ],
 )
 def test_on_integers_as_between_roundings(op):
     deployed, written = beside(op)
@@ -401,7 +413,11 @@ def test_on_integers_as_between_roundings(op):
     np.testing.assert_allclose(found["x_relevance"], theirs["x_relevance"], rtol=1e-4, atol=1e-5)
     table = found["relevance_ledger"]
     np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-4)
-    assert missing(onnxlrp.convert(deployed, "attn_lrp").to_proto()) == [] or op in ("Softmax", "Concat")
+    assert missing(onnxlrp.convert(deployed, "attn_lrp").to_proto()) == [] or op in (
+        "Softmax",
+        "Softmax of rows",
+        "Concat",
+    )
 
 
 def test_signed_bytes_may_be_moved():
