@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.fused_attention import attention
+from onnxlrp.operators.fused_norms import embed_layer_norm
 from onnxlrp.operators.quantised import DOMAIN
 from onnxlrp.operators.quantised_numbers import in_floats, reals
 from onnxlrp.operators.registry import Call
@@ -44,6 +45,29 @@ def qattention(op: Builder, call: Call) -> ir.Value:
     operands = (x, w, call.input(2), call.input(5))
     (result,) = attention(op, dataclasses.replace(call, inputs=operands, original=operands))
     return result
+
+
+def _infer_embedding(context: Any) -> None:
+    """The ids' shape and the table's columns; the number of tokens of each text."""
+    ids, table, scale = (context.get_input_type(i).tensor_type for i in (0, 2, 8))
+    for index in range(context.get_num_outputs()):
+        made = onnx.TypeProto()
+        made.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
+        if ids.HasField("shape") and table.HasField("shape"):
+            dims = ids.shape.dim[:1] if index == 1 else [*ids.shape.dim, table.shape.dim[1]]
+            made.tensor_type.shape.dim.extend(dims)
+        context.set_output_type(index, made)
+
+
+@in_floats("QEmbedLayerNormalization", domain=DOMAIN, operands=(0, 1), inference=_infer_embedding)
+def qembed_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
+    """As EmbedLayerNormalization, on dequantised tables: lookups, their sum, then LayerNormalization."""
+    tables = [
+        None if call.input(i) is None else reals(op, call.operand(i), call.operand(i + 6), call.input(i + 11))
+        for i in range(2, 7)
+    ]
+    operands = (call.operand(0), call.input(1), *tables, call.input(7))
+    return embed_layer_norm(op, dataclasses.replace(call, inputs=operands, original=operands))
 
 
 _LSTM_OUTPUTS = (

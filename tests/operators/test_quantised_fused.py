@@ -44,6 +44,51 @@ def test_attention(mask, columns, composite):
     assert missing(explained) == []
 
 
+def embedding(floats: bool, segments: bool, mask: bool) -> onnx.ModelProto:
+    """As quantize_dynamic writes a BERT that was fused before; the mask's sum is read as well."""
+    rng, net = np.random.default_rng(3), Net([2, 4])
+    numbers = [rng.integers(0, 255, size).astype(np.uint8) for size in ((9, 8), (6, 8), (2, 8), (8,), (8,))]
+    scales = [np.float32(s) for s in (0.02, 0.01, 0.03, 0.01, 0.005)]
+    zeros = [np.uint8(z) for z in (120, 100, 128, 0, 130)]
+    kinds, kept = (
+        net.const(np.array([[0, 1, 1, 0], [0, 0, 1, 1]], np.int32)),
+        np.array([[1, 1, 1, 0], [1] * 4], np.int32),
+    )
+    ids = net.add("Cast", "x", to=onnx.TensorProto.INT32)
+    rest, options = net.const(kept) if mask else "", {"domain": FUSED, "outputs": 2, "epsilon": 1e-3}
+    there = [i for i in range(5) if segments or i != 2]
+
+    def given(arrays: list) -> list[str]:
+        return [net.const(a) if i in there else "" for i, a in enumerate(arrays)]
+
+    if floats:
+        real = [
+            ((q.astype(np.float32) - z) * s).astype(np.float32) for q, s, z in zip(numbers, scales, zeros, strict=True)
+        ]
+        h, lengths = net.add("EmbedLayerNormalization", ids, kinds if segments else "", *given(real), rest, **options)
+    else:
+        tables = (*given(numbers), rest, *given(scales), *given(zeros))
+        h, lengths = net.add("QEmbedLayerNormalization", ids, kinds if segments else "", *tables, **options)
+    h = net.add("MatMul", h, net.const(rng.normal(size=(8, 3)).astype(np.float32)))
+    y = net.add("ReduceSum", h, net.const(np.array([1])), keepdims=0)
+    far = net.add("Unsqueeze", net.add("Cast", lengths, to=onnx.TensorProto.FLOAT), net.const(np.array([1])))
+    model = net.model(net.add("Add", y, far))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    return model
+
+
+@pytest.mark.parametrize(("segments", "mask"), [(True, True), (False, False)])
+def test_embedding(segments, mask):
+    x = {"x": np.array([[1, 8, 2, 2], [0, 3, 5, 7]])}
+    model = embedding(False, segments, mask)
+    explained = onnxlrp.convert(model, "epsilon", target="weights").to_proto()
+    found, source = onnxruntime(explained)(x), onnxruntime(model)(x)
+    wanted = onnxruntime(onnxlrp.convert(embedding(True, segments, mask), "epsilon", target="weights").to_proto())(x)
+    np.testing.assert_array_equal(found["y"], source["y"])
+    np.testing.assert_allclose(source["y"], wanted["y"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["x_relevance"], wanted["x_relevance"], rtol=1e-3, atol=1e-4)
+
+
 def lstm(floats: bool, columns: bool, direction: str, last: bool) -> onnx.ModelProto:
     rng, net, sides = np.random.default_rng(1), Net([6, 2, 4]), 2 if direction == "bidirectional" else 1
     w, r = (rng.integers(-90, 90, (sides, size, 20)).astype(np.int8) for size in (4, 5))
