@@ -27,8 +27,10 @@ _LIKE_INPUT = frozenset({"GroupNormalization"})
 def infer(model: ir.Model) -> None:
     """Types and shapes of every value from the inputs alone.
 
-    What the source declares inside is not trusted, but for the outputs of operators that nobody here knows.
+    What the source declares inside is not trusted, but for the outputs of operators that nobody here knows; of the
+    model's outputs the rank that they have so far, where nothing else tells it.
     """
+    ranks = {v: len(v.shape) for v in model.graph.outputs if v.shape is not None}
     quiet("onnx_ir")
     unsettled = True
     for body in model.graph.subgraphs():
@@ -42,6 +44,11 @@ def infer(model: ir.Model) -> None:
             passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
             _infer_the_rest(model.graph)
             unsettled = settle(model.graph)
+        open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]
+        for value in open_outputs:
+            value.shape = ir.Shape([None] * ranks[value])
+        if open_outputs:
+            _infer_the_rest(model.graph)
 
 
 def quiet(name: str) -> None:

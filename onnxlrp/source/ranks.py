@@ -1,8 +1,8 @@
 """The rank of what an If makes, where its branches differ.
 
-Exporters write `squeeze` as an If whose branches differ in rank, and inference gives up. But ranks and sizes that are
-known may decide which branch is taken; and where a convolution or a recurrent layer follows, only one rank can be
-meant.
+Exporters write `squeeze` as an If whose branches differ in rank, or as a Squeeze of all axes of size 1, and inference
+gives up. But ranks and sizes that are known may decide which branch is taken; and where a convolution or a recurrent
+layer follows, or an output whose rank is declared, only one rank can be meant.
 """
 
 from __future__ import annotations
@@ -60,8 +60,13 @@ def _asked_by(node: ir.Node, operand: int, depth: int) -> int | None:
         if axes is None:
             return None
         return after - axes.size if node.op_type == "Unsqueeze" else after + axes.size
-    same = node.op_type in ("Cast", "Identity", "Dropout") or (entry is not None and entry.elementwise)
-    return after if same and len(node.inputs) == 1 else None
+    if operand == 0 and node.op_type in ("Cast", "Identity", "Dropout", "Slice"):
+        return after
+    if node.op_type == "Concat":
+        return after
+    others = [v for i, v in enumerate(node.inputs) if v is not None and i != operand]
+    narrower = all(v.shape is not None and len(v.shape) < after for v in others)
+    return after if entry is not None and entry.elementwise and narrower else None
 
 
 def decided(condition: ir.Value | None) -> bool | None:

@@ -78,3 +78,26 @@ def test_spectra_of_signals_of_any_length(spread):
         expected[:, start : start + 8] += window * (real * turns.real + imaginary * turns.imag).sum(axis=0)
     assert gradient.shape == ((2, 21, 1) if spread else (2, 21))
     np.testing.assert_allclose(gradient.reshape(x.shape), expected, atol=1e-4)
+
+
+def test_a_declared_output_says_what_a_squeeze_of_all_axes_leaves():
+    """As DNSMOS' sister writes it: with any number of samples declared, but only one that works."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 13]> main (float[N, 1, 3] x) => (float[K] y) {
+        z = MatMul (x, w)
+        flat = Squeeze (z)
+        likely = Sigmoid (flat)
+        first = Slice (likely, zero, two)
+        four = Constant <value: tensor = float {4.0}> ()
+        scaled = Mul (first, four)
+        rest = Slice (likely, two, five)
+        y = Concat <axis: int = 0> (scaled, rest)
+    }""")
+    w = RNG.normal(size=(3, 5)).astype(np.float32)
+    for name, value in {"w": w, "zero": np.array([0]), "two": np.array([2]), "five": np.array([5])}.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
+    x = RNG.normal(size=(1, 1, 3)).astype(np.float32)
+    gradient = onnxruntime(explained)({"x": x})["x_relevance"]
+    likely = 1 / (1 + np.exp(-x[0, 0] @ w))
+    expected = w @ (likely * (1 - likely) * [4, 4, 1, 1, 1])
+    np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-4)
