@@ -82,7 +82,7 @@ def test_spectra_of_signals_of_any_length(spread):
 
 def test_a_declared_output_says_what_a_squeeze_of_all_axes_leaves():
     """As DNSMOS' sister writes it: with any number of samples declared, but only one that works."""
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 13]> 
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 13]>
     main (float[N, 1, 3] x) => (float[K] y) {
         z = MatMul (x, w)
         flat = Squeeze (z)
