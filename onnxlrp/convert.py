@@ -27,7 +27,7 @@ from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
-from onnxlrp.source.read import Source, is_score, read
+from onnxlrp.source.read import Declared, Source, is_score, read
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 Rules = Sequence[tuple[object, Rule | str]]
@@ -116,6 +116,9 @@ def inspect(
 ) -> Plan:
     """The plan alone; what has no rule is in `Plan.unsupported`, not an error."""
     return _prepare(model, composite, rules, output, inputs, explain_probability, "error").plan
+
+
+_KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
 
 
 @dataclasses.dataclass
@@ -217,7 +220,14 @@ def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.V
 
 
 def _explained_output(source: Source, name: str | None, explained: list[ir.Value]) -> tuple[ir.Value, str]:
-    """The explained output and its name; the first floating-point one that is no input, unless it is named."""
+    """The explained output and its name; the first floating-point one that is no input, unless it is named.
+
+    The scores of a model that answers with a class alone become an output if they are named.
+    """
+    compared = {str(v.name): v for v in _compared_scores(source.model.graph)}
+    if name in compared:
+        source.model.graph.outputs.append(compared[name])
+        source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
     outputs = list(source.model.graph.outputs)
     names = [str(v.name) for v in outputs]
     for position, declared in source.map_outputs:
@@ -234,11 +244,26 @@ def _explained_output(source: Source, name: str | None, explained: list[ir.Value
     pairs = zip(names, outputs, strict=True)
     floating = {n: v for n, v in pairs if is_score(v)}
     if not floating:
-        raise InvalidModelError("the model has no floating-point output to explain")
+        kinds = ", ".join(f"{n}: {v.dtype}" for n, v in zip(names, outputs, strict=True))
+        named = "".join(f"; output={n!r} explains the scores that its ArgMax compares" for n in compared)
+        raise InvalidModelError(f"the model has no floating-point output to explain ({kinds}){named}")
     first = next(iter(floating))
     if len(set(floating.values())) > 1:
         source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
     return floating[first], first
+
+
+def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
+    """What an ArgMax compares whose choice is an output, and which is none itself."""
+    found = []
+    for output in graph.outputs:
+        node = output.producer()
+        while node is not None and node.domain == "" and node.op_type in _KEEP_CLASSES and node.inputs[0] is not None:
+            node = node.inputs[0].producer()
+        scores = node.inputs[0] if node is not None and node.op_type == "ArgMax" else None
+        if scores is not None and scores.producer() is not None and is_score(scores) and not scores.is_graph_output():
+            found.append(scores)
+    return found
 
 
 def _unsupported_message(plan: Plan) -> str:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxlrp
-from onnxlrp.errors import TargetError
+from onnxlrp.errors import InvalidModelError, TargetError
 from tests.source.nets import dense, explain, image, info, interface, model, network, run, weights
 
 W = weights()
@@ -236,3 +236,26 @@ def test_no_samples(targets):
     assert some.outputs["boxes"].shape == (3, 4) and np.any(some.relevance["x"])
     assert none.outputs["boxes"].shape == (0, 4) and none.score.size == none.target.size == 0
     np.testing.assert_array_equal(none.relevance["x"], np.zeros_like(some.relevance["x"]))
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_a_model_that_answers_with_a_class_alone_hands_out_its_scores_where_they_are_named(softmax):
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> main (float[N, 4] x) => (int32[N] best) {{
+        {"z = MatMul (x, w) scores = Softmax (z)" if softmax else "scores = MatMul (x, w)"}
+        one = ArgMax <axis: int = 1> (scores)
+        axis = Constant <value: tensor = int64[1] {{1}}> ()
+        flat = Squeeze (one, axis)
+        best = Cast <to: int = 6> (flat)
+    }}"""
+    proto = onnx.parser.parse_model(text)
+    w = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
+    with pytest.raises(InvalidModelError, match="output='scores'"):
+        onnxlrp.convert(proto, "lrp0")
+    explainer = onnxlrp.Explainer(onnxlrp.convert(proto, "lrp0", output="scores"))
+    x = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    found, best = explainer({"x": x}), (x @ w).argmax(1)
+    np.testing.assert_array_equal(found.outputs["best"], best)
+    np.testing.assert_array_equal(found.target, best)
+    np.testing.assert_allclose(found.relevance["x"], x * w[:, best].T, rtol=1e-4, atol=1e-6)
+    assert list(found.outputs) == ["best", "scores"]

@@ -188,9 +188,6 @@ def _standardise(source: Source) -> None:
         output.shape = None if declared.shape is None else ir.Shape([None] * len(declared.shape))
     infer(model)
     _let_vary(source)
-    if not any(is_score(v) for v in model.graph.outputs):
-        kinds = ", ".join(f"{v.name}: {v.dtype}" for v in model.graph.outputs)
-        raise InvalidModelError(f"the model has no floating-point output to explain ({kinds})")
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
