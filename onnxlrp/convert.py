@@ -20,14 +20,15 @@ from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.emit.heads import explained_score
 from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.emit.tidy import tidy
-from onnxlrp.errors import InputError, InvalidModelError, NothingToExplainError, UnsupportedOperatorError
+from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.interface import Interface
 from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
-from onnxlrp.source.read import Declared, Source, is_score, read
+from onnxlrp.source.outputs import check_scores, explained_output
+from onnxlrp.source.read import Source, is_score, read
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 Rules = Sequence[tuple[object, Rule | str]]
@@ -118,9 +119,6 @@ def inspect(
     return _prepare(model, composite, rules, output, inputs, explain_probability, "error").plan
 
 
-_KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
-
-
 @dataclasses.dataclass
 class _Work:
     source: Source
@@ -175,11 +173,12 @@ def _prepare(
     if isinstance(chosen, Overridden):
         overrides, chosen = [*overrides, *chosen.rules], chosen.base
     source = read(model)
+    check_scores(source)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
     explained = _explained_inputs(graph, inputs)
     op = Builder(graph, "lrp")
-    value, name = _explained_output(source, output, explained)
+    value, name = explained_output(source, output)
     op.label("score")
     score = value if chosen.seed == "gradient" or explain_probability else explained_score(op, value)
     facts = analyse(graph, explained)
@@ -217,53 +216,6 @@ def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.V
     if unknown:
         raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {', '.join(every)}")
     return [every[n] for n in names]
-
-
-def _explained_output(source: Source, name: str | None, explained: list[ir.Value]) -> tuple[ir.Value, str]:
-    """The explained output and its name; the first floating-point one that is no input, unless it is named.
-
-    The scores of a model that answers with a class alone become an output if they are named.
-    """
-    compared = {str(v.name): v for v in _compared_scores(source.model.graph)}
-    if name in compared:
-        source.model.graph.outputs.append(compared[name])
-        source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
-    outputs = list(source.model.graph.outputs)
-    names = [str(v.name) for v in outputs]
-    for position, declared in source.map_outputs:
-        # What the user sees is the ZipMap's output; what is explained is the score that feeds it.
-        names[position] = declared.name
-    if name is not None:
-        if name not in names:
-            raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
-        value = outputs[names.index(name)]
-        if not is_score(value):
-            kind = value.type or value.dtype
-            raise InputError(f"the output {name!r} holds {kind}: only floating-point scores can be explained")
-        return value, name
-    pairs = zip(names, outputs, strict=True)
-    floating = {n: v for n, v in pairs if is_score(v)}
-    if not floating:
-        kinds = ", ".join(f"{n}: {v.dtype}" for n, v in zip(names, outputs, strict=True))
-        named = "".join(f"; output={n!r} explains the scores that its ArgMax compares" for n in compared)
-        raise InvalidModelError(f"the model has no floating-point output to explain ({kinds}){named}")
-    first = next(iter(floating))
-    if len(set(floating.values())) > 1:
-        source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
-    return floating[first], first
-
-
-def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
-    """What an ArgMax compares whose choice is an output, and which is none itself."""
-    found = []
-    for output in graph.outputs:
-        node = output.producer()
-        while node is not None and node.domain == "" and node.op_type in _KEEP_CLASSES and node.inputs[0] is not None:
-            node = node.inputs[0].producer()
-        scores = node.inputs[0] if node is not None and node.op_type == "ArgMax" else None
-        if scores is not None and scores.producer() is not None and is_score(scores) and not scores.is_graph_output():
-            found.append(scores)
-    return found
 
 
 def _unsupported_message(plan: Plan) -> str:

@@ -185,7 +185,8 @@ def _standardise(source: Source) -> None:
     _to_opset(source)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for output, declared in zip(model.graph.outputs, source.outputs, strict=True):
-        output.shape = None if declared.shape is None else ir.Shape([None] * len(declared.shape))
+        if declared.shape is not None and isinstance(declared.type, ir.TensorType):
+            output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
     _let_vary(source)
 

@@ -1,0 +1,72 @@
+"""Which output is explained: the first of floats, the one that is named, or scores that stand behind a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.errors import InputError, InvalidModelError
+from onnxlrp.source.read import Declared, Source, is_score
+
+_KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
+
+
+def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
+    """The explained output and its name; the first floating-point one that is no input, unless it is named.
+
+    The scores of a model that answers with a class alone become an output if they are named.
+    """
+    compared = {str(v.name): v for v in _compared_scores(source.model.graph)}
+    if name in compared:
+        source.model.graph.outputs.append(compared[name])
+        source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
+    outputs = list(source.model.graph.outputs)
+    names = [str(v.name) for v in outputs]
+    for position, declared in source.map_outputs:
+        # What the user sees is the ZipMap's output; what is explained is the score that feeds it.
+        names[position] = declared.name
+    if name is not None:
+        if name not in names:
+            raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
+        value = outputs[names.index(name)]
+        if not is_score(value):
+            kind = value.type or value.dtype
+            raise InputError(f"the output {name!r} holds {kind}: only floating-point scores can be explained")
+        return value, name
+    pairs = zip(names, outputs, strict=True)
+    floating = {n: v for n, v in pairs if is_score(v)}
+    if not floating:
+        named = " or ".join(f"output={n!r}" for n in compared)
+        raise InvalidModelError(
+            f"the model has no floating-point output to explain ({_kinds(outputs)}); {named} explains the scores that "
+            "its ArgMax compares"
+        )
+    first = next(iter(floating))
+    if len(set(floating.values())) > 1:
+        source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
+    return floating[first], first
+
+
+def check_scores(source: Source) -> None:
+    """Raises InvalidModelError where no output can be explained; what may be named instead is said as it is named."""
+    outputs = source.model.graph.outputs
+    if not any(is_score(v) for v in (*outputs, *_compared_scores(source.model.graph))):
+        raise InvalidModelError(f"the model has no floating-point output to explain ({_kinds(outputs)})")
+
+
+def _kinds(values: Sequence[ir.Value]) -> str:
+    return ", ".join(f"{v.name}: {v.dtype}" for v in values)
+
+
+def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
+    """What an ArgMax compares whose choice is an output, and which is none itself."""
+    found = []
+    for output in graph.outputs:
+        node = output.producer()
+        while node is not None and node.domain == "" and node.op_type in _KEEP_CLASSES and node.inputs[0] is not None:
+            node = node.inputs[0].producer()
+        scores = node.inputs[0] if node is not None and node.op_type == "ArgMax" else None
+        if scores is not None and scores.producer() is not None and is_score(scores) and not scores.is_graph_output():
+            found.append(scores)
+    return found
