@@ -62,7 +62,9 @@ class Explainer:
     """A session on an explained model.
 
     `model` is a path, bytes, an `onnx.ModelProto` or the result of `onnxlrp.convert`. `providers=None` runs on CUDA
-    where it works (in full float32, without TF32) and else on the CPU; a list is given to onnxruntime as it is.
+    where it works (in full float32, without TF32) and else on the CPU; a list is given to onnxruntime as it is:
+    `[("CUDAExecutionProvider", {"enable_cuda_graph": "1"})]` records a CUDA graph for each set of input shapes, of a
+    model whose outputs have static ones.
     `tokenizer`, for texts: a tokenizer.json, a vocab.txt or a `tokenizers.Tokenizer`; None: the file beside the model.
     Raises InvalidModelError where the model was not written by onnxlrp or cannot be loaded.
     """
@@ -79,6 +81,7 @@ class Explainer:
         self.interface: Interface = self._file.interface
         """Names and meaning of what onnxlrp added."""
         self._session = sessions.create_session(self._file.source, providers)
+        self._graphs = sessions.graph_runs(self._session)
 
     @property
     def inputs(self) -> dict[str, arrays.Port]:
@@ -191,7 +194,7 @@ class Explainer:
         taken = self._file.added.get(self.interface.weights_input or "")
         batch = self._batch(explained, feeds)
         chosen = Target(self.interface, explained, taken, batch, target, position, weights)
-        values = sessions.run(self._session, None, {**feeds, **chosen.feeds()})
+        values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
         classes, score = chosen.resolve(values.get(self.explained_output))
         added = self._added()
         return Explanation(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxlrp.errors import InputError, InvalidModelError, OnnxLrpError
+from onnxlrp.runtime.bound import GraphRuns
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -66,13 +67,26 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None) -
     return session
 
 
-def run(session: Any, names: Sequence[str] | None, feeds: dict[str, Any]) -> dict[str, Any]:
+def graph_runs(session: Any) -> GraphRuns | None:
+    """How to run a session that records CUDA graphs; None for any other."""
+    recorded = session.get_provider_options().get(CUDA, {}).get("enable_cuda_graph") == "1"
+    return GraphRuns(session) if recorded else None
+
+
+def run(
+    session: Any, names: Sequence[str] | None, feeds: dict[str, Any], graphs: GraphRuns | None = None
+) -> dict[str, Any]:
     """Outputs by name; InputError where the model does not run on these inputs."""
     options = onnxruntime().RunOptions()
     options.log_severity_level = _FATAL
     names = [output.name for output in session.get_outputs()] if names is None else list(names)
     try:
+        if graphs is not None:
+            found = graphs(feeds, options)
+            return {name: found[name] for name in names}
         return dict(zip(names, session.run(names, feeds, options), strict=True))
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"the model does not run on these inputs: {tidy_message(error)}") from error
 

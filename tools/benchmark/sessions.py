@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from onnxlrp.runtime.bound import TYPES, Bound
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-}
 Run = Callable[[], dict[str, np.ndarray]]
 
 
@@ -46,7 +40,7 @@ def create(
 def feed(session: Any, x: np.ndarray) -> dict[str, np.ndarray]:
     """The one input, in the type that the model wants; what else the model takes has its default."""
     (port,) = session.get_inputs()
-    return {port.name: x.astype(_TYPES[port.type])}
+    return {port.name: x.astype(TYPES[port.type])}
 
 
 def plain(session: Any, feeds: Mapping[str, np.ndarray]) -> Run:
@@ -55,42 +49,12 @@ def plain(session: Any, feeds: Mapping[str, np.ndarray]) -> Run:
     return lambda: dict(zip(names, session.run(names, feeds), strict=True))
 
 
-class Bound:
-    """Inputs and outputs that stay where they are on the device, at addresses that never change."""
-
-    def __init__(self, session: Any, feeds: Mapping[str, np.ndarray], device: str) -> None:
-        self._session, self._binding = session, session.io_binding()
-        self._inputs = {name: ort.OrtValue.ortvalue_from_numpy(value, device, 0) for name, value in feeds.items()}
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        self._outputs: dict[str, Any] = {}
-        for port in session.get_outputs():
-            if not all(isinstance(size, int) for size in port.shape):
-                self._binding.bind_output(port.name, device, 0)
-                continue
-            room = ort.OrtValue.ortvalue_from_shape_and_type(port.shape, _TYPES[port.type], device, 0)
-            self._outputs[port.name] = room
-            self._binding.bind_ortvalue_output(port.name, room)
-        self.static = len(self._outputs) == len(session.get_outputs())
-        """Whether every output has its place before the first run, which CUDA graphs need."""
-
-    def __call__(self) -> None:
-        self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
-
-    def read(self) -> dict[str, np.ndarray]:
-        """One run, and its outputs as arrays."""
-        self()
-        names = [port.name for port in self._session.get_outputs()]
-        return dict(zip(names, (value.numpy() for value in self._binding.get_outputs()), strict=True))
-
-
 def with_graph(path: Path, threads: int, tf32: bool, x: np.ndarray) -> tuple[Bound, str]:
     """On CUDA: a bound session, with a CUDA graph where the model can have one, and what became of that."""
     try:
         session = create(path, "cuda", threads, tf32=tf32, graph=True)
         bound = Bound(session, feed(session, x), "cuda")
-        if not bound.static:
+        if bound.open:
             raise RuntimeError("its outputs have no static shapes")
         for _ in range(3):  # two plain ones, the capture, and from then on it is replayed
             bound()
