@@ -7,7 +7,7 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -329,7 +329,6 @@ def check(
 ) -> None:
     """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
     from onnxlrp import commands
-    from onnxlrp.runtime.checking import random_inputs
     from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
@@ -338,14 +337,12 @@ def check(
     given = _given(input, text, tokenizer)
     options = _conversion(composite, rule, output, [])
     opened = open_model(model)
-    arrays: Mapping[str, Any] = random_inputs(opened.inputs, seed)
-    if given:
-        arrays = load(given, opened.inputs, how, model).arrays
+    arrays = load(given, opened.inputs, how, model).arrays if given else None
     source, made = None, model
     if opened.interface is None:
         source, made = opened, _convert_with_ledger(model, **options, target=target)
     with terminal.progress("running both models"):
-        report = commands.check(source, made, arrays, provider)
+        report = commands.check(source, made, arrays, provider, seed)
     if as_json:
         _print_json(commands.report_json(report))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,14 +176,19 @@ def as_json(done: Explained) -> dict[str, Any]:
     )
 
 
-def check(source: ModelFile | None, model: Any, arrays: Mapping[str, Any], names: Sequence[str]) -> Report:
-    """Run an explained model and, where it is at hand, its source on the same arrays."""
+def check(
+    source: ModelFile | None, model: Any, arrays: Mapping[str, Any] | None, names: Sequence[str], seed: int = 0
+) -> Report:
+    """Run an explained model and, where it is at hand, its source on the same arrays; without any, on random ones."""
     chosen = list(names) or None
     explainer = Explainer(model, providers=chosen)
+    session = None if source is None else providers.create_session(source.source, chosen)
+    if arrays is None:
+        run = explainer if session is None else functools.partial(providers.run, session, None)
+        arrays = checking.fitting_inputs(explainer.inputs, run, seed)
     explanation = explainer(arrays)
     outputs = None
-    if source is not None:
-        session = providers.create_session(source.source, chosen)
+    if session is not None:
         outputs = checking.compare_outputs(providers.run(session, None, dict(arrays)), explanation.outputs)
     kept = checking.conservation(explanation)
     problems = [

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer
-from onnxlrp.runtime.checking import compare_outputs, conservation, random_inputs
+from onnxlrp.runtime.checking import compare_outputs, conservation, fitting_inputs, random_inputs
 from onnxlrp.runtime.inputs import Port
 
 X = np.ones((2, 3), np.float32)
@@ -74,3 +75,24 @@ def test_random_inputs_fit_and_repeat():
     }
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(first["image"], random_inputs(ports, seed=1)["image"])
+
+
+def test_random_inputs_are_of_sizes_that_the_model_runs_on():
+    ports = {
+        "signal": Port("signal", np.dtype(np.float32), ("N", "L")),
+        "state": Port("state", np.dtype(np.float32), (1, 4)),
+    }
+    asked = []
+
+    def run(arrays):
+        """One sample only, and long enough to be padded by reflection."""
+        asked.append(arrays["signal"].shape)
+        if len(arrays["signal"]) > 1 or arrays["signal"].shape[1] < 80:
+            raise InputError("the model does not run on these inputs")
+
+    assert fitting_inputs(ports, run)["signal"].shape == (1, 96)
+    assert asked == [(2, 8), (1, 8), (2, 32), (1, 32), (2, 96), (1, 96)]
+    asked.clear()
+    fixed = {"state": ports["state"], "signal": Port("signal", np.dtype(np.float32), (3, 7))}
+    assert fitting_inputs(fixed, run)["signal"].shape == (3, 7)
+    assert asked == [(3, 7)]
