@@ -8,7 +8,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.emit.bodies import Reverse, advance, append, arrived_at, captured_by, carry, hand_out, keeps_shape, store
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.operators.control_flow import Body, bodies
-from onnxlrp.operators.registry import Call
+from onnxlrp.operators.registry import Call, content
 from onnxlrp.plan import Step
 
 
@@ -84,15 +84,29 @@ def _read_by_step(walk: Walk, step: Step, body: Body) -> dict[ir.Value, list[ir.
     Else each step would add a whole tensor with one slice that is not 0: quadratic in the number of steps.
     """
     found: dict[ir.Value, list[ir.Node]] = {}
-    counter, inside = body.graph.inputs[0], set(body.graph.all_nodes())
+    counters, inside = _counters(step.node, body), set(body.graph.all_nodes())
     for value in captured_by(walk, step):
         readers = [use.node for use in value.uses() if use.node in inside]
         plain = all(
-            n.domain == "" and n.op_type == "Gather" and n.graph is body.graph and tuple(n.inputs) == (value, counter)
+            n.domain == "" and n.op_type == "Gather" and n.graph is body.graph
+            and n.inputs[0] is value and n.inputs[1] in counters
             for n in readers
-        )
+        )  # fmt: skip
         if readers and plain and value.shape is not None:
             found[value] = list(dict.fromkeys(readers))
+    return found
+
+
+def _counters(node: ir.Node, body: Body) -> set[ir.Value]:
+    """The body's inputs that say which step it is: its first, and states that count from 0, as tf2onnx writes them."""
+    found = {body.graph.inputs[0]}
+    for value, out, operand, _ in body.states:
+        start, adds = content(node.inputs[operand]), out.producer()
+        if start is None or start.ndim or start != 0 or adds is None or adds.op_type != "Add" or adds.domain:
+            continue
+        steps = [content(v) for v in adds.inputs if v is not value]
+        if len(steps) == 1 and steps[0] is not None and steps[0].size == 1 and steps[0].reshape(()) == 1:
+            found.add(value)
     return found
 
 

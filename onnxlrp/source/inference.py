@@ -165,12 +165,13 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
             value.shape, value.type = start.shape, value.type or start.type
             if visit is not None and start.shape is not None:
                 value.shape = ir.Shape([None] * len(start.shape))
+        if body.states:
+            # The library takes no size of a state for kept: from what it starts with, most are.
+            _forget(body.graph)
         _infer_the_rest(body.graph, visit)
         changed = [_widen(value, out) for value, out, _, _ in body.states]
         if any(changed):
-            for inside in body.graph:
-                for made in inside.outputs:
-                    made.shape = None
+            _forget(body.graph)
             _infer_the_rest(body.graph)
         for value, out, _, result in body.states:
             node.outputs[result].type = node.outputs[result].type or out.type
@@ -191,6 +192,13 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
         if len({len(shape) for shape in shapes}) == 1:
             same = [dims[0] if all(d == dims[0] for d in dims) else None for dims in zip(*shapes, strict=True)]
             out.shape = ir.Shape(same)
+
+
+def _forget(graph: ir.Graph) -> None:
+    """All shapes that can be inferred anew."""
+    for node in graph:
+        for value in node.outputs if onnx.defs.has(node.op_type, domain=node.domain) else ():
+            value.shape = None
 
 
 def _widen(value: ir.Value, out: ir.Value) -> bool:

@@ -187,6 +187,36 @@ def test_a_state_that_no_step_reads():
     np.testing.assert_allclose(ours["x_relevance"], theirs["x_relevance"], rtol=1e-9)
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_loop_that_counts_its_steps_itself(start):
+    """tf2onnx reads x[k] by a state k: from 0 on a slice a step goes back, not a whole tensor with one slice."""
+    text = """main (double[T, N, 3] x, double[N, 3] h0, int64 n) => (double[N, 3] y) {
+        yes = Constant <value: tensor = bool {1}> ()
+        first = Constant <value: tensor = int32 {START}> ()
+        one = Constant <value: tensor = int32 {1}> ()
+        k, y = Loop (n, yes, first, h0) <body: graph = step (int64 i, bool going, int32 at, double[N, 3] h)
+                => (bool on, int32 next, double[N, 3] out) {
+            on = Identity (going)
+            next = Add (at, one)
+            row = Gather <axis: int = 0> (x, at)
+            z = MatMul (h, W)
+            out = Add (z, row)
+        }>
+    }""".replace("START", str(start))
+    x, h0 = np.random.default_rng(7).normal(size=(5, 2, 3)), rows()
+    source = model(text)
+    explained = onnxlrp.convert(source, "gradient", target="weights").to_proto()
+    found = onnxruntime(explained)({"x": x, "h0": h0, "n": np.int64(3)})
+    expected, back = np.zeros_like(x), np.ones_like(h0)
+    for step in reversed(range(3)):
+        expected[start + step], back = back, back @ W.T
+    np.testing.assert_allclose(found["x_relevance"], expected, rtol=1e-9)
+    np.testing.assert_allclose(found["h0_relevance"], back, rtol=1e-9)
+    (way_back,) = [n for n in explained.graph.node if n.op_type == "Loop" and "_back" in n.output[0]]
+    scattered = {n.op_type for n in way_back.attribute[0].g.node} & {"ScatterElements", "Scatter", "ScatterND", "Pad"}
+    assert bool(scattered) == (start != 0)
+
+
 SCANNED = [({}, [0, 1, 2]), ({"scan_input_directions": [1]}, [2, 1, 0])]
 
 
