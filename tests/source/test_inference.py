@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.source.read import read
 from tests.operators.case import onnxruntime
 
 RNG = np.random.default_rng(0)
@@ -68,6 +69,8 @@ def test_spectra_of_signals_of_any_length(spread):
         [numpy_helper.from_array(v, n) for n, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (shape,) = (v.shape for n in read(model).model.graph for v in n.outputs if v.name == "spectra")
+    assert [d if isinstance(d, int) else d.value for d in shape] == ["N", None, 5, 2]
     explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
     x = RNG.normal(size=(2, 21)).astype(np.float32)
     gradient = onnxruntime(explained)({"x": x[:, :, None] if spread else x})["x_relevance"]
@@ -102,3 +105,42 @@ def test_a_declared_output_says_what_a_squeeze_of_all_axes_leaves():
     likely = 1 / (1 + np.exp(-x[0, 0] @ w))
     expected = w @ (likely * (1 - likely) * [4, 4, 1, 1, 1])
     np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-4)
+
+
+def test_states_keep_the_sizes_that_they_start_with():
+    """onnx names the sizes of a loop's states anew; whether they stay is seen step by step."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    main (float[N, 3] x, int64 n) => (float[N, 3] y, float[A, 3] z) {
+        yes = Constant <value: tensor = bool {1}> ()
+        sizes = Shape (x)
+        start = Expand (x, sizes)
+        y, z = Loop (n, yes, start, x) <body: graph = step (int64 i, bool going, float[B, 3] kept, float[C, 3] grown)
+                => (bool on, float[D, 3] same, float[E, 3] longer) {
+            on = Identity (going)
+            same = MatMul (kept, w)
+            longer = Concat <axis: int = 0> (grown, kept)
+        }>
+    }""")
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(3, dtype=np.float32), "w"))
+    (loop,) = (n for n in read(model).model.graph if n.op_type == "Loop")
+    found = [[d if isinstance(d, int) else d.value for d in v.shape] for v in loop.attributes["body"].as_graph().inputs]
+    assert found == [[], [], ["N", 3], [None, 3]]
+
+
+def test_a_condition_of_a_branch_that_is_never_taken():
+    """`if x.dim() == 3: if x.shape[2] == 1: x = x[None]`, of a matrix: there is no third size."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    main (float[2, 3] x, bool c) => (float y) {
+        h = If (c) <then_branch: graph = cube () => (float made) {
+            sizes = Shape (x)
+            third = Constant <value: tensor = int64 {2}> ()
+            one = Constant <value: tensor = int64[1] {1}> ()
+            size = Gather (sizes, third)
+            single = Equal (size, one)
+            made = If (single) <then_branch: graph = more () => (float cube) { cube = Unsqueeze (x, one) },
+                else_branch: graph = all () => (float same) { same = Mul (x, x) }>
+        }, else_branch: graph = matrix () => (float square) { square = Mul (x, x) }>
+        y = Mul (h, h)
+    }""")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    read(model)
