@@ -27,7 +27,7 @@ from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
-from onnxlrp.source.outputs import check_scores, explained_output
+from onnxlrp.source.outputs import explained_output, hand_out_scores
 from onnxlrp.source.read import Source, is_score, read
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
@@ -173,7 +173,7 @@ def _prepare(
     if isinstance(chosen, Overridden):
         overrides, chosen = [*overrides, *chosen.rules], chosen.base
     source = read(model)
-    check_scores(source)
+    hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
     explained = _explained_inputs(graph, inputs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError, InvalidModelError
@@ -12,15 +10,26 @@ from onnxlrp.source.read import Declared, Source, is_score
 _KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
 
 
-def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
-    """The explained output and its name; the first floating-point one that is no input, unless it is named.
+def hand_out_scores(source: Source, name: str | None) -> None:
+    """The scores of a model that answers with a class alone become an output if they are named; before the graph is
+    rewritten, so that they go by the model's own names.
 
-    The scores of a model that answers with a class alone become an output if they are named.
+    Raises InvalidModelError where no output can be explained, with what may be named instead.
     """
-    compared = {str(v.name): v for v in _compared_scores(source.model.graph)}
+    graph = source.model.graph
+    compared = {str(v.name): v for v in _compared_scores(graph)}
     if name in compared:
-        source.model.graph.outputs.append(compared[name])
+        graph.outputs.append(compared[name])
         source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
+    if not any(is_score(v) for v in graph.outputs):
+        kinds = ", ".join(f"{v.name}: {v.dtype}" for v in graph.outputs)
+        names = " or ".join(f"output={n!r}" for n in compared)
+        instead = f"; {names} explains the scores that its ArgMax compares" if names else ""
+        raise InvalidModelError(f"the model has no floating-point output to explain ({kinds}){instead}")
+
+
+def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
+    """The explained output and its name; the first floating-point one that is no input, unless it is named."""
     outputs = list(source.model.graph.outputs)
     names = [str(v.name) for v in outputs]
     for position, declared in source.map_outputs:
@@ -34,29 +43,11 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
             kind = value.type or value.dtype
             raise InputError(f"the output {name!r} holds {kind}: only floating-point scores can be explained")
         return value, name
-    pairs = zip(names, outputs, strict=True)
-    floating = {n: v for n, v in pairs if is_score(v)}
-    if not floating:
-        named = " or ".join(f"output={n!r}" for n in compared)
-        raise InvalidModelError(
-            f"the model has no floating-point output to explain ({_kinds(outputs)}); {named} explains the scores that "
-            "its ArgMax compares"
-        )
+    floating = {n: v for n, v in zip(names, outputs, strict=True) if is_score(v)}
     first = next(iter(floating))
     if len(set(floating.values())) > 1:
         source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
     return floating[first], first
-
-
-def check_scores(source: Source) -> None:
-    """Raises InvalidModelError where no output can be explained; what may be named instead is said as it is named."""
-    outputs = source.model.graph.outputs
-    if not any(is_score(v) for v in (*outputs, *_compared_scores(source.model.graph))):
-        raise InvalidModelError(f"the model has no floating-point output to explain ({_kinds(outputs)})")
-
-
-def _kinds(values: Sequence[ir.Value]) -> str:
-    return ", ".join(f"{v.name}: {v.dtype}" for v in values)
 
 
 def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
