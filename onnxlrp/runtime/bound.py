@@ -21,6 +21,11 @@ TYPES = {
 """Of what a session says of its inputs and outputs."""
 
 
+def open_outputs(session: Any) -> list[str]:
+    """Outputs that have no place before the first run, since their shapes are not static: CUDA graphs want none."""
+    return [port.name for port in session.get_outputs() if not all(isinstance(size, int) for size in port.shape)]
+
+
 class Bound:
     """Inputs and outputs that stay where they are on the device, at addresses that never change."""
 
@@ -34,10 +39,9 @@ class Bound:
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         self._names = [port.name for port in session.get_outputs()]
-        self.open = [p.name for p in session.get_outputs() if not all(isinstance(size, int) for size in p.shape)]
-        """Outputs that have no place before the first run, since their shapes are not static: CUDA graphs want none."""
+        unplaced = open_outputs(session)
         for port in session.get_outputs():
-            if port.name in self.open:
+            if port.name in unplaced:
                 self._binding.bind_output(port.name, device, 0)
             else:
                 room = values.ortvalue_from_shape_and_type(port.shape, TYPES[port.type], device, 0)
@@ -62,26 +66,26 @@ class GraphRuns:
     """One bound run, and so one CUDA graph, for each set of shapes that comes along.
 
     A session that records CUDA graphs replays reads and writes at the places of the first run: given arrays at other
-    places, as a plain run gives them, it would answer with the first run's outputs.
+    places, as a plain run gives them, it would answer with the first run's outputs. Raises InputError where an output's
+    shape is not static.
     """
 
     def __init__(self, session: Any, device: str = "cuda") -> None:
+        if unplaced := open_outputs(session):
+            raise InputError(
+                f"a CUDA graph needs outputs of static shape, which {', '.join(unplaced)} has not: declare the sizes "
+                "of the model's inputs, or leave enable_cuda_graph out"
+            )
         self._session, self._device = session, device
         self._bound: dict[tuple, Bound] = {}
 
     def __call__(self, feeds: Mapping[str, np.ndarray], options: Any) -> dict[str, np.ndarray]:
-        """Outputs by name. Raises InputError where an output's shape is not static."""
+        """Outputs by name."""
         key = tuple((name, value.shape, value.dtype.str) for name, value in sorted(feeds.items()))
         if key in self._bound:
             self._bound[key].update(feeds)
         else:
-            bound = Bound(self._session, feeds, self._device)
-            if bound.open:
-                raise InputError(
-                    f"a CUDA graph needs outputs of static shape, which {', '.join(bound.open)} has not: declare the "
-                    "sizes of the model's inputs, or leave enable_cuda_graph out"
-                )
-            self._bound[key] = bound
+            self._bound[key] = Bound(self._session, feeds, self._device)
         # 0 is onnxruntime's own; each graph has a number.
         options.add_run_config_entry("gpu_graph_id", str(1 + list(self._bound).index(key)))
         return self._bound[key].read(options)

@@ -68,7 +68,7 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None) -
 
 
 def graph_runs(session: Any) -> GraphRuns | None:
-    """How to run a session that records CUDA graphs; None for any other."""
+    """How to run a session that records CUDA graphs; None for any other. Raises InputError where shapes are open."""
     recorded = session.get_provider_options().get(CUDA, {}).get("enable_cuda_graph") == "1"
     return GraphRuns(session) if recorded else None
 
@@ -85,8 +85,6 @@ def run(
             found = graphs(feeds, options)
             return {name: found[name] for name in names}
         return dict(zip(names, session.run(names, feeds, options), strict=True))
-    except InputError:
-        raise
     except Exception as error:
         raise InputError(f"the model does not run on these inputs: {tidy_message(error)}") from error
 

@@ -41,7 +41,7 @@ def test_sizes_that_are_open_are_refused():
         GraphRuns(session, "cpu")({"x": X}, ort.RunOptions())
 
 
-def test_only_sessions_that_record_graphs_run_so(monkeypatch):
+def test_only_sessions_that_record_graphs_run_so():
     session = providers.create_session(explained(True), ["CPUExecutionProvider"])
     assert providers.graph_runs(session) is None
 
@@ -49,11 +49,24 @@ def test_only_sessions_that_record_graphs_run_so(monkeypatch):
         def get_provider_options(self):
             return {"CUDAExecutionProvider": {"enable_cuda_graph": "1"}}
 
-    runs = providers.graph_runs(Recording())
-    assert runs is not None
-    monkeypatch.setattr(providers, "graph_runs", lambda session: GraphRuns(session, "cpu"))
+        def get_outputs(self):
+            return []
+
+    assert isinstance(providers.graph_runs(Recording()), GraphRuns)
+
+
+def test_an_explainer_runs_them(monkeypatch):
+    taken = []
+
+    class Counted(GraphRuns):
+        def __call__(self, feeds, options):
+            taken.append(list(feeds))
+            return super().__call__(feeds, options)
+
+    monkeypatch.setattr(providers, "graph_runs", lambda session: Counted(session, "cpu"))
     explainer = onnxlrp.Explainer(explained(True), ["CPUExecutionProvider"])
     monkeypatch.undo()
     plain = onnxlrp.Explainer(explained(True), ["CPUExecutionProvider"])
     for x in (X, -X):
         np.testing.assert_array_equal(explainer({"x": x}).relevance["x"], plain({"x": x}).relevance["x"])
+    assert taken == [["x"], ["x"]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from onnxlrp.runtime.bound import TYPES, Bound
+from onnxlrp.runtime.bound import TYPES, Bound, open_outputs
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 Run = Callable[[], dict[str, np.ndarray]]
@@ -54,7 +54,7 @@ def with_graph(path: Path, threads: int, tf32: bool, x: np.ndarray) -> tuple[Bou
     try:
         session = create(path, "cuda", threads, tf32=tf32, graph=True)
         bound = Bound(session, feed(session, x), "cuda")
-        if bound.open:
+        if open_outputs(session):
             raise RuntimeError("its outputs have no static shapes")
         for _ in range(3):  # two plain ones, the capture, and from then on it is replayed
             bound()
