@@ -386,6 +386,19 @@ def test_check_small_models(model):
     assert content["conservation"]["ok"]
 
 
+def test_check_finds_a_size_that_the_model_runs_on(tmp_path):
+    """One sample only, whatever it declares."""
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    main (float[N, L] x) => (float[K, 3] y) {
+        shape = Constant <value: tensor = int64[2] {1, 8}> ()
+        row = Reshape (x, shape)
+        y = MatMul (row, w)
+    }""")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(8, 3, dtype=np.float32), "w"))
+    onnx.save(proto, tmp_path / "one.onnx")
+    assert "equal" in call("check", tmp_path / "one.onnx").stdout
+
+
 def test_check_with_data_and_composites(digit):
     for composite in ("epsilon_plus_flat", "gradient"):
         result = call("check", DIGITS, "--input", f"image={digit}", "--composite", composite)

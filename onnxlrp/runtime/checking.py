@@ -86,19 +86,18 @@ def fitting_inputs(
     ports: Mapping[str, Port], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Random inputs of the first sizes that a model runs on; of the first ones where it runs on none of them."""
-    tried: list[dict[str, np.ndarray]] = []
+    tried: dict[tuple, dict[str, np.ndarray]] = {}
     for length, side in _SIZES:
         for samples in (2, 1):
             arrays = random_inputs(ports, seed, samples, length, side)
-            shapes = [a.shape for a in arrays.values()]
-            known = any(shapes == [a.shape for a in others.values()] for others in tried)
-            if tried and (known or sum(a.size for a in arrays.values()) > _MOST_ELEMENTS):
+            shapes = tuple(a.shape for a in arrays.values())
+            if tried and (shapes in tried or sum(a.size for a in arrays.values()) > _MOST_ELEMENTS):
                 continue
-            tried.append(arrays)
+            tried[shapes] = arrays
             with contextlib.suppress(InputError):
                 run(arrays)
                 return arrays
-    return tried[0]
+    return next(iter(tried.values()))
 
 
 def random_inputs(
