@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -62,7 +63,5 @@ def nhwc_fused_conv(op: Builder, call: Call) -> list[ir.Value]:
 @decomposed("NhwcMaxPool", domain=DOMAIN)
 def nhwc_max_pool(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a Transpose, MaxPool, and a Transpose back."""
-    rank = call.rank()
-    turned = op.Transpose(call.operand(0), perm=[0, rank - 1, *range(1, rank - 1)])
-    pooled = op.MaxPool(turned, **{name: a.value for name, a in call.attributes.items()})
-    return [op.Transpose(pooled, perm=[0, *range(2, rank), 1])]
+    attributes = {name: a.value for name, a in call.attributes.items()}
+    return [channels_first(op, call.operand(0), True, lambda x: op.MaxPool(x, **attributes))]

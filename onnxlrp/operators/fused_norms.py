@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -108,16 +109,15 @@ def embed_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
 
 def _group_norm(op: Builder, call: Call, x: ir.Value) -> ir.Value:
     """By groups of channels, which are the last axis where `channels_last`; then SiLU where asked for."""
-    rank, last = len(op.dims(x)), bool(call.attr("channels_last", 1))
     assert x.dtype is not None
     gamma, beta = (op.cast(call.operand(i), x.dtype) for i in (1, 2))
-    if last:
-        x = op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)])
-    epsilon = float(call.attr("epsilon", 1e-5))
-    y = op.GroupNormalization(x, gamma, beta, num_groups=int(call.attr("groups")), epsilon=epsilon)
-    if call.attr("activation", 0):
-        y = op.Mul(y, op.Sigmoid(y))
-    return op.Transpose(y, perm=[0, *range(2, rank), 1]) if last else y
+    epsilon, groups = float(call.attr("epsilon", 1e-5)), int(call.attr("groups"))
+
+    def compute(turned: ir.Value) -> ir.Value:
+        y = op.GroupNormalization(turned, gamma, beta, num_groups=groups, epsilon=epsilon)
+        return op.Mul(y, op.Sigmoid(y)) if call.attr("activation", 0) else y
+
+    return channels_first(op, x, bool(call.attr("channels_last", 1)), compute)
 
 
 @decomposed("GroupNorm", domain=DOMAIN, operands=all_operands)

@@ -8,9 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.quantised import DOMAIN
-from onnxlrp.operators.quantised_numbers import channels_first, in_floats, infer_like, reals
+from onnxlrp.operators.quantised_numbers import in_floats, infer_like, reals
 from onnxlrp.operators.quantised_windows import infer_as
 from onnxlrp.operators.registry import Call
+from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -100,7 +101,8 @@ def qlinear_concat(op: Builder, call: Call) -> ir.Value:
 
 def _pooled(op: Builder, call: Call, op_type: str) -> ir.Value:
     attributes = {name: a.value for name, a in call.attributes.items() if name != "channels_last"}
-    return channels_first(op, call, _operand(op, call, 0), lambda x: getattr(op, op_type)(x, **attributes))
+    last = bool(call.attr("channels_last", 0))
+    return channels_first(op, _operand(op, call, 0), last, lambda x: getattr(op, op_type)(x, **attributes))
 
 
 @in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("AveragePool", c))

@@ -8,9 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.operators.quantised import DOMAIN
-from onnxlrp.operators.quantised_numbers import channels_first, in_floats, reals
+from onnxlrp.operators.quantised_numbers import in_floats, reals
 from onnxlrp.operators.quantised_windows import infer_as
 from onnxlrp.operators.registry import Call
+from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -35,7 +36,8 @@ def qlinear_conv(op: Builder, call: Call) -> ir.Value:
     bias = _bias(op, call.input(8), x_scale, w_scale)
     attributes = {name: a.value for name, a in call.attributes.items() if name != "channels_last"}
     x = reals(op, call.operand(0), x_scale, call.input(2))
-    return channels_first(op, call, x, lambda turned: op.Conv(turned, w, bias, **attributes))
+    last = bool(call.attr("channels_last", 0))
+    return channels_first(op, x, last, lambda turned: op.Conv(turned, w, bias, **attributes))
 
 
 def _refuse_matmul(call: Call) -> str | None:

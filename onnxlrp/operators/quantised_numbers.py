@@ -64,15 +64,6 @@ def _scalar(op: Builder, value: ir.Value) -> ir.Value:
     return op.Reshape(value, op.ints([])) if known is None else op.constant(known.reshape(()))
 
 
-def channels_first(op: Builder, call: Call, x: ir.Value, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
-    """`compute` of x with its channels in front, also where the call has them last."""
-    if not call.attr("channels_last", 0):
-        return compute(x)
-    rank = call.rank()
-    y = compute(op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)]))
-    return op.Transpose(y, perm=[0, *range(2, rank), 1])
-
-
 def infer_like(context: Any, data: int, dims: Callable[[list], list | None] = list, zero: int = 0) -> None:
     """Integers of the type of operand `zero` where it is there, else of operand `data`; of its shape, changed."""
     given = context.get_input_type(data).tensor_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 Pads = Sequence["int | ir.Value"]
 """Per spatial axis a number, or an int64 vector of one element where it depends on the size of the input."""
+
+
+def channels_first(op: Builder, x: ir.Value, last: bool, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """`compute` of x with its channels in front, also where they are the last axis."""
+    if not last:
+        return compute(x)
+    rank = len(op.dims(x))
+    y = compute(op.Transpose(x, perm=[0, rank - 1, *range(1, rank - 1)]))
+    return op.Transpose(y, perm=[0, *range(2, rank), 1])
 
 
 def pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> tuple[Pads, Pads]:
