@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
@@ -24,31 +26,12 @@ def loop(walk: Walk, step: Step) -> None:
     inner, true = reverse.op, reverse.op.constant(True)
     # A state that nothing reads gets zeros of its size.
     states = {reverse.inputs[k + 2] for k in carried.states}
-    used = [v for v in reverse.inputs if v.uses() or v.is_graph_output() or v in states]
-    originals = list(body.graph.inputs)
-    kept_at = {}
-    for value in used:
-        position = reverse.inputs.index(value)
-        if position > 1 and not keeps_shape(originals[position]):
-            node, kept_at[position] = _store_sequence(walk, node, originals[position])
-    lists = {position: node.outputs[at] for position, at in kept_at.items()}
+    used = [i for i, v in enumerate(reverse.inputs) if v.uses() or v.is_graph_output() or v in states]
+    node, lists = _keep_in_lists(walk, node, body, used)
     # The body's own count of its steps says how many there were.
-    trips = op.Squeeze(op.Shape(store(node, body.graph, originals[0]), start=0, end=1), op.ints([0]))
+    trips = op.Squeeze(op.Shape(store(node, body.graph, body.graph.inputs[0]), start=0, end=1), op.ints([0]))
     at = inner.Sub(inner.Sub(trips, inner.ints_scalar(1)), count)
-    stands_for = {}
-    for value in used:
-        position = reverse.inputs.index(value)
-        if position < 2:
-            now = inner.Identity((at, true)[position])
-        elif position in lists:
-            now = inner.SequenceAt(lists[position], at)
-        else:
-            now = inner.Gather(store(node, body.graph, originals[position]), at, axis=0)
-        now.shape, now.type = value.shape, value.type
-        ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
-        reverse.outputs = [now if v is value else v for v in reverse.outputs]
-        reverse.inputs[position] = now
-        stands_for[now] = originals[position]
+    stands_for = _read_back(reverse, node, used, lists, at)
     seeds = [(reverse.outputs[k + 1], carried.parameters[i]) for i, k in enumerate(carried.states)]
     for index, (value, result) in enumerate(body.stacked):
         if result in arrived:
@@ -121,6 +104,39 @@ def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Val
     zeros = [first] * (2 * rank)
     zeros[rank + axis] = left
     return shaped(op.Pad(turned, op.Concat(*zeros, axis=0)), like)
+
+
+def _keep_in_lists(walk: Walk, node: ir.Node, body: Body, used: Sequence[int]) -> tuple[ir.Node, dict[int, ir.Value]]:
+    """Of the body's inputs that are used those whose shape may change, each in a sequence.
+
+    Returns the node that took the Loop's place, and the sequences by the inputs' positions.
+    """
+    kept_at = {}
+    for position in used:
+        if position > 1 and not keeps_shape(body.graph.inputs[position]):
+            node, kept_at[position] = _store_sequence(walk, node, body.graph.inputs[position])
+    return node, {position: node.outputs[index] for position, index in kept_at.items()}
+
+
+def _read_back(
+    reverse: Reverse, node: ir.Node, used: Sequence[int], lists: Mapping[int, ir.Value], at: ir.Value
+) -> dict[ir.Value, ir.Value]:
+    """Put in the place of the copy's inputs what they were in step `at`. Returns what each of these stands for."""
+    inner, graph, stands_for = reverse.op, reverse.body.graph, {}
+    for position in used:
+        value, original = reverse.inputs[position], graph.inputs[position]
+        if position < 2:
+            now = inner.Identity((at, inner.constant(True))[position])
+        elif position in lists:
+            now = inner.SequenceAt(lists[position], at)
+        else:
+            now = inner.Gather(store(node, graph, original), at, axis=0)
+        now.shape, now.type = value.shape, value.type
+        ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
+        reverse.outputs = [now if v is value else v for v in reverse.outputs]
+        reverse.inputs[position] = now
+        stands_for[now] = original
+    return stands_for
 
 
 def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
@@ -76,6 +78,13 @@ def relevance(source: onnx.ModelProto, feeds: dict, composite: str, **options) -
     return found
 
 
+def check_slope(gradient: np.ndarray, y: Callable[[np.ndarray], float], x: np.ndarray) -> None:
+    """A gradient against central differences along one direction."""
+    direction = rows(6)
+    difference = (y(x + 1e-6 * direction) - y(x - 1e-6 * direction)) / 2e-6
+    assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
+
+
 def rows(seed: int = 2) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(2, 3))
 
@@ -132,9 +141,7 @@ def test_a_carried_value_that_grows_is_kept_in_a_list():
                 h = np.concatenate([h * h, at @ W])
             return float((h * w).sum())
 
-        direction = rows(6)
-        difference = (y(x + 1e-6 * direction) - y(x - 1e-6 * direction)) / 2e-6
-        assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
+        check_slope(gradient, y, x)
 
 
 def test_two_carried_values_that_grow():
@@ -162,9 +169,7 @@ def test_two_carried_values_that_grow():
                 g, h = np.concatenate([h * h, at @ W]), np.concatenate([g * g, at])
             return float((g * h).sum())
 
-        direction = rows(6)
-        difference = (y(x + 1e-6 * direction) - y(x - 1e-6 * direction)) / 2e-6
-        assert np.isclose((gradient * direction).sum(), difference, rtol=1e-6)
+        check_slope(gradient, y, x)
 
 
 def test_a_state_that_no_step_reads():
