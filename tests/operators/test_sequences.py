@@ -23,6 +23,10 @@ BODIES = {
     "split unevenly": """p = Constant <value: tensor = int64[2] {1, 2}> ()
         s = SplitToSequence <axis: int = 1> (x, p) e = SequenceAt (s, n)""",
     "split without the axis": "s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x) e = SequenceAt (s, n)",
+    "split one by one, with an attribute that is ignored": """p = Constant <value: tensor = int64 {1}> ()
+        s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x, p) e = SequenceAt (s, one)""",
+    "split into pieces of a size given at run time": """m = Add (n, one)
+        s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x, m) e = SequenceAt (s, one)""",
     "inserted and erased": """o = SequenceEmpty () i = SequenceInsert (o, a) j = SequenceInsert (i, x)
         zero = Constant <value: tensor = int64 {0}> () k = SequenceErase (j, zero) e = SequenceAt (k, zero)""",
     "mapped": """s = SequenceConstruct (a, x) m = SequenceMap (s, x) <body: graph = f (double[N, 3] u, double[N, 3] v)

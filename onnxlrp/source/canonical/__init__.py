@@ -17,6 +17,7 @@ from onnxlrp.source.canonical import (
     pads,
     products,
     softmaxes,
+    splits,
     unsigned,
 )
 from onnxlrp.source.canonical.common import Rewriter
@@ -47,7 +48,8 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
     # It says of every list and loop that it leaves them alone.
     quiet("onnxscript.optimizer")
-    fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
+    with splits.as_defined(model):
+        fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     move_weights_out(model.graph)
     absorbed: dict[str, str] = {}
