@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
+import onnxlrp
 from tests.oracle.compare import Explained, error
 from tests.oracle.composites import composite, of_package
 from tests.oracle.engine import LAYERS, Oracle
@@ -110,3 +113,31 @@ def test_each_column_of_one_layer(name):
         epsilon = sum((k * r - s * d).sum() for s, d, _, k in columns)
         expected += [r.sum(), arrived.sum(), bias, epsilon, 0]
     np.testing.assert_allclose(table, expected, rtol=1e-9, atol=1e-9)
+
+
+MASKED = """<ir_version: 10, opset_import: ["" : 21]>
+main (float[N, 3, 4] x, bool[N, 1, 3] seen) => (float[N, 4] y)
+<float low = {-3e38}, float scale = {0.4}, float zero = {0}, float one = {1}, int64[1] middle = {1}> {
+    turned = Transpose <perm: ints = [0, 2, 1]> (x) products = MatMul (x, turned) HIDDEN
+    shares = Softmax (scores) context = MatMul (shares, x) y = ReduceSum <keepdims: int = 0> (context, middle)
+}"""
+HIDDEN = {
+    "hidden twice": """mask = Where (seen, zero, low) once = Add (products, mask) twice = Add (once, mask)
+        scores = Mul (twice, scale)""",
+    "filled in, then shifted by data": """infinite = Add (low, low) filled = Where (seen, products, infinite)
+        scores = Add (filled, products)""",
+}
+
+
+@pytest.mark.parametrize("composite", ["attn_lrp", "epsilon"])
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("name", HIDDEN)
+def test_scores_of_minus_infinity_are_counted_as_nothing(name, composite):
+    """Where a mask hides a score, its factor is 0, and 0 · ∞ is no number."""
+    source = onnx.parser.parse_model(MASKED.replace("HIDDEN", HIDDEN[name]))
+    seen = np.array([[[True, True, True]], [[True, False, False]]])
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    explained = onnxlrp.convert(source, composite, ledger=True)
+    explanation = onnxlrp.Explainer(explained)({"x": x, "seen": seen})
+    assert explanation.relevance["x"].any()
+    assert explanation.ledger.gaps.max() <= 1e-5 * np.abs(explanation.ledger.values).max()  # not NaN either

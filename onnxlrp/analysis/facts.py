@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.analysis.infinite import infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
 from onnxlrp.analysis.sign import nonnegative_values
@@ -26,6 +27,8 @@ class Facts:
     data: set[ir.Value]
     alive: set[ir.Value]
     nonnegative: set[ir.Value]
+    infinite: set[ir.Value]
+    """Data that a mask may have made infinite."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
     behind_layer: set[ir.Value]
@@ -97,6 +100,7 @@ def _facts(
         data=data,
         alive=alive_values(graph, data, explained),
         nonnegative=nonnegative,
+        infinite=infinite_values(nodes, data),
         layers=layers,
         behind_layer=behind,
         before_layer=before - behind,

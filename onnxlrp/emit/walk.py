@@ -14,6 +14,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.emit.half import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance
+from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.registry import Call, find
 from onnxlrp.plan import Overrides, Step, Treatment
 
@@ -112,12 +113,17 @@ class Walk:
         for part in self.relevance[value].parts:
             groups.setdefault(part.carrier, []).append(part.tensor)
         amounts = [
-            self._sum(tensors)
-            if carrier is None
-            else bounded(self.op, self.op.Mul(self._sum(tensors), self.read(carrier)))
+            self._sum(tensors) if carrier is None else bounded(self.op, self._product(self._sum(tensors), carrier))
             for carrier, tensors in groups.items()
         ]
         return shaped(self._sum(amounts), value)
+
+    def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
+        """`c · carrier`; of a score that a mask made −∞ nothing, where nothing is its factor."""
+        value = self.read(carrier)
+        if carrier in self.facts.infinite:
+            value = self.op.Max(value, lowest(self.op, value))
+        return self.op.Mul(factor, value)
 
     def arrived(self, step: Step) -> ir.Value | list[ir.Value | None]:
         """The amount at a step's output; of an operator that takes many, a list with one per output."""
@@ -140,7 +146,7 @@ class Walk:
         """Relevance for a value: an amount, or a factor of `carrier`."""
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
         if self.ledger is not None and self._step is not None:
-            sent = tensor if carrier is None else self.op.Mul(self.op.cast(tensor, self.dtype), self.read(carrier))
+            sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
             self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier))
