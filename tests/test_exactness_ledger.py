@@ -141,3 +141,23 @@ def test_scores_of_minus_infinity_are_counted_as_nothing(name, composite):
     explanation = onnxlrp.Explainer(explained)({"x": x, "seen": seen})
     assert explanation.relevance["x"].any()
     assert explanation.ledger.gaps.max() <= 1e-5 * np.abs(explanation.ledger.values).max()  # not NaN either
+
+
+PADDED = """<ir_version: 10, opset_import: ["" : 21]>
+main (float[N, 2, 4] x) => (float[N, 2] y)
+<float edge = {0}, int64[6] pads = {0, 0, 1, 0, 0, 1}, int64[1] last = {2}> {
+    wide = Pad (x, pads, edge)
+    highest = MaxPool <kernel_shape: ints = [2], strides: ints = [2], ceil_mode: int = 1> (wide)
+    y = ReduceSum <keepdims: int = 0> (highest, last)
+}"""
+
+
+def test_an_edge_of_minus_infinity_is_counted_as_nothing():
+    """In front of a max pool whose own pads would not do the same."""
+    source = onnx.parser.parse_model(PADDED)
+    (edge,) = (constant for constant in source.graph.initializer if constant.name == "edge")
+    edge.CopyFrom(onnx.numpy_helper.from_array(np.float32(-np.inf), "edge"))
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    explained = onnxlrp.convert(source, "epsilon", ledger=True)
+    explanation = onnxlrp.Explainer(explained)({"x": x})
+    assert explanation.ledger.gaps.max() <= 1e-5 * np.abs(explanation.ledger.values).max()  # not NaN either

@@ -194,6 +194,35 @@ def test_a_pad_that_is_read_elsewhere_too_stays_there():
     assert not absorbed
 
 
+def pooled(how: tuple, **attributes) -> onnx.ModelProto:
+    return chain(how, ("MaxPool", [], {"kernel_shape": [3, 3]} | attributes), shape=(3, 6, 5))
+
+
+@pytest.mark.parametrize(
+    ("how", "attributes"),
+    [
+        (pad(0, 0, 1, 2, 0, 0, 0, 1, fill=-np.inf), {"strides": [2, 2]}),
+        (pad(1, 1, axes=[3], fill=-np.inf), {"pads": [1, 0, 0, 1], "dilations": [2, 1]}),
+    ],
+)
+def test_a_pad_of_minus_infinity_becomes_the_max_pools(how, attributes):
+    path, absorbed = canonical(pooled(how, **attributes), **X)
+    assert path == {"MaxPool": 1}
+    assert set(absorbed) == {"v0"}
+
+
+@pytest.mark.parametrize(
+    ("how", "attributes"),
+    [
+        (pad(0, 0, 1, 1, 0, 0, 1, 1), {}),
+        (pad(0, 0, 3, 0, 0, 0, 0, 0, fill=-np.inf), {}),
+        (pad(0, 0, 1, 0, 0, 0, 1, 0, fill=-np.inf), {"ceil_mode": 1}),
+    ],
+)
+def test_any_other_pad_in_front_of_a_max_pool_stays(how, attributes):
+    assert canonical(pooled(how, **attributes), **X)[0] == {"Pad": 1, "MaxPool": 1}
+
+
 # ---------------------------------------------------------------------------------------------------- affine
 
 

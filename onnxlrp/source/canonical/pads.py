@@ -1,6 +1,12 @@
-"""A zero Pad in front of a convolution is part of its pads: `conv(pad(x, p); q) = conv(x; p + q)`."""
+"""A Pad in front of a convolution or a max pool is part of its pads: `conv(pad(x, p); q) = conv(x; p + q)`.
+
+Of zeros there, of −∞ here, which no maximum is.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -10,27 +16,27 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Merge constant zero pads of spatial axes into every convolution that reads them, the nearest first."""
+    """Merge constant pads of spatial axes into every layer and pool that reads them, the nearest first."""
     for node in reversed(rewriter.nodes("Pad")):
-        pads = _spatial_zeros(rewriter, node)
+        pads = _spatial(rewriter, node)
         if pads is None:
             continue
         for consumer in node.outputs[0].consumers():
-            _merge(rewriter, consumer, node, pads)
+            if consumer.domain == "" and consumer.inputs[0] is node.outputs[0]:
+                _merge(rewriter, consumer, node, pads)
         if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
-            rewriter.absorbed[str(node.outputs[0].name)] = "the convolution behind it"
+            rewriter.absorbed[str(node.outputs[0].name)] = "the window behind it"
 
 
-def _spatial_zeros(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
-    """The pads, begins then ends of each spatial axis, None where this Pad does anything else."""
+def _spatial(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
+    """The pads, begins then ends of each spatial axis, None where this Pad does anything else than put one known number
+    there."""
     call = Call.of(node)
     known, fill, axes = (rewriter.op.known(call.input(i)) for i in (1, 2, 3))
     x = call.operand(0)
     if call.attr("mode", "constant") != "constant" or known is None or x.shape is None or known.min(initial=0) < 0:
         return None
-    if (call.input(2) is not None and fill is None) or (fill is not None and fill.any()):
-        return None
-    if call.input(3) is not None and axes is None:
+    if (call.input(2) is not None and fill is None) or (call.input(3) is not None and axes is None):
         return None
     rank = len(x.shape)
     where = range(rank) if axes is None else [int(a) % rank for a in axes]
@@ -41,16 +47,34 @@ def _spatial_zeros(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
     return None if any(begins[:2] + ends[:2]) else begins[2:] + ends[2:]
 
 
+def _fill(rewriter: Rewriter, node: ir.Node) -> float:
+    known = rewriter.op.known(Call.of(node).input(2))
+    return 0.0 if known is None or not known.size else float(known.item())
+
+
 def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int]) -> None:
-    if consumer.op_type != "Conv" or consumer.domain != "" or consumer.inputs[0] is not node.outputs[0]:
+    size = _window(rewriter, consumer, _fill(rewriter, node))
+    if size is None:
         return
-    weight = consumer.inputs[1]
-    if weight is node.outputs[0] or weight is None or weight.shape is None:
-        return
-    begins, ends = windows.pads(rewriter.op, Call.of(consumer), rewriter.op.dims(weight)[2:])
+    begins, ends = windows.pads(rewriter.op, Call.of(consumer), size)
     own = [p for p in (*begins, *ends) if isinstance(p, int)]
     if len(own) != len(pads):
         return  # SAME pads of a size that is known only at run time
+    merged = [a + b for a, b in zip(own, pads, strict=True)]
+    if consumer.op_type == "MaxPool" and any(p >= (k or 0) for p, k in zip(merged, (*size, *size), strict=True)):
+        return  # a window that holds nothing else
     consumer.attributes.pop("auto_pad", None)
-    consumer.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(own, pads, strict=True)])
+    consumer.attributes["pads"] = ir.AttrInt64s("pads", merged)
     consumer.replace_input_with(0, node.inputs[0])
+
+
+def _window(rewriter: Rewriter, consumer: ir.Node, fill: float) -> Sequence[int | None] | None:
+    """The size of the window to whose own pads such pads may be added, None where they may not."""
+    call = Call.of(consumer)
+    if consumer.op_type == "Conv" and fill == 0:
+        weight = call.operand(1)
+        return None if weight is call.operand(0) or weight.shape is None else rewriter.op.dims(weight)[2:]
+    if consumer.op_type == "MaxPool" and fill == -math.inf:
+        whole = not call.attr("ceil_mode", 0) and len(consumer.outputs) == 1
+        return call.ints("kernel_shape") if whole else None
+    return None
