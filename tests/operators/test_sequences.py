@@ -13,6 +13,12 @@ from tests.operators.case import onnxruntime, reference
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
 CONSTANTS = "one = Constant <value: tensor = int64 {1}> () last = Constant <value: tensor = int64 {-1}> ()"
+PIECES = """places = Constant <value: tensor = int64[3] {0, 1, 3}> () two = Constant <value: tensor = int64 {2}> ()
+    yes = Constant <value: tensor = bool {1}> () axis = Constant <value: tensor = int64[1] {1}> () o = SequenceEmpty ()
+    s = Loop (two, yes, o) <body: graph = f (int64 i, bool c, seq(double[N, M]) l) => (bool d, seq(double[N, M]) t) {
+        j = Add (i, one) v = Reshape (i, axis) w = Reshape (j, axis) begin = Gather (places, v) end = Gather (places, w)
+        p = Slice (x, begin, end, axis) t = SequenceInsert (l, p) d = Identity (c) }>"""
+"""As torch splits a tensor into pieces of different sizes."""
 BODIES = {
     "construct and at": "s = SequenceConstruct (a, x, a) e = SequenceAt (s, one)",
     "last of all": "s = SequenceConstruct (x, a) e = SequenceAt (s, last)",
@@ -29,6 +35,15 @@ BODIES = {
         s = SplitToSequence <axis: int = 1, keepdims: int = 0> (x, m) e = SequenceAt (s, one)""",
     "inserted and erased": """o = SequenceEmpty () i = SequenceInsert (o, a) j = SequenceInsert (i, x)
         zero = Constant <value: tensor = int64 {0}> () k = SequenceErase (j, zero) e = SequenceAt (k, zero)""",
+    "inserted and erased at places given at run time": """o = SequenceEmpty () i = SequenceInsert (o, a)
+        j = SequenceInsert (i, x, n) k = SequenceErase (j, n) l = SequenceInsert (k, x) e = SequenceAt (l, n)""",
+    "erased, inserted in front, stacked": """o = SequenceConstruct (a, a, x) i = SequenceErase (o, one)
+        minus = Neg (one) j = SequenceInsert (i, a, minus)
+        e = ConcatFromSequence <axis: int = 1, new_axis: int = 1> (j)""",
+    "pieces cut off by a loop": f"{PIECES} e = SequenceAt (s, n)",
+    "pieces cut off by a loop, and one more": f"{PIECES} u = SequenceInsert (s, x) e = SequenceAt (u, one)",
+    "pieces cut off by a loop, joined": f"{PIECES} e = ConcatFromSequence <axis: int = 1> (s)",
+    "counted": "s = SequenceConstruct (a, x, a) k = SequenceLength (s) f = CastLike (k, x) e = Mul (f, x)",
     "mapped": """s = SequenceConstruct (a, x) m = SequenceMap (s, x) <body: graph = f (double[N, 3] u, double[N, 3] v)
         => (double[N, 3] o) { p = Mul (u, v) o = Exp (p) }> e = SequenceAt (m, n)""",
     "wrapped": "w = Optional (x) e = OptionalGetElement (w)",

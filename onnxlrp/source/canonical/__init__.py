@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
@@ -14,6 +16,7 @@ from onnxlrp.source.canonical import (
     indicators,
     lists,
     maps,
+    members,
     pads,
     products,
     softmaxes,
@@ -24,9 +27,9 @@ from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.outside import move_weights_out
 from onnxlrp.source.inference import infer, quiet
 
+LISTS = (maps.rewrite, lists.rewrite, members.rewrite)
+"""What these write out is folded again: in a step of a loop its number is known."""
 REWRITES = (
-    maps.rewrite,
-    lists.rewrite,
     unsigned.rewrite,
     deployed.rewrite,
     bypass.rewrite,
@@ -46,22 +49,39 @@ _FOLDED_SIZE = 1024
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    _fold(model)
+    absorbed, pasted = _rewrite(model, LISTS)
+    if pasted:
+        _fold(model)
+        infer(model)
+        _fold(model)
+    absorbed |= _rewrite(model, REWRITES)[0]
+    passes.RemoveUnusedNodesPass()(model)
+    passes.NameFixPass()(model)
+    infer(model)
+    return absorbed
+
+
+def _fold(model: ir.Model) -> None:
     # It says of every list and loop that it leaves them alone.
     quiet("onnxscript.optimizer")
     with splits.as_defined(model):
         fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     move_weights_out(model.graph)
+
+
+def _rewrite(model: ir.Model, rewrites: Iterable[Callable[[Rewriter], None]]) -> tuple[dict[str, str], bool]:
+    """What was absorbed, and whether a body was written out."""
     absorbed: dict[str, str] = {}
     known: set[ir.Value] = set()
+    pasted = False
     for graph in (model.graph, *model.graph.subgraphs()):
         rewriter = Rewriter(graph, known)
-        for rewrite in REWRITES:
+        for rewrite in rewrites:
             rewrite(rewriter)
         graph.sort()
         known |= rewriter.constants
         absorbed |= rewriter.absorbed
-    passes.RemoveUnusedNodesPass()(model)
-    passes.NameFixPass()(model)
-    infer(model)
-    return absorbed
+        pasted |= rewriter.pasted
+    return absorbed, pasted

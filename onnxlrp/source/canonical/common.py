@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
@@ -19,6 +19,8 @@ class Rewriter:
         self.op = Builder(graph, "canonical")
         self.constants = constants(graph, around)
         self.absorbed: dict[str, str] = {}
+        self.pasted = False
+        """Whether a body was written out."""
 
     def is_constant(self, value: ir.Value | None) -> bool:
         """Whether a value depends on no input."""
@@ -37,6 +39,28 @@ class Rewriter:
         """A value that was just computed from constants."""
         self.constants.add(value)
         return value
+
+    def paste(self, body: ir.Graph, arguments: Sequence[ir.Value | None], name: str) -> list[ir.Value]:
+        """The outputs of a copy of a body, its nodes among the graph's own; `name` is put before theirs."""
+        self.pasted = True
+        copy = body.clone(allow_outer_scope_values=True)
+        for parameter, argument in zip(copy.inputs, arguments, strict=True):
+            assert argument is not None
+            ir.convenience.replace_all_uses_with(parameter, argument, replace_graph_outputs=True)
+        outputs = list(copy.outputs)
+        copy.outputs.clear()
+        for value in list(copy.initializers.values()):
+            copy.initializers.pop(str(value.name))
+            value.name = f"{name}_{value.name}"
+            self.graph.register_initializer(value)
+        moved = list(copy)
+        copy.remove(moved, safe=False)
+        for node in moved:
+            node.name = f"{name}_{node.name}"
+            for value in node.outputs:
+                value.name = f"{name}_{value.name}"
+        self.graph.extend(moved)
+        return outputs
 
     def replace(self, old: ir.Value, new: ir.Value, where: str) -> None:
         """Everyone who read `old` reads `new`, which takes over its name; the name of `new` is absorbed `where`."""

@@ -1,17 +1,22 @@
-"""A list that a loop appends to is what the loop stacks.
+"""A list that a loop appends to is what the loop stacks; a loop of few steps that does more to a list is its steps.
 
 `for i: s.append(v)`, then `concat(s)`, `stack(s)`, `s[k]` or `len(s)`: v becomes a stacked output of the Loop, of which
-the same is a Reshape, a Transpose, a Gather or a Shape. torch writes `outputs.append(...)` in a scripted loop so.
+the same is a Reshape, a Transpose, a Gather or a Shape. torch writes `outputs.append(...)` in a scripted loop so. Its
+`tensor_split` is a loop over the places to split at, with pieces of different sizes, and one more behind it.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call
+from onnxlrp.operators.sequences import is_list
 from onnxlrp.source.canonical.common import Rewriter
 
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
+_FEW = 64
+"""Steps that are written out."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
@@ -20,6 +25,47 @@ def rewrite(rewriter: Rewriter) -> None:
         current = node
         while (position := _appended(rewriter, current)) is not None:
             current = _stack(rewriter, current, position)
+        count = _count(rewriter, current)
+        if count is not None and any(is_list(v) for v in current.inputs):
+            _write_out(rewriter, current, count)
+
+
+def _count(rewriter: Rewriter, node: ir.Node) -> int | None:
+    """The steps that a loop always makes, None where that is not known, or they are many."""
+    trips, start = (rewriter.op.known(v) for v in node.inputs[:2])
+    body = node.attributes["body"].as_graph()
+    goes_on = body.outputs[0]
+    while (producer := goes_on.producer()) is not None and producer.op_type == "Identity" and producer.inputs[0]:
+        goes_on = producer.inputs[0]
+    known = rewriter.op.known(goes_on)
+    always = goes_on is body.inputs[1] or (known is not None and bool(known.all()))
+    begins = node.inputs[1] is None or (start is not None and bool(start.all()))
+    stacks = len(body.outputs) > len(body.inputs) - 1
+    if trips is None or not always or not begins:
+        return None
+    count = max(int(trips.item()), 0)
+    return count if count <= _FEW and (count or not stacks) else None
+
+
+def _write_out(rewriter: Rewriter, node: ir.Node, count: int) -> None:
+    op, body = rewriter.op, node.attributes["body"].as_graph()
+    states: list[ir.Value | None] = list(node.inputs[2:])
+    stacks: list[list[ir.Value]] = [[] for _ in node.outputs[len(states) :]]
+    for step in range(count):
+        numbers = (np.int64(step), np.bool_(True))
+        # Numbers and vectors of one are both used; the runtime looks at what the body declares.
+        own = [op.constant(n.reshape([1] * len(v.shape or ()))) for n, v in zip(numbers, body.inputs, strict=False)]
+        _, *outputs = rewriter.paste(body, [*own, *states], f"{node.name}_{step}")
+        states[:] = outputs[: len(states)]
+        for stack, value in zip(stacks, outputs[len(states) :], strict=True):
+            stack.append(op.Unsqueeze(value, op.ints([0])))
+    for old, new in zip(node.outputs, [*states, *(op.Concat(*stack, axis=0) for stack in stacks)], strict=True):
+        assert new is not None
+        final = op.Identity(new) if old.is_graph_output() else new
+        ir.convenience.replace_all_uses_with(old, final, replace_graph_outputs=True)
+        if final is not new:
+            final.name, old.name = old.name, None
+    rewriter.graph.remove(node, safe=True)
 
 
 def _appended(rewriter: Rewriter, node: ir.Node) -> int | None:

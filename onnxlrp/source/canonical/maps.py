@@ -25,23 +25,8 @@ def _write_out(rewriter: Rewriter, node: ir.Node, lists: list[ir.Node | None]) -
     count = next(len(n.inputs) for n in lists if n is not None)
     results: list[list[ir.Value]] = []
     for k in range(count):
-        copy = body.clone(allow_outer_scope_values=True)
         elements = [n.inputs[k] if n is not None else v for n, v in zip(lists, node.inputs, strict=True)]
-        for value, element in zip(copy.inputs, elements, strict=True):
-            assert element is not None
-            ir.convenience.replace_all_uses_with(value, element, replace_graph_outputs=True)
-        outputs = list(copy.outputs)
-        copy.outputs.clear()
-        for value in list(copy.initializers.values()):
-            copy.initializers.pop(str(value.name))
-            value.name = f"{node.name}_{k}_{value.name}"
-            rewriter.graph.register_initializer(value)
-        moved = list(copy)
-        copy.remove(moved, safe=False)
-        for inner in moved:
-            inner.name = f"{node.name}_{k}_{inner.name}"
-        rewriter.graph.extend(moved)
-        results.append(outputs)
+        results.append(rewriter.paste(body, elements, f"{node.name}_{k}"))
     for index, old in enumerate(list(node.outputs)):
         whole = rewriter.op.SequenceConstruct(*(outputs[index] for outputs in results))
         ir.convenience.replace_all_uses_with(old, whole, replace_graph_outputs=True)
