@@ -140,6 +140,14 @@ def test_matmul_of_a_vector(left, right, constant):
     assert path["MatMul"] == path["Squeeze"] == 1
 
 
+def test_folding_that_fails_stops_nothing_else(monkeypatch):
+    def failing(*_, **__):
+        raise RuntimeError("Error during constant folding for node 'n' (::SplitToSequence)")
+
+    monkeypatch.setattr("onnxlrp.source.canonical.fold_constants", failing)
+    assert canonical(padded(pad(0, 0, 1, 2, 0, 0, 3, 0)), **X)[0] == {"Conv": 1}
+
+
 # ---------------------------------------------------------------------------------------------------- pads
 
 

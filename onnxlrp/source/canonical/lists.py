@@ -15,8 +15,8 @@ from onnxlrp.operators.sequences import is_list
 from onnxlrp.source.canonical.common import Rewriter
 
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
-_FEW = 64
-"""Steps that are written out."""
+_FEW = 4096
+"""Nodes that a loop may become."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
@@ -44,7 +44,7 @@ def _count(rewriter: Rewriter, node: ir.Node) -> int | None:
     if trips is None or not always or not begins:
         return None
     count = max(int(trips.item()), 0)
-    return count if count <= _FEW and (count or not stacks) else None
+    return count if count * len(body) <= _FEW and (count or not stacks) else None
 
 
 def _write_out(rewriter: Rewriter, node: ir.Node, count: int) -> None:

@@ -17,9 +17,11 @@ def rewrite(rewriter: Rewriter) -> None:
         members = _members(rewriter, node.inputs[0])
         if members is None:
             continue
-        new = _read(rewriter, Call.of(node), members)
+        old, new = node.outputs[0], _read(rewriter, Call.of(node), members)
         if new is not None:
-            ir.convenience.replace_all_uses_with(node.outputs[0], new, replace_graph_outputs=False)
+            ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=False)
+            if not old.is_graph_output():
+                rewriter.absorbed[str(old.name)] = f"the list's tensor {new.name!r}"
 
 
 def _members(rewriter: Rewriter, value: ir.Value | None) -> list[ir.Value] | None:
