@@ -28,7 +28,7 @@ class Facts:
     alive: set[ir.Value]
     nonnegative: set[ir.Value]
     infinite: set[ir.Value]
-    """Data that a mask may have made infinite."""
+    """Data that a mask or a pad may have made infinite."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
     behind_layer: set[ir.Value]

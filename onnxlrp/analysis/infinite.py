@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.registry import Call, Kind, content, find
 
 
 def infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
@@ -32,6 +32,5 @@ def _keeps(node: ir.Node) -> bool:
 
 
 def _infinite(pad: ir.Node) -> bool:
-    edge = pad.inputs[2] if len(pad.inputs) > 2 else None
-    fill = None if edge is None else ir.convenience.get_const_tensor(edge)
-    return fill is not None and fill.dtype.is_floating_point() and bool(np.isinf(fill.numpy()).any())
+    edge = content(Call.of(pad).input(2))
+    return edge is not None and edge.dtype.kind == "f" and bool(np.isinf(edge).any())

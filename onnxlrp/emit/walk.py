@@ -119,7 +119,7 @@ class Walk:
         return shaped(self._sum(amounts), value)
 
     def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
-        """`c · carrier`; of a score that a mask made −∞ nothing, where nothing is its factor."""
+        """`c · carrier`; of a −∞ that a mask or a pad put there nothing, where nothing is its factor."""
         value = self.read(carrier)
         if carrier in self.facts.infinite:
             value = self.op.Max(value, lowest(self.op, value))

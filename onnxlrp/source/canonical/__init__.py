@@ -53,6 +53,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     _fold(model)
     absorbed, pasted = _rewrite(model, LISTS)
     if pasted:
+        # The numbers of the steps first, then what the sizes that follow from them decide.
         _fold(model)
         infer(model)
         _fold(model)

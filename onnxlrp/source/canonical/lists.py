@@ -25,8 +25,7 @@ def rewrite(rewriter: Rewriter) -> None:
         current = node
         while (position := _appended(rewriter, current)) is not None:
             current = _stack(rewriter, current, position)
-        count = _count(rewriter, current)
-        if count is not None and any(is_list(v) for v in current.inputs):
+        if any(map(is_list, current.inputs)) and (count := _count(rewriter, current)) is not None:
             _write_out(rewriter, current, count)
 
 

@@ -18,19 +18,20 @@ from onnxlrp.source.canonical.common import Rewriter
 def rewrite(rewriter: Rewriter) -> None:
     """Merge constant pads of spatial axes into every layer and pool that reads them, the nearest first."""
     for node in reversed(rewriter.nodes("Pad")):
-        pads = _spatial(rewriter, node)
-        if pads is None:
+        found = _spatial(rewriter, node)
+        if found is None:
             continue
+        pads, fill = found
         for consumer in node.outputs[0].consumers():
             if consumer.domain == "" and consumer.inputs[0] is node.outputs[0]:
-                _merge(rewriter, consumer, node, pads)
+                _merge(rewriter, consumer, node, pads, fill)
         if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
             rewriter.absorbed[str(node.outputs[0].name)] = "the window behind it"
 
 
-def _spatial(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
-    """The pads, begins then ends of each spatial axis, None where this Pad does anything else than put one known number
-    there."""
+def _spatial(rewriter: Rewriter, node: ir.Node) -> tuple[list[int], float] | None:
+    """The pads, begins then ends of each spatial axis, and the number that is put there, None where this Pad does
+    anything else."""
     call = Call.of(node)
     known, fill, axes = (rewriter.op.known(call.input(i)) for i in (1, 2, 3))
     x = call.operand(0)
@@ -44,16 +45,12 @@ def _spatial(rewriter: Rewriter, node: ir.Node) -> list[int] | None:
     half = len(known) // 2
     for index, axis in enumerate(where):
         begins[axis], ends[axis] = int(known[index]), int(known[index + half])
-    return None if any(begins[:2] + ends[:2]) else begins[2:] + ends[2:]
+    number = 0.0 if fill is None or not fill.size else float(fill.item())
+    return None if any(begins[:2] + ends[:2]) else (begins[2:] + ends[2:], number)
 
 
-def _fill(rewriter: Rewriter, node: ir.Node) -> float:
-    known = rewriter.op.known(Call.of(node).input(2))
-    return 0.0 if known is None or not known.size else float(known.item())
-
-
-def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int]) -> None:
-    size = _window(rewriter, consumer, _fill(rewriter, node))
+def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int], fill: float) -> None:
+    size = _window(rewriter, consumer, fill)
     if size is None:
         return
     begins, ends = windows.pads(rewriter.op, Call.of(consumer), size)
