@@ -117,13 +117,13 @@ def test_each_column_of_one_layer(name):
 
 MASKED = """<ir_version: 10, opset_import: ["" : 21]>
 main (float[N, 3, 4] x, bool[N, 1, 3] seen) => (float[N, 4] y)
-<float low = {-3e38}, float scale = {0.4}, float zero = {0}, float one = {1}, int64[1] middle = {1}> {
+<float low = {-3e38}, float zero = {0}, float one = {1}, int64[1] middle = {1}> {
     turned = Transpose <perm: ints = [0, 2, 1]> (x) products = MatMul (x, turned) HIDDEN
     shares = Softmax (scores) context = MatMul (shares, x) y = ReduceSum <keepdims: int = 0> (context, middle)
 }"""
 HIDDEN = {
     "hidden twice": """mask = Where (seen, zero, low) once = Add (products, mask) twice = Add (once, mask)
-        scores = Mul (twice, scale)""",
+        scores = Add (twice, products)""",
     "filled in, then shifted by data": """infinite = Add (low, low) filled = Where (seen, products, infinite)
         scores = Add (filled, products)""",
 }

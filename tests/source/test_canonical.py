@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
@@ -140,6 +141,46 @@ def test_matmul_of_a_vector(left, right, constant):
     assert path["MatMul"] == path["Squeeze"] == 1
 
 
+def test_sizes_of_what_a_loop_was_written_out_to_decide_branches():
+    """torch squeezes an axis of an unknown size by a branch, and splits a tensor by a loop."""
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    main (double[4, 6] x) => (double[] y) {
+        places = Constant <value: tensor = int64[3] {0, 1, 3}> () two = Constant <value: tensor = int64 {2}> ()
+        yes = Constant <value: tensor = bool {1}> () axis = Constant <value: tensor = int64[1] {1}> ()
+        o = SequenceEmpty <dtype: int = 11> () none = Constant <value: tensor = int64 {0}> ()
+        s = Loop (two, yes, o) <body: graph = f (int64 i, bool c, seq(double[N, M]) l)
+                => (bool d, seq(double[N, M]) t) {
+            one = Constant <value: tensor = int64 {1}> () j = Add (i, one)
+            v = Reshape (i, axis) w = Reshape (j, axis) begin = Gather (places, v) end = Gather (places, w)
+            p = Slice (x, begin, end, axis) t = SequenceInsert (l, p) d = Identity (c)
+        }>
+        e = SequenceAt (s, none) sizes = Shape (e) size = Gather (sizes, axis) narrow = Equal (size, axis)
+        y = If (narrow) <then_branch: graph = g () => (double[] a) { a = Squeeze (e, axis) },
+                         else_branch: graph = h () => (double[] b) { b = Identity (e) }>
+    }"""
+    proto = onnx.parser.parse_model(text)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    for branch in proto.graph.node[-1].attribute:
+        branch.g.output[0].type.tensor_type.ClearField("shape")
+    assert canonical(proto, x=normal(4, 6))[0] == {"Slice": 1, "Squeeze": 1}
+
+
+def test_a_split_into_pieces_of_an_unknown_size_does_not_stop_the_folding():
+    text = """<ir_version: 10, opset_import: ["" : 21]>
+    main (double[4, 6] x, int64 n) => (double[2, 12] y) {
+        one = Constant <value: tensor = int64 {1}> () m = Add (n, one)
+        s = SplitToSequence <axis: int = 1> (x, m)
+        e = ConcatFromSequence <axis: int = 1> (s)
+        sizes = Constant <value: tensor = int64[2] {1, 6}> () twice = Add (sizes, sizes)
+        y = Reshape (e, twice)
+    }"""
+    path, _ = canonical(onnx.parser.parse_model(text), x=normal(4, 6), n=np.int64(1))
+    assert path == {"Add": 1, "SplitToSequence": 1, "ConcatFromSequence": 1, "Reshape": 1}
+    source = read(onnx.parser.parse_model(text))
+    canonicalise(source.model)
+    assert [n.op_type for n in source.model.graph].count("Add") == 1  # the sizes' own sum is folded
+
+
 def test_folding_that_fails_stops_nothing_else(monkeypatch):
     def failing(*_, **__):
         raise RuntimeError("Error during constant folding for node 'n' (::SplitToSequence)")
@@ -229,6 +270,18 @@ def test_a_pad_of_minus_infinity_becomes_the_max_pools(how, attributes):
 )
 def test_any_other_pad_in_front_of_a_max_pool_stays(how, attributes):
     assert canonical(pooled(how, **attributes), **X)[0] == {"Pad": 1, "MaxPool": 1}
+
+
+def test_a_pad_in_front_of_a_max_pool_that_says_where_stays():
+    """Its places are those of the padded input."""
+    pads = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "edge": np.array(-np.inf)}
+    nodes = [
+        helper.make_node("Pad", ["x", "pads", "edge"], ["wide"]),
+        helper.make_node("MaxPool", ["wide"], ["y", "places"], kernel_shape=[3, 3]),
+    ]
+    outputs = [info("y", None, DOUBLE), info("places", None, TensorProto.INT64)]
+    proto = model(nodes, [info("x", ["N", 3, 6, 5], DOUBLE)], outputs, pads)
+    assert canonical(proto, **X)[0] == {"Pad": 1, "MaxPool": 1}
 
 
 # ---------------------------------------------------------------------------------------------------- affine
