@@ -6,6 +6,7 @@ region is a function of one number, so that it is known by its values.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -46,27 +47,40 @@ _CLOSE = 1e-3
 """Of the largest value: constants of half precision are closer. Of several functions the closest counts."""
 
 
-def activation_of(node: ir.Node, entrance: ir.Value, facts: Facts) -> str | None:
-    """The name of the function, times any factor, that a region of one entrance computes; None where it has none."""
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """A function by its name, times any factor."""
+
+    name: str
+    factor: float
+
+    @property
+    def same_sign(self) -> bool:
+        """Whether its value has its operand's sign, or none (0)."""
+        return self.factor > 0 and self.name != "sigmoid"
+
+
+def activation_of(node: ir.Node, entrance: ir.Value, facts: Facts) -> Activation | None:
+    """The function that a region of one entrance computes; None where it has no name."""
     values = _values(node, entrance, facts)
     if values is None or values.shape != _POINTS.shape or not np.isfinite(values).all():
         return None
-    errors = {name: _error(values, known) for name, known in _KNOWN.items()}
+    factors = {name: float(values @ known / (known @ known)) for name, known in _KNOWN.items()}
+    errors = {name: _error(values, factors[name], known) for name, known in _KNOWN.items()}
     nearest = min(errors, key=lambda name: errors[name])
-    return nearest if errors[nearest] < _CLOSE else None
+    return Activation(nearest, factors[nearest]) if errors[nearest] < _CLOSE else None
 
 
-def _error(values: np.ndarray, known: np.ndarray) -> float:
+def _error(values: np.ndarray, factor: float, known: np.ndarray) -> float:
     """How far some values are from a multiple of others."""
-    factor = float(values @ known / (known @ known))
     return float(np.abs(values / factor - known).max() / np.abs(known).max()) if factor else math.inf
 
 
 def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
     """Whether a region is a gate of the kind of SiLU and GELU: by its name, or a product with any other activation."""
-    name = activation_of(node, entrance, facts)
-    if name is not None:
-        return name in _SOFT
+    known = activation_of(node, entrance, facts)
+    if known is not None:
+        return known.name in _SOFT
     return node.op_type == "Mul" and any(n.op_type not in _PLAIN for n in _region(node, entrance, facts))
 
 

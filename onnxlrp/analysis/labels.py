@@ -149,8 +149,10 @@ def _activation(value: ir.Value, facts: Facts) -> str | None:
     if node is None:
         return None
     entrance = region_entry(node, facts)
-    name = node.op_type if entrance is None else activation_of(node, entrance, facts)
-    return None if name is None else _UNITS.get(name)
+    if entrance is None:
+        return _UNITS.get(node.op_type)
+    known = activation_of(node, entrance, facts)
+    return None if known is None else _UNITS.get(known.name)
 
 
 def _routes(value: ir.Value, facts: Facts) -> bool:

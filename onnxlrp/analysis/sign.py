@@ -34,9 +34,9 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
                     found.add(value)
             continue
         call = Call.of(node)
-        sign = entry.sign(call) if callable(entry.sign) else entry.sign
+        sign = entry.sign_of(call)
         operands = [node.inputs[i] for i in entry.operands(call) if i < len(node.inputs)]
-        kept = sign == "keeps" and all(v is not None and (v in found or _constant(v)) for v in operands)
+        kept = sign in ("keeps", "same") and all(v is not None and (v in found or _constant(v)) for v in operands)
         square = node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
         if sign == "nonnegative" or kept or square:
             found.update(node.outputs)

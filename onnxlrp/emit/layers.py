@@ -44,10 +44,9 @@ class _Layer:
         self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
         self.z = self.form.z
         self.positive_input = self.form.x in walk.facts.nonnegative
-        carrier = walk.carrier(self.z)
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
-        self.rectified = carrier is not None and carrier is not self.z and not self.unbiased
+        self.rectified = walk.rectified(self.z) and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
         # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.

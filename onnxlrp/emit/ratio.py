@@ -20,11 +20,9 @@ def ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, *, own: bool = 
 
 def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sign: int) -> ir.Value:
     op, carrier = walk.op, walk.carrier(output)
-    rectified = own and carrier is not None and carrier is not output
-    if rectified and carrier is not None and not walk.equal_where_it_counts(carrier, output) and rule.relative == 0:
-        # R is 0 wherever d is not above 0.
-        return divide(walk, walk.amount(output), op.Relu(d), rule, 1)
-    if own and carrier is not None and rule.relative == 0:
+    if not own or carrier is None or rule.relative:
+        return divide(walk, walk.amount(output), d, rule, sign)
+    if walk.equal_where_it_counts(carrier, output):
         c = walk.factor(output)
         if rule.epsilon == 0:
             return op.Where(op.Equal(walk.read(carrier), 0.0), op.constant(0, walk.dtype), c)
@@ -32,7 +30,14 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
         # c·|k|/(|k| + ε) as c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster; 0 at k = 0.
         small = op.Div(rule.epsilon, walk.read(carrier))
         return op.Div(c, op.Add(small if nonnegative else op.Abs(small), 1.0))
-    return divide(walk, walk.amount(output), d, rule, sign)
+    if walk.rectified(output):
+        # R is 0 wherever d is not above 0.
+        return divide(walk, walk.amount(output), op.Relu(d), rule, 1)
+    if sign:
+        return divide(walk, walk.amount(output), d, rule, sign)
+    # c·k/(d + sgn(d)·ε) as c·|k|/(|d| + ε), for k has the sign of d: to ask for a sign costs four times as much.
+    size = bounded(op, op.Mul(walk.factor(output), op.Abs(walk.read(carrier))))
+    return divide(walk, size, op.Abs(d), rule, 1)
 
 
 def divide(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:

@@ -80,11 +80,13 @@ def _scale(walk: Walk, step: Step) -> None:
 
 
 def _pass(walk: Walk, step: Step) -> None:
-    """R as it is, whatever the function. Of one that is cut at 0 a factor goes on, with the output standing in."""
+    """R as it is, whatever the function. Of one that keeps the sign, or is cut at 0, a factor goes on, with the output
+    standing in."""
     ((_, operand),) = step.operands.items()
     y = _output(step)
-    if walk.carrier(y) is y and operand is step.call.input(0) and step.entry.cut_at_zero(step.call):
-        walk.send(operand, walk.factor(y), y)
+    cut = operand is step.call.input(0) and step.entry.cut_at_zero(step.call)
+    if walk.carrier(y) is y and (cut or step.same_sign):
+        walk.send(operand, walk.factor(y), y, rectified=cut)
     else:
         walk.send(operand, walk.op.unbroadcast(walk.amount(y), operand))
 
@@ -97,7 +99,7 @@ def _rectifier(walk: Walk, step: Step) -> None:
     if carrier is None:
         walk.send(operand, walk.amount(y))
     else:
-        walk.send(operand, walk.factor(y), carrier)
+        walk.send(operand, walk.factor(y), carrier, rectified=True)
 
 
 def _routing(walk: Walk, step: Step) -> None:
@@ -146,8 +148,11 @@ def _product(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own reverse."""
-    arrived = _factors(walk, step) if step.entry.factor else walk.arrived(step)
-    back = step.entry.function(walk.op, walk.call(step), arrived, False)
+    arrives = _factors if step.entry.factor else _divided if step.entry.divided else Walk.arrived
+    back = step.entry.function(walk.op, walk.call(step), arrives(walk, step), False)
+    for index, factor in back.factors.items():
+        if index in step.operands and walk.wants(step.operands[index]):
+            walk.send(step.operands[index], factor, step.operands[index])
     for index, amount in back.amounts.items():
         if index in step.operands and walk.wants(step.operands[index]):
             walk.send(step.operands[index], amount)
@@ -181,6 +186,20 @@ def _factors(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None]:
         return factors
     assert factors[0] is not None
     return factors[0]
+
+
+def _divided(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None] | None:
+    """Of the first output `R / s(y)`, of all others R."""
+    y, first = _output(step), None
+    if y in walk.relevance:
+        value = walk.read(y)
+        sign = 1 if y in walk.facts.nonnegative else 0
+        first = ratio(walk, y, value, walk.composite.norm, own=True, sign=sign)
+        if walk.ledger is not None:
+            walk.ledger.epsilon(step, walk.op.Sub(walk.amount(y), walk.op.Mul(first, value)))
+    if not step.entry.many:
+        return first
+    return [first, *(walk.amount(v) if v in walk.relevance else None for v in step.outputs[1:])]
 
 
 def _lookup(walk: Walk, step: Step) -> None:

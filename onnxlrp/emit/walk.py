@@ -97,6 +97,10 @@ class Walk:
         """What all relevance of a value is a factor of; None where some of it is an amount."""
         return self.relevance[value].carrier
 
+    def rectified(self, value: ir.Value) -> bool:
+        """Whether all relevance of a value lives only where it is above 0: a ReLU is all that reads it."""
+        return self.relevance[value].rectified
+
     def equal_where_it_counts(self, carrier: ir.Value, value: ir.Value) -> bool:
         """Whether a carrier of a value's relevance is the value itself wherever it is not 0."""
         node = carrier.producer()
@@ -142,11 +146,13 @@ class Walk:
         """Whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""
         return value in self.receivers or (self.ledger is not None and value in self.facts.data)
 
-    def send(self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None) -> None:
-        """Relevance for a value: an amount, or a factor of `carrier`."""
+    def send(
+        self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None, *, rectified: bool = False
+    ) -> None:
+        """Relevance for a value: an amount, or a factor of `carrier`; both as `relevance.Part` says."""
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
         if self.ledger is not None and self._step is not None:
             sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
-            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier))
+            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, rectified))

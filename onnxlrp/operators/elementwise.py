@@ -48,42 +48,46 @@ def _alpha(call: Call, default: float) -> float:
 # fmt: off
 _formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True, cut_at_zero=lambda c: True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
 _formula("Sigmoid", sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
-_formula("Tanh")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
+_formula("Tanh", sign="same")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
 _formula("Exp", sign="nonnegative")(lambda op, x, y, c: y)
 _formula("Log")(lambda op, x, y, c: op.Reciprocal(x))
 _formula("Sqrt", sign="nonnegative")(lambda op, x, y, c: op.Div(0.5, y))
 _formula("Reciprocal", sign="keeps")(lambda op, x, y, c: op.Neg(op.Mul(y, y)))
 _formula("Abs", sign="nonnegative")(lambda op, x, y, c: op.Sign(x))
-_formula("Erf")(lambda op, x, y, c: op.Mul(2 / _ROOT_PI, op.Exp(op.Neg(op.Mul(x, x)))))
+_formula("Erf", sign="same")(lambda op, x, y, c: op.Mul(2 / _ROOT_PI, op.Exp(op.Neg(op.Mul(x, x)))))
 _formula("Softplus", sign="nonnegative")(lambda op, x, y, c: op.Sigmoid(x))
-_formula("Softsign")(lambda op, x, y, c: op.Reciprocal(op.Mul(op.Add(1.0, op.Abs(x)), op.Add(1.0, op.Abs(x)))))
+_formula("Softsign", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Mul(op.Add(1.0, op.Abs(x)), op.Add(1.0, op.Abs(x)))))
 _formula("Sin")(lambda op, x, y, c: op.Cos(x))
 _formula("Cos")(lambda op, x, y, c: op.Neg(op.Sin(x)))
 _formula("Tan")(lambda op, x, y, c: op.Add(1.0, op.Mul(y, y)))
-_formula("Sinh")(lambda op, x, y, c: op.Sqrt(op.Add(1.0, op.Mul(y, y))))
+_formula("Sinh", sign="same")(lambda op, x, y, c: op.Sqrt(op.Add(1.0, op.Mul(y, y))))
 _formula("Cosh", sign="nonnegative")(lambda op, x, y, c: op.Mul(0.5, op.Sub(op.Exp(x), op.Exp(op.Neg(x)))))
-_formula("Asin")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x)))))
+_formula("Asin", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x)))))
 _formula("Acos", sign="nonnegative")(lambda op, x, y, c: op.Neg(op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x))))))
-_formula("Atan")(lambda op, x, y, c: op.Reciprocal(op.Add(1.0, op.Mul(x, x))))
-_formula("Asinh")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(op.Mul(x, x), 1.0))))
+_formula("Atan", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Add(1.0, op.Mul(x, x))))
+_formula("Asinh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(op.Mul(x, x), 1.0))))
 _formula("Acosh", sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
-_formula("Atanh")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
-_formula("LeakyRelu", sign="keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
+_formula("Atanh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
+_formula("LeakyRelu", sign=lambda c: "same" if _alpha(c, 0.01) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
 _formula("ThresholdedRelu", sign="keeps", cut_at_zero=lambda c: _alpha(c, 1.0) >= 0)(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
 _formula("HardSigmoid", sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
-_formula("Elu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
-_formula("Celu", sign="keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
+_formula("Elu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
+_formula("Celu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
 # fmt: on
 
 
-@_formula("Selu", sign="keeps")
+def _selu_sign(call: Call) -> str:
+    return "same" if _alpha(call, 1.0) >= 0 and float(call.attr("gamma", 1.0)) >= 0 else "unknown"
+
+
+@_formula("Selu", sign=_selu_sign)
 def selu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """γ for x > 0, y + γα below."""
     alpha, gamma = _alpha(call, 1.67326319217681884765625), float(call.attr("gamma", 1.05070102214813232421875))
     return op.Where(op.Greater(x, 0.0), op.number(gamma, x), op.Add(y, alpha * gamma))
 
 
-@_formula("HardSwish", soft_rectifier=True)
+@_formula("HardSwish", sign="same", soft_rectifier=True)
 def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """0 up to −3, 1 from 3, (2x + 3)/6 between."""
     between = op.Div(op.Add(op.Mul(2.0, x), 3.0), 6.0)
@@ -91,7 +95,7 @@ def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     return op.Where(op.LessOrEqual(x, -3.0), op.number(0.0, x), above)
 
 
-@_formula("Gelu", soft_rectifier=True)
+@_formula("Gelu", sign="same", soft_rectifier=True)
 def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """Φ(x) + x·φ(x), or the derivative of the tanh form."""
     if call.attr("approximate", "none") == "tanh":
@@ -105,14 +109,14 @@ def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     return op.Add(cumulative, op.Mul(x, density))
 
 
-@_formula("Mish", soft_rectifier=True)
+@_formula("Mish", sign="same", soft_rectifier=True)
 def mish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """t + x·σ(x)·(1 − t²) with t = tanh(softplus(x))."""
     t = op.Tanh(op.Softplus(x))
     return op.Add(t, op.Mul(x, op.Mul(op.Sigmoid(x), op.Sub(1.0, op.Mul(t, t)))))
 
 
-@_formula("Swish", soft_rectifier=True)
+@_formula("Swish", sign="same", soft_rectifier=True)
 def swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """σ(αx)·(1 + αx·(1 − σ(αx)))."""
     scaled = op.Mul(_alpha(call, 1.0), x)
@@ -130,7 +134,9 @@ def _clip_sign(call: Call) -> str:
     low, high = content(call.input(1)), content(call.input(2))
     if call.input(2) is not None and (high is None or bool((high < 0).any())):
         return "unknown"
-    return "nonnegative" if low is not None and low.size and bool((low >= 0).all()) else "keeps"
+    if low is not None and low.size and bool((low >= 0).all()):
+        return "nonnegative"
+    return "same" if call.input(1) is None or (low is not None and bool((low <= 0).all())) else "keeps"
 
 
 def _clip_operands(call: Call) -> list[int]:

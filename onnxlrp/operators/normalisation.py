@@ -60,7 +60,14 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Mul(-0.5, op.Mul(slope, op.Div(scale, variance)))
 
 
-@custom("BatchNormalization", when=_training, many=True, operands=lambda call: range(5), gradient_only=(1, 2, 3, 4))
+@custom(
+    "BatchNormalization",
+    when=_training,
+    many=True,
+    divided=True,
+    operands=lambda call: range(5),
+    gradient_only=(1, 2, 3, 4),
+)
 def batch_norm_in_training(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """One step: the statistics of the batch are constant, the shift absorbs its share.
 
@@ -128,27 +135,22 @@ def _centred(
 ) -> Reversed:
     """`y = γ·(x − μ)/σ + β` over axes, σ = √(var + ε); γ and β broadcast to x, and are operands 1 and 2.
 
-    Relevance: σ constant, `x·Jᵀ(R/s(y))` with `J = γ/σ·(I − 11ᵀ/n)`. Gradient: with n̂ = (x − μ)/σ and h = γ·r,
-    `(h − mean(h) − n̂·mean(h·n̂))/σ`, of γ Σ r·n̂ and of β Σ r.
+    Relevance: σ constant, `x·Jᵀ(r)` of r = R/s(y) with `J = γ/σ·(I − 11ᵀ/n)`. Gradient: with n̂ = (x − μ)/σ and
+    h = γ·r, `(h − mean(h) − n̂·mean(h·n̂))/σ`, of γ Σ r·n̂ and of β Σ r.
     """
     centred, sigma = _moments(op, x, axes, epsilon)
-    normal = op.Div(centred, sigma)
-    scaled = normal if gamma is None else op.Mul(normal, gamma)
-    y = scaled if beta is None else op.Add(scaled, beta)
-    share = r if gradient else op.Div(r, op.stabilise(y))
-    h = share if gamma is None else op.Mul(share, gamma)
+    h = r if gamma is None else op.Mul(r, gamma)
     back = op.Sub(h, op.ReduceMean(h, axes, keepdims=1))
-    if gradient:
-        slope = op.ReduceMean(op.Mul(h, normal), axes, keepdims=1)
-        amounts = {0: op.Div(op.Sub(back, op.Mul(normal, slope)), sigma)}
-        if gamma is not None:
-            amounts[1] = op.unbroadcast(op.Mul(r, normal), gamma)
-        if beta is not None:
-            amounts[2] = op.unbroadcast(r, beta)
-        return Reversed(amounts)
-    kept = op.Sub(r, op.Mul(share, y))
-    bias = None if beta is None else op.Mul(share, beta)
-    return Reversed({0: op.Mul(x, op.Div(back, sigma))}, epsilon=kept, bias=bias)
+    if not gradient:
+        return Reversed(factors={0: op.Div(back, sigma)}, bias=None if beta is None else op.Mul(r, beta))
+    normal = op.Div(centred, sigma)
+    slope = op.ReduceMean(op.Mul(h, normal), axes, keepdims=1)
+    amounts = {0: op.Div(op.Sub(back, op.Mul(normal, slope)), sigma)}
+    if gamma is not None:
+        amounts[1] = op.unbroadcast(op.Mul(r, normal), gamma)
+    if beta is not None:
+        amounts[2] = op.unbroadcast(r, beta)
+    return Reversed(amounts)
 
 
 def _moments(op: Builder, x: ir.Value, axes: ir.Value, epsilon: float) -> tuple[ir.Value, ir.Value]:
@@ -160,11 +162,14 @@ def _moments(op: Builder, x: ir.Value, axes: ir.Value, epsilon: float) -> tuple[
 
 def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
     """What comes back for reshaped operands, in the shapes of the call's own."""
-    amounts = {i: op.Reshape(v, op.shape(call.operand(i))) for i, v in back.amounts.items()}
-    return dataclasses.replace(back, amounts=amounts)
+
+    def shaped(parts: dict[int, ir.Value]) -> dict[int, ir.Value]:
+        return {i: op.Reshape(v, op.shape(call.operand(i))) for i, v in parts.items()}
+
+    return dataclasses.replace(back, amounts=shaped(back.amounts), factors=shaped(back.factors))
 
 
-@custom("LayerNormalization", many=True, operands=all_operands, gradient_only=(1, 2))
+@custom("LayerNormalization", many=True, divided=True, operands=all_operands, gradient_only=(1, 2))
 def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share.
 
@@ -224,11 +229,18 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
         sums = [op.ReduceSum(v, keepdims=0) for v in parts if v is not None]
         return functools.reduce(op.Add, sums) if sums else None
 
-    both = b.amounts | {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
-    return Reversed(both, epsilon=total(a.epsilon, b.epsilon), bias=total(a.bias, b.bias))
+    def joined(first: dict[int, ir.Value], second: dict[int, ir.Value]) -> dict[int, ir.Value]:
+        return second | {i: op.Add(v, second[i]) if i in second else v for i, v in first.items()}
+
+    return Reversed(
+        joined(a.amounts, b.amounts),
+        factors=joined(a.factors, b.factors),
+        epsilon=total(a.epsilon, b.epsilon),
+        bias=total(a.bias, b.bias),
+    )
 
 
-@custom("InstanceNormalization", operands=all_operands, gradient_only=(1, 2))
+@custom("InstanceNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share."""
     rank = call.rank()
@@ -238,7 +250,7 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
     return _shaped_like_operands(op, call, back)
 
 
-@custom("GroupNormalization", operands=all_operands, gradient_only=(1, 2))
+@custom("GroupNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share."""
     # Written out, scale and shift may be missing, or one number.
@@ -259,7 +271,7 @@ def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | N
     return op.Reshape(value, op.ints([1, 1, 1, 1] if one else [1, groups, -1, 1]))
 
 
-@custom("MeanVarianceNormalization")
+@custom("MeanVarianceNormalization", divided=True)
 def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """One step: the statistics are constant."""
     # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.

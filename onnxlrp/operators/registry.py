@@ -176,8 +176,9 @@ class Operator:
     scale: bool = False
     """With one data operand: every output element is one input element times a constant."""
     layer: LayerForm | None = None
-    sign: Literal["nonnegative", "keeps", "unknown"] | Callable[[Call], str] = "unknown"
-    """Of the output: never negative; never negative where no operand is."""
+    sign: Literal["nonnegative", "keeps", "same", "unknown"] | Callable[[Call], str] = "unknown"
+    """Of the output: never negative; never negative where no operand is; of an activation, its operand's own or none
+    (0)."""
     piecewise_constant: bool = False
     """Its derivative is 0 wherever it has one."""
     elementwise: bool = False
@@ -211,6 +212,9 @@ class Operator:
     """Of a decomposed operator: written out by ONNX's own function body."""
     factor: bool = False
     """A custom operator that takes, of each output, the factor c with R = output · c: exact where the output is 0."""
+    divided: bool = False
+    """A custom operator whose first output's relevance R arrives as R/s(y), divided by that output as by ε; not a
+    gradient."""
     score: Callable[[Builder, Call], ir.Value] | None = None
     """Of the last operator of a model, which no rule leads through: the score that its output is made of."""
     rescales: bool = False
@@ -223,6 +227,10 @@ class Operator:
     inference: Callable[[Any], None] | None = None
     """Of an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
+
+    def sign_of(self, call: Call) -> str:
+        """The sign of this very node's output."""
+        return self.sign(call) if callable(self.sign) else self.sign
 
     @property
     def since(self) -> int:
@@ -398,16 +406,18 @@ def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options:
 class Reversed:
     """What a custom operator gives back for its data operands.
 
-    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `conserves`: whether their
-    sum is the relevance that arrived; a softmax's is not, and is marked in the ledger.
+    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x
+    the factor c of relevance x·c, which is added to its amount. `conserves`: whether their sum is the relevance that
+    arrived; a softmax's is not, and is marked in the ledger.
     """
 
-    amounts: dict[int, ir.Value]
+    amounts: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
     conserves: bool = True
     epsilon: ir.Value | None = None
     """What a stabiliser kept."""
     bias: ir.Value | None = None
     """What constants took."""
+    factors: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,9 +104,35 @@ def slice_(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 @routing("Gather", operands=lambda call: (0, 1), lookup=True, sign="keeps")
 def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values; a constant table looked up by ids: summed over the embedding, to the ids."""
-    if operand == 0:
-        return _from_sources(op, call, operand, r)
-    return over_embedding(op, call, int(call.attr("axis", 0)), r)
+    axis = int(call.attr("axis", 0))
+    if operand == 1:
+        return over_embedding(op, call, axis, r)
+    places = op.known(call.input(1))
+    back = None if places is None else _to_places(op, call.operand(0), places, axis % call.rank(), r)
+    return _from_sources(op, call, operand, r) if back is None else back
+
+
+def _to_places(op: Builder, x: ir.Value, places: np.ndarray, axis: int, r: ir.Value) -> ir.Value | None:
+    """What was taken along an axis at known places that lie side by side, or from everywhere once: no scatter, which
+    runs on one thread and needs all places as numbers. None where they lie otherwise."""
+    size, rank = op.dims(x)[axis], len(op.dims(x))
+    if size is not None:
+        places = places % max(size, 1)
+        if places.ndim == 1 and sorted(places) == list(range(size)):
+            return op.Gather(r, op.ints(np.argsort(places)), axis=axis)
+    if places.ndim > 1 or not places.size or (np.diff(places.reshape(-1)) != 1).any():
+        return None
+    rows = r if places.ndim else op.Unsqueeze(r, op.ints([axis]))
+    first, count = int(places.reshape(-1)[0]), places.size
+    if size is not None:
+        return op.Pad(
+            rows, op.ints([*[0] * axis, first, *[0] * (rank - 1), size - first - count, *[0] * (rank - 1 - axis)])
+        )
+    more = op.dim(x, axis)
+    before = op.ints([first]) if first >= 0 else op.Add(more, op.ints([first]))
+    after = op.Sub(more, op.ints([first + count])) if first >= 0 else op.ints([-first - count])
+    none = [op.ints([0] * n) for n in (axis, rank - 1, rank - 1 - axis)]
+    return op.Pad(rows, op.Concat(none[0], before, none[1], after, none[2], axis=0))
 
 
 def over_embedding(op: Builder, call: Call, axis: int, r: ir.Value) -> ir.Value:

@@ -53,6 +53,8 @@ class Step:
     layer: Layer | None = None
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """Of a product: operand index -> its share."""
+    same_sign: bool = False
+    """Of an activation: its output has its operand's sign, or none (0)."""
 
     inner: tuple[Step, ...] = ()
     """The steps inside the node's bodies."""

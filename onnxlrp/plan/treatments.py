@@ -12,7 +12,7 @@ from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
-from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.operators.registry import Kind, Operator, find, ranked
 from onnxlrp.plan.steps import Step, Treatment
 from onnxlrp.rules import Pass
 
@@ -33,13 +33,18 @@ class Treating:
             return
         entrance = region_entry(step.node, facts)
         if entrance is not None:
-            name = activation_of(step.node, entrance, facts)
-            step.operands, step.why = {0: entrance}, f"{name or 'an activation'}, written out: passes unchanged"
+            known = activation_of(step.node, entrance, facts)
+            name = "an activation" if known is None else known.name
+            step.operands, step.why = {0: entrance}, f"{name}, written out: passes unchanged"
+            # Constants of one element may still add axes.
+            alike = len(ranked(entrance)) == len(ranked(step.outputs[0]))
+            step.same_sign = known is not None and known.same_sign and alike
         elif entry.kind is Kind.PASS:
             step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
             # Data to the power of data: the base takes all.
             first = min(step.operands)
             step.operands, step.why = {first: step.operands[first]}, "activation"
+            step.same_sign = entry.sign_of(call) == "same"
         elif is_lookup(step.node, step.operands):
             step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:
