@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.bounds import bounds
+from onnxlrp.emit.columns import narrowed
 from onnxlrp.emit.half import bounded
 from onnxlrp.emit.ratio import ratio
 from onnxlrp.emit.walk import Walk, shaped
@@ -22,7 +23,7 @@ _MANY = 64
 
 def layer(walk: Walk, step: Step) -> None:
     """Share the relevance at the layer's output out to its input."""
-    _Layer(walk, step).share_out()
+    _Layer(walk, narrowed(walk, step)).share_out()
 
 
 @dataclasses.dataclass

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from onnxlrp.plan import Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Part:
     tensor: ir.Value
     carrier: ir.Value | None = None
     rectified: bool = False
+    sender: Step | None = None
+    """Where it comes from; None of a seed."""
 
 
 class Relevance:

@@ -155,4 +155,4 @@ class Walk:
             sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
-            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, rectified))
+            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, rectified, self._step))

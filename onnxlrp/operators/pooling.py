@@ -9,20 +9,22 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.operators.registry import Call, Reversed, custom, linear, ranked, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
+
+_LONG = 64
+"""Elements of a row from which on it is worth a shape of its own."""
 
 
 @linear("AveragePool", jointly=True, pooling=True, sign="keeps")
 def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """In proportion to the contributions (Norm)."""
-    x = call.operand(0)
     kernel = call.ints("kernel_shape")
     spatial = len(kernel)
     if _tiles(op, call, r):
-        return _spread(op, op.Div(r, float(np.prod(kernel))), kernel, x)
+        return _spread(op, op.Div(r, float(np.prod(kernel))), kernel)
     strides, dilations = (call.ints(name, [1] * spatial) for name in ("strides", "dilations"))
     begins, ends = windows.pads(op, call, kernel)
     shared = op.Div(r, _counts(op, call, kernel, strides, dilations, begins, ends))
@@ -54,23 +56,24 @@ def _tiles(op: Builder, call: Call, r: ir.Value) -> bool:
     return None not in sizes and [(o or 0) * k for o, k in zip(outs, kernel, strict=True)] == sizes
 
 
-def _spread(op: Builder, r: ir.Value, kernel: list[int], like: ir.Value) -> ir.Value:
+def _spread(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
     """Windows that neither overlap nor leave gaps: every element to its whole window."""
+    dims = [int(d or 0) for d in op.dims(r)[2:]]
     if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
         # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
         scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
         places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         spread = op.Resize(r, None, scales, mode="nearest", **places)
-        spread.shape = like.shape  # inference loses the names of sizes
+        # Inference loses the names of sizes.
+        spread.shape = ir.Shape([*ranked(r)[:2], *(d * k for d, k in zip(dims, kernel, strict=True))])
         return spread
-    dims = [int(d or 0) for d in op.dims(r)[2:]]
     for axis in reversed(range(len(kernel))):
         # Copies side by side: an Expand behind the last axis costs ten times as much.
         apart = op.Reshape(r, op.ints([0, 0, *dims[: axis + 1], 1, *dims[axis + 1 :]]))
         copies = op.Concat(*[apart] * kernel[axis], axis=axis + 3)
         dims[axis] *= kernel[axis]
         r = op.Reshape(copies, op.ints([0, 0, *dims]))
-    return op.Reshape(r, op.shape(like))
+    return r
 
 
 def _counts(
@@ -122,25 +125,39 @@ def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     x, kernel = call.operand(0), call.ints("kernel_shape")
     floats = x.dtype == r.dtype == ir.DataType.FLOAT
     if floats and len(kernel) == 2 and _tiles(op, call, r):
-        return op.Mul(_spread(op, r, kernel, x), _first_largest(op, call, kernel))
+        return _to_first_largest(op, call, r)
     # Indices are asked of a second node: with them the pool itself would leave its faster kernel.
     _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
     return op.scatter_back(r, winners, x)
 
 
-def _first_largest(op: Builder, call: Call, kernel: list[int]) -> ir.Value:
-    """1 where x is the first of the largest of its window, else 0; for windows that `_tiles` allows.
+def _to_first_largest(op: Builder, call: Call, r: ir.Value) -> ir.Value:
+    """`r` where x is the first of the largest of its window, else 0; for windows that `_tiles` allows.
 
     By comparison: in onnxruntime's CPU a pool that gives indices takes 25 times as long as one that does not, and the
-    scatter behind it runs on one thread. Ten passes are two thirds of both.
+    scatter behind it runs on one thread. Ten passes are two thirds of both; where rows are long, what is spread out
+    along them alone and is broadcast over a window's height makes it a third less.
     """
-    x, plain = call.operand(0), call.variant(without=("storage_order",))
-    largest = op.cast(op.Equal(x, _spread(op, op.run(plain), kernel, x)), ir.DataType.FLOAT)
-    earlier = np.arange(np.prod(kernel), 0, -1).reshape(kernel)
-    times = [size // k for size, k in zip(op.dims(x)[2:], kernel, strict=True) if size is not None]
-    rank = op.Mul(largest, op.Tile(op.constant(earlier, ir.DataType.FLOAT), op.ints(times)))
-    first = op.Equal(rank, _spread(op, op.run(plain.rebind({0: rank})), kernel, x))
-    return op.cast(first, ir.DataType.FLOAT)
+    x, (down, along), plain = call.operand(0), call.ints("kernel_shape"), call.variant(without=("storage_order",))
+    height, width = (size or 0 for size in op.dims(x)[2:])
+    by_rows = width >= _LONG
+
+    def apart(v: ir.Value, rows: int) -> ir.Value:
+        return op.Reshape(v, op.ints([0, 0, height // down, rows, width])) if by_rows else v
+
+    def spread(v: ir.Value) -> ir.Value:
+        return apart(_spread(op, v, [1 if by_rows else down, along]), 1)
+
+    def whole(v: ir.Value) -> ir.Value:
+        return op.Reshape(v, op.shape(x)) if by_rows else v
+
+    # Each place of a window has a number, the first the largest; the largest number is the winner's.
+    numbers = np.arange(down * along, 0, -1).reshape(down, along)
+    times = op.ints([1 if by_rows else height // down, width // along])
+    number = op.Tile(op.constant(numbers, ir.DataType.FLOAT), times)
+    largest = op.cast(op.Equal(apart(x, down), spread(op.run(plain))), ir.DataType.FLOAT)
+    winner = op.run(plain.rebind({0: whole(op.Mul(largest, number))}))
+    return whole(op.Mul(op.cast(op.Equal(spread(winner), number), ir.DataType.FLOAT), spread(r)))
 
 
 @routing("GlobalMaxPool", winner=True, pooling=True, sign="keeps")

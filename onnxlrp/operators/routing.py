@@ -119,7 +119,7 @@ def _to_places(op: Builder, x: ir.Value, places: np.ndarray, axis: int, r: ir.Va
     if size is not None:
         places = places % max(size, 1)
         if places.ndim == 1 and sorted(places) == list(range(size)):
-            return op.Gather(r, op.ints(np.argsort(places)), axis=axis)
+            return op.Gather(r, op.ints(np.argsort(places).tolist()), axis=axis)
     if places.ndim > 1 or not places.size or (np.diff(places.reshape(-1)) != 1).any():
         return None
     rows = r if places.ndim else op.Unsqueeze(r, op.ints([axis]))
