@@ -31,9 +31,11 @@ def narrowed(walk: Walk, step: Step) -> Step:
     walk.relevance[narrow.z] = Relevance()
     for part in walk.relevance[z].parts:
         tensor = _cut(walk, part.tensor, reached, -1)
-        walk.relevance[narrow.z].add(Part(tensor, None if part.carrier is None else narrow.z))
-    if z in walk.facts.nonnegative:
-        walk.facts.nonnegative.add(narrow.z)
+        carrier = None if part.carrier is None else _cut(walk, walk.read(part.carrier), reached, -1)
+        walk.relevance[narrow.z].add(Part(tensor, narrow.z if part.carrier is z else carrier, part.stand))
+    for known in (walk.facts.nonnegative, walk.facts.infinite):
+        if z in known:
+            known.add(narrow.z)
     return dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
 
 

@@ -13,6 +13,7 @@ from onnxlrp.emit.bounds import bounds
 from onnxlrp.emit.columns import narrowed
 from onnxlrp.emit.half import bounded
 from onnxlrp.emit.ratio import ratio
+from onnxlrp.emit.relevance import Stand
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.plan import Step
 from onnxlrp.rules import MINUS, ONE, PLUS, SAME, Modifier, Share, Term
@@ -47,7 +48,7 @@ class _Layer:
         self.positive_input = self.form.x in walk.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
-        self.rectified = walk.rectified(self.z) and not self.unbiased
+        self.rectified = walk.stand(self.z) in (Stand.RECTIFIED, Stand.CUT) and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
         # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -11,19 +12,26 @@ if TYPE_CHECKING:
     from onnxlrp.plan import Step
 
 
+class Stand(enum.Enum):
+    """What a factor's carrier is to the value whose relevance it makes."""
+
+    ITSELF = enum.auto()
+    RECTIFIED = enum.auto()
+    """A ReLU's output: 0 wherever the value is not above 0, and elsewhere equal. To read it and not the value leaves
+    the runtime's fusion of layer and ReLU alone."""
+    CUT = enum.auto()
+    """What a Clip, say, makes of the value: 0 wherever it is not above 0."""
+    SIGN = enum.auto()
+    """What another activation makes of it: it has the value's sign, or is 0."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A contribution: an amount where `carrier` is None, else a factor of the carrier.
-
-    The carrier is the value itself or a stand-in for it: what an activation behind it makes of it, which has the same
-    sign or is 0. `rectified`: it is 0 wherever the value is not above 0, as what a ReLU or a Clip makes of it. Of a
-    ReLU the two are equal wherever this relevance is not 0, and reading the stand-in leaves the runtime's fusion of
-    layer and ReLU alone.
-    """
+    """A contribution: an amount where `carrier` is None, else a factor of the carrier."""
 
     tensor: ir.Value
     carrier: ir.Value | None = None
-    rectified: bool = False
+    stand: Stand = Stand.ITSELF
     sender: Step | None = None
     """Where it comes from; None of a seed."""
 
@@ -45,6 +53,6 @@ class Relevance:
         return next(iter(carriers)) if len(carriers) == 1 else None
 
     @property
-    def rectified(self) -> bool:
-        """Whether it lives only where the value is above 0."""
-        return all(p.rectified for p in self.parts)
+    def stand(self) -> Stand:
+        """What the carrier is to the value, where there is one."""
+        return self.parts[0].stand

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxlrp.emit.control import control
 from onnxlrp.emit.layers import layer
 from onnxlrp.emit.ratio import divide, ratio
+from onnxlrp.emit.relevance import Stand
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, Treatment
@@ -86,7 +87,7 @@ def _pass(walk: Walk, step: Step) -> None:
     y = _output(step)
     cut = operand is step.call.input(0) and step.entry.cut_at_zero(step.call)
     if walk.carrier(y) is y and (cut or step.same_sign):
-        walk.send(operand, walk.factor(y), y, rectified=cut)
+        walk.send(operand, walk.factor(y), y, Stand.CUT if cut else Stand.SIGN)
     else:
         walk.send(operand, walk.op.unbroadcast(walk.amount(y), operand))
 
@@ -95,22 +96,35 @@ def _rectifier(walk: Walk, step: Step) -> None:
     """R as it is: a factor of the output goes on as a factor of the input, with the output standing in for it."""
     ((_, operand),) = step.operands.items()
     y = _output(step)
-    carrier = walk.carrier(y)
+    carrier, stand = walk.carrier(y), walk.stand(y)
     if carrier is None:
         walk.send(operand, walk.amount(y))
     else:
-        walk.send(operand, walk.factor(y), carrier, rectified=True)
+        equal = stand in (Stand.ITSELF, Stand.RECTIFIED)
+        walk.send(operand, walk.factor(y), carrier, Stand.RECTIFIED if equal else Stand.CUT)
 
 
 def _routing(walk: Walk, step: Step) -> None:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry = walk.op, step.entry
     call = walk.call(step)
-    as_factor = not entry.many and walk.carrier(_output(step)) is _output(step)
-    arrived = walk.factor(_output(step)) if as_factor else walk.arrived(step)
+    arriving = [v for v in step.outputs if v in walk.relevance]
+    stand_in = walk.carrier(_output(step)) if entry.in_place and not entry.many else None
+    as_factor = stand_in is not None or all(walk.carrier(v) is v for v in arriving)
+    arrived = walk.arrived(step, as_factor=as_factor)
     for index, operand in step.operands.items():
-        if walk.wants(operand):
-            walk.send(operand, entry.function(op, call, index, arrived), operand if as_factor else None)
+        if not walk.wants(operand):
+            continue
+        back = entry.function(op, call, index, arrived)
+        if not as_factor:
+            walk.send(operand, back)
+        elif stand_in is None or stand_in is _output(step):
+            walk.send(operand, back, operand)
+        else:
+            carrier = entry.function(op, call, index, walk.read(stand_in))
+            if stand_in in walk.facts.infinite:
+                walk.facts.infinite.add(carrier)
+            walk.send(operand, back, carrier, walk.relevance[_output(step)].stand)
     if walk.ledger is not None and not entry.many:
         amount = walk.amount(_output(step))
         for index in entry.operands(call):

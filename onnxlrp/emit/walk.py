@@ -13,9 +13,9 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit.half import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
-from onnxlrp.emit.relevance import Part, Relevance
+from onnxlrp.emit.relevance import Part, Relevance, Stand
 from onnxlrp.operators.heads import lowest
-from onnxlrp.operators.registry import Call, find
+from onnxlrp.operators.registry import Call
 from onnxlrp.plan import Overrides, Step, Treatment
 
 Treat = Callable[["Walk", Step], None]
@@ -97,15 +97,9 @@ class Walk:
         """What all relevance of a value is a factor of; None where some of it is an amount."""
         return self.relevance[value].carrier
 
-    def rectified(self, value: ir.Value) -> bool:
-        """Whether all relevance of a value lives only where it is above 0: a ReLU is all that reads it."""
-        return self.relevance[value].rectified
-
-    def equal_where_it_counts(self, carrier: ir.Value, value: ir.Value) -> bool:
-        """Whether a carrier of a value's relevance is the value itself wherever it is not 0."""
-        node = carrier.producer()
-        entry = None if node is None else find(node)
-        return carrier is value or (entry is not None and entry.rectifier)
+    def stand(self, value: ir.Value) -> Stand | None:
+        """What the carrier of a value's relevance is to it; None where there is no carrier."""
+        return None if self.carrier(value) is None else self.relevance[value].stand
 
     def factor(self, value: ir.Value) -> ir.Value:
         """The factor c, where there is a carrier."""
@@ -129,11 +123,12 @@ class Walk:
             value = self.op.Max(value, lowest(self.op, value))
         return self.op.Mul(factor, value)
 
-    def arrived(self, step: Step) -> ir.Value | list[ir.Value | None]:
-        """The amount at a step's output; of an operator that takes many, a list with one per output."""
+    def arrived(self, step: Step, *, as_factor: bool = False) -> ir.Value | list[ir.Value | None]:
+        """The amount, or the factor, at a step's output; of an operator that takes many, a list with one per output."""
+        arrives = self.factor if as_factor else self.amount
         if step.entry.many:
-            return [self.amount(v) if v in self.relevance else None for v in step.outputs]
-        return self.amount(step.outputs[0])
+            return [arrives(v) if v in self.relevance else None for v in step.outputs]
+        return arrives(step.outputs[0])
 
     def _sum(self, tensors: Sequence[ir.Value]) -> ir.Value:
         """In the type that the step computes in."""
@@ -147,7 +142,7 @@ class Walk:
         return value in self.receivers or (self.ledger is not None and value in self.facts.data)
 
     def send(
-        self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None, *, rectified: bool = False
+        self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None, stand: Stand = Stand.ITSELF
     ) -> None:
         """Relevance for a value: an amount, or a factor of `carrier`; both as `relevance.Part` says."""
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
@@ -155,4 +150,4 @@ class Walk:
             sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
-            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, rectified, self._step))
+            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, stand, self._step))

@@ -183,6 +183,8 @@ class Operator:
     """Its derivative is 0 wherever it has one."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
+    in_place: bool = False
+    """A routing operator that leaves all elements where they are in memory, and so costs nothing."""
     winner: bool = False
     """A routing operator whose selection depends on the values."""
     many: bool = False

@@ -20,7 +20,7 @@ def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     return op.scatter_back(r, op.run(call.rebind({operand: op.index_grid(x)})), x)
 
 
-@routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", sign="keeps")
+@routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", in_place=True, sign="keeps")
 def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     shape = op.shape(call.operand(0))
@@ -29,7 +29,7 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 
-@routing("Identity", sign="keeps")
+@routing("Identity", in_place=True, sign="keeps")
 def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     return r
