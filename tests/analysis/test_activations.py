@@ -17,7 +17,7 @@ from tests.analysis.graphs import Graph
 from tests.operators.case import reference
 
 CONSTANTS = """<float half = {0.5}, float one = {1}, float two = {2}, float three = {3}, float six = {6},
-    float zero = {0},
+    float zero = {0}, float minus = {-1},
     float root = {1.4142135}, float over = {0.70710678}, float cubic = {0.044715}, float k = {0.7978846},
     float quick = {1.702}, float[3,3] w = {1,2,3,4,5,6,7,8,9}>"""
 
@@ -80,6 +80,15 @@ def test_its_name(name, how):
     node, entrance = regions[-1]
     known = activation_of(node, entrance, found.facts)
     assert known is not None and known.name == name
+
+
+@pytest.mark.parametrize(("factor", "same"), [("half", True), ("minus", False)])
+def test_its_sign(factor, same):
+    """Of a multiple, whether it has its operand's sign: of a negative one it has not."""
+    found = graph(f"c = Sigmoid(h) m = Mul(h, {factor}) g = Mul(m, c)")
+    node = found.node("g")
+    known = activation_of(node, region_entry(node, found.facts), found.facts)
+    assert known is not None and (known.name, known.same_sign) == ("SiLU", same)
 
 
 @pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
-from onnxlrp.operators.registry import table
+from onnxlrp.operators import registry
+from onnxlrp.operators.registry import Kind, table
 
 TOOL = Path(__file__).parents[2] / "tools" / "operators_page.py"
 OLD = ("Upsample", "Scatter")
@@ -46,3 +51,51 @@ def test_the_page_is_up_to_date():
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(table()), "run python tools/operators_page.py"
+
+
+POINTS = np.linspace(-0.9, 0.9, 37)
+CLAIMED = [name for (domain, name), entry in registry._OPERATORS.items() if domain == "" and entry.kind is Kind.PASS]
+WITH = {
+    "LeakyRelu": {"alpha": -0.5},
+    "Elu": {"alpha": -1.0},
+    "Celu": {"alpha": -1.0},
+    "Selu": {"gamma": -1.0},
+    "ThresholdedRelu": {"alpha": -0.5},
+}
+BOUNDS = {"Clip": [[-0.5, 0.25], [0.0, 0.5], [-0.5, 0.0], [0.1, 0.5], [-0.5, -0.1]], "PRelu": [[0.5], [-0.5]]}
+
+
+@pytest.mark.parametrize("name", CLAIMED)
+def test_the_sign_that_an_entry_claims(name):
+    """Of no operand negative, and of each operand its own."""
+    constants = [np.array(c) for c in BOUNDS[name][0]] if name in BOUNDS else []
+    schema = onnx.defs.get_schema(name)
+    if schema.min_input > 1 + len(constants) or name == "Not":
+        pytest.skip("more than one operand of data")
+    for attributes in ({}, WITH.get(name, {})):
+        for bounds in BOUNDS.get(name, [[]]):
+            _check_sign(name, attributes, [np.array(b) for b in bounds])
+
+
+def _check_sign(name: str, attributes: dict[str, float], constants: list[np.ndarray]) -> None:
+    inputs = ["x", *(f"c{i}" for i in range(len(constants)))]
+    graph = helper.make_graph(
+        [helper.make_node(name, inputs, ["y"], **attributes)],
+        "one",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.DOUBLE, [None])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.DOUBLE, [None])],
+        [onnx.numpy_helper.from_array(v, n) for n, v in zip(inputs[1:], constants, strict=True)],
+    )
+    model = helper.make_model(graph)
+    (node,) = ir.from_proto(model).graph
+    entry = registry.find(node)
+    assert entry is not None
+    sign = entry.sign_of(registry.Call.of(node))
+    with np.errstate(all="ignore"):
+        y = np.asarray(ReferenceEvaluator(model).run(None, {"x": POINTS})[0])
+    if sign == "nonnegative":
+        assert not (y < 0).any()
+    if sign in ("keeps", "same"):
+        assert not (y[POINTS >= 0] < 0).any()
+    if sign == "same":
+        assert not (y * POINTS < 0).any() and (y[POINTS == 0] == 0).all()

@@ -212,12 +212,13 @@ def test_run_time_axes_give_ties_to_the_first():
     np.testing.assert_array_equal(out["x0_relevance"], [[0, 5, 0], [0, 0, 0]])
 
 
+@pytest.mark.parametrize("along", [2, 32], ids=["short rows", "long rows"])
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4)])
-def test_windows_side_by_side_give_ties_to_the_first(kernel):
+def test_windows_side_by_side_give_ties_to_the_first(kernel, along):
     """In single precision by comparison, at whatever batch; in double precision by indices."""
     rows, columns = kernel
-    x = RNG.integers(-2, 2, (3, 2, 4 * rows, 2 * columns)).astype(np.float64)
-    weights = RNG.normal(size=(3, 2, 4, 2)).astype(np.float32)
+    x = RNG.integers(-2, 2, (3, 2, 4 * rows, along * columns)).astype(np.float64)
+    weights = RNG.normal(size=(3, 2, 4, along)).astype(np.float32)
     expected = np.zeros_like(x)
     for n, c, i, j in np.ndindex(*weights.shape):
         window = x[n, c, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]

@@ -1,0 +1,202 @@
+"""What is left out, or computed in another form, where that costs less: the same relevance, and it is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.oracle.compare import Explained, check_against_oracle
+from tests.oracle.composites import composite
+from tests.oracle.net import Net, Step
+
+COMPOSITES = ["epsilon", "epsilon_plus", "lrp0", "gradient"]
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def operators(explained: Explained) -> Counter[str]:
+    return Counter(n.op_type for n in explained.proto.graph.node)
+
+
+def check(net: Net, name: str, model: onnx.ModelProto | None = None) -> Explained:
+    return check_against_oracle(net, {"composite": name}, {"composite": composite(name)}, model=model)
+
+
+# ------------------------------------------------------------------------------------------------ gathered and put back
+
+PLACES = {
+    "one": np.int64(1),
+    "the last": np.int64(-1),
+    "two in a row": ints(1, 2),
+    "the last two": ints(-2, -1),
+    "one as a list": ints(0),
+    "turned round": ints(2, 1, 0, 3),
+}
+SCATTERED = {"apart": ints(0, 2), "twice": ints(1, 1), "back": ints(2, 1), "a table": ints(1, 2, 0, 3).reshape(2, 2)}
+
+
+def gathered(places: np.ndarray) -> Net:
+    net = Net(60, x=(4, 5))
+    h = net.add_step("route", "Gather", [net.relu(net.matmul("x", 6))], [places], axis=1)
+    return net.output(net.gemm(net.flatten(h), 3))
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+@pytest.mark.parametrize("places", PLACES)
+def test_known_places_need_no_scatter(places, name):
+    explained = check(gathered(PLACES[places]), name)
+    assert "ScatterElements" not in operators(explained)
+
+
+@pytest.mark.parametrize("places", SCATTERED)
+def test_other_places_do(places):
+    assert "ScatterElements" in operators(check(gathered(SCATTERED[places]), "epsilon"))
+
+
+@pytest.mark.parametrize("places", [np.int64(1), np.int64(-2), ints(0, 1), ints(-2, -1)], ids=str)
+def test_places_along_an_axis_of_any_length(places):
+    """From the front, and from the end: the pad's sizes are computed."""
+    net = gathered(places)
+    explained = check(net, "epsilon", net.model(dynamic=True))
+    assert "ScatterElements" not in operators(explained)
+
+
+# ------------------------------------------------------------------------------------------------ columns left out
+
+
+def blocks(net: Net, h: str, width: int, used: list[int], how: str) -> list[str]:
+    """Some of three blocks of columns of [N, …, 3·width], taken apart in one of the ways of exporters."""
+    last = net.samples[h].ndim - 1
+    if how == "slices":
+        ends = [(ints(i * width), ints((i + 1) * width if i < 2 else 2**40), ints(last)) for i in used]
+        return [net.add_step("route", "Slice", [h], end) for end in ends]
+    h = net.add_step("route", "Reshape", [h], [ints(*[0] * last, 3, width)])
+    h = net.add_step("route", "Unsqueeze", [h], [ints(1)])
+    order = [a for a in range(last + 3) if a != last + 1]
+    h = net.add_step("route", "Transpose", [h], perm=[order[0], last + 1, *order[1:]])
+    h = net.add_step("route", "Squeeze", [h], [ints(2)])
+    if how == "gathers":
+        return [net.add_step("route", "Gather", [h], [np.int64(i - 3)], axis=1) for i in used]
+    ends = [(ints(i), ints(i + 1), ints(1), ints(1)) for i in used]
+    return [net.add_step("route", "Squeeze", [net.add_step("route", "Slice", [h], e)], [ints(1)]) for e in ends]
+
+
+def packed(layer: str, used: list[int], how: str = "gathers") -> Net:
+    if layer == "MatMul":
+        net = Net(61, x=(3, 5))
+        h = net.matmul("x", 12)
+    else:
+        net = Net(61, x=(5,))
+        h = net.gemm("x", 12, transposed=layer == "Gemm, turned")
+    parts = [net.relu(part) for part in blocks(net, h, 4, used, how)]
+    joined = parts[0] if len(parts) == 1 else net.sum(*parts, op="Sum")
+    return net.output(net.gemm(net.flatten(joined), 3))
+
+
+def cut(explained: Explained) -> list[int]:
+    """How many columns are left of each weight that is cut."""
+    weights = {t.name: t for t in explained.proto.graph.initializer}
+    number = {t.name: onnx.numpy_helper.to_array(t) for t in explained.proto.graph.initializer}
+    slices = [n for n in explained.proto.graph.node if n.op_type == "Slice" and n.input[0] in weights]
+    return [int(number[n.input[2]].item() - number[n.input[1]].item()) for n in slices]
+
+
+@pytest.mark.parametrize("name", ["epsilon", "epsilon_plus", "lrp0", "attn_lrp"])
+@pytest.mark.parametrize("how", ["gathers", "slices", "slices of blocks"])
+@pytest.mark.parametrize("layer", ["MatMul", "Gemm", "Gemm, turned"])
+def test_columns_without_relevance_are_left_out(layer, how, name):
+    assert cut(check(packed(layer, [2], how), name)) == [4]
+
+
+def test_from_the_first_to_the_last_that_has_some():
+    assert cut(check(packed("MatMul", [1, 2]), "epsilon")) == [8]
+    assert cut(check(packed("MatMul", [0, 2]), "epsilon")) == []
+    assert cut(check(packed("MatMul", [0, 1, 2]), "epsilon")) == []
+
+
+@pytest.mark.parametrize("name", ["epsilon", "epsilon_plus"])
+def test_a_split_of_which_one_part_is_used(name):
+    net = Net(62, x=(3, 5))
+    h = net.matmul("x", 9)
+    middle = net.add_step("route", "Slice", [h], [ints(2), ints(6), ints(2)])
+    net.output(net.gemm(net.flatten(net.relu(middle)), 3))
+    model = net.model()
+    (at,) = (i for i, n in enumerate(model.graph.node) if n.op_type == "Slice")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(ints(2, 4, 3), "sizes"))
+    split = helper.make_node("Split", [h, "sizes"], ["before", middle, "behind"], axis=-1)
+    model.graph.node[at].CopyFrom(split)
+    assert cut(check(net, name, model)) == [4]
+
+
+def test_other_readers_keep_all_columns():
+    """Of the whole output, and of heads that hold some of each block."""
+    net = Net(63, x=(3, 5))
+    h = net.matmul("x", 12)
+    (last,) = blocks(net, h, 4, [2], "gathers")
+    whole = net.add_step("norm", "ReduceSum", [h], [ints(2)], keepdims=1)
+    net.output(net.gemm(net.flatten(net.sum(net.relu(last), whole)), 3))
+    assert cut(check(net, "epsilon")) == []
+    net = Net(64, x=(3, 5))
+    h = net.add_step("route", "Reshape", [net.matmul("x", 12)], [ints(0, 0, 2, 3, 2)])
+    net.output(net.gemm(net.flatten(net.relu(net.add_step("route", "Gather", [h], [np.int64(2)], axis=3))), 3))
+    assert cut(check(net, "epsilon")) == []
+
+
+def test_a_relative_stabiliser_is_of_all_columns():
+    rules = [(lambda node: True, "Epsilon(1e-9, relative=0.5)")]
+    assert cut(Explained(packed("MatMul", [2]).model(), composite="epsilon", rules=rules)) == []
+
+
+# ------------------------------------------------------------------------------------------------------ signs not asked
+
+
+def silu(net: Net, h: str) -> str:
+    return net.silu(h)
+
+
+def through_shapes(net: Net, h: str) -> str:
+    h = net.add_step("route", "Unsqueeze", [h], [ints(1)])
+    return net.activation(net.add_step("route", "Reshape", [h], [ints(0, -1)]), "Tanh")
+
+
+def rectified_through_shapes(net: Net, h: str) -> str:
+    return net.relu(net.add_step("route", "Reshape", [h], [ints(0, -1)]))
+
+
+def rectified_twice(net: Net, h: str) -> str:
+    return net.activation(net.relu(h), "Tanh")
+
+
+FORMS = {make.__name__: make for make in (silu, through_shapes, rectified_through_shapes, rectified_twice)}
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+@pytest.mark.parametrize("form", FORMS)
+def test_an_activation_of_the_same_sign_stands_in(form, name):
+    net = Net(65, x=(3, 5))
+    net.output(net.gemm(net.flatten(FORMS[form](net, net.matmul("x", 6))), 3))
+    explained = check(net, name)
+    if name == "epsilon":
+        assert "GreaterOrEqual" not in operators(explained)
+
+
+@pytest.mark.parametrize("name", ["epsilon", "lrp0"])
+def test_one_of_another_sign_does_not(name):
+    """−½·SiLU, written out, and a negative slope."""
+    net = Net(66, x=(3, 5))
+    h = net.matmul("x", 6)
+    nodes = [
+        helper.make_node("Sigmoid", [h], ["gate"]),
+        helper.make_node("Mul", [h, net.constant(np.array(-0.5))], ["half"]),
+        helper.make_node("Mul", ["half", "gate"], ["signal"]),
+    ]
+    h = net.matmul(net.add(Step("pass", nodes, [h], "signal")), 6)
+    h = net.add_step("pass", "LeakyRelu", [h], alpha=-0.5)
+    net.output(net.gemm(net.flatten(h), 3))
+    check(net, name)
