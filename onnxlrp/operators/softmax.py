@@ -24,6 +24,17 @@ def _guarded(y: ir.Value) -> bool:
     )
 
 
+def _bare(x: ir.Value) -> bool:
+    """Whether scores are a product and nothing is added to them that might mask them, perhaps times a number."""
+    node = x.producer()
+    if node is None or node.domain != "":
+        return False
+    factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
+    if len(factors) == 1 and (node.op_type == "Mul" or (node.op_type == "Div" and factors[0] is node.inputs[0])):
+        return _bare(factors[0])
+    return node.op_type == "MatMul"
+
+
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
@@ -33,11 +44,11 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     if gradient:
         return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
     around = op.Sub(r, op.Mul(y, op.ReduceSum(r, _axis(call, op), keepdims=1)))
-    # A masked entry is −inf (or the lowest float) with softmax 0: it takes none.
-    masked = op.Less(x, -1e30) if x.dtype != ir.DataType.FLOAT16 else op.Less(x, -6e4)
-    return Reversed(
-        {0: op.Where(masked, op.number(0.0, x), op.Mul(op.Where(masked, op.number(0.0, x), x), around))}, False
-    )
+    if not _bare(x):
+        # A masked entry is −inf (or the lowest float) with softmax 0: it takes none.
+        masked = op.Less(x, -1e30) if x.dtype != ir.DataType.FLOAT16 else op.Less(x, -6e4)
+        around = op.Where(masked, op.number(0.0, around), around)
+    return Reversed(conserves=False, factors={0: around})
 
 
 @custom("LogSoftmax", score_head=True)
