@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx.parser
 import pytest
+from onnx import numpy_helper
 
 import onnxlrp
 from tests.operators.case import reference
-from tests.oracle.compare import error
+from tests.oracle.compare import Explained, error
 from tests.oracle.tape import Tape
 
 SHARES = {"attn_lrp": (0.5, 0.5), "cp_lrp": (0.0, 1.0), "epsilon": (0.0, 1.0), "epsilon_plus": (0.0, 1.0)}
@@ -182,6 +184,17 @@ def feed_forward(tape: Tape, x: str, normal, composite: str, gated: bool) -> str
     if gated:
         hidden = tape.multiply(hidden, tape.dense(x, 0.4 * normal(width, 5), normal(5)), SHARES[composite])
     return tape.dense(hidden, 0.4 * normal(5, width), normal(width))
+
+
+def test_what_is_hidden_takes_nothing_of_what_arrives():
+    """Behind an activation that is not 0 where its operand is: there relevance arrives at hidden scores too."""
+    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]> main (double[N,4] x) => (double[N,2] y)
+    <double[4] mask = {0, 0, 0, 0}, double[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}> {
+        scores = Add (x, mask) shares = Softmax (scores) powers = Exp (shares) y = MatMul (powers, w)
+    }""")
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array([0, -np.inf, 0, 0]), "mask"))
+    got = Explained(model, composite="attn_lrp").relevance({"x": draw(8)(3, 4)})["x"]
+    assert np.isfinite(got).all() and (got[:, 1] == 0).all() and got.any()
 
 
 @pytest.mark.parametrize("composite", list(SHARES))

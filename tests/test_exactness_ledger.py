@@ -126,6 +126,9 @@ HIDDEN = {
         scores = Add (twice, products)""",
     "filled in, then shifted by data": """infinite = Add (low, low) filled = Where (seen, products, infinite)
         scores = Add (filled, products)""",
+    "through a slope and a shape": """infinite = Add (low, low) mask = Where (seen, zero, infinite)
+        once = Add (products, mask) shape = Shape (once) flat = Flatten (once) sloped = LeakyRelu (flat)
+        scores = Reshape (sloped, shape)""",
 }
 
 

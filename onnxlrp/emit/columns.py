@@ -31,11 +31,8 @@ def narrowed(walk: Walk, step: Step) -> Step:
     walk.relevance[narrow.z] = Relevance()
     for part in walk.relevance[z].parts:
         tensor = _cut(walk, part.tensor, reached, -1)
-        carrier = None if part.carrier is None else _cut(walk, walk.read(part.carrier), reached, -1)
-        walk.relevance[narrow.z].add(Part(tensor, narrow.z if part.carrier is z else carrier, part.stand))
-    for known in (walk.facts.nonnegative, walk.facts.infinite):
-        if z in known:
-            known.add(narrow.z)
+        carrier = None if part.carrier is None else _cut(walk, part.carrier, reached, -1)
+        walk.relevance[narrow.z].add(Part(tensor, carrier, part.stand))
     return dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
 
 
@@ -74,7 +71,7 @@ def _reached(walk: Walk, value: ir.Value, axis: _Axis) -> range | None:
     found: list[range] = []
     for part in walk.relevance[value].parts:
         step = part.sender
-        if step is None or step.treatment is not Treatment.ROUTING or step.operands.get(0) is not value:
+        if step is None or step.treatment is not Treatment.ROUTING or step.call.domain != "":
             return None
         pieces = _taken(step.call, axis)
         if pieces is None:
@@ -102,12 +99,14 @@ def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
         places = places % axis.size
         return [(call.outputs[0], range(int(places.min()), int(places.max()) + 1))]
     if call.op_type == "Slice":
-        starts, ends_, axes, steps = (content(call.input(i)) for i in range(1, 5))
-        if starts is None or ends_ is None or axes is None or [int(a) % rank for a in axes] != [axis.at]:
+        starts, stops, axes, steps = (content(call.input(i)) for i in range(1, 5))
+        if starts is None or stops is None or axes is None or (call.input(4) is not None and steps is None):
             return None
-        if call.input(4) is not None and (steps is None or steps.item() != 1):
+        if [int(a) % rank for a in axes] != [axis.at]:
             return None
-        return [(call.outputs[0], range(axis.size)[int(starts.item()) : int(ends_.item())])]
+        step = 1 if steps is None else int(steps.item())
+        kept = range(axis.size)[int(starts.item()) : int(stops.item()) : step]
+        return [(call.outputs[0], range(min(kept), max(kept) + 1))] if kept else None
     return None
 
 
@@ -130,7 +129,7 @@ def _moved(call: Call, axis: _Axis) -> _Axis | None:
         width = 1
         for at in reversed(range(len(out))):
             size = out[at]
-            if not isinstance(size, int) or width * size > axis.size:
+            if not isinstance(size, int):
                 return None
             if width * size == axis.size:
                 return _Axis(at, size, width * axis.width)

@@ -35,10 +35,8 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
     if stand is Stand.CUT:
         # R is 0 wherever d is not above 0.
         return divide(walk, walk.amount(output), op.Relu(d), rule, 1)
-    if sign:
-        return divide(walk, walk.amount(output), d, rule, sign)
     # c·k/(d + sgn(d)·ε) as c·|k|/(|d| + ε), for k has the sign of d: to ask for a sign costs four times as much.
-    size = bounded(op, op.Mul(walk.factor(output), op.Abs(walk.read(carrier))))
+    size = bounded(op, op.Mul(walk.factor(output), op.Abs(walk.finite(carrier))))
     return divide(walk, size, op.Abs(d), rule, 1)
 
 

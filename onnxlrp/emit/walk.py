@@ -116,12 +116,14 @@ class Walk:
         ]
         return shaped(self._sum(amounts), value)
 
-    def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
-        """`c · carrier`; of a −∞ that a mask or a pad put there nothing, where nothing is its factor."""
+    def finite(self, carrier: ir.Value) -> ir.Value:
+        """A carrier that may be multiplied by 0: of a −∞ that a mask or a pad put there the lowest number."""
         value = self.read(carrier)
-        if carrier in self.facts.infinite:
-            value = self.op.Max(value, lowest(self.op, value))
-        return self.op.Mul(factor, value)
+        return self.op.Max(value, lowest(self.op, value)) if carrier in self.facts.infinite else value
+
+    def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
+        """`c · carrier`."""
+        return self.op.Mul(factor, self.finite(carrier))
 
     def arrived(self, step: Step, *, as_factor: bool = False) -> ir.Value | list[ir.Value | None]:
         """The amount, or the factor, at a step's output; of an operator that takes many, a list with one per output."""

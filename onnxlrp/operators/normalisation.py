@@ -229,15 +229,10 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
         sums = [op.ReduceSum(v, keepdims=0) for v in parts if v is not None]
         return functools.reduce(op.Add, sums) if sums else None
 
-    def joined(first: dict[int, ir.Value], second: dict[int, ir.Value]) -> dict[int, ir.Value]:
-        return second | {i: op.Add(v, second[i]) if i in second else v for i, v in first.items()}
-
-    return Reversed(
-        joined(a.amounts, b.amounts),
-        factors=joined(a.factors, b.factors),
-        epsilon=total(a.epsilon, b.epsilon),
-        bias=total(a.bias, b.bias),
-    )
+    both = b.amounts | {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
+    epsilon, bias = total(a.epsilon, b.epsilon), total(a.bias, b.bias)
+    # The factors are the norm's own: no other output has any.
+    return Reversed(both, epsilon=epsilon, bias=bias, factors=a.factors | b.factors)
 
 
 @custom("InstanceNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))

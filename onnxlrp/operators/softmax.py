@@ -30,7 +30,7 @@ def _bare(x: ir.Value) -> bool:
     if node is None or node.domain != "":
         return False
     factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
-    if len(factors) == 1 and (node.op_type == "Mul" or (node.op_type == "Div" and factors[0] is node.inputs[0])):
+    if len(factors) == 1 and node.op_type in ("Mul", "Div"):
         return _bare(factors[0])
     return node.op_type == "MatMul"
 

@@ -230,6 +230,9 @@ def test_windows_side_by_side_give_ties_to_the_first(kernel, along):
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
         assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (floating is np.float64)
+        numbers = {t.name: numpy_helper.to_array(t) for t in explained.graph.initializer}
+        scales = {tuple(numbers[n.input[2]][2:]) for n in explained.graph.node if n.op_type == "Resize"}
+        assert scales == (set() if floating is np.float64 else {(rows if along == 2 else 1, columns)})
         got = runner(explained)({"x0": x.astype(floating), "y_weights": weights.astype(floating)})
         np.testing.assert_array_equal(got["x0_relevance"], expected)
 
