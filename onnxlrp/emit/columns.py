@@ -31,8 +31,8 @@ def narrowed(walk: Walk, step: Step) -> Step:
     walk.relevance[narrow.z] = Relevance()
     for part in walk.relevance[z].parts:
         tensor = _cut(walk, part.tensor, reached, -1)
-        carrier = None if part.carrier is None else _cut(walk, part.carrier, reached, -1)
-        walk.relevance[narrow.z].add(Part(tensor, carrier, part.stand))
+        # Of what is taken apart all factors are its own: no stand-in for a piece is one for the whole.
+        walk.relevance[narrow.z].add(Part(tensor, None if part.carrier is None else narrow.z))
     return dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
 
 

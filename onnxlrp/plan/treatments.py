@@ -12,7 +12,7 @@ from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.analysis.regions import inside_activation, region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
-from onnxlrp.operators.registry import Kind, Operator, find, ranked
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.steps import Step, Treatment
 from onnxlrp.rules import Pass
 
@@ -36,9 +36,7 @@ class Treating:
             known = activation_of(step.node, entrance, facts)
             name = "an activation" if known is None else known.name
             step.operands, step.why = {0: entrance}, f"{name}, written out: passes unchanged"
-            # Constants of one element may still add axes.
-            alike = len(ranked(entrance)) == len(ranked(step.outputs[0]))
-            step.same_sign = known is not None and known.same_sign and alike
+            step.same_sign = known is not None and known.same_sign
         elif entry.kind is Kind.PASS:
             step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
             # Data to the power of data: the base takes all.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import onnxlrp
 from onnxlrp.interface import Interface
@@ -44,3 +46,24 @@ def test_relevance_is_the_formula(name):
     arrives, *rest = out[interface.ledger][0]
     assert abs(arrives - sum(rest)) <= 1e-4 * np.abs(out[interface.ledger]).max()
     assert interface.marked == (False,)
+
+
+def test_a_norm_and_its_mean_add_up():
+    """Explained together, each by its own rule: seeds of 1 at the scores, what comes back is the sum."""
+    x, scale, shift = RNG.normal(size=(2, 3)), RNG.normal(size=3), RNG.normal(size=3)
+    case = Case("LayerNormalization", [x, scale, shift], outputs=2, attributes={"epsilon": 1e-5})
+    model = case.model()
+    names = list(model.graph.node[0].output)
+    graph = model.graph
+    graph.node.append(helper.make_node("Concat", names, ["both"], axis=1))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("both", onnx.TensorProto.DOUBLE, [2, 4]))
+    explained = onnxlrp.convert(model, "lrp0", target="weights", initial="one").to_proto()
+    run = reference(explained)
+
+    def relevance(weights: np.ndarray) -> np.ndarray:
+        return run({"x0": x, "both_weights": weights})["x0_relevance"]
+
+    norm, mean = np.eye(4)[[0, 0]], np.eye(4)[[3, 3]]
+    assert relevance(norm).any() and relevance(mean).any()
+    np.testing.assert_allclose(relevance(norm + mean), relevance(norm) + relevance(mean), rtol=1e-9)
