@@ -89,14 +89,14 @@ def blocks(net: Net, h: str, width: int, used: list[int], how: str) -> list[str]
     return [net.add_step("route", "Squeeze", [net.add_step("route", "Slice", [h], e)], [ints(1)]) for e in ends]
 
 
-def packed(layer: str, used: list[int], how: str = "gathers") -> Net:
+def packed(layer: str, used: list[int], how: str = "gathers", bent: bool = True) -> Net:
     if layer == "MatMul":
         net = Net(61, x=(3, 5))
         h = net.matmul("x", 12)
     else:
         net = Net(61, x=(5,))
         h = net.gemm("x", 12, transposed=layer == "Gemm, turned")
-    parts = [net.relu(part) for part in blocks(net, h, 4, used, how)]
+    parts = [net.relu(part) if bent else part for part in blocks(net, h, 4, used, how)]
     joined = parts[0] if len(parts) == 1 else net.sum(*parts, op="Sum")
     return net.output(net.gemm(net.flatten(joined), 3))
 
@@ -112,8 +112,9 @@ def cut(explained: Explained) -> list[int]:
 @pytest.mark.parametrize("name", ["epsilon", "epsilon_plus", "lrp0", "attn_lrp"])
 @pytest.mark.parametrize("how", ["gathers", "slices", "slices of blocks"])
 @pytest.mark.parametrize("layer", ["MatMul", "Gemm", "Gemm, turned"])
-def test_columns_without_relevance_are_left_out(layer, how, name):
-    assert cut(check(packed(layer, [2], how), name)) == [4]
+@pytest.mark.parametrize("bent", [True, False], ids=["amounts", "factors"])
+def test_columns_without_relevance_are_left_out(layer, how, name, bent):
+    assert cut(check(packed(layer, [2], how, bent), name)) == [4]
 
 
 def test_from_the_first_to_the_last_that_has_some():

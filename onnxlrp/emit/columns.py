@@ -15,7 +15,7 @@ from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.relevance import Part, Relevance
 from onnxlrp.emit.walk import Walk
 from onnxlrp.operators.registry import Call, content
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Step
 
 
 def narrowed(walk: Walk, step: Step) -> Step:
@@ -71,7 +71,7 @@ def _reached(walk: Walk, value: ir.Value, axis: _Axis) -> range | None:
     found: list[range] = []
     for part in walk.relevance[value].parts:
         step = part.sender
-        if step is None or step.treatment is not Treatment.ROUTING or step.call.domain != "":
+        if step is None or step.call.domain != "":
             return None
         pieces = _taken(step.call, axis)
         if pieces is None:

@@ -10,7 +10,7 @@ import pytest
 from onnx import parser
 
 import onnxlrp
-from onnxlrp.analysis.activations import activation_of
+from onnxlrp.analysis.activations import Activation, activation_of
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import router_of
 from tests.analysis.graphs import Graph
@@ -89,6 +89,10 @@ def test_its_sign(factor, same):
     node = found.node("g")
     known = activation_of(node, region_entry(node, found.facts), found.facts)
     assert known is not None and (known.name, known.same_sign) == ("SiLU", same)
+
+
+def test_a_sigmoid_is_positive_whatever_its_operand():
+    assert not Activation("sigmoid", 1.0).same_sign
 
 
 @pytest.mark.parametrize("moved", MOVED.values(), ids=MOVED)
