@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import helper
 
@@ -189,6 +190,20 @@ def test_a_bias_of_one_number_is_that_of_all_columns():
     options = {"composite": "epsilon", "rules": [("/MatMul*", rule.of_package())]}
     oracle = {"composite": composite("epsilon"), "overrides": {"/MatMul_v0": rule}}
     assert cut(check_against_oracle(net, options, oracle)) == [4]
+
+
+def test_columns_that_a_loop_reads():
+    """Its first operand, the number of its steps, is left out."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> main (double[2,3] x) => (double[2,4] y)
+    <double[3,4] w = {1,2,3,4,5,6,7,8,9,10,11,12}, bool yes = {1}, int64 three = {3}> {
+        h = MatMul (x, w)
+        y = Loop (, yes, h) <body = once (int64 i, bool go, double[2,4] state) => (bool on, double[2,4] more) {
+            on = Less (i, three) more = Add (state, h)
+        }>
+    }"""
+    explained = Explained(onnx.parser.parse_model(text), composite="epsilon", target="weights")
+    got = explained.relevance({"x": np.ones((2, 3))}, weights=np.ones((2, 4)))["x"]
+    assert cut(explained) == [] and np.isfinite(got).all() and got.any()
 
 
 def test_a_relative_stabiliser_is_of_all_columns():

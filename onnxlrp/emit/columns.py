@@ -69,25 +69,29 @@ class _Axis:
 def _reached(walk: Walk, value: ir.Value, axis: _Axis) -> range | None:
     """From the first to the last column that has relevance; None where any may."""
     found: list[range] = []
-    for part in walk.relevance[value].parts:
-        step = part.sender
-        if step is None or step.call.domain != "":
-            return None
-        pieces = _taken(step.call, axis)
-        if pieces is None:
-            moved = _moved(step.call, axis)
-            inside = None if moved is None else _reached(walk, step.outputs[0], moved)
-            if inside is None:
+    waiting = [(value, axis)]
+    while waiting:
+        value, axis = waiting.pop()
+        for part in walk.relevance[value].parts:
+            step = part.sender
+            if step is None or step.call.domain != "":
                 return None
-            found.append(inside)
-        else:
-            found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in walk.relevance]
+            pieces, moved = _taken(step.call, axis), _moved(step.call, axis)
+            if pieces is not None:
+                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in walk.relevance]
+            elif moved is not None:
+                waiting.append((step.outputs[0], moved))
+            else:
+                return None
     return range(min(r.start for r in found), max(r.stop for r in found)) if found else None
 
 
 def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
     """Of a node that takes a value apart along the axis: what comes out, and the blocks it is; None of any other."""
-    along, rank = int(call.attr("axis", 0)) % call.rank(), call.rank()
+    if call.op_type not in ("Split", "Gather", "Slice"):
+        return None
+    rank = call.rank()
+    along = int(call.attr("axis", 0)) % rank
     if call.op_type == "Split" and along == axis.at:
         sizes = [_size(v, axis.at) for v in call.outputs]
         ends = [0, *itertools.accumulate(size or 0 for size in sizes)]
@@ -112,9 +116,11 @@ def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
 
 def _moved(call: Call, axis: _Axis) -> _Axis | None:
     """Where a node that only moves values has the axis afterwards; None where it no longer has it."""
-    rank, out = call.rank(), call.outputs[0].shape
     if call.op_type in ("Identity", "Cast"):
         return axis
+    if call.op_type not in ("Transpose", "Squeeze", "Unsqueeze", "Reshape"):
+        return None
+    rank, out = call.rank(), call.outputs[0].shape
     if call.op_type == "Transpose":
         order = call.ints("perm", list(range(rank))[::-1])
         return dataclasses.replace(axis, at=order.index(axis.at))

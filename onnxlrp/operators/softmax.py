@@ -27,12 +27,10 @@ def _guarded(y: ir.Value) -> bool:
 def _bare(x: ir.Value) -> bool:
     """Whether scores are a product and nothing is added to them that might mask them, perhaps times a number."""
     node = x.producer()
-    if node is None or node.domain != "":
-        return False
-    factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
-    if len(factors) == 1 and node.op_type in ("Mul", "Div"):
-        return _bare(factors[0])
-    return node.op_type == "MatMul"
+    while node is not None and node.domain == "" and node.op_type in ("Mul", "Div"):
+        factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
+        node = factors[0].producer() if len(factors) == 1 else None
+    return node is not None and (node.domain, node.op_type) == ("", "MatMul")
 
 
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
