@@ -179,9 +179,8 @@ class _Layer:
     def _ratio(self, share: Share, d: ir.Value, own: bool) -> ir.Value:
         """`gate · R / s(d)`."""
         op, walk = self.op, self.walk
-        nonnegative = own and self.z in walk.facts.nonnegative
         # What a gate leaves out has either sign.
-        sign = int(nonnegative) if own or share.gate else self._sign_of(share)
+        sign = 0 if own or share.gate else self._sign_of(share)
         s = ratio(walk, self.z, d, self.rule, own=own, sign=sign)
         gate = None
         if share.gate and not self.rectified:

@@ -13,14 +13,16 @@ from onnxlrp.rules import Rule
 def ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, *, own: bool = False, sign: int = 0) -> ir.Value:
     """`R / s(d)` for the relevance that arrived at `output`.
 
-    `own`: d is the output's own value z, so that a factor c needs no product: c·|z|/(|z| + ε). `sign`: +1 or −1 where d
-    is known never to be negative or positive.
+    `own`: d is the output's own value z, so that a factor c needs no product: c·|z|/(|z| + ε). `sign`: +1 or −1 where
+    another d is known never to be negative or positive.
     """
     return shaped(_ratio(walk, output, d, rule, own, sign), output)
 
 
 def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sign: int) -> ir.Value:
     op, carrier = walk.op, walk.carrier(output)
+    if own:
+        sign = int(output in walk.facts.nonnegative)
     if not own or carrier is None or rule.relative:
         return divide(walk, walk.amount(output), d, rule, sign)
     stand = walk.stand(output)
@@ -28,10 +30,9 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
         c = walk.factor(output)
         if rule.epsilon == 0:
             return op.Where(op.Equal(walk.read(carrier), 0.0), op.constant(0, walk.dtype), c)
-        nonnegative = stand is Stand.RECTIFIED or output in walk.facts.nonnegative
         # c·|k|/(|k| + ε) as c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster; 0 at k = 0.
         small = op.Div(rule.epsilon, walk.read(carrier))
-        return op.Div(c, op.Add(small if nonnegative else op.Abs(small), 1.0))
+        return op.Div(c, op.Add(small if sign or stand is Stand.RECTIFIED else op.Abs(small), 1.0))
     if stand is Stand.CUT:
         # R is 0 wherever d is not above 0.
         return divide(walk, walk.amount(output), op.Relu(d), rule, 1)

@@ -108,23 +108,21 @@ def _routing(walk: Walk, step: Step) -> None:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry = walk.op, step.entry
     call = walk.call(step)
-    arriving = [v for v in step.outputs if v in walk.relevance]
-    stand_in = walk.carrier(_output(step)) if entry.in_place and not entry.many else None
-    as_factor = stand_in is not None or all(walk.carrier(v) is v for v in arriving)
+    stand_in = walk.carrier(_output(step)) if entry.in_place else None
+    stands = stand_in is not None and stand_in is not _output(step)
+    as_factor = stands or all(walk.carrier(v) is v for v in step.outputs if v in walk.relevance)
     arrived = walk.arrived(step, as_factor=as_factor)
     for index, operand in step.operands.items():
         if not walk.wants(operand):
             continue
         back = entry.function(op, call, index, arrived)
-        if not as_factor:
-            walk.send(operand, back)
-        elif stand_in is None or stand_in is _output(step):
-            walk.send(operand, back, operand)
-        else:
+        if stands and stand_in is not None:
             carrier = entry.function(op, call, index, walk.read(stand_in))
             if stand_in in walk.facts.infinite:
                 walk.facts.infinite.add(carrier)
             walk.send(operand, back, carrier, walk.relevance[_output(step)].stand)
+        else:
+            walk.send(operand, back, operand if as_factor else None)
     if walk.ledger is not None and not entry.many:
         amount = walk.amount(_output(step))
         for index in entry.operands(call):
@@ -207,8 +205,7 @@ def _divided(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None] | None:
     y, first = _output(step), None
     if y in walk.relevance:
         value = walk.read(y)
-        sign = 1 if y in walk.facts.nonnegative else 0
-        first = ratio(walk, y, value, walk.composite.norm, own=True, sign=sign)
+        first = ratio(walk, y, value, walk.composite.norm, own=True)
         if walk.ledger is not None:
             walk.ledger.epsilon(step, walk.op.Sub(walk.amount(y), walk.op.Mul(first, value)))
     if not step.entry.many:
