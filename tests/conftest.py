@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import sys
 
+import numpy as np
 import pytest
 
 PEERS = ("torch", "torchvision", "zennit")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """What a test or a library draws without saying from where (scikit-learn's support vectors, a module's weights)
+    is the same in every run, whichever tests run beside it."""
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
