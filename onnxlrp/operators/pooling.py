@@ -14,9 +14,6 @@ from onnxlrp.operators.registry import Call, Reversed, custom, linear, ranked, r
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
-_LONG = 64
-"""Elements of a row from which on it is worth a shape of its own."""
-
 
 @linear("AveragePool", jointly=True, pooling=True, sign="keeps")
 def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
@@ -135,29 +132,23 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value) -> ir.Value:
     """`r` where x is the first of the largest of its window, else 0; for windows that `_tiles` allows.
 
     By comparison: in onnxruntime's CPU a pool that gives indices takes 25 times as long as one that does not, and the
-    scatter behind it runs on one thread. Ten passes are two thirds of both; where rows are long, what is spread out
-    along them alone and is broadcast over a window's height makes it a third less.
+    scatter behind it runs on one thread. Ten passes are a third of both: what comes out of a pool is spread along rows
+    alone, where that is done in its layout, and what does not over whole windows, which has a fast path of its own.
     """
     x, (down, along), plain = call.operand(0), call.ints("kernel_shape"), call.variant(without=("storage_order",))
     height, width = (size or 0 for size in op.dims(x)[2:])
-    by_rows = width >= _LONG
 
-    def apart(v: ir.Value, rows: int) -> ir.Value:
-        return op.Reshape(v, op.ints([0, 0, height // down, rows, width])) if by_rows else v
-
-    def spread(v: ir.Value) -> ir.Value:
-        return apart(_spread(op, v, [1 if by_rows else down, along]), 1)
-
-    def whole(v: ir.Value) -> ir.Value:
-        return op.Reshape(v, op.shape(x)) if by_rows else v
+    def apart(v: ir.Value, rows: int = down) -> ir.Value:
+        return op.Reshape(v, op.ints([0, 0, height // down, rows, width]))
 
     # Each place of a window has a number, the first the largest; the largest number is the winner's.
     numbers = np.arange(down * along, 0, -1).reshape(down, along)
-    times = op.ints([1 if by_rows else height // down, width // along])
-    number = op.Tile(op.constant(numbers, ir.DataType.FLOAT), times)
-    largest = op.cast(op.Equal(apart(x, down), spread(op.run(plain))), ir.DataType.FLOAT)
-    winner = op.run(plain.rebind({0: whole(op.Mul(largest, number))}))
-    return whole(op.Mul(op.cast(op.Equal(spread(winner), number), ir.DataType.FLOAT), spread(r)))
+    number = op.Tile(op.constant(numbers, ir.DataType.FLOAT), op.ints([1, width // along]))
+    most = apart(_spread(op, op.run(plain), [1, along]), 1)
+    largest = op.cast(op.Equal(apart(x), most), ir.DataType.FLOAT)
+    winner = op.run(plain.rebind({0: op.Reshape(op.Mul(largest, number), op.shape(x))}))
+    wins = op.cast(op.Equal(apart(_spread(op, winner, [down, along])), number), ir.DataType.FLOAT)
+    return op.Reshape(op.Mul(wins, apart(_spread(op, r, [down, along]))), op.shape(x))
 
 
 @routing("GlobalMaxPool", winner=True, pooling=True, sign="keeps")

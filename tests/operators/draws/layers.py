@@ -34,6 +34,15 @@ def conv(draw: DrawFn, op: str) -> Case:
     return Case(op, [normal(draw, (2, channels, *sizes)), weight, bias], data=data, static=(1,), attributes=attributes)
 
 
+@draws("Conv")
+def conv_of_a_picture(draw: DrawFn, op: str) -> Case:
+    """Few channels and even sizes: back by the sub-pixel form."""
+    channels, kernel = pick(draw, 1, 3), [pick(draw, 3, 4, 5), pick(draw, 3, 5)]
+    sizes = [pick(draw, 6, 8), pick(draw, 6, 10)]
+    attributes = {"pads": each(draw, 4, 0, 2), "strides": [1, 1]}
+    return Case(op, [normal(draw, (2, channels, *sizes)), normal(draw, (5, channels, *kernel))], attributes=attributes)
+
+
 @draws("ConvTranspose")
 def conv_transpose(draw: DrawFn, op: str) -> Case:
     rank, group = pick(draw, 1, 2, 3), pick(draw, 1, 2)
