@@ -212,13 +212,12 @@ def test_run_time_axes_give_ties_to_the_first():
     np.testing.assert_array_equal(out["x0_relevance"], [[0, 5, 0], [0, 0, 0]])
 
 
-@pytest.mark.parametrize("along", [2, 32], ids=["short rows", "long rows"])
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4)])
-def test_windows_side_by_side_give_ties_to_the_first(kernel, along):
+def test_windows_side_by_side_give_ties_to_the_first(kernel):
     """In single precision by comparison, at whatever batch; in double precision by indices."""
     rows, columns = kernel
-    x = RNG.integers(-2, 2, (3, 2, 4 * rows, along * columns)).astype(np.float64)
-    weights = RNG.normal(size=(3, 2, 4, along)).astype(np.float32)
+    x = RNG.integers(-2, 2, (3, 2, 4 * rows, 5 * columns)).astype(np.float64)
+    weights = RNG.normal(size=(3, 2, 4, 5)).astype(np.float32)
     expected = np.zeros_like(x)
     for n, c, i, j in np.ndindex(*weights.shape):
         window = x[n, c, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
@@ -230,9 +229,6 @@ def test_windows_side_by_side_give_ties_to_the_first(kernel, along):
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
         assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (floating is np.float64)
-        numbers = {t.name: numpy_helper.to_array(t) for t in explained.graph.initializer}
-        scales = {tuple(numbers[n.input[2]][2:]) for n in explained.graph.node if n.op_type == "Resize"}
-        assert scales == (set() if floating is np.float64 else {(rows if along == 2 else 1, columns)})
         got = runner(explained)({"x0": x.astype(floating), "y_weights": weights.astype(floating)})
         np.testing.assert_array_equal(got["x0_relevance"], expected)
 
