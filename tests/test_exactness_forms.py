@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from tests.oracle.compare import Explained, check_against_oracle
 from tests.oracle.composites import composite
@@ -264,3 +264,33 @@ def test_one_of_another_sign_does_not(name):
     h = net.add(Step("pass", nodes, [h], "sigmoid"))
     net.output(net.gemm(net.flatten(h), 3))
     check(net, name)
+
+
+# ------------------------------------------------------------------------------------------------ layers with a clip
+
+
+def readers_of_a_clipped_layer(other: str = "") -> set[str]:
+    """Operators; `other`: one that makes another output of the layer's."""
+    net = Net(68, x=(2, 4, 6, 6))
+    layer = net.conv("x", 6)
+    clip = net.add_step("pass", "Clip", [layer], [np.array(0.0), np.array(6.0)])
+    model = net.output(net.gemm(net.flatten(clip), 3)).model()
+    if other:
+        model.graph.initializer.append(numpy_helper.from_array(np.array(-1.0), "below"))
+        model.graph.node.append(onnx.parser.parse_node(other.replace("layer", layer)))
+        model.graph.output.append(
+            helper.make_tensor_value_info("other", onnx.TensorProto.DOUBLE, net.samples[layer].shape)
+        )
+    nodes = check(net, "epsilon", model).proto.graph.node
+    (read,) = [n.output[0] for n in nodes if n.op_type == "Conv" and "x" in n.input]
+    return {n.op_type for n in nodes if read in n.input}
+
+
+def test_a_session_may_fuse_a_layer_whose_clip_stands_in():
+    """A ReLU alone reads it, for relevance and for the clip."""
+    assert readers_of_a_clipped_layer() == {"Relu"}
+
+
+@pytest.mark.parametrize("other", ["other = Neg(layer)", "other = Clip(layer, below)"])
+def test_a_layer_is_itself_for_all_others(other):
+    assert "Clip" in readers_of_a_clipped_layer(other)

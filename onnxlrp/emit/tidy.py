@@ -10,6 +10,7 @@ import onnx_ir.passes.common as passes
 from onnxlrp.builder import Builder
 from onnxlrp.emit.apart import read_apart
 from onnxlrp.emit.deployed import settle
+from onnxlrp.emit.fusions import clip_rectified
 from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import Source
@@ -27,6 +28,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for body in (graph, *graph.subgraphs()):
         settle(body)
     read_apart(graph)
+    clip_rectified(graph)
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
     passes.NameFixPass()(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators import windows
@@ -62,7 +63,7 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     reach = windows.reach(kernel, dilations)
     pads = [p for p in (*begins, *ends) if isinstance(p, int)]
     known = len(pads) == 2 * spatial
-    left = [k - p for k, p in zip(reach * 2, pads, strict=False)]
+    left: list[int] = [k - p for k, p in zip(reach * 2, pads, strict=False)]
     if set(strides) == {1} and known and min(left) >= 0:
         back = _flipped(op, w, group)
         if group == 1 and set(dilations) == {1} and _in_fours(op.dims(x), kernel):
@@ -70,15 +71,19 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return op.Conv(r, back, dilations=dilations, group=group, pads=left)
     options = {"strides": strides, "dilations": dilations, "group": group}
     sizes, outs = op.dims(x)[2:], op.dims(r)[2:]
-    if known and None not in sizes and None not in outs:
-        # What the strides left over at the end comes back as output padding.
-        over = [
-            int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
-            for a in range(spatial)
-        ]
-        return op.ConvTranspose(r, w, pads=pads, output_padding=over, **options)
-    back = op.ConvTranspose(r, w, output_padding=[s - 1 for s in strides], **options)
-    return windows.crop(op, back, begins, x)
+    if not known or None in sizes or None in outs:
+        back = op.ConvTranspose(r, w, output_padding=[s - 1 for s in strides], **options)
+        return windows.crop(op, back, begins, x)
+    # What the strides left over at the end comes back as output padding.
+    over = [
+        int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
+        for a in range(spatial)
+    ]
+    around = left[:spatial] + [k - s + 1 + o for k, s, o in zip(left[spatial:], strides, over, strict=True)]
+    alone = op.dims(w)[:2] == [group, 1]
+    if alone and strides == [2, 2] and min(around) >= 0 and r.dtype == ir.DataType.FLOAT:
+        return op.Conv(_apart(op, r, strides), _flipped(op, w, group), dilations=dilations, group=group, pads=around)
+    return op.ConvTranspose(r, w, pads=pads, output_padding=over, **options)
 
 
 def _flipped(op: Builder, w: ir.Value, group: int) -> ir.Value:
@@ -88,6 +93,15 @@ def _flipped(op: Builder, w: ir.Value, group: int) -> ir.Value:
         return back
     axes, ones = op.ints(range(2, 2 + len(kernel))), op.ints([-1] * len(kernel))
     return op.Slice(back, ones, op.ints([-(2**31)] * len(kernel)), axes, ones)
+
+
+def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
+    """[N, C, H, W] -> [N, C, sH, tW], zeros in between: where each channel has a kernel of its own, a convolution of
+    this takes a sixth (kernel 5) to two thirds (kernel 3) as long as onnxruntime's transposed one."""
+    first = np.zeros((1, 1, *strides))
+    first[..., 0, 0] = 1
+    times = op.Concat(op.ints([1, 1]), op.shape(r, 2), axis=0)
+    return op.Mul(windows.spread(op, r, strides), op.Tile(op.constant(first, ir.DataType.FLOAT), times))
 
 
 def _in_fours(sizes: list[int | None], kernel: list[int | None]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, ranked, routing
+from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -21,7 +21,7 @@ def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
     kernel = call.ints("kernel_shape")
     spatial = len(kernel)
     if _tiles(op, call, r):
-        return _spread(op, op.Div(r, float(np.prod(kernel))), kernel)
+        return windows.spread(op, op.Div(r, float(np.prod(kernel))), kernel)
     strides, dilations = (call.ints(name, [1] * spatial) for name in ("strides", "dilations"))
     begins, ends = windows.pads(op, call, kernel)
     shared = op.Div(r, _counts(op, call, kernel, strides, dilations, begins, ends))
@@ -51,26 +51,6 @@ def _tiles(op: Builder, call: Call, r: ir.Value) -> bool:
         return False
     sizes, outs = op.dims(call.operand(0))[2:], op.dims(r)[2:]
     return None not in sizes and [(o or 0) * k for o, k in zip(outs, kernel, strict=True)] == sizes
-
-
-def _spread(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
-    """Windows that neither overlap nor leave gaps: every element to its whole window."""
-    dims = [int(d or 0) for d in op.dims(r)[2:]]
-    if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
-        # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
-        scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
-        places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        spread = op.Resize(r, None, scales, mode="nearest", **places)
-        # Inference loses the names of sizes.
-        spread.shape = ir.Shape([*ranked(r)[:2], *(d * k for d, k in zip(dims, kernel, strict=True))])
-        return spread
-    for axis in reversed(range(len(kernel))):
-        # Copies side by side: an Expand behind the last axis costs ten times as much.
-        apart = op.Reshape(r, op.ints([0, 0, *dims[: axis + 1], 1, *dims[axis + 1 :]]))
-        copies = op.Concat(*[apart] * kernel[axis], axis=axis + 3)
-        dims[axis] *= kernel[axis]
-        r = op.Reshape(copies, op.ints([0, 0, *dims]))
-    return r
 
 
 def _counts(
@@ -144,11 +124,11 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value) -> ir.Value:
     # Each place of a window has a number, the first the largest; the largest number is the winner's.
     numbers = np.arange(down * along, 0, -1).reshape(down, along)
     number = op.Tile(op.constant(numbers, ir.DataType.FLOAT), op.ints([1, width // along]))
-    most = apart(_spread(op, op.run(plain), [1, along]), 1)
+    most = apart(windows.spread(op, op.run(plain), [1, along]), 1)
     largest = op.cast(op.Equal(apart(x), most), ir.DataType.FLOAT)
     winner = op.run(plain.rebind({0: op.Reshape(op.Mul(largest, number), op.shape(x))}))
-    wins = op.cast(op.Equal(apart(_spread(op, winner, [down, along])), number), ir.DataType.FLOAT)
-    return op.Reshape(op.Mul(wins, apart(_spread(op, r, [down, along]))), op.shape(x))
+    wins = op.cast(op.Equal(apart(windows.spread(op, winner, [down, along])), number), ir.DataType.FLOAT)
+    return op.Reshape(op.Mul(wins, apart(windows.spread(op, r, [down, along]))), op.shape(x))
 
 
 @routing("GlobalMaxPool", winner=True, pooling=True, sign="keeps")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call
+from onnxlrp.operators.registry import Call, ranked
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -174,3 +174,23 @@ def taps(
     front = op.ints_scalar(begin) if isinstance(begin, int) else begin
     offsets = op.constant(np.arange(kernel, dtype=np.int64)[None] * dilation)
     return op.Add(op.Unsqueeze(op.Sub(starts, front), op.ints([1])), offsets)
+
+
+def spread(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
+    """Windows that neither overlap nor leave gaps: every element to its whole window."""
+    dims = [int(d or 0) for d in op.dims(r)[2:]]
+    if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
+        # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
+        scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
+        places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        spread = op.Resize(r, None, scales, mode="nearest", **places)
+        # Inference loses the names of sizes.
+        spread.shape = ir.Shape([*ranked(r)[:2], *(d * k for d, k in zip(dims, kernel, strict=True))])
+        return spread
+    for axis in reversed(range(len(kernel))):
+        # Copies side by side: an Expand behind the last axis costs ten times as much.
+        apart = op.Reshape(r, op.ints([0, 0, *dims[: axis + 1], 1, *dims[axis + 1 :]]))
+        copies = op.Concat(*[apart] * kernel[axis], axis=axis + 3)
+        dims[axis] *= kernel[axis]
+        r = op.Reshape(copies, op.ints([0, 0, *dims]))
+    return r

@@ -43,6 +43,20 @@ def conv_of_a_picture(draw: DrawFn, op: str) -> Case:
     return Case(op, [normal(draw, (2, channels, *sizes)), normal(draw, (5, channels, *kernel))], attributes=attributes)
 
 
+@draws("Conv")
+def conv_of_each_channel(draw: DrawFn, op: str) -> Case:
+    """At stride 2: back by a convolution of what lies apart, where its pads allow that."""
+    kernel = [pick(draw, 1, 2, 3), pick(draw, 3, 5)]
+    sizes = [pick(draw, 5, 6), pick(draw, 9, 10)]
+    attributes = {
+        "pads": each(draw, 4, 0, 2),
+        "strides": [2, 2],
+        "dilations": [pick(draw, 1, 2), 1],
+        "group": 3,
+    }
+    return Case(op, [normal(draw, (2, 3, *sizes)), normal(draw, (3, 1, *kernel))], attributes=attributes)
+
+
 @draws("ConvTranspose")
 def conv_transpose(draw: DrawFn, op: str) -> Case:
     rank, group = pick(draw, 1, 2, 3), pick(draw, 1, 2)
