@@ -271,7 +271,7 @@ def test_one_of_another_sign_does_not(name):
 
 def readers_of_a_clipped_layer(other: str = "") -> set[str]:
     """Operators; `other`: one that makes another output of the layer's."""
-    net = Net(68, x=(2, 4, 6, 6))
+    net = Net(68, x=(4, 6, 6))
     layer = net.conv("x", 6)
     clip = net.add_step("pass", "Clip", [layer], [np.array(0.0), np.array(6.0)])
     model = net.output(net.gemm(net.flatten(clip), 3)).model()
@@ -294,3 +294,38 @@ def test_a_session_may_fuse_a_layer_whose_clip_stands_in():
 @pytest.mark.parametrize("other", ["other = Neg(layer)", "other = Clip(layer, below)"])
 def test_a_layer_is_itself_for_all_others(other):
     assert "Clip" in readers_of_a_clipped_layer(other)
+
+
+# ------------------------------------------------------------------------------------------------ in front of pools
+
+
+POOLS = {
+    "side by side": {"kernel_shape": [2, 2], "strides": [2, 2]},
+    "overlapping": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
+}
+
+
+def quotients(net: Net, h: str, name: str) -> set[tuple[int, ...]]:
+    """Shapes of what is divided, without the batch, of a picture's relevance behind `h`."""
+    graph = onnx.shape_inference.infer_shapes(check(net.output(net.gemm(net.flatten(h), 3)), name).proto).graph
+    divided = {n.output[0] for n in graph.node if n.op_type == "Div"}
+    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info if v.name in divided]
+    return {tuple(shape[1:]) for shape in shapes if len(shape) == 4}
+
+
+@pytest.mark.parametrize("name", ["epsilon", "epsilon_plus", "excitation_backprop"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_layer_in_front_of_a_pool_divides_behind_it(pool, name):
+    """By its own output, which is the pool's where anything is divided."""
+    net = Net(69, x=(4, 6, 6))
+    h = net.add_step("winner", "MaxPool", [net.relu(net.conv("x", 5, pads=[1] * 4))], **POOLS[pool])
+    assert quotients(net, h, name) == ({(5, 3, 3)} if name == "epsilon" else {(5, 6, 6)})
+
+
+@pytest.mark.parametrize("order", ["MaxPool AveragePool", "AveragePool MaxPool"])
+def test_other_readers_of_the_layer_have_it_divided_before_the_pool(order):
+    net = Net(70, x=(4, 6, 6))
+    layer = net.relu(net.conv("x", 5, pads=[1] * 4))
+    kinds = {"MaxPool": "winner", "AveragePool": "sum"}
+    pools = [net.add_step(kinds[op], op, [layer], kernel_shape=[2, 2], strides=[2, 2]) for op in order.split()]
+    assert (5, 6, 6) in quotients(net, net.add_step("sum", "Add", pools), "epsilon")

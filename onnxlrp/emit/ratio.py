@@ -27,18 +27,26 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
         return divide(walk, walk.amount(output), d, rule, sign)
     stand = walk.stand(output)
     if stand in (Stand.ITSELF, Stand.RECTIFIED):
-        c = walk.factor(output)
-        if rule.epsilon == 0:
-            return op.Where(op.Equal(walk.read(carrier), 0.0), op.constant(0, walk.dtype), c)
-        # c·|k|/(|k| + ε) as c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster; 0 at k = 0.
-        small = op.Div(rule.epsilon, walk.read(carrier))
-        return op.Div(c, op.Add(small if sign or stand is Stand.RECTIFIED else op.Abs(small), 1.0))
+        won, positive = walk.won(output), bool(sign) or stand is Stand.RECTIFIED
+        if won is not None:
+            return won.back(_gated(walk, won.factor, won.carrier, rule, positive))
+        return _gated(walk, walk.factor(output), carrier, rule, positive)
     if stand is Stand.CUT:
         # R is 0 wherever d is not above 0.
         return divide(walk, walk.amount(output), op.Relu(d), rule, 1)
     # c·k/(d + sgn(d)·ε) as c·|k|/(|d| + ε), for k has the sign of d: to ask for a sign costs four times as much.
     size = bounded(op, op.Mul(walk.factor(output), op.Abs(walk.finite(carrier))))
     return divide(walk, size, op.Abs(d), rule, 1)
+
+
+def _gated(walk: Walk, c: ir.Value, carrier: ir.Value, rule: Rule, positive: bool) -> ir.Value:
+    """`c·|k|/(|k| + ε)`, 0 at k = 0; `positive`: k is never negative."""
+    op, k = walk.op, walk.read(carrier)
+    if rule.epsilon == 0:
+        return op.Where(op.Equal(k, 0.0), op.constant(0, walk.dtype), c)
+    # As c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster.
+    small = op.Div(rule.epsilon, k)
+    return op.Div(c, op.Add(small if positive else op.Abs(small), 1.0))
 
 
 def divide(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:

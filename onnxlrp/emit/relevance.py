@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -26,6 +27,19 @@ class Stand(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Won:
+    """A factor that a pool's winners brought back: it may be multiplied and divided by values before it is, at the
+    pool's output, which is smaller; a winner has the output's value."""
+
+    factor: ir.Value
+    """At the output."""
+    carrier: ir.Value
+    """The output."""
+    back: Callable[[ir.Value], ir.Value]
+    """What is at the output, to the winners; 0 to all others."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Part:
     """A contribution: an amount where `carrier` is None, else a factor of the carrier."""
 
@@ -34,6 +48,8 @@ class Part:
     stand: Stand = Stand.ITSELF
     sender: Step | None = None
     """Where it comes from; None of a seed."""
+    won: Won | None = None
+    """Where the tensor comes from, if the carrier's winners have it."""
 
 
 class Relevance:
@@ -56,3 +72,8 @@ class Relevance:
     def stand(self) -> Stand:
         """What the carrier is to the value, where there is one."""
         return self.parts[0].stand
+
+    @property
+    def won(self) -> Won | None:
+        """Where all of it comes from, if winners have it."""
+        return self.parts[0].won if len(self.parts) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import onnx_ir as ir
@@ -9,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.emit.control import control
 from onnxlrp.emit.layers import layer
 from onnxlrp.emit.ratio import divide, ratio
-from onnxlrp.emit.relevance import Stand
+from onnxlrp.emit.relevance import Stand, Won
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, Treatment
@@ -101,7 +102,7 @@ def _rectifier(walk: Walk, step: Step) -> None:
         walk.send(operand, walk.amount(y))
     else:
         equal = stand in (Stand.ITSELF, Stand.RECTIFIED)
-        walk.send(operand, walk.factor(y), carrier, Stand.RECTIFIED if equal else Stand.CUT)
+        walk.send(operand, walk.factor(y), carrier, Stand.RECTIFIED if equal else Stand.CUT, walk.won(y))
 
 
 def _routing(walk: Walk, step: Step) -> None:
@@ -121,6 +122,9 @@ def _routing(walk: Walk, step: Step) -> None:
             if stand_in in walk.facts.infinite:
                 walk.facts.infinite.add(carrier)
             walk.send(operand, back, carrier, walk.relevance[_output(step)].stand)
+        elif as_factor and entry.winner and entry.pooling and isinstance(arrived, ir.Value):
+            won = Won(arrived, _output(step), functools.partial(entry.function, op, call, index))
+            walk.send(operand, back, operand, won=won)
         else:
             walk.send(operand, back, operand if as_factor else None)
     if walk.ledger is not None and not entry.many:

@@ -13,7 +13,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
 from onnxlrp.emit.half import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
-from onnxlrp.emit.relevance import Part, Relevance, Stand
+from onnxlrp.emit.relevance import Part, Relevance, Stand, Won
 from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.registry import Call
 from onnxlrp.plan import Overrides, Step, Treatment
@@ -101,12 +101,20 @@ class Walk:
         """What the carrier of a value's relevance is to it; None where there is no carrier."""
         return None if self.carrier(value) is None else self.relevance[value].stand
 
+    def won(self, value: ir.Value) -> Won | None:
+        """Where a value's factor comes from, if a pool's winners have it and nobody asks for more than a quotient."""
+        won = self.relevance[value].won
+        return won if won is not None and self.ledger is None and won.factor.dtype == self.dtype else None
+
     def factor(self, value: ir.Value) -> ir.Value:
         """The factor c, where there is a carrier."""
         return shaped(self._sum([p.tensor for p in self.relevance[value].parts]), value)
 
     def amount(self, value: ir.Value) -> ir.Value:
         """The relevance R of a value, in its shape."""
+        won = self.won(value)
+        if won is not None:
+            return shaped(won.back(bounded(self.op, self._product(won.factor, won.carrier))), value)
         groups: dict[ir.Value | None, list[ir.Value]] = {}
         for part in self.relevance[value].parts:
             groups.setdefault(part.carrier, []).append(part.tensor)
@@ -144,12 +152,17 @@ class Walk:
         return value in self.receivers or (self.ledger is not None and value in self.facts.data)
 
     def send(
-        self, value: ir.Value, tensor: ir.Value, carrier: ir.Value | None = None, stand: Stand = Stand.ITSELF
+        self,
+        value: ir.Value,
+        tensor: ir.Value,
+        carrier: ir.Value | None = None,
+        stand: Stand = Stand.ITSELF,
+        won: Won | None = None,
     ) -> None:
-        """Relevance for a value: an amount, or a factor of `carrier`; both as `relevance.Part` says."""
+        """Relevance for a value: an amount, or a factor of `carrier`; all as `relevance.Part` says."""
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
         if self.ledger is not None and self._step is not None:
             sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)
         if value in self.receivers:
-            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, stand, self._step))
+            self.relevance.setdefault(value, Relevance()).add(Part(tensor, carrier, stand, self._step, won))

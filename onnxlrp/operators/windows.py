@@ -178,19 +178,29 @@ def taps(
 
 def spread(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
     """Windows that neither overlap nor leave gaps: every element to its whole window."""
-    dims = [int(d or 0) for d in op.dims(r)[2:]]
     if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
         # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
         scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
         places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         spread = op.Resize(r, None, scales, mode="nearest", **places)
         # Inference loses the names of sizes.
-        spread.shape = ir.Shape([*ranked(r)[:2], *(d * k for d, k in zip(dims, kernel, strict=True))])
+        sizes = (int(d or 0) * k for d, k in zip(op.dims(r)[2:], kernel, strict=True))
+        spread.shape = ir.Shape([*ranked(r)[:2], *sizes])
         return spread
     for axis in reversed(range(len(kernel))):
-        # Copies side by side: an Expand behind the last axis costs ten times as much.
-        apart = op.Reshape(r, op.ints([0, 0, *dims[: axis + 1], 1, *dims[axis + 1 :]]))
-        copies = op.Concat(*[apart] * kernel[axis], axis=axis + 3)
-        dims[axis] *= kernel[axis]
-        r = op.Reshape(copies, op.ints([0, 0, *dims]))
+        r = interleave(op, [r] * kernel[axis], axis)
     return r
+
+
+def interleave(op: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
+    """Along a spatial axis one element of each part in turn; the sizes from there on must be known.
+
+    Behind the last axis a Concat takes as long as an addition; an Expand takes ten times, a Transpose twenty times as
+    long.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    front = [0] * (axis + 2)
+    size, *rest = (int(d or 0) for d in op.dims(parts[0])[axis + 2 :])
+    apart = [op.Reshape(part, op.ints([*front, size, 1, *rest])) for part in parts]
+    return op.Reshape(op.Concat(*apart, axis=axis + 3), op.ints([*front, size * len(parts), *rest]))

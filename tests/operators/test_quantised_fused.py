@@ -91,7 +91,8 @@ def test_embedding(segments, mask):
 
 def lstm(floats: bool, columns: bool, direction: str, last: bool) -> onnx.ModelProto:
     rng, net, sides = np.random.default_rng(1), Net([6, 2, 4]), 2 if direction == "bidirectional" else 1
-    w, r = (rng.integers(-90, 90, (sides, size, 20)).astype(np.int8) for size in (4, 5))
+    # Seven bits: without VNNI, onnxruntime's CPU adds pairs of products of uint8 and int8 in 16 bits, which saturate.
+    w, r = (rng.integers(-64, 65, (sides, size, 20)).astype(np.int8) for size in (4, 5))
     scales = [rng.uniform(0.005, 0.01, (sides, 20) if columns else (sides,)).astype(np.float32) for _ in range(2)]
     b, options = net.const((rng.normal(size=(sides, 40)) * 0.3).astype(np.float32)), {"hidden_size": 5}
     options |= {"direction": direction, "outputs": 3}

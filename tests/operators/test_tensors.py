@@ -212,23 +212,24 @@ def test_run_time_axes_give_ties_to_the_first():
     np.testing.assert_array_equal(out["x0_relevance"], [[0, 5, 0], [0, 0, 0]])
 
 
-@pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4)])
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4), (4, 5), (3,), (2, 1, 3)], ids=str)
 def test_windows_side_by_side_give_ties_to_the_first(kernel):
-    """In single precision by comparison, at whatever batch; in double precision by indices."""
-    rows, columns = kernel
-    x = RNG.integers(-2, 2, (3, 2, 4 * rows, 5 * columns)).astype(np.float64)
-    weights = RNG.normal(size=(3, 2, 4, 5)).astype(np.float32)
+    """By comparison, at whatever batch, and from 17 elements on by indices."""
+    counts = (4, 5, 2)[: len(kernel)]
+    x = RNG.integers(-2, 2, (3, 2, *np.multiply(counts, kernel))).astype(np.float64)
+    weights = RNG.normal(size=(3, 2, *counts)).astype(np.float32)
     expected = np.zeros_like(x)
-    for n, c, i, j in np.ndindex(*weights.shape):
-        window = x[n, c, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
-        row, column = divmod(int(window.argmax()), columns)
-        expected[n, c, i * rows + row, j * columns + column] = weights[n, c, i, j]
+    for n, c, *window in np.ndindex(*weights.shape):
+        begin = np.multiply(window, kernel)
+        elements = x[n, c][tuple(slice(b, b + k) for b, k in zip(begin, kernel, strict=True))]
+        winner = begin + np.unravel_index(elements.argmax(), kernel)
+        expected[n, c, *winner] = weights[n, c, *window]
     case = Case("MaxPool", [x], attributes={"kernel_shape": kernel, "strides": kernel})
     for floating, runner in ((np.float64, reference), (np.float32, reference), (np.float32, onnxruntime)):
         model = case.model(floating=floating)
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
-        assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (floating is np.float64)
+        assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (kernel == (4, 5))
         got = runner(explained)({"x0": x.astype(floating), "y_weights": weights.astype(floating)})
         np.testing.assert_array_equal(got["x0_relevance"], expected)
 
