@@ -215,7 +215,10 @@ def rules_of(**options) -> dict[str, str]:
     return {row.node: row.rule for row in onnxlrp.convert(network(), "epsilon", output="y", **options).plan.rows()}
 
 
-@pytest.mark.parametrize("pattern", ["conv", "con*", "Conv", lambda step: step.operator == "Conv"], ids=str)
+PATTERNS = {"name": "conv", "glob": "con*", "operator": "Conv", "predicate": lambda step: step.operator == "Conv"}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 def test_overrides(pattern):
     """By name, glob, operator or predicate; as an object or as text."""
     for rule in (Gamma(0.1), "Gamma(0.1)"):
