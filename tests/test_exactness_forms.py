@@ -10,6 +10,7 @@ import onnx.parser
 import pytest
 from onnx import helper, numpy_helper
 
+import onnxlrp
 from tests.oracle.compare import Explained, check_against_oracle
 from tests.oracle.composites import composite
 from tests.oracle.net import Net, Step
@@ -329,3 +330,31 @@ def test_other_readers_of_the_layer_have_it_divided_before_the_pool(order):
     kinds = {"MaxPool": "winner", "AveragePool": "sum"}
     pools = [net.add_step(kinds[op], op, [layer], kernel_shape=[2, 2], strides=[2, 2]) for op in order.split()]
     assert (5, 6, 6) in quotients(net, net.add_step("sum", "Add", pools), "epsilon")
+
+
+# ------------------------------------------------------------------------------------------------ weights of a rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (onnxlrp.rules.Gamma(0.5), {"Mul": 1, "Max": 1}),
+        (onnxlrp.rules.AlphaBeta(2, 1), {"Max": 1, "Mul": 1, "Sub": 1}),
+        (onnxlrp.rules.ZPlus(), {"Max": 1}),
+    ],
+    ids=str,
+)
+def test_weights_are_changed_in_few_operations(rule, expected):
+    """Of a layer between ReLUs: a session copies the weight for each."""
+    net = Net(71, x=(4, 8, 8))
+    layer = net.relu(net.conv(net.relu(net.conv("x", 9)), 10))
+    model = net.output(net.gemm(net.flatten(layer), 3)).model()
+    explained = onnxlrp.convert(model, "epsilon", rules=[("Conv", rule)]).to_proto()
+    weights = {i.name for i in model.graph.initializer if list(i.dims)[:2] == [10, 9]}
+    assert len(weights) == 1
+    found = Counter()
+    for node in explained.graph.node:
+        if weights & set(node.input) and node.op_type in ("Add", "Max", "Min", "Mul", "Neg", "Sub"):
+            found[node.op_type] += 1
+            weights |= set(node.output)
+    assert found == expected

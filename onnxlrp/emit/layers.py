@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
+from onnxlrp.builder import Builder
 from onnxlrp.emit.bounds import bounds
 from onnxlrp.emit.columns import narrowed
 from onnxlrp.emit.half import bounded
@@ -228,18 +229,27 @@ class _Layer:
 
     def _modified(self, v: ir.Value, by: Modifier) -> ir.Value:
         """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one`."""
-        op, zero = self.op, self.op.number(0, v)
+        op = self.op
         parts: list[ir.Value] = []
-        for factor, make in (
-            (by.same, lambda: v),
-            (by.plus, lambda: op.Max(v, zero)),
-            (by.minus, lambda: op.Min(v, zero)),
-            (by.square, lambda: op.Mul(v, v)),
-            (by.one, lambda: op.full_like(v, 1)),
-        ):
-            if factor:
-                parts.append(make() if factor == 1 else op.Neg(make()) if factor == -1 else op.Mul(make(), factor))
+        if by.same or by.plus or by.minus:
+            parts.append(self._bent(v, by.same + by.plus, by.same + by.minus))
+        if by.square:
+            parts.append(_times(op, op.Mul(v, v), by.square))
+        if by.one:
+            parts.append(_times(op, op.full_like(v, 1), by.one))
         return functools.reduce(op.Add, parts)
+
+    def _bent(self, v: ir.Value, above: float, below: float) -> ir.Value:
+        """`above·v` where v is positive and `below·v` where it is negative, in as few operations as that takes: a
+        session copies a whole weight for each, which is most of the time that it takes to create."""
+        op, zero = self.op, self.op.number(0, v)
+        if above == below:
+            return _times(op, v, above)
+        if below == 0:
+            return _times(op, op.Max(v, zero), above)
+        if above == 0:
+            return op.Sub(op.Max(v, zero), v) if below == -1 else _times(op, op.Min(v, zero), below)
+        return (op.Max if above > below else op.Min)(_times(op, v, above), _times(op, v, below))
 
     def _back(self, term: Term, s: ir.Value, coefficient: float, pieces: _Pieces) -> None:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
@@ -274,3 +284,7 @@ class _Layer:
         if factor is not None:
             amounts.append(bounded(op, op.Mul(factor, self.x)))
         self.walk.send(x, functools.reduce(op.Add, amounts))
+
+
+def _times(op: Builder, v: ir.Value, factor: float) -> ir.Value:
+    return v if factor == 1 else op.Neg(v) if factor == -1 else op.Mul(v, factor)
