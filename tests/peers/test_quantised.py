@@ -38,6 +38,13 @@ STATIC = {
 }
 
 
+SEVEN_BITS = {"reduce_range": True}
+"""Of signed weights: without VNNI, onnxruntime's CPU adds pairs of products of uint8 and int8 in 16 bits, which saturate
+with eight; what comes out is of another model than the one in the file."""
+UNSIGNED = {"weight_type": quantization.QuantType.QUInt8, "activation_type": quantization.QuantType.QUInt8}
+"""These do not saturate."""
+EIGHT_BITS = {("bert", "QOperator"), ("bert", "QOperator, per channel")}
+"""With seven their relevance correlates 0.92 and 0.94 with that of the floats."""
 DYNAMIC = {"dynamic": {}, "dynamic, per channel": {"per_channel": True}}
 
 
@@ -150,9 +157,10 @@ def test_outputs_keep_their_bits_and_relevance_stays(network, kind, tmp_path):
         weights = quantization.QuantType.QInt8 if name == "bert" else quantization.QuantType.QUInt8
         if name != "bert" and DYNAMIC[kind]:
             pytest.skip("quantize_dynamic has no convolutions per channel")
-        quantization.quantize_dynamic(str(network), path, weight_type=weights, **DYNAMIC[kind])
+        quantization.quantize_dynamic(str(network), path, weight_type=weights, **SEVEN_BITS, **DYNAMIC[kind])
     else:
-        quantization.quantize_static(str(network), path, Calibration(name), **STATIC[kind])
+        options = STATIC[kind] | (UNSIGNED if (name, kind) in EIGHT_BITS else SEVEN_BITS)
+        quantization.quantize_static(str(network), path, Calibration(name), **options)
     x = inputs(name, 50, 32 if name == "bert" else 2)
     explain = {"inputs": ["ids"]} if name == "bert" else {}
     key = "ids" if name == "bert" else "x"
