@@ -39,8 +39,8 @@ STATIC = {
 
 
 SEVEN_BITS = {"reduce_range": True}
-"""Of signed weights: without VNNI, onnxruntime's CPU adds pairs of products of uint8 and int8 in 16 bits, which saturate
-with eight; what comes out is of another model than the one in the file."""
+"""Of signed weights: without VNNI, onnxruntime's CPU adds pairs of products of uint8 and int8 in 16 bits, which with
+eight saturate; what comes out is of another model than the one in the file."""
 UNSIGNED = {"weight_type": quantization.QuantType.QUInt8, "activation_type": quantization.QuantType.QUInt8}
 """These do not saturate."""
 EIGHT_BITS = {("bert", "QOperator"), ("bert", "QOperator, per channel")}
