@@ -29,4 +29,4 @@ def _clips_from_zero(node: ir.Node, graph: ir.Graph) -> bool:
     """Whether a node makes the same of a value and of its ReLU."""
     low = node.inputs[1] if node.op_type == "Clip" and len(node.inputs) > 1 else None
     number = None if low is None else ir.convenience.get_const_tensor(low)
-    return number is not None and float(number.numpy()) >= 0 and node.graph is graph
+    return number is not None and bool((number.numpy() >= 0).all()) and node.graph is graph
