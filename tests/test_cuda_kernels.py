@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -174,6 +175,20 @@ def test_options(options, dynamic):
 @pytest.mark.parametrize("name", ["epsilon_plus_flat", "epsilon_alpha2_beta1", "gradient"])
 def test_half_precision(name, precision):
     report(onnxlrp.convert(single(network().model(dynamic=True), np.float16), name, precision=precision).to_proto())
+
+
+@pytest.mark.parametrize("integers", ["uint8", "int8"])
+def test_pools_of_quantised_values(integers):
+    """Windows side by side: CUDA compares no eight bits."""
+    source = f"""<ir_version: 10, opset_import: ["": 21]>
+    net (float[N, 2, 4, 4] x) => (float[N, 2] y)
+    <float scale = {{0.02}}, {integers} zero = {{3}}, int64[2] axes = {{2, 3}}> {{
+        rounded = QuantizeLinear (x, scale, zero)
+        highest = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (rounded)
+        wide = DequantizeLinear (highest, scale, zero)
+        y = ReduceSum <keepdims = 0> (wide, axes)
+    }}"""
+    report(onnxlrp.convert(onnx.parser.parse_model(source), "epsilon").to_proto())
 
 
 @pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))

@@ -105,7 +105,8 @@ _FEW = 16
 def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
-    if math.prod(kernel) <= _FEW and _tiles(op, call, r):
+    # Integers are not compared: CUDA has no kernel for eight bits.
+    if x.dtype == r.dtype and math.prod(kernel) <= _FEW and _tiles(op, call, r):
         return _to_first_largest(op, call, r, [])
     # Indices are asked of a second node: with them the pool itself would leave its faster kernel.
     _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
