@@ -17,7 +17,6 @@ from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
 from onnxlrp.emit import save
 from onnxlrp.emit.emit import Emitted, Request, emit
-from onnxlrp.emit.heads import explained_score
 from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.emit.tidy import tidy
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
@@ -27,6 +26,7 @@ from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
+from onnxlrp.source.explained_score import ExplainedScore, explained_score
 from onnxlrp.source.outputs import explained_output, hand_out_scores
 from onnxlrp.source.read import Source, is_score, read
 
@@ -90,6 +90,7 @@ def convert(
     dtype = _working_type(model_dtype, precision)
     request = Request(
         score=work.score,
+        visible=work.visible,
         output_name=work.output,
         axes=layout(work.score, target, list(work.source.model.graph.inputs), work.output),
         inputs=reached,
@@ -126,6 +127,8 @@ class _Work:
     facts: Facts
     plan: Plan
     score: ir.Value
+    visible: ir.Value
+    """The model's own output that the score is explained in place of."""
     output: str
     explained: list[ir.Value]
     overrides: list[tuple[object, Rule]]
@@ -180,13 +183,12 @@ def _prepare(
     op = Builder(graph, "lrp")
     value, name = explained_output(source, output)
     op.label("score")
-    score = value if chosen.seed == "gradient" or explain_probability else explained_score(op, value)
+    whole = chosen.seed == "gradient" or explain_probability
+    score = ExplainedScore(value) if whole else explained_score(op, value)
     facts = analyse(graph, explained)
-    plan = make_plan(graph, facts, score, chosen, overrides, on_unsupported=on_unsupported)
-    plan.notes = [*source.notes, *plan.notes]
-    if score is not value:
-        plan.notes.append(f"explained is the score that feeds the final softmax or sigmoid of {name!r}")
-    return _Work(source, op, facts, plan, score, name, explained, overrides, absorbed, inputs is not None)
+    plan = make_plan(graph, facts, score.value, chosen, overrides, on_unsupported=on_unsupported)
+    plan.notes = [*source.notes, *plan.notes, *(f"explained in place of {name!r}: {part}" for part in score.parts)]
+    return _Work(source, op, facts, plan, score.value, value, name, explained, overrides, absorbed, inputs is not None)
 
 
 def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:

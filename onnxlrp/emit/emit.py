@@ -38,6 +38,8 @@ class Request:
     """What to emit."""
 
     score: ir.Value
+    visible: ir.Value
+    """The model's own output: the default class is the largest element of it, not of the score."""
     output_name: str
     axes: Axes
     inputs: Sequence[ir.Value]
@@ -54,7 +56,8 @@ class Request:
 def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seed = Seeder(op, request.score, request.options, request.dtype, unique).build(request.axes, request.output_name)
+    seeder = Seeder(op, request.score, request.visible, request.options, request.dtype, unique)
+    seed = seeder.build(request.axes, request.output_name)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)

@@ -114,9 +114,17 @@ class Seeder:
     """Adds the target's inputs to the graph and builds the seed."""
 
     def __init__(
-        self, op: Builder, score: ir.Value, options: Options, dtype: ir.DataType, unique: Callable[[str], str]
+        self,
+        op: Builder,
+        score: ir.Value,
+        visible: ir.Value,
+        options: Options,
+        dtype: ir.DataType,
+        unique: Callable[[str], str],
     ) -> None:
-        self.op, self.score, self.options, self.dtype, self.unique = op, score, options, dtype, unique
+        """`visible` is the model's own output, in the layout of `score`: the default class is its largest element."""
+        self.op, self.score, self.visible = op, score, visible
+        self.options, self.dtype, self.unique = options, dtype, unique
 
     def build(self, axes: Axes, output_name: str) -> Seed:
         """The seed for a layout; `output_name` names the weights' input."""
@@ -124,13 +132,13 @@ class Seeder:
             return self._weights(axes, output_name)
         if self.options.kind == "token":
             return self._token(axes)
-        op, score = self.op, self.score
+        op, visible = self.op, self.visible
         if axes.classes == 1:
             # No Reshape: [0, -1] fails where there are no samples, the boxes of an empty picture.
-            spatial = range(2, len(score.shape or ()))
-            flat = op.Squeeze(score, op.ints(spatial)) if spatial else score
+            spatial = range(2, len(self.score.shape or ()))
+            flat = op.Squeeze(visible, op.ints(spatial)) if spatial else visible
         else:
-            flat = op.Reshape(score, op.ints([-1, 1] if axes.classes is None else [1, -1]))
+            flat = op.Reshape(visible, op.ints([-1, 1] if axes.classes is None else [1, -1]))
         target, index, onehot = self._classes(flat)
         one = self.options.targets == 1 and axes.classes == 1
         return Seed(self._shaped(onehot), axes, target=target, choice=self._within(flat, index) if one else None)
@@ -160,14 +168,15 @@ class Seeder:
             place = op.Expand(op.Where(op.Equal(position, op.ints_scalar(-1)), tokens, position), op.dim(score, 0))
         place = op.Unsqueeze(place, op.ints([1]))
         inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
-        target, index, onehot = self._classes(op.GatherND(score, inside, batch_dims=1))
+        scores = op.GatherND(self.visible, inside, batch_dims=1)
+        target, index, onehot = self._classes(scores)
         there = op.Unsqueeze(op.one_hot(place, op.dim(score, 1), self.dtype), op.ints([2]))
         if many > 1:
             # [N, 1, T, 1] · [N, K, 1, V]
             all_there, onehot = op.Unsqueeze(there, op.ints([1])), op.Unsqueeze(onehot, op.ints([2]))
             return Seed(self._shaped(op.Mul(all_there, onehot)), axes, target=target, position=position)
         tensor = self._shaped(op.Mul(there, op.Unsqueeze(onehot, op.ints([1]))))
-        choice = self._within(self.op.GatherND(score, inside, batch_dims=1), index)
+        choice = self._within(scores, index)
         exists = op.And(choice.exists, op.Equal(place, inside))
         choice = dataclasses.replace(choice, exists=exists, position=inside)
         return Seed(tensor, axes, target=target, position=position, choice=choice)

@@ -1,0 +1,107 @@
+"""Compute a value of the graph in float64 before the model runs, with ONNX's reference evaluator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxlrp.operators.registry import content, find
+
+_MOST_NODES = 64
+"""Nodes of a computation that is tried; elementwise regions have about ten."""
+_LARGEST = 1 << 16
+"""Elements of a constant that is looked at."""
+
+
+def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarray | None:
+    """The content of `result` where some values upstream of it are replaced by float64 arrays.
+
+    Casts between floats, quantisation and the operators that only round are left out. Returns None where a constant is
+    unknown or large, where the computation is long, or where the reference evaluator does not know an operator.
+    """
+    if result in given:
+        return given[result]
+    nodes = _upstream(result, given)
+    if nodes is None:
+        return None
+    made = {v for n in nodes for v in n.outputs}
+    leaves = {v for n in nodes for v in n.inputs if v is not None and v not in made and v not in given}
+    read = {v for v in leaves if _looked_at(v)}
+    # A node that rounds is left out, so that its scales need not be known.
+    if not all(v in read or all(_rounds(u.node) for u in v.uses() if u.node in nodes) for v in leaves):
+        return None
+    graph = helper.make_graph(
+        [_node(n) for n in nodes],
+        "computation",
+        [helper.make_tensor_value_info(str(v.name), TensorProto.DOUBLE, None) for v in given],
+        [helper.make_tensor_value_info(str(result.name), TensorProto.DOUBLE, None)],
+        [numpy_helper.from_array(_wide(v), str(v.name)) for v in read],
+    )
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=_opsets(nodes)))
+            (values,) = evaluator.run(None, {str(v.name): np.asarray(a, np.float64) for v, a in given.items()})
+    except Exception:  # the evaluator raises whatever its operators raise
+        return None
+    return np.asarray(values, np.float64)
+
+
+def _upstream(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> list[ir.Node] | None:
+    """The nodes between some values and another, in their order; None where they are many."""
+    found: dict[ir.Node, None] = {}
+    ordered: list[ir.Node] = []
+    waiting = [(result.producer(), False)]
+    while waiting:
+        node, operands_done = waiting.pop()
+        if node is None or (node in found and not operands_done):
+            continue
+        if operands_done:
+            ordered.append(node)
+            continue
+        found[node] = None
+        if len(found) > _MOST_NODES:
+            return None
+        waiting.append((node, True))
+        operands = node.inputs[:1] if _rounds(node) else node.inputs
+        waiting += [(v.producer(), False) for v in operands if v is not None and v not in given]
+    return ordered
+
+
+def _looked_at(value: ir.Value) -> bool:
+    return value.const_value is not None and value.const_value.size <= _LARGEST
+
+
+def _wide(value: ir.Value) -> np.ndarray:
+    array = content(value)
+    assert array is not None
+    return array.astype(np.float64) if value.dtype is not None and value.dtype.is_floating_point() else array
+
+
+def _rounds(node: ir.Node) -> bool:
+    """Whether a node gives its first operand, as float64 has it: it quantises, or casts a float to a float."""
+    entry = find(node)
+    if node.op_type == "Cast" and node.domain == "":
+        source, target = node.inputs[0], node.outputs[0]
+        kinds = [v.dtype for v in (source, target) if v is not None and v.dtype is not None]
+        return len(kinds) == 2 and all(kind.is_floating_point() for kind in kinds)
+    return entry is not None and entry.rounding
+
+
+def _node(node: ir.Node) -> NodeProto:
+    if _rounds(node):
+        assert node.inputs[0] is not None
+        return helper.make_node("Identity", [str(node.inputs[0].name)], [str(node.outputs[0].name)])
+    return ir.serde.serialize_node(node)
+
+
+def _opsets(nodes: list[ir.Node]) -> list:
+    domains = sorted({n.domain for n in nodes} | {""})
+    graph = nodes[0].graph if nodes else None
+    versions = {} if graph is None else graph.opset_imports
+    return [helper.make_opsetid(d, versions.get(d, 21 if d == "" else 1)) for d in domains]

@@ -1,0 +1,380 @@
+"""The output side: which value is explained in place of an output, and with which sign.
+
+An output is often a monotone function of a score: a probability of a logit, a rate of its logarithm, `1 − p` of p.
+Its own value says nothing about the direction in which an input moves it: a probability is positive on both sides of
+one half. So the walk back from the output skips monotone functions, and what is explained is the argument of the
+innermost one that is not 0 at 0, with a minus where the output falls when this argument rises. Functions that cannot
+be shown to be monotone are left to the rules of the backward pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.builder import Builder
+from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.source.evaluate import evaluate
+from onnxlrp.source.monotone import step
+
+_ANY = np.full((), np.inf)
+_UP = np.ones(())
+_AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
+"""Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A value that is explained in place of some elements of the output."""
+
+    value: str
+    sign: int
+    """+1, −1, or 0 where it differs from element to element."""
+    function: str
+    """The operator that the value is the argument of; empty where the value itself is explained."""
+    elements: str = ""
+    """The elements of the output that it stands for; empty for all."""
+
+    def __str__(self) -> str:
+        what = f"{self.value!r}" + (f", the argument of {self.function}" if self.function else "")
+        sign = {1: "", -1: "minus ", 0: "with a sign of its own for each element, "}[self.sign]
+        return f"{self.elements + ': ' if self.elements else ''}{sign}{what}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainedScore:
+    """What is explained: a value in the output's layout, and where it comes from."""
+
+    value: ir.Value
+    parts: tuple[Part, ...] = ()
+    """Empty where the output itself is explained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Argument:
+    """An argument that a value follows from, and whether the value rises with it (+1) or falls (−1)."""
+
+    value: ir.Value
+    sign: np.ndarray
+    at_zero: np.ndarray
+    """The innermost function and what is affine downstream of it, at 0."""
+    function: str
+    parts: tuple[Part, ...] = ()
+    """Set where the argument was put together from several."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the function is not 0 at 0, so that it is skipped."""
+        return bool((self.at_zero != 0).any())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chain:
+    """A value as a monotone function of arguments upstream of it."""
+
+    low: np.ndarray
+    high: np.ndarray
+    argument: _Argument | None = None
+    """The argument of the innermost nonlinear function, where there is one."""
+    upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ()
+    """Values of the same shape that this one is a monotone function of, nearest first, each with its sign."""
+
+    @property
+    def skipped(self) -> _Argument | None:
+        """What is explained in place of the value, None where it is the value itself."""
+        return self.argument if self.argument is not None and self.argument.counts else None
+
+
+def explained_score(op: Builder, output: ir.Value) -> ExplainedScore:
+    """Decide which value is explained in place of an output.
+
+    New nodes are appended to the builder's graph where parts of the output have different arguments, or a minus.
+    """
+    chain = _Chains(op).of(output)
+    argument = chain.skipped
+    if argument is None:
+        return ExplainedScore(output)
+    return ExplainedScore(_signed(op, argument, output), _parts(argument))
+
+
+def _parts(argument: _Argument) -> tuple[Part, ...]:
+    if argument.parts:
+        return tuple(dataclasses.replace(p, sign=p.sign * _one_sign(argument.sign)) for p in argument.parts)
+    return (Part(str(argument.value.name), _one_sign(argument.sign), argument.function),)
+
+
+def _one_sign(sign: np.ndarray) -> int:
+    signs = np.unique(sign)
+    return int(signs[0]) if len(signs) == 1 else 0
+
+
+def _signed(op: Builder, argument: _Argument, like: ir.Value) -> ir.Value:
+    """The argument with its sign, in the layout of the value that follows from it."""
+    value, sign = argument.value, _one_sign(argument.sign)
+    if not sign or not _same_shape(value, like):
+        return op.Mul(value, op.constant(argument.sign, value.dtype))
+    if sign > 0:
+        return value
+    maker = value.producer()
+    negated = maker.inputs[0] if maker is not None and (maker.domain, maker.op_type) == ("", "Neg") else None
+    return op.Neg(value) if negated is None else negated
+
+
+def _same_shape(a: ir.Value, b: ir.Value) -> bool:
+    """Whether two shapes are known to be equal, or nothing is known of them."""
+    return a.shape is None or b.shape is None or a.shape == b.shape
+
+
+class _Chains:
+    """The chains of the values upstream of an output."""
+
+    def __init__(self, op: Builder) -> None:
+        self.op = op
+        self.data = _data(op.graph)
+        self.found: dict[ir.Value, _Chain] = {}
+
+    def of(self, output: ir.Value) -> _Chain:
+        """Visit each value once and without recursion: the way may be long, and part and meet again."""
+        waiting = [output]
+        while waiting:
+            value = waiting[-1]
+            unknown = [v for v in self._sources(value).values() if v not in self.found]
+            if unknown and value not in self.found:
+                waiting += unknown
+                continue
+            waiting.pop()
+            if value not in self.found:
+                self.found[value] = self._chain(value)
+        return self.found[output]
+
+    def _sources(self, value: ir.Value) -> dict[int, ir.Value]:
+        """The operands of its node that a value may be a monotone function of, or is put together from."""
+        node = value.producer()
+        entry = None if node is None else find(node)
+        if node is None or entry is None or entry.score is not None or node.outputs[0] is not value:
+            return {}
+        call = Call.of(node)
+        if entry.rounding or entry.rescales:
+            indices: Sequence[int] = (0,)
+        elif entry.score_head or _is_cast(node):
+            indices = (0,)
+        elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.winner and not entry.many):
+            indices = range(len(node.inputs))
+        else:
+            return {}
+        operands = {i: call.input(i) for i in indices}
+        return {i: v for i, v in operands.items() if v is not None and v in self.data and _floats(v)}
+
+    def _chain(self, value: ir.Value) -> _Chain:
+        node = value.producer()
+        entry = None if node is None else find(node)
+        if node is None or entry is None:
+            return _itself(value)
+        if entry.score is not None and node.outputs.index(value) == len(node.outputs) - 1:
+            score = entry.score(self.op, Call.of(node))
+            return _Chain(-_ANY, _ANY, _Argument(score, _UP, _UP, _named(node)))
+        sources = self._sources(value)
+        if not sources:
+            return _itself(value)
+        if entry.rounding or _is_cast(node):
+            source = self.found[sources[0]]
+            return dataclasses.replace(source, upstream=((value, _UP), *source.upstream))
+        rescaled = sources[0] if entry.rescales else _normalised(node)
+        if rescaled is not None:
+            head = self.found[rescaled].skipped
+            return _itself(value) if head is None else _Chain(-_UP, _UP, head, ((value, _UP),))
+        if entry.score_head and not entry.elementwise:
+            return self._softmax(node, value, sources[0])
+        if (entry.elementwise and entry.kind is not Kind.ROUTING) or entry.winner:
+            operands = list(sources.values())
+            return self._function(node, value, operands[0]) if len(operands) == 1 else self._product(node, operands)
+        return self._moved(node, entry, value, sources)
+
+    def _function(self, node: ir.Node, value: ir.Value, operand: ir.Value) -> _Chain:
+        """An elementwise function of one value."""
+        source = self.found[operand]
+        found = step(node, operand, source.low, source.high)
+        if found is None:
+            return _itself(value)
+        argument = source.argument
+        if argument is not None and (argument.counts or found.affine):
+            at_zero = argument.at_zero
+            if found.affine and not argument.counts:
+                at_zero = _shifted(node, operand, at_zero)
+            argument = dataclasses.replace(argument, sign=argument.sign * found.rises, at_zero=at_zero)
+        elif not found.affine:
+            argument = _Argument(operand, found.rises, found.at_zero, _named(node))
+        upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ((value, _UP),)
+        if operand.shape == value.shape:
+            upstream += tuple((v, sign * found.rises) for v, sign in source.upstream)
+        return _Chain(found.low, found.high, argument, upstream)
+
+    def _softmax(self, node: ir.Node, value: ir.Value, scores: ir.Value) -> _Chain:
+        """A class's share rises with its own score; of two classes with one score, it falls with the other's."""
+        low, high = (-_ANY, np.zeros(())) if node.op_type == "LogSoftmax" else (np.zeros(()), _UP)
+        source = self.found[scores]
+        if source.skipped is not None:
+            return _Chain(low, high, source.skipped, ((value, _UP),))
+        other = self._other_class(node, scores)
+        if other is None:
+            return _Chain(low, high, _Argument(scores, _UP, _UP, _named(node)), ((value, _UP),))
+        return _Chain(low, high, _Argument(*other[:1], _UP, _UP, _named(node), other[1]), ((value, _UP),))
+
+    def _other_class(self, softmax: ir.Node, scores: ir.Value) -> tuple[ir.Value, tuple[Part, ...]] | None:
+        """Both scores where one of two is a constant: it gets minus the other's."""
+        node = scores.producer()
+        if node is None or (node.domain, node.op_type) != ("", "Concat") or len(node.inputs) != 2:
+            return None
+        call, rank = Call.of(node), len(scores.shape or ())
+        axis = int(call.attr("axis", 0)) % max(rank, 1)
+        along = int(Call.of(softmax).attr("axis", -1)) % max(rank, 1)
+        constant = [v not in self.data for v in node.inputs]
+        if (
+            along != axis
+            or sum(constant) != 1
+            or any(v is None or not v.shape or v.shape[axis] != 1 for v in node.inputs)
+        ):
+            return None
+        at = constant.index(False)
+        score = call.operand(at)
+        operands: dict[int, ir.Value | None] = {at: score, 1 - at: self.op.Neg(score)}
+        function = _named(softmax)
+        parts = [Part(str(score.name), 1 if i == at else -1, function, _slice(axis, i, i + 1)) for i in (0, 1)]
+        return self.op.run(call.rebind(operands)), tuple(parts)
+
+    def _product(self, node: ir.Node, operands: list[ir.Value]) -> _Chain:
+        """A product of two functions that are not negative and move alike with one argument."""
+        first, second = (self.found[v] for v in operands[:2])
+        value = node.outputs[0]
+        negative = bool((first.low < 0).any() or (second.low < 0).any())
+        if node.op_type != "Mul" or node.domain != "" or len(node.inputs) != 2 or negative:
+            return _itself(value)
+        signs = dict(second.upstream)
+        common = [(v, s) for v, s in first.upstream if v in signs and _alike(s, signs[v])]
+        low, high = first.low * second.low, first.high * second.high
+        for place, (argument, sign) in enumerate(common):
+            # An argument below which a factor is explained already says nothing new of that factor.
+            if all(_reaches(chain, argument) for chain in (first, second)):
+                at_zero = evaluate(value, {argument: np.zeros((1,) * len(argument.shape or ()))})
+                if at_zero is None:
+                    break
+                function = next((c.argument.function for c in (first, second) if c.argument is not None), _named(node))
+                upstream = ((value, _UP), *common[place:])
+                return _Chain(low, high, _Argument(argument, sign, at_zero, function), upstream)
+        return _itself(value)
+
+    def _moved(self, node: ir.Node, entry: Operator, value: ir.Value, sources: Mapping[int, ir.Value]) -> _Chain:
+        """Values that are moved about: each element keeps its own argument."""
+        chains = {i: self.found[v] for i, v in sources.items() if i in entry.operands(Call.of(node))}
+        heads = {i: c.skipped for i, c in chains.items()}
+        low = np.min([c.low.min() for c in chains.values()], initial=0.0)
+        high = np.max([c.high.max() for c in chains.values()], initial=0.0)
+        outside = len(chains) < len([i for i in entry.operands(Call.of(node)) if Call.of(node).input(i) is not None])
+        low, high = (-_ANY, _ANY) if outside else (np.asarray(low), np.asarray(high))
+        if not any(heads.values()):
+            return _Chain(low, high, upstream=((value, _UP),))
+        replaced = {i: _signed(self.op, head, sources[i]) for i, head in heads.items() if head is not None}
+        score = self.op.run(Call.of(node).rebind(replaced))
+        parts = _moved_parts(node, sources, heads)
+        return _Chain(low, high, _Argument(score, _UP, _UP, "", parts), ((value, _UP),))
+
+
+def _data(graph: ir.Graph) -> set[ir.Value]:
+    """Values that depend on the content of an input, and not on its shape alone."""
+    data = {v for v in graph.inputs if not v.is_initializer()}
+    for node in graph:
+        entry, call = find(node), Call.of(node)
+        operands = range(len(call.inputs)) if entry is None or entry.nested else entry.operands(call)
+        if any(call.input(i) in data for i in operands):
+            data.update(node.outputs)
+    return data
+
+
+def _itself(value: ir.Value) -> _Chain:
+    """A value of which nothing is known but itself."""
+    return _Chain(-_ANY, _ANY, None, ((value, _UP),))
+
+
+def _floats(value: ir.Value) -> bool:
+    return value.dtype is None or value.dtype.is_floating_point() or value.dtype.name.startswith(("INT8", "UINT8"))
+
+
+def _is_cast(node: ir.Node) -> bool:
+    return node.domain == "" and node.op_type in ("Cast", "Identity", "Dropout")
+
+
+def _named(node: ir.Node) -> str:
+    return f"{node.op_type} {node.name!r}"
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool((a == b).all())
+
+
+def _reaches(chain: _Chain, value: ir.Value) -> bool:
+    """Whether a value is the argument that a chain is explained by, or lies upstream of it."""
+    values = [v for v, _ in chain.upstream]
+    argument = chain.skipped
+    return argument is None or (argument.value in values and values.index(argument.value) <= values.index(value))
+
+
+def _normalised(node: ir.Node) -> ir.Value | None:
+    """The numerator of `p / Σp`, which brings scores to a common size."""
+    if (node.domain, node.op_type) != ("", "Div"):
+        return None
+    above, below = node.inputs
+    total = None if below is None else below.producer()
+    while (
+        total is not None and total.op_type in ("Add", "Max", "Clip", "Unsqueeze", "Expand", "Cast") and total.inputs[0]
+    ):
+        total = total.inputs[0].producer()
+    if total is None or total.op_type not in ("ReduceSum", "ReduceL1") or total.inputs[0] is not above:
+        return None
+    return above
+
+
+def _shifted(node: ir.Node, operand: ir.Value, at_zero: np.ndarray) -> np.ndarray:
+    """What an affine node makes of the values at 0 of the function upstream of it."""
+    rank = len(operand.shape or ())
+    found = evaluate(
+        node.outputs[0], {operand: np.broadcast_to(at_zero, np.broadcast_shapes(at_zero.shape, (1,) * rank))}
+    )
+    return at_zero if found is None else found
+
+
+def _moved_parts(
+    node: ir.Node, sources: Mapping[int, ir.Value], heads: Mapping[int, _Argument | None]
+) -> tuple[Part, ...]:
+    """The parts of a value that is put together from others, by the elements that each fills."""
+    parts: list[Part] = []
+    joined = (node.domain, node.op_type) == ("", "Concat") and len(node.inputs) > 1
+    ends = _ends(node) if joined else {}
+    for index, head in heads.items():
+        where = ends.get(index, f"operand {index} of {_named(node)}") if len(heads) > 1 else ""
+        found = (Part(str(sources[index].name), 1, ""),) if head is None else _parts(head)
+        for part in found:
+            elements = ", ".join(p for p in (where, part.elements) if p)
+            parts.append(dataclasses.replace(part, elements=elements))
+    return tuple(parts)
+
+
+def _ends(node: ir.Node) -> dict[int, str]:
+    """The elements that each operand of a concatenation fills, where the sizes are known."""
+    rank = len(node.outputs[0].shape or ())
+    axis = int(Call.of(node).attr("axis", 0)) % max(rank, 1)
+    places: dict[int, str] = {}
+    start = 0
+    for index, value in enumerate(node.inputs):
+        size = value.shape[axis] if value is not None and value.shape else None
+        if not isinstance(size, int):
+            break
+        places[index] = _slice(axis, start, start + size)
+        start += size
+    return places
+
+
+def _slice(axis: int, start: int, stop: int) -> str:
+    return f"element {start} of axis {axis}" if stop == start + 1 else f"elements {start} to {stop - 1} of axis {axis}"

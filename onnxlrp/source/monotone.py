@@ -1,0 +1,165 @@
+"""Elementwise functions that only rise or only fall over an interval of their operand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Kind, find
+from onnxlrp.source.evaluate import evaluate
+
+_RISING = frozenset(
+    {
+        "Sigmoid",
+        "HardSigmoid",
+        "Softplus",
+        "Softsign",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Erf",
+        "Tanh",
+        "Sinh",
+        "Asinh",
+        "Asin",
+        "Atan",
+        "Atanh",
+        "Acosh",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "ThresholdedRelu",
+        "Clip",
+        "Max",
+        "Min",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Sign",
+    }
+)
+"""Functions that rise wherever they are defined, for the parameters that `_rises` accepts."""
+_EVEN = frozenset({"Abs", "Cosh"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One elementwise node as a function of its only operand that is no constant.
+
+    All arrays broadcast to the node's output: constants of the node may vary along its axes.
+    """
+
+    rises: np.ndarray
+    """+1 where the output rises with the operand, −1 where it falls."""
+    low: np.ndarray
+    high: np.ndarray
+    """Bounds of the output."""
+    at_zero: np.ndarray
+    """The output where the operand is 0, which may be infinite or NaN."""
+    affine: bool
+    """Whether the function is a factor and a shift."""
+
+
+def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> Step | None:
+    """A node as a function of one operand that lies between `low` and `high`; None where it is not monotone there."""
+    out = node.outputs[0]
+    if sum(v is operand for v in node.inputs) != 1:
+        return None
+    entry = find(node)
+    affine = entry is not None and entry.kind is Kind.LINEAR and entry.elementwise and not _divides_by(node, operand)
+    rank = max(len(operand.shape or ()), low.ndim)
+
+    def at(values: np.ndarray) -> np.ndarray | None:
+        return evaluate(out, {operand: np.broadcast_to(values, np.broadcast_shapes(values.shape, (1,) * rank))})
+
+    first, last, at_zero, at_one = (at(v) for v in (low, high, np.zeros(()), np.ones(())))
+    if first is None or last is None or at_zero is None or at_one is None:
+        return None
+    if affine:
+        if not (np.isfinite(at_zero).all() and np.isfinite(at_one).all()):
+            return None
+        # A factor of 0 leaves a constant, which has no direction.
+        rises = np.where(at_one >= at_zero, 1.0, -1.0)
+    else:
+        direction = _direction(node, operand, low, high)
+        if direction is None:
+            return None
+        rises = np.full(at_zero.shape, float(direction))
+    first, last = np.where(np.isnan(first), -np.inf, first), np.where(np.isnan(last), np.inf, last)
+    return Step(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine)
+
+
+def _divides_by(node: ir.Node, operand: ir.Value) -> bool:
+    return node.op_type == "Div" and node.inputs[1] is operand
+
+
+def _direction(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> int | None:
+    """+1 or −1 for a function that is not affine; None where it turns between the bounds."""
+    if node.domain != "":
+        return None
+    kind, positive, negative = node.op_type, bool((low >= 0).all()), bool((high <= 0).all())
+    if kind in _RISING:
+        return 1 if _rises(node) else None
+    if kind == "Acos":
+        return -1
+    if kind in _EVEN:
+        return 1 if positive else -1 if negative else None
+    if kind == "Reciprocal":
+        return -1 if positive or negative else None
+    if kind == "Div":
+        return _quotient(node, positive, negative)
+    if kind == "Pow":
+        return _power(node, operand, positive, negative)
+    return None
+
+
+def _rises(node: ir.Node) -> bool:
+    """Whether the parameters leave a function that rises: slopes and factors must not be negative."""
+    if node.op_type == "PRelu":
+        slope = _known(node.inputs[1])
+        return slope is not None and bool((slope >= 0).all())
+    names = {"alpha", "gamma"} if node.op_type == "Selu" else {"alpha"}
+    return all(a.value >= 0 for name, a in node.attributes.items() if name in names and a.value is not None)
+
+
+def _quotient(node: ir.Node, positive: bool, negative: bool) -> int | None:
+    """A constant of one sign over data that keep their sign."""
+    above = _known(node.inputs[0])
+    if above is None or not (positive or negative):
+        return None
+    return -1 if (above > 0).all() else 1 if (above < 0).all() else None
+
+
+def _power(node: ir.Node, operand: ir.Value, positive: bool, negative: bool) -> int | None:
+    """Data to the power of one number, or one positive number to the power of data."""
+    base, exponent = node.inputs
+    other = _known(exponent if base is operand else base)
+    if other is None or other.size != 1:
+        return None
+    number = float(other.reshape(()))
+    if base is not operand:
+        return None if number <= 0 or number == 1 else 1 if number > 1 else -1
+    if number == 0:
+        return None
+    rises = 1 if number > 0 else -1
+    if positive:
+        return rises
+    whole, odd = number.is_integer(), number % 2 == 1
+    if not whole or (odd and number < 0 and not negative):
+        return None
+    return rises if odd else -rises if negative else None
+
+
+def _known(value: ir.Value | None) -> np.ndarray | None:
+    """The content of a constant, also of one that is computed from others."""
+    return None if value is None else evaluate(value, {}) if value.const_value is None else _content(value)
+
+
+def _content(value: ir.Value) -> np.ndarray:
+    assert value.const_value is not None
+    return value.const_value.numpy().astype(np.float64)
