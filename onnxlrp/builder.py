@@ -100,6 +100,15 @@ class Builder(OpBuilder):
         """An int64 vector."""
         return self.constant(np.asarray(values, np.int64))
 
+    def words(self, values: Sequence[str]) -> ir.Value:
+        """A vector of strings."""
+        key = ("words", tuple(values))
+        if key not in self._equal:
+            name = f"constant_{len(self._equal)}"
+            tensor = ir.StringTensor([v.encode() for v in values], shape=ir.Shape([len(values)]), name=name)
+            self._equal[key] = self._graph_builder.initializer(tensor)
+        return self._equal[key]
+
     def dims(self, value: ir.Value) -> list[int | None]:
         """The dimensions, None where one is not known; raises InvalidModelError where not even the rank is."""
         return [d if isinstance(d, int) else None for d in ranked(value)]

@@ -27,6 +27,7 @@ from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
+from onnxlrp.source.label_output import Label, label_of
 from onnxlrp.source.outputs import explained_output, hand_out_scores
 from onnxlrp.source.read import Source, is_score, read
 
@@ -88,11 +89,14 @@ def convert(
         raise InputError(f"{work.plan.composite} is a gradient: it has no conservation ledger")
     model_dtype = work.score.dtype
     dtype = _working_type(model_dtype, precision)
+    axes = layout(work.score, target, list(work.source.model.graph.inputs), work.output)
+    label = work.label if target == "class" and axes.classes is not None else None
     request = Request(
         score=work.score,
         visible=work.visible,
+        label=label,
         output_name=work.output,
-        axes=layout(work.score, target, list(work.source.model.graph.inputs), work.output),
+        axes=axes,
         inputs=reached,
         inner=_inner_values(work, relevance_at),
         options=options,
@@ -102,7 +106,7 @@ def convert(
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
     )
     emitted = emit(work.op, work.facts, work.plan, request, Names(work.source.model.graph).unique)
-    interface = _interface(work, emitted, options)
+    interface = _interface(work, emitted, options, label)
     tidy(work.source, work.op, interface.to_metadata())
     return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
 
@@ -129,6 +133,7 @@ class _Work:
     score: ir.Value
     visible: ir.Value
     """The model's own output that the score is explained in place of."""
+    label: Label | None
     output: str
     explained: list[ir.Value]
     overrides: list[tuple[object, Rule]]
@@ -136,7 +141,20 @@ class _Work:
     by_name: bool
 
 
-def _interface(work: _Work, emitted: Emitted, options: Options) -> Interface:
+def _label(source: Source, output: ir.Value, name: str) -> Label | None:
+    """The label output that names the class to explain by default; a note says so."""
+    shape = output.shape
+    count = None if not shape else shape[1 if len(shape) > 1 else 0]
+    label = label_of(source.model.graph, output, count) if isinstance(count, int) and count > 1 else None
+    if label is not None:
+        source.notes.append(
+            f"the default class is the one that the label output {label.value.name!r} names, which need not be the "
+            f"largest of {name!r}"
+        )
+    return label
+
+
+def _interface(work: _Work, emitted: Emitted, options: Options, label: Label | None) -> Interface:
     """What the model says of itself."""
     seed = emitted.seed
     return Interface(
@@ -155,6 +173,8 @@ def _interface(work: _Work, emitted: Emitted, options: Options) -> Interface:
         targets=options.targets,
         batch_axis=seed.axes.batch,
         class_axis=seed.axes.classes,
+        label_output=None if label is None else str(label.value.name),
+        labels=() if label is None else label.classes,
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
@@ -185,10 +205,13 @@ def _prepare(
     op.label("score")
     whole = chosen.seed == "gradient" or explain_probability
     score = ExplainedScore(value) if whole else explained_score(op, value)
+    label = _label(source, value, name)
     facts = analyse(graph, explained)
     plan = make_plan(graph, facts, score.value, chosen, overrides, on_unsupported=on_unsupported)
     plan.notes = [*source.notes, *plan.notes, *(f"explained in place of {name!r}: {part}" for part in score.parts)]
-    return _Work(source, op, facts, plan, score.value, value, name, explained, overrides, absorbed, inputs is not None)
+    return _Work(
+        source, op, facts, plan, score.value, value, label, name, explained, overrides, absorbed, inputs is not None
+    )
 
 
 def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:

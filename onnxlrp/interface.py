@@ -39,6 +39,10 @@ class Interface:
     """Axis of the explained output that counts samples; None: the output is of one sample."""
     class_axis: int | None = 1
     """Axis of the explained output that holds the classes; None: one score per sample."""
+    label_output: str | None = None
+    """Output that names the class that is explained by default; None: the largest of the explained output."""
+    labels: tuple[int, ...] | tuple[str, ...] = ()
+    """The labels of the classes, in their order, where there is such an output."""
     ledger: str | None = None
     """Output that holds the conservation ledger, float [steps, 5]."""
     steps: tuple[str, ...] = ()

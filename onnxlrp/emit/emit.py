@@ -19,6 +19,7 @@ from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.steps import RELEVANCE
 from onnxlrp.emit.walk import Walk
 from onnxlrp.plan import Plan
+from onnxlrp.source.label_output import Label
 
 
 @dataclasses.dataclass
@@ -40,6 +41,8 @@ class Request:
     score: ir.Value
     visible: ir.Value
     """The model's own output: the default class is the largest element of it, not of the score."""
+    label: Label | None
+    """The label output whose class is explained by default."""
     output_name: str
     axes: Axes
     inputs: Sequence[ir.Value]
@@ -56,7 +59,7 @@ class Request:
 def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seeder = Seeder(op, request.score, request.visible, request.options, request.dtype, unique)
+    seeder = Seeder(op, request.score, request.visible, request.label, request.options, request.dtype, unique)
     seed = seeder.build(request.axes, request.output_name)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.builder import Builder
 from onnxlrp.errors import InputError, TargetError
+from onnxlrp.source.label_output import Label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,12 +119,14 @@ class Seeder:
         op: Builder,
         score: ir.Value,
         visible: ir.Value,
+        label: Label | None,
         options: Options,
         dtype: ir.DataType,
         unique: Callable[[str], str],
     ) -> None:
-        """`visible` is the model's own output, in the layout of `score`: the default class is its largest element."""
-        self.op, self.score, self.visible = op, score, visible
+        """`visible` is the model's own output, in the layout of `score`: the default class is its largest element,
+        unless a label output names another."""
+        self.op, self.score, self.visible, self.label = op, score, visible, label
         self.options, self.dtype, self.unique = options, dtype, unique
 
     def build(self, axes: Axes, output_name: str) -> Seed:
@@ -146,7 +149,7 @@ class Seeder:
     def _classes(self, flat: ir.Value) -> tuple[ir.Value | None, ir.Value, ir.Value]:
         """The target's input, the class of each row of [N, C], and 1 there: [N, C], or [N, K, C] with K targets."""
         op, many = self.op, self.options.targets
-        predicted = op.ArgMax(flat, axis=1, keepdims=1)
+        predicted = op.ArgMax(flat, axis=1, keepdims=1) if self.label is None else self._named(self.label)
         target = None
         chosen = predicted
         if self.options.target_input != "none":
@@ -156,6 +159,15 @@ class Seeder:
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
         return target, chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
+
+    def _named(self, label: Label) -> ir.Value:
+        """The class that the label output names, [N, 1]."""
+        op, classes = self.op, label.classes
+        words = isinstance(classes[0], str)
+        value = label.value if words else op.cast(label.value, ir.DataType.INT64)
+        names = op.words([str(c) for c in classes]) if words else op.ints([int(c) for c in classes])
+        same = op.Equal(op.Reshape(value, op.ints([-1, 1])), op.Unsqueeze(names, op.ints([0])))
+        return op.ArgMax(op.cast(same, ir.DataType.INT32), axis=1, keepdims=1)
 
     def _token(self, axes: Axes) -> Seed:
         """Scores [N, T, V]: one class at one position."""

@@ -37,8 +37,8 @@ class Explanation:
     target: np.ndarray | None
     """The classes that were explained, int64 [N] (or [N, K]); None for a weighted target.
 
-    Where none was given: the largest of the explained output, first on ties. (The model itself compares the scores
-    before a final softmax or sigmoid; the two can differ only where that is saturated to equal values.)
+    Where none was given: the class of the model's label output where `Interface.label_output` names one, else the
+    largest of the explained output, first on ties.
     """
     score: np.ndarray | None
     """The explained output at `target`, same shape; None for a weighted target."""
@@ -195,7 +195,9 @@ class Explainer:
         batch = self._batch(explained, feeds)
         chosen = Target(self.interface, explained, taken, batch, target, position, weights)
         values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
-        classes, score = chosen.resolve(values.get(self.explained_output))
+        classes, score = chosen.resolve(
+            values.get(self.explained_output), values.get(self.interface.label_output or "")
+        )
         added = self._added()
         return Explanation(
             relevance={name: values[output] for name, output in self.interface.relevance.items()},

@@ -65,10 +65,11 @@ class Target:
             feeds[interface.weights_input] = _declared_form(weights, self._weights_port)
         return feeds
 
-    def resolve(self, value: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def resolve(self, value: Any, label: Any = None) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The classes that were explained and the explained output there, [N] (or [N, K]); None where it has none.
 
-        `value` is the explained output of this run. Raises TargetError for an index outside its axes.
+        `value` is the explained output of this run, `label` the label output that names the default class, where the
+        interface has one. Raises TargetError for an index outside its axes.
         """
         if self._interface.target == "weights":
             return None, None
@@ -80,7 +81,7 @@ class Target:
         if scores.ndim == 3:
             scores = self._at_position(scores)
         samples = len(scores)
-        predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
+        predicted = self._named(label) if label is not None else _largest(scores)
         if self._interface.targets > 1:
             predicted = np.repeat(predicted[:, None], self._interface.targets, axis=1)
         classes = np.array(predicted, np.int64)
@@ -91,6 +92,11 @@ class Target:
             classes.shape
         )
         return classes, picked
+
+    def _named(self, label: Any) -> np.ndarray:
+        """The classes that a label output names, [N]."""
+        places = {name: index for index, name in enumerate(self._interface.labels)}
+        return np.array([places.get(name, 0) for name in np.asarray(label).reshape(-1).tolist()], np.int64)
 
     def _at_position(self, scores: np.ndarray) -> np.ndarray:
         """[N, T, V] -> [N, V] at the positions that were asked for."""
@@ -118,6 +124,10 @@ class Target:
             return None
         size = shape[axis]
         return size if isinstance(size, int) else None
+
+
+def _largest(scores: np.ndarray) -> np.ndarray:
+    return scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(len(scores), np.int64)
 
 
 def scores_of(value: Any, interface: Interface) -> np.ndarray | None:

@@ -1,0 +1,106 @@
+"""The label that a classifier answers with: its class is explained by default, where the file has one.
+
+The label is not always the largest score: scikit-learn's SVC lets pairs of classes vote, and its probabilities come
+from another computation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, captured, content, find
+
+_MOVES_LABELS = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten"})
+
+_CLASS_LABELS = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """An output that names a class of another output."""
+
+    value: ir.Value
+    classes: tuple[int, ...] | tuple[str, ...]
+    """The labels of the classes, in the order of the scores."""
+
+
+def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | None:
+    """The label output that belongs to an output of scores; None where there is none, or where it is the arg max.
+
+    `count` is the number of classes of the scores, None where it varies: then no label is looked for.
+    """
+    for output in graph.outputs:
+        if output is scores or output.dtype not in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.STRING):
+            continue
+        if output.shape is None or any(d != 1 for d in output.shape[1:]):
+            continue
+        node = _source(output)
+        classes = None if node is None else _classes(node, scores, count)
+        if node is not None and classes is not None and len(classes) == count:
+            return Label(output, classes)
+    return None
+
+
+def _source(label: ir.Value) -> ir.Node | None:
+    """The node that decides on a label, upstream of those that only move it."""
+    node = label.producer()
+    while node is not None and node.domain == "" and node.op_type in _MOVES_LABELS and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node
+
+
+def _classes(node: ir.Node, scores: ir.Value, count: int | None) -> tuple[int, ...] | tuple[str, ...] | None:
+    """The classes of the node that decides on a label, where it does so by what the scores are made of."""
+    call = Call.of(node)
+    if node.domain == "ai.onnx.ml" and node.op_type == "ArrayFeatureExtractor":
+        names, chosen = content(call.input(0)), None if call.input(1) is None else _source(call.operand(1))
+        if names is None or chosen is None or not _compares_others(chosen, scores):
+            return None
+        return _labels(names.reshape(-1))
+    if node.op_type == "ArgMax" and node.domain == "":
+        return tuple(range(count or 0)) if _compares_others(node, scores) else None
+    names = next((call.attr(name) for name in _CLASS_LABELS if name in node.attributes), None)
+    return None if names is None or not _upstream(scores, node) else _labels(np.asarray(names))
+
+
+def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:
+    if names.dtype.kind in "iu":
+        return tuple(int(n) for n in names)
+    return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
+
+
+def _compares_others(node: ir.Node, scores: ir.Value) -> bool:
+    """Whether an ArgMax compares other values than the scores, which the scores are made of."""
+    if (node.domain, node.op_type) != ("", "ArgMax") or node.inputs[0] is None:
+        return False
+    compared = node.inputs[0]
+    maker = compared.producer()
+    return _ordered_like(compared) is not _ordered_like(scores) and maker is not None and _upstream(scores, maker)
+
+
+def _ordered_like(value: ir.Value) -> ir.Value:
+    """The value upstream whose largest element is at the same place: a softmax changes no order."""
+    while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
+        entry = find(node)
+        moves = node.domain == "" and node.op_type in _MOVES_LABELS
+        if entry is None or not (entry.score_head or entry.rescales or moves):
+            break
+        value = node.inputs[0]
+    return value
+
+
+def _upstream(value: ir.Value, sought: ir.Node) -> bool:
+    """Whether a node lies upstream of a value."""
+    waiting, seen = [value.producer()], set()
+    while waiting:
+        node = waiting.pop()
+        if node is sought:
+            return True
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [v.producer() for v in (*node.inputs, *captured(node)) if v is not None]
+    return False
