@@ -43,7 +43,18 @@ class Role:
 
 @dataclasses.dataclass(frozen=True)
 class Composite:
-    """Base of all composites; as it stands, ε everywhere."""
+    """Base of all composites; as it stands, ε everywhere.
+
+    `activations` says what an elementwise activation does that is not 0 at 0, such as a sigmoid. "offset": what it is
+    at 0 is kept, the rest goes on, so that relevance keeps the sign of the operand's effect. "pass": all goes on, as in
+    Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+    """
+
+    activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.activations not in ("offset", "pass"):
+            raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         """The rule of a layer, and why."""

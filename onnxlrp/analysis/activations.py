@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
-from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried
-from onnxlrp.operators.registry import content, find
+from onnxlrp.operators.registry import find
+from onnxlrp.source.evaluate import evaluate
 
 _Function = Callable[[np.ndarray], np.ndarray]
 _POINTS = np.linspace(-3.9, 4.1, 41)
@@ -94,15 +93,17 @@ _PLAIN = frozenset({"Add", "Sub", "Sum", "Mean", "Mul", "Div", "Neg", "Pow", "Ca
 
 def _region(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
     """The nodes from the entrance to the end, in their order; none that only rounds."""
-    return [n for n in _nodes(node, entrance, facts) if not _rounds(n)]
+    return [n for n in nodes_between(node, entrance, facts) if not rounds(n)]
 
 
-def _rounds(node: ir.Node) -> bool:
+def rounds(node: ir.Node) -> bool:
+    """Whether a node quantises or dequantises."""
     entry = find(node)
     return entry is not None and entry.rounding
 
 
-def _nodes(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
+def nodes_between(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
+    """The nodes that compute an elementwise function, from its entrance to its end, in their order."""
     found: set[ir.Node] = set()
     waiting = [node]
     while waiting:
@@ -117,36 +118,10 @@ def _nodes(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
 
 def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | None:
     """The region's values at some points, None where it holds more than numbers."""
-    nodes = _nodes(node, entrance, facts)
-    whole = [n for n in nodes if not _rounds(n)]
-    made = {entrance, *(v for n in nodes for v in n.outputs)}
+    whole = _region(node, entrance, facts)
+    made = {entrance, *(v for n in nodes_between(node, entrance, facts) for v in n.outputs)}
     constants = {v for n in whole for v in n.inputs if v is not None and v not in made}
     if len(whole) > _LARGEST or any(v.const_value is None or v.const_value.size != 1 for v in constants):
         return None
-    graph = helper.make_graph(
-        [_not_rounded(n, facts) if _rounds(n) else ir.serde.serialize_node(n) for n in nodes],
-        "region",
-        [helper.make_tensor_value_info(str(entrance.name), TensorProto.DOUBLE, None)],
-        [helper.make_tensor_value_info(str(node.outputs[0].name), TensorProto.DOUBLE, None)],
-        [numpy_helper.from_array(_widened(content(v)), str(v.name)) for v in constants],
-    )
-    domains = {n.domain for n in whole} | {""}
-    opsets = [helper.make_opsetid(d, node.graph.opset_imports.get(d, 1) if node.graph else 1) for d in sorted(domains)]
-    try:
-        (values,) = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets)).run(
-            None, {str(entrance.name): _POINTS}
-        )
-    except Exception:  # an operator that the evaluator does not know: the region has no name then
-        return None
-    return np.asarray(values, np.float64).reshape(-1)
-
-
-def _not_rounded(node: ir.Node, facts: Facts) -> NodeProto:
-    """What is rounded in between is taken as it was before."""
-    source = next(iter(carried(node, facts.data).values()))
-    return helper.make_node("Identity", [str(source.name)], [str(node.outputs[0].name)])
-
-
-def _widened(array: np.ndarray | None) -> np.ndarray:
-    assert array is not None
-    return array.reshape(()).astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array.reshape(())
+    values = evaluate(node.outputs[0], {entrance: _POINTS})
+    return None if values is None else values.reshape(-1)

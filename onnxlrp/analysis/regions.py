@@ -52,26 +52,6 @@ def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:
     return producer if producer is not None and producer.graph is node.graph else None
 
 
-def inside_activation(node: ir.Node, facts: Facts) -> bool:
-    """Whether a sum with one number lies between two functions that are no rectifiers, as in `1 / (1 + exp(−x))`."""
-    numbers = (v for v in node.inputs if v is not None and v not in facts.data)
-    if any(v.shape is None or any(d != 1 for d in v.shape) for v in numbers):
-        return False
-    return all(_curved(v.producer()) for v in _data(node, facts)) and all(
-        _curved(n, v) for v in node.outputs for n in v.consumers()
-    )
-
-
-def _curved(node: ir.Node | None, operand: ir.Value | None = None) -> bool:
-    entry = None if node is None else find(node)
-    if node is None or entry is None or entry.rectifier:
-        return False
-    if entry.kind is Kind.PASS:
-        return True
-    # A quotient is curved in its denominator.
-    return operand is not None and entry.linear_in is not None and entry.elementwise and node.inputs[0] is not operand
-
-
 def _bends(node: ir.Node, facts: Facts) -> bool:
     """Whether a node is not linear in its data: x + x and 2·x are linear, x · x and 2 / x are not."""
     entry = find(node)

@@ -17,6 +17,7 @@ _SMALLEST = 2.0**-10
 """A seed below this stays smaller: its factor must be in range too."""
 _BOUND = 2.0**13
 """Of what goes from step to step: a sum of a few of these is still in range."""
+_WIDE = frozenset({Treatment.CUSTOM, Treatment.CONTROL, Treatment.OFFSET, Treatment.SLOPE})
 MANY = 8
 """So many are no longer a few."""
 
@@ -56,6 +57,7 @@ def widest(dtype: ir.DataType) -> ir.DataType:
 
 def working_type(dtype: ir.DataType, step: Step) -> ir.DataType:
     """What a step computes in where relevance is carried in a type: norms, softmax, recurrence and control flow add up
-    and divide in more than one place, winners compare, and so are in float32 at least."""
-    wide = step.treatment in (Treatment.CUSTOM, Treatment.CONTROL) or step.entry.winner
+    and divide in more than one place, winners compare, activations are subtracted from, and so are in float32 at least.
+    """
+    wide = step.treatment in _WIDE or step.entry.winner
     return widest(dtype) if wide else dtype

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from onnxlrp.emit.activations import offset, slope
 from onnxlrp.emit.control import control
 from onnxlrp.emit.layers import layer
 from onnxlrp.emit.ratio import divide, ratio
@@ -230,6 +231,8 @@ RELEVANCE: Mapping[Treatment, Treat] = {
     Treatment.ROUTING: _routing,
     Treatment.PASS: _pass,
     Treatment.RECTIFIER: _rectifier,
+    Treatment.OFFSET: offset,
+    Treatment.SLOPE: slope,
     Treatment.PRODUCT: _product,
     Treatment.CUSTOM: _custom,
     Treatment.CONTROL: control,

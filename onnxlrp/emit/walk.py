@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -79,15 +79,19 @@ class Walk:
     def call(self, step: Step) -> Call:
         """The step's call with floating-point operands and outputs in the type of the relevance part."""
         call = step.call
-        floats = [v for v in (*call.inputs, *call.outputs) if v is not None and v.dtype is not None]
-        if all(v.dtype == self.dtype for v in floats if v.dtype is not None and v.dtype.is_floating_point()):
-            return call
         carrying = {*step.operands, *step.entry.operands(call)} | (
             set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
         )
-        operands = {i: self._float(v) for i, v in enumerate(call.inputs) if i in carrying}
+        return self.cast(call, carrying)
+
+    def cast(self, call: Call, operands: Collection[int] | None = None) -> Call:
+        """A call with its floating-point outputs and some operands, or all, in the type of the relevance part."""
+        floats = [v for v in (*call.inputs, *call.outputs) if v is not None and v.dtype is not None]
+        if all(v.dtype == self.dtype for v in floats if v.dtype is not None and v.dtype.is_floating_point()):
+            return call
+        read = {i: self._float(v) for i, v in enumerate(call.inputs) if operands is None or i in operands}
         outputs = [self._float(v) or v for v in call.outputs]
-        return dataclasses.replace(call.rebind(operands), outputs=tuple(outputs))
+        return dataclasses.replace(call.rebind(read), outputs=tuple(outputs))
 
     def _float(self, value: ir.Value | None) -> ir.Value | None:
         floating = value is not None and value.dtype is not None and value.dtype.is_floating_point()

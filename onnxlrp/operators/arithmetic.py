@@ -46,7 +46,7 @@ def mul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @linear("Div", elementwise=True, operands=all_operands, linear_in=(0,), scale=True, sign="keeps")
 def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The numerator takes all; a constant over data passes unchanged."""
+    """The numerator takes all; a constant over data in proportion to the derivative."""
     numerator, denominator = call.operand(0), call.operand(1)
     share = op.Div(r, denominator)
     if operand == 0:

@@ -19,6 +19,9 @@ from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
 from onnxlrp.plan.treatments import Treating
 
+_OVERRIDDEN = frozenset({Treatment.SUM, Treatment.SCALE, Treatment.PASS, Treatment.OFFSET, Treatment.SLOPE})
+"""Treatments of steps without layer parameters that a caller's own rule may replace."""
+
 
 def make_plan(
     graph: ir.Graph,
@@ -163,7 +166,7 @@ class _Planner:
             self._inner(step, wanted)
         else:
             self.treating.treat(step)
-            if step.treatment in (Treatment.SUM, Treatment.SCALE, Treatment.PASS) and not self.gradient:
+            if step.treatment in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
         return step
 

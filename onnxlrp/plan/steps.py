@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import networkx as nx
 import onnx_ir as ir
 
+from onnxlrp.analysis.functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Call, Operator
@@ -28,6 +29,10 @@ class Treatment(enum.Enum):
     ROUTING = "routing"
     PASS = "pass"
     RECTIFIER = "rectifier"
+    OFFSET = "offset"
+    """An activation keeps what it is at 0 and passes the rest on."""
+    SLOPE = "slope"
+    """A function without a value at 0: in proportion to its derivative."""
     PRODUCT = "product"
     CUSTOM = "custom"
     LOOKUP = "lookup"
@@ -55,6 +60,9 @@ class Step:
     """Of a product: operand index -> its share."""
     same_sign: bool = False
     """Of an activation: its output has its operand's sign, or none (0)."""
+
+    function: Function | None = None
+    """The elementwise function that an `OFFSET` or `SLOPE` step computes."""
 
     inner: tuple[Step, ...] = ()
     """The steps inside the node's bodies."""

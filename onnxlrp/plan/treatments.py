@@ -7,9 +7,10 @@ import onnx_ir as ir
 from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.functions import function_of
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.reach import is_lookup
-from onnxlrp.analysis.regions import inside_activation, region_entry
+from onnxlrp.analysis.reach import carried, is_lookup
+from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Kind, Operator, find
@@ -35,14 +36,15 @@ class Treating:
         if entrance is not None:
             known = activation_of(step.node, entrance, facts)
             name = "an activation" if known is None else known.name
-            step.operands, step.why = {0: entrance}, f"{name}, written out: passes unchanged"
+            step.operands, step.why = {0: entrance}, f"{name}, written out"
             step.same_sign = known is not None and known.same_sign
+            self._activation(step)
         elif entry.kind is Kind.PASS:
-            step.treatment = Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
             # Data to the power of data: the base takes all.
-            first = min(step.operands)
+            first, several = min(step.operands), len(carried(step.node, facts.data)) > 1
             step.operands, step.why = {first: step.operands[first]}, "activation"
             step.same_sign = entry.sign_of(call) == "same"
+            self._activation(step, passes=several)
         elif is_lookup(step.node, step.operands):
             step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:
@@ -55,6 +57,24 @@ class Treating:
             self._product(step)
         if (label := label_of(step.node, facts)) is not None:
             step.why = f"{step.why} ({label})"
+
+    def _activation(self, step: Step, *, passes: bool = False) -> None:
+        """A function that is 0 at 0 passes relevance unchanged; another keeps its value there."""
+        step.treatment = Treatment.RECTIFIER if step.entry.rectifier else Treatment.PASS
+        if passes or step.entry.rectifier or self.composite.activations == "pass":
+            step.why += ": passes unchanged"
+            return
+        function = function_of(step.node, step.operands, self.facts)
+        if function.vanishes:
+            step.why += ": passes unchanged"
+            return
+        if function.argument not in step.operands.values():
+            step.operands = {0: function.argument}
+        step.function, step.same_sign = function, False
+        step.treatment = Treatment.OFFSET if function.is_finite else Treatment.SLOPE
+        step.why += (
+            ": keeps its value at 0" if function.is_finite else ": no value at 0, in proportion to its derivative"
+        )
 
     def _routing(self, step: Step) -> None:
         step.treatment = Treatment.ROUTING
@@ -79,8 +99,6 @@ class Treating:
         constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
         if step.entry.elementwise and constants:
             step.why = "a constant is added: it absorbs its share"
-            if inside_activation(step.node, self.facts):
-                step.treatment, step.rule, step.why = Treatment.PASS, None, "inside an activation"
         else:
             step.why = "in proportion to the contributions"
 
@@ -90,9 +108,12 @@ class Treating:
         linear = step.entry.linear_in or tuple(operands)
         if len(operands) == 1:
             inside = next(iter(operands)) in linear
-            step.treatment = Treatment.SCALE if inside and step.entry.scale else Treatment.PASS
-            step.why = "times a constant" if inside else "a constant divided by data"
-            if inside and not step.entry.scale:
+            if not inside:
+                step.why = "a constant divided by data"
+                self._activation(step)
+                return
+            step.treatment, step.why = Treatment.SCALE, "times a constant"
+            if not step.entry.scale:
                 step.treatment, step.rule, step.why = Treatment.SUM, self.composite.norm, "linear"
             return
         step.treatment = Treatment.PRODUCT

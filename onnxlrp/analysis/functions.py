@@ -1,0 +1,123 @@
+"""Elementwise functions of one value, and their value at 0: no part of it is owed to the operand.
+
+A sigmoid of 0 is one half, whatever the input: this half is no contribution of the operand. So an activation is known
+by its value at 0, and a function that is written out by the region of nodes that computes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.regions import region_entry
+from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.source.evaluate import evaluate
+
+_FAR = 16
+"""Nodes that a function is followed upstream for a finite value at 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A node's output as an elementwise function of one value."""
+
+    argument: ir.Value
+    at_zero: np.ndarray | None
+    """The function at 0, broadcast to the argument's shape; None where it is not known before the model runs."""
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether the function is 0 at 0."""
+        return self.at_zero is not None and not self.at_zero.any()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the function has a value at 0."""
+        return self.at_zero is None or bool(np.isfinite(self.at_zero).all())
+
+
+def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -> Function:
+    """The function of a nonlinear elementwise node, which relevance reaches at `operands`.
+
+    The function begins at the node's own operand or at the entrance of its region. It begins further upstream where
+    that leaves a function with a value at 0, such as log(x + ε), and where it is made of several with values of their
+    own, such as 1 / (1 + exp(−x)).
+    """
+    argument = region_entry(node, facts) or next(iter(operands.values()))
+    found = _function(node, argument)
+    if found.vanishes or found.at_zero is None:
+        return found
+    return _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
+
+
+def _function(node: ir.Node, argument: ir.Value) -> Function:
+    call, entry = Call.of(node), find(node)
+    own = argument is call.input(0) and entry is not None
+    if own and entry is not None and (entry.sign_of(call) == "same" or entry.cut_at_zero(call)):
+        return Function(argument, np.zeros(()))
+    zero = np.zeros((1,) * len(argument.shape or ()))
+    return Function(argument, evaluate(node.outputs[0], {argument: zero}))
+
+
+def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
+    """The shortest function upstream that has a value at 0, or the node's own where there is none."""
+    argument = found.argument
+    for _ in range(_FAR):
+        upstream = _operand(argument, node, facts)
+        if upstream is None:
+            break
+        argument = upstream
+        longer = _function(node, argument)
+        if longer.is_finite and longer.at_zero is not None:
+            return longer if longer.vanishes else _begun_upstream(node, longer, facts)
+    return found
+
+
+def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
+    """The function from the first of the functions that it is made of, as far as each has a value at 0 of its own."""
+    argument = found.argument
+    for _ in range(_FAR):
+        maker, upstream = argument.producer(), _operand(argument, node, facts)
+        if maker is None or upstream is None:
+            break
+        argument = upstream
+        if not _is_curved(maker, upstream):
+            continue
+        own, longer = _function(maker, upstream), _function(node, upstream)
+        if own.vanishes or not own.is_finite or longer.at_zero is None or not longer.is_finite:
+            break
+        found = longer
+    return found
+
+
+def _operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
+    """The one value that an elementwise node computes another from, element by element, in the graph of `node`."""
+    maker = value.producer()
+    entry = None if maker is None else find(maker)
+    if maker is None or entry is None or maker.graph is not node.graph or _is_layer(maker, facts):
+        return None
+    if not entry.elementwise or entry.kind is Kind.CUSTOM:
+        return None
+    region = region_entry(maker, facts)
+    operands = [region] if region is not None else list(carried(maker, facts.data).values())
+    same = len(operands) == 1 and operands[0].shape is not None and operands[0].shape == value.shape
+    return operands[0] if same else None
+
+
+def _is_layer(node: ir.Node, facts: Facts) -> bool:
+    return node in facts.layers or any(layer.add is node for layer in facts.layers.values())
+
+
+def _is_curved(node: ir.Node, operand: ir.Value) -> bool:
+    entry = find(node)
+    if entry is None or entry.kind is not Kind.LINEAR:
+        return entry is not None and not entry.winner
+    # A quotient is curved in its denominator; a product of one value with itself is.
+    return sum(v is operand for v in node.inputs) != 1 or (
+        entry.linear_in is not None and node.inputs[0] is not operand
+    )

@@ -1,0 +1,108 @@
+"""Relevance through an activation that is not 0 at 0: what it is there is no contribution of its operand."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.activations import nodes_between, rounds
+from onnxlrp.analysis.functions import Function
+from onnxlrp.emit.walk import Walk
+from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.plan import Step
+
+_NEAR = 1e-2
+"""Arguments smaller than this take the derivative at their half: the quotient would lose its digits in float32."""
+
+
+def offset(walk: Walk, step: Step) -> None:
+    """Pass on `c·(f(z) − f(0))/z` as the factor of z, and keep `c·f(0)`.
+
+    The factor is bounded wherever the derivative is, and it has the sign of the function's slope where it is monotone.
+    """
+    op, function = walk.op, _function(step)
+    z, y = walk.read(function.argument), walk.read(step.outputs[0])
+    at_zero = _at_zero(walk, step)
+    near = op.Less(op.Abs(z), _NEAR)
+    secant = op.Div(op.Sub(y, at_zero), op.Where(near, op.number(1.0, z), z))
+    share = op.Where(near, _slope(walk, step, op.Mul(z, 0.5)), secant)
+    c = _factor(walk, step)
+    _send(walk, step, op.Mul(c, share))
+    if walk.ledger is not None:
+        walk.ledger.bias(step, op.Mul(c, at_zero))
+
+
+def slope(walk: Walk, step: Step) -> None:
+    """Pass on `c·f′(z)` as the factor of z, where the function has no value at 0: 1/z gives −R, log z gives c."""
+    op, function = walk.op, _function(step)
+    z, c = walk.read(function.argument), _factor(walk, step)
+    passed = op.Mul(c, _slope(walk, step, z))
+    _send(walk, step, passed)
+    if walk.ledger is not None:
+        walk.ledger.bias(step, op.Sub(op.Mul(c, walk.read(step.outputs[0])), op.Mul(passed, z)))
+
+
+def _function(step: Step) -> Function:
+    assert step.function is not None
+    return step.function
+
+
+def _send(walk: Walk, step: Step, factor: ir.Value) -> None:
+    argument = _function(step).argument
+    if walk.wants(argument):
+        walk.send(argument, walk.op.unbroadcast(factor, argument), argument)
+
+
+def _factor(walk: Walk, step: Step) -> ir.Value:
+    """The factor c with R = c·y; an amount is divided by y, and the ledger books what ε keeps of it."""
+    op, y = walk.op, step.outputs[0]
+    if walk.carrier(y) is y:
+        return walk.factor(y)
+    value, amount = walk.read(y), walk.amount(y)
+    c = op.Div(amount, op.stabilise(value))
+    if walk.ledger is not None:
+        walk.ledger.epsilon(step, op.Sub(amount, op.Mul(c, value)))
+    return c
+
+
+def _at_zero(walk: Walk, step: Step) -> ir.Value:
+    """The function at 0: a constant where it is known, else the function's own nodes on zeros."""
+    function = _function(step)
+    if function.at_zero is not None:
+        return walk.op.constant(function.at_zero, walk.dtype)
+    return _run(walk, step, walk.op.full_like(walk.read(function.argument), 0))[0]
+
+
+def _slope(walk: Walk, step: Step, z: ir.Value) -> ir.Value:
+    """The derivative of the function at z."""
+    return _run(walk, step, z)[1]
+
+
+def _run(walk: Walk, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The function at z and its derivative there, node by node."""
+    argument = _function(step).argument
+    values = {argument: z}
+    slopes = {argument: walk.op.full_like(z, 1)}
+    for node in nodes_between(step.node, argument, walk.facts):
+        out = node.outputs[0]
+        moved = {i: v for i, v in enumerate(node.inputs) if v in values and v is not None}
+        if rounds(node):
+            values[out], slopes[out] = values[moved[0]], slopes[moved[0]]
+            continue
+        call = walk.cast(Call.of(node)).rebind({i: values[v] for i, v in moved.items()})
+        values[out] = walk.op.run(call)
+        call = dataclasses.replace(call, outputs=(values[out],))
+        parts = [_part(walk, call, i, slopes[v]) for i, v in moved.items()]
+        slopes[out] = functools.reduce(walk.op.Add, parts)
+    return values[step.outputs[0]], slopes[step.outputs[0]]
+
+
+def _part(walk: Walk, call: Call, operand: int, slope_of_operand: ir.Value) -> ir.Value:
+    """The derivative of a node's output through one of its operands."""
+    entry = find(call)
+    assert entry is not None
+    if entry.kind is Kind.PASS:
+        return walk.op.Mul(slope_of_operand, entry.function(walk.op, call, operand))
+    return entry.function(walk.op, call, operand, slope_of_operand)
