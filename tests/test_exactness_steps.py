@@ -186,7 +186,7 @@ def activations_on_the_way(net, h):
     h = net.add_step("pass", "HardSwish", [net.conv(h, 4, 1)])
     h = net.add_step("pass", "PRelu", [net.conv(h, 4, 1)], [np.array([0.1, 0.2, 0.3, 0.4]).reshape(4, 1, 1)])
     h = net.add_step("pass", "Erf", [net.conv(h, 4, 1)])
-    return net.add_step("pass", "Cos", [net.conv(h, 4, 1)])
+    return net.add_step("pass", "Cos", [net.conv(h, 4, 1)], derivative=lambda z: -np.sin(z))
 
 
 STEPS = {

@@ -56,12 +56,12 @@ def _send(walk: Walk, step: Step, factor: ir.Value) -> None:
 
 
 def _factor(walk: Walk, step: Step) -> ir.Value:
-    """The factor c with R = c·y; an amount is divided by y, and the ledger books what ε keeps of it."""
+    """The factor c with R = c·y; an amount is divided by y, and is lost where y is 0."""
     op, y = walk.op, step.outputs[0]
     if walk.carrier(y) is y:
         return walk.factor(y)
     value, amount = walk.read(y), walk.amount(y)
-    c = op.Div(amount, op.stabilise(value))
+    c = op.Div(amount, op.stabilise(value, 0.0))
     if walk.ledger is not None:
         walk.ledger.epsilon(step, op.Sub(amount, op.Mul(c, value)))
     return c

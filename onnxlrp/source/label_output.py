@@ -63,7 +63,17 @@ def _classes(node: ir.Node, scores: ir.Value, count: int | None) -> tuple[int, .
     if node.op_type == "ArgMax" and node.domain == "":
         return tuple(range(count or 0)) if _compares_others(node, scores) else None
     names = next((call.attr(name) for name in _CLASS_LABELS if name in node.attributes), None)
-    return None if names is None or not _upstream(scores, node) else _labels(np.asarray(names))
+    if names is None or not _upstream(scores, node) or _answers_with_a_sign(node):
+        return None
+    return _labels(np.asarray(names))
+
+
+def _answers_with_a_sign(node: ir.Node) -> bool:
+    """Whether a node compares two classes by the sign of one decision value, as a support vector machine without
+    probabilities does: onnxruntime's two scores then stand in another order than the labels, and the larger is meant.
+    """
+    pairs = node.op_type == "SVMClassifier" and "prob_a" not in node.attributes
+    return pairs and len(node.attributes.get("vectors_per_class", ir.AttrInt64s("", ())).value) == 2
 
 
 def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.regions import inside_activation, region_entry
+from onnxlrp.analysis.functions import function_of
+from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import router_of
 from tests.analysis.graphs import Graph
 
@@ -138,16 +141,26 @@ def test_a_region_behind_a_layer():
     assert region_entry(graph.node("y"), graph.facts) is graph["h"]
 
 
-def test_a_constant_between_two_curves_absorbs_nothing():
-    """1 / (1 + exp(−x)); behind a ReLU or in front of a layer it is a shift like any other."""
+def test_a_function_begins_where_it_is_known_at_zero():
+    """1 / (1 + exp(−x)) is one function from x, log(x + ε) one from x; a sum downstream of a ReLU is a shift."""
     text = "g (float[N,3] x) => (float[N,3] y) <float one = {{1}}, float[3,3] w = {{1,2,3,4,5,6,7,8,9}}> {{ {body} }}"
-    sigmoid = Graph(text.format(body="a = Neg(x) b = Exp(a) c = Add(b, one) y = Reciprocal(c)"))
-    assert inside_activation(sigmoid.node("c"), sigmoid.facts)
-    quotient = Graph(text.format(body="b = Exp(x) c = Add(b, one) y = Div(one, c)"))
-    assert inside_activation(quotient.node("c"), quotient.facts)
-    for body in ("b = Relu(x) c = Add(b, one) y = Tanh(c)", "b = Exp(x) c = Add(b, one) y = MatMul(c, w)"):
-        shifted = Graph(text.format(body=body))
-        assert not inside_activation(shifted.node("c"), shifted.facts)
+    for body, argument, value in (
+        ("a = Neg(x) b = Exp(a) c = Add(b, one) y = Reciprocal(c)", "a", 0.5),
+        ("b = Exp(x) c = Add(b, one) y = Div(one, c)", "x", 0.5),
+        ("b = Exp(x) c = Add(one, b) y = Log(c)", "x", np.log(2)),
+        ("c = Add(x, one) y = Log(c)", "x", 0.0),
+        ("c = Max(x, one) y = Reciprocal(c)", "x", 1.0),
+    ):
+        graph = Graph(text.format(body=body))
+        node = graph.node("y")
+        found = function_of(node, carried(node, graph.facts.data), graph.facts)
+        assert found.argument is graph[argument], body
+        assert found.at_zero is not None
+        np.testing.assert_allclose(found.at_zero.reshape(()), value, atol=1e-12)
+    for body in ("b = Relu(x) c = Add(b, one) y = Exp(c)", "b = Tanh(x) c = Add(b, one) y = Sigmoid(c)"):
+        graph = Graph(text.format(body=body))
+        node = graph.node("y")
+        assert function_of(node, carried(node, graph.facts.data), graph.facts).argument is graph["c"]
 
 
 # ---------------------------------------------------------------------------------------------------- gates

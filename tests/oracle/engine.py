@@ -182,7 +182,7 @@ class Oracle:
             bounds = self.bounds(step.inputs[0], rule) if rule.name == "ZBox" else None
             return [rule(Layer(A, b), xs[0], r, bounds)]
         if step.kind == "pass":
-            return [r]
+            return [self.activation(step, n, r)]
         if step.kind == "winner":
             return self.winner(step, n, r)
         if step.kind == "product":
@@ -211,6 +211,16 @@ class Oracle:
             )
             total = rule(Layer(A, constant), x, r)
         return np.split(total, np.cumsum([x.size for x in xs])[:-1])
+
+    def activation(self, step: Step, n: int, r: Array) -> Array:
+        """Without what the activation is at 0, as the table of RULES.md says."""
+        z, y = self.flat(step.inputs[0], n), self.flat(step.output, n)
+        at_zero = self.net.run_step(step, {step.inputs[0]: np.zeros_like(self.values[step.inputs[0]])})[n].ravel()
+        if not at_zero.any():
+            return r
+        near = np.abs(z) < 1e-2
+        share = np.where(near, step.derivative(z / 2), (y - at_zero) / np.where(near, 1.0, z))
+        return np.where(y == 0, 0.0, r / np.where(y == 0, 1.0, y)) * share * z
 
     def broadcast_back(self, name: str, output: str, n: int, r: Array, half: bool = False) -> Array:
         """Relevance of the elements of an operand that was broadcast to the output."""
