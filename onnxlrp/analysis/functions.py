@@ -50,7 +50,7 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
     """
     argument = region_entry(node, facts) or next(iter(operands.values()))
     found = _function(node, argument)
-    if found.vanishes or found.at_zero is None:
+    if found.at_zero is None:
         return found
     return _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
 
@@ -74,7 +74,7 @@ def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
         argument = upstream
         longer = _function(node, argument)
         if longer.is_finite and longer.at_zero is not None:
-            return longer if longer.vanishes else _begun_upstream(node, longer, facts)
+            return _begun_upstream(node, longer, facts)
     return found
 
 
