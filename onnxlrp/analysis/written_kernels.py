@@ -1,0 +1,166 @@
+"""Kernels that are written out: elementwise functions of squared distances between data and constant rows.
+
+*Distances*: the differences of all pairs of rows, squared and summed, or a Scan over the rows that sums the squares
+of data less a row, and the Transpose that follows it. *Kernel*: what exponentials, roots, powers, sums and products
+with constants make of distances; by its values and not by its name, so that an RBF, a Matérn or a rational quadratic
+kernel, their sums and their products are each one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import onnx_ir as ir
+
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.registry import content
+from onnxlrp.operators.rescaled_kernels import CURVED, Distance, Kernel, has_quotient
+
+
+def find_kernels(
+    nodes: Iterable[ir.Node], data: Collection[ir.Value], constant: Collection[ir.Value]
+) -> dict[ir.Node, Kernel]:
+    """Every node that ends a kernel, by the node; of nodes in their order."""
+    distances: dict[ir.Value, Distance] = {}
+    made: dict[ir.Value, ir.Node] = {}
+    curved: set[ir.Value] = set()
+    found: dict[ir.Node, Kernel] = {}
+    for node in nodes:
+        if (distance := _distance(node, data, constant)) is not None:
+            distances[distance.value] = distance
+            continue
+        operands = [i for i, v in enumerate(node.inputs) if v in data]
+        values = [v for i in operands if (v := node.inputs[i]) is not None]
+        if not values or not has_quotient(node, operands) or not all(v in distances or v in made for v in values):
+            continue
+        end = node.outputs[0]
+        made[end] = node
+        if any(v in curved for v in values) or (node.op_type in CURVED and (node.op_type != "Div" or 1 in operands)):
+            curved.add(end)
+            found[node] = _kernel(end, distances, made)
+    return found
+
+
+def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], made: dict[ir.Value, ir.Node]) -> Kernel:
+    ends: dict[ir.Value, None] = {}
+    nodes: dict[ir.Node, None] = {}
+    waiting = [end]
+    while waiting:
+        value = waiting.pop()
+        if value in distances:
+            ends[value] = None
+        elif value in made and made[value] not in nodes:
+            nodes[made[value]] = None
+            waiting += [v for v in made[value].inputs if v is not None]
+    # `made` holds its nodes in their order.
+    ordered = tuple(n for n in made.values() if n in nodes)
+    return Kernel(end, tuple(distances[v] for v in ends), ordered)
+
+
+# ------------------------------------------------------------------------------------------------ distances
+
+
+def _distance(node: ir.Node, data: Collection[ir.Value], constant: Collection[ir.Value]) -> Distance | None:
+    if node.domain != "":
+        return None
+    if node.op_type == "Transpose":
+        scan = None if node.inputs[0] is None else node.inputs[0].producer()
+        swaps = node.attributes.get("perm") is None or list(node.attributes["perm"].as_ints()) == [1, 0]
+        pair = None if scan is None or not swaps or node.inputs[0] is scan.outputs[0] else _scanned(scan)
+    else:
+        pair = _all_pairs(node)
+    if pair is None:
+        return None
+    x, rows = pair
+    if x not in data or rows not in constant or x.shape is None or len(x.shape) != 2 or rows.shape is None:
+        return None
+    return Distance(node.outputs[0], x, rows)
+
+
+def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """Of a Scan over rows that hands its state on and stacks `Σ (state − row)²`: the state and the rows."""
+    if node.op_type != "Scan" or len(node.inputs) != 2 or len(node.outputs) != 2:
+        return None
+    (body,) = bodies(node)
+    if len(body.states) != 1 or len(body.slices) != 1 or len(body.stacked) != 1 or _reordered(node):
+        return None
+    (state, after, _, _), (row, _) = body.states[0], body.slices[0]
+    difference = _squares_summed(_itself(body.stacked[0][0]).producer())
+    parts = None if difference is None else {_itself(v) for v in difference.inputs if v is not None}
+    if difference is None or difference.op_type != "Sub" or _itself(after) is not state or parts != {state, row}:
+        return None
+    x, rows = node.inputs
+    return None if x is None or rows is None else (x, rows)
+
+
+def _reordered(node: ir.Node) -> bool:
+    """Whether a Scan runs over another axis than the first, or backwards."""
+    names = ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions")
+    return any(any(node.attributes[n].as_ints()) for n in names if n in node.attributes)
+
+
+def _itself(value: ir.Value) -> ir.Value:
+    """A value, taken back through what hands it on unchanged."""
+    while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+        value = node.inputs[0]
+    return value
+
+
+def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """Of `Σ (x[:, None] − rows[None])²` over the last axis: x and the rows."""
+    difference = _squares_summed(node)
+    if difference is None or difference.op_type != "Sub" or len(difference.inputs) != 2:
+        return None
+    first, second = difference.inputs
+    for one, other in ((first, second), (second, first)):
+        x, rows = _beside_rows(one), _rows(other)
+        if x is not None and rows is not None:
+            return x, rows
+    return None
+
+
+def _beside_rows(value: ir.Value | None) -> ir.Value | None:
+    """The value [N, F] that is unsqueezed to [N, 1, F]."""
+    node = None if value is None else value.producer()
+    axes = None if node is None or node.op_type != "Unsqueeze" else content(node.inputs[1])
+    source = None if node is None else node.inputs[0]
+    if axes is None or source is None or source.shape is None or len(source.shape) != 2:
+        return None
+    return source if [int(a) % 3 for a in axes.reshape(-1)] == [1] else None
+
+
+def _rows(value: ir.Value | None) -> ir.Value | None:
+    """A value [R, F] or [1, R, F] that broadcasts over samples."""
+    shape = None if value is None else value.shape
+    fits = shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[0] == 1))
+    return value if fits else None
+
+
+def _squares_summed(node: ir.Node | None) -> ir.Node | None:
+    """The node whose squares a node sums over their last axis, which it takes away."""
+    if node is None or node.op_type not in ("ReduceSumSquare", "ReduceSum") or node.inputs[0] is None:
+        return None
+    if not _over_last(node):
+        return None
+    summed = node.inputs[0].producer()
+    return summed if node.op_type == "ReduceSumSquare" or summed is None else _squared(summed)
+
+
+def _over_last(node: ir.Node) -> bool:
+    source, keeps = node.inputs[0], node.attributes.get("keepdims")
+    axes = content(node.inputs[1]) if len(node.inputs) > 1 else None
+    if source is None or source.shape is None or axes is None or keeps is None or keeps.as_int():
+        return False
+    rank = len(source.shape)
+    return [int(a) % rank for a in axes.reshape(-1)] == [rank - 1]
+
+
+def _squared(node: ir.Node) -> ir.Node | None:
+    """The node that makes v, of `v·v` and `v²`."""
+    first = node.inputs[0]
+    if first is None:
+        return None
+    power = content(node.inputs[1]) if node.op_type == "Pow" else None
+    is_power = power is not None and power.size == 1 and float(power.reshape(-1)[0]) == 2
+    twice = node.op_type == "Mul" and first is node.inputs[1]
+    return first.producer() if is_power or twice else None
