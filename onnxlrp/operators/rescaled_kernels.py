@@ -213,15 +213,27 @@ class _Evaluated:
         return self._read(value) if known is None else self.op.constant(known, self.dtype)
 
     def _step(self, node: ir.Node) -> None:
-        op, y = self.op, node.outputs[0]
+        op = self.op
         operands = [self._point(v) for v in node.inputs if v is not None]
-        rule = _QUOTIENTS[node.op_type]
-        quotients = rule(op, *operands)
         if node.op_type in ("Identity", "Cast"):
             at_r = operands[0].r
         else:
             at_r = op.run(Call.of(node).rebind({i: p.r for i, p in enumerate(operands)}))
-        self.points[y] = _Point(self._read(y), at_r, quotients)
+        point = _Point(self._read(node.outputs[0]), at_r, _QUOTIENTS[node.op_type](op, *operands))
+        products = node.op_type in ("Mul", "Div") and not any(p.constant for p in operands)
+        if products and len(point.quotients) == 1:
+            point.quotients = {i: self._apart(i, point, q) for i, q in point.quotients.items()}
+        self.points[node.outputs[0]] = point
+
+    def _apart(self, index: int, point: _Point, quotient: ir.Value | None) -> ir.Value:
+        """The plain quotient where a product's values at x and at the reference are far from equal: the parts of a
+        polynomial times an exponential cancel there."""
+        op, change = self.op, self.moved[index].change()
+        moved = op.Sub(point.x, point.r)
+        largest = op.Max(op.Abs(point.x), op.Abs(point.r))
+        apart = op.And(op.Greater(op.Abs(moved), op.Mul(largest, 0.25)), op.Not(op.Equal(change, 0.0)))
+        plain = op.Div(moved, op.Where(apart, change, op.number(1.0, change)))
+        return op.Where(apart, plain, op.number(1.0, change) if quotient is None else quotient)
 
 
 def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call, Operator]:
