@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import content
-from onnxlrp.operators.rescaled_kernels import CURVED, Distance, Kernel, has_quotient
+from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
 
 def find_kernels(
@@ -35,10 +35,18 @@ def find_kernels(
             continue
         end = node.outputs[0]
         made[end] = node
-        if any(v in curved for v in values) or (node.op_type in CURVED and (node.op_type != "Div" or 1 in operands)):
+        if any(v in curved for v in values) or _falls(node, operands):
             curved.add(end)
             found[node] = _kernel(end, distances, made)
     return found
+
+
+def _falls(node: ir.Node, operands: Collection[int]) -> bool:
+    """Whether a node makes a kernel of a distance: data as an exponent or a denominator, or to a negative power."""
+    if node.op_type == "Pow":
+        exponent = content(node.inputs[1])
+        return exponent is not None and float(exponent.reshape(-1)[0]) < 0
+    return node.op_type in ("Exp", "Reciprocal") or (node.op_type == "Div" and 1 in operands)
 
 
 def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], made: dict[ir.Value, ir.Node]) -> Kernel:

@@ -170,8 +170,6 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
     "Pow": _power,
 }
 """By the operator's type: the quotients of its output, from its operands."""
-CURVED = frozenset({"Exp", "Reciprocal", "Pow", "Div"})
-"""What makes a kernel of distances, with data as the exponent, the base or the denominator."""
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
