@@ -1,20 +1,25 @@
 """Kernels that are written out: elementwise functions of squared distances between data and constant rows.
 
-*Distances*: the differences of all pairs of rows, squared and summed, or a Scan over the rows that sums the squares
-of data less a row, and the Transpose that follows it. *Kernel*: what exponentials, roots, powers, sums and products
-with constants make of distances; by its values and not by its name, so that an RBF, a Matérn or a rational quadratic
-kernel, their sums and their products are each one step.
+*Distances*: the differences of all pairs of rows, squared and summed, or the norms of these; a Scan over the rows that
+sums the squares of data less a row, and the Transpose that follows it; or what is multiplied out. *Kernel*: what
+exponentials, roots, powers, sums and products with constants make of distances; by its values and not by its name, so
+that an RBF, a Matérn or a rational quadratic kernel, their sums and their products are each one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
 
 import onnx_ir as ir
 
+from onnxlrp.analysis.expanded_distances import expanded_distance
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import content
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
+
+_SMALL = 1e-3
+"""The largest bound that only keeps a squared distance from rounding below 0."""
 
 
 def find_kernels(
@@ -26,7 +31,8 @@ def find_kernels(
     curved: set[ir.Value] = set()
     found: dict[ir.Node, Kernel] = {}
     for node in nodes:
-        if (distance := _distance(node, data, constant)) is not None:
+        distance = _clamped(node, distances) or _distance(node, data, constant)
+        if distance is not None:
             distances[distance.value] = distance
             continue
         operands = [i for i, v in enumerate(node.inputs) if v in data]
@@ -78,11 +84,26 @@ def _distance(node: ir.Node, data: Collection[ir.Value], constant: Collection[ir
     else:
         pair = _all_pairs(node)
     if pair is None:
-        return None
+        expanded = expanded_distance(node, data) if node.outputs[0] in data else None
+        return None if expanded is None else Distance(node.outputs[0], *expanded)
     x, rows = pair
+    root = node.op_type == "ReduceL2"
     if x not in data or rows not in constant or x.shape is None or len(x.shape) != 2 or rows.shape is None:
         return None
-    return Distance(node.outputs[0], x, rows)
+    return Distance(node.outputs[0], x, rows, root)
+
+
+def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance | None:
+    """A distance that is kept from falling below 0, or a small number, by rounding."""
+    if node.domain != "" or node.op_type not in ("Max", "Clip", "Relu") or node.inputs[0] is None:
+        return None
+    known, bounds = distances.get(node.inputs[0]), node.inputs[1:]
+    if known is None or len(bounds) > 1 or (node.op_type == "Clip" and not bounds):
+        return None
+    limits = [content(v) for v in bounds]
+    if not all(b is not None and b.size == 1 and 0 <= float(b.reshape(-1)[0]) <= _SMALL for b in limits):
+        return None
+    return dataclasses.replace(known, value=node.outputs[0])
 
 
 def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
@@ -93,7 +114,8 @@ def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
     if len(body.states) != 1 or len(body.slices) != 1 or len(body.stacked) != 1 or _reordered(node):
         return None
     (state, after, _, _), (row, _) = body.states[0], body.slices[0]
-    difference = _squares_summed(_itself(body.stacked[0][0]).producer())
+    summed = _itself(body.stacked[0][0]).producer()
+    difference = None if summed is None or summed.op_type == "ReduceL2" else _squares_summed(summed)
     parts = None if difference is None else {_itself(v) for v in difference.inputs if v is not None}
     if difference is None or difference.op_type != "Sub" or _itself(after) is not state or parts != {state, row}:
         return None
@@ -146,12 +168,12 @@ def _rows(value: ir.Value | None) -> ir.Value | None:
 
 def _squares_summed(node: ir.Node | None) -> ir.Node | None:
     """The node whose squares a node sums over their last axis, which it takes away."""
-    if node is None or node.op_type not in ("ReduceSumSquare", "ReduceSum") or node.inputs[0] is None:
+    if node is None or node.op_type not in ("ReduceSumSquare", "ReduceL2", "ReduceSum") or node.inputs[0] is None:
         return None
     if not _over_last(node):
         return None
     summed = node.inputs[0].producer()
-    return summed if node.op_type == "ReduceSumSquare" or summed is None else _squared(summed)
+    return summed if node.op_type != "ReduceSum" or summed is None else _squared(summed)
 
 
 def _over_last(node: ir.Node) -> bool:

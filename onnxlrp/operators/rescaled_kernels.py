@@ -31,8 +31,10 @@ class Distance:
     """[samples, rows]"""
     x: ir.Value
     """[samples, features]"""
-    rows: ir.Value
+    rows: ir.Value | np.ndarray
     """[rows, features], or [1, rows, features]"""
+    root: bool = False
+    """Whether the value is the root of the squared distance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +61,11 @@ class Moved:
     """u − r, [rows, features]"""
 
     @classmethod
-    def of(cls, op: Builder, x: ir.Value, rows: ir.Value, reference: np.ndarray) -> Moved:
+    def of(cls, op: Builder, x: ir.Value, rows: ir.Value | np.ndarray, reference: np.ndarray) -> Moved:
         """Data and rows relative to a reference [features]."""
         r = op.constant(np.reshape(reference, (1, -1)), x.dtype)
+        assert x.dtype is not None
+        rows = op.constant(rows, x.dtype) if isinstance(rows, np.ndarray) else op.cast(rows, x.dtype)
         rows = rows if len(op.dims(rows)) == 2 else op.Squeeze(rows, op.ints([0]))
         return cls(op, op.Sub(x, r), op.Sub(rows, r))
 
@@ -190,11 +194,18 @@ class _Evaluated:
         self.points: dict[ir.Value, _Point] = {}
         self.moved: list[Moved] = []
         for i, distance in enumerate(kernel.distances):
-            moved = Moved.of(op, self._read(distance.x), self._read(distance.rows), references[i])
+            moved = Moved.of(op, self._read(distance.x), distance.rows, references[i])
             self.moved.append(moved)
-            self.points[distance.value] = _Point(self._read(distance.value), moved.at_reference(), {i: None})
+            self.points[distance.value] = self._start(i, distance)
         for node in kernel.nodes:
             self._step(node)
+
+    def _start(self, index: int, distance: Distance) -> _Point:
+        """A squared distance, or its root, whose quotient is `1/(√a + √b)`."""
+        op, x, base = self.op, self._read(distance.value), self.moved[index].at_reference()
+        if not distance.root:
+            return _Point(x, base, {index: None})
+        return _Point(x, op.Sqrt(base), {index: sqrt_quotient(op, op.Mul(x, x), base)})
 
     def _read(self, value: ir.Value) -> ir.Value:
         return self.op.cast(value, self.dtype)

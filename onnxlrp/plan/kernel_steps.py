@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.evaluate import evaluate
@@ -36,8 +37,8 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
     )
 
 
-def _reference(x: ir.Value, rows: ir.Value, facts: Facts) -> Reference:
-    vectors = evaluate(rows, {})
+def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Reference:
+    vectors = rows if isinstance(rows, np.ndarray) else evaluate(rows, {})
     return reference_of(x, vectors.reshape(-1, vectors.shape[-1]), facts.background, facts.constants)
 
 

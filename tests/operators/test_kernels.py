@@ -175,7 +175,30 @@ def test_kernel(name):
     np.testing.assert_allclose(found["x_relevance"], expected.astype(np.float64), atol=2e-5)
 
 
+def expanded(net: Net, order: int) -> str:
+    """`‖x‖² − 2·x·uᵀ + ‖u‖²`, in two orders, as one product of longer rows, and kept from 0."""
+    own = net("ReduceSum", net("Mul", "x", "x"), net.constant([1], np.int64), keepdims=1)
+    lengths = (ROWS**2).sum(1)
+    if order == 0:
+        return net("Max", net("Add", net("Sub", own, net("MatMul", net("Mul", "x", 2.0), ROWS.T)), lengths), 0.0)
+    if order == 1:
+        return net("Relu", net("Add", own, net("Gemm", "x", ROWS, lengths, alpha=-2.0, transB=1)))
+    ones = net("Div", own, own)
+    long = net("Concat", net("Mul", "x", -2.0), own, ones, axis=1)
+    return net("Clip", net("MatMul", long, np.column_stack([ROWS, np.ones(J), lengths]).T), np.array(1e-12))
+
+
+def rooted(net: Net) -> str:
+    """The square of the norm of differences."""
+    wide = net("Unsqueeze", "x", net.constant([1], np.int64))
+    return net("Pow", net("ReduceL2", net("Sub", wide, ROWS), net.constant([2], np.int64), keepdims=0), 2.0)
+
+
 SPELLINGS: dict[str, Callable[[Net], str]] = {
+    "multiplied out": lambda net: expanded(net, 0),
+    "a product and a bias": lambda net: expanded(net, 1),
+    "one product": lambda net: expanded(net, 2),
+    "norms": rooted,
     "scan": scanned,
     "squares": lambda net: pairs(net, square="ReduceSum"),
     "power": lambda net: pairs(net, square="Pow"),
@@ -239,9 +262,16 @@ def test_gradients_go_through_the_nodes():
     np.testing.assert_allclose(found, np.einsum("nj,njf,j->nf", -0.8 * kernels, d, WEIGHTS[:, 0]), atol=1e-9)
 
 
+def unlike(net: Net) -> str:
+    """Squares and a product that are no distance."""
+    own = net("ReduceSum", net("Mul", "x", "x"), net.constant([1], np.int64), keepdims=1)
+    return net("Add", own, net("Gemm", "x", ROWS, np.ones(J), alpha=-2.0, transB=1))
+
+
 def not_kernels() -> Sequence[tuple[str, Callable[[Net], str]]]:
     return [
         ("a distance alone", lambda net: net("Sqrt", pairs(net))),
+        ("squares less too much", lambda net: rbf(net, unlike(net))),
         ("an exponential of a product", lambda net: rbf(net, net("MatMul", "x", ROWS.T))),
         ("a sum with other data", lambda net: net("Add", pairs(net), net("MatMul", "x", ROWS.T))),
     ]
