@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.reach import alive_values, carries, ends
+from onnxlrp.analysis.references import Background
 from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
@@ -25,6 +27,7 @@ from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
+from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
 from onnxlrp.source.label_output import Label, label_of
@@ -72,16 +75,19 @@ def convert(
     on_unsupported: str = "error",
     target_input: str = "optional",
     precision: str = "float32",
+    background: Any = None,
 ) -> Explained:
     """Add relevance outputs to a model: prediction and explanation from one run, in any ONNX runtime.
 
     Every explained input `x` gets an output `x_relevance` of its shape; the input `target` (int64, [1] or [N], default
-    −1: the predicted class) chooses what is explained. Raises InvalidModelError, UnsupportedOperatorError (every node
-    without a rule at once), NothingToExplainError, TargetError or InputError; nothing is emitted then.
+    −1: the predicted class) chooses what is explained. `background`: rows of data, whose mean kernels are explained
+    against (an array, a data frame, a dictionary of inputs, or the path of a .npy, .npz or .csv file). Raises
+    InvalidModelError, UnsupportedOperatorError (every node without a rule at once), NothingToExplainError, TargetError
+    or InputError; nothing is emitted then.
     """
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     options = Options(target, targets, target_input)
-    work = _prepare(model, composite, rules, output, inputs, explain_probability, on_unsupported)
+    work = _prepare(model, composite, rules, output, inputs, explain_probability, on_unsupported, background)
     if work.plan.unsupported:
         raise UnsupportedOperatorError(_unsupported_message(work.plan), tuple(work.plan.unsupported_nodes))
     reached = _reached(work)
@@ -119,9 +125,10 @@ def inspect(
     output: str | None = None,
     inputs: Sequence[str] | None = None,
     explain_probability: bool = False,
+    background: Any = None,
 ) -> Plan:
     """The plan alone; what has no rule is in `Plan.unsupported`, not an error."""
-    return _prepare(model, composite, rules, output, inputs, explain_probability, "error").plan
+    return _prepare(model, composite, rules, output, inputs, explain_probability, "error", background).plan
 
 
 @dataclasses.dataclass
@@ -189,6 +196,7 @@ def _prepare(
     inputs: Sequence[str] | None,
     explain_probability: bool,
     on_unsupported: str,
+    background: Any = None,
 ) -> _Work:
     """Everything up to the plan."""
     chosen = parse_composite(composite)
@@ -207,8 +215,11 @@ def _prepare(
     score = ExplainedScore(value) if whole else explained_score(op, value)
     label = _label(source, value, name)
     facts = analyse(graph, explained)
+    facts.background = None if background is None else Background(rows_of(background, graph.inputs))
     plan = make_plan(graph, facts, score.value, chosen, overrides, on_unsupported=on_unsupported)
     plan.notes = [*source.notes, *plan.notes, *(f"explained in place of {name!r}: {part}" for part in score.parts)]
+    if facts.background is not None and not facts.background.used:
+        plan.notes.append("nothing in this model uses background rows")
     return _Work(
         source, op, facts, plan, score.value, value, label, name, explained, overrides, absorbed, inputs is not None
     )

@@ -10,7 +10,10 @@ import onnx_ir as ir
 from onnxlrp.analysis.infinite import infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
+from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
+from onnxlrp.analysis.written_kernels import find_kernels
+from onnxlrp.operators.rescaled_kernels import Kernel
 from onnxlrp.source.constants import constants
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
@@ -37,6 +40,10 @@ class Facts:
     """Data with a first layer among its descendants, and none among its ancestors: the input side."""
     order: dict[ir.Node, int]
     attention: bool
+    kernels: dict[ir.Node, Kernel] = dataclasses.field(default_factory=dict)
+    """Functions of distances to constant rows, by the node that ends them; none inside bodies."""
+    background: Background | None = None
+    """Rows of the model's inputs that the user gave."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
     """Of nodes where elementwise branches meet: what `analysis.regions` has found out."""
 
@@ -54,6 +61,7 @@ class Facts:
             nonnegative_values(graph, known(self.nonnegative)),
             known(self.behind_layer),
             self.attention,
+            {},
         )
 
 
@@ -61,7 +69,9 @@ def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
     """Compute every fact once."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
-    return _facts(graph, constants(graph), data, explained, nonnegative_values(graph), set(), attention)
+    constant = constants(graph)
+    kernels = find_kernels(graph, data, constant)
+    return _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
 
 
 def _facts(
@@ -72,6 +82,7 @@ def _facts(
     nonnegative: set[ir.Value],
     behind: set[ir.Value],
     attention: bool,
+    kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
@@ -79,7 +90,7 @@ def _facts(
 
     def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
         return bool(operands) and (
-            node in layers or node.op_type in _RECURRENT | _CLASSICAL or is_lookup(node, operands)
+            node in layers or node in kernels or node.op_type in _RECURRENT | _CLASSICAL or is_lookup(node, operands)
         )
 
     def behind_layer(node: ir.Node) -> bool:
@@ -89,6 +100,8 @@ def _facts(
     spread(graph, behind, behind_layer)
     for node in nodes:
         operands = carried(node, data)
+        if node in kernels:
+            operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
         if is_layer(node, operands) and not any(v in behind for v in operands.values()):
             firsts.update(operands.values())
     before = set(firsts)
@@ -106,6 +119,7 @@ def _facts(
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},
         attention=attention,
+        kernels=kernels,
     )
 
 

@@ -219,6 +219,9 @@ class Operator:
     gradient."""
     score: Callable[[Builder, Call], ir.Value] | None = None
     """Of the last operator of a model, which no rule leads through: the score that its output is made of."""
+    compares: Callable[[Call], np.ndarray | None] = lambda call: None
+    """The rows [rows, features] that a kernel compares operand 0 with, where its relevance is explained against a
+    reference, which it gets as its attribute `reference`; None where it needs none."""
     rescales: bool = False
     """Brings scores to a common size: behind a softmax or sigmoid it is skipped with it."""
     rounding: bool = False

@@ -11,13 +11,12 @@ import onnx_ir as ir
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
 from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 _ML = "ai.onnx.ml"
-_TINY = 1e-12
-"""Keeps the distance to a support vector that is the sample itself from dividing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +82,12 @@ def _of_pairs(coefficients: np.ndarray, per_class: list[int]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
+def _compared(call: Call) -> np.ndarray | None:
+    """The support vectors of an RBF kernel, whose relevance needs a reference."""
+    machine = _machine(call)
+    return machine.vectors if machine.kernel == "RBF" else None
+
+
 class _Kernel:
     """A machine in a graph, for one input."""
 
@@ -90,12 +95,11 @@ class _Kernel:
         self.op, self.machine, self.x = op, machine, x
         self.weights, self.shift = self._constant(machine.weights), self._constant(machine.shift)
         self.vectors = None if machine.vectors is None else self._constant(machine.vectors)
-        self.kernels, self.squares, self.products = x, x, x
+        self.kernels, self.products = x, x
         if machine.kernel == "RBF":
             apart = op.Sub(op.Unsqueeze(x, op.ints([1])), op.Unsqueeze(self.vectors, op.ints([0])))
-            self.squares = op.Mul(apart, apart)
-            self.distances = op.ReduceSum(self.squares, op.ints([2]), keepdims=0)
-            self.kernels = op.Exp(op.Mul(-machine.gamma, self.distances))
+            distances = op.ReduceSum(op.Mul(apart, apart), op.ints([2]), keepdims=0)
+            self.kernels = op.Exp(op.Mul(-machine.gamma, distances))
         elif self.vectors is not None:
             dot = op.MatMul(x, op.Transpose(self.vectors, perm=[1, 0]))
             self.products = dot if machine.kernel == "LINEAR" else op.Add(op.Mul(machine.gamma, dot), machine.coef0)
@@ -118,20 +122,23 @@ class _Kernel:
         """Σ over the decisions of share · weight, [samples, vectors]."""
         return self.op.MatMul(share, self.op.Transpose(self.weights, perm=[1, 0]))
 
-    def relevance(self, share: ir.Value) -> tuple[ir.Value, ir.Value | None, ir.Value | None]:
-        """Relevance of the features from shares R / s(decision); what ε and the kernel's constant keep."""
+    def relevance(
+        self, share: ir.Value, reference: np.ndarray | None
+    ) -> tuple[ir.Value, ir.Value | None, ir.Value | None]:
+        """Relevance of the features from factors of the decisions; what ε and the kernel's constant keep."""
         op, machine = self.op, self.machine
         over = self._over_vectors(share)
         if self.vectors is None:
             return op.Mul(self.x, over), None, None
         if machine.kernel == "LINEAR":
             return op.Mul(self.x, op.MatMul(over, self.vectors)), None, None
-        arrived = op.Mul(over, self.kernels)
         if machine.kernel == "RBF":
-            even = _TINY / machine.vectors.shape[1]  # type: ignore[union-attr]
-            part = op.Div(arrived, op.Add(self.distances, _TINY))
-            back = op.MatMul(op.Unsqueeze(part, op.ints([1])), op.Add(self.squares, even))
-            return op.Squeeze(back, op.ints([1])), None, None
+            assert reference is not None
+            moved = Moved.of(op, self.x, self.vectors, reference)
+            quotient, at_reference = gaussian(op, moved, machine.gamma)
+            kept = op.ReduceSum(op.Mul(over, at_reference), keepdims=0)
+            return moved.share_out(op.Mul(over, quotient)), None, kept
+        arrived = op.Mul(over, self.kernels)
         part = op.Div(arrived, op.stabilise(self.products))
         back = op.Mul(self.x, op.Mul(machine.gamma, op.MatMul(part, self.vectors)))
         kept = op.Sub(arrived, op.Mul(part, self.products))
@@ -156,25 +163,40 @@ class _Kernel:
 
 
 def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
-    """`columns` [decisions, outputs]: each output is a decision value, or its negative."""
+    """From factors of the outputs, or from their gradients; `columns` [decisions, outputs]: each output is a decision
+    value, or its negative."""
     x, dtype = call.original[0], r.dtype
     assert x is not None and dtype is not None
     kernel = _Kernel(op, _machine(call), op.cast(rows(op, x), dtype))
-    signs = op.constant(columns, dtype)
+    share = op.MatMul(r, op.Transpose(op.constant(columns, dtype), perm=[1, 0]))
     if gradient:
-        back = kernel.gradient(op.MatMul(r, op.Transpose(signs, perm=[1, 0])))
-        return Reversed({0: op.Reshape(back, op.shape(x))})
-    values = op.MatMul(kernel.decisions(), signs)
-    share = op.Div(r, op.stabilise(values))
-    kept = op.ReduceSum(op.Sub(r, op.Mul(share, values)), keepdims=0)
-    share = op.MatMul(share, op.Transpose(signs, perm=[1, 0]))
-    back, epsilon, constant = kernel.relevance(share)
+        return Reversed({0: op.Reshape(kernel.gradient(share), op.shape(x))})
+    epsilon = None
+    if call.attr("one_class", 0):
+        share, epsilon = _through_sign(op, kernel.decisions(), share)
+    back, kept, constant = kernel.relevance(share, _reference(call))
     bias = op.ReduceSum(op.Mul(share, kernel.shift), keepdims=0)
     return Reversed(
         {0: op.Reshape(back, op.shape(x))},
-        epsilon=kept if epsilon is None else op.Add(kept, epsilon),
+        epsilon=kept if epsilon is None else epsilon if kept is None else op.Add(kept, epsilon),
         bias=bias if constant is None else op.Add(bias, constant),
     )
+
+
+def _reference(call: Call) -> np.ndarray | None:
+    """What the planner chose; the mean of the vectors where no planner was there."""
+    given, vectors = call.attr("reference"), _machine(call).vectors
+    if given is not None:
+        return given.numpy()
+    return None if vectors is None else vectors.mean(0)
+
+
+def _through_sign(op: Builder, value: ir.Value, factor: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Relevance of the sign of a value passes to the value: its factor, and what ε keeps."""
+    sign = op.Where(op.Greater(value, 0.0), op.number(1.0, value), op.number(-1.0, value))
+    arrived = op.Mul(factor, sign)
+    share = op.Div(arrived, op.stabilise(value))
+    return share, op.ReduceSum(op.Sub(arrived, op.Mul(share, value)), keepdims=0)
 
 
 def _kernel_known(call: Call) -> str | None:
@@ -182,14 +204,14 @@ def _kernel_known(call: Call) -> str | None:
     return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
 
 
-@custom("SVMRegressor", domain=_ML, refuse=_kernel_known)
+@custom("SVMRegressor", domain=_ML, factor=True, compares=_compared, refuse=_kernel_known)
 def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Over the support vectors in proportion to their contributions, from each to the features by its kernel.
+    """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
 
-    `f = Σ a_j·k(x, u_j) + ρ`: `R_j = a_j·k_j·R/s(f)`, ρ absorbs its share. RBF (Kauffmann et al. 2020: a layer that
-    measures distances): `R_i = Σ_j R_j·(x_i − u_ij)²/‖x − u_j‖²`. Polynomial and sigmoid, a layer under an activation:
-    `R_i = Σ_j R_j·γ·x_i·u_ij/s(γ·x·u_j + c)`. Linear: `R_i = x_i·w_i·R/s(f)`, exactly. `one_class` decides by the sign
-    of f: relevance passes, the gradient is 0.
+    `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
+    `c·Σ a_j·k_j(r)`: `R_i = Σ_j c·a_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`.
+    Polynomial and sigmoid, a layer under an activation: `R_i = Σ_j c·a_j·k_j·γ·x_i·u_ij/s(γ·x·u_j + c₀)`. Linear:
+    `R_i = c·x_i·w_i`, exactly. `one_class` decides by the sign of f: relevance passes, the gradient is 0.
     """
     if gradient and call.attr("one_class", 0):
         r = op.Mul(r, 0.0)
@@ -211,9 +233,9 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, many=True, refuse=_kernel_known)
+@custom("SVMClassifier", domain=_ML, many=True, factor=True, compares=_compared, refuse=_kernel_known)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Over the support vectors to the features; what is explained of probabilities is the log-odds behind them."""
+    """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, _columns(call), gradient)

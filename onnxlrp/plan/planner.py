@@ -15,6 +15,7 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
 from onnxlrp.plan.treatments import Treating
@@ -135,6 +136,8 @@ class _Planner:
             return self._layer(own, self.facts.layers[own])
         if not self.gradient and (norm := norm_of(node, self.facts)) is not None:
             return self._norm(node, norm)
+        if not self.gradient and node in self.facts.kernels:
+            return kernel(self.facts.kernels[node], self.facts)
         operands = carried(node, self.facts.data)
         entry = find(node)
         if entry is not None and not self.gradient and operands:
@@ -166,6 +169,8 @@ class _Planner:
             self._inner(step, wanted)
         else:
             self.treating.treat(step)
+            if not self.gradient:
+                compared(step, self.facts)
             if step.treatment in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
         return step

@@ -44,17 +44,20 @@ def test_svm_regressor(kernel, degree):
     np.testing.assert_allclose(found["x_relevance"], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_a_support_vector_itself():
-    """Of an RBF kernel: the vector's own share goes evenly to its features, nothing is divided by 0."""
+def test_a_support_vector_itself_and_the_reference():
+    """Where x is a support vector, where it is the reference, and far away: finite, and the sum is f(x) − f(r)."""
     source = regression("RBF")
     machine = oracle.machine(source.graph.node[0])
-    x = machine.decisions[0].vectors[:2].astype(np.float32)
+    (decision,) = machine.decisions
+    far = machine.reference + np.array([1e3, -1e4, 1e6, 0])
+    near = machine.reference + np.array([1e-4, 0, 0, -1e-4])
+    x = np.stack([*decision.vectors[:2], machine.reference, near, far]).astype(np.float32)
     found = explain(source, x)
     values = machine.values(x)
-    expected = np.stack(
-        [machine.relevance(row, value) for row, value in zip(x.astype(np.float64), values, strict=True)]
-    )
-    np.testing.assert_allclose(found["x_relevance"], expected, rtol=1e-3, atol=1e-5)
+    expected = [machine.relevance(row, value) for row, value in zip(x.astype(np.float64), values, strict=True)]
+    np.testing.assert_allclose(found["x_relevance"], expected, rtol=1e-3, atol=2e-6)
+    np.testing.assert_allclose(found["x_relevance"].sum(1), values[:, 0] - machine.base(decision), atol=2e-5)
+    assert abs(found["x_relevance"][2]).max() < 1e-6
 
 
 def test_one_class():

@@ -31,6 +31,8 @@ class Machine:
     gamma: float
     coef0: float
     degree: float
+    reference: Array
+    """What an RBF kernel is explained against, [features]: the mean of all support vectors, unless it is set."""
 
     def kernel_of(self, x: Array, u: Array) -> float:
         if self.kernel == "RBF":
@@ -55,18 +57,33 @@ class Machine:
         for decision, r in zip(self.decisions, arrived, strict=True):
             share = r / stabilised(self.value(x, decision))
             for a, u in zip(decision.weights, decision.vectors, strict=True):
-                total += self._to_features(x, u, share * a * self.kernel_of(x, u))
+                total += self._to_features(x, u, share * a)
         return total
 
-    def _to_features(self, x: Array, u: Array, r: float) -> Array:
+    def base(self, decision: Decision) -> float:
+        """What the reference, or a constant, keeps of a decision value."""
+        return self.value(self.reference, decision)
+
+    def _to_features(self, x: Array, u: Array, c: float) -> Array:
         if self.kernel == "RBF":
-            squares = (x - u) ** 2
-            if squares.sum() == 0:
-                return np.full(len(x), r / len(x))
-            return r * squares / squares.sum()
+            return c * rescaled(x, u, self.reference, self.gamma)
+        r = c * self.kernel_of(x, u)
         if self.kernel == "LINEAR":
             return r * x * u / (x @ u)
         return r * self.gamma * x * u / stabilised(self.gamma * float(x @ u) + self.coef0)
+
+
+def rescaled(x: Array, u: Array, r: Array, gamma: float) -> Array:
+    """`(k(x) − k(r))·Δ_i/ΣΔ` of `k = e^{−γ·d²}` and `Δ_i = (r_i − u_i)² − (x_i − u_i)²`, as the rule is written.
+
+    Only where both distances are all but equal, in the form of RULES.md: `γ·e^{−γ(d_x² + d_r²)/2}·sinh(h)/h`.
+    """
+    delta = (r - u) ** 2 - (x - u) ** 2
+    of_x, of_r = ((x - u) ** 2).sum(), ((r - u) ** 2).sum()
+    h = gamma * (of_r - of_x) / 2
+    if abs(h) < 1e-4:
+        return gamma * np.exp(-gamma * (of_x + of_r) / 2) * (1 + h * h / 6) * delta
+    return (np.exp(-gamma * of_x) - np.exp(-gamma * of_r)) / (of_r - of_x) * delta
 
 
 def stabilised(value: float) -> float:
@@ -96,4 +113,4 @@ def machine(node: onnx.NodeProto) -> Machine:
                         rho[len(decisions)],
                     )
                 )
-    return Machine(decisions, a["kernel_type"], gamma, coef0, degree)
+    return Machine(decisions, a["kernel_type"], gamma, coef0, degree, vectors.mean(0))

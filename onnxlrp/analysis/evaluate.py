@@ -1,0 +1,68 @@
+"""The values that some inputs give inside a graph, computed once as a model is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxlrp.errors import InputError
+from onnxlrp.operators.registry import captured, content
+
+
+def evaluate(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
+    """The array that a value holds where others hold `feeds`.
+
+    Raises InputError where a node on the way cannot be evaluated, or where a value is needed that is not fed.
+    """
+    if value in feeds:
+        return feeds[value]
+    known = content(value)
+    if known is not None:
+        return known
+    nodes, ends = _upstream(value, feeds)
+    graph = helper.make_graph(
+        [ir.serde.serialize_node(n) for n in nodes],
+        "upstream",
+        [helper.make_empty_tensor_value_info(str(v.name)) for v in ends if v in feeds],
+        [helper.make_empty_tensor_value_info(str(value.name))],
+        [numpy_helper.from_array(_content(v), str(v.name)) for v in ends if v not in feeds],
+    )
+    imports = {} if nodes[0].graph is None else nodes[0].graph.opset_imports
+    opsets = [helper.make_opsetid(d, imports.get(d) or 1) for d in sorted({"", *(n.domain for n in nodes)})]
+    try:
+        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
+        (found,) = evaluator.run(None, {str(v.name): feeds[v] for v in ends if v in feeds})
+    except Exception as e:  # the evaluator raises what its operators raise
+        domains = ", ".join(sorted({f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in nodes}))
+        raise InputError(f"{value.name!r} cannot be computed at conversion through {domains}: {e}") from e
+    return np.asarray(found)
+
+
+def _upstream(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> tuple[Sequence[ir.Node], Sequence[ir.Value]]:
+    """The nodes that make a value, in their order, and what they start from."""
+    nodes: dict[ir.Node, None] = {}
+    ends: dict[ir.Value, None] = {}
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        node = current.producer()
+        if current in feeds or node is None:
+            ends[current] = None
+        elif node not in nodes:
+            nodes[node] = None
+            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+    graph = next(iter(nodes)).graph if nodes else None
+    if graph is None or any(n.graph is not graph for n in nodes):
+        raise InputError(f"{value.name!r} lies inside a body of If, Loop or Scan")
+    return [n for n in graph if n in nodes], list(ends)
+
+
+def _content(value: ir.Value) -> np.ndarray:
+    known = content(value)
+    if known is None:
+        raise InputError(f"the background has no rows for the input {value.name!r}")
+    return known

@@ -1,0 +1,90 @@
+"""The reference that a kernel is explained against: what a feature is when nothing is known of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.analysis.evaluate import evaluate
+from onnxlrp.errors import InputError
+from onnxlrp.operators.registry import content
+
+_AFFINE = {"Identity": 0, "Cast": 0, "Neg": 0, "Mul": None, "Add": None, "Sub": 0, "Div": 0, "MatMul": 0, "Gemm": 0}
+"""What takes the mean of its operand to that of its output, by the operand that must be data; None: any one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """One value a feature, and where it comes from."""
+
+    values: np.ndarray
+    """[features], float64"""
+    source: str
+
+
+class Background:
+    """Rows of the model's inputs, and the means that they have inside the graph."""
+
+    def __init__(self, rows: Mapping[ir.Value, np.ndarray]) -> None:
+        self.rows = rows
+        self.used = False
+        """Whether anything has asked for them."""
+
+    def mean(self, value: ir.Value) -> np.ndarray:
+        """The mean over the rows of a value [samples, features]. Raises InputError where it is no finite number."""
+        mean = evaluate(value, self.rows).astype(np.float64)
+        mean = mean.reshape(-1, mean.shape[-1]).mean(0)
+        if not np.isfinite(mean).all():
+            raise InputError(f"background: the mean of the rows is not finite at {value.name!r}, the kernel's input")
+        self.used = True
+        return mean
+
+
+def reference_of(
+    x: ir.Value, vectors: np.ndarray, background: Background | None, constant: Collection[ir.Value]
+) -> Reference:
+    """The reference of a kernel that compares x [samples, features] with vectors [rows, features].
+
+    The mean of the background, else that of a scaler upstream, else that of the vectors.
+    """
+    if background is not None:
+        return Reference(background.mean(x), "the mean of the background")
+    scaled = _scaler_mean(x, vectors, constant)
+    if scaled is not None:
+        return Reference(scaled, "the mean that the scaler upstream takes off")
+    return Reference(vectors.astype(np.float64).mean(0), "the mean of the kernel's own rows")
+
+
+def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value]) -> np.ndarray | None:
+    """What x is where the last scaler upstream gives 0: through affine nodes, from a difference with one constant a
+    feature. A scaler that takes off a minimum leaves most vectors on one side of it: it has no mean to offer."""
+    value = x
+    while (node := value.producer()) is not None and node.domain == "" and node.op_type in _AFFINE:
+        operands = [i for i, v in enumerate(node.inputs) if v is not None and v not in constant]
+        wanted = _AFFINE[node.op_type]
+        if len(operands) != 1 or wanted not in (None, operands[0]):
+            return None
+        source = node.inputs[operands[0]]
+        assert source is not None
+        if node.op_type == "Sub" and (width := _width(node)) is not None:
+            zeros = np.zeros((1, width), (value.dtype or ir.DataType.FLOAT).numpy())
+            found = evaluate(x, {value: zeros}).reshape(-1).astype(np.float64)
+            return found if _between(found, vectors) else None
+        value = source
+    return None
+
+
+def _width(node: ir.Node) -> int | None:
+    """How many features a difference takes a constant off, one each."""
+    shape, offset = node.outputs[0].shape, content(node.inputs[1])
+    columns = None if shape is None or len(shape) != 2 else shape[1]
+    return columns if isinstance(columns, int) and offset is not None and offset.size == columns else None
+
+
+def _between(point: np.ndarray, vectors: np.ndarray) -> bool:
+    """Whether vectors lie on both sides of a point along at least half of the features."""
+    both = (vectors.min(0) < point) & (vectors.max(0) > point)
+    return bool(both.mean() >= 0.5)

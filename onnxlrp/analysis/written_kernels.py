@@ -1,0 +1,196 @@
+"""Kernels that are written out: elementwise functions of squared distances between data and constant rows.
+
+*Distances*: the differences of all pairs of rows, squared and summed, or the norms of these; a Scan over the rows that
+sums the squares of data less a row, and the Transpose that follows it; or what is multiplied out. *Kernel*: what
+exponentials, roots, powers, sums and products with constants make of distances; by its values and not by its name, so
+that an RBF, a Matérn or a rational quadratic kernel, their sums and their products are each one step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.expanded_distances import expanded_distance
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.registry import content
+from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
+
+_SMALL = 1e-3
+"""The largest bound that only keeps a squared distance from rounding below 0."""
+
+
+def find_kernels(
+    nodes: Iterable[ir.Node], data: Collection[ir.Value], constant: Collection[ir.Value]
+) -> dict[ir.Node, Kernel]:
+    """Every node that ends a kernel, by the node; of nodes in their order."""
+    distances: dict[ir.Value, Distance] = {}
+    made: dict[ir.Value, ir.Node] = {}
+    curved: set[ir.Value] = set()
+    found: dict[ir.Node, Kernel] = {}
+    for node in nodes:
+        distance = _clamped(node, distances) or _distance(node, data, constant)
+        if distance is not None:
+            distances[distance.value] = distance
+            continue
+        operands = [i for i, v in enumerate(node.inputs) if v in data]
+        values = [v for i in operands if (v := node.inputs[i]) is not None]
+        if not values or not has_quotient(node, operands) or not all(v in distances or v in made for v in values):
+            continue
+        end = node.outputs[0]
+        made[end] = node
+        if any(v in curved for v in values) or _falls(node, operands):
+            curved.add(end)
+            found[node] = _kernel(end, distances, made)
+    return found
+
+
+def _falls(node: ir.Node, operands: Collection[int]) -> bool:
+    """Whether a node makes a kernel of a distance: data as an exponent or a denominator, or to a negative power."""
+    if node.op_type == "Pow":
+        exponent = content(node.inputs[1])
+        return exponent is not None and float(exponent.reshape(-1)[0]) < 0
+    return node.op_type in ("Exp", "Reciprocal") or (node.op_type == "Div" and 1 in operands)
+
+
+def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], made: dict[ir.Value, ir.Node]) -> Kernel:
+    ends: dict[ir.Value, None] = {}
+    nodes: dict[ir.Node, None] = {}
+    waiting = [end]
+    while waiting:
+        value = waiting.pop()
+        if value in distances:
+            ends[value] = None
+        elif value in made and made[value] not in nodes:
+            nodes[made[value]] = None
+            waiting += [v for v in made[value].inputs if v is not None]
+    # `made` holds its nodes in their order.
+    ordered = tuple(n for n in made.values() if n in nodes)
+    return Kernel(end, tuple(distances[v] for v in ends), ordered)
+
+
+# ------------------------------------------------------------------------------------------------ distances
+
+
+def _distance(node: ir.Node, data: Collection[ir.Value], constant: Collection[ir.Value]) -> Distance | None:
+    if node.domain != "":
+        return None
+    if node.op_type == "Transpose":
+        scan = None if node.inputs[0] is None else node.inputs[0].producer()
+        swaps = node.attributes.get("perm") is None or list(node.attributes["perm"].as_ints()) == [1, 0]
+        pair = None if scan is None or not swaps or node.inputs[0] is scan.outputs[0] else _scanned(scan)
+    else:
+        pair = _all_pairs(node)
+    if pair is None:
+        expanded = expanded_distance(node, data) if node.outputs[0] in data else None
+        return None if expanded is None else Distance(node.outputs[0], *expanded)
+    x, rows = pair
+    root = node.op_type == "ReduceL2"
+    if x not in data or rows not in constant or x.shape is None or len(x.shape) != 2 or rows.shape is None:
+        return None
+    return Distance(node.outputs[0], x, rows, root)
+
+
+def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance | None:
+    """A distance that is kept from falling below 0, or a small number, by rounding."""
+    if node.domain != "" or node.op_type not in ("Max", "Clip", "Relu") or node.inputs[0] is None:
+        return None
+    known, bounds = distances.get(node.inputs[0]), node.inputs[1:]
+    if known is None or len(bounds) > 1 or (node.op_type == "Clip" and not bounds):
+        return None
+    limits = [content(v) for v in bounds]
+    if not all(b is not None and b.size == 1 and 0 <= float(b.reshape(-1)[0]) <= _SMALL for b in limits):
+        return None
+    return dataclasses.replace(known, value=node.outputs[0])
+
+
+def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """Of a Scan over rows that hands its state on and stacks `Σ (state − row)²`: the state and the rows."""
+    if node.op_type != "Scan" or len(node.inputs) != 2 or len(node.outputs) != 2:
+        return None
+    (body,) = bodies(node)
+    if len(body.states) != 1 or len(body.slices) != 1 or len(body.stacked) != 1 or _reordered(node):
+        return None
+    (state, after, _, _), (row, _) = body.states[0], body.slices[0]
+    summed = _itself(body.stacked[0][0]).producer()
+    difference = None if summed is None or summed.op_type == "ReduceL2" else _squares_summed(summed)
+    parts = None if difference is None else {_itself(v) for v in difference.inputs if v is not None}
+    if difference is None or difference.op_type != "Sub" or _itself(after) is not state or parts != {state, row}:
+        return None
+    x, rows = node.inputs
+    return None if x is None or rows is None else (x, rows)
+
+
+def _reordered(node: ir.Node) -> bool:
+    """Whether a Scan runs over another axis than the first, or backwards."""
+    names = ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions")
+    return any(any(node.attributes[n].as_ints()) for n in names if n in node.attributes)
+
+
+def _itself(value: ir.Value) -> ir.Value:
+    """A value, taken back through what hands it on unchanged."""
+    while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+        value = node.inputs[0]
+    return value
+
+
+def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """Of `Σ (x[:, None] − rows[None])²` over the last axis: x and the rows."""
+    difference = _squares_summed(node)
+    if difference is None or difference.op_type != "Sub" or len(difference.inputs) != 2:
+        return None
+    first, second = difference.inputs
+    for one, other in ((first, second), (second, first)):
+        x, rows = _beside_rows(one), _rows(other)
+        if x is not None and rows is not None:
+            return x, rows
+    return None
+
+
+def _beside_rows(value: ir.Value | None) -> ir.Value | None:
+    """The value [N, F] that is unsqueezed to [N, 1, F]."""
+    node = None if value is None else value.producer()
+    axes = None if node is None or node.op_type != "Unsqueeze" else content(node.inputs[1])
+    source = None if node is None else node.inputs[0]
+    if axes is None or source is None or source.shape is None or len(source.shape) != 2:
+        return None
+    return source if [int(a) % 3 for a in axes.reshape(-1)] == [1] else None
+
+
+def _rows(value: ir.Value | None) -> ir.Value | None:
+    """A value [R, F] or [1, R, F] that broadcasts over samples."""
+    shape = None if value is None else value.shape
+    fits = shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[0] == 1))
+    return value if fits else None
+
+
+def _squares_summed(node: ir.Node | None) -> ir.Node | None:
+    """The node whose squares a node sums over their last axis, which it takes away."""
+    if node is None or node.op_type not in ("ReduceSumSquare", "ReduceL2", "ReduceSum") or node.inputs[0] is None:
+        return None
+    if not _over_last(node):
+        return None
+    summed = node.inputs[0].producer()
+    return summed if node.op_type != "ReduceSum" or summed is None else _squared(summed)
+
+
+def _over_last(node: ir.Node) -> bool:
+    source, keeps = node.inputs[0], node.attributes.get("keepdims")
+    axes = content(node.inputs[1]) if len(node.inputs) > 1 else None
+    if source is None or source.shape is None or axes is None or keeps is None or keeps.as_int():
+        return False
+    rank = len(source.shape)
+    return [int(a) % rank for a in axes.reshape(-1)] == [rank - 1]
+
+
+def _squared(node: ir.Node) -> ir.Node | None:
+    """The node that makes v, of `v·v` and `v²`."""
+    first = node.inputs[0]
+    if first is None:
+        return None
+    power = content(node.inputs[1]) if node.op_type == "Pow" else None
+    is_power = power is not None and power.size == 1 and float(power.reshape(-1)[0]) == 2
+    twice = node.op_type == "Mul" and first is node.inputs[1]
+    return first.producer() if is_power or twice else None

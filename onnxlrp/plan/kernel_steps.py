@@ -1,0 +1,53 @@
+"""The steps of kernels: each is explained against a reference, which the plan names."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.analysis.evaluate import evaluate
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.references import Reference, reference_of
+from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
+from onnxlrp.plan.steps import Step, Treatment
+
+
+def kernel(found: Kernel, facts: Facts) -> Step | None:
+    """The step of a kernel that is written out; None where it leads to no explained input."""
+    node = found.end.producer()
+    assert node is not None
+    operands = {i: d.x for i, d in enumerate(found.distances)}
+    if not any(v in facts.alive for v in operands.values()):
+        return None
+    references = [_reference(d.x, d.rows, facts) for d in found.distances]
+    call, entry = kernel_step(found, [r.values for r in references])
+    sources = list(dict.fromkeys(r.source for r in references))
+    return Step(
+        name=str(node.name),
+        operator="Kernel",
+        node=node,
+        call=call,
+        entry=entry,
+        treatment=Treatment.CUSTOM,
+        operands=operands,
+        outputs=(found.end,),
+        why=f"{entry.treatment}; reference: {', '.join(sources)}",
+    )
+
+
+def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Reference:
+    vectors = rows if isinstance(rows, np.ndarray) else evaluate(rows, {})
+    return reference_of(x, vectors.reshape(-1, vectors.shape[-1]), facts.background, facts.constants)
+
+
+def compared(step: Step, facts: Facts) -> None:
+    """Give an operator that compares its operand with rows of its own the reference that it is explained against."""
+    vectors = step.entry.compares(step.call)
+    if vectors is None:
+        return
+    reference = reference_of(step.call.operand(0), vectors, facts.background, facts.constants)
+    tensor = ir.AttrTensor("reference", ir.Tensor(reference.values, name="reference"))
+    step.call = dataclasses.replace(step.call, attributes={**step.call.attributes, "reference": tensor})
+    step.why = f"{step.why} Reference: {reference.source}."

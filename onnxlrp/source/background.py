@@ -1,0 +1,107 @@
+"""Rows of data that a model is explained against: an array, a data frame, a dictionary of inputs, or a file."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.errors import InputError
+
+
+def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
+    """The rows for every input of a model that the background speaks of, in the type of the input.
+
+    `background`: an array [rows, …] for a model of one input; a data frame with a column a feature, or a column an
+    input; a dictionary of arrays by input; or the path of a .npy, .npz or .csv file. Raises InputError where it fits
+    the inputs in none of these ways, holds no rows, or holds what is no number.
+    """
+    data = _read(Path(background)) if isinstance(background, (str, Path)) else background
+    columns = _columns(data)
+    names = [str(v.name) for v in inputs]
+    if columns is not None and set(columns) & set(names):
+        unknown = [n for n in columns if n not in names]
+        if unknown and not hasattr(data, "columns"):
+            raise InputError(f"background: the model has no input {', '.join(unknown)}; its inputs: {', '.join(names)}")
+        found = {v: _fitted(columns[str(v.name)], v) for v in inputs if v.name in columns}
+    elif len(inputs) == 1:
+        whole = data if columns is None else np.stack([np.asarray(c).reshape(-1) for c in columns.values()], axis=1)
+        found = {inputs[0]: _fitted(whole, inputs[0])}
+    else:
+        raise InputError(f"background: the model has {len(inputs)} inputs; give a dictionary of {', '.join(names)}")
+    counts = {len(rows) for rows in found.values()}
+    if len(counts) > 1:
+        raise InputError(f"background: the inputs have different numbers of rows: {sorted(counts)}")
+    return found
+
+
+def _columns(data: Any) -> dict[str, Any] | None:
+    """The columns of a table or a dictionary by their names; None of anything else."""
+    if isinstance(data, Mapping):
+        return {str(name): values for name, values in data.items()}
+    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
+        return {str(name): data[name].to_numpy() for name in data.columns}
+    return None
+
+
+def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
+    """Rows in the type and the shape of an input; one row a sample, so that a column gets its second axis."""
+    if value.dtype is None or not isinstance(value.type, ir.TensorType):
+        raise InputError(f"background: the input {value.name!r} is no tensor")
+    try:
+        if value.dtype == ir.DataType.STRING:
+            array = np.asarray(rows).astype(str).astype(object)
+        else:
+            array = np.asarray(rows).astype(value.dtype.numpy())
+    except (TypeError, ValueError) as e:
+        raise InputError(f"background: the input {value.name!r} holds {value.dtype}, and the rows do not: {e}") from e
+    shape = value.shape
+    if shape is not None and array.ndim == 1 and len(shape) == 2 and shape[1] == 1:
+        array = array.reshape(-1, 1)
+    wrong = shape is not None and (
+        array.ndim != len(shape)
+        or any(isinstance(d, int) and d != n for d, n in zip(list(shape)[1:], array.shape[1:], strict=True))
+    )
+    if wrong or array.size == 0:
+        raise InputError(f"background: the rows are {list(array.shape)}, the input {value.name!r} is {value.shape}")
+    return array
+
+
+def _read(path: Path) -> Any:
+    """What a file holds: an array, or a dictionary of arrays by name."""
+    readers = {".npy": np.load, ".npz": lambda p: dict(np.load(p)), ".csv": _table}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"background: {path} is no .npy, .npz or .csv file")
+    try:
+        found = reader(path)
+    except (OSError, ValueError, zipfile.BadZipFile) as e:
+        raise InputError(f"background: {path} cannot be read: {e}") from e
+    # An archive of one array has no names that anyone chose.
+    return next(iter(found.values())) if isinstance(found, dict) and list(found) == ["arr_0"] else found
+
+
+def _table(path: Path) -> Any:
+    """A table of numbers, or its columns by the names in its first line."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in csv.reader(file) if line]
+    if not lines or any(len(line) != len(lines[0]) for line in lines):
+        raise InputError(
+            f"background: {path} is no table: its lines hold different numbers of cells, or there are none"
+        )
+    if all(_is_number(cell) for cell in lines[0]):
+        return np.array(lines)
+    return dict(zip(lines[0], zip(*lines[1:], strict=True), strict=False)) if len(lines) > 1 else np.array([])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Rows of data for a model's inputs, in every form that they are given in."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from onnxlrp.errors import InputError
+from onnxlrp.source.background import rows_of
+
+ROWS = np.arange(6.0).reshape(3, 2)
+
+
+def value(name: str = "x", shape: tuple = ("N", 2), dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(list(shape)))
+
+
+class Frame:
+    """As much of a data frame as is asked for."""
+
+    class _Column:
+        def __init__(self, values: list) -> None:
+            self.values = values
+
+        def to_numpy(self) -> np.ndarray:
+            return np.array(self.values)
+
+    def __init__(self, columns: dict[str, list]) -> None:
+        self.columns, self._data = list(columns), columns
+
+    def __getitem__(self, name: str) -> _Column:
+        return self._Column(self._data[name])
+
+    def to_numpy(self) -> np.ndarray:
+        return np.array(list(self._data.values())).T
+
+
+def test_one_input(tmp_path):
+    """An array, a list, a table of columns, a dictionary, and the files of each."""
+    x = value()
+    np.save(tmp_path / "rows.npy", ROWS)
+    np.savez(tmp_path / "rows.npz", ROWS)
+    np.savez(tmp_path / "named.npz", x=ROWS)
+    (tmp_path / "plain.csv").write_text("0,1\n2,3\n4,5\n")
+    (tmp_path / "header.csv").write_text("age,height\n0,1\n2,3\n4,5\n")
+    frame = Frame({"age": [0, 2, 4], "height": [1, 3, 5]})
+    files = [tmp_path / n for n in ("rows.npy", "rows.npz", "named.npz", "plain.csv", "header.csv")]
+    for given in (ROWS, ROWS.tolist(), frame, {"x": ROWS}, *files, str(files[0])):
+        (found,) = rows_of(given, [x]).items()
+        assert found[0] is x and found[1].dtype == np.float32
+        np.testing.assert_array_equal(found[1], ROWS)
+
+
+def test_an_input_a_column(tmp_path):
+    """By name; columns that the model does not have are left out of a table, and words stay words."""
+    inputs = [value("age", ("N", 1)), value("city", ("N", 1), ir.DataType.STRING)]
+    frame = Frame({"age": [1, 2], "city": ["a", "b"], "other": [0, 0]})
+    (tmp_path / "people.csv").write_text("age,city\n1,a\n2,b\n")
+    for given in (frame, tmp_path / "people.csv", {"age": [1, 2], "city": [["a"], ["b"]]}):
+        age, city = rows_of(given, inputs).values()
+        assert age.tolist() == [[1.0], [2.0]] and city.tolist() == [["a"], ["b"]]
+
+
+BAD = [
+    (np.ones((3, 5)), "the rows are \\[3, 5\\]"),
+    (np.ones((0, 2)), "the rows are \\[0, 2\\]"),
+    (np.ones(2), "the rows are \\[2\\]"),
+    ([["a", "b"]], "the rows do not"),
+    ({"x": ROWS, "y": ROWS}, "no input y"),
+    ("rows.txt", "no .npy, .npz or .csv"),
+    ("missing.npy", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), BAD)
+def test_bad_rows(given, message):
+    with pytest.raises(InputError, match=message):
+        rows_of(given, [value()])
+
+
+def test_several_inputs_need_names():
+    with pytest.raises(InputError, match="2 inputs"):
+        rows_of(ROWS, [value("a"), value("b")])
+    with pytest.raises(InputError, match="different numbers of rows"):
+        rows_of({"a": ROWS, "b": ROWS[:1]}, [value("a"), value("b")])
+
+
+def test_a_broken_table(tmp_path):
+    (tmp_path / "broken.csv").write_text("1,2\n3\n")
+    (tmp_path / "broken.npz").write_bytes(b"PK nothing")
+    for name in ("broken.csv", "broken.npz"):
+        with pytest.raises(InputError, match="background"):
+            rows_of(tmp_path / name, [value()])
