@@ -101,7 +101,7 @@ def convert(
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
     )
     emitted = emit(work.op, work.facts, work.plan, request, Names(work.source.model.graph).unique)
-    interface = _interface(work, emitted, options)
+    interface = _interface(work, emitted, options, initial)
     tidy(work.source, work.op, interface.to_metadata())
     return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
 
@@ -126,6 +126,8 @@ class _Work:
     facts: Facts
     plan: Plan
     score: ir.Value
+    value: ir.Value
+    """The explained output; the score where nothing was skipped."""
     output: str
     explained: list[ir.Value]
     overrides: list[tuple[object, Rule]]
@@ -133,7 +135,7 @@ class _Work:
     by_name: bool
 
 
-def _interface(work: _Work, emitted: Emitted, options: Options) -> Interface:
+def _interface(work: _Work, emitted: Emitted, options: Options, initial: str) -> Interface:
     """What the model says of itself."""
     seed = emitted.seed
     return Interface(
@@ -155,6 +157,10 @@ def _interface(work: _Work, emitted: Emitted, options: Options) -> Interface:
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
+        score_is_output=work.score is work.value,
+        initial=initial,
+        seed=work.plan.composite.seed,
+        has_base=work.plan.has_base,
     )
 
 
@@ -186,7 +192,7 @@ def _prepare(
     plan.notes = [*source.notes, *plan.notes]
     if score is not value:
         plan.notes.append(f"explained is the score that feeds the final softmax or sigmoid of {name!r}")
-    return _Work(source, op, facts, plan, score, name, explained, overrides, absorbed, inputs is not None)
+    return _Work(source, op, facts, plan, score, value, name, explained, overrides, absorbed, inputs is not None)
 
 
 def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
