@@ -172,10 +172,10 @@ def warn(found: Sequence[Caution]) -> None:
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
     """The numbers of a call; None where there is no relevance at all, as of no samples."""
     arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
-    if not arrays:
+    if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
     given = explanation.score
-    score = None if given is None else np.asarray(given, np.float64).reshape(len(given), -1)
+    score = None if given is None else np.asarray(given, np.float64).reshape(len(given), interface.targets)
     total, size = _per_sample(arrays, interface, axes, None if score is None else len(score))
     bad = ~np.isfinite(size)
     if score is not None and score.shape == total.shape:
