@@ -8,19 +8,6 @@ import numpy as np
 
 from onnxlrp.runtime.ledger import COLUMNS, Ledger
 
-NAN = "relevance or score is NaN or infinite{where}"
-NO_GRADIENT = (
-    "the gradient is 0 everywhere{where}: a function is flat or saturated there. Try composite='epsilon', which needs "
-    "no slope"
-)
-TURNED = (
-    "initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are turned "
-    "there. Multiply it by -1, or convert with initial='output'"
-)
-NEGATIVE = (
-    "the score of the explained class is itself negative{where}: relevance shares out a negative number, so most of it "
-    "is negative. What sets the class apart from others is shown by target='weights' and onnxlrp.contrastive"
-)
 _COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
 _TRY = {
     "bias": "a rule such as \"Epsilon(zero_params='bias')\" there shares it out among the inputs; else read relevance "
@@ -59,40 +46,73 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"input '{name}' holds {count} NaN" for name, count in counts.items() if count)
 
 
-def zero(is_visible: bool) -> str:
-    """Relevance of 0."""
-    but = ", although the score is not" if is_visible else ""
+def not_finite(where: str, counts: Mapping[str, int]) -> str:
+    """NaN in the relevance or the score."""
+    return f"relevance or score is NaN or infinite{where}{holes(counts)}"
+
+
+def no_gradient(where: str) -> str:
+    """A gradient of 0."""
     return (
-        f"relevance is 0 everywhere{{where}}{but}. Inputs of value 0 get no share, and rules of positive parts (ZPlus) "
-        "give nothing where all contributions are negative; else try composite='epsilon'"
+        f"relevance is 0 everywhere{where}: the gradient is 0 where a function is flat or saturated, and its product "
+        "with inputs of value 0 is too. Try composite='epsilon', which needs no slope"
     )
 
 
-def not_positive(is_visible: bool) -> str:
+def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
+    """Relevance of 0."""
+    but = ", although the score is not" if is_visible else ""
+    return (
+        f"relevance is 0 everywhere{where}{but}. Inputs of value 0 get no share, and rules of positive parts (ZPlus) "
+        f"give nothing where all contributions are negative; else try composite='epsilon'{where_it_went(ledger)}"
+    )
+
+
+def not_positive(where: str, is_visible: bool) -> str:
     """Relevance of 0 under a composite that explains positive scores only."""
     because = "the score is negative" if is_visible else "that is 0 where the score is not positive"
     return (
-        f"relevance is 0 everywhere{{where}}: this composite explains max(0, score), and {because}. Explain another "
+        f"relevance is 0 everywhere{where}: this composite explains max(0, score), and {because}. Explain another "
         "class, or try composite='epsilon'"
     )
 
 
-def large(size: float, score: float | None) -> str:
+def large(where: str, size: float, score: float | None) -> str:
     """Relevance out of proportion, with the worst case of it."""
     of = "" if score is None else f" for a score of {score:.3g}"
     return (
-        f"absolute relevance adds up to more than 100 times the score{{where}}, to {size:.3g}{of} at worst: large "
+        f"absolute relevance adds up to more than 100 times the score{where}, to {size:.3g}{of} at worst: large "
         "shares cancel out, and the map says little. Try a Gamma rule for convolutions, such as "
         "rules=[('Conv', 'Gamma(0.25)')], or a larger ε, such as composite='epsilon(epsilon=0.01)'"
     )
 
 
-def absorbed(ledger: Ledger | None) -> str:
-    """The score is not what the inputs share."""
-    lost = "less than half of the score arrives at the explained inputs{where}"
+def absorbed(where: str, ledger: Ledger | None) -> str:
+    """A score that the inputs do not share."""
+    lost = f"less than half of the score arrives at the explained inputs{where}"
     if ledger is None or not len(ledger):
-        return f"{lost}: biases, ε or other inputs keep the rest. Converted with ledger=True the model shows where"
+        return (
+            f"{lost}: biases, ε, steps that do not conserve relevance or other inputs keep the rest. Converted with "
+            "ledger=True the model says which (`onnxlrp check` does so)"
+        )
     return lost + where_it_went(ledger)
+
+
+def turned(where: str) -> str:
+    """Relevance that was divided by a negative score."""
+    return (
+        f"initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are "
+        "turned there. Multiply it by -1, or convert with initial='output'"
+    )
+
+
+def negative(where: str) -> str:
+    """A class whose own score is negative."""
+    return (
+        f"the score of the explained class is itself negative{where}: what is explained is a negative number, and "
+        "relevance adds up towards it. What sets the class apart from others is shown by target='weights' and "
+        "onnxlrp.contrastive"
+    )
 
 
 def where_it_went(ledger: Ledger | None) -> str:
@@ -101,7 +121,7 @@ def where_it_went(ledger: Ledger | None) -> str:
     if ledger is None or not kept:
         return ""
     names = " and ".join(f"{_of(column)} '{ledger.names[row]}'" for row, column in kept)
-    return f". Most of it stays in {names}: {_TRY[kept[0][1]]}"
+    return f". Most of the score stays in {names}: {_TRY[kept[0][1]]}"
 
 
 def _of(column: str) -> str:

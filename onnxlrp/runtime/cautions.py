@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from onnxlrp.runtime.targets import scores_of
 if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explanation
 
+KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
+"""What a caution may be about, the gravest first."""
 _PACKAGE = Path(__file__).parents[1]
 _LARGE = 100.0
 _TINY = 1e-6
@@ -31,7 +34,7 @@ class Caution:
     """A doubt about an explanation."""
 
     kind: str
-    """"nan", "zero", "large", "absorbed", "negative" or "turned"."""
+    """One of KINDS."""
     samples: int
     """How many samples it concerns."""
     first: int | None
@@ -67,12 +70,13 @@ class _Numbers:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Doubt:
-    """The samples of one call that a doubt is about; `words` has a place for which they are, `{where}`."""
+    """The samples of one call that a doubt is about."""
 
     kind: str
     case: str
     samples: np.ndarray
-    words: str
+    words: Callable[[str], str]
+    """The sentence, given the words that say which samples it is about."""
     in_sum: bool = False
 
 
@@ -120,7 +124,7 @@ class Watch:
     def cautions(self) -> list[Caution]:
         """The doubts so far, the gravest first."""
         counts = [c for c in self._counts.values() if c.doubt.kind != "absorbed" or 2 * c.samples > self._samples]
-        cautions = [self._caution(count) for count in counts]
+        cautions = [self._caution(count) for count in sorted(counts, key=lambda count: KINDS.index(count.doubt.kind))]
         holes = {name: count for name, count in self._holes.items() if count}
         if holes and not any(caution.kind == "nan" for caution in cautions):
             cautions.append(Caution("nan", 0, None, advice.passed_over(holes)))
@@ -129,9 +133,8 @@ class Watch:
     def _caution(self, count: _Count) -> Caution:
         doubt, first = count.doubt, None if count.doubt.in_sum else count.first
         where = advice.where(count.samples, first, self._samples)
-        if doubt.kind == "nan":
-            where += advice.holes(self._holes)
-        return Caution(doubt.kind, count.samples, first, doubt.words.replace("{where}", where))
+        sentence = advice.not_finite(where, self._holes) if doubt.kind == "nan" else doubt.words(where)
+        return Caution(doubt.kind, count.samples, first, sentence)
 
 
 def cautions(
@@ -234,8 +237,9 @@ def _scale(
     not visible, the ledger's seeds; those of many samples may cancel, their relevance does not do so too.
     """
     if score is not None:
-        usual = np.maximum(np.abs(score), np.nanmedian(np.abs(score)))
-        return np.maximum(usual, _largest_output(explanation, interface, len(score)))
+        finite = np.abs(score[np.isfinite(score)])
+        usual = np.maximum(np.abs(score), np.median(finite) if finite.size else 0.0)
+        return np.fmax(usual, _largest_output(explanation, interface, len(score)))
     if interface.initial == "one":
         return np.ones_like(total)
     if seeds is None:
@@ -257,7 +261,7 @@ def _largest_output(explanation: Explanation, interface: Interface, samples: int
 
 def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
     """Every doubt, whether or not it concerns any sample, the gravest first."""
-    yield _Doubt("nan", "", numbers.bad, advice.NAN)
+    yield _Doubt("nan", "", numbers.bad, lambda where: advice.not_finite(where, {}))
     yield from _zeros(numbers, interface, ledger)
     yield from _large(numbers, interface)
     yield from _absorbed(numbers, interface, ledger)
@@ -269,13 +273,13 @@ def _zeros(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> It
     score = numbers.score
     zero = (numbers.size == 0) & ~numbers.bad & (True if score is None else score != 0)
     if interface.seed == "gradient":
-        yield _Doubt("zero", "gradient", zero, advice.NO_GRADIENT)
+        yield _Doubt("zero", "gradient", zero, advice.no_gradient)
         return
     if interface.seed == "positive" and interface.initial != "one":
         negative = zero if score is None else zero & (score < 0)
-        yield _Doubt("zero", "positive", negative, advice.not_positive(score is not None))
+        yield _Doubt("zero", "positive", negative, lambda where: advice.not_positive(where, score is not None))
         zero = zero & ~negative
-    yield _Doubt("zero", "", zero, advice.zero(score is not None) + advice.where_it_went(ledger))
+    yield _Doubt("zero", "", zero, lambda where: advice.zero(where, score is not None, ledger))
 
 
 def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
@@ -288,7 +292,7 @@ def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
     ratio = np.where(numbers.sound, size / np.maximum(numbers.scale, _TINY), 0.0)
     worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
     shown = None if numbers.score is None else float(numbers.score[worst])
-    yield _Doubt("large", "", ratio > _LARGE, advice.large(float(size[worst]), shown))
+    yield _Doubt("large", "", ratio > _LARGE, lambda where: advice.large(where, float(size[worst]), shown))
 
 
 def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
@@ -296,7 +300,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
     by design, so that it says nothing there."""
     if interface.has_base:
         return
-    words = advice.absorbed(ledger)
+    words = functools.partial(advice.absorbed, ledger=ledger)
     if numbers.start is not None:
         start = numbers.start
         lost = numbers.total * np.sign(start) < np.abs(start) / 2
@@ -316,11 +320,11 @@ def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
         return
     if interface.initial == "one":
         if score is not None:
-            yield _Doubt("turned", "", numbers.sound & (score < 0), advice.TURNED)
+            yield _Doubt("turned", "", numbers.sound & (score < 0), advice.turned)
         return
     if interface.seed == "positive" or interface.class_axis is None:
         return
     if score is None and numbers.seeds is not None and numbers.total.size == 1:
         score = np.full_like(numbers.total, numbers.seeds)
     if score is not None:
-        yield _Doubt("negative", "", numbers.sound & (score < 0), advice.NEGATIVE)
+        yield _Doubt("negative", "", numbers.sound & (score < 0), advice.negative)
