@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.cautions import KINDS, cautions
 
+MODELS = Path(__file__).parents[2] / "models"
 X = np.array([[1, 2], [3, 1], [2, 2]], np.float32)
 
 
@@ -93,6 +95,24 @@ def test_a_sound_explanation_is_silent(composite, initial):
         assert heard(dense([[1, 0.5], [2, 0.25]], end="Softmax"), X, composite, ledger=ledger, initial=initial) == []
 
 
+@pytest.mark.parametrize("composite", ["auto", "epsilon", "epsilon_plus"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "breast_cancer_mlp/breast_cancer_mlp",
+        "digits_cnn/digits_cnn.torchscript",
+        "digits_lstm/digits_lstm",
+        "wine_mlp/wine_mlp",
+    ],
+)
+def test_trained_models_are_silent(name, composite):
+    """With a ledger, so that scores behind a softmax or sigmoid are judged too."""
+    path = MODELS / f"{name}.onnx"
+    samples = np.load(path.parent / "samples.npz")
+    feeds = {key: samples[key] for key in samples.files if key != "labels"}
+    assert heard(path, feeds, composite, ledger=True) == []
+
+
 # ------------------------------------------------------------------------------------------------------------- zero
 
 
@@ -139,7 +159,8 @@ def test_relevance_out_of_proportion():
 
 def test_a_score_that_happens_to_be_near_zero():
     """Neither beside usual samples nor beside the sample's other classes does it say anything."""
-    assert heard(dense([[1], [-1]], [0]), [[1, 0], [2, 0], [1, 0.9999]]) == []
+    for initial in ("output", "one"):
+        assert heard(dense([[1], [-1]], [0]), [[1, 0], [2, 0], [1, 0.9999]], initial=initial) == []
     assert heard(dense([[1, 1], [-1, 1]]), [[1, 0.9999]], call={"target": 0}) == []
 
 
@@ -192,8 +213,8 @@ def test_a_score_that_is_not_visible_is_known_by_the_ledger_alone():
     assert heard(hidden, X) == []
     assert "inputs, summed over all samples. Most" in only(heard(hidden, X, ledger=True), "absorbed")
     assert "inputs. Most" in only(heard(hidden, X[:1], ledger=True), "absorbed")
-    opposite = dense([[1], [1]], [0.5], "Sigmoid")  # 2.5 and -1.5 and -.8: their sum is no score
-    assert heard(opposite, [[1, 1], [-1, -1], [-0.65, -0.65]], ledger=True) == []
+    opposite = dense([[1], [1]], [0.5], "Sigmoid")  # 2.5 and -1.5 of 2 and -2: the sums say nothing of either
+    assert heard(opposite, [[1, 1], [-1, -1]], ledger=True) == []
 
 
 def test_the_base_value_of_trees_is_no_loss():
