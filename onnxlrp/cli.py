@@ -291,19 +291,21 @@ def explain(
     asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
-        results = commands.explain_many(made, model, given, asked, provider, **to)
+        with terminal.cautions_heard() as cautions:
+            results = commands.explain_many(made, model, given, asked, provider, **to)
         if as_json:
-            _print_json({"written": str(out), "samples": results.done, "batch_size": results.batch_size})
+            about = {"written": str(out), "samples": results.done, "batch_size": results.batch_size}
+            _print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
         return
-    with terminal.progress("running the model"):
+    with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         done = commands.explain(made, data, asked, names, provider, words)
-    commands.tell_of_nothing(done)
     if out is not None:
         commands.save(done, out)
     if as_json:
-        _print_json({**commands.as_json(done), "written": None if out is None else str(out)})
+        written = {"written": None if out is None else str(out)}
+        _print_json({**commands.as_json(done), "cautions": commands.cautions_json(cautions), **written})
     else:
         commands.show(done)
         if out is not None:
@@ -341,10 +343,10 @@ def check(
     source, made = None, model
     if opened.interface is None:
         source, made = opened, _convert_with_ledger(model, **options, target=target)
-    with terminal.progress("running both models"):
+    with terminal.progress("running both models"), terminal.cautions_heard() as cautions:
         report = commands.check(source, made, arrays, provider, seed)
     if as_json:
-        _print_json(commands.report_json(report))
+        _print_json({**commands.report_json(report), "cautions": commands.cautions_json(cautions)})
     else:
         commands.show_report(report, is_random=not given)
     if report.problems:

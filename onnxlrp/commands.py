@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
+from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.given import Data, Given
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.reading import ModelFile
@@ -102,13 +103,6 @@ def explain(
     return Explained(explanation, explainer, data, labels, words)
 
 
-def tell_of_nothing(done: Explained) -> None:
-    """An explanation of zeros looks like a mistake: say that it is meant."""
-    for name, relevance in done.explanation.relevance.items():
-        if relevance.size and not relevance.any():
-            terminal.tell("note", f"the relevance of '{name}' is 0 everywhere")
-
-
 def explain_many(
     model: Any, source: Path, given: Given, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:
@@ -176,6 +170,11 @@ def as_json(done: Explained) -> dict[str, Any]:
     )
 
 
+def cautions_json(cautions: Iterable[Caution]) -> Any:
+    """Doubts about explanations for a program."""
+    return saving.plain([dataclasses.asdict(caution) for caution in cautions])
+
+
 def check(
     source: ModelFile | None, model: Any, arrays: Mapping[str, Any] | None, names: Sequence[str], seed: int = 0
 ) -> Report:
@@ -184,7 +183,7 @@ def check(
     explainer = Explainer(model, providers=chosen)
     session = None if source is None else providers.create_session(source.source, chosen)
     if arrays is None:
-        run = explainer if session is None else functools.partial(providers.run, session, None)
+        run = _run_quietly(explainer) if session is None else functools.partial(providers.run, session, None)
         arrays = checking.fitting_inputs(explainer.inputs, run, seed)
     explanation = explainer(arrays)
     outputs = None
@@ -206,6 +205,11 @@ def check(
             f"the ledger does not close at '{kept.worst_step}': {kept.worst_gap:.2g} of all relevance is missing"
         )
     return Report(outputs, kept, explanation, problems)
+
+
+def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Any]:
+    """A run that tries sizes: nobody needs cautions of it."""
+    return lambda arrays: explainer.compute(explainer.prepare(arrays))
 
 
 def show_report(report: Report, is_random: bool) -> None:

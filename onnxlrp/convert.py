@@ -96,11 +96,10 @@ def convert(
     model_dtype = work.score.dtype
     dtype = _working_type(model_dtype, precision)
     axes = layout(work.score, target, list(work.source.model.graph.inputs), work.output)
-    label = work.label if target == "class" and axes.classes is not None else None
     request = Request(
         score=work.score,
         visible=work.visible,
-        label=label,
+        label=work.label if target == "class" and axes.classes is not None else None,
         output_name=work.output,
         axes=axes,
         inputs=reached,
@@ -112,7 +111,7 @@ def convert(
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
     )
     emitted = emit(work.op, work.facts, work.plan, request, Names(work.source.model.graph).unique)
-    interface = _interface(work, emitted, options, label)
+    interface = _interface(work, emitted, request)
     tidy(work.source, work.op, interface.to_metadata())
     return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
 
@@ -161,9 +160,9 @@ def _label(source: Source, output: ir.Value, name: str) -> Label | None:
     return label
 
 
-def _interface(work: _Work, emitted: Emitted, options: Options, label: Label | None) -> Interface:
+def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
     """What the model says of itself."""
-    seed = emitted.seed
+    seed, options, label = emitted.seed, request.options, request.label
     return Interface(
         version=__version__,
         composite=str(work.plan.composite),
@@ -185,6 +184,10 @@ def _interface(work: _Work, emitted: Emitted, options: Options, label: Label | N
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
+        score_is_output=work.score is work.visible,
+        initial=request.initial,
+        seed=work.plan.composite.seed,
+        has_base=work.plan.has_base,
     )
 
 

@@ -74,7 +74,8 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         explainer = Explainer(explained)
         port = explainer.inputs["image"]
         data = files.join([files.load(path, port) for path in paths], port)
-        explanations[composite] = explainer({"image": data.array})
+        # No cautions: what the biases absorb is in the table, and said below it.
+        explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
     found = _describe([path.stem for path in paths], labels, explanations)
     with whole(folder / SHEET) as draft:

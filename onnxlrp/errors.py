@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class OnnxLrpError(Exception):
     """Base of every error that onnxlrp raises on purpose."""
@@ -29,3 +31,16 @@ class TargetError(OnnxLrpError):
 
 class InputError(OnnxLrpError):
     """An option or an array does not fit the model."""
+
+
+class ExplanationWarning(UserWarning):
+    """Doubts about an explanation that was given nevertheless; `cautions` has each with its kind and its samples.
+
+    ```python
+    warnings.simplefilter("error", onnxlrp.errors.ExplanationWarning)  # no doubtful explanation passes
+    ```
+    """
+
+    def __init__(self, message: str, cautions: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.cautions = cautions

@@ -49,6 +49,15 @@ class Interface:
     """Names of the ledger's rows."""
     marked: tuple[bool, ...] = ()
     """Rows whose bias column is the remainder: steps that do not conserve relevance locally."""
+    score_is_output: bool = False
+    """Whether the explained score is the visible output itself, no softmax or the like skipped; False where a file does
+    not say so."""
+    initial: str = "output"
+    """"output": relevance starts from the score; "one": from 1."""
+    seed: str = "score"
+    """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
+    has_base: bool = False
+    """Whether relevance adds up to the score's distance from a base value, as that of trees does."""
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""

@@ -332,7 +332,7 @@ def test_zeros_are_meant(tmp_path):
     """A blank picture gets none: no value, no share."""
     np.save(tmp_path / "blank.npy", np.zeros((1, 1, 8, 8), np.float32))
     result = call("explain", DIGITS, "--composite", "epsilon", "--input", f"image={tmp_path / 'blank.npy'}")
-    assert "note: the relevance of 'image' is 0 everywhere" in result.stderr
+    assert "note: relevance is 0 everywhere, although the score is not. Inputs of value 0 get no share" in result.stderr
 
 
 def test_as_a_module():
@@ -466,6 +466,7 @@ def test_explain_a_folder_into_a_folder(explained, tmp_path, digit):
     with np.load(alone) as expected:
         assert {*expected.files} <= {*results}
         np.testing.assert_allclose(results["image_relevance"], expected["image_relevance"], rtol=1e-4, atol=1e-6)
-    assert json.loads(call(*words, "--json").stdout) == {"written": str(out), "samples": 3, "batch_size": 2}
+    about = {"written": str(out), "samples": 3, "batch_size": 2, "cautions": []}
+    assert json.loads(call(*words, "--json").stdout) == about
     assert "a target" in refused(*words, "--target", 1)
     assert "--batch-size" in call(*words[:-4], "--batch-size", 2, status=2).stderr

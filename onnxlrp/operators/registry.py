@@ -181,6 +181,8 @@ class Operator:
     (0)."""
     piecewise_constant: bool = False
     """Its derivative is 0 wherever it has one."""
+    base: bool = False
+    """Its relevance adds up to the distance of its output from a base value, which the ledger books as bias."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     in_place: bool = False

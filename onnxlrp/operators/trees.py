@@ -82,7 +82,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True, piecewise_constant=True)
+@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True, piecewise_constant=True, base=True)
 def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger.
 
@@ -93,7 +93,15 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
     return _reverse(op, call, c, gradient)
 
 
-@custom("TreeEnsembleClassifier", domain=_ML, many=True, factor=True, piecewise_constant=True, refuse=_refused)
+@custom(
+    "TreeEnsembleClassifier",
+    domain=_ML,
+    many=True,
+    factor=True,
+    piecewise_constant=True,
+    base=True,
+    refuse=_refused,
+)
 def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
     """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger."""
     scores = c[1]

@@ -107,6 +107,11 @@ class Plan:
         """Steps through which no gradient passes, because they are constant nearly everywhere."""
         return [s.name for s in _flat(self.steps) if s.entry.piecewise_constant]
 
+    @property
+    def has_base(self) -> bool:
+        """Whether some step's relevance adds up to the distance of its output from a base value."""
+        return any(s.entry.base for s in _flat(self.steps)) and self.composite.seed != "gradient"
+
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
         widths = [max(len(getattr(r, f)) for r in rows) for f in ("node", "operator", "rule")]

@@ -76,8 +76,7 @@ def conservation(explanation: Explanation) -> Conservation | None:
     flow = max(flow, float(np.abs(values[:, 0]).max()), float(np.finfo(np.float32).tiny))
     gaps = np.where(np.isfinite(ledger.gaps), ledger.gaps, np.inf)
     worst = int(gaps.argmax())
-    # What arrives anywhere is a seed or was passed on; what was passed on arrived at a step or at an input.
-    seeds = float(values[:, 0].sum() - values[:, 1].sum()) + sum(inputs.values())
+    seeds = ledger.seeds(sum(inputs.values()))
     return Conservation(seeds=seeds, inputs=inputs, worst_step=ledger.names[worst], worst_gap=float(gaps[worst] / flow),
                         **ledger.totals)  # fmt: skip
 

@@ -17,6 +17,7 @@ from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import mapping, text
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.runtime.reading import open_model
@@ -113,8 +114,9 @@ class Explainer:
         inputs that go with it (attention_mask, …) need not be given. `target` is a class, or one per sample ([N]; [K]
         or [N, K] with K targets); None or -1: the predicted class. `position` (token targets) likewise, -1: the last
         (None: of a text the last token, not the padding behind it). `weights` (weighted targets) must broadcast to the
-        explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist;
-        warns of NaN.
+        explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist.
+        One `errors.ExplanationWarning` names all that makes the explanation doubtful: NaN, relevance of 0 or out of all
+        proportion, a score that mostly went elsewhere or is negative.
         """
         return self.run(self.prepare(inputs), target, position, weights)
 
@@ -171,7 +173,7 @@ class Explainer:
         folder: everything is computed and written there, one .npz a batch, and comes back as `Results`. Batches that
         the folder already holds are not computed again, so the same call continues after an interruption.
         Raises InputError where files or arrays do not fit, or where the folder was begun with another model, data or
-        options.
+        options. What makes explanations doubtful is one `errors.ExplanationWarning` after the last batch.
         """
         how = Preprocess.parse(preprocess)
         options = {"target": target, "position": position, "weights": weights}
@@ -187,6 +189,26 @@ class Explainer:
 
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
         """The second half of a call."""
+        explanation = self.compute(prepared, target, position, weights)
+        watch = self.watch()
+        watch.see(explanation, prepared.feeds)
+        warn(watch.cautions())
+        return explanation
+
+    def watch(self) -> Watch:
+        """What collects the cautions of this model's explanations."""
+        declared = self._file.outputs.get(self.explained_output)
+        axis = self.interface.batch_axis
+        if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
+            return Watch(self.interface)
+        symbol = declared.shape[axis]
+        if not isinstance(symbol, str):
+            return Watch(self.interface)
+        shapes = {name: port.shape or () for name, port in self.inputs.items()}
+        return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
+
+    def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
+        """The second half of a call, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -67,7 +66,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
     """The arrays as the session takes them.
 
     Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
-    is explained. Raises InputError where one is missing, unknown, of another type or of another shape; warns of NaN.
+    is explained. Raises InputError where one is missing, unknown, of another type or of another shape.
     """
     unknown = [name for name in inputs if name not in ports]
     if unknown:
@@ -76,10 +75,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
     if missing:
         wanted = "\n".join(f"  {port.name}: {port}" for port in missing)
         raise InputError(f"the model needs a value for each of these inputs too:\n{wanted}")
-    checked = {}
-    for name, value in inputs.items():  # no comprehension: before Python 3.12 it is a frame more for the warning
-        checked[name] = check_one(value, ports[name])
-    return checked
+    return {name: check_one(value, ports[name]) for name, value in inputs.items()}
 
 
 def check_one(value: Any, port: Port) -> Any:
@@ -99,12 +95,6 @@ def check_one(value: Any, port: Port) -> Any:
             f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
             + problem
         )
-    if array.dtype.kind == "f":
-        holes = int(np.isnan(array).sum())
-        if holes:
-            warnings.warn(
-                f"input '{port.name}' holds {holes} NaN: the scores and the relevance may be NaN too", stacklevel=5
-            )
     return array.astype(object) if is_text else array
 
 

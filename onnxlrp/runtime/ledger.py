@@ -36,6 +36,12 @@ class Ledger:
         sums = self.values.astype(np.float64).sum(axis=0)
         return {name: float(sums[index]) for index, name in enumerate(COLUMNS) if index >= 2}
 
+    def seeds(self, arrived: float) -> float:
+        """What relevance started from, given what arrived at the inputs: what arrives at a step is a seed or was passed
+        on, and what was passed on arrives at a step or at an input."""
+        sums = self.values.astype(np.float64).sum(axis=0)
+        return float(sums[0] - sums[1]) + arrived
+
     def __len__(self) -> int:
         return len(self.names)
 

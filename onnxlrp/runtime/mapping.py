@@ -16,6 +16,7 @@ from onnxlrp.errors import OnnxLrpError
 from onnxlrp.runtime import results
 from onnxlrp.runtime.archive import contents
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.cautions import warn
 from onnxlrp.runtime.results import Results
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _AHEAD = 3
 def explain(explainer: Explainer, batches: Batches, progress: bool, which: Sequence[int] | None = None) -> Iterator:
     """The explanations of the batches, all or some, in order, with each one's index."""
     waiting = collections.deque(range(len(batches)) if which is None else which)
+    watch = explainer.watch()
 
     def prepare(index: int) -> tuple[Any, dict[str, Any]]:
         batch = batches.read(index)
@@ -45,8 +47,11 @@ def explain(explainer: Explainer, batches: Batches, progress: bool, which: Seque
                     reading.append((index, pool.submit(prepare, index)))
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
-                yield index, explainer.run(prepared, **options)
+                explanation = explainer.compute(prepared, **options)
+                watch.see(explanation, prepared.feeds, batches.span(index)[0])
+                yield index, explanation
                 advance(_samples(batches, [index]))
+            warn(watch.cautions())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

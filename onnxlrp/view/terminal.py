@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from onnxlrp.errors import ExplanationWarning
+from onnxlrp.runtime.cautions import Caution
 
 _LINES = 20
 _LINE = 300
@@ -30,6 +34,30 @@ def tell(kind: str, message: str) -> None:
         lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} lines more"]
     lines = [line if len(line) <= _LINE else line[:_LINE] + " …" for line in lines]
     print(f"{kind}: " + "\n".join(lines), file=sys.stderr)
+
+
+def tell_cautions(cautions: Iterable[Caution]) -> None:
+    """Each doubt about an explanation as a note of its own; NaN is a warning."""
+    for caution in cautions:
+        tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(caution.sentence, _LINE)))
+
+
+@contextlib.contextmanager
+def cautions_heard() -> Iterator[list[Caution]]:
+    """The cautions of the explanations made while the block runs, in a list that fills; they are told as before."""
+    heard: list[Caution] = []
+    before = warnings.showwarning
+
+    def show(message: Warning | str, *args: Any, **more: Any) -> None:
+        if isinstance(message, ExplanationWarning):
+            heard.extend(message.cautions)
+        before(message, *args, **more)
+
+    warnings.showwarning = show
+    try:
+        yield heard
+    finally:
+        warnings.showwarning = before
 
 
 def tell_error(error: BaseException, debug: bool) -> None:
@@ -61,6 +89,9 @@ def plain_warnings(debug: bool) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
+        if isinstance(message, ExplanationWarning):
+            tell_cautions(message.cautions)
+            return
         words = str(message)
         if (category is UserWarning or debug) and words not in said:
             said.add(words)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.functions import function_of
+from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import router_of

@@ -104,13 +104,13 @@ def test_reading_and_running_overlap(linear, monkeypatch):
                 second.set()
             return X[span]
 
-    run = explainer.run
+    run = explainer.compute
 
     def wait(*arguments, **options):
         assert second.wait(timeout=10)
         return run(*arguments, **options)
 
-    monkeypatch.setattr(explainer, "run", wait)
+    monkeypatch.setattr(explainer, "compute", wait)
     assert len(list(explainer.map({"x": Told()}, batch_size=1))) == 2
 
 
@@ -226,7 +226,7 @@ def test_results_in_a_folder(linear, tmp_path):
 
 def counted(explainer, monkeypatch, stop_at=None):
     """The batches that are really computed; an interruption at one of them."""
-    run, calls = explainer.run, []
+    run, calls = explainer.compute, []
 
     def once(*arguments, **options):
         if len(calls) == stop_at:
@@ -234,7 +234,7 @@ def counted(explainer, monkeypatch, stop_at=None):
         calls.append(arguments)
         return run(*arguments, **options)
 
-    monkeypatch.setattr(explainer, "run", once)
+    monkeypatch.setattr(explainer, "compute", once)
     return calls
 
 

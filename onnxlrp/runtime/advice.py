@@ -1,0 +1,144 @@
+"""The words of cautions: what is doubtful about an explanation, and what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from onnxlrp.runtime.ledger import COLUMNS, Ledger
+
+_COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
+_TRY = {
+    # On EfficientNet-Lite0 Epsilon without the bias gave NaN; Gamma without it stayed below 50 times the score.
+    "bias": "zero_params='bias' in the rule of that step shares it out among the inputs (in deep networks under Gamma "
+    "or ZPlus only, Epsilon may overflow); else read relevance as what the score holds besides that constant",
+    "epsilon": "a smaller ε, such as composite='epsilon(epsilon=1e-9)', or a Gamma rule keeps less",
+    "stopped": "name more inputs with inputs=, or another rule; `onnxlrp inspect` says why relevance ends there",
+    "remainder": "a step such as a softmax does not conserve relevance; under composite='cp_lrp' none reaches it",
+}
+
+
+def where(samples: int, first: int | None, total: int) -> str:
+    """Which samples a sentence is about, to follow it directly; empty where there is one only."""
+    if first is None:
+        return ", summed over all samples"
+    if total == 1:
+        return ""
+    if samples == total:
+        return f" in all {total} samples"
+    return f" in {samples} of {total} samples (the first: sample {first})"
+
+
+def holes(counts: Mapping[str, int]) -> str:
+    """Where NaN comes from, to follow a sentence."""
+    found = _counted(counts)
+    if found:
+        return f": {found}. Fill them in first"
+    return ", though no input holds NaN: convert with ledger=True to see the step where it starts"
+
+
+def passed_over(counts: Mapping[str, int]) -> str:
+    """NaN in the inputs that did no visible harm."""
+    return f"{_counted(counts)}: the model takes it as a missing value or passes over it"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"input '{name}' holds {count} NaN" for name, count in counts.items() if count)
+
+
+def not_finite(where: str, counts: Mapping[str, int]) -> str:
+    """NaN in the relevance or the score."""
+    return f"relevance or score is NaN or infinite{where}{holes(counts)}"
+
+
+def no_gradient(where: str) -> str:
+    """A gradient of 0."""
+    return (
+        f"relevance is 0 everywhere{where}: the gradient is 0 where a function is flat or saturated, and its product "
+        "with inputs of value 0 is too. Try composite='epsilon', which needs no slope"
+    )
+
+
+def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
+    """Relevance of 0."""
+    but = ", although the score is not" if is_visible else ""
+    return (
+        f"relevance is 0 everywhere{where}{but}. Inputs of value 0 get no share, and rules of positive parts (ZPlus) "
+        f"give nothing where all contributions are negative; else try composite='epsilon'{where_it_went(ledger)}"
+    )
+
+
+def not_positive(where: str, is_visible: bool) -> str:
+    """Relevance of 0 under a composite that explains positive scores only."""
+    because = "the score is negative" if is_visible else "that is 0 where the score is not positive"
+    return (
+        f"relevance is 0 everywhere{where}: this composite explains max(0, score), and {because}. Explain another "
+        "class, or try composite='epsilon'"
+    )
+
+
+def large(where: str, size: float, score: float | None) -> str:
+    """Relevance out of proportion, with the worst case of it."""
+    of = "" if score is None else f" for a score of {score:.3g}"
+    return (
+        f"absolute relevance adds up to more than 100 times the score{where}, to {size:.3g}{of} at worst: large "
+        "shares cancel out, and the map says little. Try a Gamma rule for convolutions, such as "
+        "rules=[('Conv', 'Gamma(0.25)')], or a larger ε, such as composite='epsilon(epsilon=0.1)'"
+    )
+
+
+def absorbed(where: str, ledger: Ledger | None) -> str:
+    """A score that the inputs do not share."""
+    lost = f"less than half of the score arrives at the explained inputs{where}"
+    if ledger is None or not len(ledger):
+        return (
+            f"{lost}: biases, ε, steps that do not conserve relevance or other inputs keep the rest. Converted with "
+            "ledger=True the model says which (`onnxlrp check` does so)"
+        )
+    return lost + where_it_went(ledger)
+
+
+def turned(where: str) -> str:
+    """Relevance that was divided by a negative score."""
+    return (
+        f"initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are "
+        "turned there. Multiply it by -1, or convert with initial='output'"
+    )
+
+
+def negative(where: str) -> str:
+    """A class whose own score is negative."""
+    return (
+        f"the score of the explained class is itself negative{where}: what is explained is a negative number, and "
+        "relevance adds up towards it. What sets the class apart from others is shown by target='weights' and "
+        "onnxlrp.contrastive"
+    )
+
+
+def where_it_went(ledger: Ledger | None) -> str:
+    """The steps and columns of a ledger that kept most, and what to try against the first."""
+    kept = [] if ledger is None else _largest(ledger)
+    if ledger is None or not kept:
+        return ""
+    names = " and ".join(f"{_of(column)} '{ledger.names[row]}'" for row, column in kept)
+    return f". Most of the score stays in {names}: {_TRY[kept[0][1]]}"
+
+
+def _of(column: str) -> str:
+    return _COLUMN.get(column, "the remainder of")
+
+
+def _largest(ledger: Ledger) -> list[tuple[int, str]]:
+    """The one or two cells that kept most, as row and column; the second only where it is a quarter of the first."""
+    cells = ledger.values[:, 2:].astype(np.float64)
+    cells = np.where(np.isfinite(cells), cells * np.sign(np.nansum(cells)), 0.0)
+    order = np.argsort(-cells, axis=None, kind="stable")[:2]
+    values = cells.ravel()[order]
+    found = []
+    for place, value in zip(order, values, strict=True):
+        row, column = divmod(int(place), cells.shape[1])
+        if value > 0 and value >= values[0] / 4:
+            is_remainder = column == 0 and ledger.marked[row]
+            found.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
+    return found

@@ -1,0 +1,330 @@
+"""Doubts about an explanation that its own numbers raise: the plain words that a caller reads in a warning."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlrp.errors import ExplanationWarning
+from onnxlrp.interface import Interface
+from onnxlrp.runtime import advice
+from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.targets import scores_of
+
+if TYPE_CHECKING:
+    from onnxlrp.runtime.explainer import Explanation
+
+KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
+"""What a caution may be about, the gravest first."""
+_PACKAGE = Path(__file__).parents[1]
+_LARGE = 100.0
+_TINY = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Caution:
+    """A doubt about an explanation."""
+
+    kind: str
+    """One of KINDS."""
+    samples: int
+    """How many samples it concerns."""
+    first: int | None
+    """The first of them, counted from 0; None where it concerns the sum over all samples."""
+    sentence: str
+    """The doubt in words, and what to try."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Numbers:
+    """The numbers of a call that doubts are about, float64 [samples, targets]."""
+
+    total: np.ndarray
+    """Relevance, summed over all inputs."""
+    size: np.ndarray
+    """The same of its absolute values."""
+    score: np.ndarray | None
+    """The value that is explained; None where it is not visible."""
+    start: np.ndarray | None
+    """What relevance starts from; None where it is not known."""
+    scale: np.ndarray | None
+    """What the size is measured by; None where nothing is known to measure it by."""
+    seeds: float | None
+    """What the relevance of all samples together starts from, as the ledger has it; None without a ledger."""
+    bad: np.ndarray
+    """NaN or infinity in the relevance or the score, bool."""
+
+    @property
+    def sound(self) -> np.ndarray:
+        """Samples with relevance that can be judged: finite and not 0 everywhere."""
+        return ~self.bad & (self.size > 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Doubt:
+    """The samples of one call that a doubt is about."""
+
+    kind: str
+    case: str
+    samples: np.ndarray
+    words: Callable[[str], str]
+    """The sentence, given the words that say which samples it is about."""
+    in_sum: bool = False
+
+
+@dataclasses.dataclass
+class _Count:
+    """A doubt over all calls so far."""
+
+    doubt: _Doubt
+    first: int
+    samples: int = 0
+
+
+class Watch:
+    """Collects the doubts of the batches of one call, so that each is told once.
+
+    `axes` says which axis of an input counts samples, 0 where it is silent.
+    """
+
+    def __init__(self, interface: Interface, axes: Mapping[str, int] | None = None) -> None:
+        self._interface, self._axes = interface, axes or {}
+        self._counts: dict[tuple[str, str], _Count] = {}
+        self._holes: collections.Counter[str] = collections.Counter()
+        self._samples = 0
+
+    def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
+        """Looks at the explanation of a batch, of which `feeds` are the inputs and `start` is the first sample."""
+        for name, value in (feeds or {}).items():
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                self._holes[name] += int(np.isnan(value).sum())
+        with np.errstate(all="ignore"):  # infinities are what is looked for
+            numbers = _numbers(explanation, self._interface, self._axes)
+            if numbers is None:
+                return
+            self._samples += len(numbers.total)
+            for doubt in _doubts(numbers, self._interface, explanation.ledger):
+                self._add(doubt, start)
+
+    def _add(self, doubt: _Doubt, start: int) -> None:
+        concerned = np.flatnonzero(doubt.samples.any(axis=1))
+        if concerned.size:
+            first = start + int(concerned[0])
+            count = self._counts.setdefault((doubt.kind, doubt.case), _Count(doubt, first))
+            count.samples += concerned.size
+
+    def cautions(self) -> list[Caution]:
+        """The doubts so far, the gravest first."""
+        counts = [c for c in self._counts.values() if c.doubt.kind != "absorbed" or 2 * c.samples > self._samples]
+        cautions = [self._caution(count) for count in sorted(counts, key=lambda count: KINDS.index(count.doubt.kind))]
+        holes = {name: count for name, count in self._holes.items() if count}
+        if holes and not any(caution.kind == "nan" for caution in cautions):
+            cautions.append(Caution("nan", 0, None, advice.passed_over(holes)))
+        return cautions
+
+    def _caution(self, count: _Count) -> Caution:
+        doubt, first = count.doubt, None if count.doubt.in_sum else count.first
+        where = advice.where(count.samples, first, self._samples)
+        sentence = advice.not_finite(where, self._holes) if doubt.kind == "nan" else doubt.words(where)
+        return Caution(doubt.kind, count.samples, first, sentence)
+
+
+def cautions(
+    explanation: Explanation,
+    interface: Interface,
+    feeds: Mapping[str, Any] | None = None,
+    axes: Mapping[str, int] | None = None,
+) -> list[Caution]:
+    """What makes an explanation doubtful, in words; empty where nothing does.
+
+    `feeds` are the model's inputs, for NaN among them; `axes` says which axis of an input counts samples (0 where it
+    is silent). No model is run: the relevance arrays are read once.
+
+    ```python
+    for caution in cautions(explanation, explainer.interface):
+        print(caution.sentence)
+    ```
+    """
+    watch = Watch(interface, axes)
+    watch.see(explanation, feeds)
+    return watch.cautions()
+
+
+def warn(found: Sequence[Caution]) -> None:
+    """One warning for all, at the line outside this package that asked for the explanation."""
+    if not found:
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    message = "\n".join(caution.sentence for caution in found)
+    warnings.warn(ExplanationWarning(message, tuple(found)), stacklevel=level)
+
+
+# ------------------------------------------------------------------------------------------------------- numbers
+
+
+def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
+    """The numbers of a call; None where there is no relevance at all, as of no samples."""
+    arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
+    if not arrays or (explanation.score is not None and not explanation.score.size):
+        return None
+    given = explanation.score
+    score = None if given is None else np.asarray(given, np.float64).reshape(len(given), interface.targets)
+    total, size = _per_sample(arrays, interface, axes, None if score is None else len(score))
+    bad = ~np.isfinite(size)
+    if score is not None and score.shape == total.shape:
+        bad |= ~np.isfinite(score)
+    elif score is not None or interface.target == "weights":
+        # No score is explained, or samples are no axis of the inputs, as with the boxes of one picture.
+        return _Numbers(total, size, None, None, None, None, bad)
+    visible = score if interface.score_is_output else None
+    if interface.seed == "gradient":  # whose sum promises nothing
+        return _Numbers(total, size, visible, None, None, None, bad)
+    seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
+    scale = _scale(explanation, visible, total, seeds, interface)
+    return _Numbers(total, size, visible, _start(visible, interface, total), scale, seeds, bad)
+
+
+def _per_sample(
+    arrays: Mapping[str, np.ndarray], interface: Interface, axes: Mapping[str, int], samples: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Relevance and its absolute values, summed over all inputs, [samples, targets]; [1, 1] where inputs do not tell
+    samples apart."""
+    rows = [_rows(array, interface, axes.get(name, 0)) for name, array in arrays.items()]
+    if len({len(row) for row in rows} | ({samples} if samples else set())) > 1:
+        rows = [array.reshape(1, 1, -1) for array in arrays.values()]
+    total = sum(row.sum(axis=2, dtype=np.float64) for row in rows)
+    size = sum(np.abs(row).sum(axis=2, dtype=np.float64) for row in rows)
+    return np.asarray(total), np.asarray(size)
+
+
+def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
+    """The relevance of one input as [samples, targets, the rest]; targets lie on axis 1 of it where there are many."""
+    many = interface.targets
+    if many > 1 and array.ndim > 1:
+        array = np.moveaxis(array, 1, 0)  # targets in front
+    front = 1 if many > 1 else 0
+    if interface.batch_axis is None or axis + front >= array.ndim:
+        return array.reshape(1, many, -1)
+    rows = np.moveaxis(array, axis + front, 0)
+    return rows.reshape(len(rows), many, -1)
+
+
+def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) -> np.ndarray | None:
+    """What relevance starts from; None where that is a score that is not visible."""
+    if interface.initial == "one":
+        return np.ones_like(total)
+    if interface.seed == "positive":
+        return None if score is None else np.maximum(score, 0.0)
+    return score
+
+
+def _scale(
+    explanation: Explanation, score: np.ndarray | None, total: np.ndarray, seeds: float | None, interface: Interface
+) -> np.ndarray | None:
+    """What |R| is measured by: a score that happens to lie near 0 says nothing of the explanation.
+
+    So it is the largest of the score, the sample's other scores and what is usual among the samples. Where the score is
+    not visible, the ledger's seeds; those of many samples may cancel, their relevance does not do so too.
+    """
+    if score is not None:
+        finite = np.abs(score[np.isfinite(score)])
+        usual = np.maximum(np.abs(score), np.median(finite) if finite.size else 0.0)
+        return np.fmax(usual, _largest_output(explanation, interface, len(score)))
+    if interface.initial == "one":
+        return np.ones_like(total)
+    if seeds is None:
+        return None
+    return np.full_like(total, max(abs(seeds), float(np.abs(total).sum())) / max(len(total), 1))
+
+
+def _largest_output(explanation: Explanation, interface: Interface, samples: int) -> np.ndarray:
+    """The largest score of each sample over all classes, [samples, 1]; 0 where that is not at hand."""
+    value = explanation.outputs.get(interface.output)
+    scores = scores_of(value, interface) if isinstance(value, np.ndarray) and interface.target == "class" else None
+    if scores is None or scores.shape[0] != samples or not scores.size:
+        return np.zeros((samples, 1))
+    return np.abs(scores.astype(np.float64)).max(axis=1, keepdims=True)
+
+
+# -------------------------------------------------------------------------------------------------------- doubts
+
+
+def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
+    """Every doubt, whether or not it concerns any sample, the gravest first."""
+    yield _Doubt("nan", "", numbers.bad, lambda where: advice.not_finite(where, {}))
+    yield from _zeros(numbers, interface, ledger)
+    yield from _large(numbers, interface)
+    yield from _absorbed(numbers, interface, ledger)
+    yield from _negative(numbers, interface)
+
+
+def _zeros(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
+    """Relevance that is 0 everywhere, unless the score itself is 0."""
+    score = numbers.score
+    zero = (numbers.size == 0) & ~numbers.bad & (True if score is None else score != 0)
+    if interface.seed == "gradient":
+        yield _Doubt("zero", "gradient", zero, advice.no_gradient)
+        return
+    if interface.seed == "positive" and interface.initial != "one":
+        negative = zero if score is None else zero & (score < 0)
+        yield _Doubt("zero", "positive", negative, lambda where: advice.not_positive(where, score is not None))
+        zero = zero & ~negative
+    yield _Doubt("zero", "", zero, lambda where: advice.zero(where, score is not None, ledger))
+
+
+def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
+    """Relevance far larger than what it explains: large shares that cancel out."""
+    if numbers.scale is None:
+        return
+    size = numbers.size
+    if interface.initial == "one" and numbers.score is not None:
+        size = size * np.abs(numbers.score)  # shares of a score, in its own unit
+    ratio = np.where(numbers.sound, size / np.maximum(numbers.scale, _TINY), 0.0)
+    worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
+    shown = None if numbers.score is None else float(numbers.score[worst])
+    yield _Doubt("large", "", ratio > _LARGE, lambda where: advice.large(where, float(size[worst]), shown))
+
+
+def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
+    """Less than half of the score arrives at the inputs. Relevance of trees adds up to a distance from their base value
+    by design, so that it says nothing there."""
+    if interface.has_base:
+        return
+    words = functools.partial(advice.absorbed, ledger=ledger)
+    if numbers.start is not None:
+        start = numbers.start
+        lost = numbers.total * np.sign(start) < np.abs(start) / 2
+        yield _Doubt("absorbed", "", lost & numbers.sound & (np.abs(start) > _TINY), words)
+    elif numbers.seeds is not None and np.isfinite(numbers.seeds) and abs(numbers.seeds) > _TINY:
+        # Scores of both signs cancel in the sum; then the absolute sums, which do not, forbid the conclusion.
+        one = numbers.total.size == 1
+        arrived = float(numbers.total.sum() * np.sign(numbers.seeds)) if one else float(np.abs(numbers.total).sum())
+        lost = numbers.sound & (arrived < abs(numbers.seeds) / 2)
+        yield _Doubt("absorbed", "", lost, words, in_sum=not one)
+
+
+def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
+    """A negative score: of a class, or one that the map was divided by."""
+    score = numbers.score
+    if interface.seed == "gradient":
+        return
+    if interface.initial == "one":
+        if score is not None:
+            yield _Doubt("turned", "", numbers.sound & (score < 0), advice.turned)
+        return
+    if interface.seed == "positive" or interface.class_axis is None:
+        return
+    if score is None and numbers.seeds is not None and numbers.total.size == 1:
+        score = np.full_like(numbers.total, numbers.seeds)
+    if score is not None:
+        yield _Doubt("negative", "", numbers.sound & (score < 0), advice.negative)
