@@ -148,7 +148,7 @@ def _halves(g: Graph, z: str) -> str:
     return g.Concat(g.Neg(half), half, axis=1)
 
 
-def _split(g: Graph, z: str, *sizes: int) -> list[str]:
+def split(g: Graph, z: str, *sizes: int) -> list[str]:
     return g.Split(z, np.array(sizes), outputs=len(sizes), axis=1)
 
 
@@ -156,7 +156,7 @@ def _beside(left: str, right: str) -> Callable[[Graph, str], str]:
     """Two heads of three scores each: operators by name, Identity for none."""
 
     def write(g: Graph, z: str) -> str:
-        parts = zip((left, right), _split(g, z, 3, 3), strict=True)
+        parts = zip((left, right), split(g, z, 3, 3), strict=True)
         made = [g.node(kind, v, **({"axis": 1} if kind == "Softmax" else {})) for kind, v in parts]
         return g.Concat(*made, axis=1)
 
