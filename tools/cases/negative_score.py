@@ -9,10 +9,13 @@ from tools.cases.lib import Table, explain, export
 
 
 def network(pooled: bool) -> nn.Sequential:
-    """Two convolutions and one of 1 × 1 with negative weights; pooled: one score, else a score a place."""
+    """Two convolutions and one of 1 × 1 with negative weights; pooled: one score, else a score a place.
+
+    There are no biases, which take their share of a score under any rule.
+    """
     head = nn.Conv2d(8, 1, 1, bias=False)
     head.weight.data = -head.weight.data.abs()
-    body = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), head]
+    body = [nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.ReLU(), head]
     return nn.Sequential(*body, *([nn.AdaptiveAvgPool2d(1), nn.Flatten()] if pooled else []))
 
 
