@@ -92,7 +92,7 @@ FUNCTIONS: dict[str, Function] = {
     "reciprocal(softplus)": F(lambda g, z: g.Reciprocal(g.Softplus(z)), -1),
     "softplus ** -0.5": F(lambda g, z: g.Pow(g.Softplus(z), -0.5), -1),
     "hard sigmoid": F(lambda g, z: g.HardSigmoid(z, alpha=1 / 6)),
-    "clip(z + 3, 0, 6) / 6": F(lambda g, z: g.Div(g.Clip(g.Add(z, 3.0), 0.0, 6.0), 6.0)),
+    "clip(z + 3, 0, 6) / 6": F(lambda g, z: g.Div(g.Clip(g.Add(z, 3.0), 0.0, 6.0), 6.0), None),
     "tanh": F(lambda g, z: g.Tanh(z), None),
     "(tanh + 1) / 2": F(lambda g, z: _half(g, g.Tanh(z))),
     "(1 + erf) / 2": F(lambda g, z: _half(g, g.Erf(z))),
@@ -139,8 +139,8 @@ def _broadcast(g: Graph, p: str) -> str:
 
 
 def _zero(g: Graph, z: str) -> str:
-    """A column of zeros as long as the batch."""
-    return g.Mul(z, 0.0)
+    """A column of zeros as long as the batch: it depends on the shape of the score alone."""
+    return g.Expand(np.zeros((1, 1)), g.Shape(z))
 
 
 def _halves(g: Graph, z: str) -> str:

@@ -23,10 +23,10 @@ RELATIVE = 1e-4
 
 
 def rows(count: int = 10) -> Array:
-    """Inputs with z > 0 in the first half and z < 0 in the second, from .4 to 1.2, and each column a small part."""
+    """Inputs with z > 0 in the first half and z < 0 in the second, from .43 to 1.17, and each column a small part."""
     rng = np.random.default_rng(8)
     parts = rng.normal(size=(count, 8)) * 0.12
-    wanted = np.linspace(0.4, 1.2, count // 2)
+    wanted = np.linspace(0.43, 1.17, count // 2)
     z = np.concatenate([wanted, -wanted])
     parts += (z - parts.sum(1))[:, None] / 8
     parts[::3, 2] = 0.0
