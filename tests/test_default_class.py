@@ -149,16 +149,19 @@ def test_tokens():
 
 # ----------------------------------------------------------------------------------- a label output that says otherwise
 
-VOTES = np.random.default_rng(7).normal(size=(6, 3))
+COUPLING = np.random.default_rng(7).normal(size=(3, 3))
+PAIRS_WON = np.array([[1.0, 0.0, -1.0], [-1.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
 NUMBERS = np.array([10, 20, 30])
 STRINGS = np.array(["cat", "dog", "hen"], dtype=object)
 
 
 def labelled(labels: Array, mapped: bool = False) -> onnx.ModelProto:
-    """Probabilities of one value, and a label of another: the arg max of votes, looked up among the labels."""
+    """Three decisions between pairs of classes: probabilities couple them, the label counts which class won how often."""
     g = Sketch(np.float32)
-    probabilities = g.Softmax(g.MatMul("x", WEIGHT[:, :3]), axis=1)
-    best = g.ArgMax(g.MatMul("x", VOTES), axis=1, keepdims=0)
+    decisions = g.MatMul("x", WEIGHT[:, :3])
+    probabilities = g.Softmax(g.MatMul(decisions, COUPLING), axis=1)
+    votes = g.MatMul(g.Add(g.Sign(decisions), g.Mul(decisions, 1e-3)), PAIRS_WON)
+    best = g.ArgMax(votes, axis=1, keepdims=0)
     kind = TensorProto.INT64 if labels.dtype.kind == "i" else TensorProto.STRING
     source = g.model(probabilities, 3, width=6)
     source.graph.initializer.append(numpy_helper.from_array(labels, "labels"))
@@ -187,8 +190,9 @@ def _map(source: onnx.ModelProto, labels: Array) -> None:
 @pytest.mark.parametrize("labels", [NUMBERS, STRINGS], ids=["numbers", "strings"])
 def test_a_label_by_other_votes(labels, mapped):
     """The label's class is explained, not the most probable one, and the plan says so."""
-    voted = (ROWS @ VOTES.astype(np.float32)).argmax(1)
-    assert (voted != (ROWS @ WEIGHT[:, :3]).argmax(1)).sum() > 100
+    decisions = ROWS @ WEIGHT[:, :3].astype(np.float32)
+    voted = ((np.sign(decisions) + 1e-3 * decisions) @ PAIRS_WON).argmax(1)
+    assert (voted != (decisions @ COUPLING).argmax(1)).sum() > 100
     explained = onnxlrp.convert(labelled(labels, mapped), "epsilon")
     assert "label" in str(explained.plan)
     explainer = onnxlrp.Explainer(explained)
@@ -197,7 +201,9 @@ def test_a_label_by_other_votes(labels, mapped):
     np.testing.assert_array_equal(default.target, voted)
     asked = explainer({"x": ROWS}, target=voted)
     np.testing.assert_array_equal(default.relevance["x"], asked.relevance["x"])
-    np.testing.assert_allclose(default.relevance["x"], ROWS * WEIGHT[:, voted].T, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        default.relevance["x"], ROWS * (WEIGHT[:, :3] @ COUPLING)[:, voted].T, rtol=1e-3, atol=1e-5
+    )
 
 
 def test_a_label_of_the_same_scores():
