@@ -156,7 +156,7 @@ STRINGS = np.array(["cat", "dog", "hen"], dtype=object)
 
 
 def labelled(labels: Array, mapped: bool = False) -> onnx.ModelProto:
-    """Three decisions between pairs of classes: probabilities couple them, the label counts which class won how often."""
+    """Three decisions between pairs of classes: probabilities couple them, the label counts who won how often."""
     g = Sketch(np.float32)
     decisions = g.MatMul("x", WEIGHT[:, :3])
     probabilities = g.Softmax(g.MatMul(decisions, COUPLING), axis=1)

