@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -51,15 +52,15 @@ def shapley(score: Score, row: Array, reference: Array) -> Array:
 def pairwise(model: Any) -> Callable[[int], Score]:
     """The score of a class of a support vector classifier: ± the decision function, or the sum of its pairs."""
     count = len(model.classes_)
+    pairs = list(itertools.combinations(range(count), 2))
+    by_pairs = copy.copy(model).set_params(decision_function_shape="ovo")
 
     def of(target: int) -> Score:
         def score(rows: Array) -> Array:
-            decisions = model.decision_function(rows)
+            decisions = by_pairs.decision_function(rows)
             if count == 2:
                 return decisions if target else -decisions
-            pairs = list(itertools.combinations(range(count), 2))
-            signs = np.array([(target == i) * 1.0 - (target == j) for i, j in pairs])
-            return decisions @ signs
+            return decisions @ np.array([(target == i) * 1.0 - (target == j) for i, j in pairs])
 
         return score
 
@@ -100,9 +101,12 @@ def classifiers() -> dict[str, Machine]:
     for name, model, rows in (
         ("SVC of two classes", svm.SVC(), two),
         ("NuSVC of two classes", svm.NuSVC(nu=0.2), two),
-        ("SVC of three classes", svm.SVC(decision_function_shape="ovo"), y < 3),
+        ("SVC of three classes", svm.SVC(), y < 3),
+        ("SVC of two classes, probabilities", svm.SVC(probability=True, random_state=0), two),
+        ("SVC of three classes, probabilities", svm.SVC(probability=True, random_state=0), y < 3),
     ):
-        model.fit(x[rows], y[rows])
+        with quietly():
+            model.fit(x[rows], y[rows])
         reference = model.support_vectors_.mean(0)
         found[name] = Machine(model, x[rows], reference, pairwise(model), "probabilities", imputed=0.0)
     outliers = svm.OneClassSVM(gamma=0.3).fit(x)
@@ -111,13 +115,18 @@ def classifiers() -> dict[str, Machine]:
 
 
 def judge(machine: Machine) -> tuple[bool, str]:
-    """Both correlations of the class that is explained by default, each a mean over rows."""
+    """Both correlations of what is explained by default, each a mean over rows.
+
+    The yardstick is the score of the class that the file's label names: onnxruntime gives the decision of two classes
+    as [f, −f], where f is positive for the second class.
+    """
     rows = machine.data[:: max(1, len(machine.data) // ROWS)][:ROWS].astype(np.float32)
+    classifies = hasattr(machine.model, "classes_")
     with quietly():
-        options = {"zipmap": False} if hasattr(machine.model, "classes_") else None
+        options = {"zipmap": False} if classifies else None
         proto = to_onnx(machine.model, rows[:1], options=options)
     explanation = explain(proto, rows, feed="X", output=machine.output)
-    targets = np.zeros(len(rows), int) if explanation.target is None else explanation.target.reshape(-1)
+    targets = explanation.outputs["label"].reshape(-1) if classifies else np.zeros(len(rows), int)
     exact, imputed, means = [], [], machine.data.mean(0)
     for row, target in zip(rows.astype(float), targets, strict=True):
         score = machine.score(int(target))
