@@ -250,6 +250,38 @@ def test_a_support_vector_classifier_labels_by_votes(labels, mapped):
     np.testing.assert_array_equal(default.relevance["x"], asked.relevance["x"])
 
 
+def test_two_classes_without_probabilities():
+    """The runtime gives the decision f as [f, −f], where f > 0 means the second class: what is explained by default
+    must be evidence for the class that the label names."""
+    rng = np.random.default_rng(4)
+    vectors, coefficients = rng.normal(size=(4, 6)), rng.normal(size=4)
+    given: dict[str, Any] = {"kernel_type": "LINEAR", "kernel_params": [0.0, 0.0, 3.0], "vectors_per_class": [2, 2]}
+    given |= {"support_vectors": vectors.ravel().tolist(), "coefficients": coefficients.tolist(), "rho": [0.0]}
+    node = helper.make_node(
+        "SVMClassifier", ["x"], ["label", "y"], domain="ai.onnx.ml", classlabels_ints=[0, 1], **given
+    )
+    graph = helper.make_graph(
+        [node],
+        "machine",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
+    explained = onnxlrp.convert(helper.make_model(graph, opset_imports=opsets, ir_version=10), "epsilon")
+    default = onnxlrp.Explainer(explained)({"x": ROWS})
+    parts = ROWS * (coefficients @ vectors)
+    decision = default.outputs["y"][:, 0]
+    np.testing.assert_allclose(np.abs(parts.sum(1)), np.abs(decision), rtol=1e-3, atol=1e-4)
+    away = np.abs(decision) > 0.05
+    towards_second = parts * np.sign(parts.sum(1) * np.where(default.outputs["label"] == 1, 1, -1))[:, None]
+    evidence = towards_second * np.where(default.outputs["label"] == 1, 1, -1)[:, None]
+    np.testing.assert_allclose(default.relevance["x"][away], evidence[away], rtol=1e-2, atol=1e-3)
+    assert (default.relevance["x"].sum(1)[away] > 0).all()
+
+
 def test_the_bare_graph():
     """Without the explainer, in any runtime: target −1 and no target are the same class."""
     source = model(KINDS["softmax beside sigmoids"])
