@@ -55,6 +55,20 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
     return _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
 
 
+def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
+    """The function of an affine node that ends a nonlinear one, such as 1 − sigmoid(x); None where none is upstream."""
+    argument = operand
+    for _ in range(_FAR):
+        maker, upstream = argument.producer(), _operand(argument, node, facts)
+        if maker is None or upstream is None:
+            return None
+        argument = upstream
+        if _is_curved(maker, upstream):
+            found = _function(node, argument)
+            return _begun_upstream(node, found, facts) if found.at_zero is not None and found.is_finite else None
+    return None
+
+
 def _function(node: ir.Node, argument: ir.Value) -> Function:
     call, entry = Call.of(node), find(node)
     own = argument is call.input(0) and entry is not None
@@ -110,7 +124,9 @@ def _operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
 
 
 def _is_layer(node: ir.Node, facts: Facts) -> bool:
-    return node in facts.layers or any(layer.add is node for layer in facts.layers.values())
+    """Whether a node is a layer, or adds the bias of one."""
+    makers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
+    return node in facts.layers or any(facts.layers[maker].add is node for maker in makers)
 
 
 def _is_curved(node: ir.Node, operand: ir.Value) -> bool:

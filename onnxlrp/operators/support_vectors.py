@@ -204,7 +204,7 @@ def _kernel_known(call: Call) -> str | None:
     return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
 
 
-@custom("SVMRegressor", domain=_ML, factor=True, compares=_compared, refuse=_kernel_known)
+@custom("SVMRegressor", domain=_ML, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
 
@@ -233,7 +233,7 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, many=True, factor=True, compares=_compared, refuse=_kernel_known)
+@custom("SVMClassifier", domain=_ML, many=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.functions import function_of
+from onnxlrp.analysis.functions import function_of, shifted_function_of
 from onnxlrp.analysis.labels import label_of
 from onnxlrp.analysis.reach import carried, is_lookup
 from onnxlrp.analysis.regions import region_entry
@@ -99,8 +99,20 @@ class Treating:
         constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
         if step.entry.elementwise and constants:
             step.why = "a constant is added: it absorbs its share"
+            self._shifted(step)
         else:
             step.why = "in proportion to the contributions"
+
+    def _shifted(self, step: Step) -> None:
+        """On the input side a constant that is added is no share of the input; to an activation it is, as a part of
+        what the function is at 0."""
+        inside = step.outputs[0] not in self.facts.before_layer
+        if inside or len(step.operands) != 1 or self.composite.activations == "pass":
+            return
+        function = shifted_function_of(step.node, next(iter(step.operands.values())), self.facts)
+        if function is not None and not function.vanishes:
+            step.operands, step.function, step.rule = {0: function.argument}, function, None
+            step.treatment, step.why = Treatment.OFFSET, "a shifted activation: keeps its value at 0"
 
     def _product(self, step: Step) -> None:
         """A product of data and constants passes; of two data operands the composite decides."""

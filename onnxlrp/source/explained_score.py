@@ -19,6 +19,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate
 from onnxlrp.source.monotone import step
+from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
@@ -218,32 +219,16 @@ class _Chains:
         source = self.found[scores]
         if source.skipped is not None:
             return _Chain(low, high, source.skipped, ((value, _UP),))
-        other = self._other_class(node, scores)
-        if other is None:
+        axis = int(Call.of(node).attr("axis", -1))
+        single = one_logit(scores, axis, self.data)
+        if single is None:
             return _Chain(low, high, _Argument(scores, _UP, _UP, _named(node)), ((value, _UP),))
-        return _Chain(low, high, _Argument(*other[:1], _UP, _UP, _named(node), other[1]), ((value, _UP),))
-
-    def _other_class(self, softmax: ir.Node, scores: ir.Value) -> tuple[ir.Value, tuple[Part, ...]] | None:
-        """Both scores where one of two is a constant: it gets minus the other's."""
-        node = scores.producer()
-        if node is None or (node.domain, node.op_type) != ("", "Concat") or len(node.inputs) != 2:
-            return None
-        call, rank = Call.of(node), len(scores.shape or ())
-        axis = int(call.attr("axis", 0)) % max(rank, 1)
-        along = int(Call.of(softmax).attr("axis", -1)) % max(rank, 1)
-        constant = [v not in self.data for v in node.inputs]
-        if (
-            along != axis
-            or sum(constant) != 1
-            or any(v is None or not v.shape or v.shape[axis] != 1 for v in node.inputs)
-        ):
-            return None
-        at = constant.index(False)
-        score = call.operand(at)
-        operands: dict[int, ir.Value | None] = {at: score, 1 - at: self.op.Neg(score)}
-        function = _named(softmax)
-        parts = [Part(str(score.name), 1 if i == at else -1, function, _slice(axis, i, i + 1)) for i in (0, 1)]
-        return self.op.run(call.rebind(operands)), tuple(parts)
+        logit, place = single
+        parts = tuple(
+            Part(str(logit.name), 1 if i == place else -1, _named(node), _slice(axis, i, i + 1)) for i in (0, 1)
+        )
+        pair = [logit if i == place else self.op.Neg(logit) for i in (0, 1)]
+        return _Chain(low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts), ((value, _UP),))
 
     def _product(self, node: ir.Node, operands: list[ir.Value]) -> _Chain:
         """A product of two functions that are not negative and move alike with one argument."""

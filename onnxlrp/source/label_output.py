@@ -38,7 +38,7 @@ def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | No
         if output.shape is None or any(d != 1 for d in output.shape[1:]):
             continue
         node = _source(output)
-        classes = None if node is None else _classes(node, scores, count)
+        classes = None if node is None else _classes(node, scores, count, graph)
         if node is not None and classes is not None and len(classes) == count:
             return Label(output, classes)
     return None
@@ -52,16 +52,24 @@ def _source(label: ir.Value) -> ir.Node | None:
     return node
 
 
-def _classes(node: ir.Node, scores: ir.Value, count: int | None) -> tuple[int, ...] | tuple[str, ...] | None:
-    """The classes of the node that decides on a label, where it does so by what the scores are made of."""
+def _classes(
+    node: ir.Node, scores: ir.Value, count: int | None, graph: ir.Graph
+) -> tuple[int, ...] | tuple[str, ...] | None:
+    """The classes of the node that decides on a label, where the label belongs to the scores.
+
+    It does where the scores are made of what the label is decided by; a label with names also where no other output
+    holds as many scores.
+    """
     call = Call.of(node)
-    if node.domain == "ai.onnx.ml" and node.op_type == "ArrayFeatureExtractor":
+    if node.domain == "" and node.op_type == "Gather":
         names, chosen = content(call.input(0)), None if call.input(1) is None else _source(call.operand(1))
         if names is None or chosen is None or not _compares_others(chosen, scores):
             return None
-        return _labels(names.reshape(-1))
+        return _labels(names.reshape(-1)) if _only_scores(graph, scores, count) else None
     if node.op_type == "ArgMax" and node.domain == "":
-        return tuple(range(count or 0)) if _compares_others(node, scores) else None
+        maker = call.operand(0).producer()
+        related = maker is not None and _upstream(scores, maker)
+        return tuple(range(count or 0)) if related and _compares_others(node, scores) else None
     names = next((call.attr(name) for name in _CLASS_LABELS if name in node.attributes), None)
     if names is None or not _upstream(scores, node) or _answers_with_a_sign(node):
         return None
@@ -82,13 +90,17 @@ def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:
     return tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
 
 
+def _only_scores(graph: ir.Graph, scores: ir.Value, count: int | None) -> bool:
+    """Whether no other output holds a number for each of as many classes."""
+    others = [v for v in graph.outputs if v is not scores and v.dtype is not None and v.dtype.is_floating_point()]
+    return not any(v.shape is not None and len(v.shape) > 1 and v.shape[1] == count for v in others)
+
+
 def _compares_others(node: ir.Node, scores: ir.Value) -> bool:
-    """Whether an ArgMax compares other values than the scores, which the scores are made of."""
+    """Whether an ArgMax compares values whose largest need not be the largest score."""
     if (node.domain, node.op_type) != ("", "ArgMax") or node.inputs[0] is None:
         return False
-    compared = node.inputs[0]
-    maker = compared.producer()
-    return _ordered_like(compared) is not _ordered_like(scores) and maker is not None and _upstream(scores, maker)
+    return _ordered_like(node.inputs[0]) is not _ordered_like(scores)
 
 
 def _ordered_like(value: ir.Value) -> ir.Value:
