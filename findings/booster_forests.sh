@@ -10,6 +10,10 @@
 #   test passes. (A two-class file of several trees a round is refused when it is loaded: the loud half of the same matter.)
 # VERSIONS: lightgbm 4.7.0, xgboost 3.2.0, onnxmltools 1.16.0, onnxruntime 1.32.0. Seen 2026-11-30.
 # OUTPUT:
+#   LightGBM rf of 20 trees: the file's answer is 20.000 to 20.000 times predict()
+#   XGBRFClassifier, three classes: accuracy of predict() 0.943, of the file 0.205
+#   XGBClassifier, three classes: accuracy of predict() 0.980, of the file 0.367
+#   XGBRegressor, two targets: predict() [ 5.12 10.23], file [5.52 0.  ]
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

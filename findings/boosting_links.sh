@@ -9,7 +9,7 @@
 # WHY: probabilities, rates and base values are another quantity than the trained model's; an explanation that sums to the
 #   file's output explains that other quantity. The same options in other pairs (LightGBM Poisson, XGBoost Poisson) are right.
 # VERSIONS: catboost 1.2.10, lightgbm 4.7.0, xgboost 3.2.0, onnxmltools 1.16.0, onnxruntime 1.32.0. Seen 2026-11-30.
-# OUTPUT (predict / file / what the file is):
+# OUTPUT (the first two rows):
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -5,6 +5,9 @@
 # WHY: the option is not refused and the graph looks right. A training row asked for again does not get its own value.
 # VERSIONS: scikit-learn 1.8.0, skl2onnx 1.20.0, onnxruntime 1.32.0. Seen 2026-11-30 (with scikit-learn 1.9.1 as well).
 # OUTPUT:
+#   2 neighbours: predict() [ 0.   2.5 12.5 30. ]  file [ 5.  5. 15. 30.]  uniform [ 5.  5. 15. 30.]
+#   3 neighbours: predict() [ 0.    4.19 10.87 26.  ]  file [10.   10.   10.   23.33]  uniform [10.   10.   10.   23.33]
+#   classes: predict() [0 0 1 1]  file [1 1 1 1]; a training row's probability: 1.0 in file 0.333
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

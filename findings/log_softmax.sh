@@ -2,11 +2,15 @@
 # EXPECTED: LogSoftmax is written so that it does not overflow: log-probabilities of scores 200 apart are 0 and -200. And
 #   Softplus(100) is 100.
 # SEEN: onnx's reference evaluator, tract and OpenCV take the logarithm of a finished softmax: -inf, from a distance of
-#   about 104 on (88 where the smallest numbers are flushed). tract and OpenCV give Softplus(100) = inf. onnxruntime is right.
+#   104 on (OpenCV: 88). tract and OpenCV give Softplus(x) = inf from x = 89 on. onnxruntime is right.
 # WHY: a difference of log-probabilities, the usual thing to explain or to rank by, becomes inf or NaN for confident rows,
 #   and the oracle that one would compare with has the same fault.
 # VERSIONS: onnx 1.23.2, onnxruntime 1.32.0, tract 0.23.9, opencv-python-headless 5.0.0.93. Seen 2026-11-30.
 # OUTPUT:
+#   onnxruntime  LogSoftmax [200 0] [   0. -200.] [50 0] [  0. -50.]  Softplus [1 50 100 200] [  1.313  50.    100.    200.   ]
+#   reference    LogSoftmax [200 0] [  0. -inf] [50 0] [  0. -50.]  Softplus [1 50 100 200] [  1.313  50.    100.    200.   ]
+#   tract        LogSoftmax [200 0] [  0. -inf] [50 0] [  0. -50.]  Softplus [1 50 100 200] [ 1.313 50.       inf    inf]
+#   opencv       LogSoftmax [200 0] [  0. -inf] [50 0] [  0. -50.]  Softplus [1 50 100 200] [ 1.313 50.       inf    inf]
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -7,6 +7,9 @@
 # WHY: left-padded batches have such rows. Inlining functions, or a runtime without the kernel, changes their numbers.
 # VERSIONS: onnx 1.23.2, onnxruntime 1.32.0 (processor). Seen 2026-11-30.
 # OUTPUT (first number of the masked row: kernel / body / reference / mean of V):
+#   -1e9            -0.336 / -0.336 / -0.336 / -0.336
+#   lowest float32  0.000 / -0.336 / -0.336 / -0.336
+#   -inf            0.000 / 0.000 / 0.000 / -0.336
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -7,6 +7,10 @@
 # WHY: precision is not the cause: the f32 hint is set and the error is as large as the answer.
 # VERSIONS: openvino 2026.4.1, onnx 1.23.2; x86-64 with AVX-512 (another processor may choose other kernels). Seen 2026-11-30.
 # OUTPUT (largest error over largest answer):
+#   square, tied                 batch 1: 0.8  batch 2: 1  batch 4: 1  batch 6: 1  batch 8: 1  batch 16: 2
+#   square, tied, Relu between   batch 1: 1e-07  batch 2: 0  batch 4: 0.7  batch 6: 1  batch 8: 0.8  batch 16: 7e-08
+#   square, two copies           batch 1: 8e-08  batch 2: 0  batch 4: 1e-07  batch 6: 1e-07  batch 8: 1e-07  batch 16: 1e-07
+#   not square, tied             batch 1: 7e-08  batch 2: 0  batch 4: 1e-07  batch 6: 2e-07  batch 8: 1e-07  batch 16: 2e-07
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -8,6 +8,10 @@
 #   runtime is right and the other way round, so comparing the two does not tell which to trust.
 # VERSIONS: onnx 1.23.2, onnxruntime 1.32.0. Seen 2026-11-30.
 # OUTPUT (members found by definition / onnxruntime / reference):
+#   [3, 20]  [3.0, 20.0]  [3.0, 20.0]  [3.0, 20.0]
+#   [3, 31]  [3.0, 31.0]  [3.0, 3.5, 31.0]  [3.0, 31.0]
+#   [0, 3, 40]  [0.0, 3.0, 40.0]  [0.0, 0.5, 3.0, 3.5, 40.0, 40.5]  []
+#   [3, 40, 0]  [0.0, 3.0, 40.0]  [0.0, 0.5, 3.0, 3.5, 40.0, 40.5]  [3.0, 40.0]
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -6,9 +6,12 @@
 #   XGBoost dart: the weights of dropped trees. LightGBM linear_tree: the lines in the leaves. LightGBM trained without
 #   missing values: NaN read as 0. Without background data (the booster's own algorithm) dart and NaN come out right and
 #   linear trees raise an error.
-# WHY: background data is what shap recommends for causal reading, and shap.Explainer(model, data) takes this way.
+# WHY: shap.Explainer(model, data) takes this way, so whoever passes background data gets it without asking.
 # VERSIONS: shap 0.51.0, xgboost 3.2.0, lightgbm 4.7.0. Seen 2026-11-30.
 # OUTPUT (largest gap between sum and prediction; standard deviation of predictions):
+#   XGBoost dart           gap with background 8.13, without 1e-06; spread of predictions 2.24
+#   LightGBM linear_tree   gap with background 1.97, without LightGBMError; spread of predictions 2.14
+#   LightGBM, NaN in rows  gap with background 3.65, without 9e-16; spread of predictions 1.38
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT

@@ -7,6 +7,12 @@
 #   comparison of outputs after the optimiser passes; an all-zero row in production fails. 1e-7 is kept.
 # VERSIONS: onnxscript 0.7.2, onnx-ir 1.1.0, onnx 1.23.2, onnxruntime 1.32.0. Seen 2026-11-30.
 # OUTPUT:
+#   Abs+Add+Div    constant 1e-08     x [0, 1]: [0. 1.] becomes [nan  1.]
+#   Abs+Add+Div    constant 1e-09     x [0, 1]: [0. 1.] becomes [nan  1.]
+#   Add+Log        constant 1e-08     x [0, 1]: [-18.420681   0.      ] becomes [-inf   0.]
+#   Mul            constant 1.00001   x [1000000.0, 1]: [1.000005e+06 1.000005e+00] becomes [1.e+06 1.e+00]
+#   Abs+Add+Div    constant 1e-07     x [0, 1]: [0.        0.9999999] becomes [0.        0.9999999]
+#   Mul            constant 1.00002   x [0, 1]: [0.      1.00002] becomes [0.      1.00002]
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
