@@ -10,6 +10,11 @@
 #   file's output explains that other quantity. The same options in other pairs (LightGBM Poisson, XGBoost Poisson) are right.
 # VERSIONS: catboost 1.2.10, lightgbm 4.7.0, xgboost 3.2.0, onnxmltools 1.16.0, onnxruntime 1.32.0. Seen 2026-11-30.
 # OUTPUT (the first two rows):
+#   CatBoost Poisson             predict [1.234 1.372]  file [0.21  0.316]
+#   XGBoost reg:logistic         predict [0.021 0.024]  file [-3.477 -3.357]
+#   LightGBM sigmoid=2.5         predict [0.208 0.281]  file [0.369 0.407]
+#   LightGBM multiclassova       predict [0.043 0.833]  file [0.009 0.981]
+#   LightGBM reg_sqrt            predict [16.322 16.605]  file [4.04  4.075]
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
