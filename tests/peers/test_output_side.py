@@ -92,7 +92,7 @@ TREES = (
     "HistGradientBoostingClassifier",
     "RandomForestClassifier",
 )
-"""What one class gains the other loses; how well they are explained is measured against Shapley values elsewhere."""
+"""One class gains what the other loses; how well they are explained is measured against Shapley values elsewhere."""
 ONE_COLUMN = ("LinearSVC", "RidgeClassifier", "RidgeClassifierCV")
 """The file has one column, the second class's score: no class can be chosen."""
 SCORE_A_CLASS = ("ComplementNB", "GaussianNB", "MultinomialNB")
@@ -110,7 +110,7 @@ REFUSED = {
     "RadiusNeighborsClassifier": "distances are compared with a threshold",
     "MultiOutputClassifier": "the output is a list of labels, whose scores are a sequence",
 }
-"""What onnxlrp refuses, and why: relevance would end in a comparison, or in an operator without a rule."""
+"""Classifiers that onnxlrp refuses, and why: relevance would end in a comparison, or in an operator without a rule."""
 NOT_EXPORTED = (
     "ClassifierChain",
     "DummyClassifier",
@@ -122,7 +122,7 @@ NOT_EXPORTED = (
     "SelfTrainingClassifier",
     "VotingClassifier",
 )
-"""What skl2onnx does not write."""
+"""Classifiers that skl2onnx does not write."""
 LISTS = (
     ONE_SCORE,
     KERNEL_MACHINES,
@@ -273,7 +273,7 @@ def test_what_is_refused_says_why(name):
 
 @pytest.mark.parametrize("name", NOT_EXPORTED)
 def test_what_the_exporter_does_not_write(name):
-    """Where it begins to, the classifier belongs on another list."""
+    """A classifier that it begins to write belongs on another list."""
     with pytest.raises((RuntimeError, NotImplementedError)):
         written(name)
 
