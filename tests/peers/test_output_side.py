@@ -59,6 +59,7 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "VotingClassifier": lambda: ensemble.VotingClassifier(PARTS, voting="soft"),
     "SelfTrainingClassifier": lambda: _class("SelfTrainingClassifier")(LOGISTIC()),
     "QuadraticDiscriminantAnalysis": lambda: discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1),
+    "AdaBoostClassifier": lambda: ensemble.AdaBoostClassifier(n_estimators=10, random_state=0),
     "RandomForestClassifier": lambda: ensemble.RandomForestClassifier(10, max_depth=4, random_state=0),
     "ExtraTreesClassifier": lambda: ensemble.ExtraTreesClassifier(10, max_depth=4, random_state=0),
     "GradientBoostingClassifier": lambda: ensemble.GradientBoostingClassifier(n_estimators=10, random_state=0),
@@ -85,6 +86,7 @@ ONE_SCORE = (
 KERNEL_MACHINES = ("NuSVC", "SVC")
 """One score too; tools/cases/kernel_machines.py holds them against Shapley values."""
 TREES = (
+    "AdaBoostClassifier",
     "DecisionTreeClassifier",
     "ExtraTreeClassifier",
     "ExtraTreesClassifier",
@@ -103,7 +105,6 @@ with it by .3 to .4 only."""
 LOOKED_UP = ("CategoricalNB",)
 """A score a class, a sum of numbers looked up by category: each is the column's own part."""
 REFUSED = {
-    "AdaBoostClassifier": "its trees are compared with each other, so that only positions reach the votes",
     "BernoulliNB": "columns are compared with a threshold",
     "GaussianProcessClassifier": "the file solves a system of linear equations by an operator of onnxruntime's own",
     "KNeighborsClassifier": "the classes of the nearest rows are looked up by computed positions",
