@@ -207,7 +207,7 @@ def test_large_arguments(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_ledger_closes(name):
-    """What f(0) keeps is the ledger's bias."""
+    """The share that f(0) keeps is in the ledger's bias."""
     activation = EVERY[name]
     x = rows(activation)
     relevance, outputs = explain(network(activation), x, ledger=True)

@@ -59,6 +59,7 @@ GIVEN: dict[str, Callable[[], Any]] = {
     "VotingClassifier": lambda: ensemble.VotingClassifier(PARTS, voting="soft"),
     "SelfTrainingClassifier": lambda: _class("SelfTrainingClassifier")(LOGISTIC()),
     "QuadraticDiscriminantAnalysis": lambda: discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1),
+    "AdaBoostClassifier": lambda: ensemble.AdaBoostClassifier(n_estimators=10, random_state=0),
     "RandomForestClassifier": lambda: ensemble.RandomForestClassifier(10, max_depth=4, random_state=0),
     "ExtraTreesClassifier": lambda: ensemble.ExtraTreesClassifier(10, max_depth=4, random_state=0),
     "GradientBoostingClassifier": lambda: ensemble.GradientBoostingClassifier(n_estimators=10, random_state=0),
@@ -85,6 +86,7 @@ ONE_SCORE = (
 KERNEL_MACHINES = ("NuSVC", "SVC")
 """One score too; tools/cases/kernel_machines.py holds them against Shapley values."""
 TREES = (
+    "AdaBoostClassifier",
     "DecisionTreeClassifier",
     "ExtraTreeClassifier",
     "ExtraTreesClassifier",
@@ -92,7 +94,7 @@ TREES = (
     "HistGradientBoostingClassifier",
     "RandomForestClassifier",
 )
-"""What one class gains the other loses; how well they are explained is measured against Shapley values elsewhere."""
+"""One class gains what the other loses; how well they are explained is measured against Shapley values elsewhere."""
 ONE_COLUMN = ("LinearSVC", "RidgeClassifier", "RidgeClassifierCV")
 """The file has one column, the second class's score: no class can be chosen."""
 SCORE_A_CLASS = ("ComplementNB", "GaussianNB", "MultinomialNB")
@@ -103,14 +105,13 @@ with it by .3 to .4 only."""
 LOOKED_UP = ("CategoricalNB",)
 """A score a class, a sum of numbers looked up by category: each is the column's own part."""
 REFUSED = {
-    "AdaBoostClassifier": "its trees are compared with each other, so that only positions reach the votes",
     "BernoulliNB": "columns are compared with a threshold",
     "GaussianProcessClassifier": "the file solves a system of linear equations by an operator of onnxruntime's own",
     "KNeighborsClassifier": "the classes of the nearest rows are looked up by computed positions",
     "RadiusNeighborsClassifier": "distances are compared with a threshold",
     "MultiOutputClassifier": "the output is a list of labels, whose scores are a sequence",
 }
-"""What onnxlrp refuses, and why: relevance would end in a comparison, or in an operator without a rule."""
+"""Classifiers that onnxlrp refuses, and why: relevance would end in a comparison, or in an operator without a rule."""
 NOT_EXPORTED = (
     "ClassifierChain",
     "DummyClassifier",
@@ -122,7 +123,7 @@ NOT_EXPORTED = (
     "SelfTrainingClassifier",
     "VotingClassifier",
 )
-"""What skl2onnx does not write."""
+"""Classifiers that skl2onnx does not write."""
 LISTS = (
     ONE_SCORE,
     KERNEL_MACHINES,
@@ -273,7 +274,7 @@ def test_what_is_refused_says_why(name):
 
 @pytest.mark.parametrize("name", NOT_EXPORTED)
 def test_what_the_exporter_does_not_write(name):
-    """Where it begins to, the classifier belongs on another list."""
+    """A classifier that it begins to write belongs on another list."""
     with pytest.raises((RuntimeError, NotImplementedError)):
         written(name)
 

@@ -72,7 +72,7 @@ def plain(function: Callable[[Array], Array]) -> Callable[[int], Score]:
 
 
 def regressors() -> dict[str, Machine]:
-    """Of the diabetes data, ten features; γ·d is 1 to 1.25."""
+    """Regressors of the diabetes data, ten features; γ·d is 1 to 1.25."""
     x, y = datasets.load_diabetes(return_X_y=True)
     x = preprocessing.StandardScaler().fit_transform(x)
     found = {}
@@ -80,7 +80,7 @@ def regressors() -> dict[str, Machine]:
         model.fit(x, y)
         found[name] = Machine(model, x, model.support_vectors_.mean(0), plain(model.predict), "variable")
     scaled = pipeline.make_pipeline(preprocessing.StandardScaler(), svm.SVR(C=30)).fit(3 * x + 1, y)
-    found["SVR behind a scaler"] = Machine(scaled, 3 * x + 1, scaled[0].mean_, plain(scaled.predict), "variable")
+    found["SVR downstream of a scaler"] = Machine(scaled, 3 * x + 1, scaled[0].mean_, plain(scaled.predict), "variable")
     for name, kernel in (
         ("Gaussian process, RBF", KERNELS.RBF(2.0)),
         ("Gaussian process, constant * RBF", KERNELS.ConstantKernel(2.0) * KERNELS.RBF(3.0)),
@@ -94,7 +94,10 @@ def regressors() -> dict[str, Machine]:
 
 
 def classifiers() -> dict[str, Machine]:
-    """Of the iris data, four features; γ·d is 1 to 1.2. Imputing means is no yardstick there: positive will do."""
+    """Classifiers of the iris data, four features; γ·d is 1 to 1.2.
+
+    Imputing means is no yardstick there, so that any positive correlation will do.
+    """
     x, y = datasets.load_iris(return_X_y=True)
     x, two = preprocessing.StandardScaler().fit_transform(x), y < 2
     found = {}

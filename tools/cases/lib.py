@@ -1,4 +1,4 @@
-"""What the cases share: exporting through torch, explaining, and measuring an explanation."""
+"""Helpers that the cases share: exporting through torch, explaining, and measuring an explanation."""
 
 from __future__ import annotations
 
