@@ -50,7 +50,8 @@ class Reverse:
         walk, op = self.walk, self.op
         facts = walk.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
-        steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds])
+        near = [v for v, old in zip(self.outputs, self.body.graph.outputs, strict=True) if old in walk.facts.near]
+        steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds], near)
         # What is wanted of a value goes no further.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = {*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted}
