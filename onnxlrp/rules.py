@@ -13,7 +13,7 @@ import ast
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from onnxlrp.errors import InputError
 
@@ -86,6 +86,9 @@ class Rule:
     epsilon: float = 1e-6
     relative: float = 0.0
     zero_params: Literal["bias"] | None = None
+
+    reads_activation: ClassVar[bool] = False
+    """Whether the rule takes relevance for an activation, which is never negative: the plan warns where it may be."""
 
     def __post_init__(self) -> None:
         if self.epsilon < 0 or self.relative < 0:
@@ -166,6 +169,8 @@ class Gamma(Rule):
 class ZPlus(Rule):
     """Positive contributions only (Montavon et al. 2017)."""
 
+    reads_activation: ClassVar[bool] = True
+
     def shares(self) -> tuple[Share, ...]:
         return (Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS))),)
 
@@ -176,6 +181,8 @@ class AlphaBeta(Rule):
 
     alpha: float = 2.0
     beta: float = 1.0
+
+    reads_activation: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

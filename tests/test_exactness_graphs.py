@@ -159,7 +159,7 @@ def test_weights_used_twice(name):
     w, b = network.steps[-1].nodes[0].input[1:]
     a = network.relu(network.batch_norm(a))
     node = helper.make_node("Conv", [a, w, b], ["again"], name="/again", pads=[1, 1, 1, 1])
-    c = network.add(Step("convolution", [node], [a], "again", stem=True))
+    c = network.add(Step("convolution", [node], [a], "again"))
     network.output(network.head(network.relu(network.batch_norm(c))))
     check_against_oracle(network, {"composite": name}, {"composite": composite(name)})
 

@@ -34,6 +34,9 @@ class Facts:
     """Data that a mask or a pad may have made infinite."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
+    layer_nodes: set[ir.Node]
+    """The nodes whose output is a layer's: of convolutions and dense layers the last one, and recurrent and classical
+    operators and embedding lookups."""
     behind_layer: set[ir.Value]
     """Data with a layer among its ancestors."""
     before_layer: set[ir.Value]
@@ -44,6 +47,8 @@ class Facts:
     """Functions of distances to constant rows, by the node that ends them; none inside bodies."""
     background: Background | None = None
     """Rows of the model's inputs that the user gave."""
+    near: set[ir.Value] = dataclasses.field(default_factory=set)
+    """Values with no layer between them and the score, which the plan knows."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
     """Of nodes where elementwise branches meet: what `analysis.regions` has found out."""
 
@@ -115,12 +120,19 @@ def _facts(
         nonnegative=nonnegative,
         infinite=infinite_values(nodes, data),
         layers=layers,
+        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, carried(n, data))},
         behind_layer=behind,
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},
         attention=attention,
         kernels=kernels,
     )
+
+
+def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:
+    """The node that computes a layer's output: the Add of its bias where it has one."""
+    add = layers[node].add if node in layers else None
+    return node if add is None else add
 
 
 def _attends(node: ir.Node, data: set[ir.Value]) -> bool:

@@ -45,13 +45,40 @@ class Layer:
         return self.add.outputs[0] if self.add is not None else self.call.outputs[0]
 
     @property
-    def stem(self) -> bool:
-        """A convolution over two or more spatial axes whose kernel is larger than its stride."""
+    def spatial(self) -> int:
+        """Count the axes that a convolution runs over: not those where its input and its kernel have size 1, as where a
+        series is written as a picture of height 1; 0 for a dense layer."""
+        if self.kind != "convolution":
+            return 0
+        kernel, size = self._kernel, self.x.shape
+        sizes = size[2:] if size is not None and len(size) == len(kernel) + 2 else [None] * len(kernel)
+        return sum(not (k == 1 and s == 1) for k, s in zip(kernel, sizes, strict=True))
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a convolution's kernel is larger than its stride along every axis, so that windows share elements."""
+        strides = self.call.ints("strides", [1] * len(self._kernel))
+        return bool(strides) and all(k > s for k, s in zip(self._kernel, strides, strict=True))
+
+    @property
+    def channels(self) -> int:
+        """Count the channels of a convolution's input, those of all groups; 0 where they are not known."""
+        if self.kind != "convolution":
+            return 0
+        w, x = self.w.shape, self.x.shape
+        if x is not None and len(x) > 1 and isinstance(x[1], int):
+            return x[1]
+        form = self.entry.layer
+        size = None if w is None or form is None else w[form.channels]
+        groups = int(self.call.attr("group", 1)) if form is not None and form.channels == 1 else 1
+        return size * groups if isinstance(size, int) else 0
+
+    @property
+    def _kernel(self) -> list[int]:
+        """The sizes of a convolution's kernel, 0 where one is not known."""
         if self.kind != "convolution" or self.w.shape is None:
-            return False
-        kernel = [d if isinstance(d, int) else 0 for d in self.w.shape][2:]
-        strides = self.call.ints("strides", [1] * len(kernel))
-        return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))
+            return []
+        return [d if isinstance(d, int) else 0 for d in self.w.shape][2:]
 
     @property
     def products(self) -> int:

@@ -35,6 +35,8 @@ class Reverse:
         self.graph = self.body.graph.clone(allow_outer_scope_values=True)
         self.graph.opset_imports.update(self.walk.op.graph.opset_imports)
         self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
+        ends = zip(self.outputs, self.body.graph.outputs, strict=True)
+        self.near = [copy for copy, original in ends if original in self.walk.facts.near]
         # The copy's nodes, each with the one that it was copied from.
         self.copied = dict(zip(self.graph, self.body.graph, strict=True))
         self.op = Builder(self.graph, f"{self.step.name}_back")
@@ -50,7 +52,7 @@ class Reverse:
         walk, op = self.walk, self.op
         facts = walk.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
-        steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds])
+        steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds], self.near)
         # What is wanted of a value goes no further.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = {*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted}

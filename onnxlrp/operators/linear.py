@@ -139,7 +139,7 @@ def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
     return op.Reshape(exchanged, op.ints([group * c, m // group, *kernel]))
 
 
-@linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
+@linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2, channels=0))
 def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer: every rule; back by the convolution. A kernel computed from the data: as a product of data."""
     if operand == 2:

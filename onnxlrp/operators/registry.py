@@ -138,6 +138,8 @@ class LayerForm:
     bias: int | None = None
     features: Callable[[Call, int], Collection[int]] = _features
     """Axes of the output, counted from its end, that a bias behind it may vary over, by the operand of the data."""
+    channels: int = 1
+    """Axis of a convolution's weight that holds the input's channels: those of one group on axis 1, all on axis 0."""
     stand_in: Callable[[Builder, Call], Call] | None = None
     """Where weights are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""

@@ -16,7 +16,9 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.plan.input_side import input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
+from onnxlrp.plan.near import near_values
 from onnxlrp.plan.overrides import Overriding
+from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
 from onnxlrp.plan.treatments import Treating
 
@@ -38,6 +40,7 @@ def make_plan(
     Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here.
     """
     composite, why = _resolve(composite, facts)
+    facts.near = near_values(graph, facts, [score])
     planner = _Planner(graph, facts, composite, overrides, stop=on_unsupported == "stop")
     plan = planner.plan(score)
     plan.composite_why = why
@@ -45,9 +48,18 @@ def make_plan(
 
 
 def plan_copy(
-    graph: ir.Graph, facts: Facts, composite: Composite, overrides: Overrides, scores: Collection[ir.Value]
+    graph: ir.Graph,
+    facts: Facts,
+    composite: Composite,
+    overrides: Overrides,
+    scores: Collection[ir.Value],
+    near: Collection[ir.Value],
 ) -> list[Step]:
-    """The steps inside a copy of a body, planned as they were in the body itself."""
+    """The steps inside a copy of a body, planned as they were in the body itself.
+
+    `near`: the outputs of the copy that have no layer between them and the score.
+    """
+    facts.near = near_values(graph, facts, near)
     return _Planner(graph, facts, composite, overrides, stop=True).steps(graph, scores)
 
 
@@ -85,8 +97,11 @@ class _Planner:
     def plan(self, score: ir.Value) -> Plan:
         steps = self.steps(self.graph, [score])
         self.overriding.check(str(self.composite) if self.gradient else None)
+        notes = []
         if not self.gradient:
             input_side(steps, self.facts)
+            note = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
+            notes += [] if note is None else [note]
         plan = Plan(
             steps,
             link(steps, score),
@@ -95,6 +110,7 @@ class _Planner:
             self.unsupported,
             self.unsupported_nodes,
             self.stopped,
+            notes,
             overrides=tuple(self.overriding.overrides),
         )
         if self.gradient and (names := plan.without_slope()):
@@ -197,7 +213,10 @@ class _Planner:
         role = Role(
             kind=layer.kind,
             first=layer.x not in self.facts.behind_layer,
-            stem=layer.stem,
+            last=layer.z in self.facts.near,
+            spatial=layer.spatial,
+            channels=layer.channels,
+            overlaps=layer.overlaps,
             index=self.position.get(node, 0),
             convolutions=len(self.position),
             attention=self.facts.attention,

@@ -145,9 +145,9 @@ class Treating:
             step.shares, step.why = {whole[0]: 1.0} | bias, "the numerator takes all"
             return
         cell = in_cell(step.node, self.facts)
-        if self.composite.product == "uniform" and not cell:
-            return
         for kind, name in (("gate", "gate"), ("soft", "rectified operand")):
+            if not cell and not self._tells(kind, step.entry):
+                return
             gates = [i for i, v in factors.items() if router_of(v, self.facts) == kind]
             if len(gates) == 1:
                 step.shares = {i: 1.0 for i in operands if i not in gates}
@@ -155,6 +155,12 @@ class Treating:
                 return
             if len(gates) > 1:
                 return
+
+    def _tells(self, kind: str, entry: Operator) -> bool:
+        """Whether the composite tells gates of a kind from signals, in the products of an operator."""
+        if self.composite.product == "gated":
+            return kind == "gate" and entry.elementwise
+        return self.composite.product != "uniform"
 
 
 def _gradient_treatment(entry: Operator) -> Treatment:

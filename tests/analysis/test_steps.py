@@ -65,23 +65,39 @@ def test_products_of_data_are_no_layers():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "stem"),
-    [("[3,3]", "[1,1]", True), ("[2,2]", "[2,2]", False), ("[1,1]", "[1,1]", False), ("[3,1]", "[1,1]", True)],
+    ("shape", "weight", "options", "spatial", "channels", "overlaps"),
+    [
+        ("N,3,8,8", (2, 3, 3, 3), "", 2, 3, True),
+        ("N,4,8,8", (2, 4, 3, 3), "", 2, 4, True),
+        ("N,3,8,8", (2, 3, 2, 2), "strides=[2,2]", 2, 3, False),  # a patch embedding
+        ("N,3,8,8", (2, 3, 1, 1), "", 2, 3, False),
+        ("N,1,8,8", (2, 1, 3, 1), "", 2, 1, False),  # along one of two axes
+        ("N,4,8,8", (4, 1, 3, 3), "group=4", 2, 4, True),
+        ("N,C,8,8", (6, 2, 3, 3), "group=3", 2, 6, True),  # the weight knows the channels
+        ("N,1,8,8,8", (2, 1, 3, 3, 3), "", 3, 1, True),
+        ("N,1,8", (2, 1, 3), "", 1, 1, True),
+        ("N,3,1,8", (2, 3, 1, 3), "", 1, 3, False),  # a series, written as a picture
+        ("N,3,1,1", (2, 3, 1, 1), "", 0, 3, False),  # a dense layer, written as a convolution
+    ],
 )
-def test_stems(kernel, stride, stem):
-    """Kernel larger than stride, over two or more axes: a patch embedding is none."""
-    size = {"[3,3]": 9, "[2,2]": 4, "[1,1]": 1, "[3,1]": 3}[kernel]
-    shape, numbers = kernel.strip("[]"), ",".join(["1"] * size)
+def test_where_a_convolution_runs(shape, weight, options, spatial, channels, overlaps):
+    numbers = ",".join(["1"] * int(np.prod(weight)))
+    out = ",".join(f"o{i}" for i in range(len(weight)))
     graph = Graph(
-        f"""g (float[N,1,8,8] x) => (float[N,1,h,w] y) <float[1,1,{shape}] k = {{{numbers}}}> {{
-            y = Conv<strides={stride}>(x, k) }}"""
+        f"""g (float[{shape}] x) => (float[{out}] y) <float[{",".join(map(str, weight))}] k = {{{numbers}}}> {{
+            y = Conv{f"<{options}>" if options else ""}(x, k) }}"""
     )
-    assert layer(graph, "y").stem is stem
+    found = layer(graph, "y")
+    assert (found.spatial, found.channels, found.overlaps) == (spatial, channels, overlaps)
 
 
-def test_a_one_dimensional_convolution_is_no_stem():
-    graph = Graph("g (float[N,1,8] x) => (float[N,1,6] y) <float[1,1,3] k = {1,2,3}> { y = Conv(x, k) }")
-    assert not layer(graph, "y").stem
+def test_channels_of_a_transposed_convolution():
+    """Its weight holds all input channels on its first axis, whatever its groups."""
+    graph = Graph(
+        f"""g (float[N,C,4,4] x) => (float[N,2,h,w] y) <float[4,1,2,2] k = {{{",".join(["1"] * 16)}}}> {{
+            y = ConvTranspose<group=2>(x, k) }}"""
+    )
+    assert layer(graph, "y").channels == 4
 
 
 # ---------------------------------------------------------------------------------------------------- regions

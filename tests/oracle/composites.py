@@ -19,8 +19,10 @@ class Place:
     index: int
     """Position among the convolutions, from 0."""
     convolutions: int
-    stem: bool
-    """At least two spatial axes, and a kernel larger than the stride."""
+    last: bool = False
+    """No layer between it and the score."""
+    spatial: int = 0
+    """Axes that a convolution runs over: not those where its input and its kernel have size 1."""
 
 
 EPSILON, ZPLUS, LRP0, FLAT = Rule("Epsilon"), Rule("ZPlus"), Rule("LRP0"), Rule("Flat")
@@ -80,11 +82,7 @@ def _deep_taylor(low: Any = None, high: Any = None) -> Composite:
 
 def _auto() -> Composite:
     def layer(place: Place) -> Rule:
-        if not place.convolutions:
-            return EPSILON
-        if place.first and place.stem:
-            return FLAT
-        return ZPLUS if place.convolution else EPSILON
+        return Rule("Gamma", gamma=0.1) if place.spatial >= 2 and not place.last else EPSILON
 
     return Composite(layer)
 

@@ -27,8 +27,7 @@ def merged(net: Net) -> list[Step]:
         padded = before is not None and before.kind == "pad" and (step.op == "Conv" or step.kind == "pad")
         if before is not None and (behind or padded):
             kind = before.kind if behind else step.kind
-            stem = before.stem or step.stem
-            steps[-1] = Step(kind, before.nodes + step.nodes, before.inputs, step.output, stem=stem)
+            steps[-1] = Step(kind, before.nodes + step.nodes, before.inputs, step.output)
         else:
             steps.append(step)
     return steps
@@ -44,11 +43,27 @@ class Oracle:
         for step in self.steps:
             self.values[step.output] = net.run_step(step, {name: self.values[name] for name in step.inputs})
         self.maps: dict[str, tuple[list[Array], Array]] = {}
-        self._places()
 
     # ------------------------------------------------------------------ where each step stands
 
-    def _places(self) -> None:
+    def _spatial(self, step: Step) -> int:
+        """The axes that a convolution runs over."""
+        kernel = self.net.constants[step.layer.input[1]].shape[2:]
+        sizes = self.values[step.inputs[0]].shape[2:]
+        return sum(not k == s == 1 for k, s in zip(kernel, sizes, strict=True))
+
+    def _last(self, score: str) -> set[str]:
+        """Outputs of the layers that a score reads without another in between."""
+        near, found = {score}, set()
+        for step in reversed(self.steps):
+            if step.output in near and step.kind in LAYERS:
+                found.add(step.output)
+            elif step.output in near:
+                near |= set(step.inputs)
+        return found
+
+    def _places(self, score: str) -> None:
+        last = self._last(score)
         behind_layer: set[str] = set()
         convolutions = [step.output for step in self.steps if step.kind == "convolution"]
         self.rules: dict[str, Rule] = {}
@@ -60,7 +75,9 @@ class Oracle:
             inside = any(name in behind_layer for name in step.inputs)
             self.before[step.output] = seen
             if step.kind in LAYERS:
-                place = Place(step.kind == "convolution", not inside, seen, len(convolutions), step.stem)
+                spatial = self._spatial(step) if step.kind == "convolution" else 0
+                end = step.output in last
+                place = Place(step.kind == "convolution", not inside, seen, len(convolutions), end, spatial)
                 own = self.overrides.get(step.layer.name) or self.overrides.get(step.layer.op_type)
                 self.rules[step.output] = own or self.composite.layer(place)
                 if not inside:
@@ -144,6 +161,7 @@ class Oracle:
     ) -> dict[str, Array]:
         """Relevance of every value that any reaches, by name."""
         output = self.scores(output or self.net.outputs[0])
+        self._places(output)
         scores = self.values[output].reshape(self.batch, -1)
         chosen = np.broadcast_to(scores.argmax(1) if target is None else target, self.batch)
         collected: dict[str, list[Array]] = defaultdict(list)

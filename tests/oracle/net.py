@@ -32,7 +32,6 @@ class Step:
     """The data among the inputs of the first node."""
     output: str
     derivative: Callable[[Array], Array] | None = None
-    stem: bool = False
 
     @property
     def op(self) -> str:
@@ -104,7 +103,7 @@ class Net:
         **attributes,
     ) -> str:
         """A node; `front`: its constants come before its data. A constant None is an input left out."""
-        options = {name: attributes.pop(name) for name in ("derivative", "stem") if name in attributes}
+        options = {name: attributes.pop(name) for name in ("derivative",) if name in attributes}
         names = ["" if value is None else self.constant(value) for value in constants]
         operands = [*names, *inputs] if front else [*inputs, *names]
         output = f"v{sum(len(step.nodes) for step in self.steps)}"
@@ -142,15 +141,13 @@ class Net:
         sizes = [kernel] * rank if isinstance(kernel, int) else kernel
         w = self.weight(out, self.channels(x) // group, *sizes)
         b = [self.weight(out)] if bias else []
-        stem = _stem(sizes, attributes)
-        return self.add_step("convolution", "Conv", [x], [w, *b], group=group, stem=stem, **attributes)
+        return self.add_step("convolution", "Conv", [x], [w, *b], group=group, **attributes)
 
     def conv_transpose(self, x: str, out: int, kernel=3, bias: bool = True, group: int = 1, **attributes) -> str:
         sizes = [kernel] * self.rank(x) if isinstance(kernel, int) else kernel
         w = self.weight(self.channels(x), out // group, *sizes)
         b = [self.weight(out)] if bias else []
-        stem = _stem(sizes, attributes)
-        return self.add_step("convolution", "ConvTranspose", [x], [w, *b], group=group, stem=stem, **attributes)
+        return self.add_step("convolution", "ConvTranspose", [x], [w, *b], group=group, **attributes)
 
     def gemm(self, x: str, out: int, bias: bool = True, transposed: bool = True) -> str:
         n = self.samples[x].shape[-1]
@@ -230,8 +227,3 @@ class Net:
     def head(self, x: str, classes: int = 4) -> str:
         """The usual end: average over space, flatten, one dense layer."""
         return self.gemm(self.flatten(self.global_average(x)), classes)
-
-
-def _stem(kernel: list[int], attributes: dict[str, Any]) -> bool:
-    strides = attributes.get("strides", [1] * len(kernel))
-    return len(kernel) >= 2 and any(k > s for k, s in zip(kernel, strides, strict=True))

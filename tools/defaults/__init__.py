@@ -1,0 +1,1 @@
+"""Evidence for the default composite: a deletion test on small trained networks."""
