@@ -17,6 +17,8 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _CLASSICAL = frozenset(
     {"TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier", "SVMRegressor", "SVMClassifier"}
 )
+LAYER_OPERATORS = _RECURRENT | _CLASSICAL
+"""Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""
 
 
 @dataclasses.dataclass
@@ -78,9 +80,7 @@ def _facts(
     firsts: set[ir.Value] = set()
 
     def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
-        return bool(operands) and (
-            node in layers or node.op_type in _RECURRENT | _CLASSICAL or is_lookup(node, operands)
-        )
+        return bool(operands) and (node in layers or node.op_type in LAYER_OPERATORS or is_lookup(node, operands))
 
     def behind_layer(node: ir.Node) -> bool:
         operands = carried(node, data)

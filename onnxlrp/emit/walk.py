@@ -54,6 +54,8 @@ class Walk:
         self.treatments: Mapping[Treatment, Treat] = {}
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
+        self.embedded: list[tuple[ir.Value, ir.Value]] = []
+        """Under gradient × input: ids, and the products of the embeddings that they look up with their gradients."""
         self._step: Step | None = None
 
     def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
