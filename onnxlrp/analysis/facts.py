@@ -15,7 +15,14 @@ from onnxlrp.source.constants import constants
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _CLASSICAL = frozenset(
-    {"TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier", "SVMRegressor", "SVMClassifier"}
+    {
+        "LeafFunction",
+        "SVMClassifier",
+        "SVMRegressor",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+    }
 )
 LAYER_OPERATORS = _RECURRENT | _CLASSICAL
 """Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""

@@ -76,11 +76,12 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
 
-def _like_own(context: Any) -> None:
+def like_own(context: Any) -> None:
+    """Infer the type and shape of the model's own value, the first operand."""
     context.set_output_type(0, context.get_input_type(0))
 
 
-@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=_like_own, piecewise_constant=True)
+@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=like_own, piecewise_constant=True)
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Of indicators along the last axis that a dense layer reads: summed, to the id that they are of. Its gradient is
     0."""
