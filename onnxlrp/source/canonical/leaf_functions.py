@@ -22,7 +22,7 @@ from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.operators.trees import one_tree
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.evaluation import evaluate
-from onnxlrp.source.canonical.rows import row_by_row, same_of_all_rows
+from onnxlrp.source.canonical.rows import repeated_rows, row_by_row, same_of_all_rows
 
 _SCORES = {"TreeEnsembleRegressor": 0, "TreeEnsembleClassifier": 1, "TreeEnsemble": 0}
 _ML = "ai.onnx.ml"
@@ -44,9 +44,10 @@ def rewrite(rewriter: Rewriter) -> None:
         return
     rewriter.graph.sort()
     forests: dict[ir.Value, _Forest] = {}
-    for value, scores in _Decided(rewriter, trees).ends():
+    decided = _Decided(rewriter, trees)
+    for value, scores in decided.ends():
         tree, leaves = trees[scores]
-        outputs = evaluate(value, {scores: leaves}, rewriter.graph.opset_imports)
+        outputs = evaluate(value, {scores: leaves}, decided.repeated, rewriter.graph.opset_imports)
         x = None if (node := scores.producer()) is None else node.inputs[0]
         if outputs is not None and x is not None:
             forests[value] = _Forest(x, ((tree, outputs.reshape(len(leaves), -1)),))
@@ -101,6 +102,8 @@ class _Decided:
         """Those that relevance does not go through on the way from the tree."""
         self.alike: set[ir.Value] = set()
         """Values that depend on the number of rows alone, the same in each."""
+        self.repeated: dict[ir.Value, np.ndarray] = {}
+        """Constants that hold the same row for each row of a batch of fixed size, and that row."""
         for node in rewriter.graph:
             self._visit(node)
 
@@ -115,6 +118,7 @@ class _Decided:
         if len(trees) != 1 or None in trees or not row_by_row(node, set(inputs), self.rewriter.is_constant):
             return
         stops = _stops(node) or any(v in self.stopped for v in inputs)
+        self.repeated |= repeated_rows(node, set(inputs))
         for out in node.outputs:
             self.by[out] = trees.copy().pop()  # type: ignore[assignment]
             if stops:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import content, find
@@ -64,9 +65,31 @@ def _stays_in_rows(node: ir.Node, rows: Collection[ir.Value], constant: Constant
             continue
         if not constant(value) or value.shape is None or len(value.shape) > rank:
             return False
-        if len(value.shape) == rank and value.shape[0] != 1:
+        if len(value.shape) == rank and value.shape[0] != 1 and _only_row(value) is None:
             return False
     return True
+
+
+def repeated_rows(node: ir.Node, rows: Collection[ir.Value]) -> dict[ir.Value, np.ndarray]:
+    """Find the constants of a node that hold one row again and again, as many times as a batch of fixed size has: each
+    with that row, [1, …]."""
+    ranks = {len(v.shape) for v in rows if v.shape is not None}
+    constants = [v for v in node.inputs if v is not None and v not in rows and v.shape is not None]
+    found = {v: _only_row(v) for v in constants if v.shape and len(v.shape) in ranks and v.shape[0] != 1}
+    return {v: row for v, row in found.items() if row is not None}
+
+
+def _only_row(value: ir.Value) -> np.ndarray | None:
+    """The row that all rows of a constant are, where it meets other rows only; None where it is no such constant."""
+    entries = [(u.node.op_type, find(u.node)) for u in value.uses()]
+    if any(name not in _ELEMENTWISE and (entry is None or not entry.elementwise) for name, entry in entries):
+        return None
+    rows, node = content(value), value.producer()
+    if rows is None and node is not None and node.op_type == "ConstantOfShape" and value.shape is not None:
+        number = node.attributes.get("value")
+        fill = np.zeros(1, np.float32) if number is None else number.as_tensor().numpy()
+        rows = np.full(value.shape.numpy(), fill[0]) if value.shape.is_static() else None
+    return rows[:1] if rows is not None and len(rows) and (rows == rows[:1]).all() else None
 
 
 def _looks_up(node: ir.Node, rows: Collection[ir.Value]) -> bool:
