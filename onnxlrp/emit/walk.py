@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 import onnx_ir as ir
 
@@ -81,8 +82,7 @@ class Walk:
     def call(self, step: Step) -> Call:
         """The step's call with floating-point operands and outputs in the type of the relevance part."""
         call = step.call
-        floats = [v for v in (*call.inputs, *call.outputs) if v is not None and v.dtype is not None]
-        if all(v.dtype == self.dtype for v in floats if v.dtype is not None and v.dtype.is_floating_point()):
+        if all(v.dtype == self.dtype for v in (*call.inputs, *call.outputs) if self._is_float(v)):
             return call
         carrying = {*step.operands, *step.entry.operands(call)} | (
             set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
@@ -91,9 +91,14 @@ class Walk:
         outputs = [self._float(v) or v for v in call.outputs]
         return dataclasses.replace(call.rebind(operands), outputs=tuple(outputs))
 
+    def _is_float(self, value: ir.Value | None) -> TypeGuard[ir.Value]:
+        """Decide whether a value is a floating-point number; data of a type that cannot be inferred is."""
+        if value is None or value.dtype is None:
+            return value is not None and value in self.facts.data
+        return value.dtype.is_floating_point()
+
     def _float(self, value: ir.Value | None) -> ir.Value | None:
-        floating = value is not None and value.dtype is not None and value.dtype.is_floating_point()
-        return self.read(value) if floating and value is not None else value
+        return self.read(value) if self._is_float(value) else value
 
     def carrier(self, value: ir.Value) -> ir.Value | None:
         """What all relevance of a value is a factor of; None where some of it is an amount."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
@@ -16,18 +16,18 @@ _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
 def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.DataType:
     """Find the one type that all layers between the score and the inputs compute in, float32 where they differ.
 
-    Without layers, every floating-point value on the path has a say; without any, the score has.
+    Without layers every step that computes has a say; without any, the score has. A cast does not compute.
     """
-    every = list(every_step(steps))
-    layers = {own_type(s) for s in every if _is_layer(s, facts)}
-    types = layers or {t for s in every for t in _floats(s)} or {score.dtype or _FLOAT}
-    return types.pop() if len(types) == 1 else _FLOAT
+    every = [s for s in every_step(steps) if s.operator not in ("Cast", "CastLike")]
+    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if _is_layer(s, facts)}
+    return _only(layers or {own_type(s) for s in every} or _floats([score]))
 
 
 def own_type(step: Step) -> ir.DataType:
-    """Find the type that a step of the model computes in: float32 where its values have several, or are integers."""
-    types = _floats(step)
-    return types.pop() if len(types) == 1 else _FLOAT
+    """Find the type that a step of the model computes in: the widest of its operands, of its outputs where those are
+    integers or words."""
+    types = _floats(step.operands.values()) or _floats(step.outputs)
+    return _DOUBLE if _DOUBLE in types else _only(types)
 
 
 def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
@@ -43,7 +43,10 @@ def _is_layer(step: Step, facts: Facts) -> bool:
     return known or is_lookup(step.node, step.operands)
 
 
-def _floats(step: Step) -> set[ir.DataType]:
-    """The types of a step's floating-point values."""
-    types = {v.dtype for v in (*step.operands.values(), *step.outputs)}
-    return {t for t in types if t is not None and t.is_floating_point()}
+def _floats(values: Iterable[ir.Value]) -> set[ir.DataType]:
+    """The types of floating-point values."""
+    return {v.dtype for v in values if v.dtype is not None and v.dtype.is_floating_point()}
+
+
+def _only(types: set[ir.DataType]) -> ir.DataType:
+    return next(iter(types)) if len(types) == 1 else _FLOAT
