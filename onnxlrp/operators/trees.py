@@ -52,7 +52,8 @@ def _columns(call: Call, trees: Forest) -> _Columns:
 def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
     """The tree of an ensemble that has one only, and what its leaves give, float32 [leaves, columns]; None of any other
     ensemble, and where a leaf's output is not its weights alone."""
-    if given(call):
+    roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
+    if given(call) or roots is None or len(roots) != 1:
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
