@@ -238,8 +238,8 @@ def _reached(work: _Work) -> list[ir.Value]:
         stopped = [*words.values(), *work.plan.stopped] or ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(
-            f"relevance of {work.output!r} reaches none of the inputs: {stops}. A value upstream of that can be "
-            "explained: make it an output of the model, and name it by output="
+            f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of that can "
+            "be explained: make it an output of the model, and name it by output="
         )
     missed = [v for v in work.explained if v not in reached]
     if missed and work.by_name:

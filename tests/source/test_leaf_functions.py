@@ -185,6 +185,39 @@ def indicators(*more: onnx.NodeProto, **constants: Array) -> onnx.ModelProto:
     return model(nodes, constants, ("N", "M"))
 
 
+def test_the_newer_operator():
+    """TreeEnsemble keeps its leaves in a table of their own."""
+    tensors = {"nodes_modes": np.uint8([0, 0]), "nodes_splits": [0.3, -0.3], "leaf_weights": [1.0, 3.0, 4.0]}
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["x"],
+        ["leaf"],
+        domain=ML,
+        n_targets=1,
+        tree_roots=[0],
+        nodes_featureids=[0, 1],
+        nodes_truenodeids=[1, 0],
+        nodes_trueleafs=[0, 1],
+        nodes_falsenodeids=[2, 1],
+        nodes_falseleafs=[1, 1],
+        leaf_targetids=[0, 0, 0],
+        **{k: numpy_helper.from_array(v if k == "nodes_modes" else np.float32(v)) for k, v in tensors.items()},
+    )
+    nodes = [
+        node,
+        helper.make_node("Cast", ["leaf"], ["id"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["id", "id"], ["square"]),
+        helper.make_node("Cast", ["square"], ["y"], to=TensorProto.FLOAT),
+    ]
+    source = model(nodes, {})
+    source.opset_import[1].version = 5
+    found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))({"x": X})
+    attributes = {"n_targets": 1, **tree(0, np.square(LEAVES[0]), 0.3)}
+    plain = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain=ML, **attributes)
+    wanted = onnxlrp.Explainer(onnxlrp.convert(model([plain], {}), "epsilon"))({"x": X})
+    np.testing.assert_allclose(found.relevance["x"], wanted.relevance["x"], rtol=1e-4, atol=1e-5)
+
+
 MIXED = {
     "the batch's largest": [
         helper.make_node("ReduceMax", ["id", "rows"], ["largest"]),
