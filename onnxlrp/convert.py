@@ -238,7 +238,7 @@ def _reached(work: _Work) -> list[ir.Value]:
         stopped = [*words.values(), *work.plan.stopped] or ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(
-            f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of that can "
+            f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of it can "
             "be explained: make it an output of the model, and name it by output="
         )
     missed = [v for v in work.explained if v not in reached]
