@@ -25,6 +25,8 @@ from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperato
 from onnxlrp.interface import Interface
 from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
+from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
+from onnxlrp.plan.working_types import type_of_layers
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.background import rows_of
@@ -90,12 +92,12 @@ def convert(
     work = _prepare(model, composite, rules, output, inputs, explain_probability, on_unsupported, background)
     if work.plan.unsupported:
         raise UnsupportedOperatorError(_unsupported_message(work.plan), tuple(work.plan.unsupported_nodes))
-    reached = _reached(work)
+    reached, inner = _reached(work), _inner_values(work, relevance_at)
+    _check_gradient(work, inner)
     if ledger and work.plan.composite.seed == "gradient":
         raise InputError(f"{work.plan.composite} is a gradient: it has no conservation ledger")
-    model_dtype = work.score.dtype
-    dtype = _working_type(model_dtype, precision)
     axes = layout(work.score, target, list(work.source.model.graph.inputs), work.output)
+    dtype = _working_type(type_of_layers(work.plan.steps, work.facts, work.score), precision)
     request = Request(
         score=work.score,
         visible=work.visible,
@@ -103,7 +105,7 @@ def convert(
         output_name=work.output,
         axes=axes,
         inputs=reached,
-        inner=_inner_values(work, relevance_at),
+        inner=inner,
         options=options,
         initial=initial,
         ledger=ledger,
@@ -238,13 +240,11 @@ def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
             raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}")
 
 
-def _working_type(model: ir.DataType | None, precision: str) -> ir.DataType:
-    """The type of the relevance part for a score of some type."""
-    if model == ir.DataType.DOUBLE:
-        return model
-    if precision == "model" and model == ir.DataType.BFLOAT16:
+def _working_type(layers: ir.DataType, precision: str) -> ir.DataType:
+    """The type of the relevance part for layers of some type."""
+    if precision == "model" and layers == ir.DataType.BFLOAT16:
         raise InputError("precision='model': onnxruntime has no bfloat16 kernels for it; leave precision='float32'")
-    return model if precision == "model" and model is not None else ir.DataType.FLOAT
+    return layers if precision == "model" or layers == ir.DataType.DOUBLE else ir.DataType.FLOAT
 
 
 def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Value]:
@@ -270,22 +270,49 @@ def _unsupported_message(plan: Plan) -> str:
 def _reached(work: _Work) -> list[ir.Value]:
     """The explained inputs that relevance reaches."""
     arrived = {v for s in work.plan.steps for v in s.operands.values()} | {work.score}
-    reached = [v for v in work.explained if v in arrived]
+    words = _words_without_gradient(work)
+    work.plan.notes += words.values()
+    reached = [v for v in work.explained if v in arrived and v not in words]
     if not reached:
-        stopped = work.plan.stopped or ends(work.score, work.facts.data)
+        stopped = [*words.values(), *work.plan.stopped] or ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
-        raise NothingToExplainError(f"relevance of {work.output!r} reaches none of the inputs: {stops}")
-    missed = [v for v in work.explained if v not in arrived]
+        raise NothingToExplainError(
+            f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of it can "
+            "be explained: make it an output of the model, and name it by output="
+        )
+    missed = [v for v in work.explained if v not in reached]
     if missed and work.by_name:
         names = ", ".join(str(v.name) for v in missed)
-        raise NothingToExplainError(
-            f"relevance of {work.output!r} does not reach {names}: {'; '.join(work.plan.stopped[:5])}"
-        )
+        stops = "; ".join([*words.values(), *work.plan.stopped][:5])
+        raise NothingToExplainError(f"relevance of {work.output!r} does not reach {names}: {stops}")
     for value in missed:
         where = ends(work.score, alive_values(work.source.model.graph, work.facts.data, [value]))
         if where and (value.dtype == ir.DataType.STRING or is_score(value)):
             work.plan.notes.append(f"relevance does not reach the input {value.name!r}: {'; '.join(where[:3])}")
     return reached
+
+
+def _words_without_gradient(work: _Work) -> dict[ir.Value, str]:
+    """The explained inputs that a gradient says nothing of, each with what the plan says instead."""
+    words = encoded_words(work.plan.steps, work.explained) if work.plan.composite.seed == "gradient" else []
+    return {
+        v: f"the input {v.name!r} holds words, which have no gradient: a composite of LRP explains it" for v in words
+    }
+
+
+def _check_gradient(work: _Work, inner: Sequence[ir.Value]) -> None:
+    """Raise InputError where a gradient, or its product with the input, is not defined."""
+    composite = work.plan.composite
+    if composite.seed != "gradient":
+        return
+    for value in encoded_words(work.plan.steps, inner):
+        raise InputError(f"{composite}: {value.name!r} holds words, which have no gradient: take a composite of LRP")
+    step = lookup_without_product(work.plan.steps) if composite.times_input else None
+    if step is not None:
+        raise InputError(
+            f"{composite}: {step.operator} node {step.name!r} looks an embedding up inside a loop or branch, or in a "
+            "table of integers; take composite='gradient', or one of LRP"
+        )
 
 
 def _inner_values(work: _Work, names: Sequence[str]) -> list[ir.Value]:

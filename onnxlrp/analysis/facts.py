@@ -18,8 +18,17 @@ from onnxlrp.source.constants import constants
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _CLASSICAL = frozenset(
-    {"TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier", "SVMRegressor", "SVMClassifier"}
+    {
+        "LeafFunction",
+        "SVMClassifier",
+        "SVMRegressor",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+    }
 )
+LAYER_OPERATORS = _RECURRENT | _CLASSICAL
+"""Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""
 
 
 @dataclasses.dataclass
@@ -94,9 +103,8 @@ def _facts(
     firsts: set[ir.Value] = set()
 
     def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
-        return bool(operands) and (
-            node in layers or node in kernels or node.op_type in _RECURRENT | _CLASSICAL or is_lookup(node, operands)
-        )
+        known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
+        return bool(operands) and (known or is_lookup(node, operands))
 
     def behind_layer(node: ir.Node) -> bool:
         operands = carried(node, data)

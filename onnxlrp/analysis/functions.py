@@ -52,7 +52,8 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
     found = _function(node, argument)
     if found.at_zero is None:
         return found
-    return _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
+    found = _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
+    return _unshifted(node, found, facts)
 
 
 def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
@@ -104,6 +105,22 @@ def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
             continue
         own, longer = _function(maker, upstream), _function(node, upstream)
         if own.vanishes or not own.is_finite or longer.at_zero is None or not longer.is_finite:
+            break
+        found = longer
+    return found
+
+
+def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
+    """The function from the value that a shift is added to, where it is even, such as (x − m)²: it turns at the shift,
+    and its change with x has a sign that the shifted value does not know."""
+    shape = (1,) * len(found.argument.shape or ())
+    ends = [evaluate(node.outputs[0], {found.argument: np.full(shape, v)}) for v in (-1.0, 1.0)]
+    if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
+        return found
+    for _ in range(_FAR):
+        upstream = _operand(found.argument, node, facts)
+        longer = None if upstream is None else _function(node, upstream)
+        if longer is None or longer.at_zero is None or not longer.is_finite:
             break
         found = longer
     return found

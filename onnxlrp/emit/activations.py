@@ -14,7 +14,10 @@ from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.plan import Step
 
 _NEAR = 1e-2
-"""Arguments smaller than this take the derivative at their half: the quotient would lose its digits in float32."""
+_ALIKE = 2e-2
+"""Arguments smaller than the first, whose function differs from its value at 0 by less than this share of it, take the
+derivative at their half: the quotient would lose its digits in float32. A function that changes faster keeps the
+quotient, as log(z + 1e-6) does, whose derivative at half of z is far from it."""
 
 
 def offset(walk: Walk, step: Step) -> None:
@@ -25,8 +28,10 @@ def offset(walk: Walk, step: Step) -> None:
     op, function = walk.op, _function(step)
     z, y = walk.read(function.argument), walk.read(step.outputs[0])
     at_zero = _at_zero(walk, step)
-    near = op.Less(op.Abs(z), _NEAR)
-    secant = op.Div(op.Sub(y, at_zero), op.Where(near, op.number(1.0, z), z))
+    change = op.Sub(y, at_zero)
+    alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))
+    near = op.And(op.Less(op.Abs(z), _NEAR), alike)
+    secant = op.Div(change, op.Where(near, op.number(1.0, z), z))
     share = op.Where(near, _slope(walk, step, op.Mul(z, 0.5)), secant)
     c = _factor(walk, step)
     _send(walk, step, op.Mul(c, share))

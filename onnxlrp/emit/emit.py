@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -17,8 +17,8 @@ from onnxlrp.emit.half import half_seed, unscaled
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.steps import RELEVANCE
-from onnxlrp.emit.walk import Walk
-from onnxlrp.plan import Plan
+from onnxlrp.emit.walk import Treat, Walk
+from onnxlrp.plan import Plan, Treatment
 from onnxlrp.source.label_output import Label
 
 
@@ -78,9 +78,12 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     walk.dtype = request.result_dtype
     op.label("relevance")
     results: list[tuple[str, ir.Value, int]] = []
+    looked_up = _looked_up(walk, plan, treatments)
     for value in (*request.inputs, *request.inner):
-        result = unscaled(op, _result(walk, value, plan.composite, request), scale)
-        results.append((str(value.name), result, len(value.shape or ())))
+        amount = _result(walk, value, plan.composite, request)
+        if value in looked_up.relevance:
+            amount = op.Add(amount, op.cast(looked_up.amount(value), request.result_dtype))
+        results.append((str(value.name), unscaled(op, amount, scale), len(value.shape or ())))
     if ledger is not None:
         results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
     tensors = [tensor for _, tensor, _ in results]
@@ -105,9 +108,20 @@ def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> Non
     if walk.gradient or request.initial == "one":
         walk.send(score, seed)
     elif walk.composite.seed == "positive":
-        walk.send(score, seed, walk.op.Relu(score))
+        walk.send(score, seed, walk.op.Relu(walk.read(score)))
     else:
         walk.send(score, seed, score)
+
+
+def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[Treatment, Treat]) -> Walk:
+    """Walk on from the ids of embedding lookups under gradient × input: their products are complete, and so are not
+    multiplied with the ids."""
+    more = Walk(walk.op, walk.facts, walk.composite, walk.carried, walk.receivers)
+    for ids, product in walk.embedded:
+        more.send(ids, product)
+    more.run(plan.steps, treatments)
+    more.dtype = walk.dtype
+    return more
 
 
 def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request) -> ir.Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.emit.control import control
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.plan import Step, Treatment
@@ -13,7 +14,12 @@ def _transpose(walk: Walk, step: Step) -> None:
     """Linear and routing operators: the transpose in each data operand."""
     g = walk.arrived(step)
     for index, operand in step.operands.items():
-        if walk.wants(operand):
+        if not walk.wants(operand):
+            continue
+        if walk.composite.times_input and is_lookup(step.node, step.operands):
+            product = walk.op.Mul(g, walk.read(step.outputs[0]))
+            walk.embedded.append((operand, step.entry.function(walk.op, walk.call(step), index, product)))
+        else:
             walk.send(operand, step.entry.function(walk.op, walk.call(step), index, g))
 
 

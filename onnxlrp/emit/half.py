@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.builder import Builder
 from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan.working_types import narrowed_to
 
 _LARGEST = 8.0
 """Of what the seed and the relevance it stands for begin with."""
@@ -57,7 +58,8 @@ def widest(dtype: ir.DataType) -> ir.DataType:
 
 def working_type(dtype: ir.DataType, step: Step) -> ir.DataType:
     """What a step computes in where relevance is carried in a type: norms, softmax, recurrence and control flow add up
-    and divide in more than one place, winners compare, activations are subtracted from, and so are in float32 at least.
-    """
+    and divide in more than one place, winners compare, activations are subtracted from, and so are in float32 at least;
+    float64 is for steps that are in float64 themselves."""
+    dtype = narrowed_to(step, dtype)
     wide = step.treatment in _WIDE or step.entry.winner
     return widest(dtype) if wide else dtype

@@ -11,6 +11,7 @@ from onnxlrp.builder import Builder
 from onnxlrp.emit.apart import read_apart
 from onnxlrp.emit.deployed import settle
 from onnxlrp.emit.fusions import clip_rectified
+from onnxlrp.names import Names
 from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import Source
@@ -32,9 +33,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
     passes.NameFixPass()(model)
-    for declared, value in zip(source.outputs, graph.outputs, strict=False):
-        assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
-        value.shape = declared.shape
+    _restore_outputs(source)
     shapes = {d.name: d.shape for d in source.inputs}
     for value in graph.inputs:
         value.shape = shapes.get(str(value.name), value.shape)
@@ -54,6 +53,29 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
             del graph.opset_imports[domain]
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
+
+
+def _restore_outputs(source: Source) -> None:
+    """Give the source's outputs their declared shapes again.
+
+    Where an output is declared in a rank that it has not (CatBoost declares [N] of an operator that gives [N, 1]), a
+    copy bears the name and the declaration, because onnxruntime would check every node that reads the output by it.
+    """
+    graph = source.model.graph
+    for index, declared in enumerate(source.outputs):
+        value = graph.outputs[index]
+        assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
+        if _contradicts(declared.shape, value.shape) and value.uses():
+            value.name = Names(graph).unique(f"{declared.name}_computed")
+            copy = ir.node("Identity", [value], name=f"{value.name}_copy")
+            copy.outputs[0].name, copy.outputs[0].type = declared.name, value.type
+            graph.append(copy)
+            graph.outputs[index] = value = copy.outputs[0]
+        value.shape = declared.shape
+
+
+def _contradicts(declared: ir.Shape | None, found: ir.Shape | None) -> bool:
+    return declared is not None and found is not None and len(declared) != len(found)
 
 
 def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeGuard
 
 import onnx_ir as ir
 
@@ -54,6 +55,8 @@ class Walk:
         self.treatments: Mapping[Treatment, Treat] = {}
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
+        self.embedded: list[tuple[ir.Value, ir.Value]] = []
+        """Under gradient × input: ids, and the products of the embeddings that they look up with their gradients."""
         self._step: Step | None = None
 
     def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
@@ -86,16 +89,20 @@ class Walk:
 
     def cast(self, call: Call, operands: Collection[int] | None = None) -> Call:
         """A call with its floating-point outputs and some operands, or all, in the type of the relevance part."""
-        floats = [v for v in (*call.inputs, *call.outputs) if v is not None and v.dtype is not None]
-        if all(v.dtype == self.dtype for v in floats if v.dtype is not None and v.dtype.is_floating_point()):
+        if all(v.dtype == self.dtype for v in (*call.inputs, *call.outputs) if self._is_float(v)):
             return call
         read = {i: self._float(v) for i, v in enumerate(call.inputs) if operands is None or i in operands}
         outputs = [self._float(v) or v for v in call.outputs]
         return dataclasses.replace(call.rebind(read), outputs=tuple(outputs))
 
+    def _is_float(self, value: ir.Value | None) -> TypeGuard[ir.Value]:
+        """Decide whether a value is a floating-point number; data of a type that cannot be inferred is."""
+        if value is None or value.dtype is None:
+            return value is not None and value in self.facts.data
+        return value.dtype.is_floating_point()
+
     def _float(self, value: ir.Value | None) -> ir.Value | None:
-        floating = value is not None and value.dtype is not None and value.dtype.is_floating_point()
-        return self.read(value) if floating and value is not None else value
+        return self.read(value) if self._is_float(value) else value
 
     def carrier(self, value: ir.Value) -> ir.Value | None:
         """What all relevance of a value is a factor of; None where some of it is an amount."""

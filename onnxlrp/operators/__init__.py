@@ -19,6 +19,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     fused_products,
     fused_rotary,
     grouped_attention,
+    leaf_functions,
     linear,
     linear_models,
     losses,

@@ -69,18 +69,19 @@ def _categories(call: Call) -> Sequence[int]:
     return (0,) if is_category(call.original[0]) else ()
 
 
-@custom("OneHotEncoder", domain=_ML, operands=_categories)
+@custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True)
 def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Summed over the indicators, to the column they encode. Its gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
 
-def _like_own(context: Any) -> None:
+def like_own(context: Any) -> None:
+    """Infer the type and shape of the model's own value, the first operand."""
     context.set_output_type(0, context.get_input_type(0))
 
 
-@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=_like_own)
+@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=like_own, piecewise_constant=True)
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Of indicators along the last axis that a dense layer reads: summed, to the id that they are of. Its gradient is
     0."""
@@ -88,7 +89,7 @@ def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
-@custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories)
+@custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories, piecewise_constant=True)
 def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged, to the column it encodes; a computed position is a constant. Its gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

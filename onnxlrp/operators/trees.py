@@ -49,6 +49,21 @@ def _columns(call: Call, trees: Forest) -> _Columns:
     return _Columns(np.array([[-1.0, 1.0], [0.0, 0.0]]), np.array([rest - extra, extra]))
 
 
+def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
+    """The tree of an ensemble that has one only, and what its leaves give, float32 [leaves, columns]; None of any other
+    ensemble, and where a leaf's output is not its weights alone."""
+    roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
+    if given(call) or roots is None or len(roots) != 1:
+        return None
+    trees = forest(call)
+    alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
+    if not alone or trees.known_share is not None or trees.mode[0] == LEAF:
+        return None
+    columns = _columns(call, trees)
+    sums = trees.values[trees.mode == LEAF]
+    return trees, (sums @ columns.matrix + columns.constant).astype(np.float32)
+
+
 def _alone(call: Call) -> bool:
     """Whether two classes share one score."""
     return call.op_type == "TreeEnsembleClassifier" and class_count(call) == 2 and set(call.attr("class_ids")) == {0}

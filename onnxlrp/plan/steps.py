@@ -101,16 +101,16 @@ class Plan:
 
     def rows(self) -> list[PlanRow]:
         """The plan as a table; the steps inside a body follow the node that holds it."""
-        return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in _flat(self.steps)]
+        return [PlanRow(s.name, s.operator, s.rule_text, s.why) for s in every_step(self.steps)]
 
     def without_slope(self) -> list[str]:
         """Steps through which no gradient passes, because they are constant nearly everywhere."""
-        return [s.name for s in _flat(self.steps) if s.entry.piecewise_constant]
+        return [s.name for s in every_step(self.steps) if s.entry.piecewise_constant]
 
     @property
     def has_base(self) -> bool:
         """Whether some step's relevance adds up to the distance of its output from a base value."""
-        return any(s.entry.base for s in _flat(self.steps)) and self.composite.seed != "gradient"
+        return any(s.entry.base for s in flat(self.steps)) and self.composite.seed != "gradient"
 
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
@@ -124,10 +124,11 @@ class Plan:
         return "\n".join([title, *lines, *ends, *self.notes])
 
 
-def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+def every_step(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield all steps; those inside a body follow the node that holds it."""
     for step in steps:
         yield step
-        yield from _flat(step.inner)
+        yield from every_step(step.inner)
 
 
 def link(steps: list[Step], score: ir.Value) -> nx.MultiDiGraph:

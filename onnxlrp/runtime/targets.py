@@ -36,7 +36,9 @@ class Target:
         """Of a token target, once it is resolved: the positions that were explained, int64 [N]."""
         _refuse_foreign(interface, target, position, weights)
         self._weights_port = weights_port
-        self._weights = None if weights is None else _weights(weights, output, interface.batch_axis, batch)
+        self._weights = (
+            None if weights is None else _weights(weights, output, weights_port, interface.batch_axis, batch)
+        )
         self._target = None if target is None else _indices(target, "target", interface.targets)
         self._position = None if position is None else _indices(position, "position", 1)
         for name, given in (("target", self._target), ("position", self._position)):
@@ -193,7 +195,9 @@ def _indices(given: Any, name: str, targets: int) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int | None) -> np.ndarray:
+def _weights(
+    given: Any, output: Port | None, port: Port | None, batch_axis: int | None, batch: int | None
+) -> np.ndarray:
     """Numbers that can be broadcast to the explained output, as far as its shape is known."""
     try:
         weights = np.asarray(given)
@@ -202,6 +206,9 @@ def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int
     if weights.dtype.kind not in "biuf":
         raise TargetError(f"weights must be numbers, not {weights.dtype}")
     if output is None or output.shape is None:
+        return weights
+    if port is not None and port.shape is not None and len(port.shape) != len(output.shape):
+        # The source declares its output in a rank that it has not; the graph checks the rest.
         return weights
     shape = [batch if axis == batch_axis and batch is not None else size for axis, size in enumerate(output.shape)]
     pairs = zip(reversed(weights.shape), reversed(shape), strict=False)

@@ -132,6 +132,15 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
         classical.infer_classical(node)
     if node.op_type == "STFT" and node.outputs[0].shape is None:
         node.outputs[0].shape = _spectra(node)
+    if node.op_type == "ConstantOfShape" and node.outputs[0].shape is None:
+        node.outputs[0].shape = _shape_read(node.inputs[0])
+
+
+def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
+    """Find the shape that a Shape node reads: onnx forgets it where an operator of another domain makes the value."""
+    node = None if sizes is None else sizes.producer()
+    x = node.inputs[0] if node is not None and node.op_type == "Shape" and not node.attributes else None
+    return None if x is None else x.shape
 
 
 def _spectra(node: ir.Node) -> ir.Shape:

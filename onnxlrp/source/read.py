@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import networkx as nx
@@ -188,7 +189,7 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
-    _let_vary(source)
+    _correct_outputs(source)
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
@@ -197,25 +198,30 @@ def _placeholder(dim: int | ir.SymbolicDim) -> bool:
     return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 
-def _let_vary(source: Source) -> None:
-    """An output's size that is declared as a number but is an input's, which varies, is left open: onnxruntime would
-    take the number for a fact (skl2onnx declares [1, 4] behind a Normalizer of any number of rows)."""
-    graph = source.model.graph
-    names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
-    for index, value in enumerate(graph.outputs):
-        declared, found = source.outputs[index].shape, value.shape
-        if declared is None or found is None or len(declared) != len(found):
+def _correct_outputs(source: Source) -> None:
+    """Leave open what an output's declaration gets wrong, and say so."""
+    names = {d.value for v in source.model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    for index, value in enumerate(source.model.graph.outputs):
+        declared = source.outputs[index]
+        if declared.type is not None and value.type is not None and declared.type != value.type:
+            source.notes.append(f"output {value.name!r} is declared {declared.type}, but is {value.type}")
+        if declared.shape is None or value.shape is None:
             continue
-        varying = [
-            isinstance(d, int) and isinstance(f, ir.SymbolicDim) and f.value in names
-            for d, f in zip(declared, found, strict=True)
-        ]
-        if any(varying):
-            dims = [None if varies else d for d, varies in zip(declared, varying, strict=True)]
-            source.outputs[index] = dataclasses.replace(source.outputs[index], shape=ir.Shape(dims))
-            source.notes.append(
-                f"output {value.name!r} is declared {declared}, but has as many rows as its input: left open"
-            )
+        if len(declared.shape) != len(value.shape):
+            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}")
+            continue
+        dims = [None if _differs(d, f, names) else d for d, f in zip(declared.shape, value.shape, strict=True)]
+        if dims != list(declared.shape):
+            source.outputs[index] = dataclasses.replace(declared, shape=ir.Shape(dims))
+            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}: left open")
+
+
+def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:
+    """Decide whether a size that is declared as a number is another, or an input's, which varies: onnxruntime would
+    take the number for a fact (skl2onnx declares [1, 4] downstream of a Normalizer of any number of rows)."""
+    if not isinstance(declared, int):
+        return False
+    return found != declared if isinstance(found, int) else found.value in names
 
 
 def _own_domain(model: ir.Model) -> None:

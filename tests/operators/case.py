@@ -49,6 +49,8 @@ class Case:
     """How far the outputs may move: a function body may hold constants of single precision."""
     deployed: bool = True
     """Whether onnxruntime has a kernel for it."""
+    computes: type | None = None
+    """The type that it computes in whatever it is given, and so that of its gradient."""
 
     def names(self) -> list[str]:
         """Of the operands; those left out at the end are not written."""
@@ -187,14 +189,14 @@ def _compare(case: Case, dynamic: bool, runner: Callable[[onnx.ModelProto], Run]
     explained = runner(explain(case, dynamic=dynamic, floating=floating))
     feeds = case.inputs(floating)
     y = source(feeds)["y"]
-    weights = rng.normal(size=y.shape).astype(floating)
+    weights = rng.normal(size=y.shape).astype(case.computes or floating)
     outputs = explained({**feeds, "y_weights": weights})
     rtol, atol = (case.rounding, case.rounding) if floating is np.float64 else (1e-5, 1e-6)
     np.testing.assert_allclose(outputs["y"], y, rtol=rtol, atol=atol)
     for index in case.data:
         name = f"x{index}"
         gradient = outputs[f"{name}_relevance"]
-        assert gradient.dtype == floating
+        assert gradient.dtype == (case.computes or floating)
         assert gradient.shape == feeds[name].shape
         if floating is np.float64 or case.step == 1:
             direction = rng.normal(size=gradient.shape).astype(floating)

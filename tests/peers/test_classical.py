@@ -15,7 +15,6 @@ import pytest
 from onnx import helper
 
 import onnxlrp
-from onnxlrp.errors import NothingToExplainError
 from onnxlrp.operators.covers import with_covers
 from tests.operators.case import onnxruntime
 from tests.oracle import support_vectors
@@ -383,12 +382,3 @@ def test_a_map():
     source = skl2onnx.convert_sklearn(model, initial_types=[("X", types)])
     found = onnxlrp.Explainer(onnxlrp.convert(source, "lrp0"))({"X": {"b": 50.0, "a": 2.0}})
     np.testing.assert_allclose(found.relevance["X"], model[1].coef_ * [[2.0, 50.0]], rtol=1e-4)
-
-
-def test_leaf_numbers_are_no_quantities():
-    """An isolation forest looks up the depth of the leaf's number: nothing leads back through that."""
-    x, _ = data("iris")
-    model = ensemble.IsolationForest(n_estimators=2, random_state=0).fit(x)
-    source = skl2onnx.to_onnx(model, x[:1], target_opset={"": 18, "ai.onnx.ml": 3})
-    with pytest.raises(NothingToExplainError):
-        onnxlrp.convert(source, output="scores")

@@ -15,6 +15,7 @@ from onnxlrp.source.canonical import (
     concats,
     deployed,
     indicators,
+    leaf_functions,
     lists,
     maps,
     members,
@@ -39,6 +40,7 @@ REWRITES = (
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
+    leaf_functions.rewrite,
     indicators.rewrite,
 )
 """In the order in which each finds what it needs: what is deployed in integers gets its floats, nothing in between,

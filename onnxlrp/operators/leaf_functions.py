@@ -1,0 +1,72 @@
+"""A function of one tree: as constant between the tree's thresholds as the tree is, and so a tree with other leaves; a
+sum of such functions is a forest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.encoders import like_own
+from onnxlrp.operators.forests import LEAF, MODES, Forest
+from onnxlrp.operators.quantised import DEPLOYED
+from onnxlrp.operators.registry import Call, Reversed, custom, find
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_REGRESSOR = "TreeEnsembleRegressor"
+
+
+@custom(
+    "LeafFunction",
+    domain=DEPLOYED,
+    operands=lambda call: (1,),
+    factor=True,
+    piecewise_constant=True,
+    inference=like_own,
+)
+def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    """As of the trees whose leaves hold what the functions make of the model's own leaves."""
+    x, flat = call.original[1], call.rank(0) == 1
+    tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
+    entry = find(tree)
+    assert entry is not None
+    back: Reversed = entry.function(op, tree, op.Unsqueeze(c, op.ints([1])) if flat else c, gradient)
+    return dataclasses.replace(back, amounts={1: back.amounts[0]})
+
+
+def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:
+    """The attributes of a TreeEnsembleRegressor that adds up trees, each with its leaves' values [leaves, targets]."""
+    count = trees[0][1].shape[1]
+    lists: dict[str, list[int]] = {}
+    tensors: dict[str, list[float]] = {}
+    modes: list[str] = []
+    for number, (tree, values) in enumerate(trees):
+        leaves, nodes = np.flatnonzero(tree.mode == LEAF), np.arange(tree.mode.size)
+        modes += ["LEAF" if m == LEAF else MODES[m] for m in tree.mode]
+        ints = {
+            "nodes_treeids": nodes * 0 + number,
+            "nodes_nodeids": nodes,
+            "nodes_featureids": tree.feature,
+            "nodes_truenodeids": tree.yes,
+            "nodes_falsenodeids": tree.no,
+            "nodes_missing_value_tracks_true": tree.missing,
+            "target_treeids": np.repeat(leaves, count) * 0 + number,
+            "target_nodeids": np.repeat(leaves, count),
+            "target_ids": np.tile(np.arange(count), leaves.size),
+        }
+        floats = {"nodes_values": tree.threshold, "target_weights": values.reshape(-1), "nodes_hitrates": tree.rates}
+        for name, array in ints.items():
+            lists.setdefault(name, []).extend(map(int, array))
+        for name, array in floats.items():
+            tensors.setdefault(f"{name}_as_tensor", []).extend(map(float, array))
+    return [
+        ir.AttrInt64("n_targets", count),
+        ir.AttrStrings("nodes_modes", modes),
+        *(ir.AttrInt64s(name, ints) for name, ints in lists.items()),
+        *(ir.AttrTensor(name, ir.tensor(np.array(floats, np.float64))) for name, floats in tensors.items()),
+    ]

@@ -1,0 +1,44 @@
+"""What gradients can say of values that are no floating-point numbers: words have none, ids have their embedding's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.plan.steps import Step, every_step
+
+
+def encoded_words(steps: Sequence[Step], values: Collection[ir.Value]) -> list[ir.Value]:
+    """Find the values that hold words which are encoded or counted: words that are read as numbers have a gradient."""
+    words = [v for v in values if v.dtype == ir.DataType.STRING]
+    return [v for v in words if any(s.operator not in ("Cast", "CastLike") for s in _readers(steps, {v}))]
+
+
+def _readers(steps: Sequence[Step], words: set[ir.Value]) -> Iterator[Step]:
+    """Yield the steps at which words become something else; `words` grows by those that are only moved about."""
+    for step in reversed(steps):
+        if not any(v in words for v in step.operands.values()):
+            continue
+        if step.entry.nested:
+            for body in bodies(step.node):
+                given = [*body.slices, *((value, operand) for value, _, operand, _ in body.states)]
+                words.update(value for value, operand in given if step.node.inputs[operand] in words)
+            yield from _readers(step.inner, words)
+        elif any(v.dtype != ir.DataType.STRING for v in step.outputs):
+            yield step
+        words.update(v for v in step.outputs if v.dtype == ir.DataType.STRING)
+
+
+def lookup_without_product(steps: Sequence[Step]) -> Step | None:
+    """Find an embedding lookup whose gradient cannot be multiplied with what it finds: inside a body, where only sums
+    come out, or of integers that stand for floats."""
+    outer = set(map(id, steps))
+    for step in every_step(steps):
+        found = step.outputs[0].dtype
+        floating = found is not None and found.is_floating_point()
+        if is_lookup(step.node, step.operands) and (id(step) not in outer or not floating):
+            return step
+    return None

@@ -1,0 +1,52 @@
+"""The type that the relevance part computes in: that of the model's layers, and of each step its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import LAYER_OPERATORS, Facts
+from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.plan.steps import Step, Treatment, every_step
+
+_FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
+
+
+def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.DataType:
+    """Find the one type that all layers between the score and the inputs compute in, float32 where they differ.
+
+    Without layers every step that computes has a say; without any, the score has. A cast does not compute.
+    """
+    every = [s for s in every_step(steps) if s.operator not in ("Cast", "CastLike")]
+    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if _is_layer(s, facts)}
+    return _only(layers or {own_type(s) for s in every} or _floats([score]))
+
+
+def own_type(step: Step) -> ir.DataType:
+    """Find the type that a step of the model computes in: the widest of its operands, of its outputs where those are
+    integers or words."""
+    types = _floats(step.operands.values()) or _floats(step.outputs)
+    return _DOUBLE if _DOUBLE in types else _only(types)
+
+
+def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
+    """Narrow float64 to float32 for a step that the model computes in less: runtimes lack float64 kernels of many
+    operators, and more digits than the model's own say nothing."""
+    if carried != _DOUBLE or step.treatment is Treatment.CONTROL or own_type(step) == _DOUBLE:
+        return carried
+    return _FLOAT
+
+
+def _is_layer(step: Step, facts: Facts) -> bool:
+    known = step.layer is not None or step.node in facts.layers or step.node.op_type in LAYER_OPERATORS
+    return known or is_lookup(step.node, step.operands)
+
+
+def _floats(values: Iterable[ir.Value]) -> set[ir.DataType]:
+    """The types of floating-point values."""
+    return {v.dtype for v in values if v.dtype is not None and v.dtype.is_floating_point()}
+
+
+def _only(types: set[ir.DataType]) -> ir.DataType:
+    return next(iter(types)) if len(types) == 1 else _FLOAT

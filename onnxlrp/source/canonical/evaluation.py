@@ -1,0 +1,78 @@
+"""What a part of the model makes of given rows, computed as the model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
+from onnxlrp.operators.registry import content
+
+
+def evaluate(
+    value: ir.Value,
+    rows: Mapping[ir.Value, np.ndarray],
+    repeated: Mapping[ir.Value, np.ndarray],
+    opsets: Mapping[str, int],
+) -> np.ndarray | None:
+    """Compute a value for rows [n, columns] of others; None where it cannot be, or where rows depend on each other.
+
+    All else that it depends on must be constant, or the shape of something with as many rows. `repeated`: the row,
+    [1, …], of constants that hold the same one for each row of a batch.
+    """
+    count = len(next(iter(rows.values())))
+    part = _Part(2 * count, {v: np.concatenate([r, r[::-1]]) for v, r in rows.items()}, repeated)
+    part.visit(value)
+    try:
+        evaluator = ReferenceEvaluator(part.model(value, opsets))
+        results: list[Any] = list(evaluator.run(None, {str(v.name): r for v, r in part.feeds.items()}))
+    except Exception:  # the evaluator raises what its operators like; relevance then ends where it did
+        return None
+    found = np.asarray(results[0])
+    there, back = found[:count], found[count:][::-1]
+    return there if len(found) == 2 * count and np.array_equal(there, back, equal_nan=True) else None
+
+
+class _Part:
+    """The nodes between what is fed and a value, in order, and the constants that they read."""
+
+    def __init__(self, count: int, feeds: dict[ir.Value, np.ndarray], repeated: Mapping[ir.Value, np.ndarray]) -> None:
+        self.count, self.feeds, self.repeated = count, feeds, repeated
+        self.nodes: dict[ir.Node, None] = {}
+        self.constants: dict[ir.Value, np.ndarray] = {}
+
+    def visit(self, value: ir.Value | None) -> None:
+        """Add what a value is made of; of what only the shape is read zeros are fed."""
+        if value is None or value in self.feeds or value in self.constants:
+            return
+        known, node = content(value), value.producer()
+        if value in self.repeated:
+            self.feeds[value] = np.repeat(self.repeated[value], self.count, axis=0)
+        elif known is not None:
+            self.constants[value] = known
+        elif node is not None:
+            x = node.inputs[0] if node.op_type == "Shape" else None
+            if x is not None and x not in self.feeds:
+                sizes = [d for d in list(x.shape or ())[1:] if isinstance(d, int)]
+                self.feeds[x] = np.zeros([self.count, *sizes], np.float32)
+            for operand in node.inputs:
+                self.visit(operand)
+            self.nodes[node] = None
+
+    def model(self, value: ir.Value, opsets: Mapping[str, int]) -> onnx.ModelProto:
+        """A model of these nodes alone."""
+        graph = onnx.helper.make_graph(
+            [ir.serde.serialize_node(n) for n in self.nodes],
+            "part",
+            [onnx.helper.make_value_info(str(v.name), onnx.TypeProto()) for v in self.feeds],
+            [onnx.helper.make_value_info(str(value.name), onnx.TypeProto())],
+            [onnx.numpy_helper.from_array(array, v.name) for v, array in self.constants.items()],
+        )
+        domains = {n.domain for n in self.nodes}
+        return onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid(d, v) for d, v in opsets.items() if d in domains]
+        )
