@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import onnxlrp
 from tests.plan.models import model
 
@@ -33,16 +35,28 @@ def test_a_recurrent_operator_is_a_layer():
     assert last(text, {"w": (3, 3), "i": (1, 4, 3), "r": (1, 4, 4)}) == []
 
 
+WEIGHTS = {"w0": (4, 1, 3, 3), "w1": (4, 4, 3, 3), "w2": (4, 4, 3, 3)}
+BRANCHES = """g (float[N,1,8,8] x, bool c) => (float[N,4] y) {
+    [up] a = Conv(x, w0) b = Relu(a)
+    s = If (c) <
+        then_branch = t () => (float[N,4,4,4] u) { [in] u = Conv(b, w1) },
+        else_branch = e () => (float[N,4,4,4] v) { v = Conv(b, w2) }
+    >
+    p = GlobalAveragePool(s) y = Flatten(p) }"""
+STRAIGHT = """g (float[N,1,8,8] x) => (float[N,4] y) {
+    a = Conv(x, w0) b = Relu(a) s = Conv(b, w1) p = GlobalAveragePool(s) y = Flatten(p) }"""
+
+
 def test_inside_of_branches():
-    """The layer in a branch is the last one, the layer upstream of it is not; the emitted copy has the same rule."""
-    text = """g (float[N,1,8,8] x, bool c) => (float[N,4] y) {
-        [up] a = Conv(x, w0) b = Relu(a)
-        s = If (c) <
-            then_branch = t () => (float[N,4,4,4] u) { [in] u = Conv(b, w1) },
-            else_branch = e () => (float[N,4,4,4] v) { v = Conv(b, w2) }
-        >
-        p = GlobalAveragePool(s) y = Flatten(p) }"""
-    weights = {"w0": (4, 1, 3, 3), "w1": (4, 4, 3, 3), "w2": (4, 4, 3, 3)}
-    plan = onnxlrp.inspect(model(text, weights))
-    rules = {r.node: r.rule for r in plan.rows() if r.operator == "Conv"}
+    """The layer in a branch is the last one, the layer upstream of it is not."""
+    rules = {r.node: r.rule for r in onnxlrp.inspect(model(BRANCHES, WEIGHTS)).rows()}
     assert rules["up"] == "Gamma(gamma=0.1)" and rules["in"] == "Epsilon"
+
+
+def test_inside_of_the_copy_that_is_walked_back():
+    x = np.random.default_rng(1).normal(size=(2, 1, 8, 8)).astype(np.float32)
+    feeds = {BRANCHES: {"x": x, "c": np.array(True)}, STRAIGHT: {"x": x}}
+    branch, straight = (
+        onnxlrp.Explainer(onnxlrp.convert(model(text, WEIGHTS)))(given).relevance["x"] for text, given in feeds.items()
+    )
+    np.testing.assert_allclose(branch, straight, rtol=1e-4, atol=1e-6)
