@@ -110,7 +110,7 @@ class Plan:
     @property
     def has_base(self) -> bool:
         """Whether some step's relevance adds up to the distance of its output from a base value."""
-        return any(s.entry.base for s in flat(self.steps)) and self.composite.seed != "gradient"
+        return any(s.entry.base for s in every_step(self.steps)) and self.composite.seed != "gradient"
 
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
