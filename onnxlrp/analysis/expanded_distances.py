@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.evaluate import evaluate
+from onnxlrp.analysis.values_inside import evaluate
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import content
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.evaluate import evaluate
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Reference, reference_of
+from onnxlrp.analysis.values_inside import evaluate
 from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
 from onnxlrp.plan.steps import Step, Treatment
 

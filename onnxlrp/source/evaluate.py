@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.operators.registry import content, find
@@ -35,21 +35,38 @@ def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarr
     # A node that rounds is left out, so that its scales need not be known.
     if not all(v in read or all(_rounds(u.node) for u in v.uses() if u.node in nodes) for v in leaves):
         return None
-    graph = helper.make_graph(
-        [_node(n) for n in nodes],
-        "computation",
-        [helper.make_tensor_value_info(str(v.name), TensorProto.DOUBLE, None) for v in given],
-        [helper.make_tensor_value_info(str(result.name), TensorProto.DOUBLE, None)],
-        [numpy_helper.from_array(_wide(v), str(v.name)) for v in read],
-    )
+    feeds = {v: np.asarray(a, np.float64) for v, a in given.items()}
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=_opsets(nodes)))
-            (values,) = evaluator.run(None, {str(v.name): np.asarray(a, np.float64) for v, a in given.items()})
+        values = run_nodes([_node(n) for n in nodes], feeds, {v: _wide(v) for v in read}, result, _versions(nodes))
     except Exception:  # the evaluator raises whatever its operators raise
         return None
-    return np.asarray(values, np.float64)
+    return values.astype(np.float64)
+
+
+def run_nodes(
+    nodes: Sequence[NodeProto],
+    given: Mapping[ir.Value, np.ndarray],
+    constants: Mapping[ir.Value, np.ndarray],
+    result: ir.Value,
+    versions: Mapping[str, int],
+) -> np.ndarray:
+    """The content of `result` after some nodes have run in their order, without warnings of their numbers.
+
+    `versions` are those of the operator sets, by domain. Raises whatever the reference evaluator raises.
+    """
+    graph = helper.make_graph(
+        nodes,
+        "computation",
+        [helper.make_empty_tensor_value_info(str(v.name)) for v in given],
+        [helper.make_empty_tensor_value_info(str(result.name))],
+        [numpy_helper.from_array(array, str(v.name)) for v, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid(domain, versions.get(domain) or 1) for domain in sorted({n.domain for n in nodes})]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
+        (values,) = evaluator.run(None, {str(v.name): array for v, array in given.items()})
+    return np.asarray(values)
 
 
 def _upstream(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> list[ir.Node] | None:
@@ -100,8 +117,6 @@ def _node(node: ir.Node) -> NodeProto:
     return ir.serde.serialize_node(node)
 
 
-def _opsets(nodes: list[ir.Node]) -> list:
-    domains = sorted({n.domain for n in nodes} | {""})
+def _versions(nodes: list[ir.Node]) -> Mapping[str, int]:
     graph = nodes[0].graph if nodes else None
-    versions = {} if graph is None else graph.opset_imports
-    return [helper.make_opsetid(d, versions.get(d, 21 if d == "" else 1)) for d in domains]
+    return {"": 21, **({} if graph is None else graph.opset_imports)}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.operators.registry import content
+from onnxlrp.source.evaluate import run_nodes
 
 
 def evaluate(
@@ -27,12 +25,11 @@ def evaluate(
     count = len(next(iter(rows.values())))
     part = _Part(2 * count, {v: np.concatenate([r, r[::-1]]) for v, r in rows.items()}, repeated)
     part.visit(value)
+    nodes = [ir.serde.serialize_node(n) for n in part.nodes]
     try:
-        evaluator = ReferenceEvaluator(part.model(value, opsets))
-        results: list[Any] = list(evaluator.run(None, {str(v.name): r for v, r in part.feeds.items()}))
-    except Exception:  # the evaluator raises what its operators like; relevance then ends where it did
+        found = run_nodes(nodes, part.feeds, part.constants, value, opsets)
+    except Exception:  # the evaluator raises whatever its operators raise; relevance then ends where it did
         return None
-    found = np.asarray(results[0])
     there, back = found[:count], found[count:][::-1]
     return there if len(found) == 2 * count and np.array_equal(there, back, equal_nan=True) else None
 
@@ -62,17 +59,3 @@ class _Part:
             for operand in node.inputs:
                 self.visit(operand)
             self.nodes[node] = None
-
-    def model(self, value: ir.Value, opsets: Mapping[str, int]) -> onnx.ModelProto:
-        """A model of these nodes alone."""
-        graph = onnx.helper.make_graph(
-            [ir.serde.serialize_node(n) for n in self.nodes],
-            "part",
-            [onnx.helper.make_value_info(str(v.name), onnx.TypeProto()) for v in self.feeds],
-            [onnx.helper.make_value_info(str(value.name), onnx.TypeProto())],
-            [onnx.numpy_helper.from_array(array, v.name) for v, array in self.constants.items()],
-        )
-        domains = {n.domain for n in self.nodes}
-        return onnx.helper.make_model(
-            graph, opset_imports=[onnx.helper.make_opsetid(d, v) for d, v in opsets.items() if d in domains]
-        )

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import captured, content
+from onnxlrp.source.evaluate import run_nodes
 
 
 def evaluate(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
@@ -24,22 +23,15 @@ def evaluate(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarra
     if known is not None:
         return known
     nodes, ends = _upstream(value, feeds)
-    graph = helper.make_graph(
-        [ir.serde.serialize_node(n) for n in nodes],
-        "upstream",
-        [helper.make_empty_tensor_value_info(str(v.name)) for v in ends if v in feeds],
-        [helper.make_empty_tensor_value_info(str(value.name))],
-        [numpy_helper.from_array(_content(v), str(v.name)) for v in ends if v not in feeds],
-    )
-    imports = {} if nodes[0].graph is None else nodes[0].graph.opset_imports
-    opsets = [helper.make_opsetid(d, imports.get(d) or 1) for d in sorted({"", *(n.domain for n in nodes)})]
+    protos = [ir.serde.serialize_node(n) for n in nodes]
+    given = {v: feeds[v] for v in ends if v in feeds}
+    constants = {v: _content(v) for v in ends if v not in feeds}
+    versions = {} if nodes[0].graph is None else nodes[0].graph.opset_imports
     try:
-        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
-        (found,) = evaluator.run(None, {str(v.name): feeds[v] for v in ends if v in feeds})
+        return run_nodes(protos, given, constants, value, versions)
     except Exception as e:  # the evaluator raises what its operators raise
         domains = ", ".join(sorted({f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in nodes}))
         raise InputError(f"{value.name!r} cannot be computed at conversion through {domains}: {e}") from e
-    return np.asarray(found)
 
 
 def _upstream(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> tuple[Sequence[ir.Node], Sequence[ir.Value]]:
