@@ -434,7 +434,7 @@ def _rule(text: str) -> tuple[str, Any]:
 
 
 def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
-    """What `--input`, `--text` and `--tokenizer` say."""
+    """Read `--input`, `--text` and `--tokenizer`."""
     from onnxlrp.runtime.given import Given
 
     files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
