@@ -17,7 +17,7 @@ from onnxlrp.operators.registry import RULE, Call, content, find, ranked
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _LEAST = 2.0**-20
-"""Of ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
+"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
 
 
 class _Graph(GraphBuilder):
@@ -37,7 +37,7 @@ class _Graph(GraphBuilder):
         return args, kwargs
 
     def _infer_shapes(self, node: ir.Node) -> None:
-        """What ONNX infers, found at once where both operands of arithmetic have one type and one shape."""
+        """Infer as ONNX does, without asking it where both operands of arithmetic have one type and one shape."""
         if node.op_type in _ARITHMETIC:
             first, second = node.inputs
             assert first is not None and second is not None
@@ -195,7 +195,7 @@ class Builder(OpBuilder):
             self._equal[key] = list(values) if isinstance(values, Sequence) else [values]
             same = all(_alike(a, b) for a, b in zip(inputs, call.original, strict=False))
             for made, known in zip(self._equal[key], call.outputs, strict=False):
-                # Of an operator that ONNX does not know nothing is inferred: the model's own value knows.
+                # Nothing is inferred for an operator that ONNX does not know: the model's own value has the type.
                 made.type = made.type or known.type
                 made.shape = made.shape or (known.shape if same else None)
             if _sized_alike(call, inputs):
@@ -289,8 +289,8 @@ def _alike(a: ir.Value | None, b: ir.Value | None) -> bool:
 
 
 def _sized_alike(call: Call, inputs: Sequence[ir.Value | None]) -> bool:
-    """Whether a layer runs on operands of the very sizes that it has in the model, all of them known by name at least;
-    its bias may be left out."""
+    """Decide whether a layer runs on operands of the very sizes that it has in the model, all of them known by name at
+    least; its bias may be left out."""
     entry = find(call)
     if entry is None or entry.layer is None or len(call.outputs) != 1 or not _named(call.outputs[0]):
         return False

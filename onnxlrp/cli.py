@@ -149,7 +149,11 @@ def convert(
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     explain_probability: Annotated[
-        bool, typer.Option("--explain-probability", help="Explain behind a final softmax or sigmoid, not before it.")
+        bool,
+        typer.Option(
+            "--explain-probability",
+            help="Explain the output itself: no softmax, sigmoid or the like at its end is skipped.",
+        ),
     ] = False,
     on_unsupported: Annotated[Literal["error", "stop"], typer.Option(help="Operators without a rule.")] = "error",
     target_input: Annotated[
@@ -434,7 +438,7 @@ def _rule(text: str) -> tuple[str, Any]:
 
 
 def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
-    """What `--input`, `--text` and `--tokenizer` say."""
+    """Read `--input`, `--text` and `--tokenizer`."""
     from onnxlrp.runtime.given import Given
 
     files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]

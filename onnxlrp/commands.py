@@ -1,4 +1,4 @@
-"""What `onnxlrp explain` and `onnxlrp check` do between the command line and the model."""
+"""The work of `onnxlrp explain` and `onnxlrp check`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Explained:
 
     @property
     def title(self) -> str:
-        """What was explained, and how."""
+        """The composite and the explained output, in words."""
         return f"{self.explainer.interface.composite} on '{self.explainer.explained_output}'"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """What `check` found; `problems` is empty where all is well."""
+    """The findings of `check`; `problems` is empty where all is well."""
 
     outputs: list[checking.OutputCheck] | None
     """None: the source is not at hand."""
@@ -94,7 +94,7 @@ def explain(
     chosen = {key: _given(value) for key, value in given.items()}
     if explainer.interface.target == "token":
         if chosen["position"] is None:
-            chosen["position"] = text.ends(data.tokens)  # the last token, not the padding behind it
+            chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     explanation = dataclasses.replace(explainer(data.arrays, **chosen), tokens=data.tokens)
     value = explanation.outputs.get(explainer.explained_output)
@@ -120,7 +120,7 @@ def explain_many(
 
 
 def show_many(results: runtime.Results) -> None:
-    """What was written."""
+    """Say what was written."""
     print(f"wrote {results.done} samples to {results.folder}, a batch a file:")
     for name, array in next(results.batches()).items():
         print(f"  {name} {array.dtype} {list(array.shape)}")
@@ -143,7 +143,7 @@ def save(done: Explained, path: Path) -> None:
 
 
 def show(done: Explained) -> None:
-    """What was explained, and the features that mattered most."""
+    """Say what was explained, and which features mattered most."""
     samples = done.samples
     print(f"{done.title}, {done.explainer.providers[0]}")
     terminal.show(tables.samples_table(samples))
@@ -208,12 +208,12 @@ def check(
 
 
 def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Any]:
-    """A run that tries sizes: nobody needs cautions of it."""
+    """Run without warnings: sizes are being tried, and their explanations are not shown."""
     return lambda arrays: explainer.compute(explainer.prepare(arrays))
 
 
 def show_report(report: Report, is_random: bool) -> None:
-    """What `check` found."""
+    """Say what `check` found."""
     if is_random:
         print("on random inputs; --input gives real ones")
     if report.outputs is None:

@@ -23,7 +23,7 @@ Product = Literal["uniform", "gated", "signal", "constant"]
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """What a composite may know of a layer and of the model around it."""
+    """The facts about a layer and the model around it that a composite may use."""
 
     kind: str
     """"convolution", "dense", "recurrent" or "embedding"."""
@@ -36,13 +36,13 @@ class Role:
     channels: int = 0
     """How many input channels a convolution has, those of all its groups together; 0 where that is not known."""
     overlaps: bool = False
-    """Whether a convolution's kernel is larger than its stride along every axis."""
+    """True where a convolution's kernel is larger than its stride along every axis."""
     index: int = 0
     """Position among the model's convolutions, in topological order, from 0."""
     convolutions: int = 0
     """How many convolutions the model has."""
     attention: bool = False
-    """Whether the model has attention."""
+    """True where the model has attention."""
 
     @property
     def first_convolution(self) -> bool:
@@ -58,9 +58,9 @@ class Role:
 class Composite:
     """Base of all composites; as it stands, ε everywhere.
 
-    `activations` says what an elementwise activation does that is not 0 at 0, such as a sigmoid. "offset": what it is
-    at 0 is kept, the rest goes on, so that relevance keeps the sign of the operand's effect. "pass": all goes on, as in
-    Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+    `activations` says what an elementwise activation with f(0) ≠ 0 does, such as a sigmoid. "offset": it keeps the
+    share of f(0) and passes the rest on, so that relevance has the sign of the operand's effect. "pass": it passes
+    everything on, as in Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
     """
 
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
@@ -80,7 +80,7 @@ class Composite:
 
     @property
     def batch_norm(self) -> Rule:
-        """Batch norm that no layer took in."""
+        """Rule of a batch norm that is folded into no layer."""
         return EpsilonRule()
 
     @property
@@ -90,8 +90,8 @@ class Composite:
         return "signal"
 
     def pooling(self, before: int, convolutions: int) -> Rule | None:
-        """Rule of a max pool behind `before` of the model's `convolutions`, explained as average pooling; None: the
-        winner takes all."""
+        """Rule of a max pool downstream of `before` of the model's `convolutions`, explained as average pooling; None:
+        the winner takes all."""
         return None
 
     @property
@@ -106,7 +106,8 @@ class Composite:
 
     @property
     def times_input(self) -> bool:
-        """Whether the relevance of an input is multiplied by the input at the end (always, but for plain gradients)."""
+        """True where the relevance of an input is multiplied by the input at the end (always, but for plain
+        gradients)."""
         return True
 
     def __str__(self) -> str:
@@ -366,7 +367,7 @@ class BetaSmooth(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class Auto(Composite):
-    """What suits the model, chosen by deletion tests on trained networks (tools/defaults): the default.
+    """The default: rules that suit the model, chosen by deletion tests on trained networks (tools/defaults).
 
     The last layer before the score ε, convolutions over two or more axes γ, over one axis ε, dense layers ε. In a model
     with attention products share by halves (Achtibat et al. 2024), but a sigmoid or softmax gate of an elementwise
@@ -380,7 +381,7 @@ class Auto(Composite):
     gamma: float = 0.1
     flat_stem: bool = False
     halves: bool = dataclasses.field(default=False, repr=False, compare=False)
-    """Whether products share by halves: `for_model` says so where there is attention."""
+    """True where products share by halves: `for_model` says so where there is attention."""
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         if role.last:
@@ -410,7 +411,7 @@ class Auto(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class Overridden:
-    """A composite with overrides before it, first match wins; what a TOML file holds."""
+    """A composite and overrides that are tried before it, first match wins; the content of a TOML file."""
 
     base: Composite
     rules: tuple[tuple[str, Rule], ...] = ()

@@ -163,7 +163,7 @@ def _label(source: Source, output: ir.Value, name: str) -> Label | None:
 
 
 def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
-    """What the model says of itself."""
+    """Describe the explained model, for its metadata."""
     seed, options, label = emitted.seed, request.options, request.label
     return Interface(
         version=__version__,

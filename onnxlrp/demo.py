@@ -28,7 +28,7 @@ STEPS = 2 * len(COMPOSITES) + 1
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """What the model says of a picture, and how much of its score each composite leaves at the pixels."""
+    """The class of a picture, and how much of its score each composite leaves at the pixels."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """What the demo did."""
+    """The results of the demo."""
 
     source: str
     written: list[str]
@@ -74,7 +74,7 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         explainer = Explainer(explained)
         port = explainer.inputs["image"]
         data = files.join([files.load(path, port) for path in paths], port)
-        # No cautions: what the biases absorb is in the table, and said below it.
+        # Without cautions: the table shows how much the biases absorb, and the text below it says so.
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
     found = _describe([path.stem for path in paths], labels, explanations)
@@ -91,7 +91,7 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
 
 
 def show(done: Demo) -> None:
-    """What the demo did, for a terminal."""
+    """Say what the demo did, for a terminal."""
     table = Table()
     table.add_column("picture")
     table.add_column("predicted class")

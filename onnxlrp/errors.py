@@ -1,4 +1,4 @@
-"""What can go wrong, in the user's words."""
+"""The errors and warnings of onnxlrp, in the user's words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InputError(OnnxLrpError):
 
 
 class ExplanationWarning(UserWarning):
-    """Doubts about an explanation that was given nevertheless; `cautions` has each with its kind and its samples.
+    """Warns that an explanation is doubtful; `cautions` has each doubt with its kind and its samples.
 
     ```python
     warnings.simplefilter("error", onnxlrp.errors.ExplanationWarning)  # no doubtful explanation passes

@@ -1,4 +1,4 @@
-"""What an explained model says of itself in `metadata_props`: the only thing that writer and reader share."""
+"""The description of an explained model in its `metadata_props`: the only thing that writer and reader share."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Interface:
     position_input: str | None = None
     weights_input: str | None = None
     required: bool = False
-    """Whether target, position and weights are ordinary inputs without a default."""
+    """True where target, position and weights are ordinary inputs without a default."""
     targets: int = 1
     batch_axis: int | None = 0
     """Axis of the explained output that counts samples; None: the output is of one sample."""
     class_axis: int | None = 1
     """Axis of the explained output that holds the classes; None: one score per sample."""
     label_output: str | None = None
-    """Output that names the class that is explained by default; None: the largest of the explained output."""
+    """Output with the label of the class that is explained by default; None: the arg max of the explained output."""
     labels: tuple[int, ...] | tuple[str, ...] = ()
     """The labels of the classes, in their order, where there is such an output."""
     ledger: str | None = None
@@ -50,14 +50,14 @@ class Interface:
     marked: tuple[bool, ...] = ()
     """Rows whose bias column is the remainder: steps that do not conserve relevance locally."""
     score_is_output: bool = False
-    """Whether the explained score is the visible output itself, no softmax or the like skipped; False where a file does
-    not say so."""
+    """True where the explained score is the visible output itself, with no softmax or the like skipped; False where the
+    file does not say so."""
     initial: str = "output"
     """"output": relevance starts from the score; "one": from 1."""
     seed: str = "score"
     """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
     has_base: bool = False
-    """Whether relevance adds up to the score's distance from a base value, as that of trees does."""
+    """True where relevance adds up to the score's distance from a base value, as that of trees does."""
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""

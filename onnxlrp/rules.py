@@ -81,14 +81,15 @@ class Share:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What every rule takes: the stabiliser's ε and ρ, and `zero_params="bias"`: the bias is 0 in z and d."""
+    """Base of all rules: the stabiliser's ε and ρ, and `zero_params="bias"`, which sets the bias to 0 in z and d."""
 
     epsilon: float = 1e-6
     relative: float = 0.0
     zero_params: Literal["bias"] | None = None
 
     reads_activation: ClassVar[bool] = False
-    """Whether the rule takes relevance for an activation, which is never negative: the plan warns where it may be."""
+    """True for a rule that takes relevance for an activation, never negative: the plan warns where it may be
+    negative."""
 
     def __post_init__(self) -> None:
         if self.epsilon < 0 or self.relative < 0:

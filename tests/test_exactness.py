@@ -59,7 +59,7 @@ RULES = [
     Rule("Flat"),
     Rule("Flat", epsilon=0.5),
 ]
-# the windows of these max pools are of one size: what a padded window weighs as an average, RULES.md leaves open
+# the windows of these max pools are of one size: what a padded window weighs as an average, docs/rules.md leaves open
 VGG_LIKE = ("three_dimensional", "one_dimensional", "perceptron", "mixer", "residual")
 
 

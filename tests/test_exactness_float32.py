@@ -19,7 +19,7 @@ from tests.test_exactness_steps import STEPS, base, end
 onnxruntime = pytest.importorskip("onnxruntime")
 
 BOX = {"low": -3.0, "high": 3.0}
-# a large ε, and rules without cancellation: with ε = 1e-6 float32 itself is the error (RULES.md, Conditioning)
+# a large ε, and rules without cancellation: with ε = 1e-6 float32 itself is the error (docs/rules.md, Conditioning)
 COMPOSITES = [
     ("epsilon", {"epsilon": 0.05}),
     ("epsilon_plus_flat", {}),

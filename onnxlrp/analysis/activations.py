@@ -1,4 +1,4 @@
-"""What a region of elementwise nodes computes: an activation has one name in all its spellings.
+"""Names of what regions of elementwise nodes compute: an activation has one name in all its spellings.
 
 A GELU has three factors, in any order and with any of them halved; a pattern for each order would be a page. But a
 region is a function of one number, so that it is known by its values.
@@ -43,7 +43,8 @@ _FUNCTIONS: dict[str, _Function] = {
 _SOFT = {"GELU (erf)", "GELU (tanh)", "SiLU", "QuickGELU", "Mish", "HardSwish"}
 _KNOWN = {name: function(_POINTS) for name, function in _FUNCTIONS.items()}
 _CLOSE = 1e-3
-"""Of the largest value: constants of half precision are closer. Of several functions the closest counts."""
+"""Largest difference, as a part of the largest value: constants of half precision are closer. The closest of several
+functions counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Activation:
 
     @property
     def same_sign(self) -> bool:
-        """Whether its value has its operand's sign, or none (0)."""
+        """True where its value has its operand's sign, or none (0)."""
         return self.factor > 0 and self.name != "sigmoid"
 
 
@@ -76,7 +77,8 @@ def _error(values: np.ndarray, factor: float, known: np.ndarray) -> float:
 
 
 def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
-    """Whether a region is a gate of the kind of SiLU and GELU: by its name, or a product with any other activation."""
+    """Decide whether a region is a gate of the kind of SiLU and GELU: by its name, or a product with any other
+    activation."""
     known = activation_of(node, entrance, facts)
     if known is not None:
         return known.name in _SOFT
@@ -84,7 +86,7 @@ def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
 
 
 def is_power(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
-    """Whether a region is its entrance to the power of two or more, as in a squared ReLU."""
+    """Decide whether a region is its entrance to the power of two or more, as in a squared ReLU."""
     return all(n.op_type in ("Mul", "Pow") for n in _region(node, entrance, facts))
 
 
@@ -97,7 +99,7 @@ def _region(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
 
 
 def rounds(node: ir.Node) -> bool:
-    """Whether a node quantises or dequantises."""
+    """Decide whether a node quantises or dequantises."""
     entry = find(node)
     return entry is not None and entry.rounding
 

@@ -1,7 +1,7 @@
 """Squared distances that are multiplied out: `‖x‖² − 2·x·uᵀ + ‖u‖²`, in whatever order and however it is grouped.
 
-Known by their values: a sum of squares and products with constants is one polynomial of two, and the rows u follow from
-it at x = ±1 along each feature.
+They are recognised by their values: a sum of squares and of products with constants is a polynomial of degree two, and
+the rows u follow from its values at x = ±1 along each feature.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from onnxlrp.operators.registry import content
 _ENDS = frozenset({"Add", "Sub", "Sum", "MatMul", "Gemm"})
 _INSIDE = _ENDS | {"Mul", "Div", "Neg", "Pow", "ReduceSum", "ReduceSumSquare", "Concat", "Cast", "Identity"}
 _FAR = 16
-"""Nodes that a sum of squares and products is made of, at most."""
+"""Largest number of nodes of a sum of squares and products."""
 _CLOSE = 1e-4
-"""Of the largest value: constants may be float32."""
+"""Largest difference, as a part of the largest value: constants may be float32."""
 
 
 def expanded_distance(node: ir.Node, data: Collection[ir.Value]) -> tuple[ir.Value, np.ndarray] | None:
@@ -55,7 +55,7 @@ def _upstream(node: ir.Node, data: Collection[ir.Value]) -> Iterator[ir.Node]:
 
 
 def _squared(node: ir.Node) -> ir.Value | None:
-    """What a node squares."""
+    """Find the value that a node squares; None where it squares none."""
     if node.domain != "":
         return None
     exponent = content(node.inputs[1]) if node.op_type == "Pow" else None
@@ -65,7 +65,7 @@ def _squared(node: ir.Node) -> ir.Value | None:
 
 
 def _rows(value: ir.Value, x: ir.Value, width: int) -> np.ndarray | None:
-    """The rows u of `‖x − u‖²`, if a value is that of x.
+    """Find the rows u, if a value is `‖x − u‖²`; None where it is not.
 
     A few points first: along any direction d the polynomial `V(2d) + V(−2d) − V(d) − V(−d)` is 6·‖d‖².
     """
@@ -83,7 +83,7 @@ def _rows(value: ir.Value, x: ir.Value, width: int) -> np.ndarray | None:
 
 
 def _values(value: ir.Value, x: ir.Value, points: np.ndarray) -> np.ndarray | None:
-    """What a value is at some points, [points, rows] in float64; None where it depends on more than x."""
+    """Compute a value at some points, [points, rows] in float64; None where it depends on more than x."""
     try:
         with np.errstate(all="ignore"):
             found = evaluate(value, {x: points.astype((x.dtype or ir.DataType.FLOAT).numpy())})

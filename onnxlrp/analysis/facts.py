@@ -33,7 +33,7 @@ LAYER_OPERATORS = _RECURRENT | _CLASSICAL
 
 @dataclasses.dataclass
 class Facts:
-    """What the plan and the emission may rely on, of the graph's values and of those in its bodies."""
+    """Facts that the plan and the emission rely on, about values of the graph and of its bodies."""
 
     constants: set[ir.Value]
     data: set[ir.Value]
@@ -59,7 +59,7 @@ class Facts:
     near: set[ir.Value] = dataclasses.field(default_factory=set)
     """Values with no layer between them and the score, which the plan knows."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
-    """Of nodes where elementwise branches meet: what `analysis.regions` has found out."""
+    """Results of `analysis.regions`, by the node where elementwise branches meet."""
 
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
         """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""
@@ -144,7 +144,7 @@ def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:
 
 
 def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
-    """Whether a node is a product of two data operands, one of them out of a softmax."""
+    """Decide whether a node is a product of two data operands, one of them out of a softmax."""
     if node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention"):
         return True
     if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:

@@ -1,7 +1,7 @@
-"""Elementwise functions of one value, and their value at 0: no part of it is owed to the operand.
+"""Elementwise functions of one value, and their value at 0, to which the operand contributes nothing.
 
-A sigmoid of 0 is one half, whatever the input: this half is no contribution of the operand. So an activation is known
-by its value at 0, and a function that is written out by the region of nodes that computes it.
+A sigmoid of 0 is one half, whatever the input: this half is no contribution of the operand. So the plan needs
+the value at 0 of each activation, also of those that are written out in several nodes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Function:
 
     @property
     def vanishes(self) -> bool:
-        """Whether the function is 0 at 0."""
+        """True where the function is 0 at 0."""
         return self.at_zero is not None and not self.at_zero.any()
 
     @property
     def is_finite(self) -> bool:
-        """Whether the function has a value at 0."""
+        """True where the function has a value at 0."""
         return self.at_zero is None or bool(np.isfinite(self.at_zero).all())
 
 
@@ -45,8 +45,8 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
     """The function of a nonlinear elementwise node, which relevance reaches at `operands`.
 
     The function begins at the node's own operand or at the entrance of its region. It begins further upstream where
-    that leaves a function with a value at 0, such as log(x + ε), and where it is made of several with values of their
-    own, such as 1 / (1 + exp(−x)).
+    only the longer function has a value at 0, as log(x + ε) has, and where it consists of several functions that each
+    have one, as 1 / (1 + exp(−x)) does.
     """
     argument = region_entry(node, facts) or next(iter(operands.values()))
     found = _function(node, argument)
@@ -94,7 +94,7 @@ def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
 
 
 def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
-    """The function from the first of the functions that it is made of, as far as each has a value at 0 of its own."""
+    """Begin a function at the first of the functions that it consists of, as far as each has a value at 0."""
     argument = found.argument
     for _ in range(_FAR):
         maker, upstream = argument.producer(), _operand(argument, node, facts)
@@ -111,8 +111,10 @@ def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
 
 
 def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
-    """The function from the value that a shift is added to, where it is even, such as (x − m)²: it turns at the shift,
-    and its change with x has a sign that the shifted value does not know."""
+    """Begin an even function of a shifted value, such as (x − m)², at the value x that is shifted.
+
+    Such a function turns at the shift: the sign of its change with x does not follow from the sign of x − m.
+    """
     shape = (1,) * len(found.argument.shape or ())
     ends = [evaluate(node.outputs[0], {found.argument: np.full(shape, v)}) for v in (-1.0, 1.0)]
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
@@ -141,7 +143,7 @@ def _operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
 
 
 def _is_layer(node: ir.Node, facts: Facts) -> bool:
-    """Whether a node is a layer, or adds the bias of one."""
+    """Decide whether a node is a layer, or adds the bias of one."""
     makers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
     return node in facts.layers or any(facts.layers[maker].add is node for maker in makers)
 

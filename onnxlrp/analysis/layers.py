@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """`z = f(x; w, b)`, from one node or from a MatMul and the constant Add behind it."""
+    """`z = f(x; w, b)`, from one node or from a MatMul and the constant Add that reads it."""
 
     kind: str
     entry: Operator
@@ -56,7 +56,8 @@ class Layer:
 
     @property
     def overlaps(self) -> bool:
-        """Whether a convolution's kernel is larger than its stride along every axis, so that windows share elements."""
+        """True where a convolution's kernel is larger than its stride along every axis, so that windows share
+        elements."""
         strides = self.call.ints("strides", [1] * len(self._kernel))
         return bool(strides) and all(k > s for k, s in zip(self._kernel, strides, strict=True))
 
@@ -122,7 +123,7 @@ class Layer:
         return op.Add(out, b) if b is not None and self.bias_operand is None else out
 
     def shift(self, op: Builder, b: ir.Value) -> ir.Value:
-        """What a bias adds to the output, as it is broadcast there."""
+        """The amount that a bias adds to the output, as it is broadcast there."""
         if self.bias_operand is None:
             return b
         if self.kind == "convolution":
@@ -159,7 +160,7 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
 def _bias_add(
     node: ir.Node, features: Collection[int], constants: set[ir.Value]
 ) -> tuple[ir.Node | None, ir.Value | None]:
-    """The constant Add behind a product, if it is the sole consumer and varies over output features only."""
+    """The constant Add that reads a product, if it is the sole consumer and varies over output features only."""
     out = node.outputs[0]
     uses = list(out.uses())
     if len(uses) != 1 or out.is_graph_output() or out.shape is None:

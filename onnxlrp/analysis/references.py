@@ -1,4 +1,4 @@
-"""The reference that a kernel is explained against: what a feature is when nothing is known of it."""
+"""The reference that a kernel is explained against: one neutral value for each feature."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import content
 
 _AFFINE = {"Identity": 0, "Cast": 0, "Neg": 0, "Mul": None, "Add": None, "Sub": 0, "Div": 0, "MatMul": 0, "Gemm": 0}
-"""What takes the mean of its operand to that of its output, by the operand that must be data; None: any one."""
+"""Operators that carry the mean of their operand to that of their output, each with the operand that must be data;
+None: any one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """One value a feature, and where it comes from."""
+    """One value for each feature, and its source in words."""
 
     values: np.ndarray
     """[features], float64"""
@@ -31,7 +32,7 @@ class Background:
     def __init__(self, rows: Mapping[ir.Value, np.ndarray]) -> None:
         self.rows = rows
         self.used = False
-        """Whether anything has asked for them."""
+        """True once anything has asked for them."""
 
     def mean(self, value: ir.Value) -> np.ndarray:
         """The mean over the rows of a value [samples, features]. Raises InputError where it is no finite number."""
@@ -54,13 +55,16 @@ def reference_of(
         return Reference(background.mean(x), "the mean of the background")
     scaled = _scaler_mean(x, vectors, constant)
     if scaled is not None:
-        return Reference(scaled, "the mean that the scaler upstream takes off")
+        return Reference(scaled, "the mean that the scaler upstream subtracts")
     return Reference(vectors.astype(np.float64).mean(0), "the mean of the kernel's own rows")
 
 
 def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value]) -> np.ndarray | None:
-    """What x is where the last scaler upstream gives 0: through affine nodes, from a difference with one constant a
-    feature. A scaler that takes off a minimum leaves most vectors on one side of it: it has no mean to offer."""
+    """Compute x where the last scaler upstream gives 0; None where there is no scaler that subtracts a mean.
+
+    A scaler is a difference with one constant for each feature, followed by affine nodes. One that subtracts a minimum
+    leaves most vectors on one side of its zero, and is not used.
+    """
     value = x
     while (node := value.producer()) is not None and node.domain == "" and node.op_type in _AFFINE:
         operands = [i for i, v in enumerate(node.inputs) if v is not None and v not in constant]
@@ -78,13 +82,13 @@ def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value
 
 
 def _width(node: ir.Node) -> int | None:
-    """How many features a difference takes a constant off, one each."""
+    """Count the features of a difference with one constant for each; None where it is no such difference."""
     shape, offset = node.outputs[0].shape, content(node.inputs[1])
     columns = None if shape is None or len(shape) != 2 else shape[1]
     return columns if isinstance(columns, int) and offset is not None and offset.size == columns else None
 
 
 def _between(point: np.ndarray, vectors: np.ndarray) -> bool:
-    """Whether vectors lie on both sides of a point along at least half of the features."""
+    """Decide whether vectors lie on both sides of a point along at least half of the features."""
     both = (vectors.min(0) < point) & (vectors.max(0) > point)
     return bool(both.mean() >= 0.5)

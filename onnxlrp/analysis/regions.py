@@ -53,7 +53,7 @@ def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:
 
 
 def _bends(node: ir.Node, facts: Facts) -> bool:
-    """Whether a node is not linear in its data: x + x and 2·x are linear, x · x and 2 / x are not."""
+    """Decide whether a node is not linear in its data: x + x and 2·x are linear, x · x and 2 / x are not."""
     entry = find(node)
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None

@@ -1,9 +1,9 @@
 """Kernels that are written out: elementwise functions of squared distances between data and constant rows.
 
-*Distances*: the differences of all pairs of rows, squared and summed, or the norms of these; a Scan over the rows that
-sums the squares of data less a row, and the Transpose that follows it; or what is multiplied out. *Kernel*: what
-exponentials, roots, powers, sums and products with constants make of distances; by its values and not by its name, so
-that an RBF, a Matérn or a rational quadratic kernel, their sums and their products are each one step.
+*Distances* are written as the differences of all pairs of rows, squared and summed, or the norms of these; as a Scan
+over the rows that sums the squares of data less a row, and the Transpose that follows it; or multiplied out. A *kernel*
+is any chain of exponentials, roots, powers, sums and products with constants that reads distances, so that an RBF, a
+Matérn or a rational quadratic kernel, their sums and their products are each one step, with no name needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SMALL = 1e-3
 def find_kernels(
     nodes: Iterable[ir.Node], data: Collection[ir.Value], constant: Collection[ir.Value]
 ) -> dict[ir.Node, Kernel]:
-    """Every node that ends a kernel, by the node; of nodes in their order."""
+    """Find every node that ends a kernel; `nodes` are in topological order."""
     distances: dict[ir.Value, Distance] = {}
     made: dict[ir.Value, ir.Node] = {}
     curved: set[ir.Value] = set()
@@ -48,7 +48,8 @@ def find_kernels(
 
 
 def _falls(node: ir.Node, operands: Collection[int]) -> bool:
-    """Whether a node makes a kernel of a distance: data as an exponent or a denominator, or to a negative power."""
+    """Decide whether a node makes a kernel of a distance: data as an exponent or a denominator, or to a negative
+    power."""
     if node.op_type == "Pow":
         exponent = content(node.inputs[1])
         return exponent is not None and float(exponent.reshape(-1)[0]) < 0
@@ -107,7 +108,7 @@ def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance 
 
 
 def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """Of a Scan over rows that hands its state on and stacks `Σ (state − row)²`: the state and the rows."""
+    """The state and the rows of a Scan that hands its state on and stacks `Σ (state − row)²`; None for another node."""
     if node.op_type != "Scan" or len(node.inputs) != 2 or len(node.outputs) != 2:
         return None
     (body,) = bodies(node)
@@ -124,20 +125,20 @@ def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
 
 
 def _reordered(node: ir.Node) -> bool:
-    """Whether a Scan runs over another axis than the first, or backwards."""
+    """Decide whether a Scan runs over another axis than the first, or backwards."""
     names = ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions")
     return any(any(node.attributes[n].as_ints()) for n in names if n in node.attributes)
 
 
 def _itself(value: ir.Value) -> ir.Value:
-    """A value, taken back through what hands it on unchanged."""
+    """Follow a value upstream through Identity nodes."""
     while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
         value = node.inputs[0]
     return value
 
 
 def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """Of `Σ (x[:, None] − rows[None])²` over the last axis: x and the rows."""
+    """x and the rows of `Σ (x[:, None] − rows[None])²` over the last axis; None for another node."""
     difference = _squares_summed(node)
     if difference is None or difference.op_type != "Sub" or len(difference.inputs) != 2:
         return None
@@ -167,7 +168,7 @@ def _rows(value: ir.Value | None) -> ir.Value | None:
 
 
 def _squares_summed(node: ir.Node | None) -> ir.Node | None:
-    """The node whose squares a node sums over their last axis, which it takes away."""
+    """The node whose squares a node sums over their last axis, without keeping it; None where it does not."""
     if node is None or node.op_type not in ("ReduceSumSquare", "ReduceL2", "ReduceSum") or node.inputs[0] is None:
         return None
     if not _over_last(node):

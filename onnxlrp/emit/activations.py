@@ -1,4 +1,4 @@
-"""Relevance through an activation that is not 0 at 0: what it is there is no contribution of its operand."""
+"""Relevance through an activation with f(0) ≠ 0: the operand contributes nothing to f(0), which keeps its share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from onnxlrp.plan import Step
 
 _NEAR = 1e-2
 _ALIKE = 2e-2
-"""Arguments smaller than the first, whose function differs from its value at 0 by less than this share of it, take the
-derivative at their half: the quotient would lose its digits in float32. A function that changes faster keeps the
-quotient, as log(z + 1e-6) does, whose derivative at half of z is far from it."""
+"""If |z| < _NEAR and f(z) differs from f(0) by at most this share of f(0), the derivative at z/2 stands in for the
+quotient, which would lose its digits in float32. Functions that change faster keep the quotient: the derivative of
+log(z + 1e-6) at z/2 is far from it."""
 
 
 def offset(walk: Walk, step: Step) -> None:
@@ -40,7 +40,7 @@ def offset(walk: Walk, step: Step) -> None:
 
 
 def slope(walk: Walk, step: Step) -> None:
-    """Pass on `c·f′(z)` as the factor of z, where the function has no value at 0: 1/z gives −R, log z gives c."""
+    """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
     op, function = walk.op, _function(step)
     z, c = walk.read(function.argument), _factor(walk, step)
     passed = op.Mul(c, _slope(walk, step, z))

@@ -1,4 +1,4 @@
-"""What If, Loop and Scan share on the way back: a copy of a body that is walked in reverse, and what goes around it.
+"""The common part of If, Loop and Scan on the way back: a copy of a body, walked in reverse, and the node around it.
 
 A step of the way back reads what the same step of the forward pass left: the carried values at its start and what was
 dear to compute (products, convolutions, softmaxes, loops), each stored once; what is cheap is computed again.
@@ -41,7 +41,7 @@ class Reverse:
         self.copied = dict(zip(self.graph, self.body.graph, strict=True))
         self.op = Builder(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
-        """Of the ledger, [5]."""
+        """The ledger's sums, [5]."""
 
     def parameter(self, name: str, dtype: ir.DataType, shape: ir.Shape | None) -> ir.Value:
         """A new input of the body."""
@@ -53,7 +53,7 @@ class Reverse:
         facts = walk.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
         steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds], self.near)
-        # What is wanted of a value goes no further.
+        # Relevance of a wanted value is a result, and goes no further upstream.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = {*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted}
         ledger = None if walk.ledger is None else Ledger(op, walk.dtype)
@@ -72,7 +72,7 @@ class Reverse:
         return found
 
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
-        """What the way to some results needs and should not compute again: (the copy's value, the body's)."""
+        """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
         found, seen, waiting = [], set(), list(results)
         while waiting:
             value = waiting.pop()
@@ -101,7 +101,7 @@ class Reverse:
 
 
 def _dear(node: ir.Node) -> bool:
-    """Whether a node costs more than to store and read what it makes."""
+    """Decide whether a node costs more than to store and read what it makes."""
     entry = find(node)
     cheap = entry is not None and (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
     return not cheap
@@ -129,7 +129,7 @@ def arrived_at(walk: Walk, step: Step) -> dict[int, ir.Value]:
 
 
 def book(walk: Walk, step: Step, total: ir.Value) -> None:
-    """What all steps inside gave to biases, stabilisers and nowhere, as this step's."""
+    """Book what all steps inside gave to biases, stabilisers and nowhere as this step's."""
     assert walk.ledger is not None
     parts = (walk.op.Gather(total, walk.op.ints_scalar(i)) for i in (2, 3, 4))
     for book, part in zip((walk.ledger.bias, walk.ledger.epsilon, walk.ledger.stopped), parts, strict=True):
@@ -137,14 +137,15 @@ def book(walk: Walk, step: Step, total: ir.Value) -> None:
 
 
 def captured_by(walk: Walk, step: Step) -> list[ir.Value]:
-    """What the bodies take from around them that relevance goes to."""
+    """The values around the bodies that they read and that relevance goes to."""
     own = len(step.node.inputs)
     return [v for i, v in step.operands.items() if i >= own and walk.wants(v)]
 
 
 @dataclasses.dataclass
 class Carried:
-    """What the way back carries from step to step: relevance of the states, sums for what is captured, the ledger."""
+    """The values that the way back carries from step to step: relevance of the states, sums for what is captured, the
+    ledger."""
 
     states: list[int]
     captured: list[ir.Value]
@@ -177,7 +178,7 @@ def carry(walk: Walk, step: Step, reverse: Reverse, arrived: dict[int, ir.Value]
 
 
 def advance(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
-    """What goes on to the next step: the states' relevance, and the sums with this step's added."""
+    """The values for the next step: the states' relevance, and the sums with this step's added."""
     split = len(carried.states)
     added = list(amounts[split : split + len(carried.parameters) - split])
     if reverse.total is not None:
@@ -187,7 +188,7 @@ def advance(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> 
 
 
 def hand_out(walk: Walk, step: Step, body: Body, carried: Carried, outs: Sequence[ir.Value]) -> None:
-    """What the last step back leaves: relevance of the initial states, of what was captured, and the ledger."""
+    """Hand out what the last step back leaves: relevance of initial states and of captured values, and the ledger."""
     for k, r in zip(carried.states, outs, strict=False):
         value = step.operands.get(body.states[k][2])
         if value is not None and walk.wants(value):
@@ -213,5 +214,5 @@ def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
 
 
 def keeps_shape(value: ir.Value) -> bool:
-    """Whether a carried value is known to keep its shape: only then can its steps be stacked."""
+    """Decide whether a carried value is known to keep its shape: only then can its steps be stacked."""
     return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)

@@ -24,7 +24,7 @@ from onnxlrp.source.label_output import Label
 
 @dataclasses.dataclass
 class Emitted:
-    """What was added to the graph, by the names really used."""
+    """The additions to the graph, by the names really used."""
 
     seed: Seed
     relevance: dict[str, str]
@@ -36,11 +36,11 @@ class Emitted:
 
 @dataclasses.dataclass
 class Request:
-    """What to emit."""
+    """The relevance outputs to emit, and how."""
 
     score: ir.Value
     visible: ir.Value
-    """The model's own output: the default class is the largest element of it, not of the score."""
+    """The model's own output: the default class is its largest element, not the largest of the score."""
     label: Label | None
     """The label output whose class is explained by default."""
     output_name: str
@@ -114,8 +114,10 @@ def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> Non
 
 
 def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[Treatment, Treat]) -> Walk:
-    """Walk on from the ids of embedding lookups under gradient × input: their products are complete, and so are not
-    multiplied with the ids."""
+    """Walk on from the ids of embedding lookups under gradient × input.
+
+    What arrives there is already the product of embedding and gradient, and must not be multiplied with the ids.
+    """
     more = Walk(walk.op, walk.facts, walk.composite, walk.carried, walk.receivers)
     for ids, product in walk.embedded:
         more.send(ids, product)

@@ -61,4 +61,4 @@ GRADIENT: Mapping[Treatment, Treat] = {
     Treatment.CUSTOM: _custom,
     Treatment.CONTROL: control,
 }
-"""What to do under a gradient composite."""
+"""The function for each treatment under a gradient composite."""

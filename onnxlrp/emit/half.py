@@ -13,14 +13,14 @@ from onnxlrp.plan import Step, Treatment
 from onnxlrp.plan.working_types import narrowed_to
 
 _LARGEST = 8.0
-"""Of what the seed and the relevance it stands for begin with."""
+"""The largest seed, and the largest relevance, to begin with."""
 _SMALLEST = 2.0**-10
 """A seed below this stays smaller: its factor must be in range too."""
 _BOUND = 2.0**13
-"""Of what goes from step to step: a sum of a few of these is still in range."""
+"""The largest relevance or factor between two steps: a sum of a few of these is still in range."""
 _WIDE = frozenset({Treatment.CUSTOM, Treatment.CONTROL, Treatment.OFFSET, Treatment.SLOPE})
 MANY = 8
-"""So many are no longer a few."""
+"""Sums of this many terms are clipped, because they may overflow float16."""
 
 
 def half_seed(op: Builder, seed: ir.Value, score: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -52,14 +52,16 @@ def bounded(op: Builder, value: ir.Value) -> ir.Value:
 
 
 def widest(dtype: ir.DataType) -> ir.DataType:
-    """What sums of many are made in: float32 at least."""
+    """The type that sums of many terms are computed in: float32 at least."""
     return ir.DataType.FLOAT if dtype == ir.DataType.FLOAT16 else dtype
 
 
 def working_type(dtype: ir.DataType, step: Step) -> ir.DataType:
-    """What a step computes in where relevance is carried in a type: norms, softmax, recurrence and control flow add up
-    and divide in more than one place, winners compare, activations are subtracted from, and so are in float32 at least;
-    float64 is for steps that are in float64 themselves."""
+    """The type that a step computes in, where relevance is carried in `dtype`.
+
+    It is float32 at least where a step adds up and divides in more than one place (norms, softmax, recurrence, control
+    flow), compares (winners) or subtracts (activations). It is float64 only where the model's own step is.
+    """
     dtype = narrowed_to(step, dtype)
     wide = step.treatment in _WIDE or step.entry.winner
     return widest(dtype) if wide else dtype

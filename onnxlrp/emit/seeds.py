@@ -1,4 +1,4 @@
-"""Where relevance starts: the explained score, the inputs that choose a target, and the seed."""
+"""The start of relevance: the explained score, the inputs that choose a target, and the seed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Seed:
 
 @dataclasses.dataclass
 class Options:
-    """What of `convert`'s arguments concerns the target."""
+    """The arguments of `convert` that concern the target."""
 
     kind: str = "class"
     targets: int = 1
@@ -69,7 +69,7 @@ class Options:
 def layout(score: ir.Value, kind: str, inputs: list[ir.Value], name: str) -> Axes:
     """Which axes of the score count samples and classes.
 
-    `name` is the output's own, for errors: the score may lie in front of it. Raises TargetError where the rank needs
+    `name` is the output's own, for errors: the score may lie upstream of it. Raises TargetError where the rank needs
     another kind of target.
     """
     if kind == "weights" and score.shape is None:

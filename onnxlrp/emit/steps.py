@@ -1,4 +1,4 @@
-"""What each kind of step without layer parameters does with the relevance that arrives."""
+"""One function for each kind of step without layer parameters: it hands on the relevance that arrives."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _sum(walk: Walk, step: Step) -> None:
             dropped = op.Equal(value, 0.0)
             walk.ledger.stopped(step, op.Where(dropped, r, op.constant(0, walk.dtype)))
             r = op.Where(dropped, op.constant(0, walk.dtype), r)
-        # Where a mask adds −∞ nothing arrives, and 0 · ∞ is no number.
+        # No relevance arrives where a mask adds −∞, and 0 · ∞ is no number.
         nothing, zero = op.Equal(s, 0.0), op.constant(0, walk.dtype)
         walk.ledger.epsilon(step, op.Sub(r, op.Where(nothing, zero, op.Mul(s, value))))
         if any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
@@ -136,7 +136,7 @@ def _routing(walk: Walk, step: Step) -> None:
 
 
 def _product(walk: Walk, step: Step) -> None:
-    """Of data operands: a gate's signal takes R as it is; where they share, and through a matrix product, by ε."""
+    """A product of data: a gate's signal takes R as it is; shares, and all of a matrix product, go by ε."""
     op, z, entry = walk.op, _output(step), step.entry
     call = walk.call(step)
     assert step.rule is not None
@@ -186,7 +186,7 @@ def _custom(walk: Walk, step: Step) -> None:
 
 
 def _factors(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None]:
-    """Of each output the factor c with R = output · c; what arrives as an amount is divided, by ε."""
+    """The factor c of each output, with R = output · c; an amount that arrives is divided, by ε."""
     op = walk.op
     factors: list[ir.Value | None] = []
     for y in step.outputs:
@@ -206,7 +206,7 @@ def _factors(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None]:
 
 
 def _divided(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None] | None:
-    """Of the first output `R / s(y)`, of all others R."""
+    """`R / s(y)` of the first output, R of all others."""
     y, first = _output(step), None
     if y in walk.relevance:
         value = walk.read(y)
@@ -238,4 +238,4 @@ RELEVANCE: Mapping[Treatment, Treat] = {
     Treatment.CONTROL: control,
     Treatment.LOOKUP: _lookup,
 }
-"""What to do under a relevance composite."""
+"""The function for each treatment under a relevance composite."""

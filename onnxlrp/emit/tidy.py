@@ -1,4 +1,4 @@
-"""Last touches: what nobody reads goes, the source's declarations come back, the model says what it is."""
+"""Finish the model: remove unused nodes, restore declared shapes, write metadata."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
 def _restore_outputs(source: Source) -> None:
     """Give the source's outputs their declared shapes again.
 
-    Where an output is declared in a rank that it has not (CatBoost declares [N] of an operator that gives [N, 1]), a
-    copy bears the name and the declaration, because onnxruntime would check every node that reads the output by it.
+    Where an output is declared in a wrong rank (CatBoost declares [N] for an operator that gives [N, 1]), a copy gets
+    the name and the declaration, because onnxruntime would check every node that reads the output against it.
     """
     graph = source.model.graph
     for index, declared in enumerate(source.outputs):

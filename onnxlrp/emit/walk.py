@@ -56,7 +56,7 @@ class Walk:
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
         self.embedded: list[tuple[ir.Value, ir.Value]] = []
-        """Under gradient × input: ids, and the products of the embeddings that they look up with their gradients."""
+        """Ids of embedding lookups under gradient × input, each with the product of embedding and gradient."""
         self._step: Step | None = None
 
     def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
@@ -105,15 +105,16 @@ class Walk:
         return self.read(value) if self._is_float(value) else value
 
     def carrier(self, value: ir.Value) -> ir.Value | None:
-        """What all relevance of a value is a factor of; None where some of it is an amount."""
+        """The value that all relevance of a value is a factor of; None where some of it is an amount."""
         return self.relevance[value].carrier
 
     def stand(self, value: ir.Value) -> Stand | None:
-        """What the carrier of a value's relevance is to it; None where there is no carrier."""
+        """The relation of a value's carrier to the value; None where there is no carrier."""
         return None if self.carrier(value) is None else self.relevance[value].stand
 
     def won(self, value: ir.Value) -> Won | None:
-        """Where a value's factor comes from, if a pool's winners have it and nobody asks for more than a quotient."""
+        """The winners of the pool that a value's factor comes from; None where there is no pool or the ledger asks for
+        more than a quotient."""
         won = self.relevance[value].won
         return won if won is not None and self.ledger is None and won.factor.dtype == self.dtype else None
 
@@ -159,7 +160,7 @@ class Walk:
     # Sending
 
     def wants(self, value: ir.Value) -> bool:
-        """Whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""
+        """Decide whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""
         return value in self.receivers or (self.ledger is not None and value in self.facts.data)
 
     def send(

@@ -87,7 +87,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
     if training is not None and not training.any():
         return r
-    # What is 0 before and behind shows neither mask nor ratio: nothing then, but for a dropout that does not train.
+    # A value that is 0 on both sides shows neither mask nor ratio: it gets nothing, unless dropout does not train.
     x, y = call.operand(0), call.outputs[0]
     empty = op.Equal(x, 0.0)
     ratio = op.Div(y, op.Where(empty, op.number(1.0, x), x))

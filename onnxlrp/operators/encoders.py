@@ -18,8 +18,8 @@ _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
 
 
 def is_category(value: ir.Value | None) -> bool:
-    """Whether a value comes from the graph's inputs by being moved about or encoded: what is looked up at a computed
-    position is a constant."""
+    """Decide whether a value comes from the graph's inputs by being moved about or encoded: what is looked up at a
+    computed position is a constant."""
     while value is not None:
         node = value.producer()
         if node is None:
@@ -35,8 +35,8 @@ def is_category(value: ir.Value | None) -> bool:
 
 
 def becomes_category(call: Call) -> bool:
-    """Whether numbers are rounded only to be encoded or looked up, as exporters do with columns of floats that hold
-    categories, and Keras with ids; comparisons of them, as masks are made of, do not matter."""
+    """Decide whether numbers are rounded only to be encoded or looked up, as exporters do with columns of floats that
+    hold categories, and Keras with ids; comparisons of them, as masks are made of, do not matter."""
     waiting, encoded = list(call.outputs), False
     while waiting:
         value = waiting.pop()
@@ -58,7 +58,7 @@ def becomes_category(call: Call) -> bool:
 
 
 def _constant(value: ir.Value | None) -> bool:
-    """Whether a table is made of initializers alone."""
+    """Decide whether a table is made of initializers alone."""
     if value is None or value.is_initializer() or value.const_value is not None:
         return True
     node = value.producer()

@@ -1,5 +1,5 @@
-"""A function of one tree: as constant between the tree's thresholds as the tree is, and so a tree with other leaves; a
-sum of such functions is a forest."""
+"""Functions of the output of one tree: constant between the tree's thresholds, so each is a tree with other leaves, and
+a sum of them is a forest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     inference=like_own,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """As of the trees whose leaves hold what the functions make of the model's own leaves."""
+    """Explained as the trees whose leaves hold the function's values."""
     x, flat = call.original[1], call.rank(0) == 1
     tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
     entry = find(tree)

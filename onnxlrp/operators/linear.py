@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _bias_back(op: Builder, call: Call, r: ir.Value) -> ir.Value:
-    """What adds up in each channel."""
+    """The sum over each channel."""
     return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)
 
 
@@ -41,7 +41,7 @@ def _kernel_back(
     samples = op.Concat(op.Div(op.dim(x, 1), op.ints([group])), op.ints([-1]), op.shape(x, 2), axis=0)
     kernel = op.Transpose(r, perm=[1, 0, *(a + 2 for a in rest)])
     full = op.Conv(op.Reshape(turned, samples), kernel, strides=dilations, dilations=strides, group=group, pads=pads)
-    # What the strides left over makes further rows, which no position of the kernel reads.
+    # Elements that the strides left over make further rows, which no position of the kernel reads.
     cut = op.Slice(full, op.ints([0] * spatial), op.shape(w, 2), op.ints([a + 2 for a in rest]))
     return op.Transpose(cut, perm=[1, 0, *(a + 2 for a in rest)])
 
@@ -74,7 +74,7 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if not known or None in sizes or None in outs:
         back = op.ConvTranspose(r, w, output_padding=[s - 1 for s in strides], **options)
         return windows.crop(op, back, begins, x)
-    # What the strides left over at the end comes back as output padding.
+    # The size that the strides left over at the end comes back as output padding.
     over = [
         int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
         for a in range(spatial)
@@ -105,7 +105,7 @@ def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
 
 
 def _in_fours(sizes: list[int | None], kernel: list[int | None]) -> bool:
-    """Whether a picture of these sizes is worth its sub-pixel form: a convolution computes 16 channels at once.
+    """Decide whether a picture of these sizes is worth its sub-pixel form: a convolution computes 16 channels at once.
 
     In onnxruntime's CPU, from 64 channels back to a picture's 3, kernel 3: 2.1 ms and not 3.2; where a kernel is 1 or
     channels are many, there is nothing to win. At stride 2 and more the transposed convolution was faster than its

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NEAR = 0.25
 """Below it sinh(h)/h and artanh(t)/t are series; above it a plain quotient loses less than two bits."""
 _TINY = 1e-30
-"""Keeps roots and logarithms of 0 finite; the differences that they are multiplied by are 0 there."""
+"""Keeps roots and logarithms of 0 finite: there the differences that they are multiplied with are 0."""
 _WHOLE = 6
 """The largest exponent that is written as a sum of products."""
 
@@ -86,7 +86,7 @@ def _whole_quotient(op: Builder, a: ir.Value, b: ir.Value, exponent: int) -> ir.
 
 
 def pow_quotient(op: Builder, a: ir.Value, b: ir.Value, exponent: float) -> ir.Value:
-    """The difference quotient of x^p between a and b; of a p that is not whole, between positive ones."""
+    """The difference quotient of x^p between a and b, which must be positive where p is not a whole number."""
     if exponent == 0.5:
         return sqrt_quotient(op, a, b)
     if exponent == int(exponent) and 1 <= abs(exponent) <= _WHOLE:

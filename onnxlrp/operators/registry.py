@@ -47,7 +47,7 @@ Operands = Callable[["Call"], Sequence[int]]
 
 
 def captured(node: ir.Node) -> list[ir.Value]:
-    """What a node's bodies (of If, Loop, Scan) read from around them, each once."""
+    """The values around a node's bodies (of If, Loop, Scan) that the bodies read, each once."""
     found: dict[ir.Value, None] = {}
     for attribute in node.attributes.values():
         graphs = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else []
@@ -121,7 +121,7 @@ class Call:
 
 
 def _features(call: Call, data: int) -> set[int]:
-    """Of a matrix product: the other operand's own axis, and those along which it holds several matrices."""
+    """For a matrix product: the other operand's own axis, and those along which it holds several matrices."""
     shape = call.operand(1 - data).shape
     matrices = range(-len(shape), -2) if shape is not None else ()
     own = {a for a in matrices if shape is not None and shape[a] != 1}
@@ -130,21 +130,21 @@ def _features(call: Call, data: int) -> set[int]:
 
 @dataclasses.dataclass(frozen=True)
 class LayerForm:
-    """Where a convolution or dense layer keeps its weight and bias."""
+    """The operands in which a convolution or dense layer keeps its weight and bias."""
 
     kind: Literal["convolution", "dense"]
     operands: tuple[tuple[int, int], ...]
     """(data, weight) pairs that are possible."""
     bias: int | None = None
     features: Callable[[Call, int], Collection[int]] = _features
-    """Axes of the output, counted from its end, that a bias behind it may vary over, by the operand of the data."""
+    """Axes of the output, counted from its end, that a bias downstream may vary over, by the operand of the data."""
     channels: int = 1
     """Axis of a convolution's weight that holds the input's channels: those of one group on axis 1, all on axis 0."""
     stand_in: Callable[[Builder, Call], Call] | None = None
-    """Where weights are packed or integers: the same layer in standard operators on weights in floats, for its
+    """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""
     rounds: Callable[[Call], bool] = lambda call: False
-    """Whether the model's own run rounds, so that its output is not what stands in for it would make."""
+    """True where the model's own run rounds, so that its output is not what stands in for it would make."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Operator:
     operands: Operands
     """Operands that may carry relevance."""
     treatment: str
-    """What happens to relevance, in a line."""
+    """One line that says what happens to relevance."""
     refuse: Callable[[Call], str | None] = lambda call: None
     """Why this very node has no rule, None where it has one."""
     gradient_only: tuple[int, ...] = ()
@@ -179,12 +179,12 @@ class Operator:
     """With one data operand: every output element is one input element times a constant."""
     layer: LayerForm | None = None
     sign: Literal["nonnegative", "keeps", "same", "unknown"] | Callable[[Call], str] = "unknown"
-    """Of the output: never negative; never negative where no operand is; of an activation, its operand's own or none
-    (0)."""
+    """Sign of the output: never negative; never negative where no operand is; for an activation, its operand's own sign
+    or none (0)."""
     piecewise_constant: bool = False
     """Its derivative is 0 wherever it has one."""
     base: bool = False
-    """Its relevance adds up to the distance of its output from a base value, which the ledger books as bias."""
+    """True where relevance adds up to the output less a base value, which the ledger books as bias."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     in_place: bool = False
@@ -208,33 +208,32 @@ class Operator:
     score_head: bool = False
     """Softmax and its kin: skipped on the way to the explained output."""
     when: Callable[[ir.Node | Call], bool] | None = None
-    """Where attributes or operands make an operator another one: the nodes that this entry is for. The entry without is
-    for all others."""
+    """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
     nested: bool = False
     """Holds graphs of its own, which are walked."""
     behind: Callable[[ir.Node], list[ir.Value]] | None = None
     """Takes something out of a list: the tensors that the list is made of, which relevance goes to."""
     own_body: bool = False
-    """Of a decomposed operator: written out by ONNX's own function body."""
+    """True for an operator that is written out by ONNX's own function body."""
     factor: bool = False
     """A custom operator that takes, of each output, the factor c with R = output · c: exact where the output is 0."""
     divided: bool = False
     """A custom operator whose first output's relevance R arrives as R/s(y), divided by that output as by ε; not a
     gradient."""
     score: Callable[[Builder, Call], ir.Value] | None = None
-    """Of the last operator of a model, which no rule leads through: the score that its output is made of."""
+    """For the last operator of a model, which no rule leads through: the score that its output is computed from."""
     compares: Callable[[Call], np.ndarray | None] = lambda call: None
-    """The rows [rows, features] that a kernel compares operand 0 with, where its relevance is explained against a
-    reference, which it gets as its attribute `reference`; None where it needs none."""
+    """The rows [rows, features] that a kernel compares operand 0 with; None where it needs no reference. The planner
+    chooses the reference and hands it over as the attribute `reference`."""
     rescales: bool = False
-    """Brings scores to a common size: behind a softmax or sigmoid it is skipped with it."""
+    """Brings scores to a common size: downstream of a softmax or sigmoid it is skipped with it."""
     rounding: bool = False
     """Quantises or dequantises: the same values up to rounding, which patterns look through."""
     in_floats: Callable[[Builder, Call], ir.Value | list[ir.Value]] | None = None
-    """Of an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
+    """For an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
     it has several outputs. The model's own node computes the value."""
     inference: Callable[[Any], None] | None = None
-    """Of an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
+    """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
 
     def sign_of(self, call: Call) -> str:
@@ -249,7 +248,7 @@ class Operator:
 
 @functools.cache
 def _first_versions() -> dict[str, int]:
-    """Of every operator that onnx knows: all schemas are read once."""
+    """The first version of every operator that onnx knows: all schemas are read once."""
     first: dict[str, int] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         first[schema.name] = min(schema.since_version, first.get(schema.name, schema.since_version))
@@ -413,7 +412,7 @@ def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options:
 
 @dataclasses.dataclass(frozen=True)
 class Reversed:
-    """What a custom operator gives back for its data operands.
+    """The result of a custom operator's way back, for its data operands.
 
     `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x
     the factor c of relevance x·c, which is added to its amount. `conserves`: whether their sum is the relevance that
@@ -423,9 +422,9 @@ class Reversed:
     amounts: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
     conserves: bool = True
     epsilon: ir.Value | None = None
-    """What a stabiliser kept."""
+    """The relevance that a stabiliser kept."""
     bias: ir.Value | None = None
-    """What constants took."""
+    """The relevance that constants kept."""
     factors: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
 
 

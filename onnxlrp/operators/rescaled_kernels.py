@@ -1,10 +1,10 @@
 """Kernels: functions of the squared distances between rows of data and constant rows, explained against a reference.
 
-A kernel falls with distance, so a feature helps where it is nearer to a row than the reference is. The change of the
-kernel from the reference r to x is shared out by what each feature changes of the squared distance:
+A kernel falls with distance, so a feature raises it where it is nearer to a row than the reference is. The change of
+the kernel from the reference r to x is shared out in proportion to each feature's change of the squared distance:
 `R_i = Σ_j c_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²` and c_j the factor of the
-kernel's relevance c_j·k_j(x). `c_j·k_j(r)` is the share of the reference, in the ledger's bias.
-The quotient of both changes is carried forward through the kernel's nodes, so that nothing is divided by 0.
+kernel's relevance c_j·k_j(x). The rest, `c_j·k_j(r)`, belongs to the reference and is in the ledger's bias. The
+quotient of the two changes is carried forward through the kernel's nodes, so that nothing is divided by 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Distance:
     rows: ir.Value | np.ndarray
     """[rows, features], or [1, rows, features]"""
     root: bool = False
-    """Whether the value is the root of the squared distance."""
+    """True where the value is the root of the squared distance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Kernel:
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """Data relative to a reference r, beside rows u: what the squared distance to each row changes by, by feature.
+    """Data and rows relative to a reference r, for each feature's change of the squared distances.
 
     `(x − u)² − (r − u)² = x'·(x' − 2u')` with `x' = x − r` and `u' = u − r`: products of matrices are enough.
     """
@@ -88,7 +88,7 @@ class Moved:
 
 
 def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Value]:
-    """Of `e^{−γ·d²}`: the quotient of its change by that of d², [samples, rows], and its value at the reference."""
+    """The change of `e^{−γ·d²}` over that of d², [samples, rows], and its value at the reference."""
     base, change = moved.at_reference(), moved.change()
     distances = op.Max(op.Add(base, change), op.number(0.0, change))
     a, b, difference = (op.Mul(v, -gamma) for v in (distances, base, change))
@@ -100,7 +100,7 @@ def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Valu
 
 @dataclasses.dataclass
 class _Point:
-    """A value at x and at the reference, and the quotient of its change by that of each distance, by number."""
+    """A value at x and at the reference, and the quotients of its change by that of each distance, by its number."""
 
     x: ir.Value
     r: ir.Value
@@ -173,11 +173,11 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
     "Sqrt": lambda op, a: _times(op, a.quotients, sqrt_quotient(op, a.x, a.r)),
     "Pow": _power,
 }
-"""By the operator's type: the quotients of its output, from its operands."""
+"""The quotients of an output from its operands, by the operator's type."""
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
-    """Whether the change of a node's output follows from those of its data operands."""
+    """Decide whether the change of a node's output follows from those of its data operands."""
     if node.domain != "" or node.op_type not in _QUOTIENTS:
         return False
     if node.op_type == "Pow":
@@ -235,7 +235,7 @@ class _Evaluated:
         self.points[node.outputs[0]] = point
 
     def _apart(self, index: int, point: _Point, quotient: ir.Value | None) -> ir.Value:
-        """The plain quotient where a product's values at x and at the reference are far from equal: the parts of a
+        """Take the plain quotient where a product's values at x and at the reference are far apart: the parts of a
         polynomial times an exponential cancel there."""
         op, change = self.op, self.moved[index].change()
         moved = op.Sub(point.x, point.r)
@@ -246,7 +246,7 @@ class _Evaluated:
 
 
 def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call, Operator]:
-    """A kernel as one call of its data, and what goes backwards through it, from one reference a distance."""
+    """A kernel as one call of its data, and its way back, from one reference for each distance."""
     xs = tuple(d.x for d in kernel.distances)
 
     def reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:

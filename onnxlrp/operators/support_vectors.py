@@ -145,7 +145,7 @@ class _Kernel:
         return back, op.ReduceSum(kept, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
 
     def gradient(self, slopes: ir.Value) -> ir.Value:
-        """Of the features, from the gradient of the decisions."""
+        """The gradient of the features, from that of the decisions."""
         op, machine = self.op, self.machine
         over = self._over_vectors(slopes)
         if self.vectors is None:
@@ -184,7 +184,7 @@ def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient
 
 
 def _reference(call: Call) -> np.ndarray | None:
-    """What the planner chose; the mean of the vectors where no planner was there."""
+    """The reference that the planner chose, or the mean of the vectors without a planner."""
     given, vectors = call.attr("reference"), _machine(call).vectors
     if given is not None:
         return given.numpy()
@@ -225,7 +225,7 @@ def _columns(call: Call) -> np.ndarray:
 
 
 def _pairwise(call: ir.Node | Call) -> bool:
-    """Whether classes are compared two by two, by support vectors."""
+    """Decide whether classes are compared two by two, by support vectors."""
     return "vectors_per_class" in call.attributes
 
 
@@ -251,7 +251,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     machine = op.run(call.variant(without=("prob_a", "prob_b", "post_transform")), outputs=2)[1]
     op.label("score")
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    # Of two classes the second column is the decision value.
+    # With two classes, the second column is the decision value.
     slope = np.zeros((2 if count == 2 else len(pairs), count), np.float32)
     shift = np.zeros(count, np.float32)
     for index, (i, j) in enumerate(pairs):

@@ -33,8 +33,8 @@ class _Columns:
 
 
 def _columns(call: Call, trees: Forest) -> _Columns:
-    """What onnxruntime makes of the sums: of two classes of which only the first has weights, `s` is the second's score
-    and the first's is `1 − s`, or `−s` where a weight is negative."""
+    """The outputs as onnxruntime computes them from the sums: where only the first of two classes has weights, their
+    sum `s` is the second's score and the first's is `1 − s`, or `−s` where a weight is negative."""
     count, base = trees.values.shape[1], trees.base
     own = _Columns(np.eye(count), base if base.size == count else np.zeros(count))
     if call.op_type != "TreeEnsembleClassifier" or count != 2:
@@ -50,8 +50,10 @@ def _columns(call: Call, trees: Forest) -> _Columns:
 
 
 def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
-    """The tree of an ensemble that has one only, and what its leaves give, float32 [leaves, columns]; None of any other
-    ensemble, and where a leaf's output is not its weights alone."""
+    """The only tree of an ensemble, and the output at its leaves, float32 [leaves, columns].
+
+    None for ensembles of more trees, and where a leaf's output is not its weights alone.
+    """
     roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
     if given(call) or roots is None or len(roots) != 1:
         return None
@@ -65,7 +67,7 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
 
 
 def _alone(call: Call) -> bool:
-    """Whether two classes share one score."""
+    """Decide whether two classes share one score."""
     return call.op_type == "TreeEnsembleClassifier" and class_count(call) == 2 and set(call.attr("class_ids")) == {0}
 
 
@@ -155,7 +157,7 @@ def _into_sums(op: Builder, c: ir.Value, columns: _Columns) -> ir.Value:
 
 
 def _several(trees: Forest) -> bool:
-    """Whether a tree may speak of more than one target, or must win against the others."""
+    """Decide whether a tree may speak of more than one target, or must win against the others."""
     return trees.aggregate in ("MIN", "MAX") or bool((_targets(trees).sum(1) > 1).any())
 
 
@@ -203,7 +205,7 @@ class _Walk:
             yield feature, nodes
 
     def _compare(self, value: ir.Value, nodes: ir.Value) -> ir.Value:
-        """Whether a sample's feature passes the comparison of its node."""
+        """Decide whether a sample's feature passes the comparison of its node."""
         op, trees, tables = self.op, self.trees, self.tables
         threshold = op.Gather(self.thresholds, nodes)
         true: ir.Value | None = None

@@ -1,4 +1,4 @@
-"""The steps of kernels: each is explained against a reference, which the plan names."""
+"""The steps of kernels, each explained against a reference that the plan names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Refere
 
 
 def compared(step: Step, facts: Facts) -> None:
-    """Give an operator that compares its operand with rows of its own the reference that it is explained against."""
+    """Give a kernel operator, one that compares its operand with rows of its own, the reference it is explained
+    against."""
     vectors = step.entry.compares(step.call)
     if vectors is None:
         return

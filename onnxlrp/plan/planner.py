@@ -163,7 +163,7 @@ class _Planner:
                 return None
         if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
-            # What lies behind it is planned all the same, so that every node without a rule is named at once.
+            # All that lies upstream is planned all the same, so that every node without a rule is named at once.
             self.behind.update(v for v in Call.of(node).inputs if v in self.facts.alive and not self.stop)
             return None
         if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):

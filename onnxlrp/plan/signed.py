@@ -1,12 +1,12 @@
-"""Warn where a rule takes relevance for an activation, which is never negative, and it may be negative.
+"""Warn where a rule takes relevance for an activation, which is never negative, although it may be negative.
 
-z⁺ shares the relevance of an output among the contributions that raise it. Where the output is negative, so mostly is
-its relevance, and the contributions that raise the output get what those that lower it have earned: the sign of the
-explanation turns. A ReLU, or any function that is 0 below 0, stops the relevance of negative outputs.
+z⁺ shares the relevance of an output among the contributions that raise it. Where the output is negative, its relevance
+mostly is too, so the contributions that raise the output receive negative relevance: the sign of the explanation turns.
+A ReLU, or any function that is 0 below 0, stops the relevance of negative outputs.
 
 A branch of a sum that a ReLU cuts may be negative too, but is not counted, or every residual network would be warned
-of: in a trained one 1 to 9 % of all relevance was at negative outputs of such branches, where tanh follows 49 to 63 %,
-where nothing follows 50 %. Layers inside of If, Loop and Scan are not looked at.
+of: in a trained one 1 to 9 % of all relevance was at negative outputs of such branches, against 49 to 63 % where a tanh
+follows and 50 % where nothing does. Layers inside of If, Loop and Scan are not looked at.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _signed_values(steps: Sequence[Step], facts: Facts, score: ir.Value, positiv
 
 
 def _lets(step: Step, operand: ir.Value, arrives: bool, facts: Facts) -> bool:
-    """Whether a step gives relevance to negative elements of an operand; `arrives`: negative elements of its output
-    have some."""
+    """Decide whether a step gives relevance to negative elements of an operand; `arrives`: negative elements of its
+    output have some."""
     if step.treatment is Treatment.RECTIFIER or (step.entry.cut_at_zero(step.call) and operand is step.call.input(0)):
         return False
     keeps = step.treatment in (Treatment.ROUTING, Treatment.SUM, Treatment.CONTROL)
@@ -60,7 +60,7 @@ def _lets(step: Step, operand: ir.Value, arrives: bool, facts: Facts) -> bool:
 
 
 def _by_positive(step: Step, operand: ir.Value, facts: Facts) -> bool:
-    """Whether a step multiplies or divides an operand by what is never negative."""
+    """Decide whether a step multiplies or divides an operand by what is never negative."""
     if step.treatment not in (Treatment.SCALE, Treatment.PRODUCT) or not step.entry.elementwise:
         return False
     others = [v for v in step.call.inputs if v is not None and v is not operand]

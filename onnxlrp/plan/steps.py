@@ -19,7 +19,7 @@ Overrides = Sequence[tuple[object, Rule]]
 
 
 class Treatment(enum.Enum):
-    """What a step does with the relevance that arrives."""
+    """The kinds of step, by what they do with the relevance that arrives."""
 
     LAYER = "layer"
     SUM = "sum"
@@ -30,9 +30,9 @@ class Treatment(enum.Enum):
     PASS = "pass"
     RECTIFIER = "rectifier"
     OFFSET = "offset"
-    """An activation keeps what it is at 0 and passes the rest on."""
+    """An activation that keeps the share of its value at 0 and passes the rest on."""
     SLOPE = "slope"
-    """A function without a value at 0: in proportion to its derivative."""
+    """A function without a value at 0: relevance passes in proportion to its derivative."""
     PRODUCT = "product"
     CUSTOM = "custom"
     LOOKUP = "lookup"
@@ -57,9 +57,9 @@ class Step:
     why: str = ""
     layer: Layer | None = None
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
-    """Of a product: operand index -> its share."""
+    """The shares of a product's operands, by operand index."""
     same_sign: bool = False
-    """Of an activation: its output has its operand's sign, or none (0)."""
+    """True for an activation whose output has its operand's sign, or is 0."""
 
     function: Function | None = None
     """The elementwise function that an `OFFSET` or `SLOPE` step computes."""
@@ -95,7 +95,7 @@ class Plan:
     unsupported: list[str]
     unsupported_nodes: list[str] = dataclasses.field(default_factory=list)
     stopped: list[str] = dataclasses.field(default_factory=list)
-    """Where relevance ends before an input, and why."""
+    """The nodes at which relevance ends although an input lies further upstream, and why."""
     notes: list[str] = dataclasses.field(default_factory=list)
     overrides: Overrides = ()
 
@@ -109,7 +109,7 @@ class Plan:
 
     @property
     def has_base(self) -> bool:
-        """Whether some step's relevance adds up to the distance of its output from a base value."""
+        """True where some step's relevance adds up to the distance of its output from a base value."""
         return any(s.entry.base for s in every_step(self.steps)) and self.composite.seed != "gradient"
 
     def __str__(self) -> str:

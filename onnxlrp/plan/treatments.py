@@ -1,4 +1,4 @@
-"""What a step without layer parameters does with relevance: whether it passes, is shared out, or follows the values."""
+"""Decides what a step without layer parameters does with relevance: pass it, share it out, or follow the values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Treating:
             step.why = f"{step.why} ({label})"
 
     def _activation(self, step: Step, *, passes: bool = False) -> None:
-        """A function that is 0 at 0 passes relevance unchanged; another keeps its value there."""
+        """A function with f(0) = 0 passes relevance unchanged; any other keeps the share of f(0)."""
         step.treatment = Treatment.RECTIFIER if step.entry.rectifier else Treatment.PASS
         if passes or step.entry.rectifier or self.composite.activations == "pass":
             step.why += ": passes unchanged"
@@ -104,8 +104,8 @@ class Treating:
             step.why = "in proportion to the contributions"
 
     def _shifted(self, step: Step) -> None:
-        """On the input side a constant that is added is no share of the input; to an activation it is, as a part of
-        what the function is at 0."""
+        """On the input side an affine operation passes relevance unchanged, but a constant that is added to an
+        activation is a part of the function's value at 0, and keeps its share."""
         inside = step.outputs[0] not in self.facts.before_layer
         if inside or len(step.operands) != 1 or self.composite.activations == "pass":
             return
@@ -157,7 +157,7 @@ class Treating:
                 return
 
     def _tells(self, kind: str, entry: Operator) -> bool:
-        """Whether the composite tells gates of a kind from signals, in the products of an operator."""
+        """Decide whether the composite tells gates of a kind from signals, in the products of an operator."""
         if self.composite.product == "gated":
             return kind == "gate" and entry.elementwise
         return self.composite.product != "uniform"

@@ -1,4 +1,4 @@
-"""What gradients can say of values that are no floating-point numbers: words have none, ids have their embedding's."""
+"""Gradients of inputs that are no floating-point numbers: words have none, ids have that of their embedding."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def _readers(steps: Sequence[Step], words: set[ir.Value]) -> Iterator[Step]:
 
 
 def lookup_without_product(steps: Sequence[Step]) -> Step | None:
-    """Find an embedding lookup whose gradient cannot be multiplied with what it finds: inside a body, where only sums
-    come out, or of integers that stand for floats."""
+    """Find an embedding lookup whose gradient cannot be multiplied with the embedding.
+
+    It lies inside a body, from which only sums come out, or its table holds integers that stand for floats.
+    """
     outer = set(map(id, steps))
     for step in every_step(steps):
         found = step.outputs[0].dtype

@@ -1,4 +1,4 @@
-"""The type that the relevance part computes in: that of the model's layers, and of each step its own."""
+"""The type that the relevance part computes in: that of the model's layers, narrowed where a step computes in less."""
 
 from __future__ import annotations
 

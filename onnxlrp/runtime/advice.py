@@ -20,7 +20,7 @@ _TRY = {
 
 
 def where(samples: int, first: int | None, total: int) -> str:
-    """Which samples a sentence is about, to follow it directly; empty where there is one only."""
+    """Words that say which samples a sentence is about, to be put after it; empty where there is only one."""
     if first is None:
         return ", summed over all samples"
     if total == 1:
@@ -31,7 +31,7 @@ def where(samples: int, first: int | None, total: int) -> str:
 
 
 def holes(counts: Mapping[str, int]) -> str:
-    """Where NaN comes from, to follow a sentence."""
+    """Words that say where NaN comes from, to be put after a sentence."""
     found = _counted(counts)
     if found:
         return f": {found}. Fill them in first"
@@ -39,7 +39,7 @@ def holes(counts: Mapping[str, int]) -> str:
 
 
 def passed_over(counts: Mapping[str, int]) -> str:
-    """NaN in the inputs that did no visible harm."""
+    """The sentence for NaN in the inputs that did no visible harm."""
     return f"{_counted(counts)}: the model takes it as a missing value or passes over it"
 
 
@@ -48,12 +48,12 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def not_finite(where: str, counts: Mapping[str, int]) -> str:
-    """NaN in the relevance or the score."""
+    """The sentence for NaN in the relevance or the score."""
     return f"relevance or score is NaN or infinite{where}{holes(counts)}"
 
 
 def no_gradient(where: str) -> str:
-    """A gradient of 0."""
+    """The sentence for a gradient of 0."""
     return (
         f"relevance is 0 everywhere{where}: the gradient is 0 where a function is flat or saturated, and its product "
         "with inputs of value 0 is too. Try composite='epsilon', which needs no slope"
@@ -61,7 +61,7 @@ def no_gradient(where: str) -> str:
 
 
 def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
-    """Relevance of 0."""
+    """The sentence for relevance of 0."""
     but = ", although the score is not" if is_visible else ""
     return (
         f"relevance is 0 everywhere{where}{but}. Inputs of value 0 get no share, and rules of positive parts (ZPlus) "
@@ -70,7 +70,7 @@ def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
 
 
 def not_positive(where: str, is_visible: bool) -> str:
-    """Relevance of 0 under a composite that explains positive scores only."""
+    """The sentence for relevance of 0 under a composite that explains positive scores only."""
     because = "the score is negative" if is_visible else "that is 0 where the score is not positive"
     return (
         f"relevance is 0 everywhere{where}: this composite explains max(0, score), and {because}. Explain another "
@@ -79,7 +79,7 @@ def not_positive(where: str, is_visible: bool) -> str:
 
 
 def large(where: str, size: float, score: float | None) -> str:
-    """Relevance out of proportion, with the worst case of it."""
+    """The sentence for relevance out of proportion, with the worst case of it."""
     of = "" if score is None else f" for a score of {score:.3g}"
     return (
         f"absolute relevance adds up to more than 100 times the score{where}, to {size:.3g}{of} at worst: large "
@@ -89,7 +89,7 @@ def large(where: str, size: float, score: float | None) -> str:
 
 
 def absorbed(where: str, ledger: Ledger | None) -> str:
-    """A score that the inputs do not share."""
+    """The sentence for a score of which the inputs receive too little."""
     lost = f"less than half of the score arrives at the explained inputs{where}"
     if ledger is None or not len(ledger):
         return (
@@ -100,7 +100,7 @@ def absorbed(where: str, ledger: Ledger | None) -> str:
 
 
 def turned(where: str) -> str:
-    """Relevance that was divided by a negative score."""
+    """The sentence for relevance that was divided by a negative score."""
     return (
         f"initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are "
         "turned there. Multiply it by -1, or convert with initial='output'"
@@ -108,7 +108,7 @@ def turned(where: str) -> str:
 
 
 def negative(where: str) -> str:
-    """A class whose own score is negative."""
+    """The sentence for a class whose own score is negative."""
     return (
         f"the score of the explained class is itself negative{where}: what is explained is a negative number, and "
         "relevance adds up towards it. What sets the class apart from others is shown by target='weights' and "
@@ -117,7 +117,7 @@ def negative(where: str) -> str:
 
 
 def where_it_went(ledger: Ledger | None) -> str:
-    """The steps and columns of a ledger that kept most, and what to try against the first."""
+    """Words that name the steps and columns of a ledger that kept most, and what to try against the first."""
     kept = [] if ledger is None else _largest(ledger)
     if ledger is None or not kept:
         return ""

@@ -1,4 +1,4 @@
-"""Doubts about an explanation that its own numbers raise: the plain words that a caller reads in a warning."""
+"""Cautions: doubts about an explanation that its own numbers raise, as the caller reads them in a warning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explanation
 
 KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
-"""What a caution may be about, the gravest first."""
+"""The kinds of caution, the gravest first."""
 _PACKAGE = Path(__file__).parents[1]
 _LARGE = 100.0
 _TINY = 1e-6
@@ -54,11 +54,11 @@ class _Numbers:
     score: np.ndarray | None
     """The value that is explained; None where it is not visible."""
     start: np.ndarray | None
-    """What relevance starts from; None where it is not known."""
+    """The amount that relevance starts from; None where it is not known."""
     scale: np.ndarray | None
-    """What the size is measured by; None where nothing is known to measure it by."""
+    """The yardstick for the size; None where there is none."""
     seeds: float | None
-    """What the relevance of all samples together starts from, as the ledger has it; None without a ledger."""
+    """The amount that the relevance of all samples together starts from, by the ledger; None without a ledger."""
     bad: np.ndarray
     """NaN or infinity in the relevance or the score, bool."""
 
@@ -143,7 +143,7 @@ def cautions(
     feeds: Mapping[str, Any] | None = None,
     axes: Mapping[str, int] | None = None,
 ) -> list[Caution]:
-    """What makes an explanation doubtful, in words; empty where nothing does.
+    """Collect what makes an explanation doubtful, in words; empty where nothing does.
 
     `feeds` are the model's inputs, for NaN among them; `axes` says which axis of an input counts samples (0 where it
     is silent). No model is run: the relevance arrays are read once.
@@ -220,7 +220,7 @@ def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
 
 
 def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) -> np.ndarray | None:
-    """What relevance starts from; None where that is a score that is not visible."""
+    """The amount that relevance starts from; None where that is a score that is not visible."""
     if interface.initial == "one":
         return np.ones_like(total)
     if interface.seed == "positive":
@@ -231,10 +231,10 @@ def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) ->
 def _scale(
     explanation: Explanation, score: np.ndarray | None, total: np.ndarray, seeds: float | None, interface: Interface
 ) -> np.ndarray | None:
-    """What |R| is measured by: a score that happens to lie near 0 says nothing of the explanation.
+    """The yardstick for |R|: the largest of the score, the sample's other scores and what is usual among the samples.
 
-    So it is the largest of the score, the sample's other scores and what is usual among the samples. Where the score is
-    not visible, the ledger's seeds; those of many samples may cancel, their relevance does not do so too.
+    The score alone is no yardstick, because it may happen to lie near 0. For a score that is not visible the ledger's
+    seeds stand in, or the relevance of all samples where that is larger: seeds of many samples may cancel.
     """
     if score is not None:
         finite = np.abs(score[np.isfinite(score)])

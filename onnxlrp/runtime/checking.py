@@ -13,11 +13,11 @@ from onnxlrp.errors import InputError
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.runtime.inputs import Port
 
-# What the emitted model promises, relative to the largest value of the output.
+# The largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
 _CLOSES = 1e-3
-# Of open axes and of the sides of pictures, in the order in which random inputs try them: networks want sides that they
-# can halve five times, spectrograms longer signals than texts are.
+# Sizes of open axes and of the sides of pictures, in the order in which random inputs try them: networks want sides
+# that they can halve five times, spectrograms longer signals than texts are.
 _SIZES = ((8, 224), (32, 32), (96, 320), (512, 640), (1, 64), (16000, 96))
 _MOST_ELEMENTS = 1 << 26
 
@@ -33,7 +33,7 @@ class OutputCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the difference is within the promise."""
+        """True where the difference is within the promise."""
         return self.difference <= self.tolerance
 
 
@@ -52,7 +52,7 @@ class Conservation:
 
     @property
     def ok(self) -> bool:
-        """Whether every step of the ledger closes."""
+        """True where every step of the ledger closes."""
         return self.worst_gap <= _CLOSES
 
 
@@ -66,7 +66,7 @@ def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any]) -> 
 
 
 def conservation(explanation: Explanation) -> Conservation | None:
-    """What the ledger says in all; None where the model has no ledger or no step."""
+    """The sums over the ledger; None where the model has no ledger or no step."""
     ledger = explanation.ledger
     if ledger is None or not len(ledger):
         return None

@@ -27,7 +27,7 @@ from onnxlrp.runtime.targets import Target
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """What one call found out."""
+    """The result of one call."""
 
     relevance: dict[str, np.ndarray]
     """Per explained input, in its shape ([N, K, ...] with K targets)."""
@@ -44,16 +44,16 @@ class Explanation:
     score: np.ndarray | None
     """The explained output at `target`, same shape; None for a weighted target."""
     ledger: Ledger | None
-    """Where relevance was absorbed; None where the model was converted without `ledger`."""
+    """The table of where relevance was absorbed; None where the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Per input that was given as text (or as ids, where a tokenizer was given too): its tokens, one entry a sample."""
     position: np.ndarray | None = None
-    """Of a token target: where the explained scores are, int64 [N]."""
+    """The positions of the explained scores of a token target, int64 [N]."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a session takes, and the tokens of texts."""
+    """The arrays that a session takes, and the tokens of texts."""
 
     feeds: dict[str, Any]
     tokens: dict[str, list[text.Tokens]]
@@ -102,7 +102,7 @@ class Explainer:
 
     @property
     def providers(self) -> list[str]:
-        """Where it runs, in order of preference."""
+        """The execution providers in use, in order of preference."""
         return self._session.get_providers()
 
     def __call__(
@@ -116,7 +116,7 @@ class Explainer:
         (None: of a text the last token, not the padding behind it). `weights` (weighted targets) must broadcast to the
         explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist.
         One `errors.ExplanationWarning` names all that makes the explanation doubtful: NaN, relevance of 0 or out of all
-        proportion, a score that mostly went elsewhere or is negative.
+        proportion, a score that mostly went elsewhere or that is negative.
         """
         return self.run(self.prepare(inputs), target, position, weights)
 
@@ -196,7 +196,7 @@ class Explainer:
         return explanation
 
     def watch(self) -> Watch:
-        """What collects the cautions of this model's explanations."""
+        """A watch that collects the cautions of this model's explanations."""
         declared = self._file.outputs.get(self.explained_output)
         axis = self.interface.batch_axis
         if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
@@ -285,5 +285,5 @@ class Explainer:
 
 
 def _is_number(port: arrays.Port | None) -> bool:
-    """Whether an input takes numbers: a text for it must be cut into tokens first."""
+    """Decide whether an input takes numbers: a text for it must be cut into tokens first."""
     return port is not None and port.dtype is not None and port.dtype.kind in "iubf"

@@ -1,4 +1,4 @@
-"""What a model takes, and whether the arrays at hand fit it."""
+"""The inputs of a model, and the check that given arrays fit them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Port:
     shape: tuple[int | str | None, ...] | None
     """A number, a symbol or None (unknown) per axis; None: not even the rank is declared."""
     optional: bool = False
-    """Whether the model has a default for it."""
+    """True where the model has a default for it."""
 
     def __str__(self) -> str:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"
@@ -122,7 +122,7 @@ def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:
 
 
 def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:
-    """What is wrong with a shape and how to mend it; empty where it fits."""
+    """Say what is wrong with a shape and how to mend it; empty where it fits."""
     if declared is None or _fits(actual, declared):
         return ""
     if _fits((1, *actual), declared):

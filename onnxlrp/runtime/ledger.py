@@ -1,4 +1,4 @@
-"""Where relevance went: the conservation ledger as a table."""
+"""The conservation ledger as a table: where relevance went."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Ledger:
 
     @property
     def gaps(self) -> np.ndarray:
-        """What is missing at each step, |arrives - the rest|, float64 [steps]."""
+        """The amount missing at each step, |arrives - the rest|, float64 [steps]."""
         values = self.values.astype(np.float64)
         return np.abs(values[:, 0] - values[:, 1:].sum(axis=1))
 
     @property
     def absorbed(self) -> np.ndarray:
-        """What did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
+        """The amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
         return self.values[:, 2:].astype(np.float64).sum(axis=1)
 
     @property
@@ -37,8 +37,11 @@ class Ledger:
         return {name: float(sums[index]) for index, name in enumerate(COLUMNS) if index >= 2}
 
     def seeds(self, arrived: float) -> float:
-        """What relevance started from, given what arrived at the inputs: what arrives at a step is a seed or was passed
-        on, and what was passed on arrives at a step or at an input."""
+        """The amount that relevance started from, given the amount `arrived` at the inputs.
+
+        Relevance that arrives at a step is a seed or was passed on; all that is passed on arrives at a step or an
+        input.
+        """
         sums = self.values.astype(np.float64).sum(axis=0)
         return float(sums[0] - sums[1]) + arrived
 

@@ -78,7 +78,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
 
 
 def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
-    """What one file holds: all of an explanation, its ledger as one row, its tokens as strings."""
+    """The content of one file: all of an explanation, its ledger as one row, its tokens as strings."""
     arrays = contents(explanation, names)
     if explanation.ledger is not None and arrays["relevance_ledger"] is explanation.ledger.values:
         arrays["relevance_ledger"] = explanation.ledger.values[None]
@@ -96,7 +96,7 @@ def _samples(batches: Batches, which: Sequence[int]) -> int:
 
 
 def _in_its_place(future: concurrent.futures.Future, batches: Batches, index: int) -> Any:
-    """What was read, or the error of reading it, with the samples that it is about."""
+    """The batch that was read; an error of reading it names the samples that it is about."""
     try:
         return future.result()
     except OnnxLrpError as error:

@@ -1,4 +1,4 @@
-"""What is explained: the target of a call, checked, and the classes that it meant."""
+"""The target of a call, checked, and the classes that it meant."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Target:
         self._interface = interface
         self._output = output
         self.positions: np.ndarray | None = None
-        """Of a token target, once it is resolved: the positions that were explained, int64 [N]."""
+        """The positions that were explained, int64 [N], of a token target once it is resolved."""
         _refuse_foreign(interface, target, position, weights)
         self._weights_port = weights_port
         self._weights = (
@@ -51,7 +51,7 @@ class Target:
             self._check_range(self._target, classes, "target", "class")
 
     def feeds(self) -> dict[str, np.ndarray]:
-        """What the model's added inputs take; a model without defaults gets -1 and ones."""
+        """The arrays for the model's added inputs; a model without defaults gets -1 and ones."""
         interface = self._interface
         feeds: dict[str, np.ndarray] = {}
         for name, given in ((interface.target_input, self._target), (interface.position_input, self._position)):
@@ -208,7 +208,7 @@ def _weights(
     if output is None or output.shape is None:
         return weights
     if port is not None and port.shape is not None and len(port.shape) != len(output.shape):
-        # The source declares its output in a rank that it has not; the graph checks the rest.
+        # The source declares its output in a wrong rank; the graph checks the shape as it runs.
         return weights
     shape = [batch if axis == batch_axis and batch is not None else size for axis, size in enumerate(output.shape)]
     pairs = zip(reversed(weights.shape), reversed(shape), strict=False)

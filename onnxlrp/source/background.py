@@ -15,9 +15,9 @@ from onnxlrp.errors import InputError
 
 
 def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
-    """The rows for every input of a model that the background speaks of, in the type of the input.
+    """The rows for every input of a model that the background has data for, in the type of the input.
 
-    `background`: an array [rows, …] for a model of one input; a data frame with a column a feature, or a column an
+    `background`: an array [rows, …] for a model of one input; a data frame with a column for each feature, or for each
     input; a dictionary of arrays by input; or the path of a .npy, .npz or .csv file. Raises InputError where it fits
     the inputs in none of these ways, holds no rows, or holds what is no number.
     """
@@ -50,7 +50,7 @@ def _columns(data: Any) -> dict[str, Any] | None:
 
 
 def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
-    """Rows in the type and the shape of an input; one row a sample, so that a column gets its second axis."""
+    """Rows in the type of an input, one for each sample; a single column gets its second axis."""
     if value.dtype is None or not isinstance(value.type, ir.TensorType):
         raise InputError(f"background: the input {value.name!r} is no tensor")
     try:
@@ -73,7 +73,7 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
 
 
 def _read(path: Path) -> Any:
-    """What a file holds: an array, or a dictionary of arrays by name."""
+    """The content of a file: an array, or a dictionary of arrays by name."""
     readers = {".npy": np.load, ".npz": lambda p: dict(np.load(p)), ".csv": _table}
     reader = readers.get(path.suffix.lower())
     if reader is None:

@@ -101,7 +101,7 @@ def _wide(value: ir.Value) -> np.ndarray:
 
 
 def _rounds(node: ir.Node) -> bool:
-    """Whether a node gives its first operand, as float64 has it: it quantises, or casts a float to a float."""
+    """Decide whether a node gives its first operand, as float64 has it: it quantises, or casts a float to a float."""
     entry = find(node)
     if node.op_type == "Cast" and node.domain == "":
         source, target = node.inputs[0], node.outputs[0]

@@ -47,7 +47,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class ExplainedScore:
-    """What is explained: a value in the output's layout, and where it comes from."""
+    """The value that is explained, in the output's layout, and the parts it is put together from."""
 
     value: ir.Value
     parts: tuple[Part, ...] = ()
@@ -61,14 +61,14 @@ class _Argument:
     value: ir.Value
     sign: np.ndarray
     at_zero: np.ndarray
-    """The innermost function and what is affine downstream of it, at 0."""
+    """The innermost function, and the affine ones downstream of it, at 0."""
     function: str
     parts: tuple[Part, ...] = ()
-    """Set where the argument was put together from several."""
+    """The parts, where the argument is put together from several."""
 
     @property
     def counts(self) -> bool:
-        """Whether the function is not 0 at 0, so that it is skipped."""
+        """True where the function is not 0 at 0, so that it is skipped."""
         return bool((self.at_zero != 0).any())
 
 
@@ -85,7 +85,7 @@ class _Chain:
 
     @property
     def skipped(self) -> _Argument | None:
-        """What is explained in place of the value, None where it is the value itself."""
+        """The argument that is explained in place of the value, None where it is the value itself."""
         return self.argument if self.argument is not None and self.argument.counts else None
 
 
@@ -125,7 +125,7 @@ def _signed(op: Builder, argument: _Argument, like: ir.Value) -> ir.Value:
 
 
 def _same_shape(a: ir.Value, b: ir.Value) -> bool:
-    """Whether two shapes are known to be equal, or nothing is known of them."""
+    """Decide whether two shapes are known to be equal, or nothing is known of them."""
     return a.shape is None or b.shape is None or a.shape == b.shape
 
 
@@ -241,7 +241,7 @@ class _Chains:
         common = [(v, s) for v, s in first.upstream if v in signs and _alike(s, signs[v])]
         low, high = first.low * second.low, first.high * second.high
         for place, (argument, sign) in enumerate(common):
-            # An argument below which a factor is explained already says nothing new of that factor.
+            # A common argument counts only if each factor is explained by it, or by a value downstream of it.
             if all(_reaches(chain, argument) for chain in (first, second)):
                 at_zero = evaluate(value, {argument: np.zeros((1,) * len(argument.shape or ()))})
                 if at_zero is None:
@@ -300,7 +300,7 @@ def _alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _reaches(chain: _Chain, value: ir.Value) -> bool:
-    """Whether a value is the argument that a chain is explained by, or lies upstream of it."""
+    """Decide whether a value is the argument that a chain is explained by, or lies upstream of it."""
     values = [v for v, _ in chain.upstream]
     argument = chain.skipped
     return argument is None or (argument.value in values and values.index(argument.value) <= values.index(value))
@@ -322,7 +322,7 @@ def _normalised(node: ir.Node) -> ir.Value | None:
 
 
 def _shifted(node: ir.Node, operand: ir.Value, at_zero: np.ndarray) -> np.ndarray:
-    """What an affine node makes of the values at 0 of the function upstream of it."""
+    """Carry the values at 0 of the function upstream through an affine node."""
     rank = len(operand.shape or ())
     found = evaluate(
         node.outputs[0], {operand: np.broadcast_to(at_zero, np.broadcast_shapes(at_zero.shape, (1,) * rank))}

@@ -59,8 +59,8 @@ def quiet(name: str) -> None:
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
-    """What `infer` left open, node by node; `visit` sees every node once its operands are known, and may put others,
-    whose values are known, in its place: nodes behind may know more than they did."""
+    """Infer what `infer` left open, node by node; `visit` sees every node once its operands are known, and may put
+    others, whose values are known, in its place: nodes downstream may know more than they did."""
     with _taught(model):
         _infer_the_rest(model.graph, visit)
 
@@ -97,7 +97,7 @@ def _taught(model: ir.Model) -> Iterator[None]:
 
 
 def _where_known(inference: Callable[[Any], None]) -> Callable[[Any], None]:
-    """An operand has no type (None) behind an operator that nobody knows: one failure would end all inference."""
+    """An operand has no type (None) downstream of an unknown operator: one failure would end all inference."""
 
     def infer(context: Any) -> None:
         with contextlib.suppress(AttributeError):
@@ -107,7 +107,8 @@ def _where_known(inference: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:
-    """Node by node, in bodies as well: what the library leaves open behind loops and operators that it lacks."""
+    """Node by node, in bodies as well: what the library leaves open downstream of loops and of operators that it
+    lacks."""
     for node in list(graph):
         inner = bodies(node)
         if inner:
@@ -137,7 +138,8 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
-    """Find the shape that a Shape node reads: onnx forgets it where an operator of another domain makes the value."""
+    """Find the shape that a Shape node reads: onnx forgets it where the value comes from an operator of another
+    domain."""
     node = None if sizes is None else sizes.producer()
     x = node.inputs[0] if node is not None and node.op_type == "Shape" and not node.attributes else None
     return None if x is None else x.shape

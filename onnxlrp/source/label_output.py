@@ -57,8 +57,8 @@ def _classes(
 ) -> tuple[int, ...] | tuple[str, ...] | None:
     """The classes of the node that decides on a label, where the label belongs to the scores.
 
-    It does where the scores are made of what the label is decided by; a label with names also where no other output
-    holds as many scores.
+    A label belongs to scores that are computed from the values it is decided by. A label with names also belongs to the
+    scores if no other output holds as many.
     """
     call = Call.of(node)
     if node.domain == "" and node.op_type == "Gather":
@@ -77,7 +77,7 @@ def _classes(
 
 
 def _answers_with_a_sign(node: ir.Node) -> bool:
-    """Whether a node compares two classes by the sign of one decision value, as a support vector machine without
+    """Decide whether a node compares two classes by the sign of one decision value, as a support vector machine without
     probabilities does: onnxruntime's two scores then stand in another order than the labels, and the larger is meant.
     """
     pairs = node.op_type == "SVMClassifier" and "prob_a" not in node.attributes
@@ -91,13 +91,13 @@ def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:
 
 
 def _only_scores(graph: ir.Graph, scores: ir.Value, count: int | None) -> bool:
-    """Whether no other output holds a number for each of as many classes."""
+    """Decide whether no other output holds a number for each of as many classes."""
     others = [v for v in graph.outputs if v is not scores and v.dtype is not None and v.dtype.is_floating_point()]
     return not any(v.shape is not None and len(v.shape) > 1 and v.shape[1] == count for v in others)
 
 
 def _compares_others(node: ir.Node, scores: ir.Value) -> bool:
-    """Whether an ArgMax compares values whose largest need not be the largest score."""
+    """Decide whether an ArgMax compares values whose largest need not be the largest score."""
     if (node.domain, node.op_type) != ("", "ArgMax") or node.inputs[0] is None:
         return False
     return _ordered_like(node.inputs[0]) is not _ordered_like(scores)
@@ -115,7 +115,7 @@ def _ordered_like(value: ir.Value) -> ir.Value:
 
 
 def _upstream(value: ir.Value, sought: ir.Node) -> bool:
-    """Whether a node lies upstream of a value."""
+    """Decide whether a node lies upstream of a value."""
     waiting, seen = [value.producer()], set()
     while waiting:
         node = waiting.pop()

@@ -62,7 +62,7 @@ class Step:
     at_zero: np.ndarray
     """The output where the operand is 0, which may be infinite or NaN."""
     affine: bool
-    """Whether the function is a factor and a shift."""
+    """True where the function is a factor and a shift."""
 
 
 def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> Step | None:
@@ -119,7 +119,7 @@ def _direction(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarr
 
 
 def _rises(node: ir.Node) -> bool:
-    """Whether the parameters leave a function that rises: slopes and factors must not be negative."""
+    """Decide whether the parameters leave a function that rises: slopes and factors must not be negative."""
     if node.op_type == "PRelu":
         slope = _known(node.inputs[1])
         return slope is not None and bool((slope >= 0).all())

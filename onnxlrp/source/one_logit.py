@@ -12,7 +12,7 @@ from onnxlrp.operators.registry import Call, content
 def one_logit(scores: ir.Value, axis: int, data: Collection[ir.Value]) -> tuple[ir.Value, int] | None:
     """The logit of two classes whose other logit is a constant, and its place along the axis of the classes.
 
-    Returns None where `scores` is not made so by a Concat or a Pad. `data` are the values that depend on an input.
+    Returns None where `scores` is no such Concat or Pad. `data` are the values that depend on an input.
     """
     node, rank = scores.producer(), len(scores.shape or ())
     if node is None or node.domain != "" or not rank or node.op_type not in ("Concat", "Pad"):

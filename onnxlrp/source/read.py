@@ -33,7 +33,7 @@ _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16,
 
 @dataclasses.dataclass
 class Declared:
-    """What the source said of a graph input or output, put back on emission."""
+    """The source's declaration of a graph input or output, put back on emission."""
 
     name: str
     type: ir.TypeProtocol | None
@@ -57,7 +57,7 @@ class Source:
     map_inputs: list[MapInput] = dataclasses.field(default_factory=list)
     """Inputs that are maps, for which vectors stand in."""
     notes: list[str] = dataclasses.field(default_factory=list)
-    """What the user should know."""
+    """Notes for the user."""
 
 
 def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
@@ -94,7 +94,7 @@ def _without_graph_parameters(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def is_score(value: ir.Value) -> bool:
-    """Whether a value can be explained: a tensor of floats of 16 bits or more."""
+    """Decide whether a value can be explained: a tensor of floats of 16 bits or more."""
     return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
@@ -193,8 +193,8 @@ def _standardise(source: Source) -> None:
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
-    """Whether it says no more than that a size varies: some exporters write nothing, some −1, some a question mark for
-    each of them, which is no name that they share."""
+    """Decide whether it says no more than that a size varies: some exporters write nothing, some −1, some a question
+    mark for each of them, which is no name that they share."""
     return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 

@@ -1,4 +1,4 @@
-"""Every composite of RULES.md for the oracle: which formula a layer gets by its place in the network."""
+"""Every composite of docs/rules.md for the oracle: which formula a layer gets by its place in the network."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _gradient(rectifier: str = "gradient", times_input: bool = False) -> Composi
 
 
 def composite(name: str, **params: Any) -> Composite:
-    """By its name in RULES.md, with its parameters."""
+    """By its name in docs/rules.md, with its parameters."""
     box = Rule("ZBox", **params)
     alpha_beta = Rule("AlphaBeta", alpha=2.0, beta=1.0)
     exact = Rule("Norm", epsilon=0.0)

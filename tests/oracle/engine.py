@@ -18,7 +18,7 @@ BOX_LIKE = ("Flat", "WSquare", "ZBox")
 
 
 def merged(net: Net) -> list[Step]:
-    """Steps with bias, batch norm and zero padding taken into the layer they stand beside, as RULES.md says."""
+    """Steps with bias, batch norm and zero padding taken into the layer they stand beside, as docs/rules.md says."""
     uses = Counter(name for step in net.steps for name in step.inputs) + Counter(net.outputs)
     steps: list[Step] = []
     for step in net.steps:
@@ -231,7 +231,7 @@ class Oracle:
         return np.split(total, np.cumsum([x.size for x in xs])[:-1])
 
     def activation(self, step: Step, n: int, r: Array) -> Array:
-        """Without what the activation is at 0, as the table of RULES.md says."""
+        """Without what the activation is at 0, as the table of docs/rules.md says."""
         z, y = self.flat(step.inputs[0], n), self.flat(step.output, n)
         at_zero = self.net.run_step(step, {step.inputs[0]: np.zeros_like(self.values[step.inputs[0]])})[n].ravel()
         if not at_zero.any():

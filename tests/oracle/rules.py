@@ -1,8 +1,8 @@
-"""Every rule of RULES.md on a dense matrix, in float64, one sample at a time.
+"""Every rule of docs/rules.md on a dense matrix, in float64, one sample at a time.
 
 A layer is `z = A x + b` with `A` [out, in] and `b` [out] per output cell, whatever operator it comes from: clamping the
 entries of `A` is clamping the weights, since each pair of cells is joined by at most one weight. Nothing here is shared
-with the package, so that the two can only agree by both following RULES.md.
+with the package, so that the two can only agree by both following docs/rules.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Layer:
 
 
 class Rule:
-    """A name of RULES.md with its parameters: here a formula, in the package an object of that name."""
+    """A name of docs/rules.md with its parameters: here a formula, in the package an object of that name."""
 
     def __init__(self, name: str, **params: Any):
         self.name, self.params = name, params

@@ -76,7 +76,7 @@ class Machine:
 def rescaled(x: Array, u: Array, r: Array, gamma: float) -> Array:
     """`(k(x) − k(r))·Δ_i/ΣΔ` of `k = e^{−γ·d²}` and `Δ_i = (r_i − u_i)² − (x_i − u_i)²`, as the rule is written.
 
-    Only where both distances are all but equal, in the form of RULES.md: `γ·e^{−γ(d_x² + d_r²)/2}·sinh(h)/h`.
+    Only where both distances are all but equal, in the form of docs/rules.md: `γ·e^{−γ(d_x² + d_r²)/2}·sinh(h)/h`.
     """
     delta = (r - u) ** 2 - (x - u) ** 2
     of_x, of_r = ((x - u) ** 2).sum(), ((r - u) ** 2).sum()

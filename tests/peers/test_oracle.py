@@ -15,7 +15,7 @@ pytestmark = pytest.mark.peers
 LIKE_TORCH = [name for name in NETS if name not in ("strided", "auto_padded", "mixer", "perceptron", "smooth")]
 
 
-# a batch norm that no layer took in, and an activation that is no ReLU: RULES.md passes them, Zennit's
+# a batch norm that no layer took in, and an activation that is no ReLU: docs/rules.md passes them, Zennit's
 # ExcitationBackprop gives them their plain gradient
 UNLIKE = {("residual", "excitation_backprop"), ("clipped", "excitation_backprop")}
 PAIRS = [(net, name) for net in LIKE_TORCH for name in COMPOSITES if (net, name) not in UNLIKE]

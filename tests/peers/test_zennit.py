@@ -112,7 +112,7 @@ MODULES = {make.__name__: make for make in (basic_blocks, bottlenecks, plain_vgg
 # Zennit's BetaSmooth remembers one input per module: wrong for torchvision's blocks, whose ReLU is used several times,
 # and wherever ReLU works in place
 PAIRS = [(make, name) for make in MODULES for name in COMPOSITES if name != "beta_smooth" or make == "plain_vgg"]
-# a batch norm that no layer took in: RULES.md passes it, Zennit's ExcitationBackprop gives it its plain gradient
+# a batch norm that no layer took in: docs/rules.md passes it, Zennit's ExcitationBackprop gives it its plain gradient
 NET_PAIRS = [
     (net, name) for net in LIKE_TORCH for name in COMPOSITES if (net, name) != ("residual", "excitation_backprop")
 ]

@@ -61,7 +61,8 @@ def _gap(areas: dict[str, np.ndarray], name: str) -> str:
 
 
 def _better(areas: dict[str, np.ndarray], name: str) -> bool:
-    """Whether a composite is above `auto` by more than two standard errors of their difference, sample by sample."""
+    """Decide whether a composite is above `auto` by more than two standard errors of their difference, sample by
+    sample."""
     mean, error = _difference(areas, name)
     return mean > 2 * error
 

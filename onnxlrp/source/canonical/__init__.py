@@ -30,7 +30,7 @@ from onnxlrp.source.canonical.outside import move_weights_out
 from onnxlrp.source.inference import infer, quiet
 
 LISTS = (maps.rewrite, lists.rewrite, members.rewrite)
-"""What these write out is folded again: in a step of a loop its number is known."""
+"""Nodes that these write out are folded again: in a step of a loop its number is known."""
 REWRITES = (
     unsigned.rewrite,
     deployed.rewrite,
@@ -69,7 +69,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
 def _fold(model: ir.Model) -> None:
     # It says of every list and loop that it leaves them alone.
     quiet("onnxscript.optimizer")
-    # Where one operator's folding fails, what is not folded yet stays as it is, which is as right.
+    # If the folding of one operator fails, all that is not folded yet stays as it is, which is right too.
     with splits.as_defined(model), contextlib.suppress(RuntimeError):
         fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -77,7 +77,7 @@ def _fold(model: ir.Model) -> None:
 
 
 def _rewrite(model: ir.Model, rewrites: Iterable[Callable[[Rewriter], None]]) -> tuple[dict[str, str], bool]:
-    """What was absorbed, and whether a body was written out."""
+    """Rewrite a graph; give back the names that were absorbed, and whether a body was written out."""
     absorbed: dict[str, str] = {}
     known: set[ir.Value] = set()
     pasted = False

@@ -1,4 +1,4 @@
-"""What a part of the model makes of given rows, computed as the model is read."""
+"""Computes a part of the model for given rows, as the model is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def evaluate(
     repeated: Mapping[ir.Value, np.ndarray],
     opsets: Mapping[str, int],
 ) -> np.ndarray | None:
-    """Compute a value for rows [n, columns] of others; None where it cannot be, or where rows depend on each other.
+    """Compute a value for rows [n, columns] of others; None if that is impossible, or if rows depend on each other.
 
     All else that it depends on must be constant, or the shape of something with as many rows. `repeated`: the row,
     [1, …], of constants that hold the same one for each row of a batch.
@@ -43,7 +43,8 @@ class _Part:
         self.constants: dict[ir.Value, np.ndarray] = {}
 
     def visit(self, value: ir.Value | None) -> None:
-        """Add what a value is made of; of what only the shape is read zeros are fed."""
+        """Add the nodes and constants that a value is computed from; zeros are fed for values of which only the shape
+        is read."""
         if value is None or value in self.feeds or value in self.constants:
             return
         known, node = content(value), value.producer()

@@ -1,7 +1,7 @@
-"""What is computed from the leaf of one tree alone: `f(tree(x))` is a tree whose leaves hold `f(leaf)`.
+"""Functions of the leaf of one tree: `f(tree(x))` is a tree whose leaves hold `f(leaf)`.
 
-IsolationForest looks a leaf's depth up by its number, AdaBoost compares the largest class of a tree with each: on the
-way relevance would stop at integers and comparisons, although all of it is constant wherever the tree is. So
+IsolationForest looks a leaf's depth up by its number, AdaBoost compares the largest class of a tree with each class.
+Relevance would stop at these integers and comparisons, although their result is constant wherever the tree is. So
 `LeafFunction(own, x)` stands for the last float value that one tree alone decides, or for the sum of several. The value
 is the model's own; the leaves of the tree that relevance goes back through are computed here, once, by the model's own
 nodes.
@@ -34,7 +34,7 @@ class _Forest:
 
     x: ir.Value
     trees: tuple[tuple[Forest, np.ndarray], ...]
-    """Each with what the function makes of its leaves, [leaves, columns]."""
+    """Each tree with the function's values at its leaves, [leaves, columns]."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
@@ -70,7 +70,7 @@ def _joined(parts: Sequence[_Forest | None]) -> _Forest | None:
 
 
 def _equal(a: ir.Value, b: ir.Value) -> bool:
-    """Decide whether two values are one, or made by one operator of the same operands."""
+    """Decide whether two values are the same, or come from equal nodes with the same operands."""
     one, other = a.producer(), b.producer()
     if a is b or one is None or other is None:
         return a is b
@@ -80,7 +80,7 @@ def _equal(a: ir.Value, b: ir.Value) -> bool:
 
 
 def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
-    """The scores of ensembles of one tree, with the tree and what its leaves give, [leaves, columns]."""
+    """The scores of ensembles of one tree, with the tree and the scores at its leaves, [leaves, columns]."""
     found = {}
     for node in rewriter.graph:
         if node.domain != _ML or node.op_type not in _SCORES or MARK in node.metadata_props:
@@ -145,7 +145,7 @@ def _is_score(value: ir.Value) -> bool:
 
 
 def _stand_in(rewriter: Rewriter, own: ir.Value, forest: _Forest) -> None:
-    """Let everyone who reads a value read the forest that it is of."""
+    """Let all readers of a value read the forest instead."""
     attributes = as_regressor(forest.trees)
     node = ir.Node(DEPLOYED, "LeafFunction", [own, forest.x], attributes, num_outputs=1, version=1)
     maker, out = own.producer(), node.outputs[0]

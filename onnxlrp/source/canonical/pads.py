@@ -26,7 +26,7 @@ def rewrite(rewriter: Rewriter) -> None:
             if consumer.domain == "" and consumer.inputs[0] is node.outputs[0]:
                 _merge(rewriter, consumer, node, pads, fill)
         if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
-            rewriter.absorbed[str(node.outputs[0].name)] = "the window behind it"
+            rewriter.absorbed[str(node.outputs[0].name)] = "the window downstream of it"
 
 
 def _spatial(rewriter: Rewriter, node: ir.Node) -> tuple[list[int], float] | None:

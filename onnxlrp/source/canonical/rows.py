@@ -22,8 +22,8 @@ Constant = Callable[[ir.Value | None], bool]
 
 
 def same_of_all_rows(node: ir.Node, alike: Collection[ir.Value]) -> bool:
-    """Decide whether a node's output says nothing but how many rows there are, and is the same in each: a shape whose
-    other sizes are known, or what is made of shapes."""
+    """Decide whether a node's output depends on the number of rows alone, and is the same in each row: a shape whose
+    other sizes are known, or a value computed from shapes."""
     x = node.inputs[0] if node.inputs else None
     if node.domain != "" or x is None:
         return False
@@ -55,7 +55,7 @@ def row_by_row(node: ir.Node, rows: Collection[ir.Value], constant: Constant) ->
 
 
 def _stays_in_rows(node: ir.Node, rows: Collection[ir.Value], constant: Constant) -> bool:
-    """Broadcasting pairs no row with another one's: rows have one rank, constants one row or none."""
+    """Decide whether broadcasting pairs each row with itself only: rows have one rank, constants one row or none."""
     ranks = {len(v.shape) for v in rows if v.shape is not None}
     if len(ranks) != 1:
         return False
@@ -80,7 +80,7 @@ def repeated_rows(node: ir.Node, rows: Collection[ir.Value]) -> dict[ir.Value, n
 
 
 def _only_row(value: ir.Value) -> np.ndarray | None:
-    """The row that all rows of a constant are, where it meets other rows only; None where it is no such constant."""
+    """The row that all rows of a constant are equal to, where only elementwise nodes read it; else None."""
     entries = [(u.node.op_type, find(u.node)) for u in value.uses()]
     if any(name not in _ELEMENTWISE and (entry is None or not entry.elementwise) for name, entry in entries):
         return None
@@ -93,7 +93,7 @@ def _only_row(value: ir.Value) -> np.ndarray | None:
 
 
 def _looks_up(node: ir.Node, rows: Collection[ir.Value]) -> bool:
-    """A constant table is looked up at each row's position."""
+    """Decide whether a node looks a constant table up at each row's position."""
     axis = node.attributes.get("axis")
     return node.inputs[0] not in rows and node.inputs[1] in rows and (axis is None or axis.as_int() == 0)
 
@@ -104,7 +104,7 @@ def _own_axes(value: ir.Value, axes: list[int]) -> bool:
 
 
 def _keeps_rows(x: ir.Value, y: ir.Value) -> bool:
-    """As many elements in each row as before."""
+    """Decide whether a reshape leaves the same number of elements in each row."""
     sizes = [list(v.shape or ())[1:] for v in (x, y)]
     counts = {math.prod(d for d in dims if isinstance(d, int)) for dims in sizes}
     return all(isinstance(d, int) for dims in sizes for d in dims) and len(counts) == 1
