@@ -23,6 +23,10 @@ from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
+_FAR = 16
+"""Values upstream that are kept of a chain: two factors of one argument meet after a few nodes."""
+_MOST_PARTS = 12
+"""Parts of an output that the plan names; where there are more, without their elements."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
 """Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
 
@@ -182,7 +186,7 @@ class _Chains:
             return _itself(value)
         if entry.rounding or _is_cast(node):
             source = self.found[sources[0]]
-            return dataclasses.replace(source, upstream=((value, _UP), *source.upstream))
+            return dataclasses.replace(source, upstream=((value, _UP), *source.upstream[:_FAR]))
         rescaled = sources[0] if entry.rescales else _normalised(node)
         if rescaled is not None:
             head = self.found[rescaled].skipped
@@ -210,7 +214,7 @@ class _Chains:
             argument = _Argument(operand, found.rises, found.at_zero, _named(node))
         upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ((value, _UP),)
         if operand.shape == value.shape:
-            upstream += tuple((v, sign * found.rises) for v, sign in source.upstream)
+            upstream += tuple((v, sign * found.rises) for v, sign in source.upstream[:_FAR])
         return _Chain(found.low, found.high, argument, upstream)
 
     def _softmax(self, node: ir.Node, value: ir.Value, scores: ir.Value) -> _Chain:
@@ -343,7 +347,13 @@ def _moved_parts(
         for part in found:
             elements = ", ".join(p for p in (where, part.elements) if p)
             parts.append(dataclasses.replace(part, elements=elements))
-    return tuple(parts)
+    return _told_apart(parts)
+
+
+def _told_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts with their elements, as far as these tell them apart and they are few."""
+    different = dict.fromkeys(dataclasses.replace(p, elements="") for p in parts)
+    return tuple(different)[:_MOST_PARTS] if len(different) == 1 or len(parts) > _MOST_PARTS else tuple(parts)
 
 
 def _ends(node: ir.Node) -> dict[int, str]:
