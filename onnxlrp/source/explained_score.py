@@ -18,7 +18,7 @@ import onnx_ir as ir
 from onnxlrp.builder import Builder
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate
-from onnxlrp.source.monotone import step
+from onnxlrp.source.monotone import Step, step
 from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
@@ -70,6 +70,9 @@ class _Argument:
     parts: tuple[Part, ...] = ()
     """The parts, where the argument is put together from several."""
 
+    spread: bool = False
+    """Whether constants downstream broadcast the argument to a larger shape."""
+
     @property
     def counts(self) -> bool:
         """True where the function is not 0 at 0, so that it is skipped."""
@@ -102,7 +105,7 @@ def explained_score(op: Builder, output: ir.Value) -> ExplainedScore:
     argument = chain.skipped
     if argument is None:
         return ExplainedScore(output)
-    return ExplainedScore(_signed(op, argument, output), _parts(argument))
+    return ExplainedScore(_signed(op, argument), _parts(argument))
 
 
 def _parts(argument: _Argument) -> tuple[Part, ...]:
@@ -116,10 +119,10 @@ def _one_sign(sign: np.ndarray) -> int:
     return int(signs[0]) if len(signs) == 1 else 0
 
 
-def _signed(op: Builder, argument: _Argument, like: ir.Value) -> ir.Value:
-    """The argument with its sign, in the layout of the value that follows from it."""
+def _signed(op: Builder, argument: _Argument) -> ir.Value:
+    """The argument with its sign, in the shape of the value that follows from it."""
     value, sign = argument.value, _one_sign(argument.sign)
-    if not sign or not _same_shape(value, like):
+    if not sign or argument.spread:
         return op.Mul(value, op.constant(argument.sign, value.dtype))
     if sign > 0:
         return value
@@ -128,9 +131,11 @@ def _signed(op: Builder, argument: _Argument, like: ir.Value) -> ir.Value:
     return op.Neg(value) if negated is None else negated
 
 
-def _same_shape(a: ir.Value, b: ir.Value) -> bool:
-    """Decide whether two shapes are known to be equal, or nothing is known of them."""
-    return a.shape is None or b.shape is None or a.shape == b.shape
+def _spreads(operand: ir.Value, found: Step) -> bool:
+    """Whether constants of a node broadcast its operand to a larger shape."""
+    shape = [] if operand.shape is None else list(operand.shape)
+    pairs = zip(reversed(shape), reversed(found.at_zero.shape), strict=False)
+    return found.at_zero.ndim > len(shape) or any(size != 1 and d == 1 for d, size in pairs)
 
 
 class _Chains:
@@ -204,16 +209,17 @@ class _Chains:
         found = step(node, operand, source.low, source.high)
         if found is None:
             return _itself(value)
-        argument = source.argument
+        argument, spreads = source.argument, _spreads(operand, found)
         if argument is not None and (argument.counts or found.affine):
             at_zero = argument.at_zero
             if found.affine and not argument.counts:
                 at_zero = _shifted(node, operand, at_zero)
-            argument = dataclasses.replace(argument, sign=argument.sign * found.rises, at_zero=at_zero)
+            sign, spread = argument.sign * found.rises, argument.spread or spreads
+            argument = dataclasses.replace(argument, sign=sign, at_zero=at_zero, spread=spread)
         elif not found.affine:
-            argument = _Argument(operand, found.rises, found.at_zero, _named(node))
+            argument = _Argument(operand, found.rises, found.at_zero, _named(node), spread=spreads)
         upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ((value, _UP),)
-        if operand.shape == value.shape:
+        if not spreads:
             upstream += tuple((v, sign * found.rises) for v, sign in source.upstream[:_FAR])
         return _Chain(found.low, found.high, argument, upstream)
 
@@ -265,7 +271,7 @@ class _Chains:
         low, high = (-_ANY, _ANY) if outside else (np.asarray(low), np.asarray(high))
         if not any(heads.values()):
             return _Chain(low, high, upstream=((value, _UP),))
-        replaced = {i: _signed(self.op, head, sources[i]) for i, head in heads.items() if head is not None}
+        replaced = {i: _signed(self.op, head) for i, head in heads.items() if head is not None}
         score = self.op.run(Call.of(node).rebind(replaced))
         parts = _moved_parts(node, sources, heads)
         return _Chain(low, high, _Argument(score, _UP, _UP, "", parts), ((value, _UP),))
