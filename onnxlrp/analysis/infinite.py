@@ -12,7 +12,6 @@ import onnx_ir as ir
 
 from onnxlrp.operators.registry import Kind, content, find
 
-
 _PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"})
 """Operators that put a constant beside data, or in its place."""
 
