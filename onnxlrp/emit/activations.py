@@ -36,7 +36,10 @@ def offset(walk: Walk, step: Step) -> None:
     c = _factor(walk, step)
     _send(walk, step, op.Mul(c, share))
     if walk.ledger is not None:
-        walk.ledger.bias(step, op.Mul(c, at_zero))
+        # Nothing is passed on to a masked −∞: all of the output is kept there.
+        masked = function.argument in walk.facts.infinite
+        kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
+        walk.ledger.bias(step, op.Mul(c, kept))
 
 
 def slope(walk: Walk, step: Step) -> None:
