@@ -97,7 +97,8 @@ def _run(walk: Walk, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
         out = node.outputs[0]
         moved = {i: v for i, v in enumerate(node.inputs) if v in values and v is not None}
         if rounds(node):
-            values[out], slopes[out] = values[moved[0]], slopes[moved[0]]
+            (rounded,) = moved.values()
+            values[out], slopes[out] = values[rounded], slopes[rounded]
             continue
         call = walk.cast(Call.of(node)).rebind({i: values[v] for i, v in moved.items()})
         values[out] = walk.op.run(call)

@@ -23,6 +23,8 @@ from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
+_QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
+"""Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
 """Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
 
@@ -158,8 +160,11 @@ class _Chains:
         if node is None or entry is None or entry.score is not None or node.outputs[0] is not value:
             return {}
         call = Call.of(node)
-        if entry.rounding or entry.rescales:
-            indices: Sequence[int] = (0,)
+        if entry.rounding:
+            # What is computed in integers is followed through the same computation in floats.
+            indices: Sequence[int] = entry.operands(call)
+        elif entry.rescales:
+            indices = (0,)
         elif entry.score_head or _is_cast(node):
             indices = (0,)
         elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.winner and not entry.many):
@@ -181,7 +186,7 @@ class _Chains:
         if not sources:
             return _itself(value)
         if entry.rounding or _is_cast(node):
-            source = self.found[sources[0]]
+            source = self.found[next(iter(sources.values()))]
             return dataclasses.replace(source, upstream=((value, _UP), *source.upstream))
         rescaled = sources[0] if entry.rescales else _normalised(node, self.data)
         if rescaled is not None:
@@ -284,7 +289,7 @@ def _itself(value: ir.Value) -> _Chain:
 
 
 def _floats(value: ir.Value) -> bool:
-    return value.dtype is None or value.dtype.is_floating_point() or value.dtype.name.startswith(("INT8", "UINT8"))
+    return value.dtype is None or value.dtype.is_floating_point() or value.dtype.name in _QUANTISED
 
 
 def _is_cast(node: ir.Node) -> bool:
