@@ -163,9 +163,7 @@ class _Chains:
         if entry.rounding:
             # What is computed in integers is followed through the same computation in floats.
             indices: Sequence[int] = entry.operands(call)
-        elif entry.rescales:
-            indices = (0,)
-        elif entry.score_head or _is_cast(node):
+        elif entry.rescales or entry.score_head or _is_cast(node):
             indices = (0,)
         elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.winner and not entry.many):
             indices = range(len(node.inputs))
