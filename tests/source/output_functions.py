@@ -47,6 +47,12 @@ def _stable_softplus(g: Graph, z: str) -> str:
     return g.Add(g.Relu(z), g.Log(g.Add(1.0, g.Exp(g.Neg(g.Abs(z))))))
 
 
+def _log_odds(g: Graph, z: str) -> str:
+    """log p − log(1 − p) of a sigmoid: the score again, by way of a function that has no value at p = 0."""
+    p = g.Sigmoid(z)
+    return g.Sub(g.Log(p), g.Log(_one_minus(g, p)))
+
+
 def _half(g: Graph, value: str) -> str:
     """(value + 1)/2."""
     return g.Mul(0.5, g.Add(value, 1.0))
@@ -84,6 +90,7 @@ FUNCTIONS: dict[str, Function] = {
     "softplus + floor": F(lambda g, z: g.Add(g.Softplus(z), 1e-3)),
     "log(1 + exp)": F(_softplus),
     "max(z, 0) + log(1 + exp(-|z|))": F(_stable_softplus, None),
+    "log p - log(1 - p)": F(_log_odds, None),
     "elu + 1": F(lambda g, z: g.Add(g.Elu(z), 1.0)),
     "exp(-softplus)": F(lambda g, z: g.Exp(g.Neg(g.Softplus(z))), -1),
     "exp(-log(1 + exp))": F(lambda g, z: g.Exp(g.Neg(_softplus(g, z))), -1),
