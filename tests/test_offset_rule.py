@@ -51,6 +51,16 @@ def _sigma(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 
 
+def _written(g: Any, z: str) -> str:
+    """The sigmoid as four nodes."""
+    return g.Reciprocal(g.Add(g.Exp(g.Neg(z)), 1.0))
+
+
+def _spread(g: Any, z: str) -> str:
+    p = _written(g, z)
+    return g.Mul(p, g.Sub(1.0, p))
+
+
 A = Activation
 WRITTEN = 1e-5
 OPERATORS: dict[str, Activation] = {
@@ -74,6 +84,10 @@ LIMITLESS: dict[str, Activation] = {
 }
 """Functions without a finite f(0)."""
 REGIONS: dict[str, Activation] = {
+    "p·(1 − p), written out": A(lambda z: _sigma(z) * (1 - _sigma(z)), _spread, tolerance=WRITTEN),
+    "log(2 − p), written out": A(
+        lambda z: np.log(2 - _sigma(z)), lambda g, z: g.Log(g.Sub(2.0, _written(g, z))), tolerance=WRITTEN
+    ),
     "log(z + ε)": A(lambda z: np.log(z + 1e-3), lambda g, z: g.Log(g.Add(z, 1e-3)), POSITIVE, tolerance=WRITTEN),
     "log(max(z, ε))": A(
         lambda z: np.log(np.maximum(z, 1e-3)), lambda g, z: g.Log(g.Max(z, 1e-3)), POSITIVE, tolerance=WRITTEN

@@ -104,7 +104,9 @@ def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
         if not _is_curved(maker, upstream):
             continue
         own, longer = _function(maker, upstream), _function(node, upstream)
-        if own.vanishes or not own.is_finite or longer.at_zero is None or not longer.is_finite:
+        if not own.is_finite:
+            continue  # A part of one that is written out, such as the quotient of a sigmoid.
+        if own.vanishes or longer.at_zero is None or not longer.is_finite:
             break
         found = longer
     return found

@@ -10,19 +10,24 @@ from collections.abc import Collection, Iterable
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Kind, content, find
+from onnxlrp.operators.registry import Kind, content, find
+
+_PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"})
+"""Operators that put a constant beside data, or in its place."""
 
 
 def infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that a softmax is taken of, and that from which it was made element by element; data with an infinite edge.
-    `nodes` in their order."""
+    """Data that a softmax or its logarithmic sum is taken of, and that from which it was made element by element; data
+    with an infinite constant, and what was made of it element by element. `nodes` in their order."""
     found: set[ir.Value] = set()
-    for node in reversed(list(nodes)):
-        if node.op_type == "Softmax" or (any(v in found for v in node.outputs) and _keeps(node)):
+    for node in reversed(ordered := list(nodes)):
+        if node.op_type in ("Softmax", "ReduceLogSumExp") or (any(v in found for v in node.outputs) and _keeps(node)):
             found.update(v for v in node.inputs if v is not None and v in data)
-        if node.op_type == "Pad" and _infinite(node):
-            found.update(node.outputs)
-    return found
+    marked: set[ir.Value] = set()
+    for node in ordered:
+        if _puts_infinity(node) or (any(v in marked for v in node.inputs) and _keeps(node)):
+            marked.update(v for v in node.outputs if v in data)
+    return found | marked
 
 
 def _keeps(node: ir.Node) -> bool:
@@ -31,6 +36,11 @@ def _keeps(node: ir.Node) -> bool:
     return entry is not None and entry.layer is None and entry.kind in (Kind.PASS, Kind.ROUTING, Kind.LINEAR)
 
 
-def _infinite(pad: ir.Node) -> bool:
-    edge = content(Call.of(pad).input(2))
-    return edge is not None and edge.dtype.kind == "f" and bool(np.isinf(edge).any())
+def _puts_infinity(node: ir.Node) -> bool:
+    """Whether a node has an operand that is a constant with an infinite element."""
+    return node.domain == "" and node.op_type in _PUTS and any(map(_is_infinite, node.inputs))
+
+
+def _is_infinite(value: ir.Value | None) -> bool:
+    known = content(value)
+    return known is not None and known.dtype.kind == "f" and bool(np.isinf(known).any())

@@ -14,12 +14,30 @@ from onnxlrp.operators.registry import Call, Kind, content, find
 
 
 def router_of(value: ir.Value, facts: Facts) -> str | None:
-    """What kind of gate a value is.
+    """Tell the kind of gate that a value is.
 
     "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
-    `1 − ·` or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid. "soft": it comes from SiLU,
-    GELU or ReLU. None otherwise.
+    `1 − ·` or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, or from a product of such,
+    as the chance to survive several intervals does. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
     """
+    found = _kind_or_product(value, facts)
+    if not isinstance(found, ir.Node):
+        return found
+    waiting, seen = [found], {found}
+    while waiting:
+        for factor in carried(waiting.pop(), facts.data).values():
+            found = _kind_or_product(factor, facts)
+            if not isinstance(found, ir.Node):
+                if found != "gate":
+                    return None
+            elif found not in seen:
+                seen.add(found)
+                waiting.append(found)
+    return "gate"
+
+
+def _kind_or_product(value: ir.Value, facts: Facts) -> str | ir.Node | None:
+    """The kind of gate that a value is, or the product of data that it comes from."""
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)
@@ -36,6 +54,8 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
             value = entrance
             continue
         operands = carried(node, facts.data)
+        if (node.domain, node.op_type, len(operands)) == ("", "Mul", 2):
+            return node
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)

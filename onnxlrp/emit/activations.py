@@ -36,7 +36,10 @@ def offset(walk: Walk, step: Step) -> None:
     c = _factor(walk, step)
     _send(walk, step, op.Mul(c, share))
     if walk.ledger is not None:
-        walk.ledger.bias(step, op.Mul(c, at_zero))
+        # Nothing is passed on to a masked −∞: all of the output is kept there.
+        masked = function.argument in walk.facts.infinite
+        kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
+        walk.ledger.bias(step, op.Mul(c, kept))
 
 
 def slope(walk: Walk, step: Step) -> None:
@@ -94,7 +97,8 @@ def _run(walk: Walk, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
         out = node.outputs[0]
         moved = {i: v for i, v in enumerate(node.inputs) if v in values and v is not None}
         if rounds(node):
-            values[out], slopes[out] = values[moved[0]], slopes[moved[0]]
+            (rounded,) = moved.values()
+            values[out], slopes[out] = values[rounded], slopes[rounded]
             continue
         call = walk.cast(Call.of(node)).rebind({i: values[v] for i, v in moved.items()})
         values[out] = walk.op.run(call)

@@ -288,7 +288,7 @@ def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Div(op.Sub(h, around), root), 1: op.unbroadcast(op.Mul(r, normal), gamma)})
 
 
-@custom("LpNormalization", sign="keeps")
+@custom("LpNormalization", sign="keeps", rescales=True)
 def lp_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: the denominator is constant."""
     if not gradient:

@@ -100,19 +100,29 @@ def reduce_l2(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return _proportional(op, call, r, op.Mul(x, x))
 
 
-@custom("ReduceLogSum", pooling=True)
-def reduce_log_sum(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the contributions; the logarithm passes."""
+def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reversed:
+    """Relevance `c·f′(x)·x` of a logarithm that has no value at 0, or none to share out there: as an amount it would
+    turn where the logarithm is negative. The rest goes to the bias."""
+    kept = keep(op, call, c)
+    # A masked score of −∞ has a share of 0, not of 0·∞.
+    shares = op.Where(op.Equal(slope, 0.0), op.number(0.0, slope), op.Mul(slope, call.operand(0)))
+    rest = op.Sub(keep(op, call, op.output(call)), sums(op, call, shares))
+    return Reversed(factors={0: op.Mul(kept, slope)}, bias=op.Mul(kept, rest))
+
+
+@custom("ReduceLogSum", pooling=True, factor=True)
+def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the derivative, as the logarithm of one value."""
     x = call.operand(0)
-    if gradient:
-        return _times(op, call, r, op.Div(op.full_like(x, 1.0), sums(op, call, x)))
-    return _proportional(op, call, r, x)
+    slope = op.Div(op.full_like(x, 1.0), sums(op, call, x))
+    return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
-@custom("ReduceLogSumExp", pooling=True)
-def reduce_log_sum_exp(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the exponentials, which is the gradient as well."""
-    return _times(op, call, r, op.Exp(op.Sub(call.operand(0), keep(op, call, call.outputs[0]))))
+@custom("ReduceLogSumExp", pooling=True, factor=True)
+def reduce_log_sum_exp(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    """In proportion to the derivative, which is the softmax; the entropy goes to the bias."""
+    slope = op.Exp(op.Sub(call.operand(0), keep(op, call, op.output(call))))
+    return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
 @custom("ReduceProd", pooling=True)

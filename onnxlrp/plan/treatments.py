@@ -65,11 +65,11 @@ class Treating:
             step.why += ": passes unchanged"
             return
         function = function_of(step.node, step.operands, self.facts)
+        if function.argument not in step.operands.values():
+            step.operands, step.same_sign = {0: function.argument}, False
         if function.vanishes:
             step.why += ": passes unchanged"
             return
-        if function.argument not in step.operands.values():
-            step.operands = {0: function.argument}
         step.function, step.same_sign = function, False
         step.treatment = Treatment.OFFSET if function.is_finite else Treatment.SLOPE
         step.why += (

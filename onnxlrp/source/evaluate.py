@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx import NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from onnxlrp.operators.registry import content, find
+from onnxlrp.operators.registry import Call, content, find
 
 _MOST_NODES = 64
 """Nodes of a computation that is tried; elementwise regions have about ten."""
@@ -85,7 +85,7 @@ def _upstream(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> list[ir
         if len(found) > _MOST_NODES:
             return None
         waiting.append((node, True))
-        operands = node.inputs[:1] if _rounds(node) else node.inputs
+        operands = [_rounded(node)] if _rounds(node) else node.inputs
         waiting += [(v.producer(), False) for v in operands if v is not None and v not in given]
     return ordered
 
@@ -101,7 +101,7 @@ def _wide(value: ir.Value) -> np.ndarray:
 
 
 def _rounds(node: ir.Node) -> bool:
-    """Decide whether a node gives its first operand, as float64 has it: it quantises, or casts a float to a float."""
+    """Decide whether a node gives one of its operands, as float64 has it: it quantises, or casts a float to a float."""
     entry = find(node)
     if node.op_type == "Cast" and node.domain == "":
         source, target = node.inputs[0], node.outputs[0]
@@ -110,10 +110,15 @@ def _rounds(node: ir.Node) -> bool:
     return entry is not None and entry.rounding
 
 
+def _rounded(node: ir.Node) -> ir.Value:
+    """The operand that a node rounds; what is computed in integers stands for the same computation in floats."""
+    entry, call = find(node), Call.of(node)
+    return call.operand(0 if entry is None else entry.operands(call)[0])
+
+
 def _node(node: ir.Node) -> NodeProto:
     if _rounds(node):
-        assert node.inputs[0] is not None
-        return helper.make_node("Identity", [str(node.inputs[0].name)], [str(node.outputs[0].name)])
+        return helper.make_node("Identity", [str(_rounded(node).name)], [str(node.outputs[0].name)])
     return ir.serde.serialize_node(node)
 
 

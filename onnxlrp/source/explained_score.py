@@ -10,7 +10,7 @@ be shown to be monotone are left to the rules of the backward pass.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -27,6 +27,8 @@ _FAR = 16
 """Values upstream that are kept of a chain: two factors of one argument meet after a few nodes."""
 _MOST_PARTS = 12
 """Parts of an output that the plan names; where there are more, without their elements."""
+_QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
+"""Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
 """Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
 
@@ -167,9 +169,10 @@ class _Chains:
         if node is None or entry is None or entry.score is not None or node.outputs[0] is not value:
             return {}
         call = Call.of(node)
-        if entry.rounding or entry.rescales:
-            indices: Sequence[int] = (0,)
-        elif entry.score_head or _is_cast(node):
+        if entry.rounding:
+            # What is computed in integers is followed through the same computation in floats.
+            indices: Sequence[int] = entry.operands(call)
+        elif entry.rescales or entry.score_head or _is_cast(node):
             indices = (0,)
         elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.winner and not entry.many):
             indices = range(len(node.inputs))
@@ -190,9 +193,9 @@ class _Chains:
         if not sources:
             return _itself(value)
         if entry.rounding or _is_cast(node):
-            source = self.found[sources[0]]
+            source = self.found[next(iter(sources.values()))]
             return dataclasses.replace(source, upstream=((value, _UP), *source.upstream[:_FAR]))
-        rescaled = sources[0] if entry.rescales else _normalised(node)
+        rescaled = sources[0] if entry.rescales else _normalised(node, self.data)
         if rescaled is not None:
             head = self.found[rescaled].skipped
             return _itself(value) if head is None else _Chain(-_UP, _UP, head, ((value, _UP),))
@@ -294,7 +297,7 @@ def _itself(value: ir.Value) -> _Chain:
 
 
 def _floats(value: ir.Value) -> bool:
-    return value.dtype is None or value.dtype.is_floating_point() or value.dtype.name.startswith(("INT8", "UINT8"))
+    return value.dtype is None or value.dtype.is_floating_point() or value.dtype.name in _QUANTISED
 
 
 def _is_cast(node: ir.Node) -> bool:
@@ -316,19 +319,30 @@ def _reaches(chain: _Chain, value: ir.Value) -> bool:
     return argument is None or (argument.value in values and values.index(argument.value) <= values.index(value))
 
 
-def _normalised(node: ir.Node) -> ir.Value | None:
-    """The numerator of `p / Σp`, which brings scores to a common size."""
+def _normalised(node: ir.Node, data: Collection[ir.Value]) -> ir.Value | None:
+    """The numerator of `p / Σp` or `p / ‖p‖`, which brings scores to a common size."""
     if (node.domain, node.op_type) != ("", "Div"):
         return None
     above, below = node.inputs
     total = None if below is None else below.producer()
-    while (
-        total is not None and total.op_type in ("Add", "Max", "Clip", "Unsqueeze", "Expand", "Cast") and total.inputs[0]
-    ):
-        total = total.inputs[0].producer()
-    if total is None or total.op_type not in ("ReduceSum", "ReduceL1") or total.inputs[0] is not above:
+    while total is not None and total.op_type in _AROUND_A_SUM:
+        operand = next((v for v in total.inputs if v in data), None)
+        total = None if operand is None else operand.producer()
+    if above is None or total is None or total.op_type not in ("ReduceSum", "ReduceL1", "ReduceL2"):
         return None
-    return above
+    return above if total.inputs[0] in (above, _without_flag(above)) else None
+
+
+def _without_flag(value: ir.Value) -> ir.Value | None:
+    """The scores to which a truth value is added, as where none of them is above 0."""
+    node = value.producer()
+    if node is None or (node.domain, node.op_type) != ("", "Add"):
+        return None
+    for scores, other in (node.inputs, node.inputs[::-1]):
+        flag = None if other is None else other.producer()
+        if flag is not None and flag.op_type == "Cast" and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
+            return scores
+    return None
 
 
 def _shifted(node: ir.Node, operand: ir.Value, at_zero: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
 
     first, last, at_zero, at_one = (at(v) for v in (low, high, np.zeros(()), np.ones(())))
     if first is None or last is None or at_zero is None or at_one is None:
-        return None
+        return _unknown_shift(node, operand) if affine else None
     if affine:
         if not (np.isfinite(at_zero).all() and np.isfinite(at_one).all()):
             return None
@@ -92,6 +92,15 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
         rises = np.full(at_zero.shape, float(direction))
     first, last = np.where(np.isnan(first), -np.inf, first), np.where(np.isnan(last), np.inf, last)
     return Step(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine)
+
+
+def _unknown_shift(node: ir.Node, operand: ir.Value) -> Step | None:
+    """A value plus or minus one that no input is explained through, which is known only while the model runs."""
+    if node.domain != "" or node.op_type not in ("Add", "Sub"):
+        return None
+    falls = node.op_type == "Sub" and node.inputs[1] is operand
+    infinite = np.full((), np.inf)
+    return Step(np.full((), -1.0 if falls else 1.0), -infinite, infinite, np.full((), np.nan), affine=True)
 
 
 def _divides_by(node: ir.Node, operand: ir.Value) -> bool:

@@ -151,8 +151,9 @@ class Tape:
         return self.node(op_type, [x, *map(self.constant, weights)], y, lambda r: {x: back(r)}, **a)
 
     def activation(self, x: str, op_type: str, f: Callable[[Array], Array], **attributes: Any) -> str:
-        """R as it is, whatever the function."""
-        return self.node(op_type, [x], f(self.values[x]), lambda r: {x: r}, **attributes)
+        """R but for the share of what the function is at 0."""
+        y, at_zero = f(self.values[x]), f(np.zeros(()))
+        return self.node(op_type, [x], y, lambda r: {x: r * (y - at_zero) / y if at_zero else r}, **attributes)
 
     # The whole
 

@@ -47,6 +47,12 @@ def _stable_softplus(g: Graph, z: str) -> str:
     return g.Add(g.Relu(z), g.Log(g.Add(1.0, g.Exp(g.Neg(g.Abs(z))))))
 
 
+def _log_odds(g: Graph, z: str) -> str:
+    """log p − log(1 − p) of a sigmoid: the score again, by way of a function that has no value at p = 0."""
+    p = g.Sigmoid(z)
+    return g.Sub(g.Log(p), g.Log(_one_minus(g, p)))
+
+
 def _half(g: Graph, value: str) -> str:
     """(value + 1)/2."""
     return g.Mul(0.5, g.Add(value, 1.0))
@@ -84,6 +90,7 @@ FUNCTIONS: dict[str, Function] = {
     "softplus + floor": F(lambda g, z: g.Add(g.Softplus(z), 1e-3)),
     "log(1 + exp)": F(_softplus),
     "max(z, 0) + log(1 + exp(-|z|))": F(_stable_softplus, None),
+    "log p - log(1 - p)": F(_log_odds, None),
     "elu + 1": F(lambda g, z: g.Add(g.Elu(z), 1.0)),
     "exp(-softplus)": F(lambda g, z: g.Exp(g.Neg(g.Softplus(z))), -1),
     "exp(-log(1 + exp))": F(lambda g, z: g.Exp(g.Neg(_softplus(g, z))), -1),
@@ -168,6 +175,20 @@ def _normaliser(g: Graph, z: str) -> str:
     return g.Div(p, g.ReduceSum(p, np.array([1]), keepdims=1))
 
 
+def _guarded_normaliser(g: Graph, z: str) -> str:
+    """Sigmoids over their sum as scikit-learn's converter writes them: where all are 0, the shares are alike."""
+    p = g.Sigmoid(z)
+    total = g.ReduceSum(p, np.array([1]), keepdims=1)
+    none = g.Cast(g.Not(g.Cast(total, to=9)), to=11 if g.floating == np.float64 else 1)
+    return g.Div(g.Add(p, none), g.Add(total, g.Mul(none, 6.0)))
+
+
+def _over_length(g: Graph, z: str) -> str:
+    """Sigmoids over their length, which is kept from 0."""
+    p = g.Sigmoid(z)
+    return g.Div(p, g.Max(g.ReduceL2(p, np.array([1]), keepdims=1), 1e-12))
+
+
 def _softmax_written_out(g: Graph, z: str) -> str:
     e = g.Exp(g.Sub(z, g.ReduceMax(z, np.array([1]), keepdims=1)))
     return g.Div(e, g.ReduceSum(e, np.array([1]), keepdims=1))
@@ -179,6 +200,9 @@ HEADS: dict[str, Function] = {
     "log-softmax": F(lambda g, z: g.LogSoftmax(z, axis=1)),
     "log(softmax)": F(lambda g, z: g.Log(g.Softmax(z, axis=1))),
     "sigmoids over their sum": F(_normaliser),
+    "sigmoids over their sum or alike": F(_guarded_normaliser),
+    "sigmoids over their length": F(_over_length),
+    "sigmoids, then LpNormalization": F(lambda g, z: g.LpNormalization(g.Sigmoid(z), axis=1, p=1)),
     "sigmoids": F(lambda g, z: g.Sigmoid(z)),
     "softmax beside softmax": F(_beside("Softmax", "Softmax")),
     "softmax beside sigmoids": F(_beside("Softmax", "Sigmoid")),
