@@ -43,7 +43,7 @@ class _Layer:
         self.walk, self.step, self.rule = walk, step, step.rule
         self.form: Layer = step.layer.in_floats(walk.op)
         self.op = walk.op
-        self.x, self.w = walk.read(self.form.x), walk.read(self.form.w)
+        self.x, self.w = walk.known(self.form.x), walk.read(self.form.w)
         self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
         self.z = self.form.z
         self.positive_input = self.form.x in walk.facts.nonnegative
@@ -93,7 +93,7 @@ class _Layer:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
         if self.unbiased:
             return self.form.forward(self.op, self.x, self.w, None)
-        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.read(self.z)
+        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.known(self.z)
 
     def _terms(self, share: Share) -> tuple[Term, ...]:
         """Those that can be other than 0."""
@@ -124,7 +124,7 @@ class _Layer:
     def _denominator(self, share: Share, own: bool, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
         """d, and the first share's."""
         if own:
-            d = self.walk.read(self.z)
+            d = self.walk.known(self.z)
         elif share.complement and first is not None and self._subtracts(share):
             d = self.op.Min(self.op.Sub(self._multiple(share.complement), first), self._zero())
         else:
@@ -168,7 +168,7 @@ class _Layer:
         if not share.gate or (self.rectified and share.gate > 0):
             return walk.amount(self.z)
         if walk.carrier(self.z) is self.z and not self.unbiased:
-            z = walk.read(self.z)
+            z = walk.known(self.z)
             return op.Mul(walk.factor(self.z), op.Relu(z) if share.gate > 0 else op.Min(z, self._zero()))
         return op.Where(self._open(share), walk.amount(self.z), self._zero())
 
