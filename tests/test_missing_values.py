@@ -9,8 +9,9 @@ from onnx import parser
 
 import onnxlrp
 
-CONSTANTS = """<float[3] mean = {1, 2, 3}, float zero = {0}, float[3,2] w = {1, 2, 3, -4, 5, 6}, float[2] b = {0.1, 0.2},
-    float[3,3] v = {1, 2, 3, -4, 5, 6, 2, 2, 1}, int64[2] column = {-1, 1}, int64[2] rows = {-1, 3}>"""
+CONSTANTS = """<float[3] mean = {1, 2, 3}, float zero = {0}, float[3,2] w = {1, 2, 3, -4, 5, 6},
+    float[2] b = {0.1, 0.2}, float[3,3] v = {1, 2, 3, -4, 5, 6, 2, 2, 1}, int64[2] column = {-1, 1},
+    int64[2] rows = {-1, 3}>"""
 FILLED = {
     "tested": "m = IsNaN(x) f = Where(m, mean, x)",
     "compared with itself": "e = Equal(x, x) f = Where(e, x, mean)",

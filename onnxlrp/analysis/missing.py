@@ -1,4 +1,4 @@
-"""Values that may be NaN because the model takes NaN for a missing value: it tests for NaN and chooses something else."""
+"""Values that may be NaN because the model takes NaN for a missing value, which it tests for and replaces."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried, moves, origin
 from onnxlrp.analysis.regions import region_entry
+from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.operators.registry import Call, Kind, content, find
 
 
@@ -17,9 +18,15 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
     """What kind of gate a value is.
 
     "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
-    `1 − ·` or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid. "soft": it comes from SiLU,
-    GELU or ReLU. None otherwise.
+    `1 − ·`, averages, or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, whatever way that
+    is written, or from several of them alone. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
     """
+    found = _one_router(value, facts)
+    return "gate" if found is None and _all_gates(value, facts) else found
+
+
+def _one_router(value: ir.Value, facts: Facts) -> str | None:
+    """What kind of gate a value is that comes from a single one."""
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)
@@ -45,6 +52,34 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
         first = first and (moved or entry.scale)
         (value,) = operands.values()
     return None
+
+
+def _all_gates(value: ir.Value, facts: Facts) -> bool:
+    """Whether a value is made of gates and constants alone: put together, added up, multiplied, averaged, bounded."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if _one_router(value, facts) == "gate" or is_squashed(value, facts):
+            continue
+        node = value.producer()
+        operands = [] if node is None or not _blends(node, facts) else list(carried(node, facts.data).values())
+        if not operands:
+            return False
+        waiting += operands
+    return True
+
+
+def _blends(node: ir.Node, facts: Facts) -> bool:
+    """Whether what a node makes of gates is one: it puts them together, averages, bounds or resizes them, or multiplies
+    or adds them up; no layer does that."""
+    entry = find(node)
+    if entry is None or entry.layer is not None or node in facts.layers:
+        return False
+    bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
+    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.winner)
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:
