@@ -216,7 +216,7 @@ def inspect(
     else:
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
-            print(f"note: {note}")
+            print(terminal.note_text(note))
     if unsupported:
         listed = "\n".join(f"  {node}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
@@ -383,7 +383,7 @@ def _convert(model: Path, **options: Any) -> Any:
     with terminal.progress(f"converting {model}"):
         explained = convert_model(model, **options)
     for note in explained.notes:
-        terminal.tell("note", note)
+        terminal.tell(*terminal.note_text(note).split(": ", 1))
     return explained
 
 
