@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
@@ -49,6 +50,8 @@ class _Layer:
         self.positive_input = self.form.x in walk.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
+        if step.reference is not None:
+            self._shift(step.reference)
         self.rectified = walk.stand(self.z) in (Stand.RECTIFIED, Stand.CUT) and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
@@ -57,6 +60,11 @@ class _Layer:
         self.half = walk.dtype == ir.DataType.FLOAT16
         self.plain = plain and not left and not self.half
         """Nobody asks for a denominator itself, only for it with its ε."""
+
+    def _shift(self, reference: np.ndarray) -> None:
+        """Share out the change from a reference, W·(x − r), in which no bias has a part."""
+        self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.walk.dtype)), self.form.x)
+        self.b, self.positive_input, self.unbiased = None, False, True
 
     def share_out(self) -> None:
         pieces, first = _Pieces(), None
@@ -276,7 +284,7 @@ class _Layer:
             else:
                 negative = functools.reduce(op.Add, pieces.where_negative) if pieces.where_negative else self._zero()
                 factor = op.Where(op.Greater(self.x, 0.0), positive, negative)
-        if not pieces.amounts:
+        if not pieces.amounts and self.step.reference is None:
             assert factor is not None
             self.walk.send(x, factor, x)
             return

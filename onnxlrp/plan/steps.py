@@ -7,6 +7,7 @@ import enum
 from collections.abc import Iterator, Sequence
 
 import networkx as nx
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.functions import Function
@@ -56,6 +57,8 @@ class Step:
     rule: Rule | None = None
     why: str = ""
     layer: Layer | None = None
+    reference: np.ndarray | None = None
+    """Of a layer upstream of a kernel: what its input is at the reference that the kernel is explained against."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """Of a product: operand index -> its share."""
     same_sign: bool = False
