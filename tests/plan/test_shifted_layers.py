@@ -16,17 +16,19 @@ ROWS, X = (rng.normal(size=(n, 4)).astype(np.float32) for n in (30, 8))
 
 
 def machine(offset: np.ndarray, scale: float = 1.0) -> onnx.ModelProto:
-    """SVR(W·(x − offset) / scale), support vectors divided alike."""
+    """SVR(W·(x − offset) / scale + 1), support vectors divided and shifted alike."""
     nodes = [
         helper.make_node("Gemm", ["x", "w", "b"], ["h"], name="pca"),
-        helper.make_node("Div", ["h", "scale"], ["z"]),
+        helper.make_node("Div", ["h", "scale"], ["d"]),
+        helper.make_node("Add", ["d", "one"], ["z"]),
         helper.make_node(
             "SVMRegressor", ["z"], ["y"], domain="ai.onnx.ml", kernel_type="RBF", n_supports=6, rho=[0.2],
             kernel_params=[0.3 * scale**2, 0.0, 3.0], coefficients=COEFFICIENTS.tolist(),
-            support_vectors=(VECTORS / scale).ravel().tolist(),
+            support_vectors=(VECTORS / scale + 1).ravel().tolist(),
         ),
     ]  # fmt: skip
-    constants = {"w": WEIGHT, "b": -offset.astype(np.float32) @ WEIGHT, "scale": np.float32([scale])}
+    constants = {"w": WEIGHT, "b": -offset.astype(np.float32) @ WEIGHT}
+    constants |= {"scale": np.float32([scale]), "one": np.float32([1])}
     graph = helper.make_graph(
         nodes,
         "pipeline",
