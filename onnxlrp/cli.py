@@ -212,8 +212,9 @@ def inspect(
     unsupported = list(plan.unsupported)
     if as_json:
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
-        _print_json({"plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
+        _print_json({"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
     else:
+        print(plan.title)
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
             print(terminal.note_text(note))
