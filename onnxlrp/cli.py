@@ -216,11 +216,12 @@ def inspect(
     unsupported = list(plan.unsupported)
     if as_json:
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
-        _print_json({"plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
+        _print_json({"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
     else:
+        print(plan.title)
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
-            print(f"note: {note}")
+            print(terminal.note_text(note))
     if unsupported:
         listed = "\n".join(f"  {node}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
@@ -387,7 +388,7 @@ def _convert(model: Path, **options: Any) -> Any:
     with terminal.progress(f"converting {model}"):
         explained = convert_model(model, **options)
     for note in explained.notes:
-        terminal.tell("note", note)
+        terminal.tell(*terminal.note_text(note).split(": ", 1))
     return explained
 
 

@@ -182,10 +182,13 @@ def check(
     chosen = list(names) or None
     explainer = Explainer(model, providers=chosen)
     session = None if source is None else providers.create_session(source.source, chosen)
+    quietly = _run_quietly(explainer)
     if arrays is None:
-        run = _run_quietly(explainer) if session is None else functools.partial(providers.run, session, None)
+        run = quietly if session is None else functools.partial(providers.run, session, None)
         arrays = checking.fitting_inputs(explainer.inputs, run, seed)
-    explanation = explainer(arrays)
+        explanation = quietly(arrays)
+    else:
+        explanation = explainer(arrays)
     outputs = None
     if session is not None:
         outputs = checking.compare_outputs(providers.run(session, None, dict(arrays)), explanation.outputs)
@@ -207,8 +210,8 @@ def check(
     return Report(outputs, kept, explanation, problems)
 
 
-def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Any]:
-    """Run without warnings: sizes are being tried, and their explanations are not shown."""
+def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Explanation]:
+    """Run on random inputs without cautions, which would be about the explanation of noise."""
     return lambda arrays: explainer.compute(explainer.prepare(arrays))
 
 

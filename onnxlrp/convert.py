@@ -32,7 +32,7 @@ from onnxlrp.rules import parse as parse_rule
 from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
-from onnxlrp.source.label_output import Label, label_of
+from onnxlrp.source.label_output import Label, label_of, order_note
 from onnxlrp.source.outputs import explained_output, hand_out_scores
 from onnxlrp.source.read import Source, is_score, read
 
@@ -159,6 +159,8 @@ def _label(source: Source, output: ir.Value, name: str) -> Label | None:
             f"the default class is the one that the label output {label.value.name!r} names, which need not be the "
             f"largest of {name!r}"
         )
+    elif count == 2 and (note := order_note(source.model.graph, output, name)) is not None:
+        source.notes.append(note)
     return label
 
 

@@ -258,6 +258,11 @@ def test_targets_that_do_not_exist(explained, digit):
     assert "classes 0 to 9" in refused("explain", explained, "--input", f"image={digit}", "--target", "10")
 
 
+def test_inspect_says_what_the_default_stands_for():
+    assert call("inspect", DIGITS).stdout.startswith("auto (convolutions, no attention: ")
+    assert json.loads(call("inspect", DIGITS, "--composite", "epsilon", "--json").stdout)["composite"] == "epsilon"
+
+
 def test_a_composite_file_that_cannot_be_used(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text("composite =")

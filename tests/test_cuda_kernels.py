@@ -76,6 +76,8 @@ def _without_kernel(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) 
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     kernels = KERNELS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}", [])
     bound = _bindings(node, schema, types)
+    if "string" in bound.values():
+        return None  # labels that the model itself makes of words: no kernel of CUDA takes those
     for kernel in kernels:
         if kernel["since"] <= schema.since_version and (
             kernel["until"] is None or schema.since_version <= kernel["until"]

@@ -273,6 +273,7 @@ def test_two_classes_without_probabilities():
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     explained = onnxlrp.convert(helper.make_model(graph, opset_imports=opsets, ir_version=10), "epsilon")
+    assert "`target` counts the scores, not the labels" in str(explained.plan)
     default = onnxlrp.Explainer(explained)({"x": ROWS})
     parts = ROWS * (coefficients @ vectors)
     decision = default.outputs["y"][:, 0]

@@ -134,7 +134,8 @@ def test_gate(composite):
     normal = draw(4)
     tape = Tape(x=normal(2, 3))
     gate = tape.activation(tape.dense("x", normal(3, 4)), "Sigmoid", lambda v: 1 / (1 + np.exp(-v)))
-    compare(tape, tape.multiply(gate, tape.dense("x", normal(3, 4)), SHARES[composite]), composite)
+    product = tape.multiply(gate, tape.dense("x", normal(3, 4)), SHARES[composite])
+    compare(tape, product, f"{composite}(activations='pass')")
 
 
 @pytest.mark.parametrize("composite", ["attn_lrp", "cp_lrp", "epsilon", "epsilon_plus"])

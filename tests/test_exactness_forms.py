@@ -262,7 +262,7 @@ def test_one_of_another_sign_does_not(name):
         helper.make_node("Add", ["power", net.constant(np.array(1.0))], ["more"]),
         helper.make_node("Div", ["power", "more"], ["sigmoid"]),
     ]
-    h = net.add(Step("pass", nodes, [h], "sigmoid"))
+    h = net.add(Step("pass", nodes, [h], "sigmoid", lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2))
     net.output(net.gemm(net.flatten(h), 3))
     check(net, name)
 

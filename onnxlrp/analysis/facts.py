@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.infinite import infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
+from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
 from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
@@ -41,6 +42,8 @@ class Facts:
     nonnegative: set[ir.Value]
     infinite: set[ir.Value]
     """Data that a mask or a pad may have made infinite."""
+    missing: set[ir.Value]
+    """Data that may be NaN where the model takes it for a missing value."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
     layer_nodes: set[ir.Node]
@@ -127,6 +130,7 @@ def _facts(
         alive=alive_values(graph, data, explained),
         nonnegative=nonnegative,
         infinite=infinite_values(nodes, data),
+        missing=missing_values(nodes, data),
         layers=layers,
         layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, carried(n, data))},
         behind_layer=behind,

@@ -60,7 +60,7 @@ def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Funct
     """The function of an affine node that ends a nonlinear one, such as 1 − sigmoid(x); None where none is upstream."""
     argument = operand
     for _ in range(_FAR):
-        maker, upstream = argument.producer(), _operand(argument, node, facts)
+        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
         if maker is None or upstream is None:
             return None
         argument = upstream
@@ -83,7 +83,7 @@ def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
     """The shortest function upstream that has a value at 0, or the node's own where there is none."""
     argument = found.argument
     for _ in range(_FAR):
-        upstream = _operand(argument, node, facts)
+        upstream = upstream_operand(argument, node, facts)
         if upstream is None:
             break
         argument = upstream
@@ -97,7 +97,7 @@ def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
     """Begin a function at the first of the functions that it consists of, as far as each has a value at 0."""
     argument = found.argument
     for _ in range(_FAR):
-        maker, upstream = argument.producer(), _operand(argument, node, facts)
+        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
         if maker is None or upstream is None:
             break
         argument = upstream
@@ -122,7 +122,7 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
         return found
     for _ in range(_FAR):
-        upstream = _operand(found.argument, node, facts)
+        upstream = upstream_operand(found.argument, node, facts)
         longer = None if upstream is None else _function(node, upstream)
         if longer is None or longer.at_zero is None or not longer.is_finite:
             break
@@ -130,7 +130,7 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
     return found
 
 
-def _operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
+def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
     """The one value that an elementwise node computes another from, element by element, in the graph of `node`."""
     maker = value.producer()
     entry = None if maker is None else find(maker)

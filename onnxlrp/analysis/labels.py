@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from onnxlrp.analysis.activations import activation_of
+from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried, moves, origin
 from onnxlrp.analysis.regions import region_entry
@@ -134,9 +135,9 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
 
 
 def _unit(node: ir.Node, facts: Facts) -> str | None:
-    """A product of data with an activation of other data, or with the weight of an expert."""
+    """A product of data with an activation of other data, or with the weight of an expert; none of a recurrent cell."""
     operands = list(carried(node, facts.data).values())
-    if len(operands) != 2 or region_entry(node, facts) is not None:
+    if len(operands) != 2 or region_entry(node, facts) is not None or in_cell(node, facts):
         return None
     if any(_routes(v, facts) for v in operands):
         return "expert routing"

@@ -10,6 +10,7 @@ from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried, moves, origin
 from onnxlrp.analysis.regions import region_entry
+from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.operators.registry import Call, Kind, content, find
 
 
@@ -17,27 +18,15 @@ def router_of(value: ir.Value, facts: Facts) -> str | None:
     """Tell the kind of gate that a value is.
 
     "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
-    `1 − ·` or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, or from a product of such,
-    as the chance to survive several intervals does. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
+    `1 − ·`, averages, or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, whatever way that
+    is written, or from several of them alone. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
     """
-    found = _kind_or_product(value, facts)
-    if not isinstance(found, ir.Node):
-        return found
-    waiting, seen = [found], {found}
-    while waiting:
-        for factor in carried(waiting.pop(), facts.data).values():
-            found = _kind_or_product(factor, facts)
-            if not isinstance(found, ir.Node):
-                if found != "gate":
-                    return None
-            elif found not in seen:
-                seen.add(found)
-                waiting.append(found)
-    return "gate"
+    found = _one_router(value, facts)
+    return "gate" if found is None and _all_gates(value, facts) else found
 
 
-def _kind_or_product(value: ir.Value, facts: Facts) -> str | ir.Node | None:
-    """The kind of gate that a value is, or the product of data that it comes from."""
+def _one_router(value: ir.Value, facts: Facts) -> str | None:
+    """Tell the kind of gate that a value is which comes from a single one."""
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)
@@ -54,8 +43,6 @@ def _kind_or_product(value: ir.Value, facts: Facts) -> str | ir.Node | None:
             value = entrance
             continue
         operands = carried(node, facts.data)
-        if (node.domain, node.op_type, len(operands)) == ("", "Mul", 2):
-            return node
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
@@ -65,6 +52,34 @@ def _kind_or_product(value: ir.Value, facts: Facts) -> str | ir.Node | None:
         first = first and (moved or entry.scale)
         (value,) = operands.values()
     return None
+
+
+def _all_gates(value: ir.Value, facts: Facts) -> bool:
+    """Whether a value is made of gates and constants alone: put together, added up, multiplied, averaged, bounded."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if _one_router(value, facts) == "gate" or is_squashed(value, facts):
+            continue
+        node = value.producer()
+        operands = [] if node is None or not _blends(node, facts) else list(carried(node, facts.data).values())
+        if not operands:
+            return False
+        waiting += operands
+    return True
+
+
+def _blends(node: ir.Node, facts: Facts) -> bool:
+    """Decide whether a node makes a gate of gates: it puts them together, averages, bounds or resizes them, or
+    multiplies or adds them up, which no layer does."""
+    entry = find(node)
+    if entry is None or entry.layer is not None or node in facts.layers:
+        return False
+    bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
+    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.winner)
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:

@@ -26,7 +26,7 @@ def offset(walk: Walk, step: Step) -> None:
     The factor is bounded wherever the derivative is, and it has the sign of the function's slope where it is monotone.
     """
     op, function = walk.op, _function(step)
-    z, y = walk.read(function.argument), walk.read(step.outputs[0])
+    z, y = walk.known(function.argument), walk.known(step.outputs[0])
     at_zero = _at_zero(walk, step)
     change = op.Sub(y, at_zero)
     alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))
@@ -45,11 +45,11 @@ def offset(walk: Walk, step: Step) -> None:
 def slope(walk: Walk, step: Step) -> None:
     """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
     op, function = walk.op, _function(step)
-    z, c = walk.read(function.argument), _factor(walk, step)
-    passed = op.Mul(c, _slope(walk, step, z))
+    z, c = walk.known(function.argument), _factor(walk, step)
+    passed = walk.where_known(function.argument, op.Mul(c, _slope(walk, step, z)))
     _send(walk, step, passed)
     if walk.ledger is not None:
-        walk.ledger.bias(step, op.Sub(op.Mul(c, walk.read(step.outputs[0])), op.Mul(passed, z)))
+        walk.ledger.bias(step, op.Sub(op.Mul(c, walk.known(step.outputs[0])), op.Mul(passed, z)))
 
 
 def _function(step: Step) -> Function:
@@ -68,7 +68,7 @@ def _factor(walk: Walk, step: Step) -> ir.Value:
     op, y = walk.op, step.outputs[0]
     if walk.carrier(y) is y:
         return walk.factor(y)
-    value, amount = walk.read(y), walk.amount(y)
+    value, amount = walk.known(y), walk.amount(y)
     c = op.Div(amount, op.stabilise(value, 0.0))
     if walk.ledger is not None:
         walk.ledger.epsilon(step, op.Sub(amount, op.Mul(c, value)))

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
@@ -43,12 +44,14 @@ class _Layer:
         self.walk, self.step, self.rule = walk, step, step.rule
         self.form: Layer = step.layer.in_floats(walk.op)
         self.op = walk.op
-        self.x, self.w = walk.read(self.form.x), walk.read(self.form.w)
+        self.x, self.w = walk.known(self.form.x), walk.read(self.form.w)
         self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
         self.z = self.form.z
         self.positive_input = self.form.x in walk.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
+        if step.reference is not None:
+            self._shift(step.reference)
         self.rectified = walk.stand(self.z) in (Stand.RECTIFIED, Stand.CUT) and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
@@ -57,6 +60,11 @@ class _Layer:
         self.half = walk.dtype == ir.DataType.FLOAT16
         self.plain = plain and not left and not self.half
         """Nobody asks for a denominator itself, only for it with its ε."""
+
+    def _shift(self, reference: np.ndarray) -> None:
+        """Share out the change from a reference, W·(x − r), in which no bias has a part."""
+        self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.walk.dtype)), self.form.x)
+        self.b, self.positive_input, self.unbiased = None, False, True
 
     def share_out(self) -> None:
         pieces, first = _Pieces(), None
@@ -93,7 +101,7 @@ class _Layer:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
         if self.unbiased:
             return self.form.forward(self.op, self.x, self.w, None)
-        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.read(self.z)
+        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.known(self.z)
 
     def _terms(self, share: Share) -> tuple[Term, ...]:
         """Those that can be other than 0."""
@@ -124,7 +132,7 @@ class _Layer:
     def _denominator(self, share: Share, own: bool, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
         """d, and the first share's."""
         if own:
-            d = self.walk.read(self.z)
+            d = self.walk.known(self.z)
         elif share.complement and first is not None and self._subtracts(share):
             d = self.op.Min(self.op.Sub(self._multiple(share.complement), first), self._zero())
         else:
@@ -168,7 +176,7 @@ class _Layer:
         if not share.gate or (self.rectified and share.gate > 0):
             return walk.amount(self.z)
         if walk.carrier(self.z) is self.z and not self.unbiased:
-            z = walk.read(self.z)
+            z = walk.known(self.z)
             return op.Mul(walk.factor(self.z), op.Relu(z) if share.gate > 0 else op.Min(z, self._zero()))
         return op.Where(self._open(share), walk.amount(self.z), self._zero())
 
@@ -276,7 +284,7 @@ class _Layer:
             else:
                 negative = functools.reduce(op.Add, pieces.where_negative) if pieces.where_negative else self._zero()
                 factor = op.Where(op.Greater(self.x, 0.0), positive, negative)
-        if not pieces.amounts:
+        if not pieces.amounts and self.step.reference is None:
             assert factor is not None
             self.walk.send(x, factor, x)
             return

@@ -41,7 +41,7 @@ def _ratio(walk: Walk, output: ir.Value, d: ir.Value, rule: Rule, own: bool, sig
 
 def _gated(walk: Walk, c: ir.Value, carrier: ir.Value, rule: Rule, positive: bool) -> ir.Value:
     """`c·|k|/(|k| + ε)`, 0 at k = 0; `positive`: k is never negative."""
-    op, k = walk.op, walk.read(carrier)
+    op, k = walk.op, walk.known(carrier)
     if rule.epsilon == 0:
         return op.Where(op.Equal(k, 0.0), op.constant(0, walk.dtype), c)
     # As c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster.

@@ -167,7 +167,7 @@ class Seeder:
         value = label.value if words else op.cast(label.value, ir.DataType.INT64)
         names = op.words([str(c) for c in classes]) if words else op.ints([int(c) for c in classes])
         same = op.Equal(op.Reshape(value, op.ints([-1, 1])), op.Unsqueeze(names, op.ints([0])))
-        return op.ArgMax(op.cast(same, ir.DataType.INT32), axis=1, keepdims=1)
+        return op.ArgMax(op.cast(same, ir.DataType.FLOAT), axis=1, keepdims=1)  # CUDA has none of integers
 
     def _token(self, axes: Axes) -> Seed:
         """Scores [N, T, V]: one class at one position."""

@@ -136,9 +136,20 @@ class Walk:
         ]
         return shaped(self._sum(amounts), value)
 
+    def known(self, value: ir.Value) -> ir.Value:
+        """A value of the model, 0 where it is NaN because it is missing."""
+        return self.where_known(value, self.read(value))
+
+    def where_known(self, value: ir.Value, tensor: ir.Value) -> ir.Value:
+        """A tensor in the shape of a value, 0 where the value is NaN because it is missing."""
+        if value not in self.facts.missing:
+            return tensor
+        return shaped(self.op.Where(self.op.IsNaN(value), self.op.number(0.0, tensor), tensor), value)
+
     def finite(self, carrier: ir.Value) -> ir.Value:
-        """A carrier that may be multiplied by 0: of a −∞ that a mask or a pad put there the lowest number."""
-        value = self.read(carrier)
+        """A carrier that may be multiplied by 0: the lowest number for a −∞ that a mask or a pad put there, and 0 for a
+        missing value."""
+        value = self.known(carrier)
         return self.op.Max(value, lowest(self.op, value)) if carrier in self.facts.infinite else value
 
     def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
@@ -173,6 +184,8 @@ class Walk:
     ) -> None:
         """Relevance for a value: an amount, or a factor of `carrier`; all as `relevance.Part` says."""
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
+        if value in self.facts.missing:
+            tensor, won = self.where_known(value, tensor), None
         if self.ledger is not None and self._step is not None:
             sent = tensor if carrier is None else self._product(self.op.cast(tensor, self.dtype), carrier)
             self.ledger.sent(self._step, sent, goes_on=value in self.receivers)

@@ -18,6 +18,7 @@ from onnxlrp.plan.input_side import input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.near import near_values
 from onnxlrp.plan.overrides import Overriding
+from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
 from onnxlrp.plan.treatments import Treating
@@ -238,6 +239,10 @@ class _Planner:
             layer=layer,
         )
         self.overriding.apply(step)
+        assert step.rule is not None
+        step.reference = layer_reference(layer, step.rule, self.facts)
+        if step.reference is not None:
+            step.why += "; its change from the mean of the background"
         return step
 
     def _norm(self, node: ir.Node, norm: Recognised) -> Step | None:

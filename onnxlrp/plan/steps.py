@@ -7,6 +7,7 @@ import enum
 from collections.abc import Iterator, Sequence
 
 import networkx as nx
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.functions import Function
@@ -56,6 +57,8 @@ class Step:
     rule: Rule | None = None
     why: str = ""
     layer: Layer | None = None
+    reference: np.ndarray | None = None
+    """Of a layer upstream of a kernel: what its input is at the reference that the kernel is explained against."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """The shares of a product's operands, by operand index."""
     same_sign: bool = False
@@ -112,6 +115,11 @@ class Plan:
         """True where some step's relevance adds up to the distance of its output from a base value."""
         return any(s.entry.base for s in every_step(self.steps)) and self.composite.seed != "gradient"
 
+    @property
+    def title(self) -> str:
+        """The composite, and where it was chosen by the model, why."""
+        return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
+
     def __str__(self) -> str:
         rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
         widths = [max(len(getattr(r, f)) for r in rows) for f in ("node", "operator", "rule")]
@@ -119,9 +127,8 @@ class Plan:
             "  ".join((r.node.ljust(widths[0]), r.operator.ljust(widths[1]), r.rule.ljust(widths[2]), r.why)).rstrip()
             for r in rows
         ]
-        title = f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
         ends = [f"relevance ends at {stop}" for stop in self.stopped]
-        return "\n".join([title, *lines, *ends, *self.notes])
+        return "\n".join([self.title, *lines, *ends, *self.notes])
 
 
 def every_step(steps: Sequence[Step]) -> Iterator[Step]:

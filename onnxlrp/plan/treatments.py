@@ -14,6 +14,7 @@ from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.plan.shifted_layers import leads_to_kernel
 from onnxlrp.plan.steps import Step, Treatment
 from onnxlrp.rules import Pass
 
@@ -97,7 +98,11 @@ class Treating:
             return
         step.rule = self.composite.norm
         constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
-        if step.entry.elementwise and constants:
+        shifts = step.entry.elementwise and constants
+        if shifts and len(step.operands) == 1 and leads_to_kernel(step.outputs[0], self.facts):
+            step.treatment, step.rule = Treatment.PASS, None
+            step.why = "a shift upstream of a kernel: its change passes"
+        elif shifts:
             step.why = "a constant is added: it absorbs its share"
             self._shifted(step)
         else:

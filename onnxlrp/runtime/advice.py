@@ -10,9 +10,11 @@ from onnxlrp.runtime.ledger import COLUMNS, Ledger
 
 _COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
 _TRY = {
-    # On EfficientNet-Lite0 Epsilon without the bias gave NaN; Gamma without it stayed below 50 times the score.
-    "bias": "zero_params='bias' in the rule of that step shares it out among the inputs (in deep networks under Gamma "
-    "or ZPlus only, Epsilon may overflow); else read relevance as what the score holds besides that constant",
+    # On EfficientNet-Lite0 without the bias |R| was NaN under Epsilon (it grew to 1e32 half way), 1e6 under Gamma(0.1),
+    # 90 under Gamma(0.25), for a score of 11.
+    "bias": "zero_params='bias' in the rule of that step shares it out among the inputs (in deep networks under ZPlus "
+    "or Gamma(0.25) only, Epsilon and a small γ may overflow); else read relevance as what the score holds besides "
+    "that constant",
     "epsilon": "a smaller ε, such as composite='epsilon(epsilon=1e-9)', or a Gamma rule keeps less",
     "stopped": "name more inputs with inputs=, or another rule; `onnxlrp inspect` says why relevance ends there",
     "remainder": "a step such as a softmax does not conserve relevance; under composite='cp_lrp' none reaches it",
@@ -30,14 +32,6 @@ def where(samples: int, first: int | None, total: int) -> str:
     return f" in {samples} of {total} samples (the first: sample {first})"
 
 
-def holes(counts: Mapping[str, int]) -> str:
-    """Words that say where NaN comes from, to be put after a sentence."""
-    found = _counted(counts)
-    if found:
-        return f": {found}. Fill them in first"
-    return ", though no input holds NaN: convert with ledger=True to see the step where it starts"
-
-
 def passed_over(counts: Mapping[str, int]) -> str:
     """The sentence for NaN in the inputs that did no visible harm."""
     return f"{_counted(counts)}: the model takes it as a missing value or passes over it"
@@ -48,8 +42,30 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def not_finite(where: str, counts: Mapping[str, int]) -> str:
-    """The sentence for NaN in the relevance or the score."""
-    return f"relevance or score is NaN or infinite{where}{holes(counts)}"
+    """The sentence for NaN in the relevance or the score that comes from NaN in the inputs."""
+    return f"relevance or score is NaN or infinite{where}: {_counted(counts)}. Fill them in first"
+
+
+def overflowed(where: str, ledger: Ledger | None) -> str:
+    """The sentence for NaN in the relevance or the score where the inputs hold none."""
+    return (
+        f"relevance or score is NaN or infinite{where}, though no input holds NaN{_starts(ledger)}. Shares that grow "
+        "from layer to layer may overflow, those of Epsilon in deep networks most, above all with zero_params: try "
+        "rules=[('Conv', 'Gamma(0.25)')]"
+    )
+
+
+def _starts(ledger: Ledger | None) -> str:
+    """Words for the step of a ledger where relevance ceases to be finite, and the largest amount that arrived till then."""
+    if ledger is None or not len(ledger):
+        return "; converted with ledger=True the model says where it starts"
+    arrives = ledger.values[:, 0].astype(np.float64)
+    rows = np.flatnonzero(~np.isfinite(ledger.values).all(axis=1))
+    if not rows.size:
+        return ""
+    before = np.abs(arrives[: rows[0] + 1])
+    most = before[np.isfinite(before)].max(initial=0.0)
+    return f"; it starts at '{ledger.names[rows[0]]}', up to which relevance of at most {most:.2g} arrives at a step"
 
 
 def no_gradient(where: str) -> str:

@@ -133,7 +133,8 @@ class Watch:
     def _caution(self, count: _Count) -> Caution:
         doubt, first = count.doubt, None if count.doubt.in_sum else count.first
         where = advice.where(count.samples, first, self._samples)
-        sentence = advice.not_finite(where, self._holes) if doubt.kind == "nan" else doubt.words(where)
+        has_holes = doubt.kind == "nan" and any(self._holes.values())
+        sentence = advice.not_finite(where, self._holes) if has_holes else doubt.words(where)
         return Caution(doubt.kind, count.samples, first, sentence)
 
 
@@ -261,7 +262,7 @@ def _largest_output(explanation: Explanation, interface: Interface, samples: int
 
 def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
     """Every doubt, whether or not it concerns any sample, the gravest first."""
-    yield _Doubt("nan", "", numbers.bad, lambda where: advice.not_finite(where, {}))
+    yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger))
     yield from _zeros(numbers, interface, ledger)
     yield from _large(numbers, interface)
     yield from _absorbed(numbers, interface, ledger)

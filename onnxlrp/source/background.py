@@ -24,6 +24,8 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
     data = _read(Path(background)) if isinstance(background, (str, Path)) else background
     columns = _columns(data)
     names = [str(v.name) for v in inputs]
+    if columns is not None and not columns:
+        raise InputError(f"background: it holds no columns; the model's inputs are {', '.join(names)}")
     if columns is not None and set(columns) & set(names):
         unknown = [n for n in columns if n not in names]
         if unknown and not hasattr(data, "columns"):
@@ -68,7 +70,10 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
         or any(isinstance(d, int) and d != n for d, n in zip(list(shape)[1:], array.shape[1:], strict=True))
     )
     if wrong or array.size == 0:
-        raise InputError(f"background: the rows are {list(array.shape)}, the input {value.name!r} is {value.shape}")
+        raise InputError(
+            f"background: the rows are {list(array.shape)}, which does not fit the input {value.name!r} of shape "
+            f"{value.shape}: give one row or more, each the size of a sample"
+        )
     return array
 
 

@@ -44,6 +44,19 @@ def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | No
     return None
 
 
+def order_note(graph: ir.Graph, scores: ir.Value, name: str) -> str | None:
+    """A sentence for the plan where the scores of two classes need not stand in the order of the labels."""
+    for output in graph.outputs:
+        node = None if output is scores else _source(output)
+        if node is not None and _answers_with_a_sign(node) and node.outputs[0].dtype == output.dtype:
+            return (
+                f"the two scores of {name!r} are a decision value and its negative, and need not stand in the order of "
+                f"the labels: onnxruntime's first score is positive where {output.name!r} is the second label. The "
+                "larger score is explained by default; `target` counts the scores, not the labels"
+            )
+    return None
+
+
 def _source(label: ir.Value) -> ir.Node | None:
     """The node that decides on a label, upstream of those that only move it."""
     node = label.producer()

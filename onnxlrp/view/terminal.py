@@ -36,6 +36,11 @@ def tell(kind: str, message: str) -> None:
     print(f"{kind}: " + "\n".join(lines), file=sys.stderr)
 
 
+def note_text(note: str) -> str:
+    """A note of a plan as a line; one that warns says so itself."""
+    return note if note.startswith("warning: ") else f"note: {note}"
+
+
 def tell_cautions(cautions: Iterable[Caution]) -> None:
     """Each doubt about an explanation as a note of its own; NaN is a warning."""
     for caution in cautions:

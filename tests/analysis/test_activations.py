@@ -149,3 +149,44 @@ def test_relevance_does_not_depend_on_the_spelling(name, how, composite):
         explained = onnxlrp.convert(model(body), composite, target="weights").to_proto()
         found.append(reference(explained)({"x": x})["x_relevance"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4 if composite == "epsilon" else 1e-5, atol=1e-6)
+
+
+GATES = {
+    "half of 1 + tanh": "t = Tanh(h) a = Add(one, t) g = Mul(half, a)",
+    "exp over exp + 1": "e = Exp(h) d = Add(e, one) g = Div(e, d)",
+    "cut by Min and Max": "i = Div(h, six) a = Add(i, half) b = Max(a, zero) g = Min(b, one)",
+    "its root": "s = Sigmoid(h) g = Sqrt(s)",
+    "exp of a logarithm": "n = Neg(h) p = Softplus(n) m = Neg(p) g = Exp(m)",
+    "bounded": "s = Sigmoid(h) g = Clip(s, half, one)",
+    "two put together": "i = Sigmoid(h) j = Sigmoid(x) k2 = Concat<axis=1>(i, j) g = Slice(k2, from, to, axis)",
+    "two added up": "i = Sigmoid(h) j = Sigmoid(x) g = Add(i, j)",
+    "two multiplied": "i = Sigmoid(h) j = Softmax(x) g = Mul(i, j)",
+    "averaged": "s = Sigmoid(h) m = ReduceMean<keepdims=1>(s, axis) g = Expand(m, wide)",
+}
+NO_GATES = {
+    "a rectifier that is cut": "g = Clip(h, zero, six)",
+    "tanh": "g = Tanh(h)",
+    "a gate and a signal": "s = Sigmoid(h) g = Add(s, x)",
+    "a layer upstream of it": "s = Sigmoid(h) g = MatMul(s, w)",
+    "what a gate lets through": "s = Sigmoid(h) g = Mul(s, x)",
+    "a softplus": "g = Softplus(h)",
+    "a bell": "q = Mul(h, h) n = Neg(q) g = Exp(n)",
+}
+
+
+def gates(body: str) -> str | None:
+    numbers = "int64[1] from = {0}, int64[1] to = {3}, int64[1] axis = {1}, int64[2] wide = {1, 3}"
+    constants = f"{CONSTANTS[:-1]}, {numbers}>"
+    text = f"g (float[N,3] x) => (float[N,3] y) {constants} {{ h = MatMul(x, w) {body} y = MatMul(g, w) }}"
+    found = Graph(text)
+    return router_of(found.node("y").inputs[0], found.facts)
+
+
+@pytest.mark.parametrize("body", GATES.values(), ids=GATES)
+def test_a_gate_in_another_spelling(body):
+    assert gates(body) == "gate"
+
+
+@pytest.mark.parametrize("body", NO_GATES.values(), ids=NO_GATES)
+def test_what_is_like_a_gate_and_is_none(body):
+    assert gates(body) is None

@@ -94,6 +94,16 @@ def test_gated_units(activation, name):
     assert label_of(found.node("y"), found.facts) == name
 
 
+@pytest.mark.parametrize("product", ["fc", "ig", "y"])
+def test_the_gates_of_a_cell_are_no_gated_unit(product):
+    """c′ = f·c + i·tanh(g), h = o·tanh(c′)."""
+    found = graph(
+        "g = MatMul(x, w) c0 = MatMul(g, w) i = Sigmoid(g) f = Sigmoid(c0) n = Tanh(g) fc = Mul(f, c0) ig = Mul(i, n)"
+        " c1 = Add(fc, ig) t = Tanh(c1) y = Mul(t, i)"
+    )
+    assert label_of(found.node(product), found.facts) is None
+
+
 EXPERTS = {
     "softmax, then the largest": "l = MatMul(x, w) p = Softmax(l) r, i = TopK(p, one)",
     "the largest, then softmax": "l = MatMul(x, w) t, i = TopK(l, one) r = Softmax(t)",

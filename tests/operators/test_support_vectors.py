@@ -113,7 +113,8 @@ def test_svm_classifier(kernel, classes, post):
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_svm_probabilities(classes):
-    """Explained are the log-odds: of every pair a class is in, `−(A·f + B)` or its negative, added up."""
+    """Explained are the log-odds of the class that the label names: of every pair it is in, `−(A·f + B)` or its
+    negative, added up."""
     source = classification("RBF", classes, probable=True)
     x = np.abs(normal(13, 6, 4)) + 0.1
     machine = oracle.machine(source.graph.node[0])
@@ -123,10 +124,11 @@ def test_svm_probabilities(classes):
     signs = np.array([[1 if c == i else -1 if c == j else 0 for i, j in pairs] for c in range(classes)])
     scores = -(values * a + b) @ signs.T
     found = explain(source, x)
+    label = ["abc".index(name) for name in found["label"]]
     for n, row in enumerate(x.astype(np.float64)):
-        arrived = -values[n] * a * signs[scores[n].argmax()]
+        arrived = -values[n] * a * signs[label[n]]
         np.testing.assert_allclose(found["x_relevance"][n], machine.relevance(row, arrived), rtol=2e-3, atol=1e-5)
-    np.testing.assert_allclose(found["relevance_ledger"][0, 0], scores.max(1).sum(), rtol=1e-4)
+    np.testing.assert_allclose(found["relevance_ledger"][0, 0], scores[range(len(x)), label].sum(), rtol=1e-4)
     for options in ({"composite": "gradient"}, {"explain_probability": True}):
         with pytest.raises(UnsupportedOperatorError, match="coupled by iteration"):
             onnxlrp.convert(source, **options)

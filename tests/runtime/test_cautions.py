@@ -269,7 +269,9 @@ def test_nan_that_a_model_takes_as_a_missing_value():
 @pytest.mark.parametrize("ledger", [False, True])
 def test_numbers_that_overflow(ledger):
     found = heard(HEALTHY, [[3e38, 3e38], [1, 2]], ledger=ledger)
-    assert "1 of 2 samples (the first: sample 0), though no input holds NaN" in only(found, "nan")
+    sentence = only(found, "nan")
+    assert "1 of 2 samples (the first: sample 0), though no input holds NaN" in sentence
+    assert ("it starts at 'fc'" if ledger else "with ledger=True") in sentence and "may overflow" in sentence
 
 
 # -------------------------------------------------------------------------------------------- other kinds of targets

@@ -65,6 +65,7 @@ def test_an_input_a_column(tmp_path):
 BAD = [
     (np.ones((3, 5)), "the rows are \\[3, 5\\]"),
     (np.ones((0, 2)), "the rows are \\[0, 2\\]"),
+    ({}, "holds no columns"),
     (np.ones(2), "the rows are \\[2\\]"),
     ([["a", "b"]], "the rows do not"),
     ({"x": ROWS, "y": ROWS}, "no input y"),

@@ -1,0 +1,56 @@
+"""Dense layers upstream of a kernel that is explained against a background, as a PCA in a pipeline is.
+
+The kernel shares out what changes from the reference, so that a layer upstream must share out its change, W·(x − r):
+shares of W·x + b are unbounded where it is 0 and the change is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.layers import Layer
+from onnxlrp.analysis.reach import carried
+from onnxlrp.operators.registry import Call, find
+from onnxlrp.rules import LRP0, Epsilon, Rule
+
+_AFFINE = frozenset({"Mul", "Div", "Neg", "Identity", "Cast", "Add", "Sub"})
+
+
+def layer_reference(layer: Layer, rule: Rule, facts: Facts) -> np.ndarray | None:
+    """The mean of the background at a layer's input, [1, features], where the layer leads to a kernel; else None."""
+    if facts.background is None or layer.kind != "dense" or not isinstance(rule, (Epsilon, LRP0)):
+        return None
+    if layer.x.shape is None or len(layer.x.shape) != 2 or not leads_to_kernel(layer.z, facts):
+        return None
+    return facts.background.mean(layer.x).reshape(1, -1)
+
+
+def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
+    """Whether a value is what a kernel compares with a background, perhaps scaled and shifted on the way, or taken by a
+    dense layer that leads to one."""
+    if facts.background is None:
+        return False
+    while not _is_compared(value, facts):
+        consumers = value.consumers()
+        if len(consumers) != 1 or value.is_graph_output():
+            return False
+        node = consumers[0]
+        layer = facts.layers.get(node)
+        if layer is not None and layer.kind == "dense" and layer.x is value:
+            value = layer.z
+        elif node.op_type in _AFFINE and node.domain == "" and len(carried(node, facts.data)) == 1:
+            value = node.outputs[0]
+        else:
+            return False
+    return True
+
+
+def _is_compared(value: ir.Value, facts: Facts) -> bool:
+    if any(d.x is value for kernel in facts.kernels.values() for d in kernel.distances):
+        return True
+    return any(
+        (entry := find(node)) is not None and node.inputs[0] is value and entry.compares(Call.of(node)) is not None
+        for node in value.consumers()
+    )
