@@ -56,7 +56,7 @@ def overflowed(where: str, ledger: Ledger | None) -> str:
 
 
 def _starts(ledger: Ledger | None) -> str:
-    """Words for the step of a ledger where relevance ceases to be finite, and the largest amount that arrived earlier."""
+    """Words for the step where relevance ceases to be finite, and the largest amount that arrived before it."""
     if ledger is None or not len(ledger):
         return "; converted with ledger=True the model says where it starts"
     arrives = ledger.values[:, 0].astype(np.float64)
