@@ -214,6 +214,7 @@ class Oracle:
             return [A.T @ r for A in matrices]
         passed = step.kind == "scale" or (
             step.kind in ("shift", "batch_norm", "bias")
+            and not self.shifts_an_activation(step)
             and (
                 step.output in self.outside or (step.kind == "batch_norm" and self.composite.batch_norm.name == "Pass")
             )
@@ -225,10 +226,17 @@ class Oracle:
             total = parameterless_flat(Layer(A, constant), x, r)
         else:
             rule = {"norm": self.composite.norm, "batch_norm": self.composite.batch_norm}.get(
-                step.kind, self.composite.shift
+                step.kind, Rule("LRP0") if step.output in self.outside else self.composite.shift
             )
             total = rule(Layer(A, constant), x, r)
         return np.split(total, np.cumsum([x.size for x in xs])[:-1])
+
+    def shifts_an_activation(self, step: Step) -> bool:
+        """Whether a constant is added to a function of one value, whose value at 0 it is a part of."""
+        producer = {s.output: s for s in self.steps}
+        while step.kind in ("shift", "scale") and len(step.inputs) == 1 and step.inputs[0] in producer:
+            step = producer[step.inputs[0]]
+        return step.kind == "pass"
 
     def activation(self, step: Step, n: int, r: Array) -> Array:
         """Without what the activation is at 0, as the table of docs/rules.md says."""
