@@ -149,7 +149,9 @@ class Seeder:
     def _classes(self, flat: ir.Value) -> tuple[ir.Value | None, ir.Value, ir.Value]:
         """The target's input, the class of each row of [N, C], and 1 there: [N, C], or [N, K, C] with K targets."""
         op, many = self.op, self.options.targets
-        predicted = op.ArgMax(flat, axis=1, keepdims=1) if self.label is None else self._named(self.label)
+        predicted = op.ArgMax(flat, axis=1, keepdims=1)
+        if self.label is not None:
+            predicted = self._named(self.label, predicted)
         target = None
         chosen = predicted
         if self.options.target_input != "none":
@@ -160,14 +162,19 @@ class Seeder:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
         return target, chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
 
-    def _named(self, label: Label) -> ir.Value:
-        """The class that the label output names, [N, 1]."""
+    def _named(self, label: Label, largest: ir.Value) -> ir.Value:
+        """The class that the label output names, [N, 1]; the one with the largest score where it names none.
+
+        onnxruntime answers 0 or 1 for a forest with weights of both of two classes, whatever their labels are.
+        """
         op, classes = self.op, label.classes
         words = isinstance(classes[0], str)
         value = label.value if words else op.cast(label.value, ir.DataType.INT64)
         names = op.words([str(c) for c in classes]) if words else op.ints([int(c) for c in classes])
         same = op.Equal(op.Reshape(value, op.ints([-1, 1])), op.Unsqueeze(names, op.ints([0])))
-        return op.ArgMax(op.cast(same, ir.DataType.FLOAT), axis=1, keepdims=1)  # CUDA has none of integers
+        named = op.cast(same, ir.DataType.FLOAT)  # CUDA compares no integers
+        known = op.Greater(op.ReduceMax(named, op.ints([1]), keepdims=1), 0.0)
+        return op.Where(known, op.ArgMax(named, axis=1, keepdims=1), largest)
 
     def _token(self, axes: Axes) -> Seed:
         """Scores [N, T, V]: one class at one position."""

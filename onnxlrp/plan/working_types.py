@@ -16,11 +16,11 @@ _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
 def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.DataType:
     """Find the one type that all layers between the score and the inputs compute in, float32 where they differ.
 
-    Without layers every step that computes has a say; without any, the score has. A cast does not compute.
+    Without layers every step that computes has a say, and so has the score. A cast does not compute.
     """
     every = [s for s in every_step(steps) if s.operator not in ("Cast", "CastLike")]
     layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if _is_layer(s, facts)}
-    return _only(layers or {own_type(s) for s in every} or _floats([score]))
+    return _only(layers or ({own_type(s) for s in every} | _floats([score])))
 
 
 def own_type(step: Step) -> ir.DataType:

@@ -83,7 +83,9 @@ class Target:
         if scores.ndim == 3:
             scores = self._at_position(scores)
         samples = len(scores)
-        predicted = self._named(label) if label is not None else _largest(scores)
+        predicted = _largest(scores)
+        if label is not None:
+            predicted = self._named(label, predicted)
         if self._interface.targets > 1:
             predicted = np.repeat(predicted[:, None], self._interface.targets, axis=1)
         classes = np.array(predicted, np.int64)
@@ -95,10 +97,11 @@ class Target:
         )
         return classes, picked
 
-    def _named(self, label: Any) -> np.ndarray:
-        """The classes that a label output names, [N]."""
+    def _named(self, label: Any, largest: np.ndarray) -> np.ndarray:
+        """The classes that a label output names, [N]; the largest where it names none."""
         places = {name: index for index, name in enumerate(self._interface.labels)}
-        return np.array([places.get(name, 0) for name in np.asarray(label).reshape(-1).tolist()], np.int64)
+        names = np.asarray(label).reshape(-1).tolist()
+        return np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
 
     def _at_position(self, scores: np.ndarray) -> np.ndarray:
         """[N, T, V] -> [N, V] at the positions that were asked for."""

@@ -108,9 +108,10 @@ def check_gradient(case: Fused, step: float = 1e-5, tolerance: float = 1e-6) -> 
 
 
 def check_ledger(case: Fused, composite: str = "attn_lrp") -> None:
-    """Every step closes, and in all what arrives at the inputs is what started but for what is booked."""
+    """Every step closes, and in all what arrives at the inputs is what started but for what is booked. Relevance starts
+    at the output itself, also where an activation ends the operator."""
     feeds = case.inputs(np.float64)
-    found = reference(case.explain(composite, np.float64, ledger=True))(feeds)
+    found = reference(case.explain(composite, np.float64, ledger=True, explain_probability=True))(feeds)
     table = found["relevance_ledger"]
     np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-8)
     relevance = {k: v for k, v in found.items() if k.endswith("_relevance")}
