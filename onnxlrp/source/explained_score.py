@@ -272,12 +272,18 @@ class _Chains:
         high = np.max([c.high.max() for c in chains.values()], initial=0.0)
         outside = len(chains) < len([i for i in entry.operands(Call.of(node)) if Call.of(node).input(i) is not None])
         low, high = (-_ANY, _ANY) if outside else (np.asarray(low), np.asarray(high))
-        if not any(heads.values()):
+        integers = any(v.dtype is not None and not v.dtype.is_floating_point() for v in sources.values())
+        if not any(heads.values()) or (integers and (outside or not all(heads.values()))):
             return _Chain(low, high, upstream=((value, _UP),))
-        replaced = {i: _signed(self.op, head) for i, head in heads.items() if head is not None}
+        replaced = {i: self._like(sources[i], _signed(self.op, h)) for i, h in heads.items() if h is not None}
         score = self.op.run(Call.of(node).rebind(replaced))
         parts = _moved_parts(node, sources, heads)
         return _Chain(low, high, _Argument(score, _UP, _UP, "", parts), ((value, _UP),))
+
+    def _like(self, value: ir.Value, argument: ir.Value) -> ir.Value:
+        """An argument in the floating-point type of the value that follows from it, through casts perhaps."""
+        dtype = value.dtype
+        return self.op.cast(argument, dtype) if dtype is not None and dtype.is_floating_point() else argument
 
 
 def _data(graph: ir.Graph) -> set[ir.Value]:

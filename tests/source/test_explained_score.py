@@ -9,6 +9,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from tests.oracle.reference import Runner
@@ -305,3 +306,26 @@ def test_drawn_monotone_functions(chain, composite):
     felt = np.abs(effect) > 1e-9 * np.abs(effect).max()
     assert felt.any()
     np.testing.assert_array_equal(np.sign(relevance[felt]), np.sign(effect[felt]))
+
+
+def test_a_head_that_is_cast_beside_one_that_is_not():
+    """The score of a probability in float32 stands beside numbers in float64, in their type."""
+    w = numpy_helper.from_array(np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Split", ["z"], ["a", "b"], axis=1, num_outputs=2),
+        helper.make_node("Sigmoid", ["a"], ["p"]),
+        helper.make_node("Cast", ["p"], ["wide"], to=TensorProto.DOUBLE),
+        helper.make_node("Cast", ["b"], ["box"], to=TensorProto.DOUBLE),
+        helper.make_node("Concat", ["wide", "box"], ["y"], axis=1),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["N", 4])
+    source = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], [w]), opset_imports=[helper.make_opsetid("", 21)], ir_version=10
+    )
+    rows = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
+    explainer = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))
+    for column in range(4):
+        found = explainer({"x": rows}, target=column).relevance["x"]
+        np.testing.assert_allclose(found, rows * numpy_helper.to_array(w)[:, column], rtol=1e-4, atol=1e-5)
