@@ -18,6 +18,7 @@ import onnx_ir as ir
 from onnxlrp.builder import Builder
 from onnxlrp.operators.registry import Call, Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate
+from onnxlrp.source.explained_parts import Part, elements_of, put_together
 from onnxlrp.source.monotone import Step, step
 from onnxlrp.source.one_logit import one_logit
 
@@ -25,30 +26,10 @@ _ANY = np.full((), np.inf)
 _UP = np.ones(())
 _FAR = 16
 """Values upstream that are kept of a chain: two factors of one argument meet after a few nodes."""
-_MOST_PARTS = 12
-"""Parts of an output that the plan names; where there are more, without their elements."""
 _QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
 """Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
 """Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A value that is explained in place of some elements of the output."""
-
-    value: str
-    sign: int
-    """+1, −1, or 0 where it differs from element to element."""
-    function: str
-    """The operator that the value is the argument of; empty where the value itself is explained."""
-    elements: str = ""
-    """The elements of the output that it stands for; empty for all."""
-
-    def __str__(self) -> str:
-        what = f"{self.value!r}" + (f", the argument of {self.function}" if self.function else "")
-        sign = {1: "", -1: "minus ", 0: "with a sign of its own for each element, "}[self.sign]
-        return f"{self.elements + ': ' if self.elements else ''}{sign}{what}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +219,7 @@ class _Chains:
             return _Chain(low, high, _Argument(scores, _UP, _UP, _named(node)), ((value, _UP),))
         logit, place = single
         parts = tuple(
-            Part(str(logit.name), 1 if i == place else -1, _named(node), _slice(axis, i, i + 1)) for i in (0, 1)
+            Part(str(logit.name), 1 if i == place else -1, _named(node), elements_of(axis, i, i + 1)) for i in (0, 1)
         )
         pair = [logit if i == place else self.op.Neg(logit) for i in (0, 1)]
         return _Chain(low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts), ((value, _UP),))
@@ -277,8 +258,8 @@ class _Chains:
             return _Chain(low, high, upstream=((value, _UP),))
         replaced = {i: self._like(sources[i], _signed(self.op, h)) for i, h in heads.items() if h is not None}
         score = self.op.run(Call.of(node).rebind(replaced))
-        parts = _moved_parts(node, sources, heads)
-        return _Chain(low, high, _Argument(score, _UP, _UP, "", parts), ((value, _UP),))
+        own = {i: (Part(str(sources[i].name), 1, ""),) if h is None else _parts(h) for i, h in heads.items()}
+        return _Chain(low, high, _Argument(score, _UP, _UP, "", put_together(node, own)), ((value, _UP),))
 
     def _like(self, value: ir.Value, argument: ir.Value) -> ir.Value:
         """An argument in the floating-point type of the value that follows from it, through casts perhaps."""
@@ -358,44 +339,3 @@ def _shifted(node: ir.Node, operand: ir.Value, at_zero: np.ndarray) -> np.ndarra
         node.outputs[0], {operand: np.broadcast_to(at_zero, np.broadcast_shapes(at_zero.shape, (1,) * rank))}
     )
     return at_zero if found is None else found
-
-
-def _moved_parts(
-    node: ir.Node, sources: Mapping[int, ir.Value], heads: Mapping[int, _Argument | None]
-) -> tuple[Part, ...]:
-    """The parts of a value that is put together from others, by the elements that each fills."""
-    parts: list[Part] = []
-    joined = (node.domain, node.op_type) == ("", "Concat") and len(node.inputs) > 1
-    ends = _ends(node) if joined else {}
-    for index, head in heads.items():
-        where = ends.get(index, f"operand {index} of {_named(node)}") if len(heads) > 1 else ""
-        found = (Part(str(sources[index].name), 1, ""),) if head is None else _parts(head)
-        for part in found:
-            elements = ", ".join(p for p in (where, part.elements) if p)
-            parts.append(dataclasses.replace(part, elements=elements))
-    return _told_apart(parts)
-
-
-def _told_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """The parts with their elements, as far as these tell them apart and they are few."""
-    different = dict.fromkeys(dataclasses.replace(p, elements="") for p in parts)
-    return tuple(different)[:_MOST_PARTS] if len(different) == 1 or len(parts) > _MOST_PARTS else tuple(parts)
-
-
-def _ends(node: ir.Node) -> dict[int, str]:
-    """The elements that each operand of a concatenation fills, where the sizes are known."""
-    rank = len(node.outputs[0].shape or ())
-    axis = int(Call.of(node).attr("axis", 0)) % max(rank, 1)
-    places: dict[int, str] = {}
-    start = 0
-    for index, value in enumerate(node.inputs):
-        size = value.shape[axis] if value is not None and value.shape else None
-        if not isinstance(size, int):
-            break
-        places[index] = _slice(axis, start, start + size)
-        start += size
-    return places
-
-
-def _slice(axis: int, start: int, stop: int) -> str:
-    return f"element {start} of axis {axis}" if stop == start + 1 else f"elements {start} to {stop - 1} of axis {axis}"

@@ -1,0 +1,70 @@
+"""The parts of an output that is explained piece by piece, as the plan names them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call
+
+_MOST_PARTS = 12
+"""Parts that the plan names; where there are more, without their elements."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A value that is explained in place of some elements of the output."""
+
+    value: str
+    sign: int
+    """+1, −1, or 0 where it differs from element to element."""
+    function: str
+    """The operator that the value is the argument of; empty where the value itself is explained."""
+    elements: str = ""
+    """The elements of the output that it stands for; empty for all."""
+
+    def __str__(self) -> str:
+        what = f"{self.value!r}" + (f", the argument of {self.function}" if self.function else "")
+        sign = {1: "", -1: "minus ", 0: "with a sign of its own for each element, "}[self.sign]
+        return f"{self.elements + ': ' if self.elements else ''}{sign}{what}"
+
+
+def put_together(node: ir.Node, operands: Mapping[int, Sequence[Part]]) -> tuple[Part, ...]:
+    """The parts of a node's output, given those of the operands that it is put together from."""
+    parts: list[Part] = []
+    joined = (node.domain, node.op_type) == ("", "Concat") and len(node.inputs) > 1
+    ends = _ends(node) if joined else {}
+    for index, found in operands.items():
+        where = ends.get(index, f"operand {index} of {node.op_type} {node.name!r}") if len(operands) > 1 else ""
+        for part in found:
+            elements = ", ".join(p for p in (where, part.elements) if p)
+            parts.append(dataclasses.replace(part, elements=elements))
+    return _told_apart(parts)
+
+
+def _told_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts with their elements, as far as these tell them apart and they are few."""
+    different = dict.fromkeys(dataclasses.replace(p, elements="") for p in parts)
+    return tuple(different)[:_MOST_PARTS] if len(different) == 1 or len(parts) > _MOST_PARTS else tuple(parts)
+
+
+def _ends(node: ir.Node) -> dict[int, str]:
+    """The elements that each operand of a concatenation fills, where the sizes are known."""
+    rank = len(node.outputs[0].shape or ())
+    axis = int(Call.of(node).attr("axis", 0)) % max(rank, 1)
+    places: dict[int, str] = {}
+    start = 0
+    for index, value in enumerate(node.inputs):
+        size = value.shape[axis] if value is not None and value.shape else None
+        if not isinstance(size, int):
+            break
+        places[index] = elements_of(axis, start, start + size)
+        start += size
+    return places
+
+
+def elements_of(axis: int, start: int, stop: int) -> str:
+    """Words for some elements along an axis, `stop` not included."""
+    return f"element {start} of axis {axis}" if stop == start + 1 else f"elements {start} to {stop - 1} of axis {axis}"
