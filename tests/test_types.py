@@ -248,3 +248,22 @@ def test_bodies(name, composite):
         found = onnxruntime(explained)(feeds)
         np.testing.assert_array_equal(found["y"], onnxruntime(source)(feeds)["y"])
         assert found["x_relevance"].dtype == np.float32 and found["x_relevance"].any()
+
+
+def test_ids_that_are_moved_keep_float64():
+    """Relevance of ids in a float64 model is not rounded to float32 where they are reshaped upstream of their table."""
+    table = numpy_helper.from_array(normal(7, 4), "table")
+    nodes = [
+        helper.make_node("Reshape", ["ids", "flat"], ["row"]),
+        helper.make_node("Gather", ["table", "row"], ["words"]),
+        helper.make_node("ReduceSum", ["words", "axis"], ["y"], keepdims=0),
+    ]
+    weights = [table, numpy_helper.from_array(np.int64([1, 3]), "flat"), numpy_helper.from_array(np.int64([1]), "axis")]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, [3])
+    y = helper.make_tensor_value_info("y", DOUBLE, [1, 4])
+    graph = helper.make_graph(nodes, "g", [ids], [y], weights)
+    source = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    explained = onnxlrp.convert(source, "lrp0", target="weights").to_proto()
+    found = onnxruntime(explained)({"ids": np.int64([2, 5, 0])})
+    expected = numpy_helper.to_array(table)[[2, 5, 0]].sum(1)
+    np.testing.assert_allclose(found["ids_relevance"], expected, rtol=1e-14)

@@ -32,8 +32,9 @@ def own_type(step: Step) -> ir.DataType:
 
 def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
     """Narrow float64 to float32 for a step that the model computes in less: runtimes lack float64 kernels of many
-    operators, and more digits than the model's own say nothing."""
-    if carried != _DOUBLE or step.treatment is Treatment.CONTROL or own_type(step) == _DOUBLE:
+    operators, and more digits than the model's own say nothing. A step that moves ids computes in no type."""
+    computes = bool(_floats([*step.operands.values(), *step.outputs]))
+    if carried != _DOUBLE or step.treatment is Treatment.CONTROL or not computes or own_type(step) == _DOUBLE:
         return carried
     return _FLOAT
 
