@@ -364,3 +364,14 @@ def test_gradients_stay_gradients(name):
     x = rows(activation)
     relevance, _ = explain(network(activation), x, "gradient")
     np.testing.assert_allclose(relevance, derivative(activation.f, x) * HEAD[:, 1], rtol=1e-6, atol=1e-8)
+
+
+def test_squares_of_distances_to_several_centres():
+    """−Σ(x − m)² for each of three centres: each feature's relevance is the effect of putting it to 0."""
+    g = Sketch(np.float64)
+    centres = np.random.default_rng(5).normal(size=(3, 4))
+    apart = g.Sub(g.Unsqueeze("x", np.array([1])), centres)
+    scores = g.Neg(g.ReduceSum(g.Pow(apart, 2.0), np.array([2]), keepdims=0))
+    x = np.random.default_rng(6).normal(size=(5, 4))
+    relevance, _ = explain(g.model(scores, 3, width=4), x, "lrp0", ledger=True)
+    np.testing.assert_allclose(relevance, centres[1] ** 2 - (x - centres[1]) ** 2, rtol=1e-9)

@@ -122,7 +122,7 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
         return found
     for _ in range(_FAR):
-        upstream = upstream_operand(found.argument, node, facts)
+        upstream = upstream_operand(found.argument, node, facts, broadcast=True)
         longer = None if upstream is None else _function(node, upstream)
         if longer is None or longer.at_zero is None or not longer.is_finite:
             break
@@ -130,8 +130,11 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
     return found
 
 
-def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value | None:
-    """The one value that an elementwise node computes another from, element by element, in the graph of `node`."""
+def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False) -> ir.Value | None:
+    """The one value that an elementwise node computes another from, element by element, in the graph of `node`.
+
+    `broadcast` lets constants of the node broadcast this one value to a larger shape.
+    """
     maker = value.producer()
     entry = None if maker is None else find(maker)
     if maker is None or entry is None or maker.graph is not node.graph or _is_layer(maker, facts):
@@ -140,8 +143,8 @@ def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts) -> ir.Value |
         return None
     region = region_entry(maker, facts)
     operands = [region] if region is not None else list(carried(maker, facts.data).values())
-    same = len(operands) == 1 and operands[0].shape is not None and operands[0].shape == value.shape
-    return operands[0] if same else None
+    known = len(operands) == 1 and operands[0].shape is not None and value.shape is not None
+    return operands[0] if known and (broadcast or operands[0].shape == value.shape) else None
 
 
 def _is_layer(node: ir.Node, facts: Facts) -> bool:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.activations import nodes_between, rounds
 from onnxlrp.analysis.functions import Function
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.plan import Step
 
@@ -27,6 +27,9 @@ def offset(walk: Walk, step: Step) -> None:
     """
     op, function = walk.op, _function(step)
     z, y = walk.known(function.argument), walk.known(step.outputs[0])
+    if z.shape != y.shape:
+        # Constants inside the function broadcast its argument.
+        z = shaped(op.Expand(z, op.shape(y)), y)
     at_zero = _at_zero(walk, step)
     change = op.Sub(y, at_zero)
     alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))

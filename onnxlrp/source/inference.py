@@ -14,6 +14,7 @@ from onnx.defs import OpSchema
 
 from onnxlrp import node_inference
 from onnxlrp.operators.control_flow import Body, bodies
+from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import content, find
 from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
@@ -123,7 +124,8 @@ def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = N
 
 
 def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
-    if node.op_type in _LIKE_INPUT and node.inputs[0] is not None:
+    # What stands in for a value of the model's own has it as its first operand.
+    if (node.op_type in _LIKE_INPUT or node.domain == DEPLOYED) and node.inputs[0] is not None:
         node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
     elif onnx.defs.has(node.op_type, domain=node.domain):
         node.version = node.version or graph.opset_imports.get(node.domain)
