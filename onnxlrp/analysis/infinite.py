@@ -37,7 +37,7 @@ def _keeps(node: ir.Node) -> bool:
 
 
 def _puts_infinity(node: ir.Node) -> bool:
-    """Whether a node has an operand that is a constant with an infinite element."""
+    """Decide whether a node has an operand that is a constant with an infinite element."""
     return node.domain == "" and node.op_type in _PUTS and any(map(_is_infinite, node.inputs))
 
 

@@ -47,6 +47,6 @@ def _tested(node: ir.Node) -> ir.Value | None:
 
 
 def _keeps(node: ir.Node) -> bool:
-    """Whether a NaN among the operands is one in the result, and none of a layer."""
+    """Decide whether a NaN among the operands is one in the result, and none of a layer."""
     entry = find(node)
     return entry is not None and entry.layer is None and entry.kind in (Kind.PASS, Kind.ROUTING, Kind.LINEAR)

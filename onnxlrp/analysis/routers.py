@@ -55,7 +55,7 @@ def _one_router(value: ir.Value, facts: Facts) -> str | None:
 
 
 def _all_gates(value: ir.Value, facts: Facts) -> bool:
-    """Whether a value is made of gates and constants alone: put together, added up, multiplied, averaged, bounded."""
+    """Decide whether a value consists of gates and constants alone, joined, added, multiplied, averaged or bounded."""
     waiting, seen = [value], set()
     while waiting:
         value = waiting.pop()

@@ -19,7 +19,7 @@ _OPEN = 0.05
 
 
 def is_squashed(value: ir.Value, facts: Facts) -> bool:
-    """Whether a value is a squashing function of another: monotone, 0 at one end, constant at the other."""
+    """Decide whether a value is a squashing function of another: monotone, 0 at one end, constant at the other."""
     argument, node = value, value.producer()
     for _ in range(_FAR):
         upstream = None if node is None else upstream_operand(argument, node, facts)

@@ -28,8 +28,8 @@ def layer_reference(layer: Layer, rule: Rule, facts: Facts) -> np.ndarray | None
 
 
 def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
-    """Whether a value is what a kernel compares with a background, perhaps scaled and shifted on the way, or taken by a
-    dense layer that leads to one."""
+    """Decide whether a kernel compares a value with a background, perhaps scaled and shifted on the way, or whether a
+    dense layer that leads to one reads it."""
     if facts.background is None:
         return False
     while not _is_compared(value, facts):

@@ -115,7 +115,7 @@ def _signed(op: Builder, argument: _Argument) -> ir.Value:
 
 
 def _spreads(operand: ir.Value, found: Step) -> bool:
-    """Whether constants of a node broadcast its operand to a larger shape."""
+    """Decide whether constants of a node broadcast its operand to a larger shape."""
     shape = [] if operand.shape is None else list(operand.shape)
     pairs = zip(reversed(shape), reversed(found.at_zero.shape), strict=False)
     return found.at_zero.ndim > len(shape) or any(size != 1 and d == 1 for d, size in pairs)
