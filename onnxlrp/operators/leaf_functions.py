@@ -26,6 +26,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     domain=DEPLOYED,
     operands=lambda call: (1,),
     factor=True,
+    base=True,
     piecewise_constant=True,
     inference=like_own,
 )
