@@ -110,6 +110,9 @@ REGIONS: dict[str, Activation] = {
         lambda g, z: g.Mul(0.5, g.Add(1.0, g.Erf(g.Mul(z, 0.5)))),
         tolerance=WRITTEN,
     ),
+    "z * sigmoid(z) + 0.7": A(
+        lambda z: z * _sigma(z) + 0.7, lambda g, z: g.Add(g.Mul(z, g.Sigmoid(z)), 0.7), tolerance=WRITTEN
+    ),
     "exp(-z²/2)": A(lambda z: np.exp(-(z**2) / 2), lambda g, z: g.Exp(g.Mul(g.Mul(z, z), -0.5)), tolerance=WRITTEN),
 }
 """Regions of one data value: they are one function, whatever their parts would do."""

@@ -64,7 +64,7 @@ def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Funct
         if maker is None or upstream is None:
             return None
         argument = upstream
-        if _is_curved(maker, upstream):
+        if _is_curved(maker, upstream, facts):
             found = _function(node, argument)
             return _begun_upstream(node, found, facts) if found.at_zero is not None and found.is_finite else None
     return None
@@ -101,7 +101,7 @@ def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
         if maker is None or upstream is None:
             break
         argument = upstream
-        if not _is_curved(maker, upstream):
+        if not _is_curved(maker, upstream, facts):
             continue
         own, longer = _function(maker, upstream), _function(node, upstream)
         if not own.is_finite:
@@ -153,8 +153,11 @@ def _is_layer(node: ir.Node, facts: Facts) -> bool:
     return node in facts.layers or any(facts.layers[maker].add is node for maker in makers)
 
 
-def _is_curved(node: ir.Node, operand: ir.Value) -> bool:
+def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
+    """Decide whether a node is no affine function of a value, alone or together with the region that it ends."""
     entry = find(node)
+    if region_entry(node, facts) is operand:
+        return True
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None and not entry.winner
     # A quotient is curved in its denominator; a product of one value with itself is.
