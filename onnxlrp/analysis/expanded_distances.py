@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.values_inside import evaluate
+from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import content
 
@@ -86,7 +86,7 @@ def _values(value: ir.Value, x: ir.Value, points: np.ndarray) -> np.ndarray | No
     """Compute a value at some points, [points, rows] in float64; None where it depends on more than x."""
     try:
         with np.errstate(all="ignore"):
-            found = evaluate(value, {x: points.astype((x.dtype or ir.DataType.FLOAT).numpy())})
+            found = value_inside(value, {x: points.astype((x.dtype or ir.DataType.FLOAT).numpy())})
     except InputError:
         return None
     fits = found.ndim == 2 and len(found) == len(points) and np.isfinite(found).all()

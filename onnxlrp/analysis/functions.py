@@ -16,7 +16,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.operators.registry import Call, Kind, find
-from onnxlrp.source.evaluate import evaluate
+from onnxlrp.source.evaluate import evaluate_at
 
 _FAR = 16
 """Nodes that a function is followed upstream for a finite value at 0."""
@@ -72,11 +72,10 @@ def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Funct
 
 def _function(node: ir.Node, argument: ir.Value) -> Function:
     call, entry = Call.of(node), find(node)
-    own = argument is call.input(0) and entry is not None
+    own = argument is call.input(0)
     if own and entry is not None and (entry.sign_of(call) == "same" or entry.cut_at_zero(call)):
         return Function(argument, np.zeros(()))
-    zero = np.zeros((1,) * len(argument.shape or ()))
-    return Function(argument, evaluate(node.outputs[0], {argument: zero}))
+    return Function(argument, evaluate_at(node.outputs[0], argument, np.zeros(())))
 
 
 def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
@@ -117,8 +116,9 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
 
     Such a function turns at the shift: the sign of its change with x does not follow from the sign of x − m.
     """
-    shape = (1,) * len(found.argument.shape or ())
-    ends = [evaluate(node.outputs[0], {found.argument: np.full(shape, v)}) for v in (-1.0, 1.0)]
+    if upstream_operand(found.argument, node, facts, broadcast=True) is None:
+        return found
+    ends = [evaluate_at(node.outputs[0], found.argument, np.full((), v)) for v in (-1.0, 1.0)]
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
         return found
     for _ in range(_FAR):

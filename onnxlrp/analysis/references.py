@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.values_inside import evaluate
+from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import content
 
@@ -36,7 +36,7 @@ class Background:
 
     def mean(self, value: ir.Value) -> np.ndarray:
         """The mean over the rows of a value [samples, features]. Raises InputError where it is no finite number."""
-        mean = evaluate(value, self.rows).astype(np.float64)
+        mean = value_inside(value, self.rows).astype(np.float64)
         mean = mean.reshape(-1, mean.shape[-1]).mean(0)
         if not np.isfinite(mean).all():
             raise InputError(f"background: the mean of the rows is not finite at {value.name!r}, the kernel's input")
@@ -75,7 +75,7 @@ def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value
         assert source is not None
         if node.op_type == "Sub" and (width := _width(node)) is not None:
             zeros = np.zeros((1, width), (value.dtype or ir.DataType.FLOAT).numpy())
-            found = evaluate(x, {value: zeros}).reshape(-1).astype(np.float64)
+            found = value_inside(x, {value: zeros}).reshape(-1).astype(np.float64)
             return found if _between(found, vectors) else None
         value = source
     return None

@@ -12,7 +12,7 @@ from onnxlrp.operators.registry import captured, content
 from onnxlrp.source.evaluate import run_nodes
 
 
-def evaluate(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
+def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
     """The array that a value holds where others hold `feeds`.
 
     Raises InputError where a node on the way cannot be evaluated, or where a value is needed that is not fed.

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Reference, reference_of
-from onnxlrp.analysis.values_inside import evaluate
+from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
 from onnxlrp.plan.steps import Step, Treatment
 
@@ -38,7 +38,7 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
 
 
 def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Reference:
-    vectors = rows if isinstance(rows, np.ndarray) else evaluate(rows, {})
+    vectors = rows if isinstance(rows, np.ndarray) else value_inside(rows, {})
     return reference_of(x, vectors.reshape(-1, vectors.shape[-1]), facts.background, facts.constants)
 
 

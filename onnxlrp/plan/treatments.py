@@ -150,10 +150,11 @@ class Treating:
             step.shares, step.why = {whole[0]: 1.0} | bias, "the numerator takes all"
             return
         cell = in_cell(step.node, self.facts)
-        for kind, name in (("gate", "gate"), ("soft", "rectified operand")):
-            if not cell and not self._tells(kind, step.entry):
-                return
-            gates = [i for i, v in factors.items() if router_of(v, self.facts) == kind]
+        told = {"gate": "gate", "soft": "rectified operand"}
+        told = {kind: name for kind, name in told.items() if cell or self._tells(kind, step.entry)}
+        kinds = {i: router_of(v, self.facts) for i, v in factors.items()} if told else {}
+        for kind, name in told.items():
+            gates = [i for i, found in kinds.items() if found == kind]
             if len(gates) == 1:
                 step.shares = {i: 1.0 for i in operands if i not in gates}
                 step.why = f"the signal takes all, the {name} none{': a recurrent cell' if cell else ''}"

@@ -26,6 +26,8 @@ def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarr
     """
     if result in given:
         return given[result]
+    if result.const_value is not None:
+        return _wide(result).astype(np.float64)
     nodes = _upstream(result, given)
     if nodes is None:
         return None
@@ -41,6 +43,15 @@ def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarr
     except Exception:  # the evaluator raises whatever its operators raise
         return None
     return values.astype(np.float64)
+
+
+def evaluate_at(result: ir.Value, operand: ir.Value, values: np.ndarray) -> np.ndarray | None:
+    """Evaluate an elementwise function of one operand at values that broadcast to the operand's shape.
+
+    Returns None as `evaluate` does. The result varies along the axes of the values and of constants on the way.
+    """
+    shape = np.broadcast_shapes(values.shape, (1,) * len(operand.shape or ()))
+    return evaluate(result, {operand: np.broadcast_to(values, shape)})
 
 
 def run_nodes(

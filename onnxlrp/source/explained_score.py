@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from onnxlrp.builder import Builder
 from onnxlrp.operators.registry import Call, Kind, Operator, find
-from onnxlrp.source.evaluate import evaluate
+from onnxlrp.source.evaluate import evaluate_at
 from onnxlrp.source.explained_parts import Part, elements_of, put_together
 from onnxlrp.source.monotone import Step, step
 from onnxlrp.source.one_logit import one_logit
@@ -197,7 +197,8 @@ class _Chains:
         if argument is not None and (argument.counts or found.affine):
             at_zero = argument.at_zero
             if found.affine and not argument.counts:
-                at_zero = _shifted(node, operand, at_zero)
+                shifted = evaluate_at(value, operand, at_zero)
+                at_zero = at_zero if shifted is None else shifted
             sign, spread = argument.sign * found.rises, argument.spread or spreads
             argument = dataclasses.replace(argument, sign=sign, at_zero=at_zero, spread=spread)
         elif not found.affine:
@@ -237,7 +238,7 @@ class _Chains:
         for place, (argument, sign) in enumerate(common):
             # A common argument counts only if each factor is explained by it, or by a value downstream of it.
             if all(_reaches(chain, argument) for chain in (first, second)):
-                at_zero = evaluate(value, {argument: np.zeros((1,) * len(argument.shape or ()))})
+                at_zero = evaluate_at(value, argument, np.zeros(()))
                 if at_zero is None:
                     break
                 function = next((c.argument.function for c in (first, second) if c.argument is not None), _named(node))
@@ -247,17 +248,19 @@ class _Chains:
 
     def _moved(self, node: ir.Node, entry: Operator, value: ir.Value, sources: Mapping[int, ir.Value]) -> _Chain:
         """Values that are moved about: each element keeps its own argument."""
-        chains = {i: self.found[v] for i, v in sources.items() if i in entry.operands(Call.of(node))}
+        call = Call.of(node)
+        moved = entry.operands(call)
+        chains = {i: self.found[v] for i, v in sources.items() if i in moved}
         heads = {i: c.skipped for i, c in chains.items()}
         low = np.min([c.low.min() for c in chains.values()], initial=0.0)
         high = np.max([c.high.max() for c in chains.values()], initial=0.0)
-        outside = len(chains) < len([i for i in entry.operands(Call.of(node)) if Call.of(node).input(i) is not None])
+        outside = len(chains) < sum(call.input(i) is not None for i in moved)
         low, high = (-_ANY, _ANY) if outside else (np.asarray(low), np.asarray(high))
         integers = any(v.dtype is not None and not v.dtype.is_floating_point() for v in sources.values())
         if not any(heads.values()) or (integers and (outside or not all(heads.values()))):
             return _Chain(low, high, upstream=((value, _UP),))
         replaced = {i: self._like(sources[i], _signed(self.op, h)) for i, h in heads.items() if h is not None}
-        score = self.op.run(Call.of(node).rebind(replaced))
+        score = self.op.run(call.rebind(replaced))
         own = {i: (Part(str(sources[i].name), 1, ""),) if h is None else _parts(h) for i, h in heads.items()}
         return _Chain(low, high, _Argument(score, _UP, _UP, "", put_together(node, own)), ((value, _UP),))
 
@@ -330,12 +333,3 @@ def _without_flag(value: ir.Value) -> ir.Value | None:
         if flag is not None and flag.op_type == "Cast" and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
             return scores
     return None
-
-
-def _shifted(node: ir.Node, operand: ir.Value, at_zero: np.ndarray) -> np.ndarray:
-    """Carry the values at 0 of the function upstream through an affine node."""
-    rank = len(operand.shape or ())
-    found = evaluate(
-        node.outputs[0], {operand: np.broadcast_to(at_zero, np.broadcast_shapes(at_zero.shape, (1,) * rank))}
-    )
-    return at_zero if found is None else found

@@ -14,7 +14,6 @@ import onnx_ir as ir
 from onnxlrp.operators.registry import Call, captured, content, find
 
 _MOVES_LABELS = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten"})
-
 _CLASS_LABELS = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")
 
 
@@ -39,7 +38,7 @@ def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | No
             continue
         node = _source(output)
         classes = None if node is None else _classes(node, scores, count, graph)
-        if node is not None and classes is not None and len(classes) == count:
+        if classes is not None and len(classes) == count:
             return Label(output, classes)
     return None
 
@@ -94,7 +93,7 @@ def _answers_with_a_sign(node: ir.Node) -> bool:
     probabilities does: onnxruntime's two scores then stand in another order than the labels, and the larger is meant.
     """
     pairs = node.op_type == "SVMClassifier" and "prob_a" not in node.attributes
-    return pairs and len(node.attributes.get("vectors_per_class", ir.AttrInt64s("", ())).value) == 2
+    return pairs and len(Call.of(node).ints("vectors_per_class", ())) == 2
 
 
 def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.source.evaluate import evaluate
+from onnxlrp.source.evaluate import evaluate, evaluate_at
 
 _RISING = frozenset(
     {
@@ -72,12 +72,9 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
         return None
     entry = find(node)
     affine = entry is not None and entry.kind is Kind.LINEAR and entry.elementwise and not _divides_by(node, operand)
-    rank = max(len(operand.shape or ()), low.ndim)
-
-    def at(values: np.ndarray) -> np.ndarray | None:
-        return evaluate(out, {operand: np.broadcast_to(values, np.broadcast_shapes(values.shape, (1,) * rank))})
-
-    first, last, at_zero, at_one = (at(v) for v in (low, high, np.zeros(()), np.ones(())))
+    # All four have the rank of the bounds, which may have more axes than the operand.
+    points = (low, high, np.zeros((1,) * low.ndim), np.ones((1,) * low.ndim))
+    first, last, at_zero, at_one = (evaluate_at(out, operand, v) for v in points)
     if first is None or last is None or at_zero is None or at_one is None:
         return _unknown_shift(node, operand) if affine else None
     if affine:
@@ -166,9 +163,4 @@ def _power(node: ir.Node, operand: ir.Value, positive: bool, negative: bool) -> 
 
 def _known(value: ir.Value | None) -> np.ndarray | None:
     """The content of a constant, also of one that is computed from others."""
-    return None if value is None else evaluate(value, {}) if value.const_value is None else _content(value)
-
-
-def _content(value: ir.Value) -> np.ndarray:
-    assert value.const_value is not None
-    return value.const_value.numpy().astype(np.float64)
+    return None if value is None else evaluate(value, {})

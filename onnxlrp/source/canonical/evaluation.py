@@ -11,7 +11,7 @@ from onnxlrp.operators.registry import content
 from onnxlrp.source.evaluate import run_nodes
 
 
-def evaluate(
+def evaluate_rows(
     value: ir.Value,
     rows: Mapping[ir.Value, np.ndarray],
     repeated: Mapping[ir.Value, np.ndarray],

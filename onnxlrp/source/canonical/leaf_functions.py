@@ -21,7 +21,7 @@ from onnxlrp.operators.quantised import DEPLOYED, MARK
 from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.operators.trees import one_tree
 from onnxlrp.source.canonical.common import Rewriter
-from onnxlrp.source.canonical.evaluation import evaluate
+from onnxlrp.source.canonical.evaluation import evaluate_rows
 from onnxlrp.source.canonical.rows import repeated_rows, row_by_row, same_of_all_rows
 
 _SCORES = {"TreeEnsembleRegressor": 0, "TreeEnsembleClassifier": 1, "TreeEnsemble": 0}
@@ -47,7 +47,7 @@ def rewrite(rewriter: Rewriter) -> None:
     decided = _Decided(rewriter, trees)
     for value, scores in decided.ends():
         tree, leaves = trees[scores]
-        outputs = evaluate(value, {scores: leaves}, decided.repeated, rewriter.graph.opset_imports)
+        outputs = evaluate_rows(value, {scores: leaves}, decided.repeated, rewriter.graph.opset_imports)
         x = None if (node := scores.producer()) is None else node.inputs[0]
         if outputs is not None and x is not None:
             forests[value] = _Forest(x, ((tree, outputs.reshape(len(leaves), -1)),))
