@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, ParamSpec
 import typer
 
 from onnxlrp._version import __version__
-from onnxlrp.errors import InputError, OnnxLrpError, TargetError
+from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError, TargetError
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
 P = ParamSpec("P")
 UNUSABLE = 3
 """Exit status: the model or the data cannot be used. (2, wrong usage, is typer's own.)"""
+FOUND = 4
+"""Exit status: a check found something."""
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
 Composite = Annotated[
@@ -88,6 +90,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 command(*args, **options)
             except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
                 raise
+            except OutputsChangedError as error:
+                terminal.tell_error(_not_equal(error), debug)
+                raise typer.Exit(FOUND) from error
             except (OnnxLrpError, OSError) as error:
                 terminal.tell_error(error, debug)
             except Exception as error:
@@ -97,6 +102,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         raise typer.Exit(UNUSABLE)
 
     return run
+
+
+def _not_equal(error: OutputsChangedError) -> OutputsChangedError:
+    """The same with what to do."""
+    return OutputsChangedError(
+        f"{error}\nThis is a defect of onnxlrp, so nothing was written; --no-check writes the model all the same."
+    )
 
 
 def _show_version(wanted: bool) -> None:
@@ -163,6 +175,9 @@ def convert(
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not run source and explained model once to compare their outputs.")
+    ] = False,
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -182,17 +197,22 @@ def convert(
         on_unsupported=on_unsupported,
         target_input=target_input,
         precision=precision,
+        check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
         explained.save(out, share_weights=share_weights)
     if as_json:
         interface = dataclasses.asdict(explained.interface)
-        _print_json({"written": str(out), "interface": interface, "notes": explained.notes, "plan": _plan(explained)})
+        checked = None if explained.comparison is None else dataclasses.asdict(explained.comparison)
+        about = {"written": str(out), "interface": interface, "check": checked}
+        _print_json({**about, "notes": explained.notes, "plan": _plan(explained)})
         return
     face = explained.interface
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains '{face.output}'")
     for name, relevance in face.relevance.items():
         print(f"  relevance of '{name}' is output '{relevance}'")
+    if explained.comparison is not None:
+        print(f"  {explained.comparison.text}")
 
 
 @app.command(epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'")
@@ -356,7 +376,7 @@ def check(
         commands.show_report(report, is_random=not given)
     if report.problems:
         terminal.tell("error", "\n".join(report.problems))
-        raise typer.Exit(UNUSABLE)
+        raise typer.Exit(FOUND)
 
 
 @app.command(epilog="Example: onnxlrp operators --json")

@@ -193,11 +193,7 @@ def check(
     if session is not None:
         outputs = checking.compare_outputs(providers.run(session, None, dict(arrays)), explanation.outputs)
     kept = checking.conservation(explanation)
-    problems = [
-        f"output '{one.name}' differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
-        for one in outputs or ()
-        if not one.ok
-    ]
+    problems = checking.changed(outputs or ())
     problems += [
         f"the relevance of '{name}' holds NaN or infinity"
         for name, value in explanation.relevance.items()

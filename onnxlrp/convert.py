@@ -29,6 +29,7 @@ from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
+from onnxlrp.runtime.checking import Comparison, compare_with_source
 from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
@@ -48,6 +49,8 @@ class Explained:
     interface: Interface
     notes: tuple[str, ...]
     _source: Source
+    comparison: Comparison | None = None
+    """The outputs of source and explained model side by side; None unless `convert` was called with `check=True`."""
 
     def to_proto(self) -> onnx.ModelProto:
         """The explained model with its weights inside. Raises InputError past 2 GB: save it then."""
@@ -78,14 +81,17 @@ def convert(
     target_input: str = "optional",
     precision: str = "float32",
     background: Any = None,
+    check: bool = False,
 ) -> Explained:
     """Add relevance outputs to a model: prediction and explanation from one run, in any ONNX runtime.
 
     Every explained input `x` gets an output `x_relevance` of its shape; the input `target` (int64, [1] or [N], default
     −1: the predicted class) chooses what is explained. `background`: rows of data, whose mean kernels are explained
-    against (an array, a data frame, a dictionary of inputs, or the path of a .npy, .npz or .csv file). Raises
-    InvalidModelError, UnsupportedOperatorError (every node without a rule at once), NothingToExplainError, TargetError
-    or InputError; nothing is emitted then.
+    against (an array, a data frame, a dictionary of inputs, or the path of a .npy, .npz or .csv file). `check`: run
+    source and explained model once on random data where onnxruntime is installed, and compare all outputs; the finding
+    is `Explained.comparison`. Raises InvalidModelError, UnsupportedOperatorError (every node without a rule at once),
+    NothingToExplainError, TargetError, InputError, or OutputsChangedError where the check fails; nothing is emitted
+    then.
     """
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     options = Options(target, targets, target_input)
@@ -115,7 +121,11 @@ def convert(
     emitted = emit(work.op, work.facts, work.plan, request, Names(work.source.model.graph).unique)
     interface = _interface(work, emitted, request)
     tidy(work.source, work.op, interface.to_metadata())
-    return Explained(work.plan, interface, tuple(work.plan.notes), work.source)
+    explained = Explained(work.plan, interface, tuple(work.plan.notes), work.source)
+    if check:
+        runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model
+        explained.comparison = compare_with_source(runnable, explained)
+    return explained
 
 
 def inspect(

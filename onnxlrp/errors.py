@@ -33,6 +33,10 @@ class InputError(OnnxLrpError):
     """An option or an array does not fit the model."""
 
 
+class OutputsChangedError(OnnxLrpError):
+    """The explained model does not give the outputs of its source: a defect of onnxlrp, so it must not be deployed."""
+
+
 class ExplanationWarning(UserWarning):
     """Warns that an explanation is doubtful; `cautions` has each doubt with its kind and its samples.
 

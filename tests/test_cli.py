@@ -418,7 +418,7 @@ def test_check_fails_where_outputs_differ(monkeypatch):
     from onnxlrp.runtime import checking
 
     monkeypatch.setattr(checking, "_difference", lambda left, right: 0.5)
-    assert "output 'logits' differs by 0.5" in call("check", DIGITS, status=3).stderr
+    assert "output 'logits' differs by 0.5" in call("check", DIGITS, status=4).stderr
 
 
 # the rest

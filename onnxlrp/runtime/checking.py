@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from onnxlrp.errors import InputError
-from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
+from onnxlrp.runtime import providers
+from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.reading import open_model
 
 # The largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
 _CLOSES = 1e-3
+_ROUNDING = 1e-3
 # Sizes of open axes and of the sides of pictures, in the order in which random inputs try them: networks want sides
 # that they can halve five times, spectrograms longer signals than texts are.
 _SIZES = ((8, 224), (32, 32), (96, 320), (512, 640), (1, 64), (16000, 96))
@@ -38,6 +41,24 @@ class OutputCheck:
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The outputs of a source and of its explained model on the same random inputs."""
+
+    outputs: tuple[OutputCheck, ...] = ()
+    skipped: str = ""
+    """The reason why nothing was compared; empty where all outputs were."""
+
+    @property
+    def text(self) -> str:
+        """The finding in one sentence."""
+        if self.skipped:
+            return f"outputs were not compared with the source's: {self.skipped}"
+        largest = max((one.difference for one in self.outputs), default=0.0)
+        found = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
+        return f"outputs are {found} to the source's, on random inputs in onnxruntime"
+
+
+@dataclasses.dataclass(frozen=True)
 class Conservation:
     """seeds = relevance at the inputs + bias + epsilon + stopped, from the ledger."""
 
@@ -54,6 +75,67 @@ class Conservation:
     def ok(self) -> bool:
         """True where every step of the ledger closes."""
         return self.worst_gap <= _CLOSES
+
+
+def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Comparison:
+    """Run a source and its explained model once on the same random inputs, on the CPU.
+
+    `source` and `explained` are each a path, bytes, an `onnx.ModelProto` or a result of `onnxlrp.convert`. Nothing is
+    compared where onnxruntime is not installed, or does not run the source on random inputs, or gets other outputs at
+    a second run of it (random operators); `skipped` says so. Rounding of float32 counts as equal: up to three times
+    what onnxruntime's optimisations change of the source itself, where that is less than 1e-3.
+    Raises OutputsChangedError where an output differs by more, or the explained model does not run.
+
+    ```python
+    print(compare_with_source("model.onnx", "model.lrp.onnx").text)
+    ```
+    """
+    try:
+        ports, deployed = _deployed(source)
+        arrays = fitting_inputs(ports, deployed, seed)
+        expected = deployed(arrays)
+    except OnnxLrpError as error:
+        return Comparison(skipped=str(error))
+    try:
+        explainer = Explainer(explained, providers=[providers.CPU])
+        found = explainer.compute(explainer.prepare(arrays)).outputs
+    except OnnxLrpError as error:
+        raise OutputsChangedError(f"the explained model does not run where its source does: {error}") from error
+    checks = compare_outputs(expected, found)
+    if changed(checks):
+        if changed(compare_outputs(expected, deployed(arrays))):
+            return Comparison(skipped="the source itself gives other outputs at every run")
+        _, unoptimised = _deployed(source, optimise=False)
+        checks = _with_rounding(checks, compare_outputs(expected, unoptimised(arrays)))
+    if problems := changed(checks):
+        raise OutputsChangedError("\n".join(problems))
+    return Comparison(tuple(checks))
+
+
+def _deployed(source: Any, optimise: bool = True) -> tuple[dict[str, Port], Callable[[Mapping[str, Any]], Any]]:
+    """The inputs of a source, and a function that runs it."""
+    opened = open_model(source)
+    session = providers.create_session(opened.source, [providers.CPU], optimise=optimise)
+    return opened.inputs, lambda arrays: providers.run(session, None, dict(arrays))
+
+
+def _with_rounding(checks: Iterable[OutputCheck], optimised: Iterable[OutputCheck]) -> list[OutputCheck]:
+    """Widen tolerances to the rounding that optimisations show in the source's own outputs."""
+    found = []
+    for check, own in zip(checks, optimised, strict=True):
+        rounds = own.tolerance > 0 and own.difference < _ROUNDING
+        widest = max(check.tolerance, 3 * own.difference) if rounds else check.tolerance
+        found.append(dataclasses.replace(check, tolerance=widest))
+    return found
+
+
+def changed(checks: Iterable[OutputCheck]) -> list[str]:
+    """A sentence for every output that is not as promised."""
+    return [
+        f"output '{one.name}' differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
+        for one in checks
+        if not one.ok
+    ]
 
 
 def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any]) -> list[OutputCheck]:

@@ -33,11 +33,12 @@ def onnxruntime() -> Any:
     return module
 
 
-def create_session(model: str | bytes, providers: Sequence[Any] | None = None) -> Any:
+def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *, optimise: bool = True) -> Any:
     """An InferenceSession on a path or on the bytes of a model.
 
-    `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime as it is. Raises
-    InputError for a provider that this onnxruntime lacks, InvalidModelError where it cannot load the model.
+    `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime as it is.
+    `optimise=False` computes every node of the file as it is written. Raises InputError for a provider that this
+    onnxruntime lacks, InvalidModelError where it cannot load the model.
     """
     module = onnxruntime()
     if providers is None:
@@ -53,6 +54,8 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None) -
     # From the second run on onnxruntime would take one block for all values of a shape, beside the pieces of the first
     # run: an explanation keeps every layer's values, so that is up to 1.4 times the memory, for no time measured.
     options.enable_mem_pattern = False
+    if not optimise:
+        options.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
     module.set_default_logger_severity(_FATAL)  # a provider that fails to load logs there, not in the session
     try:
         session = module.InferenceSession(model, sess_options=options, providers=wanted)
