@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 from onnx.defs import OpSchema
+from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp import node_inference
 from onnxlrp.operators.control_flow import Body, bodies
@@ -42,7 +42,7 @@ def infer(model: ir.Model) -> None:
                 if onnx.defs.has(node.op_type, domain=node.domain):
                     for value in node.outputs:
                         value.shape = None
-            passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+            _ask_library(model)
             _infer_the_rest(model.graph)
             unsettled = settle(model.graph)
         open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]
@@ -50,6 +50,26 @@ def infer(model: ir.Model) -> None:
             value.shape = ir.Shape([None] * ranks[value])
         if open_outputs:
             _infer_the_rest(model.graph)
+
+
+def _ask_library(model: ir.Model) -> None:
+    """Take over the types and shapes that onnx infers; onnx_ir's own pass makes tensors of sequences and optionals."""
+
+    def ask(proto: onnx.ModelProto) -> onnx.ModelProto:
+        return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
+
+    try:
+        proto = _c_api_utils.call_onnx_api(ask, model)
+    except Exception:  # onnx raises what it likes; what it leaves open is inferred node by node
+        return
+    for graph, inferred in zip(model.graphs(), ir.serde.deserialize_model(proto).graphs(), strict=True):
+        answers = ir.convenience.create_value_mapping(inferred)
+        for name, value in ir.convenience.create_value_mapping(graph).items():
+            answer = answers.get(name)
+            if answer is None:
+                continue
+            value.shape = value.shape if answer.shape is None else answer.shape
+            value.type = value.type if answer.type is None else answer.type
 
 
 def quiet(name: str) -> None:

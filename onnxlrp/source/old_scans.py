@@ -8,33 +8,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.old_node import Old
 
 
-def old_scans(model: ir.Model) -> dict[str, list[int]]:
-    """The directions of every Scan by the node's name; raises InvalidModelError where the samples differ in length."""
-    found = {}
-    for node in model.graph.all_nodes():
-        if node.domain == "" and node.op_type == "Scan":
-            if node.inputs[0] is not None:
-                raise InvalidModelError(
-                    f"Scan node {node.name!r} of opset 8 takes sequence lengths, which no later Scan does: export the "
-                    "model anew"
-                )
-            ways = node.attributes.get("directions")
-            found[str(node.name)] = [] if ways is None else [int(i) for i in ways.as_ints()]
-    return found
-
-
-def over_samples(model: ir.Model, directions: dict[str, list[int]]) -> None:
-    """Put a Scan over the samples around each, once the converter has lifted the rest."""
-    for node in list(model.graph.all_nodes()):
-        if node.domain == "" and node.op_type == "Scan" and node.name in directions:
-            _wrap(node, directions[str(node.name)])
-
-
-def _wrap(node: ir.Node, directions: list[int]) -> None:
-    graph = node.graph
-    assert graph is not None
+def over_samples(old: Old) -> None:
+    """Put a Scan over the samples around it; raises InvalidModelError where the samples differ in length."""
+    node, graph = old.node, old.graph
+    if old.optional(0) is not None:
+        raise InvalidModelError(
+            f"Scan node {node.name!r} of opset 8 takes sequence lengths, which no later Scan does: export the model anew"
+        )
+    directions = old.take("directions")
     operands = [v for v in node.inputs if v is not None]
     inner = [ir.Value(name=f"{node.name}_sample_{i}", type=v.type) for i, v in enumerate(operands)]
     attributes: list[ir.Attr] = [node.attributes["body"], node.attributes["num_scan_inputs"]]
@@ -54,8 +38,8 @@ def _wrap(node: ir.Node, directions: list[int]) -> None:
         name=node.name,
     )
     graph.insert_after(node, outer)
-    for old, new in zip(node.outputs, outer.outputs, strict=True):
-        new.type, new.shape = old.type, old.shape
-        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-        new.name, old.name = old.name, None
+    for before, after in zip(node.outputs, outer.outputs, strict=True):
+        after.type, after.shape = before.type, before.shape
+        ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+        after.name, before.name = before.name, None
     graph.remove(node, safe=True)

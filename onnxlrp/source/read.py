@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,20 +13,14 @@ import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
-from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
-from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
-from onnxlrp.source.old_scans import old_scans, over_samples
+from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
 
-OPSET = 21
-"""The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
-IR_VERSION = 10
-_NEWER = "onnxlrp.newer"
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
 
@@ -72,6 +65,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     taken = take_map_inputs(proto)
     try:
         if proto.functions:
+            keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
@@ -183,7 +177,7 @@ def _standardise(source: Source) -> None:
     _name_nodes(model)
     for output in model.graph.outputs:
         output.shape = None
-    _to_opset(source)
+    to_opset(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for output, declared in zip(model.graph.outputs, source.outputs, strict=True):
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
@@ -275,67 +269,3 @@ def _name_nodes(model: ir.Model) -> None:
         if not node.name or node.name in taken:
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
-
-
-def _to_opset(source: Source) -> None:
-    """Lift to opset 21, or lower where the converter can; a newer model that it cannot lower keeps its opset.
-
-    In between, what is several operators in one is written out.
-    """
-    model = source.model
-    before = model.graph.opset_imports[""]
-    if before < OPSET:
-        scans = old_scans(model) if before < 9 else {}
-        _convert_version(model)
-        if scans:
-            # The converter takes the batch off the inputs' shapes as well.
-            shapes = {d.name: d.shape for d in source.inputs}
-            for value in model.graph.inputs:
-                value.shape = shapes.get(str(value.name), value.shape)
-            over_samples(model, scans)
-        if model.graph.opset_imports[""] != OPSET:
-            raise InvalidModelError(
-                f"opset {before} cannot be lifted to {OPSET}: convert it with onnx.version_converter first, or export "
-                "the model anew"
-            )
-    while has_decomposed(model):
-        decompose(model)
-    if before > OPSET:
-        _convert_version(model)
-    model.ir_version = (
-        max(IR_VERSION, 4) if model.graph.opset_imports[""] <= OPSET else max(model.ir_version, IR_VERSION)
-    )
-
-
-def _convert_version(model: ir.Model) -> None:
-    """Bring the model to opset 21; one that is newer stays as it is where the converter cannot."""
-    before = model.graph.opset_imports[""]
-    _hide_newer(model, before)
-    noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
-    levels = [logger.level for logger in noisy]
-    for logger in noisy:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        ConvertVersionPass(OPSET, fallback=True)(model)
-    except Exception as e:  # the converters raise what they like; only the resulting opset counts
-        if before < OPSET:
-            raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
-        _show_newer(model)
-
-
-def _hide_newer(model: ir.Model, opset: int) -> None:
-    """onnxruntime writes LayerNormalization into files of an opset that has none: out of the converter's sight."""
-    for node in model.graph.all_nodes():
-        if node.domain == "" and not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
-            node.domain, node.version = _NEWER, None
-            model.graph.opset_imports[_NEWER] = 1
-
-
-def _show_newer(model: ir.Model) -> None:
-    for node in model.graph.all_nodes():
-        if node.domain == _NEWER:
-            node.domain, node.version = "", None
-    model.graph.opset_imports.pop(_NEWER, None)
