@@ -2,6 +2,7 @@
 
 from onnxlrp.operators import (  # noqa: F401  (importing a family enters its operators)
     arithmetic,
+    attention,
     before_onnx,
     blocked,
     composed,

@@ -12,7 +12,6 @@ from onnxlrp.operators.registry import Call, by_function_body, decomposed
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
-by_function_body("Attention", treatment="Written out: products, mask and softmax, each by its own rule.")
 by_function_body("LinearAttention", treatment="Written out: a recurrence over products.")
 by_function_body("CausalConvWithState", treatment="Written out: a convolution over the state and the input.")
 by_function_body("RotaryEmbedding", treatment="Written out: products with constant sines and cosines.")

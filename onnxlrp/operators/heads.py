@@ -42,7 +42,12 @@ def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
 def lowest(op: Builder, like: ir.Value) -> ir.Value:
     """What a masked score is: e to its power is 0."""
     assert like.dtype is not None
-    return op.number(_LOWEST.get(like.dtype, -3.4028234663852886e38), like)
+    return op.number(lowest_of(like.dtype), like)
+
+
+def lowest_of(dtype: ir.DataType) -> float:
+    """The lowest number of a type, of float64 that of float32."""
+    return _LOWEST.get(dtype, -3.4028234663852886e38)
 
 
 def behind(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
@@ -58,13 +63,15 @@ def before(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
     return op.Less(count(op, op.dim(k, 2)), ends)
 
 
-def repeat_heads(op: Builder, x: ir.Value, times: int) -> ir.Value:
-    """[B, N, T, H] as [B, N·times, T, H], each head `times` times in a row."""
-    if times == 1:
-        return x
+def repeat_heads(op: Builder, x: ir.Value, times: int | ir.Value) -> ir.Value:
+    """[B, N, T, H] as [B, N·times, T, H], each head `times` times in a row; `times` is a number or int64 [1]."""
+    if not isinstance(times, ir.Value):
+        if times == 1:
+            return x
+        times = op.ints([times])
     n, h = op.dim(x, 1), op.dim(x, 3)
-    wide = op.Concat(op.dim(x, 0), n, op.ints([times]), op.dim(x, 2), h, axis=0)
-    flat = op.Concat(op.dim(x, 0), op.Mul(n, op.ints([times])), op.dim(x, 2), h, axis=0)
+    wide = op.Concat(op.dim(x, 0), n, times, op.dim(x, 2), h, axis=0)
+    flat = op.Concat(op.dim(x, 0), op.Mul(n, times), op.dim(x, 2), h, axis=0)
     return op.Reshape(op.Expand(op.Unsqueeze(x, op.ints([2])), wide), flat)
 
 

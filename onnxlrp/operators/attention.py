@@ -1,0 +1,167 @@
+"""Attention as ONNX defines it, with masks as onnxruntime's kernel reads them.
+
+The kernel hides a key by the lowest finite number where the standard's function body adds −∞, and a row is hidden whole
+where its mask holds nothing above that number: its weights, and so its output, are 0. For types without a kernel
+(float64, bfloat16) and for windows, which no kernel knows, onnxruntime runs the function body, and −∞ hides.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.operators import heads
+from onnxlrp.operators.registry import Call, all_operands, decomposed
+
+if TYPE_CHECKING:
+    from onnxlrp.builder import Builder
+
+_PADS_MASKS = 24
+"""The first opset in which a mask may be narrower than the keys."""
+
+
+@decomposed("Attention", operands=all_operands)
+def attention(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: products, mask and softmax, each by its own rule."""
+    flat = call.rank(0) == 3
+    q, k, v = _heads(op, call) if flat else [call.operand(i) for i in range(3)]
+    if call.input(4) is not None:
+        k, v = op.Concat(call.operand(4), k, axis=2), op.Concat(call.operand(5), v, axis=2)
+    cap, added = float(call.attr("softcap", 0.0)), _added(op, call, q, k)
+    product = capped = _product(op, call, q, k)
+    if cap:
+        # Otherwise the kernel adds the mask as it multiplies, and rounds once.
+        product = _rounded(op, product, q)
+        capped = _rounded(op, op.Mul(op.Tanh(op.Div(product, cap)), cap), q)
+    scores = capped if added is None else op.Add(capped, added)
+    weights = _weights(op, call, _rounded(op, scores, q), added)
+    values = heads.repeat_heads(op, v, _times(op, q, v))
+    out = op.MatMul(_rounded(op, weights, q), op.cast(values, _type(weights)))
+    out = op.cast(heads.merge_heads(op, out) if flat else out, _type(q))
+    results = [out, k, v]
+    if len(call.outputs) > len(results):
+        stage = (product, capped, scores, weights)[int(call.attr("qk_matmul_output_mode", 0))]
+        results.append(op.cast(stage, _type(q)))
+    return results[: len(call.outputs)]
+
+
+def _heads(op: Builder, call: Call) -> list[ir.Value]:
+    """Queries, keys and values, each [B, N, S, H]."""
+    number, groups = int(call.attr("q_num_heads")), int(call.attr("kv_num_heads"))
+    return [heads.split_heads(op, call.operand(i), n) for i, n in enumerate((number, groups, groups))]
+
+
+def _times(op: Builder, q: ir.Value, x: ir.Value) -> int | ir.Value:
+    """How many heads of the queries share one of the keys or values."""
+    number, groups = op.dims(q)[1], op.dims(x)[1]
+    if number is None or groups is None:
+        return op.Div(op.dim(q, 1), op.dim(x, 1))
+    return number // groups
+
+
+def _type(value: ir.Value) -> ir.DataType:
+    assert value.dtype is not None
+    return value.dtype
+
+
+def _wide(op: Builder, x: ir.Value) -> ir.Value:
+    """Halves as float32: in which the kernel multiplies and takes the softmax."""
+    return op.cast(x, ir.DataType.FLOAT) if x.dtype == ir.DataType.FLOAT16 else x
+
+
+def _rounded(op: Builder, x: ir.Value, q: ir.Value) -> ir.Value:
+    """The numbers that are left where the kernel stores them in the type of the queries."""
+    return _wide(op, op.cast(x, _type(q)))
+
+
+def _product(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value:
+    """`scale·q·kᵀ`, [B, N, S, T]; the root of the scale multiplies either side, as in the standard's function body."""
+    scale, k = heads.scale_of(op, call, _wide(op, q)), heads.repeat_heads(op, k, _times(op, q, k))
+    root = op.Sqrt(scale) if isinstance(scale, ir.Value) else math.sqrt(scale)
+    return op.MatMul(op.Mul(_wide(op, q), root), op.Mul(op.Transpose(_wide(op, k), perm=[0, 1, 3, 2]), root))
+
+
+def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) -> ir.Value:
+    """The softmax of the scores, 0 in rows that are hidden whole."""
+    kind, precision = _type(scores), int(call.attr("softmax_precision", 0))
+    if precision and not _has_kernel(call):
+        scores = op.cast(scores, ir.DataType(precision))
+    weights = op.cast(op.Softmax(scores, axis=-1), kind)
+    # A causal mask alone leaves every row its first key.
+    if added is None or (call.input(3) is None and call.input(6) is None and not _has_window(call)):
+        return weights
+    highest = op.ReduceMax(added, op.ints([-1]), keepdims=1)
+    nothing = op.LessOrEqual(highest, op.number(_hiding(call), added))
+    return op.Where(nothing, op.number(0.0, weights), weights)
+
+
+# ------------------------------------------------------------------------------------------------------------- masking
+
+
+def _added(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
+    """What is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
+    mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(_wide(op, q))
+    nothing, hiding = op.constant(0, wide), op.constant(_hiding(call), wide)
+    if mask is not None:
+        mask = op.Where(mask, nothing, hiding) if mask.dtype == ir.DataType.BOOL else op.cast(mask, wide)
+        mask = _padded(op, mask, k, hiding)
+    return mask if hidden is None else op.Where(hidden, hiding, nothing if mask is None else mask)
+
+
+def _has_kernel(call: Call) -> bool:
+    return call.operand(0).dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16) and not _has_window(call)
+
+
+def _has_window(call: Call) -> bool:
+    return any(int(call.attr(f"{side}_window_size", -1)) >= 0 for side in ("left", "right"))
+
+
+def _hiding(call: Call) -> float:
+    """The number that hides a key."""
+    return heads.lowest_of(_type(call.operand(0))) if _has_kernel(call) else -math.inf
+
+
+def _padded(op: Builder, mask: ir.Value, k: ir.Value, hiding: ir.Value) -> ir.Value:
+    """A mask that covers all keys: those after its end are hidden."""
+    width, keys = op.dims(mask)[-1], op.dims(k)[2]
+    if op.version < _PADS_MASKS or (width is not None and width == keys):
+        return mask
+    missing = op.Sub(op.dim(k, 2), op.dim(mask, -1))
+    return op.Pad(mask, op.Concat(op.ints([0]), missing, axis=0), hiding, op.ints([-1]))
+
+
+def _hidden(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
+    """The keys that their place hides from a query, [S, T] or [B, 1, S, T]: later ones, those outside of the window,
+    those after the end of a sample. None where there are none."""
+    keys, rows = heads.count(op, op.dim(k, 2)), _rows(op, call, q)
+    found = []
+    if call.attr("is_causal", 0):
+        found.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
+    for side, ahead in (("left", op.Sub(rows, keys)), ("right", op.Sub(keys, rows))) if _has_window(call) else ():
+        size = int(call.attr(f"{side}_window_size", -1))
+        if size >= 0:
+            found.append(op.Greater(ahead, op.ints([size])))
+    if call.input(6) is not None:
+        found.append(op.Not(heads.before(op, k, call.operand(6))))
+    return functools.reduce(op.Or, found) if found else None
+
+
+def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:
+    """The places of the queries among the keys, [S, 1], or [B, 1, S, 1] where samples have lengths of their own."""
+    rows = op.Unsqueeze(heads.count(op, op.dim(q, 2)), op.ints([1]))
+    if call.input(6) is not None:
+        lengths = op.Reshape(call.operand(6), op.ints([-1, 1, 1, 1]))
+        return op.Add(rows, op.Sub(lengths, op.dim(q, 2)))
+    return rows if call.input(4) is None else op.Add(rows, op.dim(call.operand(4), 2))
+
+
+def _causal_rows(op: Builder, call: Call, q: ir.Value, k: ir.Value, rows: ir.Value) -> ir.Value:
+    """The places that a causal mask goes by: the kernel leaves it out for a single query after a cache."""
+    if call.input(4) is None or op.dims(q)[2] not in (None, 1) or not _has_kernel(call):
+        return rows
+    single = op.Equal(op.dim(q, 2), op.ints([1]))
+    cached = op.Greater(op.dim(call.operand(4), 2), op.ints([0]))
+    return op.Add(rows, op.Where(op.And(single, cached), op.dim(k, 2), op.ints([0])))
