@@ -10,11 +10,12 @@ import onnx_ir.passes.common as passes
 from onnxlrp.builder import Builder
 from onnxlrp.emit.apart import read_apart
 from onnxlrp.emit.deployed import settle
+from onnxlrp.emit.dequantised import dequantise_again
 from onnxlrp.emit.fusions import clip_rectified
 from onnxlrp.names import Names
 from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
-from onnxlrp.source.read import Source
+from onnxlrp.source.read import OPSET, Source
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
@@ -27,7 +28,8 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         lighten(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
-        settle(body)
+        settle(body, lifted=source.opset < OPSET)
+    dequantise_again(op, graph.outputs[: len(source.outputs)])
     read_apart(graph)
     clip_rectified(graph)
     graph.sort()

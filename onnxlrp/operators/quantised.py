@@ -108,17 +108,34 @@ custom("DequantizeLinear", domain=DOMAIN, inference=infer_dequantised, **_DEQUAN
 
 
 def written_out(op: Builder, call: Call) -> ir.Value:
-    """`(x − zero)·scale` of a DequantizeLinear of constants, in operators that a session folds; the call's own output
-    where its numbers are no plain integers."""
+    """`(x − zero)·scale` of a DequantizeLinear of constants, in operators that a session folds, which it does not in
+    float16; the call's own output where its numbers are no integers."""
     x, scale, zero = call.operand(0), call.operand(1), call.input(2)
-    if x.dtype is None or not x.dtype.is_integer() or x.dtype.bitwidth < 8 or scale.dtype is None:
+    if x.dtype is None or not x.dtype.is_integer() or scale.dtype is None:
         return call.outputs[0]
     if (number := one_number(op, x, scale, zero)) is not None:
         return number
-    numbers = op.Cast(x, to=scale.dtype)
+    wide = ir.DataType.DOUBLE if scale.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    numbers = op.Cast(x, to=wide)
     if zero is not None:
-        numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=scale.dtype)))
-    return op.Mul(numbers, _spread(op, call, scale))
+        numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=wide)))
+    floats = op.Mul(numbers, _spread(op, call, op.cast(scale, wide)))
+    return op.cast(floats, call.outputs[0].dtype or scale.dtype)
+
+
+def is_dequantised(constant: ir.Value) -> bool:
+    """Whether a constant is computed from integers by DequantizeLinear."""
+    seen, waiting = set[ir.Value](), [constant]
+    while waiting:
+        value = waiting.pop()
+        node = value.producer()
+        if node is None or value in seen:
+            continue
+        if node.op_type == "DequantizeLinear":
+            return True
+        seen.add(value)
+        waiting += [v for v in node.inputs if v is not None]
+    return False
 
 
 def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value | None:

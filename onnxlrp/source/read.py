@@ -51,6 +51,8 @@ class Source:
     """Inputs that are maps, for which vectors stand in."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """Notes for the user."""
+    opset: int = OPSET
+    """The default-domain version that the file is written in."""
 
 
 def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
@@ -74,6 +76,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
         weights.locate(loaded, folder)
     weights.check(loaded)
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source
 
