@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.encoders import like_own
-from onnxlrp.operators.forests import LEAF, MODES, Forest
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Call, Reversed, custom, find
+from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder

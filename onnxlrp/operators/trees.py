@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.forests import LEAF, MODES, Forest, class_count, forest, numbers
+from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import given, pair, transform, transformed
 from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
 if TYPE_CHECKING:
@@ -208,9 +209,13 @@ class _Walk:
         """Decide whether a sample's feature passes the comparison of its node."""
         op, trees, tables = self.op, self.trees, self.tables
         threshold = op.Gather(self.thresholds, nodes)
+        compared = value
+        if trees.whole.any():
+            whole = tables.of_comparisons(trees.whole, ir.DataType.BOOL)
+            compared = op.Where(op.Gather(whole, nodes), _whole_part(op, value), value)
         true: ir.Value | None = None
         for mode in self.modes:
-            passes = _comparison(op, MODES[mode], value, threshold)
+            passes = _comparison(op, MODES[mode], compared, threshold)
             if len(self.modes) > 1:
                 own = tables.of_comparisons(trees.mode == mode, ir.DataType.BOOL)
                 passes = op.And(passes, op.Gather(own, nodes))
@@ -269,6 +274,12 @@ class _Walk:
         best = op.ArgMax(op.Gather(self.tables.of_leaves(scores, self.dtype), leaves), axis=1, keepdims=1)
         places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))
         return op.Cast(op.Equal(places, best), to=self.dtype)
+
+
+def _whole_part(op: Builder, value: ir.Value) -> ir.Value:
+    """A number as C casts it to int32: without its fraction, −2³¹ where it is out of range or NaN."""
+    size = op.Abs(value)
+    return op.Where(op.Less(size, 2.0**31), op.Mul(op.Sign(value), op.Floor(size)), -(2.0**31))
 
 
 def _comparison(op: Builder, mode: str, value: ir.Value, threshold: ir.Value) -> ir.Value:

@@ -149,7 +149,7 @@ def test_tree_ensemble(aggregate, rates):
         tree.weights = {}
     tables = by_tables(trees, 1, rates=rates)
     source = single("TreeEnsemble", version=5, aggregate_function=aggregate, **tables)
-    # onnxruntime takes fractions for members of sets that hold a number past 32.
+    # onnxruntime takes fractions for members of sets that hold a number past 30.
     x = samples(rng, 12, missing=True).round().astype(np.float32)
     check(source, x, 1)
 

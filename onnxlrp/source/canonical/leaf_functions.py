@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.forests import Forest
 from onnxlrp.operators.leaf_functions import as_regressor
 from onnxlrp.operators.quantised import DEPLOYED, MARK
 from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.operators.tree_nodes import Forest
 from onnxlrp.operators.trees import one_tree
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.evaluation import evaluate_rows
