@@ -15,6 +15,7 @@ import typer
 
 from onnxlrp._version import __version__
 from onnxlrp.errors import InputError, OnnxLrpError, TargetError
+from onnxlrp.replacing import check_replaceable, files_of
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -125,7 +126,8 @@ def demo(
     """Convert and explain the bundled real model on the bundled real pictures."""
     from onnxlrp import demo as demonstration
 
-    _refuse_overwriting([folder / name for name in demonstration.FILES], force)
+    paths = [folder / name for name in demonstration.FILES]
+    _refuse_overwriting(paths, force, demonstration.files_read, "DIR", makes_folder=True)
     with terminal.progress("opening the model", demonstration.STEPS) as step:
         done = demonstration.run(folder, step)
     if as_json:
@@ -169,7 +171,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = _conversion(composite, rule, output, input)
-    _refuse_overwriting([out], force, source=model)
+    _refuse_overwriting([out], force, functools.partial(files_of, model))
     explained = _convert(
         model,
         **options,
@@ -184,7 +186,7 @@ def convert(
         precision=precision,
     )
     with terminal.progress(f"writing {out}"):
-        explained.save(out, share_weights=share_weights)
+        _usage(functools.partial(explained.save, share_weights=share_weights), out, "-o")
     if as_json:
         interface = dataclasses.asdict(explained.interface)
         _print_json({"written": str(out), "interface": interface, "notes": explained.notes, "plan": _plan(explained)})
@@ -284,7 +286,8 @@ def explain(
     if batch_size is not None and not many:
         raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
     if out is not None and not many:
-        _refuse_overwriting([out], force, source=model)
+        others = [file for file in (labels, weights, tokenizer) if file is not None]
+        _refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         _usage(commands.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
@@ -462,17 +465,17 @@ def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def _refuse_overwriting(paths: Sequence[Path], force: bool, source: Path | None = None) -> None:
-    """Wrong usage: a file that is there without --force, the source itself, or a folder that is not there."""
-    hint = "DIR" if source is None else "-o"
+def _refuse_overwriting(
+    paths: Sequence[Path], force: bool, read: Callable[[], Sequence[Path]], hint: str = "-o", makes_folder: bool = False
+) -> None:
+    """Wrong usage: a file that the command reads itself, what is no regular file, a file that is there without --force,
+    a folder that is not there (unless the command makes it)."""
+    sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise typer.BadParameter(f"'{path}' is the source itself; choose another name", param_hint=hint)
-        if path.is_dir():
-            raise typer.BadParameter(f"'{path}' is a folder", param_hint=hint)
+        _usage(lambda one: check_replaceable(one, sources), path, hint)
         if path.exists() and not force:
             raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
-        if source is not None and not path.parent.is_dir():
+        if not makes_folder and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 
 

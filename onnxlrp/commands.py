@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
+from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.given import Data, Given
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.reading import ModelFile
+from onnxlrp.runtime.samples import expand
 from onnxlrp.view import saving, summary, tables, terminal
 
 _TOP_STEPS = 10
@@ -81,6 +84,15 @@ def read_weights(path: Path | None) -> np.ndarray | None:
     if path is None:
         return None
     return files.load(path, Port("weights", np.dtype(np.float32), None)).array
+
+
+def files_read(model: Path, given: Given, others: Sequence[Path]) -> list[Path]:
+    """Every file that `explain` reads: the model's, the inputs', and `others`."""
+    found = [*files_of(model), *others]
+    for _, path in given.inputs:
+        with contextlib.suppress(InputError):  # it says so itself when it reads it
+            found += expand(path)
+    return found
 
 
 def explain(

@@ -54,9 +54,11 @@ class Explained:
         return save.to_proto(self._source)
 
     def save(self, path: str | Path, *, share_weights: bool = False) -> None:
-        """Write one ONNX file, whole or not at all; past 2 GB its weights lie in a file beside it.
+        """Write one ONNX file, whole or not at all; past 2 GB its weights lie in a file beside it, `path` + ".data".
 
-        `share_weights`: refer to the source's external weight file, in whose folder `path` must lie.
+        `share_weights`: refer to the source's external weight file, in whose folder `path` must lie. A file that is
+        there is replaced. Raises InputError where that would be the source or its weights, by whatever link, something
+        else than a regular file, or a data file that was not written with an explained model at `path`.
         """
         save.save(self._source, Path(path), share_weights=share_weights)
 

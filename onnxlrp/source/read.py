@@ -121,7 +121,7 @@ def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx
         except OSError as e:
             raise InvalidModelError(f"{path} cannot be read: {e.strerror or e}") from e
         proto = _parsed(content, str(path))
-        files = [path, *external_data.settle_beside(proto, path)]
+        files = [path.absolute(), *external_data.settle_beside(proto, path)]
         return proto, hashlib.sha256(content).hexdigest(), files
     if not isinstance(model, bytes):
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
