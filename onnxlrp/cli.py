@@ -15,6 +15,7 @@ import typer
 
 from onnxlrp._version import __version__
 from onnxlrp.errors import InputError, OnnxLrpError, TargetError
+from onnxlrp.printable import escaped, escaped_json, escaped_lines
 from onnxlrp.replacing import check_replaceable, files_of
 from onnxlrp.view import terminal
 
@@ -87,7 +88,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         with terminal.plain_warnings(debug):
             try:
                 command(*args, **options)
-            except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            except typer.BadParameter as error:
+                error.message = escaped_lines(error.message)
+                raise
+            except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
             except (OnnxLrpError, OSError) as error:
                 terminal.tell_error(error, debug)
@@ -102,7 +106,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"onnxlrp {__version__}")
+        terminal.say(f"onnxlrp {__version__}")
         raise typer.Exit
 
 
@@ -192,9 +196,9 @@ def convert(
         _print_json({"written": str(out), "interface": interface, "notes": explained.notes, "plan": _plan(explained)})
         return
     face = explained.interface
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains '{face.output}'")
+    terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
-        print(f"  relevance of '{name}' is output '{relevance}'")
+        terminal.say(f"  relevance of {name!r} is output {relevance!r}")
 
 
 @app.command(epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'")
@@ -220,12 +224,12 @@ def inspect(
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
         _print_json({"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
     else:
-        print(plan.title)
+        terminal.say(plan.title)
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
-            print(terminal.note_text(note))
+            terminal.say(terminal.note_text(note))
     if unsupported:
-        listed = "\n".join(f"  {node}" for node in unsupported)
+        listed = "\n".join(f"  {escaped(node)}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
         raise typer.Exit(UNUSABLE)
 
@@ -317,7 +321,7 @@ def explain(
     else:
         commands.show(done)
         if out is not None:
-            print(f"wrote {out}")
+            terminal.say(f"wrote {out}")
 
 
 @app.command(epilog="Example: onnxlrp check model.onnx --input image=cat.jpg")
@@ -437,7 +441,7 @@ def _rule(text: str) -> tuple[str, Any]:
 
     parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
     if parts is None:
-        raise InputError(f"'{text}' is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
+        raise InputError(f"{text!r} is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
     return parts[1], rules.parse(parts[2])
 
 
@@ -453,7 +457,7 @@ def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) 
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals or not name or not value.strip():
-        raise typer.BadParameter(f"'{given}' is not {form}", param_hint=option)
+        raise typer.BadParameter(f"{given!r} is not {form}", param_hint=option)
     return name, value
 
 
@@ -480,7 +484,7 @@ def _refuse_overwriting(
 
 
 def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    print(escaped_json(json.dumps(content, ensure_ascii=False, indent=2)))
 
 
 if __name__ == "__main__":

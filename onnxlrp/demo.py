@@ -113,12 +113,14 @@ def show(done: Demo) -> None:
     for one in done.pictures:
         sums = (f"{value:.2g}" for value in one.relevance.values())
         table.add_row(one.name, one.label, f"{one.probability:.2f}", f"{one.score:.2f}", *sums)
-    print(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
+    terminal.say(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
     terminal.show(table)
-    print("what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where")
-    print(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
+    terminal.say(
+        "what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where"
+    )
+    terminal.say(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
     for path in done.written:
-        print(f"  {path}")
+        terminal.say(f"  {path}")
 
 
 def _describe(names: list[str], labels: list[str], explanations: dict[str, Explanation]) -> list[Picture]:

@@ -17,6 +17,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.printable import escaped
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BEYOND = ("\\", "*")
@@ -44,7 +45,7 @@ class Held:
         own = f"the weights of {self.tensor.name!r}"
         if self.node is not None:
             named = f"of {self.tensor.name!r}, " if self.tensor.name else ""
-            own = f"the values {named}attribute {self.attribute!r} of {self.node.op_type} node {self.node.name!r}"
+            own = f"the values {named}attribute {self.attribute!r} of {_spoken(self.node)}"
         return ", in ".join((own, *self.outside))
 
     @property
@@ -97,7 +98,7 @@ def tensors(model: onnx.ModelProto) -> Iterator[Held]:
     """Every tensor of a model: of its graph, of bodies, of attributes, of functions, of its training."""
     yield from graph_tensors(model.graph)
     for function in model.functions:
-        outside = (f"function {function.domain}::{function.name}",)
+        outside = (f"function {escaped(function.domain)}::{escaped(function.name)}",)
         node = onnx.NodeProto(op_type=function.name, domain=function.domain)
         yield from _node_tensors(function.node, outside)
         for attribute in function.attribute_proto:
@@ -136,7 +137,11 @@ def _attribute_tensors(
         yield Held(one.values, outside, node, attribute.name, sparse=True)
         yield Held(one.indices, outside, node, attribute.name, sparse=True)
     for graph in _graphs(attribute):
-        yield from graph_tensors(graph, (f"the {attribute.name} of {node.op_type} node {node.name!r}", *outside))
+        yield from graph_tensors(graph, (f"the {escaped(attribute.name)} of {_spoken(node)}", *outside))
+
+
+def _spoken(node: onnx.NodeProto) -> str:
+    return f"{escaped(node.op_type)} node {node.name!r}"
 
 
 def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -34,6 +34,7 @@ LEAVES = (
     "names",
     "errors",
     "interface",
+    "printable",
     "external_data",
     "replacing",
     "_version",
@@ -45,15 +46,16 @@ LEAF_IMPORTS = {
     "builder": {"operators", "node_inference", "errors"},
     "node_inference": set(),
     "names": set(),
-    "errors": set(),
+    "printable": set(),
+    "errors": {"printable"},
     "interface": set(),
-    "external_data": {"errors"},
+    "external_data": {"errors", "printable"},
     "replacing": {"errors", "interface", "external_data"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "replacing"},
-    "view": {"runtime", "errors", "interface"},
+    "runtime": {"errors", "interface", "external_data", "replacing", "printable"},
+    "view": {"runtime", "errors", "interface", "printable"},
 }
 
 

@@ -20,6 +20,7 @@ from onnxscript.version_converter import ConvertVersionPass
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
+from onnxlrp.printable import escaped, listed
 from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
@@ -184,6 +185,7 @@ def _standardise(source: Source) -> None:
         # onnxruntime's tools leave it out for the operators that they fuse.
         model.graph.opset_imports.setdefault(node.domain, 1)
     _own_domain(model)
+    _check_operators(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
@@ -197,7 +199,7 @@ def _standardise(source: Source) -> None:
     passes.RemoveInitializersFromInputsPass()(model)
     if made_plain:
         source.notes.append(
-            f"{len(made_plain)} initializers were also listed as inputs ({', '.join(map(str, made_plain[:3]))}"
+            f"{len(made_plain)} initializers were also listed as inputs ({listed(made_plain[:3])}"
             f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
         )
     passes.NameFixPass()(model)
@@ -253,6 +255,16 @@ def _own_domain(model: ir.Model) -> None:
             model.graph.opset_imports.setdefault("com.microsoft", 1)
 
 
+def _check_operators(model: ir.Model) -> None:
+    """Refuse operators whose names no message could quote on a line."""
+    for node in model.graph.all_nodes():
+        if not (node.domain + node.op_type).isprintable():
+            raise InvalidModelError(
+                f"node {node.name!r} is of the operator {node.domain + '::' + node.op_type!r}: the name of an operator "
+                "holds no control characters"
+            )
+
+
 def _check_graph(model: ir.Model) -> None:
     """Every value has a producer, no cycles, every default-domain operator exists."""
     graph = model.graph
@@ -286,7 +298,7 @@ def _cycle(graph: ir.Graph) -> str:
             if value is not None and value.producer() is not None:
                 links.add_edge(value.producer(), node)
     nodes = [edge[0] for edge in nx.find_cycle(links)]
-    return " → ".join(f"{n.op_type} {n.name or '(no name)'}" for n in nodes[:6])
+    return " → ".join(escaped(f"{n.op_type} {n.name or '(no name)'}") for n in nodes[:6])
 
 
 def _name_nodes(model: ir.Model) -> None:
