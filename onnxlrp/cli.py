@@ -15,6 +15,8 @@ import typer
 
 from onnxlrp._version import __version__
 from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError, TargetError
+from onnxlrp.printable import escaped, escaped_json, escaped_lines
+from onnxlrp.replacing import check_replaceable, files_of
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -88,7 +90,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         with terminal.plain_warnings(debug):
             try:
                 command(*args, **options)
-            except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            except typer.BadParameter as error:
+                error.message = escaped_lines(error.message)
+                raise
+            except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
             except OutputsChangedError as error:
                 terminal.tell_error(_not_equal(error), debug)
@@ -113,7 +118,7 @@ def _not_equal(error: OutputsChangedError) -> OutputsChangedError:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"onnxlrp {__version__}")
+        terminal.say(f"onnxlrp {__version__}")
         raise typer.Exit
 
 
@@ -137,7 +142,8 @@ def demo(
     """Convert and explain the bundled real model on the bundled real pictures."""
     from onnxlrp import demo as demonstration
 
-    _refuse_overwriting([folder / name for name in demonstration.FILES], force)
+    paths = [folder / name for name in demonstration.FILES]
+    _refuse_overwriting(paths, force, demonstration.files_read, "DIR", makes_folder=True)
     with terminal.progress("opening the model", demonstration.STEPS) as step:
         done = demonstration.run(folder, step)
     if as_json:
@@ -184,7 +190,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = _conversion(composite, rule, output, input)
-    _refuse_overwriting([out], force, source=model)
+    _refuse_overwriting([out], force, functools.partial(files_of, model))
     explained = _convert(
         model,
         **options,
@@ -200,7 +206,7 @@ def convert(
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
-        explained.save(out, share_weights=share_weights)
+        _usage(functools.partial(explained.save, share_weights=share_weights), out, "-o")
     if as_json:
         interface = dataclasses.asdict(explained.interface)
         checked = None if explained.comparison is None else dataclasses.asdict(explained.comparison)
@@ -208,11 +214,11 @@ def convert(
         _print_json({**about, "notes": explained.notes, "plan": _plan(explained)})
         return
     face = explained.interface
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains '{face.output}'")
+    terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
-        print(f"  relevance of '{name}' is output '{relevance}'")
+        terminal.say(f"  relevance of {name!r} is output {relevance!r}")
     if explained.comparison is not None:
-        print(f"  {explained.comparison.text}")
+        terminal.say(f"  {explained.comparison.text}")
 
 
 @app.command(epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'")
@@ -238,12 +244,12 @@ def inspect(
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
         _print_json({"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
     else:
-        print(plan.title)
+        terminal.say(plan.title)
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
-            print(terminal.note_text(note))
+            terminal.say(terminal.note_text(note))
     if unsupported:
-        listed = "\n".join(f"  {node}" for node in unsupported)
+        listed = "\n".join(f"  {escaped(node)}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
         raise typer.Exit(UNUSABLE)
 
@@ -304,7 +310,8 @@ def explain(
     if batch_size is not None and not many:
         raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
     if out is not None and not many:
-        _refuse_overwriting([out], force, source=model)
+        others = [file for file in (labels, weights, tokenizer) if file is not None]
+        _refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         _usage(commands.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
@@ -334,7 +341,7 @@ def explain(
     else:
         commands.show(done)
         if out is not None:
-            print(f"wrote {out}")
+            terminal.say(f"wrote {out}")
 
 
 @app.command(epilog="Example: onnxlrp check model.onnx --input image=cat.jpg")
@@ -454,7 +461,7 @@ def _rule(text: str) -> tuple[str, Any]:
 
     parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
     if parts is None:
-        raise InputError(f"'{text}' is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
+        raise InputError(f"{text!r} is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
     return parts[1], rules.parse(parts[2])
 
 
@@ -470,7 +477,7 @@ def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) 
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals or not name or not value.strip():
-        raise typer.BadParameter(f"'{given}' is not {form}", param_hint=option)
+        raise typer.BadParameter(f"{given!r} is not {form}", param_hint=option)
     return name, value
 
 
@@ -482,22 +489,22 @@ def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def _refuse_overwriting(paths: Sequence[Path], force: bool, source: Path | None = None) -> None:
-    """Wrong usage: a file that is there without --force, the source itself, or a folder that is not there."""
-    hint = "DIR" if source is None else "-o"
+def _refuse_overwriting(
+    paths: Sequence[Path], force: bool, read: Callable[[], Sequence[Path]], hint: str = "-o", makes_folder: bool = False
+) -> None:
+    """Wrong usage: a file that the command reads itself, what is no regular file, a file that is there without --force,
+    a folder that is not there (unless the command makes it)."""
+    sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise typer.BadParameter(f"'{path}' is the source itself; choose another name", param_hint=hint)
-        if path.is_dir():
-            raise typer.BadParameter(f"'{path}' is a folder", param_hint=hint)
+        _usage(lambda one: check_replaceable(one, sources), path, hint)
         if path.exists() and not force:
             raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
-        if source is not None and not path.parent.is_dir():
+        if not makes_folder and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 
 
 def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    print(escaped_json(json.dumps(content, ensure_ascii=False, indent=2)))
 
 
 if __name__ == "__main__":

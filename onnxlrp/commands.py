@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
+from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.given import Data, Given
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.reading import ModelFile
+from onnxlrp.runtime.samples import expand
 from onnxlrp.view import saving, summary, tables, terminal
 
 _TOP_STEPS = 10
@@ -45,7 +48,7 @@ class Explained:
     @property
     def title(self) -> str:
         """The composite and the explained output, in words."""
-        return f"{self.explainer.interface.composite} on '{self.explainer.explained_output}'"
+        return f"{self.explainer.interface.composite} on {self.explainer.explained_output!r}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,6 +86,15 @@ def read_weights(path: Path | None) -> np.ndarray | None:
     return files.load(path, Port("weights", np.dtype(np.float32), None)).array
 
 
+def files_read(model: Path, given: Given, others: Sequence[Path]) -> list[Path]:
+    """Every file that `explain` reads: the model's, the inputs', and `others`."""
+    found = [*files_of(model), *others]
+    for _, path in given.inputs:
+        with contextlib.suppress(InputError):  # it says so itself when it reads it
+            found += expand(path)
+    return found
+
+
 def explain(
     model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str], words: bool = False
 ) -> Explained:
@@ -114,16 +126,16 @@ def explain_many(
         inputs.setdefault(name, []).append(value)
     mixed = [name for name, _ in given.texts if name in dict(given.inputs)]
     if mixed:
-        raise InputError(f"input '{mixed[0]}' is given as --input and as --text: for a folder of results, one of them")
+        raise InputError(f"input {mixed[0]!r} is given as --input and as --text: for a folder of results, one of them")
     chosen = {key: _given(value) for key, value in asked.items()}
     return explainer.map(inputs, **chosen, **options, progress=True)
 
 
 def show_many(results: runtime.Results) -> None:
     """Say what was written."""
-    print(f"wrote {results.done} samples to {results.folder}, a batch a file:")
+    terminal.say(f"wrote {results.done} samples to {results.folder}, a batch a file:")
     for name, array in next(results.batches()).items():
-        print(f"  {name} {array.dtype} {list(array.shape)}")
+        terminal.say(f"  {name} {array.dtype} {list(array.shape)}")
 
 
 def save(done: Explained, path: Path) -> None:
@@ -145,7 +157,7 @@ def save(done: Explained, path: Path) -> None:
 def show(done: Explained) -> None:
     """Say what was explained, and which features mattered most."""
     samples = done.samples
-    print(f"{done.title}, {done.explainer.providers[0]}")
+    terminal.say(f"{done.title}, {done.explainer.providers[0]}")
     terminal.show(tables.samples_table(samples))
     for sample in samples[:_SHOWN]:
         if sample.features:
@@ -195,13 +207,13 @@ def check(
     kept = checking.conservation(explanation)
     problems = checking.changed(outputs or ())
     problems += [
-        f"the relevance of '{name}' holds NaN or infinity"
+        f"the relevance of {name!r} holds NaN or infinity"
         for name, value in explanation.relevance.items()
         if not np.isfinite(value).all()
     ]
     if kept is not None and not kept.ok:
         problems.append(
-            f"the ledger does not close at '{kept.worst_step}': {kept.worst_gap:.2g} of all relevance is missing"
+            f"the ledger does not close at {kept.worst_step!r}: {kept.worst_gap:.2g} of all relevance is missing"
         )
     return Report(outputs, kept, explanation, problems)
 
@@ -214,17 +226,19 @@ def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Expl
 def show_report(report: Report, is_random: bool) -> None:
     """Say what `check` found."""
     if is_random:
-        print("on random inputs; --input gives real ones")
+        terminal.say("on random inputs; --input gives real ones")
     if report.outputs is None:
-        print("this is an explained model: run check on its source to compare outputs")
+        terminal.say("this is an explained model: run check on its source to compare outputs")
     else:
         terminal.show(tables.outputs_table(report.outputs))
     ledger = report.explanation.ledger
     if report.conservation is None or ledger is None:
-        print("no ledger, so nothing to say of conservation (gradients conserve no relevance)")
+        terminal.say("no ledger, so nothing to say of conservation (gradients conserve no relevance)")
         return
     terminal.show(tables.conservation_table(report.conservation))
-    print(f"the ledger's largest gap is {report.conservation.worst_gap:.1e} of all relevance; most was absorbed at")
+    terminal.say(
+        f"the ledger's largest gap is {report.conservation.worst_gap:.1e} of all relevance; most was absorbed at"
+    )
     terminal.show(tables.ledger_table(ledger, _TOP_STEPS))
 
 

@@ -27,6 +27,7 @@ from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
 from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers
+from onnxlrp.printable import escaped, listed
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import Comparison, compare_with_source
@@ -57,9 +58,11 @@ class Explained:
         return save.to_proto(self._source)
 
     def save(self, path: str | Path, *, share_weights: bool = False) -> None:
-        """Write one ONNX file, whole or not at all; past 2 GB its weights lie in a file beside it.
+        """Write one ONNX file, whole or not at all; past 2 GB its weights lie in a file beside it, `path` + ".data".
 
-        `share_weights`: refer to the source's external weight file, in whose folder `path` must lie.
+        `share_weights`: refer to the source's external weight file, in whose folder `path` must lie. A file that is
+        there is replaced. Raises InputError where that would be the source or its weights, by whatever link, something
+        else than a regular file, or a data file that was not written with an explained model at `path`.
         """
         save.save(self._source, Path(path), share_weights=share_weights)
 
@@ -265,14 +268,14 @@ def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.V
         return [v for v in graph.inputs if carries(v)]
     unknown = [n for n in names if n not in every]
     if unknown:
-        raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {', '.join(every)}")
+        raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {listed(every)}")
     return [every[n] for n in names]
 
 
 def _unsupported_message(plan: Plan) -> str:
     shown = plan.unsupported[:12]
     more = len(plan.unsupported) - len(shown)
-    lines = "\n".join(f"  {name}" for name in shown) + (f"\n  … and {more} more" if more else "")
+    lines = "\n".join(f"  {escaped(name)}" for name in shown) + (f"\n  … and {more} more" if more else "")
     return (
         f"{len(plan.unsupported)} node(s) between the explained output and the inputs have no rule:\n{lines}\n"
         "Register a handler with @onnxlrp.operator, explain another output, or convert with on_unsupported='stop'."
@@ -294,7 +297,7 @@ def _reached(work: _Work) -> list[ir.Value]:
         )
     missed = [v for v in work.explained if v not in reached]
     if missed and work.by_name:
-        names = ", ".join(str(v.name) for v in missed)
+        names = listed(v.name for v in missed)
         stops = "; ".join([*words.values(), *work.plan.stopped][:5])
         raise NothingToExplainError(f"relevance of {work.output!r} does not reach {names}: {stops}")
     for value in missed:

@@ -57,14 +57,27 @@ def bundled() -> Path:
     raise InputError("the bundled model is not there: this onnxlrp was installed without its models/ folder")
 
 
+def files_read() -> list[Path]:
+    """The bundled files, which the demo must not replace by whatever link leads to them."""
+    return [_source(), *_pictures()]
+
+
+def _source() -> Path:
+    return bundled() / "efficientnet_lite0" / "efficientnet_lite0.onnx"
+
+
+def _pictures() -> list[Path]:
+    return sorted((bundled() / "pictures").glob("*.png"))
+
+
 def run(folder: Path, step: Callable[[str], None] = lambda description: None) -> Demo:
     """Convert, explain and write FILES into `folder`; `step` is told what comes next, STEPS times."""
     start = time.perf_counter()
     onnxruntime()  # says what to install before anything is written
     folder.mkdir(parents=True, exist_ok=True)
-    source = bundled() / "efficientnet_lite0" / "efficientnet_lite0.onnx"
+    source = _source()
     labels = (source.parent / "labels.txt").read_text(encoding="utf-8").splitlines()
-    paths = sorted((bundled() / "pictures").glob("*.png"))
+    paths = _pictures()
     explanations: dict[str, Explanation] = {}
     for composite in COMPOSITES:
         explained = convert(source, composite=composite)
@@ -100,12 +113,14 @@ def show(done: Demo) -> None:
     for one in done.pictures:
         sums = (f"{value:.2g}" for value in one.relevance.values())
         table.add_row(one.name, one.label, f"{one.probability:.2f}", f"{one.score:.2f}", *sums)
-    print(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
+    terminal.say(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
     terminal.show(table)
-    print("what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where")
-    print(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
+    terminal.say(
+        "what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where"
+    )
+    terminal.say(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
     for path in done.written:
-        print(f"  {path}")
+        terminal.say(f"  {path}")
 
 
 def _describe(names: list[str], labels: list[str], explanations: dict[str, Explanation]) -> list[Picture]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnxlrp.printable import escaped_lines
+
 
 class OnnxLrpError(Exception):
-    """Base of every error that onnxlrp raises on purpose."""
+    """Base of every error that onnxlrp raises on purpose.
+
+    A message quotes names from files, and other libraries: their control characters are escaped.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(escaped_lines(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InvalidModelError(OnnxLrpError):
@@ -46,5 +54,5 @@ class ExplanationWarning(UserWarning):
     """
 
     def __init__(self, message: str, cautions: tuple[Any, ...] = ()) -> None:
-        super().__init__(message)
+        super().__init__(escaped_lines(message))
         self.cautions = cautions

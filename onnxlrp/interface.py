@@ -67,10 +67,15 @@ class Interface:
             text[_PREFIX + field.name] = value if field.type == "str" else json.dumps(value, ensure_ascii=False)
         return text
 
+    @staticmethod
+    def is_in(metadata: Mapping[str, str]) -> bool:
+        """Decide whether a model with this metadata was written by onnxlrp."""
+        return _PREFIX + "version" in metadata
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Interface | None:
         """The inverse of `to_metadata`; None where the model was not written by onnxlrp."""
-        if _PREFIX + "version" not in metadata:
+        if not cls.is_in(metadata):
             return None
         values: dict = {}
         for field in dataclasses.fields(cls):

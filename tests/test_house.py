@@ -25,7 +25,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
 LINE = ("source", "analysis", "plan", "emit", "convert")
 """The pipeline: each may import what stands to its left, and the leaves."""
-LEAVES = ("operators", "rules", "composites", "builder", "node_inference", "names", "errors", "interface", "_version")
+LEAVES = (
+    "operators",
+    "rules",
+    "composites",
+    "builder",
+    "node_inference",
+    "names",
+    "errors",
+    "interface",
+    "printable",
+    "external_data",
+    "replacing",
+    "_version",
+)
 LEAF_IMPORTS = {
     "operators": {"errors"},
     "rules": {"errors"},
@@ -33,11 +46,17 @@ LEAF_IMPORTS = {
     "builder": {"operators", "node_inference", "errors"},
     "node_inference": set(),
     "names": set(),
-    "errors": set(),
+    "printable": set(),
+    "errors": {"printable"},
     "interface": set(),
+    "external_data": {"errors", "printable"},
+    "replacing": {"errors", "interface", "external_data"},
     "_version": set(),
 }
-RUNNING = {"runtime": {"errors", "interface"}, "view": {"runtime", "errors", "interface"}}
+RUNNING = {
+    "runtime": {"errors", "interface", "external_data", "replacing", "printable"},
+    "view": {"runtime", "errors", "interface", "printable"},
+}
 
 
 def allowed(room: str) -> set[str]:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import captured, content
+from onnxlrp.printable import listed
 from onnxlrp.source.evaluate import run_nodes
 
 
@@ -30,7 +31,7 @@ def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.nd
     try:
         return run_nodes(protos, given, constants, value, versions)
     except Exception as e:  # the evaluator raises what its operators raise
-        domains = ", ".join(sorted({f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in nodes}))
+        domains = listed(sorted({f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in nodes}))
         raise InputError(f"{value.name!r} cannot be computed at conversion through {domains}: {e}") from e
 
 

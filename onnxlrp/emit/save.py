@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
+from onnxlrp import external_data
 from onnxlrp.errors import InputError
+from onnxlrp.external_data import Held
+from onnxlrp.replacing import check_data_file, check_replaceable, draft
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
 
@@ -21,67 +22,33 @@ _SMALL = 1024
 
 def to_proto(source: Source) -> onnx.ModelProto:
     """The model with its weights inside."""
-    if _weight_bytes(source.model) > _LIMIT:
+    proto = _serialised(source)
+    if _weight_bytes(proto) > _LIMIT:
         raise InputError("the model is past 2 GB, the limit of one ModelProto: save it to a file instead")
-    model = ir.Model(source.model.graph.clone(), **_about(source.model)) if _external(source.model) else source.model
-    if model is not source.model:
-        ir.external_data.load_to_model(model)
-    return _with_maps(source, ir.serde.serialize_model(model))
+    return _embedded(proto)
 
 
 def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
-    """Write to `path`; external weights beside it past 2 GB, or where they are shared with the source."""
+    """Write to `path`; external weights beside it past 2 GB, or where they are shared with the source.
+
+    Raises InputError where that would replace a file of the source, one that is no regular file, or a data file that
+    was not written with the model at `path`.
+    """
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist")
+    check_replaceable(path, source.files)
+    proto = _serialised(source)
     if share_weights:
-        _write(path, _with_maps(source, ir.serde.serialize_model(_shared(source.model, path))))
-    elif _weight_bytes(source.model) > _LIMIT:
-        model = ir.Model(source.model.graph.clone(), **_about(source.model))
-        data = path.name + ".data"
-        ir.external_data.unload_from_model(model, path.parent, data, size_threshold_bytes=_SMALL)
-        _write(path, _with_maps(source, ir.serde.serialize_model(model)))
+        _write(path, _shared(proto, path))
+    elif _weight_bytes(proto) > _LIMIT:
+        _write_with_data(path, proto, source.files)
     else:
-        _write(path, to_proto(source))
+        _write(path, _embedded(proto))
 
 
-def _about(model: ir.Model) -> dict:
-    return {
-        "ir_version": model.ir_version,
-        "producer_name": model.producer_name,
-        "producer_version": model.producer_version,
-        "domain": model.domain,
-        "model_version": model.model_version,
-        "doc_string": model.doc_string,
-        "functions": list(model.functions.values()),
-        "metadata_props": dict(model.metadata_props),
-    }
-
-
-def _external(model: ir.Model) -> list[ir.ExternalTensor]:
-    tensors = (v.const_value for v in model.graph.initializers.values())
-    return [t for t in tensors if isinstance(t, ir.ExternalTensor)]
-
-
-def _shared(model: ir.Model, path: Path) -> ir.Model:
-    folder = path.parent.resolve()
-    external = _external(model)
-    if not external:
-        raise InputError("share_weights: the source keeps its weights inside, there is no weight file to refer to")
-    for tensor in external:
-        if Path(tensor.path).resolve().parent != folder:
-            raise InputError(
-                f"share_weights: {path.name} must lie beside the source's weight file {tensor.path}: runtimes refuse "
-                "external data in another folder"
-            )
-    return model
-
-
-def _weight_bytes(model: ir.Model) -> int:
-    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
-
-
-def _with_maps(source: Source, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Put the source's ZipMap nodes and their outputs back, and the inputs that are maps."""
+def _serialised(source: Source) -> onnx.ModelProto:
+    """The model as it is written, but for its external weights, which are still in the source's files."""
+    proto = ir.serde.serialize_model(source.model)
     put_map_inputs_back(proto, source.map_inputs)
     proto.graph.node.extend(source.zipmaps)
     for position, declared in source.map_outputs:
@@ -89,16 +56,63 @@ def _with_maps(source: Source, proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
+def _external(proto: onnx.ModelProto) -> list[Held]:
+    return [held for held in external_data.tensors(proto) if held.is_external]
+
+
+def _embedded(proto: onnx.ModelProto) -> onnx.ModelProto:
+    for held in _external(proto):
+        external_data.embed(held.tensor)
+    return proto
+
+
+def _shared(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Refer to the source's weight files by their place beside `path`."""
+    folder = path.parent.resolve()
+    external = _external(proto)
+    if not external:
+        raise InputError("share_weights: the source keeps its weights inside, there is no weight file to refer to")
+    for held in external:
+        file = Path(held.entry("location") or "")
+        if not file.is_relative_to(folder):
+            raise InputError(
+                f"share_weights: {path.name} must lie beside the source's weight file {file}: runtimes refuse external "
+                "data in another folder, and links"
+            )
+        location = file.relative_to(folder).as_posix()
+        external_data.point(held.tensor, location, held.number("offset") or 0, held.size)
+    return proto
+
+
+def _weight_bytes(proto: onnx.ModelProto) -> int:
+    return sum(_bytes(held) for held in external_data.tensors(proto))
+
+
+def _bytes(held: Held) -> int:
+    return held.size if held.is_external else len(held.tensor.raw_data)
+
+
+def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) -> None:
+    """Write the initializers to a file beside `path`, and everything else to `path`."""
+    data = path.with_name(path.name + ".data")
+    check_data_file(data, path, sources)
+    end = 0
+    with draft(path) as model_file, draft(data) as data_file:
+        for held in external_data.tensors(proto):
+            size = _bytes(held)
+            if held.is_initializer and size > _SMALL:
+                data_file.writelines(external_data.chunks_of(held.tensor))
+                external_data.point(held.tensor, data.name, end, size)
+                end += size
+            elif held.is_external:
+                external_data.embed(held.tensor)
+        inside = _weight_bytes(proto) - end
+        if inside > _LIMIT:
+            raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
+        model_file.write(proto.SerializeToString(deterministic=True))
+        model_file.flush()  # a full disk is noticed here, where the files that are there still fit each other
+
+
 def _write(path: Path, proto: onnx.ModelProto) -> None:
-    content = proto.SerializeToString(deterministic=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with draft(path) as file:
+        file.write(proto.SerializeToString(deterministic=True))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.builder import Builder
 from onnxlrp.errors import InputError, TargetError
+from onnxlrp.printable import escaped
 from onnxlrp.source.label_output import Label
 
 
@@ -95,7 +96,7 @@ def layout(score: ir.Value, kind: str, inputs: list[ir.Value], name: str) -> Axe
     if rank == 1:
         return _one_axis(dims[0], inputs)
     if any(d != 1 for d in dims[2:]):
-        shape = ", ".join(str(d) if isinstance(d, int) else (d.value or "?") for d in dims)
+        shape = ", ".join(str(d) if isinstance(d, int) else escaped(d.value or "?") for d in dims)
         raise TargetError(
             f"the explained output {name!r} has shape [{shape}], more than one score per class: use "
             'target="token" (scores [N, T, V]) or target="weights" (any shape), or name another output'

@@ -14,6 +14,7 @@ from onnxlrp.analysis.functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Call, Operator
+from onnxlrp.printable import escaped
 from onnxlrp.rules import Rule
 
 Overrides = Sequence[tuple[object, Rule]]
@@ -121,14 +122,12 @@ class Plan:
         return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
 
     def __str__(self) -> str:
-        rows = [PlanRow("node", "operator", "rule", "why"), *self.rows()]
-        widths = [max(len(getattr(r, f)) for r in rows) for f in ("node", "operator", "rule")]
-        lines = [
-            "  ".join((r.node.ljust(widths[0]), r.operator.ljust(widths[1]), r.rule.ljust(widths[2]), r.why)).rstrip()
-            for r in rows
-        ]
+        rows = [("node", "operator", "rule", "why")]
+        rows += [(escaped(r.node), escaped(r.operator), escaped(r.rule), escaped(r.why)) for r in self.rows()]
+        widths = [*(max(len(row[column]) for row in rows) for column in range(3)), 0]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         ends = [f"relevance ends at {stop}" for stop in self.stopped]
-        return "\n".join([self.title, *lines, *ends, *self.notes])
+        return "\n".join([escaped(self.title), *lines, *map(escaped, (*ends, *self.notes))])
 
 
 def every_step(steps: Sequence[Step]) -> Iterator[Step]:

@@ -38,7 +38,7 @@ def passed_over(counts: Mapping[str, int]) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"input '{name}' holds {count} NaN" for name, count in counts.items() if count)
+    return ", ".join(f"input {name!r} holds {count} NaN" for name, count in counts.items() if count)
 
 
 def not_finite(where: str, counts: Mapping[str, int]) -> str:
@@ -65,7 +65,7 @@ def _starts(ledger: Ledger | None) -> str:
         return ""
     before = np.abs(arrives[: rows[0] + 1])
     most = before[np.isfinite(before)].max(initial=0.0)
-    return f"; it starts at '{ledger.names[rows[0]]}', up to which relevance of at most {most:.2g} arrives at a step"
+    return f"; it starts at {ledger.names[rows[0]]!r}, up to which relevance of at most {most:.2g} arrives at a step"
 
 
 def no_gradient(where: str) -> str:
@@ -137,7 +137,7 @@ def where_it_went(ledger: Ledger | None) -> str:
     kept = [] if ledger is None else _largest(ledger)
     if ledger is None or not kept:
         return ""
-    names = " and ".join(f"{_of(column)} '{ledger.names[row]}'" for row, column in kept)
+    names = " and ".join(f"{_of(column)} {ledger.names[row]!r}" for row, column in kept)
     return f". Most of the score stays in {names}: {_TRY[kept[0][1]]}"
 
 

@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.replacing import check_replaceable
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed."""
+    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed.
+
+    Raises InputError where `path` is a link, a folder or otherwise no regular file."""
+    check_replaceable(path)
     draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield draft

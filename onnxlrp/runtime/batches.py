@@ -57,7 +57,7 @@ class Batches:
         """Of samples."""
         lengths = {name: len(one) for name, one in self._samples.items()}
         if len({*lengths.values()}) > 1 or not self.count:
-            found = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
+            found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
             raise InputError(f"the inputs must hold as many samples each, and at least one; here are {found}")
         self.size = _size(size, fixed, self.count)
         self._options = {
@@ -104,7 +104,7 @@ def _split(leading: str, ports: Mapping[str, Port]) -> tuple[list[str], int | No
     shape = ports[leading].shape
     first = shape[0] if shape else None
     if ports[leading].dtype is None or shape == ():
-        raise InputError(f"input '{leading}' takes {ports[leading]}, which has no axis for samples")
+        raise InputError(f"input {leading!r} takes {ports[leading]}, which has no axis for samples")
     found = []
     for name, port in ports.items():
         axis = port.shape[0] if port.shape else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import listed
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -73,7 +74,7 @@ class GraphRuns:
     def __init__(self, session: Any, device: str = "cuda") -> None:
         if unplaced := open_outputs(session):
             raise InputError(
-                f"a CUDA graph needs outputs of static shape, which {', '.join(unplaced)} has not: declare the sizes "
+                f"a CUDA graph needs outputs of static shape, which {listed(unplaced)} has not: declare the sizes "
                 "of the model's inputs, or leave enable_cuda_graph out"
             )
         self._session, self._device = session, device

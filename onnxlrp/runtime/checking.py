@@ -132,7 +132,7 @@ def _with_rounding(checks: Iterable[OutputCheck], optimised: Iterable[OutputChec
 def changed(checks: Iterable[OutputCheck]) -> list[str]:
     """A sentence for every output that is not as promised."""
     return [
-        f"output '{one.name}' differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
+        f"output {one.name!r} differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
         for one in checks
         if not one.ok
     ]

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import listed
 from onnxlrp.runtime.inputs import Port
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -76,11 +77,11 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     its channels first or last as the input has them. Raises InputError where the file cannot be that input's value.
     """
     if path.is_dir():
-        raise InputError(f"'{path}' is a folder, not a file for input '{port.name}'")
+        raise InputError(f"'{path}' is a folder, not a file for input {port.name!r}")
     if not path.exists():
-        raise InputError(f"there is no file '{path}' for input '{port.name}'")
+        raise InputError(f"there is no file '{path}' for input {port.name!r}")
     if port.dtype is None:
-        raise InputError(f"input '{port.name}' is no tensor; the command line cannot fill it")
+        raise InputError(f"input {port.name!r} is no tensor; the command line cannot fill it")
     try:
         if path.suffix.lower() in (".npy", ".npz"):
             return Loaded(_numpy(path, port, mapped))
@@ -116,7 +117,7 @@ def join(parts: Sequence[Loaded], port: Port) -> Loaded:
         array = np.concatenate([part.array for part in parts])
     except ValueError as error:
         shapes = ", ".join(str(list(part.array.shape)) for part in parts)
-        raise InputError(f"the files of input '{port.name}' make no batch, their shapes differ: {shapes}") from error
+        raise InputError(f"the files of input {port.name!r} make no batch, their shapes differ: {shapes}") from error
     return Loaded(array, tuple(picture for part in parts for picture in part.pictures), parts[0].columns)
 
 
@@ -150,11 +151,11 @@ def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
                 return content[port.name]
             if len(content.files) == 1:
                 return content[content.files[0]]
-            names = ", ".join(content.files) or "nothing"
+            names = listed(content.files) or "nothing"
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError) as error:
         kind = "an array file of numpy" if path.suffix == ".npy" else "an archive of numpy arrays"
         raise InputError(f"'{path}' is not {kind}, or it is damaged: {error}") from error
-    raise InputError(f"'{path}' holds {names}, but nothing by the name of input '{port.name}'")
+    raise InputError(f"'{path}' holds {names}, but nothing by the name of input {port.name!r}")
 
 
 def _table(path: Path, port: Port) -> Loaded:
@@ -183,7 +184,7 @@ def _text(path: Path, port: Port) -> np.ndarray:
         return strings(lines, port)
     rows = [line.replace(",", " ").split() for line in lines]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"'{path}': input '{port.name}' takes {port}, so each line must hold as many numbers")
+        raise InputError(f"'{path}': input {port.name!r} takes {port}, so each line must hold as many numbers")
     return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
 
 
@@ -205,12 +206,12 @@ def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
         except ValueError as error:
             hint = "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
             raise InputError(
-                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input '{port.name}' takes{hint}"
+                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input {port.name!r} takes{hint}"
             ) from error
     try:
         return cells.astype(dtype)
     except OverflowError as error:
-        raise InputError(f"'{path}': a number is too large for {dtype}, which input '{port.name}' takes") from error
+        raise InputError(f"'{path}': a number is too large for {dtype}, which input {port.name!r} takes") from error
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
@@ -244,7 +245,7 @@ def _shaped(table: np.ndarray, port: Port, path: Path) -> np.ndarray:
         if trailing.count(-1) <= 1 and whole:
             return table.reshape(len(table), *trailing)
     raise InputError(
-        f"'{path}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up '{port.name}': {port}"
+        f"'{path}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up {port.name!r}: {port}"
     )
 
 
@@ -255,7 +256,7 @@ def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
             picture.load()
     except UnidentifiedImageError as error:
         if picture_layout(port) is not None:
-            raise InputError(f"'{path}' is no picture that can be read, for input '{port.name}': {port}") from error
+            raise InputError(f"'{path}' is no picture that can be read, for input {port.name!r}: {port}") from error
         try:
             return Loaded(_text(path, port))
         except UnicodeDecodeError as error:
@@ -268,7 +269,7 @@ def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
 def _picture(picture: Image.Image, path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     layout = picture_layout(port)
     if layout is None or port.shape is None or port.dtype is None:
-        raise InputError(f"'{path}' is a picture, but input '{port.name}' takes {port}: give it as .npy, .npz or .csv")
+        raise InputError(f"'{path}' is a picture, but input {port.name!r} takes {port}: give it as .npy, .npz or .csv")
     size = [port.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
     channels = port.shape[layout.index("C")] if "C" in layout else 1
@@ -282,9 +283,9 @@ def _picture(picture: Image.Image, path: Path, port: Port, preprocess: Preproces
     if port.dtype.kind == "f":
         pixels = preprocess(pixels)
     elif preprocess != PREPROCESS["raw"]:
-        raise InputError(f"input '{port.name}' takes {port.dtype}, pixels of 0 to 255: leave the preprocessing out")
+        raise InputError(f"input {port.name!r} takes {port.dtype}, pixels of 0 to 255: leave the preprocessing out")
     elif np.iinfo(port.dtype).max < 255:
-        raise InputError(f"input '{port.name}' takes {port.dtype}, which cannot hold a pixel of 255: give it as .npy")
+        raise InputError(f"input {port.name!r} takes {port.dtype}, which cannot hold a pixel of 255: give it as .npy")
     array = pixels.astype(port.dtype)
     array = array.transpose(2, 0, 1) if layout in ("NCHW", "CHW") else array if "C" in layout else array[..., 0]
     array = array[None] if layout.startswith("N") else array

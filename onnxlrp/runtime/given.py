@@ -77,7 +77,7 @@ def _lines(grouped: Mapping[str, Sequence[Path]], given: Given, ports: Mapping[s
             found[name] = lines
     for name, words in given.texts:
         if name in grouped and name not in found:
-            raise InputError(f"input '{name}' is given twice: as a text, and as a file that holds none")
+            raise InputError(f"input {name!r} is given twice: as a text, and as a file that holds none")
         found.setdefault(name, []).append(words)
     return found
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def shape_text(shape: Iterable[int | str | None] | None) -> str:
     """`[N, 3, ?]`; unknown ranks are `[…]`."""
     if shape is None:
         return "[…]"
-    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+    return "[" + ", ".join("?" if size is None else escaped(str(size)) for size in shape) + "]"
 
 
 def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
         raise InputError(_unknown(unknown, ports))
     missing = [port for port in ports.values() if port.name not in inputs and not port.optional]
     if missing:
-        wanted = "\n".join(f"  {port.name}: {port}" for port in missing)
+        wanted = "\n".join(f"  {escaped(port.name)}: {port}" for port in missing)
         raise InputError(f"the model needs a value for each of these inputs too:\n{wanted}")
     return {name: check_one(value, ports[name]) for name, value in inputs.items()}
 
@@ -86,13 +87,13 @@ def check_one(value: Any, port: Port) -> Any:
     is_text = port.dtype.kind == "O"
     if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
         raise InputError(
-            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}"
+            f"input {port.name!r} takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}"
             + ("" if is_text or array.dtype.kind in "OUST" else f": convert it with array.astype('{port.dtype}')")
         )
     problem = _shape_problem(array.shape, port.shape)
     if problem:
         raise InputError(
-            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
+            f"input {port.name!r} takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
             + problem
         )
     return array.astype(object) if is_text else array
@@ -109,15 +110,15 @@ def _as_array(value: Any, port: Port) -> np.ndarray:
             if port.dtype.kind == "f" or np.array_equal(cast, array):
                 return cast
     except (ValueError, TypeError) as error:
-        raise InputError(f"input '{port.name}' takes {port}; what was given is no array: {error}") from error
+        raise InputError(f"input {port.name!r} takes {port}; what was given is no array: {error}") from error
     return array
 
 
 def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:
-    known = "\n".join(f"  {port.name}: {port}" for port in ports.values())
+    known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
     near = difflib.get_close_matches(names[0], list(ports), n=1)
-    hint = f" (did you mean '{near[0]}'?)" if near else ""
-    many = ", ".join(f"'{name}'" for name in names)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    many = ", ".join(f"{name!r}" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"
 
 

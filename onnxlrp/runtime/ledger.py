@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from onnxlrp.printable import escaped
+
 COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
 
@@ -49,9 +51,10 @@ class Ledger:
         return len(self.names)
 
     def __str__(self) -> str:
-        width = max([len(name) for name in self.names] + [4])
+        names = [escaped(name) for name in self.names]
+        width = max([len(name) for name in names] + [4])
         lines = [f"{'step':<{width}}  " + "".join(f"{column:>13}" for column in COLUMNS)]
-        for name, row, mark in zip(self.names, self.values, self.marked, strict=True):
+        for name, row, mark in zip(names, self.values, self.marked, strict=True):
             lines.append(f"{name:<{width}}{'*' if mark else ' '} " + "".join(f"{value:>13.5g}" for value in row))
         sums = self.totals
         lines.append(f"{'all':<{width}}  " + " " * 26 + "".join(f"{sums[column]:>13.5g}" for column in COLUMNS[2:]))

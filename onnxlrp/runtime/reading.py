@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
+from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import Port
@@ -47,11 +48,12 @@ def open_model(model: Any) -> ModelFile:
     Raises InvalidModelError where there is no such file or it is no model.
     """
     if isinstance(model, (str, os.PathLike)):
-        path = Path(model)
-        return _described(_parse_file(path), str(path))
+        return _from_file(Path(model))
     if isinstance(model, (bytes, bytearray, memoryview)):
         data = bytes(model)
-        return _described(_parse(data, "the bytes"), data)
+        proto = _parse(data, "the bytes")
+        external_data.settle(proto, None)
+        return _described(proto, data)
     if isinstance(model, onnx.ModelProto):
         return _from_proto(model)
     if hasattr(model, "to_proto") and hasattr(model, "save"):
@@ -59,6 +61,14 @@ def open_model(model: Any) -> ModelFile:
     raise InvalidModelError(
         f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of onnxlrp.convert"
     )
+
+
+def _from_file(path: Path, folder: Any = None) -> ModelFile:
+    """A model whose weights lie, if not inside, where a session may read them."""
+    proto = _parse_file(path)
+    file = external_data.own_file(proto, path)
+    external_data.settle(proto, file.parent, file)
+    return _described(proto, str(file), folder)
 
 
 def _parse_file(path: Path) -> onnx.ModelProto:
@@ -112,6 +122,7 @@ def _explained_output(graph: onnx.GraphProto, name: str) -> str:
 
 
 def _from_proto(proto: onnx.ModelProto) -> ModelFile:
+    external_data.settle(proto, None)  # raises where there is external data, else changes nothing
     try:
         return _described(proto, proto.SerializeToString())
     except ValueError as error:  # protobuf's limit; EncodeError is a ValueError in some versions only
@@ -129,4 +140,4 @@ def _from_explained(explained: Any) -> ModelFile:
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return _described(_parse_file(path), str(path), folder)
+        return _from_file(path, folder)

@@ -70,7 +70,7 @@ class Results(Mapping[str, np.ndarray]):
                     raise KeyError(name)
                 parts.append(content[name])
             if parts[-1].ndim == 0 or len(parts[-1]) not in (stop - start, 1):
-                raise InputError(f"axis 0 of '{name}' does not count samples: read it by batches()")
+                raise InputError(f"axis 0 of {name!r} does not count samples: read it by batches()")
         if not parts:
             raise KeyError(name)
         try:
@@ -78,7 +78,7 @@ class Results(Mapping[str, np.ndarray]):
         except ValueError as error:
             shapes = sorted({str(list(part.shape[1:])) for part in parts})
             raise InputError(
-                f"'{name}' differs in shape between batches ({', '.join(shapes[:5])}): read it by batches()"
+                f"{name!r} differs in shape between batches ({', '.join(shapes[:5])}): read it by batches()"
             ) from error
 
     def __iter__(self) -> Iterator[str]:

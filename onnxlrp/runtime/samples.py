@@ -104,10 +104,10 @@ class Files:
             rows: Any = self._lines(path)
             rows = files.load(path, self._port, self._preprocess).array if rows is None else rows
             if np.ndim(rows) == 0:
-                raise InputError(f"'{path}' holds one number, not samples of input '{self._port.name}'")
+                raise InputError(f"'{path}' holds one number, not samples of input {self._port.name!r}")
             return _File(path, len(rows), rows)
         if not path.is_file():
-            raise InputError(f"there is no file '{path}' for input '{self._port.name}'")
+            raise InputError(f"there is no file '{path}' for input {self._port.name!r}")
         return _File(path, 1)
 
     def _rows(self, file: _File) -> Any:
@@ -125,7 +125,7 @@ class Files:
         """A memory map of an .npy file; one sample alone may come without the batch axis."""
         array = files.load(path, self._port, self._preprocess, mapped=True).array
         if array.ndim == 0:
-            raise InputError(f"'{path}' holds one number, not samples of input '{self._port.name}'")
+            raise InputError(f"'{path}' holds one number, not samples of input {self._port.name!r}")
         return array if array.ndim != self._rank() - 1 else array[None]
 
     def _rank(self) -> int:
@@ -145,7 +145,7 @@ def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
         return Files(named, port, preprocess)
     value = [value] if isinstance(value, str) else value
     if not hasattr(value, "__len__") or isinstance(value, Mapping) or getattr(value, "ndim", 1) == 0:
-        raise InputError(f"input '{port.name}' takes {port}; give an array of samples or files, not {value!r:.80}")
+        raise InputError(f"input {port.name!r} takes {port}; give an array of samples or files, not {value!r:.80}")
     return Rows(value)
 
 

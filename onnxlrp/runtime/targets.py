@@ -120,8 +120,8 @@ class Target:
         if count is not None and high >= count:
             output = self._interface.output
             if count == 1:
-                raise TargetError(f"{name} {high}: '{output}' has one {thing} only; leave {name} out")
-            raise TargetError(f"{name} {high}: '{output}' has the {_plural(thing)} 0 to {count - 1}")
+                raise TargetError(f"{name} {high}: {output!r} has one {thing} only; leave {name} out")
+            raise TargetError(f"{name} {high}: {output!r} has the {_plural(thing)} 0 to {count - 1}")
 
     def _declared(self, axis: int) -> int | None:
         shape = None if self._output is None else self._output.shape
@@ -217,7 +217,7 @@ def _weights(
     pairs = zip(reversed(weights.shape), reversed(shape), strict=False)
     bad = any(have != 1 and isinstance(want, int) and have != want for have, want in pairs)
     if weights.ndim > len(shape) or bad:
-        raise TargetError(f"weights {shape_text(weights.shape)} do not fit '{output.name}' {shape_text(shape)}")
+        raise TargetError(f"weights {shape_text(weights.shape)} do not fit {output.name!r} {shape_text(shape)}")
     return weights
 
 

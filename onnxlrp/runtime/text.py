@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.printable import listed
 from onnxlrp.runtime.inputs import Port
 
 Text = str | tuple[str, str]
@@ -214,12 +215,12 @@ def fill(
         port = ports[name]
         if not takes_text(port):
             fitting = [other.name for other in ports.values() if takes_text(other)]
-            others = f"; those that do: {', '.join(fitting)}" if fitting else ""
-            raise InputError(f"input '{name}' takes {port}, not the ids of a text's tokens{others}")
+            others = f"; those that do: {listed(fitting)}" if fitting else ""
+            raise InputError(f"input {name!r} takes {port}, not the ids of a text's tokens{others}")
         length = None if port.shape is None or not isinstance(port.shape[1], int) else port.shape[1]
         cut = tokenizer().cut(wanted, length)
         if not len(cut[0]):
-            raise InputError(f"the text for input '{name}' makes no token at all")
+            raise InputError(f"the text for input {name!r} makes no token at all")
         tokens[name] = cut
         arrays[name] = np.array([one.ids for one in cut], port.dtype)
         for other, rows in _companions(name, ports, alone=len(texts) == 1).items():

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import listed
 
 
 def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
@@ -25,17 +26,17 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
     columns = _columns(data)
     names = [str(v.name) for v in inputs]
     if columns is not None and not columns:
-        raise InputError(f"background: it holds no columns; the model's inputs are {', '.join(names)}")
+        raise InputError(f"background: it holds no columns; the model's inputs are {listed(names)}")
     if columns is not None and set(columns) & set(names):
         unknown = [n for n in columns if n not in names]
         if unknown and not hasattr(data, "columns"):
-            raise InputError(f"background: the model has no input {', '.join(unknown)}; its inputs: {', '.join(names)}")
+            raise InputError(f"background: the model has no input {listed(unknown)}; its inputs: {listed(names)}")
         found = {v: _fitted(columns[str(v.name)], v) for v in inputs if v.name in columns}
     elif len(inputs) == 1:
         whole = data if columns is None else np.stack([np.asarray(c).reshape(-1) for c in columns.values()], axis=1)
         found = {inputs[0]: _fitted(whole, inputs[0])}
     else:
-        raise InputError(f"background: the model has {len(inputs)} inputs; give a dictionary of {', '.join(names)}")
+        raise InputError(f"background: the model has {len(inputs)} inputs; give a dictionary of {listed(names)}")
     counts = {len(rows) for rows in found.values()}
     if len(counts) > 1:
         raise InputError(f"background: the inputs have different numbers of rows: {sorted(counts)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError, InvalidModelError
+from onnxlrp.printable import escaped, listed
 from onnxlrp.source.read import Declared, Source, is_score
 
 _KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
@@ -22,7 +23,7 @@ def hand_out_scores(source: Source, name: str | None) -> None:
         graph.outputs.append(compared[name])
         source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
     if not any(is_score(v) for v in graph.outputs):
-        kinds = ", ".join(f"{v.name}: {v.dtype}" for v in graph.outputs)
+        kinds = ", ".join(f"{escaped(str(v.name))}: {v.dtype}" for v in graph.outputs)
         names = " or ".join(f"output={n!r}" for n in compared)
         instead = f"; {names} explains the scores that its ArgMax compares" if names else ""
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds}){instead}")
@@ -37,7 +38,7 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
         names[position] = declared.name
     if name is not None:
         if name not in names:
-            raise InputError(f"the model has no output {name!r}; its outputs: {', '.join(names)}")
+            raise InputError(f"the model has no output {name!r}; its outputs: {listed(names)}")
         value = outputs[names.index(name)]
         if not is_score(value):
             kind = value.type or value.dtype
@@ -46,7 +47,7 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
     floating = {n: v for n, v in zip(names, outputs, strict=True) if is_score(v)}
     first = next(iter(floating))
     if len(set(floating.values())) > 1:
-        source.notes.append(f"explained is the output {first!r}, the first of {', '.join(floating)}")
+        source.notes.append(f"explained is the output {first!r}, the first of {listed(floating)}")
     return floating[first], first
 
 

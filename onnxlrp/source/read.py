@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
 
+from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
+from onnxlrp.printable import escaped, listed
 from onnxlrp.source import weights
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
@@ -39,6 +42,8 @@ class Source:
 
     model: ir.Model
     sha256: str
+    files: list[Path] = dataclasses.field(default_factory=list)
+    """The files that it was read from: the model's own and those of its weights."""
     inputs: list[Declared] = dataclasses.field(default_factory=list)
     outputs: list[Declared] = dataclasses.field(default_factory=list)
     inner: dict[str, ir.Shape] = dataclasses.field(default_factory=dict)
@@ -60,7 +65,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
 
     Raises InvalidModelError where it cannot be read, with what to do.
     """
-    proto, digest, folder = _proto(model)
+    proto, digest, files = _proto(model)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     zipmaps, map_outputs = _take_zipmaps(proto)
@@ -69,13 +74,14 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
         if proto.functions:
             keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        weights.gather(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
+    except InvalidModelError:
+        raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
-    if folder is not None:
-        weights.locate(loaded, folder)
     weights.check(loaded)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source
@@ -95,36 +101,52 @@ def is_score(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
-def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, Path | None]:
-    """The model as a ModelProto of our own, its SHA-256, and the folder of its external data."""
+def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, list[Path]]:
+    """The model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
     if isinstance(model, onnx.ModelProto):
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
-        return copy, hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(), Path.cwd()
+        digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+        return copy, digest, external_data.settle(copy, None)
     if isinstance(model, ir.Model):
         copy = ir.serde.serialize_model(model)
-        tensors = (v.const_value for v in model.graph.initializers.values())
-        folders = [Path(t.base_dir) for t in tensors if isinstance(t, ir.ExternalTensor)]
         digest = hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest()
-        return copy, digest, folders[0] if folders else None
-    name, folder = "the model", None
+        return copy, digest, external_data.settle(copy, _folder(model))
     if isinstance(model, (str, Path)):
         path = Path(model)
-        name, folder = str(path), path.resolve().parent
         try:
-            model = path.read_bytes()
+            content = path.read_bytes()
         except OSError as e:
             raise InvalidModelError(f"{path} cannot be read: {e.strerror or e}") from e
+        proto = _parsed(content, str(path))
+        files = [path.absolute(), *external_data.settle_beside(proto, path)]
+        return proto, hashlib.sha256(content).hexdigest(), files
     if not isinstance(model, bytes):
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
+    proto = _parsed(model, "the model")
+    return proto, hashlib.sha256(model).hexdigest(), external_data.settle(proto, None)
+
+
+def _parsed(content: bytes, name: str) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(model)
+        proto.ParseFromString(content)
     except DecodeError as e:
-        raise InvalidModelError(f"{name} is not an ONNX file, or it was cut short ({len(model):,} bytes)") from e
+        raise InvalidModelError(f"{name} is not an ONNX file, or it was cut short ({len(content):,} bytes)") from e
     if not proto.HasField("graph"):
         raise InvalidModelError(f"{name} is not an ONNX model: it holds no graph")
-    return proto, hashlib.sha256(model).hexdigest(), folder
+    return proto
+
+
+def _folder(model: ir.Model) -> Path | None:
+    """The folder of an onnx_ir model's external tensors, which `onnx_ir.load` tells them (but those in functions); None
+    where none is told."""
+    folders = {os.fspath(t.base_dir) for t in weights.every(model) if isinstance(t, ir.ExternalTensor)} - {""}
+    if len(folders) > 1:
+        raise InvalidModelError(
+            f"the model's weights lie in {len(folders)} folders: save it with onnx_ir.save, and give that file's path"
+        )
+    return Path(folders.pop()) if folders else None
 
 
 def _first_line(e: BaseException) -> str:
@@ -160,6 +182,7 @@ def _standardise(source: Source) -> None:
         # onnxruntime's tools leave it out for the operators that they fuse.
         model.graph.opset_imports.setdefault(node.domain, 1)
     _own_domain(model)
+    _check_operators(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
@@ -173,7 +196,7 @@ def _standardise(source: Source) -> None:
     passes.RemoveInitializersFromInputsPass()(model)
     if made_plain:
         source.notes.append(
-            f"{len(made_plain)} initializers were also listed as inputs ({', '.join(map(str, made_plain[:3]))}"
+            f"{len(made_plain)} initializers were also listed as inputs ({listed(made_plain[:3])}"
             f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
         )
     passes.NameFixPass()(model)
@@ -229,6 +252,16 @@ def _own_domain(model: ir.Model) -> None:
             model.graph.opset_imports.setdefault("com.microsoft", 1)
 
 
+def _check_operators(model: ir.Model) -> None:
+    """Refuse operators whose names no message could quote on a line."""
+    for node in model.graph.all_nodes():
+        if not (node.domain + node.op_type).isprintable():
+            raise InvalidModelError(
+                f"node {node.name!r} is of the operator {node.domain + '::' + node.op_type!r}: the name of an operator "
+                "holds no control characters"
+            )
+
+
 def _check_graph(model: ir.Model) -> None:
     """Every value has a producer, no cycles, every default-domain operator exists."""
     graph = model.graph
@@ -262,7 +295,7 @@ def _cycle(graph: ir.Graph) -> str:
             if value is not None and value.producer() is not None:
                 links.add_edge(value.producer(), node)
     nodes = [edge[0] for edge in nx.find_cycle(links)]
-    return " → ".join(f"{n.op_type} {n.name or '(no name)'}" for n in nodes[:6])
+    return " → ".join(escaped(f"{n.op_type} {n.name or '(no name)'}") for n in nodes[:6])
 
 
 def _name_nodes(model: ir.Model) -> None:

@@ -1,13 +1,13 @@
-"""Weights: where they lie, and that all of their bytes are there."""
+"""Weights: external ones in one form, and that all bytes of the others are there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
+from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 
 _FIELDS = {
@@ -20,18 +20,56 @@ _FIELDS = {
 """Where a tensor lies that is not raw; all other types of whole bytes in `int32_data`, one entry an element."""
 
 
-def locate(model: ir.Model, folder: Path) -> None:
-    """Tell external tensors that their files lie beside the model."""
-    for graph in (model.graph, *model.graph.subgraphs()):
-        ir.external_data.set_base_dir(graph, folder)
+def gather(proto: onnx.ModelProto) -> None:
+    """Leave external weights to initializers: Constant nodes that hold some become initializers, and what other
+    attributes refer to is read into them. The passes of onnx and onnx_ir know external data of initializers only."""
+    if not any(held.is_external for held in external_data.tensors(proto)):
+        return
+    _lift(proto.graph)
+    for held in external_data.tensors(proto):
+        if held.is_external and not held.is_initializer:
+            external_data.embed(held.tensor)
+
+
+def _lift(graph: onnx.GraphProto) -> None:
+    """Make initializers of a graph's constants, but of those that are its outputs themselves."""
+    outputs = {value.name for value in graph.output}
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        for body in external_data.bodies(node):
+            _lift(body)
+        tensor = _external_constant(node)
+        if tensor is not None and node.output[0] not in outputs:
+            graph.initializer.add().CopyFrom(tensor)
+            graph.initializer[-1].name = node.output[0]
+            del graph.node[index]
+
+
+def _external_constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return None
+    (attribute,) = node.attribute
+    is_external = attribute.name == "value" and attribute.t.data_location == onnx.TensorProto.EXTERNAL
+    return attribute.t if is_external and len(node.output) == 1 else None
+
+
+def every(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every tensor of an onnx_ir model: of its graph, of bodies, of attributes, of functions."""
+    for graph in (*model.graphs(), *(body for f in model.functions.values() for body in f.subgraphs())):
+        yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
+    parts: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for whole in parts:
+        for attribute in (a for node in whole.all_nodes() for a in node.attributes.values() if not a.is_ref()):
+            if attribute.type == ir.AttributeType.TENSOR:
+                yield attribute.as_tensor()
+            elif attribute.type == ir.AttributeType.TENSORS:
+                yield from attribute.as_tensors()
 
 
 def check(model: ir.Model) -> None:
-    """Raise InvalidModelError, with the name of the first, where weights are missing or cut short. Reads none."""
+    """Raise InvalidModelError, with the name of the first, where weights inside the model are cut short."""
     for name, tensor in _weights(model):
-        if isinstance(tensor, ir.ExternalTensor):
-            _check_external(name, tensor)
-        elif isinstance(tensor, ir.serde.TensorProtoTensor):
+        if isinstance(tensor, ir.serde.TensorProtoTensor):
             there, needed = _extent(tensor)
             if there != needed:
                 raise InvalidModelError(
@@ -45,22 +83,6 @@ def _weights(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
         for value in graph.initializers.values():
             if value.const_value is not None:
                 yield str(value.name), value.const_value
-
-
-def _check_external(name: str, tensor: ir.ExternalTensor) -> None:
-    path = Path(tensor.path)
-    if not path.is_file():
-        raise InvalidModelError(
-            f"the weights of {name!r} lie in {tensor.location!r}, which is not in {tensor.base_dir or Path.cwd()}: put "
-            "the file there, or give the model by its path"
-        )
-    needed = (tensor.offset or 0) + tensor.nbytes
-    if path.stat().st_size < needed or tensor.length not in (None, tensor.nbytes):
-        raise InvalidModelError(
-            f"the weights of {name!r}, of shape {list(tensor.shape)}, need {tensor.nbytes:,} bytes and end at byte "
-            f"{needed:,} of {tensor.location!r}, which has {path.stat().st_size:,} and gives them "
-            f"{tensor.length or tensor.nbytes:,}: one of the two files is damaged or not of this model"
-        )
 
 
 def _extent(tensor: ir.serde.TensorProtoTensor) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, whole, write_npz
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view import pictures
@@ -118,7 +119,7 @@ def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> st
 
 
 def _shapes(explanation: Explanation) -> str:
-    return ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
+    return ", ".join(f"{escaped(name)} {list(value.shape)}" for name, value in explanation.relevance.items())
 
 
 def _captions(explanation: Explanation) -> list[str]:
@@ -151,7 +152,7 @@ def _save_csv(explanation: Explanation, path: Path, columns: Mapping[str, Sequen
     for name, value in explanation.relevance.items():
         if value.ndim > 2 or value.ndim == 0:
             raise InputError(
-                f"a .csv holds rows of features, but relevance of '{name}' is {list(value.shape)}: use .npz"
+                f"a .csv holds rows of features, but relevance of {name!r} is {list(value.shape)}: use .npz"
             )
         block = value.reshape(len(value), -1)
         known = list(columns.get(name, ()))

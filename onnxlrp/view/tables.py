@@ -10,6 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger import COLUMNS, Ledger
 from onnxlrp.view.pictures import paper_and_ink
@@ -96,7 +97,12 @@ def features_table(sample: Sample) -> Table:
     limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
     for feature in sample.features:
         words = feature.value if isinstance(feature.value, str) else number(feature.value)
-        table.add_row(feature.input, feature.name, words, heat(number(feature.relevance), feature.relevance, limit))
+        table.add_row(
+            escaped(feature.input),
+            escaped(feature.name),
+            escaped(words),
+            heat(number(feature.relevance), feature.relevance, limit),
+        )
     return table
 
 
@@ -123,7 +129,7 @@ def texts_table(sample: Sample) -> Table:
     for name in ("input", "Σ relevance", "text"):
         table.add_column(name, justify="right" if name == "Σ relevance" else "left", overflow="fold")
     for name, pieces in sample.texts.items():
-        table.add_row(name, number(sample.relevance[name]), heat_text(pieces, limit))
+        table.add_row(escaped(name), number(sample.relevance[name]), heat_text(pieces, limit))
     table.add_row("", "", _scale(limit))
     return table
 
@@ -140,7 +146,7 @@ def heat_text(pieces: Iterable[Piece], limit: float) -> Text:
 def heat(words: str, relevance: float, limit: float, underline: bool = False) -> Text:
     """Words on a background that shows their relevance."""
     paper, ink = paper_and_ink(relevance, limit)
-    return Text(words, Style(color=ink, bgcolor=paper, underline=underline or None))
+    return Text(escaped(words), Style(color=ink, bgcolor=paper, underline=underline or None))
 
 
 def _scale(limit: float) -> Text:
@@ -163,7 +169,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: int = 0
     """A plain table; the last `numbers` columns are flush right."""
     table = Table()
     for index, name in enumerate(head):
-        table.add_column(name, justify="right" if index >= len(head) - numbers else "left", overflow="fold")
+        table.add_column(escaped(name), justify="right" if index >= len(head) - numbers else "left", overflow="fold")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(escaped, line))
     return table

@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from onnxlrp.errors import ExplanationWarning
+from onnxlrp.printable import escaped, escaped_lines
 from onnxlrp.runtime.cautions import Caution
 
 _LINES = 20
@@ -27,9 +28,14 @@ def show(what: RenderableType) -> None:
     console(sys.stdout).print(what)
 
 
+def say(line: str) -> None:
+    """A line on stdout."""
+    print(escaped(line))
+
+
 def tell(kind: str, message: str) -> None:
     """`kind: message` on stderr, at most a screen of it."""
-    lines = message.strip().splitlines() or [""]
+    lines = escaped_lines(message).strip().split("\n")
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} lines more"]
     lines = [line if len(line) <= _LINE else line[:_LINE] + " …" for line in lines]
@@ -38,6 +44,7 @@ def tell(kind: str, message: str) -> None:
 
 def note_text(note: str) -> str:
     """A note of a plan as a line; one that warns says so itself."""
+    note = escaped(note)
     return note if note.startswith("warning: ") else f"note: {note}"
 
 
@@ -68,17 +75,22 @@ def cautions_heard() -> Iterator[list[Caution]]:
 def tell_error(error: BaseException, debug: bool) -> None:
     """The message of an error that was meant for the user; the traceback only with `debug`."""
     if debug:
-        traceback.print_exception(error)
+        _print_traceback(error)
     tell("error", str(error) or type(error).__name__)
 
 
 def tell_defect(error: BaseException, debug: bool) -> None:
     """An error that nobody meant: one line that names it."""
     if debug:
-        traceback.print_exception(error)
+        _print_traceback(error)
         return
     words = " ".join(str(error).split())
     tell("error", f"unexpected {type(error).__name__}: {words}\nThis is a defect of onnxlrp; --debug shows where.")
+
+
+def _print_traceback(error: BaseException) -> None:
+    """The whole chain of errors: those of the libraries quote names as they are."""
+    print(escaped_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -117,10 +129,10 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
     screen = console(sys.stderr)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(escaped(description), total=total)
 
         def step(next_description: str) -> None:
-            bar.update(task, advance=1 if total is not None else 0, description=next_description)
+            bar.update(task, advance=1 if total is not None else 0, description=escaped(next_description))
 
         yield step
 

@@ -1,0 +1,39 @@
+"""Text from files as it may be shown on a terminal: control characters as the escapes that Python writes for them.
+
+A name may hold the sequences that move a terminal's cursor, colour it, set its title or turn the direction of text, and
+so make a screen say what nothing has said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_CONTROLS = (
+    "\x00-\x1f\x7f-\x9f"  # C0, delete, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the direction of text
+    "\u2028\u2029"  # line and paragraph separators
+    "\ud800-\udfff"  # halves of a character, which no stream can write
+)
+_ANY = re.compile(f"[{_CONTROLS}]")
+_BUT_LAYOUT = re.compile(f"(?![\n\t])[{_CONTROLS}]")
+
+
+def escaped(text: str) -> str:
+    r"""A name or another text of one line: `escaped("a\nb")` is `a\nb`, four characters."""
+    return _ANY.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def escaped_lines(text: str) -> str:
+    """A text of several lines, which keeps its newlines and tabs."""
+    return _BUT_LAYOUT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def escaped_json(text: str) -> str:
+    """A JSON text that a program reads as before; newlines stay, because JSON has them between its values only."""
+    return _BUT_LAYOUT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in a row, separated by commas."""
+    return ", ".join(escaped(str(name)) for name in names)

@@ -1,0 +1,93 @@
+"""Files that may be replaced, and how: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from onnxlrp import external_data
+from onnxlrp.errors import InputError
+from onnxlrp.interface import Interface
+
+
+def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
+    """Raise InputError where a file must not be written: over one of `sources`, by whatever name or link, or over what
+    is no regular file. (A link would be replaced itself, and its target stay as it was.)"""
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be written: {error.strerror}") from error
+    for source in sources:
+        if _is_same(path, source):
+            raise InputError(f"'{path}' is the source itself, or holds its weights ({source}); choose another name")
+    if stat.S_ISDIR(state.st_mode):
+        raise InputError(f"'{path}' is a folder")
+    if stat.S_ISLNK(state.st_mode):
+        raise InputError(f"'{path}' is a link to {str(path.readlink())!r}: give a name that is none")
+    if not stat.S_ISREG(state.st_mode):
+        raise InputError(f"'{path}' is no regular file: give another name")
+
+
+def check_data_file(data: Path, model: Path, sources: Iterable[Path] = ()) -> None:
+    """Raise InputError where the weight file `data` of the new `model` would replace one that was not written with an
+    explained model in that very place."""
+    check_replaceable(data, sources)
+    if data.exists() and not any(map(data.samefile, _own_data(model))):
+        raise InputError(f"'{data}' is there already, and was not written with an explained model '{model}': move it")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The model's file and those of its weights, as far as they can be told; nothing but the model is opened."""
+    try:
+        proto = onnx.ModelProto.FromString(path.read_bytes())
+    except (OSError, DecodeError):
+        return [path]
+    held = [one for one in external_data.tensors(proto) if one.is_external]
+    names = {entry.value for one in held for entry in one.tensor.external_data if entry.key == "location"}
+    folders = {path.parent, path.resolve().parent}
+    return [path, *(folder / name for folder in folders for name in names if name.isprintable())]
+
+
+def _own_data(model: Path) -> list[Path]:
+    """The weight files of an explained model; none where there is no such model."""
+    if not model.is_file():
+        return []
+    try:
+        proto = onnx.ModelProto.FromString(model.read_bytes())
+    except (OSError, DecodeError):
+        return []
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    return [file for file in files_of(model)[1:] if file.exists()] if Interface.is_in(metadata) else []
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def draft(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` once the block ends well, and else is removed."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
