@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.runtime import fingerprint
 from onnxlrp.runtime.inputs import Port
 
 
@@ -32,8 +35,21 @@ class ModelFile:
     """None: the model was not written by onnxlrp."""
     explained: str
     """The output that shows the explained scores; empty where nothing is explained."""
+    weights: tuple[str, ...] = ()
+    """Names of the files beside the model that hold weights."""
     folder: Any = None
     """Keeps a temporary folder alive as long as the model is in use."""
+
+    def sha256(self) -> str:
+        """The SHA-256 of the model's content; where weights lie in files of their own, of theirs too."""
+        if isinstance(self.source, bytes):
+            return hashlib.sha256(self.source).hexdigest()
+        path = Path(self.source)
+        try:
+            hashes = [fingerprint.of_file(one) for one in (path, *(path.parent / name for name in self.weights))]
+        except OSError as error:
+            raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     @property
     def place(self) -> str:
@@ -98,8 +114,23 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         outputs={value.name: Port.of(value) for value in proto.graph.output},
         interface=interface,
         explained="" if interface is None else _explained_output(proto.graph, interface.output),
+        weights=tuple(sorted(set(_weight_files(proto)))),
         folder=folder,
     )
+
+
+def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
+    """The locations that tensors name, those in branches, attributes and function bodies too."""
+    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
+    while bodies:
+        body = bodies.pop()
+        tensors = list(body.initializer) if isinstance(body, onnx.GraphProto) else []
+        for attribute in (attribute for node in body.node for attribute in node.attribute):
+            tensors += [attribute.t, *attribute.tensors]
+            bodies += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+        for tensor in tensors:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:
