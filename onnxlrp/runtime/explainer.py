@@ -11,8 +11,8 @@ import numpy as np
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.runtime import described, mapping, text
 from onnxlrp.runtime import inputs as arrays
-from onnxlrp.runtime import mapping, text
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import Watch, warn
@@ -224,9 +224,13 @@ class Explainer:
         batch = self._batch(explained, feeds)
         chosen = Target(self.interface, explained, taken, batch, target, position, weights)
         values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
-        classes, score = chosen.resolve(
-            values.get(self.explained_output), values.get(self.interface.label_output or "")
-        )
+        try:
+            described.check_values(self.interface, feeds, values)
+            classes, score = chosen.resolve(
+                values.get(self.explained_output), values.get(self.interface.label_output or "")
+            )
+        except ValueError as error:
+            raise described.damaged(self._file.place, error) from error
         added = self._added()
         return Explanation(
             relevance={name: values[output] for name, output in self.interface.relevance.items()},

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime import fingerprint
+from onnxlrp.runtime import described, fingerprint
 from onnxlrp.runtime.inputs import Port
 
 
@@ -100,20 +100,29 @@ def _parse(data: bytes, place: str) -> onnx.ModelProto:
 
 
 def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
-    interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+    """Raises InvalidModelError where the model's description of itself is damaged."""
+    place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
     defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    names: set[str | None] = set()
-    if interface is not None:
-        names = {interface.target_input, interface.position_input, interface.weights_input}
     inputs = {value.name: Port.of(value, value.name in defaults) for value in proto.graph.input}
+    outputs = {value.name: Port.of(value) for value in proto.graph.output}
+    names: set[str | None] = set()
+    explained = ""
+    try:
+        interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+        if interface is not None:
+            names = {interface.target_input, interface.position_input, interface.weights_input}
+            explained = _explained_output(proto.graph, interface.output)
+            described.check(interface, explained, inputs, outputs)
+    except ValueError as error:
+        raise described.damaged(place, error) from error
     return ModelFile(
         source=source,
         inputs={name: port for name, port in inputs.items() if name not in names},
         added={name: port for name, port in inputs.items() if name in names},
-        outputs={value.name: Port.of(value) for value in proto.graph.output},
+        outputs=outputs,
         interface=interface,
-        explained="" if interface is None else _explained_output(proto.graph, interface.output),
+        explained=explained,
         weights=tuple(sorted(set(_weight_files(proto)))),
         folder=folder,
     )
@@ -137,7 +146,7 @@ def _explained_output(graph: onnx.GraphProto, name: str) -> str:
     """The scores themselves, or the maps that a ZipMap makes of them: then only these are an output."""
     if name not in {value.name for value in graph.output}:
         for node in graph.node:
-            if node.op_type == "ZipMap" and node.input[0] == name:
+            if node.op_type == "ZipMap" and list(node.input) == [name] and node.output:
                 return node.output[0]
     return name
 
