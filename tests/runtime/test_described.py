@@ -60,7 +60,7 @@ def tampered(model, **entries):
         ({"steps": '["seed"]'}, "1 steps, but marks for 2"),
         ({"steps": '["seed"]', "marked": "[true]"}, "but 1 steps are named"),
         ({"marked": "[1, 0]"}, r"no tuple\[bool"),
-        ({"ledger": '"x_relevance"'}, "the ledger is"),
+        ({"ledger": '"x_relevance"'}, "named for two things"),
         ({"labels": '["a", 1]'}, "no tuple"),
         ({"label_output": '"logits"', "labels": "[1, 2]"}, "names 8 classes of 2 samples"),
         ({"seed": "none"}, "onnxlrp.seed"),
