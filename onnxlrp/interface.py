@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import types
+import typing
+from collections.abc import Mapping
 from typing import Any
 
 _PREFIX = "onnxlrp."
@@ -80,8 +82,8 @@ class Interface:
         missing = [known[name] for name in _NEEDED if known[name] not in metadata]
         if missing:
             raise ValueError(f"it lacks {missing[0]}")
-        types = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-        values = {name: _read(metadata[key], key, types[name]) for name, key in known.items() if key in metadata}
+        kinds = typing.get_type_hints(cls)
+        values = {name: _read(metadata[key], key, kinds[name]) for name, key in known.items() if key in metadata}
         interface = cls(**values)
         interface._check()
         return interface
@@ -102,22 +104,30 @@ class Interface:
             raise ValueError(f"the ledger has {len(self.steps)} steps, but marks for {len(self.marked)}")
 
 
-def _read(text: str, key: str, kind: str) -> Any:
+def _read(text: str, key: str, kind: Any) -> Any:
     """The value of an entry whose field has the type `kind`. Raises ValueError where it is none of that type."""
-    if kind == "str":
+    if kind is str:
         return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{key} is no JSON: {error}") from error
     value = tuple(value) if isinstance(value, list) else value
-    if not any(_TYPES[one](value) for one in kind.split(" | ")):
-        raise ValueError(f"{key} is {text!r:.80}, which is no {kind}")
+    if not _is_a(value, kind):
+        raise ValueError(f"{key} is {text!r:.80}, which is no {kind.__name__ if isinstance(kind, type) else kind}")
     return value
 
 
-def _are(kind: type, value: Any) -> bool:
-    return isinstance(value, tuple) and all(type(one) is kind for one in value)
+def _is_a(value: Any, kind: Any) -> bool:
+    """Decide whether a value that was read from JSON has a type: of `str | None`, `tuple[int, ...]` and the like."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return any(_is_a(value, part) for part in parts)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(one, parts[0]) for one in value)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_is_a(one, parts[1]) for one in value.values())
+    return type(value) is kind
 
 
 _NEEDED = ("version", "composite", "output", "source_sha256", "relevance")
@@ -128,14 +138,3 @@ _CHOICES = {
 }
 _AXES = 64
 """The largest number of axes that an array of numpy has."""
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: type(value) is str,
-    "int": lambda value: type(value) is int,
-    "bool": lambda value: type(value) is bool,
-    "None": lambda value: value is None,
-    "tuple[str, ...]": lambda value: _are(str, value),
-    "tuple[int, ...]": lambda value: _are(int, value),
-    "tuple[bool, ...]": lambda value: _are(bool, value),
-    "Mapping[str, str]": lambda value: isinstance(value, dict) and _are(str, tuple(value.values())),
-}
-"""The check of a value that was read from JSON, for each type of a field."""

@@ -39,7 +39,7 @@ def tampered(model, **entries):
         ({"relevance": None}, "lacks onnxlrp.relevance"),
         ({"relevance": "{"}, "onnxlrp.relevance is no JSON"),
         ({"relevance": "[" * 50_000}, "onnxlrp.relevance is no JSON"),
-        ({"relevance": '["x"]'}, r"which is no Mapping\[str, str\]"),
+        ({"relevance": '["x"]'}, r"which is no .*Mapping\[str, str\]"),
         ({"relevance": "{}"}, "names no input"),
         ({"relevance": '{"x": "gone"}'}, "names an output 'gone'"),
         ({"relevance": '{"gone": "x_relevance"}'}, "names an input 'gone'"),
