@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Mapping
+from typing import Any
 
 _PREFIX = "onnxlrp."
 
@@ -74,16 +77,69 @@ class Interface:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Interface | None:
-        """The inverse of `to_metadata`; None where the model was not written by onnxlrp."""
-        if not cls.is_in(metadata):
+        """The inverse of `to_metadata`; None where the model was not written by onnxlrp.
+
+        Raises ValueError, naming the entry, where one is missing, is no JSON or has a value that no model has.
+        """
+        known = {field.name: _PREFIX + field.name for field in dataclasses.fields(cls)}
+        if not any(key in metadata for key in known.values()):
             return None
-        values: dict = {}
-        for field in dataclasses.fields(cls):
-            text = metadata.get(_PREFIX + field.name)
-            if text is None:
-                continue
-            value = text if field.type == "str" else json.loads(text)
-            if isinstance(value, list):
-                value = tuple(value)
-            values[field.name] = value
-        return cls(**values)
+        missing = [known[name] for name in _NEEDED if known[name] not in metadata]
+        if missing:
+            raise ValueError(f"it lacks {missing[0]}")
+        kinds = typing.get_type_hints(cls)
+        values = {name: _read(metadata[key], key, kinds[name]) for name, key in known.items() if key in metadata}
+        interface = cls(**values)
+        interface._check()
+        return interface
+
+    def _check(self) -> None:
+        """Raises ValueError where values cannot be, or contradict each other."""
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{_PREFIX}{name} is {getattr(self, name)!r:.80}, not {' or '.join(choices)}")
+        axes = [axis for axis in (self.batch_axis, self.class_axis) if axis is not None]
+        if any(not 0 <= axis < _AXES for axis in axes) or len({*axes}) < len(axes):
+            raise ValueError(f"the axes of samples and classes are {self.batch_axis} and {self.class_axis}")
+        if not self.relevance:
+            raise ValueError(f"{_PREFIX}relevance names no input")
+        if self.targets < 1 or (self.targets > 1 and self.target_input is None):
+            raise ValueError(f"{_PREFIX}targets is {self.targets}")
+        if len(self.steps) != len(self.marked):
+            raise ValueError(f"the ledger has {len(self.steps)} steps, but marks for {len(self.marked)}")
+
+
+def _read(text: str, key: str, kind: Any) -> Any:
+    """The value of an entry whose field has the type `kind`. Raises ValueError where it is none of that type."""
+    if kind is str:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{key} is no JSON: {error}") from error
+    value = tuple(value) if isinstance(value, list) else value
+    if not _is_a(value, kind):
+        raise ValueError(f"{key} is {text!r:.80}, which is no {kind.__name__ if isinstance(kind, type) else kind}")
+    return value
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Decide whether a value that was read from JSON has a type: of `str | None`, `tuple[int, ...]` and the like."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return any(_is_a(value, part) for part in parts)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(one, parts[0]) for one in value)
+    if origin is Mapping:
+        return isinstance(value, dict) and all(_is_a(one, parts[1]) for one in value.values())
+    return type(value) is kind
+
+
+_NEEDED = ("version", "composite", "output", "source_sha256", "relevance")
+_CHOICES = {
+    "target": ("class", "token", "weights"),
+    "initial": ("output", "one"),
+    "seed": ("score", "positive", "gradient"),
+}
+_AXES = 64
+"""The largest number of axes that an array of numpy has."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import struct
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +17,34 @@ import numpy as np
 
 from onnxlrp.replacing import check_replaceable
 
+UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
+    struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
+_DRAFT = re.compile(r"\..+\.\d+-\d+(\.\w+)?")
+
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed.
 
-    Raises InputError where `path` is a link, a folder or otherwise no regular file."""
+    Raises InputError where `path` is a link, a folder or otherwise no regular file.
+    """
     check_replaceable(path)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    draft = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
         yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Removes what killed runs left half written in a folder; nobody may write there now."""
+    for path in folder.iterdir():
+        if _DRAFT.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:

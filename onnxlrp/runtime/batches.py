@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime import samples
+from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.inputs import Port, check
 from onnxlrp.runtime.samples import Rows, Samples
@@ -79,10 +78,19 @@ class Batches:
         options = {name: one.read(start, stop) if isinstance(one, Rows) else one for name, one in self._options.items()}
         return Batch({**self._shared, **inputs}, options)
 
-    def fingerprint(self, index: int) -> str:
-        """Of a batch's inputs and targets."""
-        varying: list[Samples] = [*self._samples.values(), *(o for o in self._options.values() if isinstance(o, Rows))]
-        return samples.fingerprint(varying, *self.span(index))
+    def fingerprint(self, index: int, about: Any = None) -> str:
+        """Tells a batch's inputs and targets from others; `about` is what else they depend on.
+
+        Arrays, lists and tables are told apart by type, shape and every byte, pictures by the bytes of their files.
+        """
+        varying: dict[str, Samples] = {**self._samples}
+        varying |= {f"{name} of the call": one for name, one in self._options.items() if isinstance(one, Rows)}
+        digest = hashlib.sha256()
+        fingerprint.add(digest, about)
+        for name, one in varying.items():
+            fingerprint.add(digest, name)
+            one.identify(*self.span(index), digest)
+        return digest.hexdigest()
 
     @property
     def names(self) -> list[str]:
@@ -92,7 +100,7 @@ class Batches:
     def shared(self) -> str:
         """Fingerprint of what all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}
-        return hashlib.sha256(pickle.dumps([self._shared, same], protocol=4)).hexdigest()
+        return fingerprint.of([self._shared, same])
 
 
 def _split(leading: str, ports: Mapping[str, Port]) -> tuple[list[str], int | None]:

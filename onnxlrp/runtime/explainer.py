@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.runtime import described, mapping, text
 from onnxlrp.runtime import inputs as arrays
-from onnxlrp.runtime import mapping, text
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.runtime.reading import open_model
-from onnxlrp.runtime.results import Results
+from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.targets import Target
 
 
@@ -171,15 +169,24 @@ class Explainer:
 
         Without `to`: an iterator over the explanations, one a batch, computed as they are asked for. With `to`, a
         folder: everything is computed and written there, one .npz a batch, and comes back as `Results`. Batches that
-        the folder already holds are not computed again, so the same call continues after an interruption.
-        Raises InputError where files or arrays do not fit, or where the folder was begun with another model, data or
-        options. What makes explanations doubtful is one `errors.ExplanationWarning` after the last batch.
+        the folder already holds are not computed again, so the same call continues after an interruption. It reads them
+        and their data again: arrays and tables are compared by type, shape and every byte, pictures by the content of
+        their files (a copied or touched file is the same, an edited one is not).
+        Raises InputError where files or arrays do not fit, where the folder was begun with another model, data,
+        provider or options, where a file in it is damaged (it says which; once that is removed, the same call computes
+        it again), and where another thread or process is writing there. What makes explanations doubtful is one
+        `errors.ExplanationWarning` after the last batch.
+
+        ```python
+        results = explainer.map({"image": "pictures/*.png"}, preprocess="imagenet", to="results")
+        results["image_relevance"]  # [samples, 3, 224, 224]
+        ```
         """
         how = Preprocess.parse(preprocess)
         options = {"target": target, "position": position, "weights": weights}
         batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return mapping.store(self, batches, Path(to), preprocess, progress)
+            return mapping.store(self, batches, as_folder(to), preprocess, progress)
         return (explanation for _, explanation in mapping.explain(self, batches, progress))
 
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
@@ -217,9 +224,13 @@ class Explainer:
         batch = self._batch(explained, feeds)
         chosen = Target(self.interface, explained, taken, batch, target, position, weights)
         values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
-        classes, score = chosen.resolve(
-            values.get(self.explained_output), values.get(self.interface.label_output or "")
-        )
+        try:
+            described.check_values(self.interface, feeds, values)
+            classes, score = chosen.resolve(
+                values.get(self.explained_output), values.get(self.interface.label_output or "")
+            )
+        except ValueError as error:
+            raise described.damaged(self._file.place, error) from error
         added = self._added()
         return Explanation(
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
@@ -248,14 +259,13 @@ class Explainer:
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
-        """Tells the model, and the tokenizer where these inputs are texts, from others: SHA-256 of their files
-        (external data not included)."""
-        source = self._file.source
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        """What numbers depend on besides the inputs: SHA-256 of the model with its weights' files, and of the tokenizer
+        where these inputs are texts, and the names of the providers, whose numbers differ in the last digits."""
         is_text = any(_is_number(self.inputs.get(name)) and text.as_texts(inputs[name]) for name in inputs)
         return {
-            "model": hashlib.sha256(content).hexdigest(),
+            "model": self._file.sha256(),
             "tokenizer": self._read_tokenizer().sha256() if is_text else None,
+            "providers": ", ".join(self.providers),
         }
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:

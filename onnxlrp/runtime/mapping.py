@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,20 @@ _AHEAD = 3
 """Batches that are read before their turn: what memory holds besides the one that runs."""
 
 
-def explain(explainer: Explainer, batches: Batches, progress: bool, which: Sequence[int] | None = None) -> Iterator:
-    """The explanations of the batches, all or some, in order, with each one's index."""
+def explain(
+    explainer: Explainer,
+    batches: Batches,
+    progress: bool,
+    which: Sequence[int] | None = None,
+    note: Callable[[int], None] = lambda index: None,
+) -> Iterator:
+    """The explanations of the batches, all or some, in order, with each one's index; `note` is called where and when a
+    batch is read."""
     waiting = collections.deque(range(len(batches)) if which is None else which)
     watch = explainer.watch()
 
     def prepare(index: int) -> tuple[Any, dict[str, Any]]:
+        note(index)
         batch = batches.read(index)
         return explainer.prepare(batch.inputs), batch.options
 
@@ -59,6 +68,7 @@ def explain(explainer: Explainer, batches: Batches, progress: bool, which: Seque
 def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str, progress: bool) -> Results:
     """The explanations of the batches in a folder; those that are there already are not computed again."""
     about = {
+        "format": results.FORMAT,
         **explainer.identity(batches.read(0).inputs),
         "composite": explainer.interface.composite,
         "output": explainer.explained_output,
@@ -68,12 +78,20 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
         "preprocess": preprocess,
         "shared": batches.shared(),
     }
-    kept = results.open_store(folder, about)
-    marks = [batches.fingerprint(index) for index in range(len(batches))]
-    missing = [i for i, mark in enumerate(marks) if not results.is_done(kept, batches.span(i), mark)]
-    for index, explanation in explain(explainer, batches, progress, missing):
-        arrays = _arrays(explanation, explainer.interface.relevance)
-        results.write(kept, batches.span(index), marks[index], arrays)
+    marks: dict[int, str] = {}
+
+    def mark(index: int) -> str:
+        return batches.fingerprint(index, about)
+
+    def note(index: int) -> None:
+        marks[index] = mark(index)
+
+    with results.open_store(folder, about) as kept:
+        spans = [batches.span(index) for index in range(len(batches))]
+        missing = [i for i, span in enumerate(spans) if not results.is_done(kept, span, functools.partial(mark, i))]
+        for index, explanation in explain(explainer, batches, progress, missing, note):
+            arrays = _arrays(explanation, explainer.interface.relevance)
+            results.write(kept, spans[index], marks.pop(index), arrays)
     return kept
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from google.protobuf.message import DecodeError
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.runtime import described, fingerprint
 from onnxlrp.runtime.inputs import Port
 
 
@@ -33,8 +36,21 @@ class ModelFile:
     """None: the model was not written by onnxlrp."""
     explained: str
     """The output that shows the explained scores; empty where nothing is explained."""
+    weights: tuple[str, ...] = ()
+    """Names of the files beside the model that hold weights."""
     folder: Any = None
     """Keeps a temporary folder alive as long as the model is in use."""
+
+    def sha256(self) -> str:
+        """The SHA-256 of the model's content; where weights lie in files of their own, of theirs too."""
+        if isinstance(self.source, bytes):
+            return hashlib.sha256(self.source).hexdigest()
+        path = Path(self.source)
+        try:
+            hashes = [fingerprint.of_file(one) for one in (path, *(path.parent / name for name in self.weights))]
+        except OSError as error:
+            raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     @property
     def place(self) -> str:
@@ -94,29 +110,53 @@ def _parse(data: bytes, place: str) -> onnx.ModelProto:
 
 
 def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
-    interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+    """Raises InvalidModelError where the model's description of itself is damaged."""
+    place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
     defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    names: set[str | None] = set()
-    if interface is not None:
-        names = {interface.target_input, interface.position_input, interface.weights_input}
     inputs = {value.name: Port.of(value, value.name in defaults) for value in proto.graph.input}
+    outputs = {value.name: Port.of(value) for value in proto.graph.output}
+    names: set[str | None] = set()
+    explained = ""
+    try:
+        interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+        if interface is not None:
+            names = {interface.target_input, interface.position_input, interface.weights_input}
+            explained = _explained_output(proto.graph, interface.output)
+            described.check(interface, explained, inputs, outputs)
+    except ValueError as error:
+        raise described.damaged(place, error) from error
     return ModelFile(
         source=source,
         inputs={name: port for name, port in inputs.items() if name not in names},
         added={name: port for name, port in inputs.items() if name in names},
-        outputs={value.name: Port.of(value) for value in proto.graph.output},
+        outputs=outputs,
         interface=interface,
-        explained="" if interface is None else _explained_output(proto.graph, interface.output),
+        explained=explained,
+        weights=tuple(sorted(set(_weight_files(proto)))),
         folder=folder,
     )
+
+
+def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
+    """The locations that tensors name, those in branches, attributes and function bodies too."""
+    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
+    while bodies:
+        body = bodies.pop()
+        tensors = list(body.initializer) if isinstance(body, onnx.GraphProto) else []
+        for attribute in (attribute for node in body.node for attribute in node.attribute):
+            tensors += [attribute.t, *attribute.tensors]
+            bodies += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+        for tensor in tensors:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:
     """The scores themselves, or the maps that a ZipMap makes of them: then only these are an output."""
     if name not in {value.name for value in graph.output}:
         for node in graph.node:
-            if node.op_type == "ZipMap" and node.input[0] == name:
+            if node.op_type == "ZipMap" and list(node.input) == [name] and node.output:
                 return node.output[0]
     return name
 

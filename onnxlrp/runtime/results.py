@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxlrp.errors import InputError
-from onnxlrp.runtime.archive import whole, write_npz
+from onnxlrp.runtime import seal
+from onnxlrp.runtime.archive import remove_drafts, whole, write_npz
+from onnxlrp.runtime.lock import only_writer
 
+FORMAT = 2
+"""The number of this way to keep results in a folder."""
 _ABOUT = "map.json"
+_PART = re.compile(r"(\d{9,18})-(\d{9,18})\.npz")
 _WORDS = {
     "model": "the model",
     "samples": "the number of samples",
@@ -22,18 +28,23 @@ _WORDS = {
     "preprocess": "preprocess",
     "shared": "a target, weights or an input that all samples share",
     "tokenizer": "the tokenizer",
+    "providers": "the providers that onnxruntime runs it on",
 }
+
+_FOREIGN = "'{}' is no folder that Explainer.map has written to: it has no " + _ABOUT
+_DAMAGED = "'{}' is damaged ({}): write to another folder; numpy.load reads the .npz files of this one"
 
 
 class Results(Mapping[str, np.ndarray]):
     """A folder that `Explainer.map` has written or is still writing, as arrays over all samples that are complete.
 
     `results["image_relevance"]` joins the batches in memory; `results.batches()` reads one after the other. Without
-    onnxlrp: every file is a batch for `numpy.load`, named by its samples. Raises InputError where it is no such folder.
+    onnxlrp: every file is a batch for `numpy.load`, named by its samples. Every file ends with a hash of its content,
+    which is checked as it is read. Raises InputError where it is no such folder, or where a file in it is damaged.
     """
 
     def __init__(self, folder: Any) -> None:
-        self.folder = Path(folder)
+        self.folder = as_folder(folder)
         self._about = _read_about(self.folder)
 
     @property
@@ -48,8 +59,8 @@ class Results(Mapping[str, np.ndarray]):
 
     @property
     def done(self) -> int:
-        """How many samples are there."""
-        return sum(stop - start for start, stop in self._spans())
+        """How many samples are there, by the names of the files."""
+        return sum(stop - start for start, stop in self.spans())
 
     @property
     def complete(self) -> bool:
@@ -58,17 +69,16 @@ class Results(Mapping[str, np.ndarray]):
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
         """The arrays of each batch that is complete, in order."""
-        for span in self._spans():
-            with np.load(self.part(*span), allow_pickle=False) as content:
-                yield {name: content[name] for name in content.files}
+        for span in self.spans():
+            yield seal.read(self.part(*span))
 
     def __getitem__(self, name: str) -> np.ndarray:
         parts = []
-        for start, stop in self._spans():
-            with np.load(self.part(start, stop), allow_pickle=False) as content:
-                if name not in content.files:
-                    raise KeyError(name)
-                parts.append(content[name])
+        for start, stop in self.spans():
+            content = seal.read(self.part(start, stop))
+            if name not in content:
+                raise KeyError(name)
+            parts.append(content[name])
             if parts[-1].ndim == 0 or len(parts[-1]) not in (stop - start, 1):
                 raise InputError(f"axis 0 of {name!r} does not count samples: read it by batches()")
         if not parts:
@@ -82,80 +92,123 @@ class Results(Mapping[str, np.ndarray]):
             ) from error
 
     def __iter__(self) -> Iterator[str]:
-        spans = self._spans()
+        spans = self.spans()
         if spans:
-            with np.load(self.part(*spans[0]), allow_pickle=False) as content:
-                yield from content.files
+            yield from seal.read(self.part(*spans[0]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __repr__(self) -> str:
-        return f"Results('{self.folder}', {self.done} of {self.samples} samples: {', '.join(self)})"
+        return f"Results('{self.folder}', {self.done} of {self.samples} samples)"
 
     def part(self, start: int, stop: int) -> Path:
         """The file of a batch."""
         return self.folder / f"{start:09}-{stop:09}.npz"
 
-    def _spans(self) -> list[tuple[int, int]]:
+    def spans(self) -> list[tuple[int, int]]:
         """The samples of each batch that is there."""
-        size = self.batch_size
-        there = {path.name for path in self.folder.glob("*.npz")}
-        spans = [(start, min(start + size, self.samples)) for start in range(0, self.samples, size)]
-        return [span for span in spans if self.part(*span).name in there]
+        names = [match for path in self.folder.iterdir() if (match := _PART.fullmatch(path.name))]
+        spans = sorted((int(match[1]), int(match[2])) for match in names)
+        return [span for span in spans if span[0] % self.batch_size == 0 and span[1] == self._stop(span[0])]
+
+    def _stop(self, start: int) -> int:
+        return min(start + self.batch_size, self.samples)
 
 
-def open_store(folder: Path, about: Mapping[str, Any]) -> Results:
+def as_folder(value: Any) -> Path:
+    """The path of a folder for results. Raises InputError where it is none, or is there as a file."""
+    try:
+        folder = Path(value)
+        if "\0" in str(folder):
+            raise ValueError(value)
+        is_other = folder.exists() and not folder.is_dir()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"results of many batches go to a folder, and {value!r:.80} is no path of one") from error
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be read: {error.strerror or error}") from error
+    if is_other:
+        raise InputError(f"'{folder}' is a file: results of many batches go to a folder")
+    return folder
+
+
+@contextlib.contextmanager
+def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
     """The folder to write to: a new one, or one that was begun with the same model, data and options.
 
-    Raises InputError, naming what differs, where it was begun with others.
+    Until the block ends nobody else can write there. Raises InputError, naming what differs, where it was begun with
+    others, and where another run is writing.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"'{folder}' is a file: results of many batches go to a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / _ABOUT) as draft:
-            draft.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return Results(folder)
-    found = _read_about(folder)
-    other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
-    if other:
-        raise InputError(
-            f"'{folder}' was begun otherwise, here differ: {', '.join(other)}. Call it as before to go on, or write "
-            "to another folder"
-        )
-    return Results(folder)
-
-
-def is_done(results: Results, span: tuple[int, int], fingerprint: str) -> bool:
-    """Whether a batch is complete. Raises InputError where other data were explained in its place."""
-    path = results.part(*span)
+    _refuse_foreign(folder)
     try:
-        with zipfile.ZipFile(path) as archive:
-            known = archive.comment.decode()
-    except FileNotFoundError:
-        return False
-    except zipfile.BadZipFile as error:
-        raise InputError(f"'{path}' is damaged: remove it, and it is computed again") from error
-    if known != fingerprint:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from error
+    with only_writer(folder):
+        remove_drafts(folder)
+        if not (folder / _ABOUT).exists():
+            with whole(folder / _ABOUT) as draft:
+                draft.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        found = _read_about(folder)
+        other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
+        if other:
+            raise InputError(
+                f"'{folder}' was begun otherwise, here differ: {', '.join(other)}. Call it as before to go on, or "
+                "write to another folder"
+            )
+        yield Results(folder)
+
+
+def is_done(results: Results, span: tuple[int, int], fingerprint: Callable[[], str]) -> bool:
+    """Whether a batch is complete; `fingerprint` reckons that of the data, which only a file that is there needs.
+
+    Raises InputError where the file is damaged, or other data were explained in its place.
+    """
+    path = results.part(*span)
+    known = seal.mark(path)
+    if known is not None and known != fingerprint():
         raise InputError(
             f"'{path}' explains other data or another target than samples {span[0]} to {span[1] - 1} are now: remove "
             "it, and it is computed again, or write to another folder"
         )
-    return True
+    return known is not None
 
 
 def write(results: Results, span: tuple[int, int], fingerprint: str, arrays: Mapping[str, np.ndarray]) -> None:
     """One batch, whole or not at all."""
     with whole(results.part(*span)) as draft:
-        write_npz(draft, arrays, compressed=False, comment=fingerprint)
+        write_npz(draft, arrays, compressed=False, comment=seal.comment(fingerprint))
+        seal.close(draft)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raises InputError where a folder holds files (hidden ones aside), but no results."""
+    try:
+        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be read: {error.strerror or error}") from error
+    if names and _ABOUT not in names:
+        raise InputError(_FOREIGN.format(folder))
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        return {**about, "samples": int(about["samples"]), "batch_size": int(about["batch_size"])}
+        about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"'{folder}' is no folder that Explainer.map has written to: it has no {_ABOUT}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{folder / _ABOUT}' is damaged: {error}") from error
+        raise InputError(_FOREIGN.format(folder)) from error
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(_DAMAGED.format(path, f"it is no JSON: {error}")) from error
+    if not isinstance(about, dict):
+        raise InputError(_DAMAGED.format(path, "it is no JSON object"))
+    if about.get("format") != FORMAT:
+        raise InputError(
+            f"another version of onnxlrp wrote the results in '{folder}': read its .npz files with numpy.load, and "
+            "write new results to another folder"
+        )
+    for key in ("samples", "batch_size"):
+        if type(about.get(key)) is not int or about[key] < 1:
+            raise InputError(_DAMAGED.format(path, f'"{key}" is no whole number from 1 on'))
+    return about

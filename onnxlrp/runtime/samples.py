@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from onnxlrp.errors import InputError
-from onnxlrp.runtime import files, text
+from onnxlrp.runtime import files, fingerprint, text
 from onnxlrp.runtime.inputs import Port
 
 _ARRAYS = (".npy", ".npz")
@@ -45,10 +44,7 @@ class Rows:
         return list(part) if isinstance(part, (list, tuple)) else np.ascontiguousarray(part)
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
-        part = self.read(start, stop)
-        plain = isinstance(part, list) or part.dtype.kind == "O"
-        digest.update(str(len(part) if plain else (part.dtype, part.shape)).encode())
-        digest.update(repr(list(part)).encode() if plain else part.tobytes())
+        fingerprint.add(digest, self.read(start, stop))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +78,20 @@ class Files:
         return np.ascontiguousarray(files.join(arrays, self._port).array)
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
+        """Arrays and tables by the rows themselves, pictures by the content of their files: neither a file's name nor
+        its time says what it holds."""
         for file, first, last in self._within(start, stop):
-            state = file.path.stat()
-            digest.update(repr((file.path.name, state.st_size, state.st_mtime_ns, first, last)).encode())
+            suffix = file.path.suffix.lower()
+            if file.rows is not None or suffix in _ARRAYS:
+                fingerprint.add(digest, self._rows(file)[first:last])
+            else:
+                fingerprint.add(digest, [suffix, self._content(file.path)])
+
+    def _content(self, path: Path) -> str:
+        try:
+            return fingerprint.of_file(path)
+        except OSError as error:
+            raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
 
     def _within(self, start: int, stop: int) -> list[tuple[_File, int, int]]:
         """The files that hold a range of samples, and which of theirs."""
@@ -173,11 +180,3 @@ def expand(path: Path) -> list[Path]:
     if not kept:
         raise InputError(words)
     return kept
-
-
-def fingerprint(samples: Sequence[Samples], start: int, stop: int) -> str:
-    """Tells a range of samples from others."""
-    digest = hashlib.sha256()
-    for one in samples:
-        one.identify(start, stop, digest)
-    return digest.hexdigest()

@@ -71,7 +71,8 @@ class Target:
         """The classes that were explained and the explained output there, [N] (or [N, K]); None where it has none.
 
         `value` is the explained output of this run, `label` the label output that names the default class, where the
-        interface has one. Raises TargetError for an index outside its axes.
+        interface has one. Raises TargetError for an index outside its axes, ValueError where the label output does not
+        name classes.
         """
         if self._interface.target == "weights":
             return None, None
@@ -85,7 +86,7 @@ class Target:
         samples = len(scores)
         predicted = _largest(scores)
         if label is not None:
-            predicted = self._named(label, predicted)
+            predicted = self._named(label, predicted, scores.shape[-1])
         if self._interface.targets > 1:
             predicted = np.repeat(predicted[:, None], self._interface.targets, axis=1)
         classes = np.array(predicted, np.int64)
@@ -97,11 +98,16 @@ class Target:
         )
         return classes, picked
 
-    def _named(self, label: Any, largest: np.ndarray) -> np.ndarray:
+    def _named(self, label: Any, largest: np.ndarray, classes: int) -> np.ndarray:
         """The classes that a label output names, [N]; the largest where it names none."""
         places = {name: index for index, name in enumerate(self._interface.labels)}
-        names = np.asarray(label).reshape(-1).tolist()
-        return np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
+        names = np.asarray(label).reshape(-1).tolist() if isinstance(label, np.ndarray) else []
+        if len(names) != len(largest):
+            raise ValueError(f"the label output names {len(names)} classes of {len(largest)} samples")
+        found = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
+        if found.max(initial=0) >= classes:
+            raise ValueError(f"it names {len(self._interface.labels)} classes, but there are scores of {classes}")
+        return found
 
     def _at_position(self, scores: np.ndarray) -> np.ndarray:
         """[N, T, V] -> [N, V] at the positions that were asked for."""
@@ -148,6 +154,8 @@ def scores_of(value: Any, interface: Interface) -> np.ndarray | None:
         return np.array([list(entry.values()) for entry in value])
     scores = np.asarray(value)
     batch, classes = interface.batch_axis, interface.class_axis
+    if scores.ndim and max(batch or 0, classes or 0) >= scores.ndim:
+        return None
     order = [axis % scores.ndim for axis in (batch, classes) if axis is not None and scores.ndim]
     rest = [axis for axis in range(scores.ndim) if axis not in order]
     inner = int(np.prod([scores.shape[axis] for axis in rest], dtype=np.int64))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from onnxlrp.view import shrinking
 
 # ColorBrewer's RdBu, from -1 over 0 to +1: equally strong to the eye on both sides, and safe for the colour-blind.
 _STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -17,13 +20,22 @@ _PAPER = (255, 255, 255)
 _QUANTILE = 0.995
 _FEW = 64
 _SIDE = 224
+_LONG = 4
+_STRIP = 1 << 20
+"""The number of pixels that are coloured at a time, because that takes far more memory than the picture."""
+_SHEET = 50_000_000
 
 
 def to_map(relevance: np.ndarray, layout: str) -> np.ndarray:
-    """Relevance of a picture summed over its channels: the axes of `layout` ("NCHW", …) -> [N, H, W]."""
-    if "C" in layout:
-        relevance = relevance.sum(axis=layout.index("C"), dtype=np.float64)
-    return relevance if layout.startswith("N") else relevance[None]
+    """Relevance of a picture summed over its channels: the axes of `layout` ("NCHW", …) -> [N, H, W].
+
+    Maps of more than 16 million pixels, or 8192 on a side, come back smaller: see `shrinking`.
+    """
+    maps = relevance if layout.startswith("N") else relevance[None]
+    channels = "C" in layout
+    if channels:
+        maps = np.moveaxis(maps, ("N" + layout.removeprefix("N")).index("C"), -1)
+    return np.stack([shrinking.shrunk(one, channels) for one in maps])
 
 
 def limit_of(relevance: np.ndarray) -> float:
@@ -36,11 +48,16 @@ def limit_of(relevance: np.ndarray) -> float:
 
 def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:
     """Any shape -> uint8 [..., 3] on a symmetric scale of ±limit; NaN is grey."""
-    scaled = np.clip(relevance / (limit_of(relevance) if limit is None else limit), -1, 1)
-    known = np.nan_to_num(scaled)
-    rgb = np.stack([np.interp(known, _STOPS, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
-    rgb[np.isnan(scaled)] = 128
-    return np.rint(rgb).astype(np.uint8)
+    limit = limit_of(relevance) if limit is None else limit
+    flat = relevance.reshape(-1)
+    rgb = np.empty((flat.size, 3), np.uint8)
+    for start in range(0, flat.size, _STRIP):
+        scaled = np.clip(flat[start : start + _STRIP] / limit, -1, 1)
+        known = np.nan_to_num(scaled)
+        part = np.stack([np.interp(known, _STOPS, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+        part[np.isnan(scaled)] = 128
+        rgb[start : start + _STRIP] = np.rint(part)
+    return rgb.reshape(*relevance.shape, 3)
 
 
 def paper_and_ink(relevance: float, limit: float) -> tuple[str, str]:
@@ -58,40 +75,75 @@ def heatmap(relevance: np.ndarray, limit: float | None = None) -> Image.Image:
 def overlay(picture: Image.Image, relevance: np.ndarray, limit: float | None = None) -> Image.Image:
     """The picture in pale grey with relevance [H, W] laid over it, the stronger the more opaque."""
     height, width = relevance.shape
-    grey = np.asarray(picture.convert("L").resize((width, height)), dtype=np.float64)[..., None]
-    pale = 255 - (255 - grey) * 0.4
+    grey = np.asarray(picture.convert("L").resize((width, height)))
     limit = limit_of(relevance) if limit is None else limit
+    mixed = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // width)
+    for start in range(0, height, rows):
+        strip = slice(start, start + rows)
+        mixed[strip] = _mixed(grey[strip], relevance[strip], limit)
+    return Image.fromarray(mixed)
+
+
+def _mixed(grey: np.ndarray, relevance: np.ndarray, limit: float) -> np.ndarray:
+    pale = 255 - (255 - grey[..., None].astype(np.float64)) * 0.4
     opacity = np.nan_to_num(np.clip(np.abs(relevance) / limit, 0, 1), nan=1.0)[..., None] ** 0.6
-    mixed = pale * (1 - opacity) + colours(relevance, limit) * opacity
-    return Image.fromarray(np.rint(mixed).astype(np.uint8))
+    return np.rint(pale * (1 - opacity) + colours(relevance, limit) * opacity)
 
 
 def explained(picture: Image.Image, relevance: np.ndarray) -> Image.Image:
-    """The picture under its relevance [H, W]; where both have few pixels, side by side, or one would hide the other."""
+    """The picture under its relevance [H, W]; where both have few pixels, the two apart, or one would hide the other.
+
+    A long picture lies above its map, any other beside it.
+    """
     height, width = relevance.shape
     if min(height, width) >= _FEW:
         return enlarged(overlay(picture, relevance), _SIDE)
     both = [enlarged(one, _SIDE) for one in (picture.convert("RGB").resize((width, height)), heatmap(relevance))]
-    joined = Image.new("RGB", (both[0].width + both[1].width + _SIDE // 16, both[0].height), _PAPER)
+    gap = _SIDE // 16
+    right, below = (0, both[0].height + gap) if width > _LONG * height else (both[0].width + gap, 0)
+    joined = Image.new("RGB", (both[1].width + right, both[1].height + below), _PAPER)
     joined.paste(both[0], (0, 0))
-    joined.paste(both[1], (joined.width - both[1].width, 0))
+    joined.paste(both[1], (right, below))
     return joined
 
 
 def picture_of(array: np.ndarray) -> Image.Image:
-    """A model's own input [H, W] or [H, W, C] as a picture: its smallest value black, its largest white."""
-    values = np.nan_to_num(array.astype(np.float64), posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
-    pixels = np.rint((values - low) * (255 / ((high - low) or 1))).astype(np.uint8)
-    return Image.fromarray(pixels if pixels.ndim == 2 else pixels[..., 0] if pixels.shape[-1] != 3 else pixels)
+    """A model's own input [H, W] or [H, W, C] as a picture: its smallest value black, its largest white.
+
+    One of more than 16 million pixels, or 8192 on a side, becomes smaller: see `shrinking`.
+    """
+    planes = [array] if array.ndim == 2 else [array[..., k] for k in range(3 if array.shape[-1] == 3 else 1)]
+    shown = [np.nan_to_num(shrinking.shrunk(one).astype(np.float64), posinf=0, neginf=0) for one in planes]
+    low, high = min(float(one.min()) for one in shown), max(float(one.max()) for one in shown)
+    pixels = [np.rint((one - low) * (255 / ((high - low) or 1))).astype(np.uint8) for one in shown]
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.stack(pixels, axis=-1))
 
 
 def enlarged(picture: Image.Image, side: int) -> Image.Image:
-    """At least `side` pixels high and wide, by whole factors, so that small inputs can be seen."""
+    """At least `side` pixels high and wide, by whole factors, so that small inputs can be seen.
+
+    A long picture is stretched across rather than made longer than 8192 pixels.
+    """
     factor = -(-side // min(picture.size))
     if factor <= 1:
         return picture
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    width, height = (size * min(factor, max(1, shrinking.LONGEST // size)) for size in picture.size)
+    return picture.resize((width, height), Image.Resampling.NEAREST)
+
+
+def within(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, made smaller where it is longer than `side` pixels."""
+    if max(picture.size) <= side:
+        return picture
+    scale = side / max(picture.size)
+    width, height = (max(1, round(size * scale)) for size in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)
+
+
+def side_of_cells(count: int) -> int:
+    """The longest side of a picture on a contact sheet of so many."""
+    return max(_SIDE, math.isqrt(_SHEET // max(count, 1)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +155,12 @@ class Cell:
 
 
 def contact_sheet(rows: Sequence[Sequence[Cell]], header: Sequence[str] = (), title: str = "") -> Image.Image:
-    """Rows of pictures of any size in a grid, column heads above, captions below, the colour scale at the bottom."""
+    """Rows of pictures of any size in a grid, column heads above, captions below, the colour scale at the bottom.
+
+    Pictures are made smaller where the sheet would grow beyond some 64 million pixels.
+    """
+    most = side_of_cells(len(rows) * max(map(len, rows)))
+    rows = [[dataclasses.replace(cell, picture=within(cell.picture, most)) for cell in row] for row in rows]
     side = max(max(cell.picture.size) for row in rows for cell in row)
     count = max(len(row) for row in rows)
     gap = max(8, side // 24)

@@ -102,9 +102,14 @@ def sheet(
         relevance = relevance.reshape(-1, *relevance.shape[2:])
     else:
         count = 1
-    maps = pictures.to_map(relevance, layout)
+    samples = relevance if layout.startswith("N") else relevance[None]
     shown = list(seen.get(name, ())) or _own_pictures(np.asarray(inputs[name]), layout)
-    overlays = [pictures.explained(shown[index // count], one) for index, one in enumerate(maps)]
+    side = pictures.side_of_cells(len(samples))
+    overlays = []
+    for index, one in enumerate(samples):  # one by one: maps of large pictures take much more memory than what is kept
+        (kept,) = pictures.to_map(one, layout.removeprefix("N"))
+        overlay = pictures.explained(shown[index // count], kept)
+        overlays.append(overlay if len(samples) == 1 else pictures.within(overlay, side))
     if len(overlays) == 1:
         return overlays[0]
     captions = _captions(explanation)

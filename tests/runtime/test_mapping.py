@@ -307,7 +307,8 @@ def test_folders_that_are_none_of_ours(linear, tmp_path):
 
 
 def test_a_mended_file_is_no_other_data(linear, tmp_path):
-    """A damaged file stops the run; what is complete stays, and the run goes on once the file is mended."""
+    """A damaged file stops the run; what is complete stays, and the run goes on once the file is mended. A file is
+    told from others by its content, not by its time."""
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     for index, row in enumerate(X):
@@ -319,6 +320,10 @@ def test_a_mended_file_is_no_other_data(linear, tmp_path):
     (data / "7.npy").write_bytes(good)
     assert Explainer(linear).map({"x": data}, 2, to=out).complete
     os.utime(data / "0.npy", ns=(1, 1))
+    assert Explainer(linear).map({"x": data}, 2, to=out).complete
+    state = (data / "0.npy").stat()
+    np.save(data / "0.npy", X[5])
+    os.utime(data / "0.npy", ns=(state.st_atime_ns, state.st_mtime_ns))
     with pytest.raises(InputError, match="samples 0 to 1"):
         Explainer(linear).map({"x": data}, 2, to=out)
 

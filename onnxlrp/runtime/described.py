@@ -1,0 +1,95 @@
+"""The check that what an explained model says of itself fits its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.interface import Interface
+from onnxlrp.runtime.inputs import Port, shape_text
+from onnxlrp.runtime.ledger import COLUMNS
+
+
+def damaged(place: str, why: object) -> InvalidModelError:
+    """The error for a description that cannot be true."""
+    return InvalidModelError(
+        f"{place}: the description that onnxlrp wrote into the model's metadata is damaged ({why}); convert the source "
+        "again"
+    )
+
+
+def check(interface: Interface, explained: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
+    """Compares names, types and ranks with the declarations of the graph; `explained` is the output that shows scores.
+
+    Raises ValueError that says what is wrong.
+    """
+    relevance = [*interface.relevance.values(), *interface.relevance_at.values()]
+    _check_names("input", [*interface.relevance, *_added(interface)], inputs)
+    _check_names("output", [explained, *relevance, *_some(interface.ledger, interface.label_output)], outputs)
+    added = [*relevance, *_some(interface.ledger)]
+    twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
+    if twice:
+        raise ValueError(f"output '{twice[0]}' is named for two things")
+    for name in added:
+        dtype = outputs[name].dtype
+        if dtype is None or dtype.kind not in "fV":  # bfloat16 is a V to numpy
+            raise ValueError(f"output '{name}' holds no relevance, it is {outputs[name]}")
+    scores = outputs[explained].dtype
+    if scores is not None and scores.kind == "O":
+        raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
+    _check_target(interface, inputs)
+    if interface.ledger is not None:
+        _check_ledger(interface, outputs[interface.ledger].shape)
+
+
+def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Compares what a run gave with the description. Raises ValueError that says what is wrong."""
+    for name, output in interface.relevance.items():
+        found, fed = values[output], feeds.get(name)
+        if not isinstance(found, np.ndarray) or not isinstance(fed, np.ndarray):
+            continue
+        if found.ndim != fed.ndim + (interface.targets > 1):
+            raise ValueError(
+                f"the relevance of '{name}' {shape_text(fed.shape)} is '{output}' {shape_text(found.shape)}"
+            )
+        if interface.targets > 1 and interface.targets not in found.shape[:2]:
+            raise ValueError(f"'{output}' {shape_text(found.shape)} is not of {interface.targets} targets")
+    if interface.ledger is not None:
+        _check_ledger(interface, np.shape(values[interface.ledger]))
+
+
+def _added(interface: Interface) -> list[str]:
+    return _some(interface.target_input, interface.position_input, interface.weights_input)
+
+
+def _some(*names: str | None) -> list[str]:
+    return [name for name in names if name is not None]
+
+
+def _check_names(kind: str, names: list[str], known: Mapping[str, Port]) -> None:
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(f"it names an {kind} '{missing[0]:.80}', which the graph does not have")
+
+
+def _check_target(interface: Interface, inputs: Mapping[str, Port]) -> None:
+    """The classes are [N], or [N, K] with K targets."""
+    if interface.target_input is None:
+        return
+    port = inputs[interface.target_input]
+    rank = 1 if interface.targets == 1 else 2
+    shape = port.shape or (None,) * rank
+    wrong = len(shape) != rank or (rank == 2 and shape[1] not in (None, interface.targets) and type(shape[1]) is int)
+    if port.dtype != np.int64 or wrong:
+        raise ValueError(f"input '{port.name}' is {port}, but {interface.targets} targets are explained")
+
+
+def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:
+    want = (len(interface.steps), len(COLUMNS))
+    declared = want if shape is None else shape
+    sizes = zip(declared, want, strict=False)
+    if len(declared) != 2 or any(isinstance(have, int) and have != size for have, size in sizes):
+        raise ValueError(f"the ledger is {shape_text(shape)}, but {want[0]} steps are named")

@@ -1,0 +1,76 @@
+"""The seal of a finished part: its last bytes are a hash of all others, so that damage is found without other files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.runtime.archive import UNREADABLE
+
+_DIGITS = 64
+_BLANK = "0" * _DIGITS
+_BLOCK = 1 << 20
+
+
+def comment(mark: str) -> str:
+    """The comment for the archive of a part that explains data with that fingerprint; `close` fills in the seal."""
+    return mark + _BLANK
+
+
+def close(path: Path) -> None:
+    """Puts the seal in its place: the last bytes of the file become the SHA-256 of those before them."""
+    with path.open("r+b") as file:
+        seal = _hash(file).encode()
+        file.seek(-_DIGITS, os.SEEK_END)
+        file.write(seal)
+
+
+def mark(path: Path) -> str | None:
+    """The fingerprint of the data that a part explains; None where there is no such part.
+
+    The whole file is read for it. Raises InputError where it is not as it was written.
+    """
+    try:
+        with path.open("rb") as file:
+            found = _hash(file)
+            file.seek(-2 * _DIGITS, os.SEEK_END)
+            written = file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
+    if written[_DIGITS:] != found.encode():
+        raise _damaged(path, "its content is not what was written")
+    return written[:_DIGITS].decode("ascii", "replace")
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a part. Raises InputError where it is not as it was written."""
+    if mark(path) is None:
+        raise InputError(f"'{path}' is not there any more")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except UNREADABLE as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _hash(file: IO[bytes]) -> str:
+    """The SHA-256 of all bytes but those of the seal. Raises ValueError where there are not even as many."""
+    rest = os.fstat(file.fileno()).st_size - _DIGITS
+    if rest < _DIGITS:
+        raise ValueError("it is cut short")
+    digest: Any = hashlib.sha256()
+    while rest > 0 and (block := file.read(min(rest, _BLOCK))):
+        digest.update(block)
+        rest -= len(block)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"'{path}' is damaged: remove it, and the same call computes it again ({why})")
