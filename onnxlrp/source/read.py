@@ -16,13 +16,16 @@ import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
 from onnxscript.version_converter import ConvertVersionPass
 
-from onnxlrp.errors import InvalidModelError
+from onnxlrp.errors import InvalidModelError, OnnxLrpError
+from onnxlrp.interface import Interface
 from onnxlrp.operators.before_onnx import EXPERIMENTS
-from onnxlrp.source import weights
+from onnxlrp.source import valid, weights
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
+
+Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
@@ -60,28 +63,43 @@ class Source:
     """Notes for the user."""
 
 
-def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
+def read(model: Model) -> Source:
     """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
 
     Raises InvalidModelError where it cannot be read, with what to do.
     """
     proto, digest, folder = _proto(model)
+    _refuse_explained(proto)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
+    valid.check(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        valid.refuse_contradictions(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
+    except OnnxLrpError:
+        raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
-        raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
+        raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
     if folder is not None:
         weights.locate(loaded, folder)
     weights.check(loaded)
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     _standardise(source)
     return source
+
+
+def _refuse_explained(proto: onnx.ModelProto) -> None:
+    """Raise where a model is one of ours already: explaining it once more would explain its relevance."""
+    interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    if interface is not None and set(interface.relevance.values()) <= {o.name for o in proto.graph.output}:
+        raise InvalidModelError(
+            f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "
+            "with onnxlrp.Explainer or `onnxlrp explain`, or convert the model that it was made from"
+        )
 
 
 def _without_graph_parameters(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -98,7 +116,7 @@ def is_score(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
-def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, Path | None]:
+def _proto(model: Model) -> tuple[onnx.ModelProto, str, Path | None]:
     """The model as a ModelProto of our own, its SHA-256, and the folder of its external data."""
     if isinstance(model, onnx.ModelProto):
         copy = onnx.ModelProto()
@@ -130,7 +148,13 @@ def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx
     return proto, hashlib.sha256(model).hexdigest(), folder
 
 
-def _first_line(e: BaseException) -> str:
+def parsed(model: Model) -> onnx.ModelProto:
+    """A model as a ModelProto of our own. Raises InvalidModelError where it is none."""
+    return _proto(model)[0]
+
+
+def first_line(e: BaseException) -> str:
+    """The first line of what an error, or its cause, says."""
     cause = e.__cause__ or e
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
 
@@ -319,7 +343,7 @@ def _convert_version(model: ir.Model) -> None:
         ConvertVersionPass(OPSET, fallback=True)(model)
     except Exception as e:  # the converters raise what they like; only the resulting opset counts
         if before < OPSET:
-            raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
+            raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {first_line(e)}") from e
     finally:
         for logger, level in zip(noisy, levels, strict=True):
             logger.setLevel(level)

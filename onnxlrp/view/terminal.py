@@ -72,15 +72,6 @@ def tell_error(error: BaseException, debug: bool) -> None:
     tell("error", str(error) or type(error).__name__)
 
 
-def tell_defect(error: BaseException, debug: bool) -> None:
-    """An error that nobody meant: one line that names it."""
-    if debug:
-        traceback.print_exception(error)
-        return
-    words = " ".join(str(error).split())
-    tell("error", f"unexpected {type(error).__name__}: {words}\nThis is a defect of onnxlrp; --debug shows where.")
-
-
 @contextlib.contextmanager
 def plain_warnings(debug: bool) -> Iterator[None]:
     """Our own warnings as one line on stderr each, those of the libraries not at all (but with `debug`)."""
