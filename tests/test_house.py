@@ -25,14 +25,26 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
 LINE = ("source", "analysis", "plan", "emit", "convert")
 """The pipeline: each may import what stands to its left, and the leaves."""
-LEAVES = ("operators", "rules", "composites", "builder", "node_inference", "names", "errors", "interface", "_version")
+LEAVES = (
+    "operators",
+    "rules",
+    "composites",
+    "builder",
+    "node_inference",
+    "names",
+    "memory",
+    "errors",
+    "interface",
+    "_version",
+)
 LEAF_IMPORTS = {
-    "operators": {"errors"},
+    "operators": {"errors", "memory"},
     "rules": {"errors"},
     "composites": {"rules", "errors"},
     "builder": {"operators", "node_inference", "errors"},
     "node_inference": set(),
     "names": set(),
+    "memory": {"errors"},
     "errors": set(),
     "interface": set(),
     "_version": set(),

@@ -18,6 +18,7 @@ from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import content, find
 from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
+from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
 
 _TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
@@ -42,7 +43,7 @@ def infer(model: ir.Model) -> None:
                 if onnx.defs.has(node.op_type, domain=node.domain):
                     for value in node.outputs:
                         value.shape = None
-            passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+            passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=is_small(model))(model)
             _infer_the_rest(model.graph)
             unsettled = settle(model.graph)
         open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]

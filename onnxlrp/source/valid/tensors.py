@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.memory import check_elements
 
 Refuse = Callable[[str], InvalidModelError]
 
@@ -22,7 +23,7 @@ _BITS: dict[int, int] = {
     _T.COMPLEX128: 128,
 }
 """Bits of an element; all other types have 8."""
-_SIX_BITS: dict[int, int] = {_T.FLOAT6E2M3, _T.FLOAT6E3M2}
+_SIX_BITS: frozenset[int] = frozenset({_T.FLOAT6E2M3, _T.FLOAT6E3M2})
 _FIELDS: dict[int, str] = {
     **dict.fromkeys((_T.FLOAT, _T.COMPLEX64), "float_data"),
     **dict.fromkeys((_T.DOUBLE, _T.COMPLEX128), "double_data"),
@@ -56,6 +57,7 @@ def check_sparse(tensor: onnx.SparseTensorProto, what: str, refuse: Refuse) -> N
     check(tensor.indices, f"{what} (its indices)", refuse)
     if any(d < 0 for d in tensor.dims):
         raise refuse(f"{what} has the sizes {list(tensor.dims)}, and none can be negative")
+    check_elements(tensor.dims, what)
     count, rank = math.prod(tensor.values.dims), len(tensor.dims)
     if tensor.indices.data_type != _T.INT64 or list(tensor.indices.dims) not in ([count], [count, rank]):
         raise refuse(f"{what} has {count:,} values, and indices of shape {list(tensor.indices.dims)}")
