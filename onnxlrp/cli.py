@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, ParamSpec
 import typer
 
 from onnxlrp._version import __version__
-from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError, TargetError
+from onnxlrp.errors import DefectError, InputError, OnnxLrpError, OutputsChangedError, TargetError
 from onnxlrp.printable import escaped, escaped_json, escaped_lines
 from onnxlrp.replacing import check_replaceable, files_of
 from onnxlrp.view import terminal
@@ -101,12 +101,19 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             except (OnnxLrpError, OSError) as error:
                 terminal.tell_error(error, debug)
             except Exception as error:
-                terminal.tell_defect(error, debug)
+                terminal.tell_error(_defect(error), debug)
             else:
                 return
         raise typer.Exit(UNUSABLE)
 
     return run
+
+
+def _defect(error: Exception) -> DefectError:
+    """The same error, with the traceback of what nobody foresaw."""
+    defect = DefectError(error)
+    defect.__cause__ = error
+    return defect
 
 
 def _not_equal(error: OutputsChangedError) -> OutputsChangedError:

@@ -34,11 +34,11 @@ from onnxlrp.runtime.checking import Comparison, compare_with_source
 from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
+from onnxlrp.source.foreign import own_errors
 from onnxlrp.source.label_output import Label, label_of, order_note
 from onnxlrp.source.outputs import explained_output, hand_out_scores
-from onnxlrp.source.read import Source, is_score, read
+from onnxlrp.source.read import Model, Source, is_score, read
 
-Model = str | Path | bytes | onnx.ModelProto | ir.Model
 Rules = Sequence[tuple[object, Rule | str]]
 
 
@@ -67,6 +67,7 @@ class Explained:
         save.save(self._source, Path(path), share_weights=share_weights)
 
 
+@own_errors
 def convert(
     model: Model,
     composite: str | Path | Composite | Overridden = "auto",
@@ -131,6 +132,7 @@ def convert(
     return explained
 
 
+@own_errors
 def inspect(
     model: Model,
     composite: str | Path | Composite | Overridden = "auto",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from onnxlrp.printable import escaped_lines
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class OnnxLrpError(Exception):
@@ -45,6 +50,22 @@ class OutputsChangedError(OnnxLrpError):
     """The explained model does not give the outputs of its source: a defect of onnxlrp, so it must not be deployed."""
 
 
+class DefectError(OnnxLrpError):
+    """Something went wrong that onnxlrp has no words for: a defect of onnxlrp, with what to report.
+
+    The error itself is its `__cause__`.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        words = " ".join(str(error).split())[:600]
+        super().__init__(
+            f"unexpected {type(error).__name__}: {words}\n"
+            "This is a defect of onnxlrp. Please report it with the call, the versions of onnxlrp, onnx, onnxruntime, "
+            "and the model (its graph without the weights is enough); the traceback (on the command line: --debug) "
+            "shows where."
+        )
+
+
 class ExplanationWarning(UserWarning):
     """Warns that an explanation is doubtful; `cautions` has each doubt with its kind and its samples.
 
@@ -56,3 +77,21 @@ class ExplanationWarning(UserWarning):
     def __init__(self, message: str, cautions: tuple[Any, ...] = ()) -> None:
         super().__init__(escaped_lines(message))
         self.cautions = cautions
+
+
+def own_errors(call: Callable[P, T]) -> Callable[P, T]:
+    """Let no foreign exception leave a function: what is not ours becomes a DefectError.
+
+    Warnings that were made errors, and memory that ran out, stay what they are.
+    """
+
+    @functools.wraps(call)
+    def told(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return call(*args, **options)
+        except (OnnxLrpError, MemoryError, Warning):
+            raise
+        except Exception as error:
+            raise DefectError(error) from error
+
+    return told

@@ -32,6 +32,7 @@ LEAVES = (
     "builder",
     "node_inference",
     "names",
+    "memory",
     "errors",
     "interface",
     "printable",
@@ -40,12 +41,13 @@ LEAVES = (
     "_version",
 )
 LEAF_IMPORTS = {
-    "operators": {"errors"},
+    "operators": {"errors", "memory"},
     "rules": {"errors"},
     "composites": {"rules", "errors"},
     "builder": {"operators", "node_inference", "errors"},
     "node_inference": set(),
     "names": set(),
+    "memory": {"errors"},
     "printable": set(),
     "errors": {"printable"},
     "interface": set(),

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.memory import check_elements
 from onnxlrp.operators.registry import Call
 from onnxlrp.operators.tree_members import merged, without_members
 from onnxlrp.operators.tree_nodes import LEAF, MEMBER, MODES, Array, Forest
@@ -67,6 +68,7 @@ def _of_nodes(call: Call) -> Forest:
         np.where(leaf, own, place.of(trees, np.where(leaf, ids, _ints(call, f"nodes_{side}nodeids"))))
         for side in ("true", "false")
     )
+    check_elements([mode.size, count], f"{call.op_type} node {call.name!r}")
     values, scored = np.zeros((mode.size, count)), np.zeros((mode.size, count), bool)
     where = place.of(_ints(call, f"{kind}_treeids"), _ints(call, f"{kind}_nodeids")), _ints(call, f"{kind}_ids")
     weights, first = numbers(call, f"{kind}_weights"), np.full(mode.size, np.nan)
@@ -101,6 +103,7 @@ def _of_trees(call: Call) -> Forest:
         for side in ("true", "false")
     )
     own = np.arange(nodes, nodes + leaves)
+    check_elements([nodes + leaves, count], f"{call.op_type} node {call.name!r}")
     values, scored = np.zeros((nodes + leaves, count)), np.zeros((nodes + leaves, count), bool)
     values[own, _ints(call, "leaf_targetids")] = weights
     scored[own, _ints(call, "leaf_targetids")] = True

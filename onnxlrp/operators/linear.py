@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
 from onnxlrp.operators.registry import Call, LayerForm, all_operands, linear
 
@@ -98,6 +99,7 @@ def _flipped(op: Builder, w: ir.Value, group: int) -> ir.Value:
 def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
     """[N, C, H, W] -> [N, C, sH, tW], zeros in between: where each channel has a kernel of its own, a convolution of
     this takes a sixth (kernel 5) to two thirds (kernel 3) as long as onnxruntime's transposed one."""
+    check_elements(strides, "the stride of a convolution")
     first = np.zeros((1, 1, *strides))
     first[..., 0, 0] = 1
     times = op.Concat(op.ints([1, 1]), op.shape(r, 2), axis=0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
 from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
 
@@ -37,6 +38,7 @@ def _to_windows(op: Builder, call: Call, r: ir.Value) -> ir.Value:
     begins, _ = windows.pads(op, call, kernel)
     # Every channel alone: [N·C, 1, …] under one kernel of ones.
     flat = op.Reshape(r, op.Concat(op.ints([-1, 1]), op.shape(r, 2), axis=0))
+    check_elements(kernel, f"{call.op_type} node {call.name!r} (its window)")
     ones = op.constant(np.ones([1, 1, *kernel]), r.dtype)
     back = op.ConvTranspose(flat, ones, strides=strides, dilations=dilations, output_padding=[s - 1 for s in strides])
     return op.Reshape(windows.crop(op, back, begins, x), op.shape(x))

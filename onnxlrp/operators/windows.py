@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.memory import check_elements
 from onnxlrp.operators.registry import Call, ranked
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def taps(
     outputs = op.Squeeze(op.dim(y, axis), op.ints([0]))
     starts = op.Mul(op.Range(op.ints_scalar(0), outputs, op.ints_scalar(1)), op.ints_scalar(stride))
     front = op.ints_scalar(begin) if isinstance(begin, int) else begin
+    check_elements([kernel], "the window of a pooling node")
     offsets = op.constant(np.arange(kernel, dtype=np.int64)[None] * dilation)
     return op.Add(op.Unsqueeze(op.Sub(starts, front), op.ints([1])), offsets)
 

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from onnxlrp.errors import InvalidModelError
+from onnxlrp.errors import InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import described, mapping, text
 from onnxlrp.runtime import inputs as arrays
@@ -68,6 +68,7 @@ class Explainer:
     Raises InvalidModelError where the model was not written by onnxlrp or cannot be loaded.
     """
 
+    @own_errors
     def __init__(self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None) -> None:
         self._file = open_model(model)
         self._tokenizer = tokenizer
@@ -189,11 +190,13 @@ class Explainer:
             return mapping.store(self, batches, as_folder(to), preprocess, progress)
         return (explanation for _, explanation in mapping.explain(self, batches, progress))
 
+    @own_errors
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
         """The first half of a call, without the session: texts cut into tokens, arrays checked."""
         inputs, tokens = self._cut(inputs)
         return Prepared(arrays.check(inputs, self.inputs), tokens)
 
+    @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
         """The second half of a call."""
         explanation = self.compute(prepared, target, position, weights)
@@ -214,6 +217,7 @@ class Explainer:
         shapes = {name: port.shape or () for name, port in self.inputs.items()}
         return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
 
+    @own_errors
     def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
         """The second half of a call, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx import NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
+from onnxlrp.memory import GROWING, check_elements, most_elements
 from onnxlrp.operators.registry import Call, content, find
 
 _MOST_NODES = 64
 """Nodes of a computation that is tried; elementwise regions have about ten."""
+_ANY_SIZE = 1 << 20
+"""Elements that operands are broadcast to without anybody asking."""
 _LARGEST = 1 << 16
 """Elements of a constant that is looked at."""
 
@@ -63,7 +67,8 @@ def run_nodes(
 ) -> np.ndarray:
     """The content of `result` after some nodes have run in their order, without warnings of their numbers.
 
-    `versions` are those of the operator sets, by domain. Raises whatever the reference evaluator raises.
+    `versions` are those of the operator sets, by domain. Raises InvalidModelError, before anything is computed, where a
+    node asks for too many elements, and whatever the reference evaluator raises.
     """
     graph = helper.make_graph(
         nodes,
@@ -73,11 +78,38 @@ def run_nodes(
         [numpy_helper.from_array(array, str(v.name)) for v, array in constants.items()],
     )
     opsets = [helper.make_opsetid(domain, versions.get(domain) or 1) for domain in sorted({n.domain for n in nodes})]
+    model = helper.make_model(graph, opset_imports=opsets)
+    _check_sizes(model, {str(v.name): a for v, a in given.items()}, constants.values())
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
+        evaluator = ReferenceEvaluator(model)
         (values,) = evaluator.run(None, {str(v.name): array for v, array in given.items()})
     return np.asarray(values)
+
+
+def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray], constants: Iterable[np.ndarray]) -> None:
+    """Raise InvalidModelError where a node makes too many elements, or nobody can say how many."""
+    grow = any(n.op_type in GROWING for n in model.graph.node)
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in (*given.values(), *constants)))
+    except ValueError:
+        shape = (_ANY_SIZE,)
+    if not grow and math.prod(shape) < _ANY_SIZE:
+        return
+    sketch = ModelProto()
+    sketch.CopyFrom(model)
+    for value in sketch.graph.input:
+        array, kind = given[value.name], helper.np_dtype_to_tensor_dtype(given[value.name].dtype)
+        value.CopyFrom(helper.make_tensor_value_info(value.name, kind, array.shape))
+    inferred = shape_inference.infer_shapes(sketch).graph
+    values = (*inferred.value_info, *inferred.output)
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+    for node in model.graph.node:
+        what = f"{node.op_type} node {node.name!r}"
+        if node.op_type in GROWING and node.output[0] not in sizes:
+            check_elements([most_elements() + 1], what)
+        for name in node.output:
+            check_elements(sizes.get(name, ()), what)
 
 
 def _upstream(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> list[ir.Node] | None:

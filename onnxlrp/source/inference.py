@@ -18,6 +18,7 @@ from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import content, find
 from onnxlrp.source import classical
 from onnxlrp.source.pools import settle
+from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
 
 _TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
@@ -56,7 +57,7 @@ def _ask_library(model: ir.Model) -> None:
     """Take over the types and shapes that onnx infers; onnx_ir's own pass makes tensors of sequences and optionals."""
 
     def ask(proto: onnx.ModelProto) -> onnx.ModelProto:
-        return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
+        return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=is_small(model))
 
     try:
         proto = _c_api_utils.call_onnx_api(ask, model)

@@ -16,13 +16,16 @@ import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
-from onnxlrp.errors import InvalidModelError
+from onnxlrp.errors import InvalidModelError, OnnxLrpError
+from onnxlrp.interface import Interface
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
-from onnxlrp.source import weights
+from onnxlrp.source import valid, weights
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
+
+Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -60,31 +63,44 @@ class Source:
     """The default-domain version that the file is written in."""
 
 
-def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
+def read(model: Model) -> Source:
     """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
 
     Raises InvalidModelError where it cannot be read, with what to do.
     """
     proto, digest, files = _proto(model)
+    _refuse_explained(proto)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
+    valid.check(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
         if proto.functions:
             keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        valid.refuse_contradictions(proto)
         weights.gather(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
-    except InvalidModelError:
+    except OnnxLrpError:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
-        raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
+        raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
     weights.check(loaded)
     source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source
+
+
+def _refuse_explained(proto: onnx.ModelProto) -> None:
+    """Raise where a model is one of ours already: explaining it once more would explain its relevance."""
+    interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    if interface is not None and set(interface.relevance.values()) <= {o.name for o in proto.graph.output}:
+        raise InvalidModelError(
+            f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "
+            "with onnxlrp.Explainer or `onnxlrp explain`, or convert the model that it was made from"
+        )
 
 
 def _without_graph_parameters(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -101,7 +117,7 @@ def is_score(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
-def _proto(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> tuple[onnx.ModelProto, str, list[Path]]:
+def _proto(model: Model) -> tuple[onnx.ModelProto, str, list[Path]]:
     """The model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
     if isinstance(model, onnx.ModelProto):
         copy = onnx.ModelProto()
@@ -149,7 +165,13 @@ def _folder(model: ir.Model) -> Path | None:
     return Path(folders.pop()) if folders else None
 
 
-def _first_line(e: BaseException) -> str:
+def parsed(model: Model) -> onnx.ModelProto:
+    """A model as a ModelProto of our own. Raises InvalidModelError where it is none."""
+    return _proto(model)[0]
+
+
+def first_line(e: BaseException) -> str:
+    """The first line of what an error, or its cause, says."""
     cause = e.__cause__ or e
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
 

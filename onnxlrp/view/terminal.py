@@ -79,15 +79,6 @@ def tell_error(error: BaseException, debug: bool) -> None:
     tell("error", str(error) or type(error).__name__)
 
 
-def tell_defect(error: BaseException, debug: bool) -> None:
-    """An error that nobody meant: one line that names it."""
-    if debug:
-        _print_traceback(error)
-        return
-    words = " ".join(str(error).split())
-    tell("error", f"unexpected {type(error).__name__}: {words}\nThis is a defect of onnxlrp; --debug shows where.")
-
-
 def _print_traceback(error: BaseException) -> None:
     """The whole chain of errors: those of the libraries quote names as they are."""
     print(escaped_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript.optimizer import fold_constants
 
+from onnxlrp.memory import GROWING
 from onnxlrp.source.canonical import (
     affine,
     bypass,
@@ -48,6 +50,8 @@ plain products, then folds."""
 
 _FOLDED_SIZE = 1024
 """Only shape arithmetic is folded here; weights stay chains that the session folds."""
+_COMPUTED_SIZE = 1 << 20
+"""Elements of a result that is computed at all: larger ones are never kept."""
 
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
@@ -71,9 +75,18 @@ def _fold(model: ir.Model) -> None:
     quiet("onnxscript.optimizer")
     # If the folding of one operator fails, all that is not folded yet stays as it is, which is right too.
     with splits.as_defined(model), contextlib.suppress(RuntimeError):
-        fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE)
+        fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE, should_fold=_refuse_large)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     move_weights_out(model.graph)
+
+
+def _refuse_large(node: ir.Node) -> bool | None:
+    """Leave a node alone whose result would be thrown away for its size: the library computes it first."""
+    shapes = [v.shape for v in node.outputs]
+    if any(s is not None and s.is_static() and math.prod(s.numpy()) > _COMPUTED_SIZE for s in shapes):
+        return False
+    unknown = any(s is None or not s.is_static() for s in shapes)
+    return False if unknown and node.op_type in GROWING else None
 
 
 def _rewrite(model: ir.Model, rewrites: Iterable[Callable[[Rewriter], None]]) -> tuple[dict[str, str], bool]:

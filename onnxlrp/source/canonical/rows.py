@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.memory import most_elements
 from onnxlrp.operators.registry import content, find
 
 _COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsNaN", "IsInf"})
@@ -88,7 +89,10 @@ def _only_row(value: ir.Value) -> np.ndarray | None:
     if rows is None and node is not None and node.op_type == "ConstantOfShape" and value.shape is not None:
         number = node.attributes.get("value")
         fill = np.zeros(1, np.float32) if number is None else number.as_tensor().numpy()
-        rows = np.full(value.shape.numpy(), fill[0]) if value.shape.is_static() else None
+        # All rows are equal, so that one stands for them.
+        sizes = [d for d in value.shape[1:] if isinstance(d, int)]
+        small = value.shape.is_static() and bool(value.shape[0]) and math.prod(sizes) <= most_elements()
+        rows = np.full([1, *sizes], fill[0]) if small else None
     return rows[:1] if rows is not None and len(rows) and (rows == rows[:1]).all() else None
 
 

@@ -1,0 +1,27 @@
+"""Refuse a model that contradicts itself, before any of onnx's own passes sees it.
+
+Those passes are written in C++ and trust that a node is what its schema says; some of them end the interpreter where it
+is not. Everything here is read from the protocol buffers in Python, and nothing is computed from the weights.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from onnxlrp.source.valid import functions, graphs, versions
+from onnxlrp.source.valid.contradictions import refuse_contradictions
+from onnxlrp.source.valid.scope import Scope
+
+__all__ = ["check", "refuse_contradictions"]
+
+
+def check(proto: onnx.ModelProto) -> None:
+    """Raise InvalidModelError, naming the node, at the first part of a model that no runtime could run."""
+    versions.check(proto)
+    functions.check(proto)
+    calls = functions.signatures(proto)
+    opsets = versions.imported(proto.opset_import)
+    graphs.check(proto.graph, Scope(opsets, calls))
+    for function in proto.functions:
+        own = {**opsets, **versions.imported(function.opset_import)}
+        graphs.check_function(function, Scope(own, calls, in_function=True))

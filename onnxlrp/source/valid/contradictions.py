@@ -1,0 +1,112 @@
+"""Nodes that contradict what they read: a softmax along an axis that is not there, a product of sizes that do not fit.
+
+ONNX's own inference of shapes finds them, and onnxruntime, which runs the same, refuses such a model. It is asked about
+a copy without the weights and without what the file declares of inner values and outputs, which may be wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import onnx
+from onnx import TensorProto
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.valid.inner import every_node, inner_graphs
+from onnxlrp.source.valid.refusal import described
+from onnxlrp.source.valid.schemas import schema_of
+from onnxlrp.source.valid.versions import imported
+
+_LARGEST = 1024
+"""Elements of a tensor that inference may look at: sizes, axes, pads."""
+_ERROR = re.compile(
+    r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
+)
+"""A node and its words, of a body's node downstream of its owner's."""
+
+
+def refuse_contradictions(proto: onnx.ModelProto) -> None:
+    """Raise InvalidModelError, naming the node, where a node cannot be computed from what it reads.
+
+    The model must have passed `check` and have no functions of its own. Nodes downstream of operators that ONNX does
+    not know are left out.
+    """
+    opsets = imported(proto.opset_import)
+    opsets.setdefault("", 21)
+    sketch, nodes = _sketch(proto, opsets)
+    try:
+        onnx.shape_inference.infer_shapes(sketch, check_type=False, strict_mode=True, data_prop=False)
+    except onnx.shape_inference.InferenceError as e:
+        found = _first_error(str(e))
+        if found is not None:
+            index, what = found
+            raise InvalidModelError(
+                f"{described(nodes[index], opsets)} cannot be computed from what it reads: {what}; export the model "
+                "again, or repair it"
+            ) from e
+
+
+def _first_error(message: str) -> tuple[int, str] | None:
+    """The innermost node that the first error names, and its words: the others follow from it. None for an error in a
+    function body of ONNX's own, whose inference does not see the attributes that the body refers to."""
+    line = next((text for text in message.splitlines() if "(op_type:" in text), "")
+    *_, (number, what) = [("", ""), *_ERROR.findall(line)]
+    return (int(number), what.strip().rstrip(".")) if number else None
+
+
+def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """The part of a model that ONNX knows, with small tensors only, and its nodes: they are named by their number."""
+    sketch = onnx.ModelProto(ir_version=max(proto.ir_version, 4))
+    for domain, version in opsets.items():
+        sketch.opset_import.add(domain=domain, version=version)
+    graph = sketch.graph
+    graph.name = "sketch"
+    known = {v.name for v in proto.graph.input}
+    graph.input.extend(proto.graph.input)
+    for tensor in proto.graph.initializer:
+        _add_weight(graph, tensor.name, tensor, known)
+    nodes: list[onnx.NodeProto] = []
+    for node in proto.graph.node:
+        if not all(name in known for name in node.input if name) or not _is_known(node, opsets):
+            continue
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            _add_weight(graph, node.output[0], node.attribute[0].t, known)
+            continue
+        known.update(node.output)
+        graph.node.append(node)
+        _number(graph.node[-1], nodes)
+    return sketch, nodes
+
+
+def _number(node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
+    """Name a node of the sketch, and those in its bodies, by numbers."""
+    kept = onnx.NodeProto(name=node.name, op_type=node.op_type, domain=node.domain, output=node.output)
+    node.name = f"onnxlrp:{len(nodes)}"
+    nodes.append(kept)
+    for graph in inner_graphs(node):
+        del graph.value_info[:]
+        for value in graph.output:
+            value.ClearField("type")
+        for inner in graph.node:
+            _number(inner, nodes)
+
+
+def _add_weight(graph: onnx.GraphProto, name: str, tensor: TensorProto, known: set[str]) -> None:
+    """Add a small tensor as it is, a large one as an input of its type and shape."""
+    if math.prod(tensor.dims) <= _LARGEST and tensor.data_location != TensorProto.EXTERNAL:
+        graph.initializer.append(tensor)
+        graph.initializer[-1].name = name
+    elif name not in known:
+        graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims)))
+    known.add(name)
+
+
+def _is_known(node: onnx.NodeProto, opsets: dict[str, int]) -> bool:
+    """Decide whether ONNX knows the operators of a node and of the graphs inside it, at these versions."""
+    for inner in every_node([node]):
+        domain = "" if inner.domain == "ai.onnx" else inner.domain
+        schema = schema_of(inner.op_type, domain, opsets.get(domain, 1))
+        if schema is None or not schema.is_exact:
+            return False
+    return True

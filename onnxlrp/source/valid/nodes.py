@@ -1,0 +1,75 @@
+"""One node against its operator's schema: how many inputs and outputs it has, and which of them may be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.valid import attributes
+from onnxlrp.source.valid.refusal import refused_node
+from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
+from onnxlrp.source.valid.scope import Scope
+
+Refuse = Callable[[str], InvalidModelError]
+
+
+def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
+    """Raise InvalidModelError where a node contradicts its schema; give back the schema, None where there is none."""
+
+    def refuse(what: str) -> InvalidModelError:
+        return refused_node(node, scope.opsets, what)
+
+    _check_texts(node, refuse)
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    signature = scope.functions.get((domain, node.op_type, node.overload))
+    if signature is not None:
+        _check_call(node, signature, refuse)
+    version = scope.opsets.get(domain, 1 if domain else USUAL)
+    schema = None if signature is not None else schema_of(node.op_type, domain, version)
+    attributes.check(node, schema, refuse, in_function=scope.in_function)
+    if not any(node.output):
+        raise refuse("it has no outputs")
+    if schema is not None:
+        _check_counts(node, schema, refuse)
+    return schema
+
+
+def _check_texts(node: onnx.NodeProto, refuse: Refuse) -> None:
+    """Names are texts; protobuf hands out bytes where they are none."""
+    if not all(isinstance(text, str) for text in (node.op_type, node.domain, node.name, *node.input, *node.output)):
+        raise refuse("one of its names is no UTF-8 text")
+    if not node.op_type:
+        raise refuse("it names no operator")
+
+
+def _check_call(node: onnx.NodeProto, signature: tuple[int, int], refuse: Refuse) -> None:
+    inputs, outputs = signature
+    if len(node.input) > inputs or len(node.output) > outputs:
+        raise refuse(
+            f"it has {len(node.input)} inputs and {len(node.output)} outputs, and the function that it calls {inputs} "
+            f"and {outputs}"
+        )
+
+
+def _check_counts(node: onnx.NodeProto, schema: Schema, refuse: Refuse) -> None:
+    fewest_in, most_in, fewest_out, most_out = schema.counts
+    if not fewest_in <= len(node.input) <= most_in:
+        raise refuse(f"it has {len(node.input)} inputs, and the operator takes {_between(fewest_in, most_in)}")
+    if not fewest_out <= len(node.output) <= most_out:
+        raise refuse(f"it has {len(node.output)} outputs, and the operator gives {_between(fewest_out, most_out)}")
+    _check_present(node.input, schema.inputs, "input", refuse)
+    _check_present(node.output, schema.outputs, "output", refuse)
+
+
+def _check_present(names: Sequence[str], formals: Sequence[Formal], kind: str, refuse: Refuse) -> None:
+    for name, formal in zip(names, formals, strict=False):
+        if not name and formal.is_required:
+            raise refuse(f"its {kind} {formal.name!r} is left out, and the operator needs it")
+
+
+def _between(fewest: int, most: int) -> str:
+    if fewest == most:
+        return str(fewest)
+    return f"{fewest} or more" if most > 1 << 16 else f"{fewest} to {most}"

@@ -1,0 +1,94 @@
+"""The schemas of operators, as plain Python that is read once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import onnx
+from onnx.defs import OpSchema
+
+_DOMAINS = ("", "ai.onnx.ml")
+"""Domains of ONNX itself; what is registered for others belongs to whoever registered it."""
+USUAL = 21
+"""The version at which an operator is taken that a file's operator set does not have yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Formal:
+    """An input or output as a schema declares it."""
+
+    name: str
+    is_required: bool
+    """A single one, which can neither be left out nor have an empty name."""
+    is_variadic: bool
+    parameter: str
+    """The type parameter ("T") or the type itself."""
+    types: frozenset[str]
+    is_homogeneous: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """An operator at a version."""
+
+    since: int
+    is_exact: bool
+    """False where the file's operator set lacks the operator, so that a later version was taken."""
+    attributes: dict[str, tuple[int, bool]]
+    """By name: the type, and whether it is required."""
+    inputs: tuple[Formal, ...]
+    outputs: tuple[Formal, ...]
+    counts: tuple[int, int, int, int]
+    """Fewest and most inputs, fewest and most outputs."""
+    parameters: dict[str, frozenset[str]]
+    """The types that each type parameter may be."""
+
+
+@functools.lru_cache(maxsize=4096)
+def schema_of(op_type: str, domain: str, version: int) -> Schema | None:
+    """The schema of an operator of ONNX; None where there is none, or where it was given up at that version."""
+    if domain not in _DOMAINS:
+        return None
+    found = _schema(op_type, domain, version)
+    exact = found is not None
+    if found is None and domain == "":
+        found = _schema(op_type, domain, USUAL) or _schema(op_type, domain, onnx.defs.onnx_opset_version())
+    return None if found is None or found.deprecated else _plain(found, exact)
+
+
+def _schema(op_type: str, domain: str, version: int) -> OpSchema | None:
+    try:
+        return onnx.defs.get_schema(op_type, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _plain(schema: OpSchema, exact: bool) -> Schema:
+    return Schema(
+        since=schema.since_version,
+        is_exact=exact,
+        attributes={name: (_number(a.type), a.required) for name, a in schema.attributes.items()},
+        inputs=tuple(map(_formal, schema.inputs)),
+        outputs=tuple(map(_formal, schema.outputs)),
+        counts=(schema.min_input, schema.max_input, schema.min_output, schema.max_output),
+        parameters={c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints},
+    )
+
+
+def _formal(formal: OpSchema.FormalParameter) -> Formal:
+    options = OpSchema.FormalParameterOption
+    return Formal(
+        name=formal.name,
+        is_required=formal.option == options.Single,
+        is_variadic=formal.option == options.Variadic,
+        parameter=formal.type_str,
+        types=frozenset(formal.types),
+        is_homogeneous=formal.is_homogeneous,
+    )
+
+
+def _number(kind: Any) -> int:
+    # onnx's type stubs take the enumeration for a plain class.
+    return int(kind.value)

@@ -1,0 +1,52 @@
+"""The version of the file format and those of the operator sets: they must exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import onnx
+
+from onnxlrp.source.valid.refusal import refused
+
+_NEWER = "update onnx, or export the model for an older version"
+
+
+def imported(opsets: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The versions of operator sets by domain."""
+    return {"" if o.domain == "ai.onnx" else o.domain: o.version for o in opsets}
+
+
+def check(proto: onnx.ModelProto) -> None:
+    """Raise InvalidModelError where a version does not exist."""
+    newest = int(onnx.IR_VERSION)
+    if not 0 <= proto.ir_version <= newest:
+        raise refused(f"its IR version is {proto.ir_version}, and the newest one that onnx knows is {newest}", _NEWER)
+    _check_opsets(proto.opset_import, "the model")
+    for function in proto.functions:
+        _check_opsets(function.opset_import, f"the function {function.name!r}")
+
+
+def _check_opsets(opsets: Iterable[onnx.OperatorSetIdProto], owner: str) -> None:
+    seen: dict[str, int] = {}
+    for opset in opsets:
+        domain = "" if opset.domain == "ai.onnx" else opset.domain
+        if seen.setdefault(domain, opset.version) != opset.version:
+            raise refused(f"{owner} imports two versions of the operator set {domain or 'ai.onnx'}")
+        _check_version(domain, opset.version, owner)
+
+
+def _check_version(domain: object, version: int, owner: str) -> None:
+    if not isinstance(domain, str):
+        raise refused(f"the name of an operator set that {owner} imports is no UTF-8 text")
+    newest = _newest().get(domain)
+    if newest is not None and not 1 <= version <= newest:
+        raise refused(
+            f"{owner} imports version {version} of the operator set {domain or 'ai.onnx'}, which onnx "
+            f"{onnx.__version__} knows up to {newest}",
+            _NEWER,
+        )
+
+
+def _newest() -> Mapping[str, int]:
+    """The newest version of each operator set that onnx knows."""
+    return {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": max(row[3] for row in onnx.helper.VERSION_TABLE)}

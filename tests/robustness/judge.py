@@ -1,0 +1,168 @@
+"""What becomes of a mutant: it is converted and run in a process of its own, which may take some memory and time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import signal
+import traceback
+import warnings
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import onnxlrp
+from onnxlrp.errors import DefectError, OnnxLrpError
+
+MEMORY = 2 << 30
+"""Bytes of address space that a mutant may take beside what the process has."""
+SECONDS = 20
+EXPLAINED = "explained, outputs equal"
+REFUSED = "refused by onnxlrp"
+NOT_RUN = "explained, the source loads and does not run on random data"
+OUTSIDE = "outside software died on the source"
+INVALID = "explained, the source does not load"
+FAULTS = (
+    *("the interpreter died", "traceback", "assertion", "explained model does not load where the source does"),
+    *("outputs differ", "out of memory", "out of time"),
+)
+"""Outcomes that may not be, in the order of the report."""
+OUTCOMES = (EXPLAINED, REFUSED, NOT_RUN, INVALID, OUTSIDE, *FAULTS)
+_DIED, _TRACEBACK, _ASSERTION, _NOT_LOADED, _DIFFER, _MEMORY, _TIME = FAULTS
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The outcome, and where it came from: the last line of ours in a traceback, or the words of a refusal."""
+
+    outcome: str
+    detail: str = ""
+
+
+def judge(raw: bytes) -> Verdict:
+    """Convert and run a mutant in a child of this process; raises nothing."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        _be_the_child(raw, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        lines = pipe.read().decode().splitlines()
+    _, status = os.waitpid(child, 0)
+    phase, *found = lines[-1].split("\t", 1) if lines else ["convert"]
+    if os.WIFSIGNALED(status) or not found:
+        return _death(phase, os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
+    return Verdict(phase, json.loads(found[0]))
+
+
+def _death(phase: str, number: int) -> Verdict:
+    if number == signal.SIGALRM:
+        return Verdict(OUTSIDE if phase == "source" else _TIME, phase)
+    return Verdict(OUTSIDE if phase == "source" else _DIED, phase)
+
+
+def _be_the_child(raw: bytes, writer: int) -> None:
+    """Write the phases and the verdict, and leave without tidying up."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open("/proc/self/statm") as file:
+        there = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (there + MEMORY,) * 2)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(SECONDS)
+    try:
+        verdict = _verdict(raw, lambda phase: os.write(writer, f"{phase}\n".encode()))
+        os.write(writer, f"{verdict.outcome}\t{json.dumps(verdict.detail)}\n".encode())
+    finally:
+        os._exit(0)
+
+
+def _verdict(raw: bytes, enter: Any) -> Verdict:
+    warnings.simplefilter("ignore")
+    enter("convert")
+    try:
+        explained = onnxlrp.convert(raw)
+        emitted = explained.to_proto().SerializeToString()
+    except MemoryError:
+        return Verdict(_MEMORY, "convert")
+    except DefectError as error:
+        return _of_defect(error.__cause__ or error)
+    except OnnxLrpError as error:
+        return Verdict(REFUSED, _runs(raw, enter, str(error)))
+    except BaseException as error:
+        return _of_defect(error)
+    return _compared(raw, emitted, enter)
+
+
+def _runs(raw: bytes, enter: Any, words: str) -> str:
+    """The words of a refusal, marked where onnxruntime runs the model."""
+    enter("source")
+    with contextlib.suppress(Exception):
+        _run(_session(raw), None)
+        return f"RUNS {words[:200]}"
+    return words[:200]
+
+
+def _of_defect(error: BaseException) -> Verdict:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = next((f for f in reversed(frames) if "/onnxlrp/" in f.filename), None)
+    place = "" if ours is None else f"{ours.filename.rsplit('/onnxlrp/', 1)[1]}:{ours.name}"
+    kind = _ASSERTION if isinstance(error, AssertionError) else _TRACEBACK
+    return Verdict(kind, f"{type(error).__name__} in {place}: {' '.join(str(error).split())[:150]}")
+
+
+def _compared(raw: bytes, emitted: bytes, enter: Any) -> Verdict:
+    enter("source")
+    try:
+        session = _session(raw)
+    except Exception as error:
+        return Verdict(INVALID, str(error)[:200])
+    try:
+        feeds, wanted = _run(session, None)
+    except Exception as error:
+        return Verdict(NOT_RUN, str(error)[:200])
+    enter("explained")
+    try:
+        explained = _session(emitted)
+    except Exception as error:
+        return Verdict(_NOT_LOADED, str(error)[:200])
+    try:
+        _, found = _run(explained, feeds, [o.name for o in session.get_outputs()])
+    except Exception as error:
+        return Verdict(_DIFFER, f"it does not run: {error}"[:200])
+    return Verdict(EXPLAINED) if _equal(wanted, found) else Verdict(_DIFFER)
+
+
+def _session(raw: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: Any, feeds: dict[str, Any] | None, names: list[str] | None = None) -> tuple[dict[str, Any], Any]:
+    """The outputs on random data, and that data."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    rng = np.random.default_rng(0)
+    feeds = {i.name: _drawn(i, rng) for i in session.get_inputs()} if feeds is None else feeds
+    return feeds, session.run(names, feeds, options)
+
+
+def _drawn(port: Any, rng: np.random.Generator) -> np.ndarray:
+    shape = [d if isinstance(d, int) and d > 0 else 2 for d in port.shape]
+    kind = port.type.removeprefix("tensor(").removesuffix(")")
+    name = {"float": "float32", "double": "float64"}.get(kind, kind)
+    return rng.normal(size=shape).astype(name)
+
+
+def _equal(wanted: Any, found: Any) -> bool:
+    pairs = zip(wanted, found, strict=True)
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in pairs)
