@@ -78,7 +78,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
-        weights.gather(proto)
+        weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except InvalidModelError:
         raise
