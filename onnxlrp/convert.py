@@ -96,6 +96,9 @@ def convert(
     is `Explained.comparison`. Raises InvalidModelError, UnsupportedOperatorError (every node without a rule at once),
     NothingToExplainError, TargetError, InputError, or OutputsChangedError where the check fails; nothing is emitted
     then.
+
+    Weights in other files are read for a model that is given by its path (or an onnx_ir model that knows its folder),
+    from that folder only. Bytes and a ModelProto have none: give the path, or read the weights into the ModelProto.
     """
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     options = Options(target, targets, target_input)

@@ -144,12 +144,6 @@ def _spoken(node: onnx.NodeProto) -> str:
     return f"{escaped(node.op_type)} node {node.name!r}"
 
 
-def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node holds as attributes."""
-    for attribute in node.attribute:
-        yield from _graphs(attribute)
-
-
 def _graphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
     if attribute.HasField("g"):
         yield attribute.g

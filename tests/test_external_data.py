@@ -17,153 +17,26 @@ from onnx import TensorProto, helper
 import onnxlrp
 from onnxlrp import external_data
 from onnxlrp.errors import InputError, InvalidModelError
+from tests.weight_files import (
+    EXPLAINED,
+    PLACES,
+    SIZE,
+    W,
+    branch_constant,
+    branch_initializer,
+    cache,
+    check,
+    constant,
+    external,
+    folder,
+    info,
+    initializer,
+    model,
+    sparse_indices,
+    written,
+)
 
-W = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
-X = np.random.default_rng(1).normal(size=(5, 400)).astype(np.float32)
-SIZE = W.nbytes
-OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("my.domain", 1)]
-
-
-# ------------------------------------------------------------------------------------- where a tensor can stand
-
-
-def external(
-    location: str | None = "w.bin", dtype: int = TensorProto.FLOAT, dims: object = (400, 3), **entries: object
-):
-    """A tensor that lies in another file."""
-    tensor = TensorProto(name="w", data_type=dtype, dims=dims, data_location=TensorProto.EXTERNAL)
-    if location is not None:
-        tensor.external_data.add(key="location", value=location)
-    for key, value in entries.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def info(name: str, shape: list) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def product() -> onnx.NodeProto:
-    return helper.make_node("MatMul", ["x", "w"], ["y"], "product")
-
-
-def model(nodes: list[onnx.NodeProto], initializers: list[TensorProto] = [], functions: list = []):  # noqa: B006
-    graph = helper.make_graph(nodes, "g", [info("x", ["N", 400])], [info("y", ["N", 3])], initializers)
-    return helper.make_model(graph, opset_imports=OPSETS, ir_version=8, functions=functions)
-
-
-def inside() -> TensorProto:
-    return onnx.numpy_helper.from_array(W, "w")
-
-
-def initializer(tensor: TensorProto) -> onnx.ModelProto:
-    return model([product()], [tensor])
-
-
-def constant(tensor: TensorProto) -> onnx.ModelProto:
-    return model([helper.make_node("Constant", [], ["w"], "c", value=tensor), product()])
-
-
-def choice(nodes: list[onnx.NodeProto], initializers: list[TensorProto]) -> onnx.ModelProto:
-    """A choice whose one branch is as given, and whose other is a copy that needs no file."""
-    here = helper.make_graph(nodes, "then", [], [info("y", ["N", 3])], initializers)
-    other = helper.make_graph([product()], "else", [], [info("y", ["N", 3])], [inside()])
-    which = helper.make_node("Constant", [], ["which"], value=onnx.numpy_helper.from_array(np.array(True)))
-    return model([which, helper.make_node("If", ["which"], ["y"], "fork", then_branch=here, else_branch=other)])
-
-
-def branch_initializer(tensor: TensorProto) -> onnx.ModelProto:
-    return choice([product()], [tensor])
-
-
-def branch_constant(tensor: TensorProto) -> onnx.ModelProto:
-    return choice([helper.make_node("Constant", [], ["w"], "c", value=tensor), product()], [])
-
-
-def calling(nodes: list[onnx.NodeProto]) -> tuple[onnx.ModelProto, onnx.FunctionProto]:
-    function = helper.make_function("my.domain", "Times", ["x"], ["y"], nodes, OPSETS[:1])
-    found = model([helper.make_node("Times", ["x"], ["y"], domain="my.domain")], functions=[function])
-    return found, found.functions[0]
-
-
-def function_constant(tensor: TensorProto) -> onnx.ModelProto:
-    return calling([helper.make_node("Constant", [], ["w"], "c", value=tensor), product()])[0]
-
-
-def function_default(tensor: TensorProto) -> onnx.ModelProto:
-    """A function's attribute whose default is a tensor."""
-    node = helper.make_node("Constant", [], ["w"], "c")
-    node.attribute.add(name="value", ref_attr_name="weights", type=onnx.AttributeProto.TENSOR)
-    proto, function = calling([node, product()])
-    function.attribute_proto.append(helper.make_attribute("weights", tensor))
-    return proto
-
-
-def several(tensor: TensorProto) -> onnx.ModelProto:
-    """A list of tensors, in an attribute that the operator does not have."""
-    node = product()
-    node.attribute.append(helper.make_attribute("more", [inside(), tensor]))
-    return model([node], [inside()])
-
-
-def mistyped(tensor: TensorProto) -> onnx.ModelProto:
-    """A tensor in an attribute that says that it is a number."""
-    node = product()
-    node.attribute.add(name="odd", type=onnx.AttributeProto.INT, t=tensor)
-    return model([node], [inside()])
-
-
-def sparse(tensor: TensorProto, as_indices: bool = False) -> onnx.SparseTensorProto:
-    whole = onnx.SparseTensorProto(dims=[400, 3])
-    whole.values.CopyFrom(inside() if as_indices else tensor)
-    whole.indices.CopyFrom(tensor if as_indices else onnx.numpy_helper.from_array(np.arange(1200), "w"))
-    return whole
-
-
-def sparse_values(tensor: TensorProto) -> onnx.ModelProto:
-    node = helper.make_node("Constant", [], ["w"], "c", sparse_value=sparse(tensor))
-    return model([node, product()])
-
-
-def sparse_indices(tensor: TensorProto) -> onnx.ModelProto:
-    node = helper.make_node("Constant", [], ["w"], "c", sparse_value=sparse(tensor, as_indices=True))
-    return model([node, product()])
-
-
-def sparse_initializer(tensor: TensorProto) -> onnx.ModelProto:
-    proto = model([product()])
-    proto.graph.sparse_initializer.append(sparse(tensor))
-    return proto
-
-
-def training(tensor: TensorProto) -> onnx.ModelProto:
-    proto = model([product()], [inside()])
-    proto.training_info.add().algorithm.initializer.append(tensor)
-    return proto
-
-
-PLACES: dict[Callable[[TensorProto], onnx.ModelProto], str] = {
-    initializer: "the weights of 'w'",
-    constant: "'value' of Constant node 'c'",
-    branch_initializer: "'w', in the then_branch of If node 'fork'",
-    branch_constant: "'value' of Constant node 'c', in the then_branch of If node 'fork'",
-    function_constant: "'value' of Constant node 'c', in function my.domain::Times",
-    function_default: "'weights' of Times node '', in function my.domain::Times",
-    several: "'more' of MatMul node 'product'",
-    mistyped: "'odd' of MatMul node 'product'",
-    sparse_values: "'sparse_value' of Constant node 'c'",
-    sparse_indices: "'sparse_value' of Constant node 'c'",
-    sparse_initializer: "the weights of 'w'",
-    training: "'w', in the algorithm of training 0",
-}
-"""Every place, and how a message speaks of it."""
-EXPLAINED = (initializer, constant, branch_initializer, branch_constant, function_constant)
-
-
-def written(folder: Path, proto: onnx.ModelProto) -> Path:
-    path = folder / "m.onnx"
-    path.write_bytes(proto.SerializeToString())
-    return path
+__all__ = ["cache", "folder"]
 
 
 # ----------------------------------------------------------------------------------------------- ways to be refused
@@ -238,6 +111,7 @@ WAYS: dict[str, tuple[Callable[[Path], None], str | None, dict]] = {
     "folder": (nested, "sub", {}),
     "folder with a slash": (nested, "sub/", {}),
     "pipe": (fifo, "pipe", {}),
+    "pipe for nothing": (fifo, "pipe", {"dims": (0, 3)}),
     "model itself": (empty, "m.onnx", {}),
     "missing": (empty, "absent.bin", {}),
     "missing folder": (empty, "absent/w.bin", {}),
@@ -261,16 +135,6 @@ WAYS: dict[str, tuple[Callable[[Path], None], str | None, dict]] = {
     "no type": (empty, "w.bin", {"dtype": TensorProto.UNDEFINED}),
     "unknown type": (empty, "w.bin", {"dtype": 99}),
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a good weight file, and another file outside of it."""
-    found = tmp_path / "inside"
-    found.mkdir()
-    (found / "w.bin").write_bytes(W.tobytes())
-    (tmp_path / "outside.bin").write_bytes(W.tobytes())
-    return found
 
 
 @pytest.fixture
@@ -333,13 +197,6 @@ def test_what_cannot_be_read(folder, monkeypatch):
 # ------------------------------------------------------------------------------------------------------ what is read
 
 
-def check(model: object) -> None:
-    """An explained model has the product's outputs and relevance."""
-    explanation = onnxlrp.Explainer(model, providers=["CPUExecutionProvider"])({"x": X}, target=1)
-    np.testing.assert_allclose(explanation.outputs["y"], X @ W, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(explanation.relevance["x"], X * W[:, 1], rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: p.__name__)
 @pytest.mark.parametrize("location", ["w.bin", "./w.bin", "sub/w.bin", "sub/../w.bin", "%2e%2e", "ä b.bin"])
 def test_what_lies_in_the_folder_is_no_way_out(place, location, folder):
@@ -379,6 +236,39 @@ def test_it_goes_wherever_the_model_goes(place, folder, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "far").iterdir()) == names
 
 
+def test_attributes_are_read_at_once(folder):
+    """But those of constants, which stay where they are."""
+    (folder / "two.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
+    layer = helper.make_node("MatMul", ["x", "w"], ["z"])
+    fill = helper.make_node("ConstantOfShape", ["size"], ["two"], "fill", value=external("two.bin", dims=[1]))
+    scale = helper.make_node("Mul", ["z", "two"], ["y"])
+    weight = helper.make_node("Constant", [], ["w"], value=external())
+    size = onnx.numpy_helper.from_array(np.array([3]), "size")
+    path = written(folder, model([weight, layer, fill, scale], [size]))
+    explained = onnxlrp.convert(path, "epsilon")
+    (folder / "two.bin").unlink()
+    check(explained, times=2)
+    explained.save(folder / "shared.onnx", share_weights=True)
+    check(folder / "shared.onnx", times=2)
+
+
+def test_a_constant_that_is_the_output_of_a_branch(folder):
+    two, three = ([helper.make_node("Constant", [], ["a"], value=external(f"{n}.bin", dims=[1]))] for n in (2, 3))
+    for n in (2, 3):
+        (folder / f"{n}.bin").write_bytes(np.full(1, n, np.float32).tobytes())
+    here, other = (helper.make_graph(nodes, "g", [], [info("a", [1])]) for nodes in (two, three))
+    nodes = [
+        helper.make_node("If", ["which"], ["times"], "fork", then_branch=here, else_branch=other),
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Mul", ["z", "times"], ["y"]),
+    ]
+    which = onnx.numpy_helper.from_array(np.array(False), "which")
+    explained = onnxlrp.convert(written(folder, model(nodes, [external(), which])), "epsilon")
+    explained.save(folder / "shared.onnx", share_weights=True)
+    check(folder / "shared.onnx", times=3)
+    check(explained, times=3)
+
+
 def test_a_file_that_shrinks_meanwhile(folder, tmp_path):
     explained = onnxlrp.convert(written(folder, initializer(external())), "epsilon")
     (folder / "w.bin").write_bytes(W.tobytes()[:-1])
@@ -397,19 +287,6 @@ def test_shared_weights_in_a_folder_below(folder):
 
 
 # ----------------------------------------------------------------------------------------------------- linked models
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A model as caches of downloads hold it: a snapshot of links to files that are named by their content."""
-    snapshot, blobs = tmp_path / "cache" / "snapshots" / "1", tmp_path / "cache" / "blobs"
-    snapshot.mkdir(parents=True)
-    blobs.mkdir()
-    (blobs / "aaaa").write_bytes(initializer(external("model.onnx_data")).SerializeToString())
-    (blobs / "bbbb").write_bytes(W.tobytes())
-    (snapshot / "model.onnx").symlink_to("../../blobs/aaaa")
-    (snapshot / "model.onnx_data").symlink_to("../../blobs/bbbb")
-    return snapshot / "model.onnx"
 
 
 def test_a_cache_of_links(cache, tmp_path):

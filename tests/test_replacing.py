@@ -15,7 +15,7 @@ import onnxlrp
 from onnxlrp.cli import app
 from onnxlrp.errors import InputError
 from onnxlrp.replacing import draft
-from tests.test_external_data import (
+from tests.weight_files import (
     SIZE,
     W,
     X,

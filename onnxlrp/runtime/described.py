@@ -36,7 +36,7 @@ def check(interface: Interface, explained: str, inputs: Mapping[str, Port], outp
     for name in added:
         dtype = outputs[name].dtype
         if dtype is None or dtype.kind not in "fV":  # bfloat16 is a V to numpy
-            raise ValueError(f"output '{name}' holds no relevance, it is {outputs[name]}")
+            raise ValueError(f"output {name!r} holds no relevance, it is {outputs[name]}")
     scores = outputs[explained].dtype
     if scores is not None and scores.kind == "O":
         raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
@@ -53,10 +53,10 @@ def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping
             continue
         if found.ndim != fed.ndim + (interface.targets > 1):
             raise ValueError(
-                f"the relevance of '{name}' {shape_text(fed.shape)} is '{output}' {shape_text(found.shape)}"
+                f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(found.shape)}"
             )
         if interface.targets > 1 and interface.targets not in found.shape[:2]:
-            raise ValueError(f"'{output}' {shape_text(found.shape)} is not of {interface.targets} targets")
+            raise ValueError(f"{output!r} {shape_text(found.shape)} is not of {interface.targets} targets")
     if interface.ledger is not None:
         _check_ledger(interface, np.shape(values[interface.ledger]))
 
@@ -84,7 +84,7 @@ def _check_target(interface: Interface, inputs: Mapping[str, Port]) -> None:
     shape = port.shape or (None,) * rank
     wrong = len(shape) != rank or (rank == 2 and shape[1] not in (None, interface.targets) and type(shape[1]) is int)
     if port.dtype != np.int64 or wrong:
-        raise ValueError(f"input '{port.name}' is {port}, but {interface.targets} targets are explained")
+        raise ValueError(f"input {port.name!r} is {port}, but {interface.targets} targets are explained")
 
 
 def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:

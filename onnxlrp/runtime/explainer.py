@@ -65,7 +65,8 @@ class Explainer:
     `[("CUDAExecutionProvider", {"enable_cuda_graph": "1"})]` records a CUDA graph for each set of input shapes, of a
     model whose outputs have static ones.
     `tokenizer`, for texts: a tokenizer.json, a vocab.txt or a `tokenizers.Tokenizer`; None: the file beside the model.
-    Raises InvalidModelError where the model was not written by onnxlrp or cannot be loaded.
+    Raises InvalidModelError where the model was not written by onnxlrp or cannot be loaded, or where it refers to files
+    outside its folder, or to any file if it is not given by its path.
     """
 
     @own_errors

@@ -80,7 +80,7 @@ def read(model: Model) -> Source:
             keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
         valid.refuse_contradictions(proto)
-        weights.gather(proto)
+        weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except OnnxLrpError:
         raise

@@ -1,4 +1,4 @@
-"""Weights: external ones in one form, and that all bytes of the others are there."""
+"""Weights: which of the external ones are read at once, and that all bytes of the others are there."""
 
 from __future__ import annotations
 
@@ -20,37 +20,13 @@ _FIELDS = {
 """Where a tensor lies that is not raw; all other types of whole bytes in `int32_data`, one entry an element."""
 
 
-def gather(proto: onnx.ModelProto) -> None:
-    """Leave external weights to initializers: Constant nodes that hold some become initializers, and what other
-    attributes refer to is read into them. The passes of onnx and onnx_ir know external data of initializers only."""
-    if not any(held.is_external for held in external_data.tensors(proto)):
-        return
-    _lift(proto.graph)
+def embed_attributes(proto: onnx.ModelProto) -> None:
+    """Read into the model what attributes and sparse tensors refer to, but for constants: operators look at such values
+    one by one, and they are few. Initializers and constants stay in their files."""
     for held in external_data.tensors(proto):
-        if held.is_external and not held.is_initializer:
+        is_constant = held.node is not None and held.node.op_type == "Constant"
+        if held.is_external and not held.is_initializer and (held.sparse or not is_constant):
             external_data.embed(held.tensor)
-
-
-def _lift(graph: onnx.GraphProto) -> None:
-    """Make initializers of a graph's constants, but of those that are its outputs themselves."""
-    outputs = {value.name for value in graph.output}
-    for index in reversed(range(len(graph.node))):
-        node = graph.node[index]
-        for body in external_data.bodies(node):
-            _lift(body)
-        tensor = _external_constant(node)
-        if tensor is not None and node.output[0] not in outputs:
-            graph.initializer.add().CopyFrom(tensor)
-            graph.initializer[-1].name = node.output[0]
-            del graph.node[index]
-
-
-def _external_constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
-        return None
-    (attribute,) = node.attribute
-    is_external = attribute.name == "value" and attribute.t.data_location == onnx.TensorProto.EXTERNAL
-    return attribute.t if is_external and len(node.output) == 1 else None
 
 
 def every(model: ir.Model) -> Iterator[ir.TensorProtocol]:
