@@ -13,7 +13,7 @@ from tools.cases import lib
 
 
 def test_every_case_is_found():
-    assert len(cases.names()) == 12
+    assert {"gates", "masked_rows", "old_resize"} <= set(cases.names())
     assert not {"lib", "__main__"} & set(cases.names())
 
 

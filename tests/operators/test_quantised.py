@@ -67,8 +67,16 @@ def rounded(v: Array, scale: float, zero: int, kind: type) -> Array:
     return (np.clip(np.rint(v / np.float32(scale)) + zero, ends.min, ends.max) - zero) * np.float64(scale)
 
 
-def expected(rule: str, scales: tuple, kind: type = np.uint8, bias: bool = True) -> tuple[Array, Array]:
-    """Two dense layers with the rounding steps kept, and the relevance of the input by the oracle's rule."""
+def tied(v: Array, scale: float) -> Array:
+    """The samples with a number near the middle between two steps: runtimes round it either way (1.32 keeps fewer digits
+    of products of int16 than 1.31 does)."""
+    part = np.abs(v / scale) % 1
+    return (np.abs(part - 0.5) < 1e-2).any(-1)
+
+
+def expected(rule: str, scales: tuple, kind: type = np.uint8, bias: bool = True) -> tuple[Array, Array, Array]:
+    """Two dense layers with the rounding steps kept, the relevance of the input by the oracle's rule, and which samples
+    are clear of ties."""
     low = 128 if kind == np.uint8 else 0
     zero = np.iinfo(kind).min
     a0 = rounded(X, S0, low, kind)
@@ -76,15 +84,17 @@ def expected(rule: str, scales: tuple, kind: type = np.uint8, bias: bool = True)
         (w * np.float64(s), b * np.float64(r) * s) for w, b, s, r in ((W1, B1, scales[0], S0), (W2, B2, scales[1], S1))
     ]
     layers = [(w, b if bias else 0 * b) for w, b in layers]
-    a1 = rounded((a0 @ layers[0][0] + layers[0][1]).astype(np.float32), S1, zero, kind)
-    y = rounded((a1 @ layers[1][0] + layers[1][1]).astype(np.float32), S2, low, kind)
+    z1 = a0 @ layers[0][0] + layers[0][1]
+    a1 = rounded(z1.astype(np.float32), S1, zero, kind)
+    z2 = a1 @ layers[1][0] + layers[1][1]
+    y = rounded(z2.astype(np.float32), S2, low, kind)
     back = []
     for x, hidden, out in zip(a0, a1, y, strict=True):
         r = np.where(np.arange(4) == out.argmax(), out, 0.0)
         for (w, b), a in ((layers[1], hidden), (layers[0], x)):
             r = rules.FORMULAS[rule](rules.Layer(w.T, b), a, r)
         back.append(r)
-    return y, np.array(back)
+    return y, np.array(back), ~tied(z1, S1) & ~tied(z2, S2)
 
 
 def qdq(kind: type, scales: tuple, conv: bool, domain: str = "") -> onnx.ModelProto:
@@ -153,10 +163,11 @@ def feed(model: onnx.ModelProto) -> dict[str, Array]:
 def test_rules_act_on_the_dequantised_values(name, composite, rule):
     model, scales, kind = CASES[name]
     found = onnxruntime(onnxlrp.convert(model, composite).to_proto())(feed(model))
-    y, relevance = expected(rule, scales, kind, bias=name != "QLinearMatMul")
-    np.testing.assert_allclose(found["y"], y, atol=1e-6)
-    scale = np.abs(relevance).max()
-    np.testing.assert_allclose(found["x_relevance"].reshape(X.shape), relevance, rtol=1e-4, atol=1e-5 * scale)
+    y, relevance, clear = expected(rule, scales, kind, bias=name != "QLinearMatMul")
+    assert clear.sum() > len(X) / 2
+    np.testing.assert_allclose(found["y"].reshape(y.shape)[clear], y[clear], atol=1e-6)
+    ours, scale = found["x_relevance"].reshape(X.shape), np.abs(relevance).max()
+    np.testing.assert_allclose(ours[clear], relevance[clear], rtol=1e-4, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("name", CASES)
