@@ -19,7 +19,7 @@ from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
-from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
+from onnxlrp.source.opsets import OPSET, settle_functions, to_opset
 
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -63,9 +63,9 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
+    notes = settle_functions(proto)
     try:
         if proto.functions:
-            keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
@@ -73,7 +73,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     if folder is not None:
         weights.locate(loaded, folder)
     weights.check(loaded)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, notes=notes)
     _standardise(source)
     return source
 

@@ -12,6 +12,7 @@ from onnxscript.optimizer import fold_constants
 from onnxlrp.source.canonical import (
     affine,
     bypass,
+    casts,
     concats,
     deployed,
     indicators,
@@ -52,6 +53,7 @@ _FOLDED_SIZE = 1024
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    casts.write_as_casts(model)
     _fold(model)
     absorbed, pasted = _rewrite(model, LISTS)
     if pasted:
