@@ -146,6 +146,8 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, which = call.operand(0), axes(op, call)
+    if 0 in op.dims(x):
+        return op.cast(x, r.dtype)  # No elements, and no relevance.
     if which is None:
         return _first_of_the_best(op, call, r)
     if not which:

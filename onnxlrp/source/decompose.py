@@ -73,6 +73,9 @@ def _name_body(model: ir.Model, node: ir.Node, index: int) -> str:
             node.attributes.add(ir.serde.deserialize_attribute(default.default_value))
     try:
         proto = onnx.FunctionProto.FromString(_body(schema, node, opset))
+        if not proto.opset_import:
+            # onnx gives an empty body where it finds the operands wrong.
+            raise ValueError("they do not fit its attributes")
     except Exception as e:  # onnx raises what it likes
         raise InvalidModelError(
             f"{node.op_type} node {node.name!r} (opset {opset}) has no function body for these operands: {e}"

@@ -16,7 +16,7 @@ from onnxlrp import node_inference
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import content, find
-from onnxlrp.source import classical
+from onnxlrp.source import classical, resized_sizes
 from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
@@ -45,6 +45,8 @@ def infer(model: ir.Model) -> None:
                         value.shape = None
             _ask_library(model)
             _infer_the_rest(model.graph)
+            while resized_sizes.correct(model.graph):
+                _infer_the_rest(model.graph)
             unsettled = settle(model.graph)
         open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]
         for value in open_outputs:

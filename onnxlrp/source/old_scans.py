@@ -16,7 +16,8 @@ def over_samples(old: Old) -> None:
     node, graph = old.node, old.graph
     if old.optional(0) is not None:
         raise InvalidModelError(
-            f"Scan node {node.name!r} of opset 8 takes sequence lengths, which no later Scan does: export the model anew"
+            f"Scan node {node.name!r} of opset 8 takes sequence lengths, which no later Scan does: export the model "
+            "anew"
         )
     directions = old.take("directions")
     operands = [v for v in node.inputs if v is not None]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 import onnx_ir as ir
+from onnx import helper
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError
@@ -20,6 +21,7 @@ OPSET = 21
 _IR_VERSION = 10
 _FIRST = 7
 """The oldest opset that onnxruntime runs, and whose operators are lifted here."""
+_DEFAULT = ("", "ai.onnx")
 _OF_ANOTHER = "onnxlrp.opset."
 """Domains of the nodes of local functions that import another opset than the model, one for each opset."""
 
@@ -35,7 +37,7 @@ def to_opset(model: ir.Model) -> None:
     before = model.graph.opset_imports[""]
     while has_decomposed(model):
         decompose(model)
-    if before > OPSET:
+    if before > OPSET and _exists_at_the_target(model):
         # The library raises what it likes; only the resulting opset counts.
         with contextlib.suppress(InvalidModelError):
             _convert_version(model, OPSET)
@@ -43,21 +45,51 @@ def to_opset(model: ir.Model) -> None:
     model.ir_version = _IR_VERSION if lowered else max(model.ir_version, _IR_VERSION)
 
 
-def keep_opsets(proto: onnx.ModelProto) -> None:
-    """Move the nodes of local functions whose opset is not the model's to a domain that says which one it is, so that
-    each is lifted from its own once the functions are inlined."""
+def settle_functions(proto: onnx.ModelProto) -> list[str]:
+    """Settle what local functions of another opset than the model's mean, before they are inlined; returns notes.
+
+    onnxruntime (1.31) inlines them as if they were of the model's opset, so that is what they mean where every node of
+    theirs is one of that opset as well. Where it is not, no such runtime runs the file, and they mean what ONNX says:
+    their nodes move to a domain that keeps their opset, from which each is lifted.
+    """
     imported = {o.domain: o.version for o in proto.opset_import}
     own = imported.get("", imported.get("ai.onnx", OPSET))
-    for function in proto.functions:
-        for entry in function.opset_import:
-            if entry.domain in ("", "ai.onnx") and entry.version != own:
-                for node in _all_nodes(function.node):
-                    if node.domain == entry.domain:
-                        node.domain = f"{_OF_ANOTHER}{entry.version}"
-                entry.domain, entry.version = f"{_OF_ANOTHER}{entry.version}", 1
+    others = [(f, o) for f in proto.functions for o in f.opset_import if o.domain in _DEFAULT and o.version != own]
+    nodes = [n for f, _ in others for n in _all_nodes(f.node) if n.domain in _DEFAULT]
+    if all(_is_valid(n, own) for n in nodes):
+        notes = [
+            f"the local function {f.name} imports opset {o.version}, the model {own}: it is read as of {own}, as "
+            "onnxruntime does"
+            for f, o in others
+        ]
+        for _, entry in others:
+            entry.version = own
+        return notes
+    for function, entry in others:
+        domain = f"{_OF_ANOTHER}{entry.version}"
+        for node in _all_nodes(function.node):
+            if node.domain in _DEFAULT:
+                node.domain = domain
+        entry.domain, entry.version = domain, 1
+    return []
 
 
-def _all_nodes(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
+    """Decide whether an opset has such a node: operator, attributes, numbers of operands and outputs."""
+    if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
+        return False
+    schema = onnx.defs.get_schema(node.op_type, opset, "")
+    given = {a.name for a in node.attribute}
+    required = {name for name, a in schema.attributes.items() if a.required}
+    return (
+        not schema.deprecated
+        and required <= given <= set(schema.attributes)
+        and schema.min_input <= len(node.input) <= schema.max_input
+        and schema.min_output <= len(node.output) <= schema.max_output
+    )
+
+
+def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Nodes, and those of their bodies."""
     for node in nodes:
         yield node
@@ -86,6 +118,34 @@ def _lift(model: ir.Model) -> None:
         infer(model)
     for finish in finishing:
         finish()
+
+
+def _exists_at_the_target(model: ir.Model) -> bool:
+    """Decide whether opset 21 has all attributes of its operators. Those that change nothing are taken off: the library
+    leaves attributes where they are."""
+    for node in model.graph.all_nodes():
+        if node.domain != "" or not onnx.defs.has(node.op_type, max_inclusive_version=OPSET, domain=""):
+            continue
+        known = onnx.defs.get_schema(node.op_type, OPSET, "").attributes
+        for name in [n for n in node.attributes if n not in known]:
+            if not _changes_nothing(node, name):
+                return False
+            del node.attributes[name]
+    return True
+
+
+def _changes_nothing(node: ir.Node, name: str) -> bool:
+    """Decide whether an attribute says what holds without it."""
+    if name == "round_mode":
+        # Only one type is rounded by it, which opset 21 lacks.
+        to = node.attributes.get("to")
+        kind = node.inputs[1].dtype if to is None and node.inputs[1] is not None else to and to.as_int()
+        return kind not in (None, ir.DataType.FLOAT8E8M0)
+    declared = onnx.defs.get_schema(node.op_type, "").attributes.get(name)
+    if declared is None or not declared.default_value.type:
+        return False
+    value = node.attributes[name].value
+    return helper.get_attribute_value(declared.default_value) == (value.encode() if isinstance(value, str) else value)
 
 
 def _convert_version(model: ir.Model, target: int) -> None:

@@ -23,7 +23,7 @@ from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
-from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
+from onnxlrp.source.opsets import OPSET, settle_functions, to_opset
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
@@ -75,9 +75,9 @@ def read(model: Model) -> Source:
     valid.check(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
+    notes = settle_functions(proto)
     try:
         if proto.functions:
-            keep_opsets(proto)
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
@@ -87,7 +87,7 @@ def read(model: Model) -> Source:
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
     weights.check(loaded)
-    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, notes=notes)
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source

@@ -1,4 +1,4 @@
-"""The count of ONNX's node cases, printed at the end of a run."""
+"""The counts of ONNX's node cases and of old operator sets, printed at the end of a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections import Counter
 
 def pytest_terminal_summary(terminalreporter) -> None:
     reports = [r for some in terminalreporter.stats.values() for r in some if getattr(r, "when", None) == "call"]
-    counts = Counter(name for report in reports for key, name in report.user_properties if key == "node cases")
-    if counts:
-        terminalreporter.section("ONNX's node cases")
+    properties = [property for report in reports for property in report.user_properties]
+    cases = Counter(name for key, name in properties if key == "node cases")
+    sets: Counter[str] = Counter()
+    for name, number in (value for key, value in properties if key == "operator sets"):
+        sets[name] += number
+    for title, counts in (("ONNX's node cases", cases), ("old operator sets", sets)):
+        if counts:
+            terminalreporter.section(title)
         for name, count in counts.items():
             terminalreporter.write_line(f"{count:6}  {name}")

@@ -8,6 +8,7 @@ are drawn anew around the case's own.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -62,8 +63,9 @@ class Outcome:
     """It ran, but no difference could be trusted."""
 
 
+@functools.cache
 def collect() -> list[TestCase]:
-    """All node cases of the installed onnx."""
+    """All node cases of the installed onnx; making them takes seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return collect_testcases(None)

@@ -14,6 +14,7 @@ from onnxlrp.memory import GROWING
 from onnxlrp.source.canonical import (
     affine,
     bypass,
+    casts,
     concats,
     deployed,
     indicators,
@@ -56,6 +57,7 @@ _COMPUTED_SIZE = 1 << 20
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    casts.write_as_casts(model)
     _fold(model)
     absorbed, pasted = _rewrite(model, LISTS)
     if pasted:

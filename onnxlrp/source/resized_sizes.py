@@ -1,0 +1,63 @@
+"""Sizes that a Resize by scales makes, as runtimes round them.
+
+A size is `⌊size · scale⌋` of float32 numbers: 3 · 5/3 is 5. onnx's shape inference makes 4 of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.operators.registry import Call, content
+
+
+def correct(graph: ir.Graph) -> bool:
+    """Put the right sizes in the place of wrong ones, and forget all shapes downstream, to be inferred anew;
+    answers whether there were any."""
+    owners = {inner: node for node in graph.all_nodes() for inner in _graphs(node)}
+    stale: list[ir.Value] = []
+    right: dict[ir.Value, ir.Shape] = {}
+    for node in graph.all_nodes():
+        shape = _sizes(node) if node.op_type == "Resize" and node.domain == "" else None
+        if shape is not None and shape != node.outputs[0].shape:
+            right[node.outputs[0]] = shape
+            stale.append(node.outputs[0])
+    seen: set[ir.Node] = set()
+    while stale:
+        value = stale.pop()
+        readers = set(value.consumers())
+        if value.is_graph_output() and value.graph in owners:
+            readers.add(owners[value.graph])
+        for reader in readers - seen:
+            seen.add(reader)
+            stale += reader.outputs
+            for output in reader.outputs:
+                output.shape = None
+    for value, shape in right.items():
+        # A Resize downstream of another knows its sizes only once that one does.
+        value.shape = shape if value.producer() not in seen else None
+    return bool(right)
+
+
+def _graphs(node: ir.Node) -> Iterable[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+
+
+def _sizes(node: ir.Node) -> ir.Shape | None:
+    """The shape of the output; None where onnx is right to leave it open, or where a region is cut out."""
+    call = Call.of(node)
+    x, scales = call.operand(0), content(call.input(2))
+    found = node.outputs[0].shape
+    cuts = call.attr("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    if cuts or scales is None or not scales.size or x.shape is None or found is None:
+        return None
+    dims = list(found)
+    for axis, scale in zip(call.ints("axes", range(len(dims))), scales.astype(np.float32), strict=True):
+        size = x.shape[axis]
+        if isinstance(size, int):
+            dims[axis] = int(np.floor(np.float32(size) * scale))
+    return ir.Shape(dims)
