@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, Reversed, custom
@@ -16,14 +17,6 @@ def _axis(call: Call, op: Builder) -> ir.Value:
     return op.ints([int(call.attr("axis", -1))])
 
 
-def _guarded(y: ir.Value) -> bool:
-    """Whether a Where follows, perhaps behind casts: exporters take out the NaN of a row that is masked as a whole."""
-    nodes = y.consumers()
-    return any(
-        n.op_type == "Where" or (n.op_type in ("Cast", "Identity") and any(map(_guarded, n.outputs))) for n in nodes
-    )
-
-
 def _bare(x: ir.Value) -> bool:
     """Whether scores are a product and nothing is added to them that might mask them, perhaps times a number."""
     node = x.producer()
@@ -33,11 +26,20 @@ def _bare(x: ir.Value) -> bool:
     return node is not None and (node.domain, node.op_type) == ("", "MatMul")
 
 
+def may_hide_rows(scores: ir.Value) -> bool:
+    """Decide whether a mask may hide a whole row of scores by −∞, so that their softmax is NaN there."""
+    node = scores.producer()
+    if node is None or node.domain != "" or node.op_type not in ("Add", "Where"):
+        return not _bare(scores)
+    known = [v.const_value.numpy() for v in node.inputs if v is not None and v.const_value is not None]
+    return not any(k.dtype.kind == "f" and np.isfinite(k).all() for k in known)
+
+
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
-    if _guarded(y):
+    if may_hide_rows((call.original or call.inputs)[0] or x):
         y = op.Where(op.IsNaN(y), op.number(0.0, y), y)
     if gradient:
         return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
