@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
+_HALF = ir.DataType.FLOAT16
+
+
 def _axis(call: Call, op: Builder) -> ir.Value:
     return op.ints([int(call.attr("axis", -1))])
 
@@ -28,11 +31,29 @@ def _bare(x: ir.Value) -> bool:
 
 def may_hide_rows(scores: ir.Value) -> bool:
     """Decide whether a mask may hide a whole row of scores by −∞, so that their softmax is NaN there."""
-    node = scores.producer()
-    if node is None or node.domain != "" or node.op_type not in ("Add", "Where"):
-        return not _bare(scores)
-    known = [v.const_value.numpy() for v in node.inputs if v is not None and v.const_value is not None]
-    return not any(k.dtype.kind == "f" and np.isfinite(k).all() for k in known)
+    return not _bare(scores) and _depth(scores) is _INFINITE
+
+
+_SHALLOW, _LOWEST, _INFINITE = range(3)
+_PASSED_ON = frozenset({"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Transpose", "Slice", "Mul"})
+
+
+def _depth(value: ir.Value) -> int:
+    """How far down a mask may bring a value: two of the lowest numbers that are added up are −∞."""
+    node, number = value.producer(), value.const_value
+    if value.dtype is not None and not value.dtype.is_floating_point():
+        return _SHALLOW
+    if number is not None:
+        least = float(np.min(number.numpy(), initial=0))
+        return _INFINITE if np.isinf(least) else _LOWEST if least < (-6e4 if number.dtype == _HALF else -1e30) else 0
+    if node is None or node.domain != "":
+        return _INFINITE
+    if node.op_type in ("MatMul", "Sub", "Tanh"):
+        return _SHALLOW
+    if node.op_type not in ("Add", "Where", *_PASSED_ON):
+        return _INFINITE
+    depths = sorted(_depth(v) for v in node.inputs if v is not None)
+    return _INFINITE if node.op_type == "Add" and depths[0] >= _LOWEST else depths[-1]
 
 
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
