@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.infinite import infinite_values
+from onnxlrp.analysis.infinite import hidden_rows, infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
@@ -42,6 +42,8 @@ class Facts:
     nonnegative: set[ir.Value]
     infinite: set[ir.Value]
     """Data that a mask or a pad may have made infinite."""
+    hidden_rows: set[ir.Value]
+    """Weights of attention that are NaN where a mask hides a whole row by −∞."""
     missing: set[ir.Value]
     """Data that may be NaN where the model takes it for a missing value."""
     layers: dict[ir.Node, Layer]
@@ -130,6 +132,7 @@ def _facts(
         alive=alive_values(graph, data, explained),
         nonnegative=nonnegative,
         infinite=infinite_values(nodes, data),
+        hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
         layers=layers,
         layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, carried(n, data))},

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Kind, content, find
+from onnxlrp.operators.softmax import may_hide_rows
 
 _PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"})
 """Operators that put a constant beside data, or in its place."""
@@ -28,6 +29,17 @@ def infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set
         if _puts_infinity(node) or (any(v in marked for v in node.inputs) and _keeps(node)):
             marked.update(v for v in node.outputs if v in data)
     return found | marked
+
+
+def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
+    """Outputs of softmaxes that are NaN in rows that a mask hides whole by −∞, and casts of them."""
+    found: set[ir.Value] = set()
+    for node in nodes:
+        value = node.inputs[0] if node.inputs else None
+        masked = node.op_type == "Softmax" and value in data and value is not None and may_hide_rows(value)
+        if masked or (node.op_type in ("Cast", "Identity") and value in found):
+            found.add(node.outputs[0])
+    return found
 
 
 def _keeps(node: ir.Node) -> bool:

@@ -134,7 +134,7 @@ def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request)
     else:
         amount = walk.amount(value)
         if walk.gradient and composite.times_input:
-            amount = op.Mul(amount, walk.known(value))
+            amount = op.Mul(amount, walk.finite(value))
     return op.cast(amount, request.result_dtype)
 
 

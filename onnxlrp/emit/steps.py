@@ -146,6 +146,9 @@ def _product(walk: Walk, step: Step) -> None:
     else:
         as_factor = True
         r = ratio(walk, z, walk.read(z), step.rule, own=True)
+        if any(v in walk.facts.hidden_rows for v in step.operands.values()):
+            # A row that is NaN would take the values along with it.
+            r = op.Where(op.IsNaN(walk.read(z)), op.constant(0, walk.dtype), r)
         if walk.ledger is not None:
             walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(r, walk.read(z))))
             bias = None if entry.layer is None or entry.layer.bias is None else call.input(entry.layer.bias)

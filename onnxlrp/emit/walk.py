@@ -85,7 +85,8 @@ class Walk:
         carrying = {*step.operands, *step.entry.operands(call)} | (
             set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
         )
-        return self.cast(call, carrying)
+        rows = {i: self.finite(v) for i, v in step.operands.items() if v in self.facts.hidden_rows}
+        return self.cast(call, carrying).rebind(rows)
 
     def cast(self, call: Call, operands: Collection[int] | None = None) -> Call:
         """A call with its floating-point outputs and some operands, or all, in the type of the relevance part."""
@@ -148,8 +149,10 @@ class Walk:
 
     def finite(self, carrier: ir.Value) -> ir.Value:
         """A carrier that may be multiplied by 0: the lowest number for a −∞ that a mask or a pad put there, and 0 for a
-        missing value."""
+        missing value or the NaN of a row that a mask hides."""
         value = self.known(carrier)
+        if carrier in self.facts.hidden_rows:
+            value = self.op.Where(self.op.IsNaN(value), self.op.number(0.0, value), value)
         return self.op.Max(value, lowest(self.op, value)) if carrier in self.facts.infinite else value
 
     def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:

@@ -67,21 +67,16 @@ def _type(value: ir.Value) -> ir.DataType:
     return value.dtype
 
 
-def _wide(op: Builder, x: ir.Value) -> ir.Value:
-    """Halves as float32: in which the kernel multiplies and takes the softmax."""
-    return op.cast(x, ir.DataType.FLOAT) if x.dtype == ir.DataType.FLOAT16 else x
-
-
 def _rounded(op: Builder, x: ir.Value, q: ir.Value) -> ir.Value:
-    """The numbers that are left where the kernel stores them in the type of the queries."""
-    return _wide(op, op.cast(x, _type(q)))
+    """The numbers that are left where the kernel, which computes halves in float32, stores them as halves."""
+    return heads.wide(op, op.cast(x, _type(q)))
 
 
 def _product(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value:
     """`scale·q·kᵀ`, [B, N, S, T]; the root of the scale multiplies either side, as in the standard's function body."""
-    scale, k = heads.scale_of(op, call, _wide(op, q)), heads.repeat_heads(op, k, _times(op, q, k))
+    scale, k = heads.scale_of(op, call, heads.wide(op, q)), heads.repeat_heads(op, k, _times(op, q, k))
     root = op.Sqrt(scale) if isinstance(scale, ir.Value) else math.sqrt(scale)
-    return op.MatMul(op.Mul(_wide(op, q), root), op.Mul(op.Transpose(_wide(op, k), perm=[0, 1, 3, 2]), root))
+    return op.MatMul(op.Mul(heads.wide(op, q), root), op.Mul(op.Transpose(heads.wide(op, k), perm=[0, 1, 3, 2]), root))
 
 
 def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) -> ir.Value:
@@ -103,7 +98,7 @@ def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) 
 
 def _added(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
     """What is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
-    mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(_wide(op, q))
+    mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(heads.wide(op, q))
     nothing, hiding = op.constant(0, wide), op.constant(_hiding(call), wide)
     if mask is not None:
         mask = op.Where(mask, nothing, hiding) if mask.dtype == ir.DataType.BOOL else op.cast(mask, wide)

@@ -18,7 +18,17 @@ DOMAIN = "com.microsoft"
 
 
 def _mask(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """What is added to scores [B, N, S, T]: `mask_filter_value` where a key is hidden.
+    """What is added to scores [B, N, S, T]: `mask_filter_value` where a key is hidden, in its place the lowest number
+    where a causal mask hides it, as the kernel does."""
+    added = _keys(op, call, mask, q, k)
+    if not call.attr("unidirectional", 0):
+        return added
+    shown = op.number(0.0, q) if added is None else added
+    return op.Where(heads.behind(op, q, k), shown, heads.lowest(op, q))
+
+
+def _keys(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
+    """What a mask adds to scores [B, N, S, T], None where it hides nothing.
 
     By rank: 1: lengths [B], or ends and starts [2·B]; 2: keys [B, T], of which [B, 1] hides nothing; 3: [B, S, T];
     4: [B, 1, M, M], of which the rows and columns of now are cut out.
@@ -74,12 +84,26 @@ def attention(op: Builder, call: Call) -> list[ir.Value]:
     past = call.input(4)
     if past is not None:
         k, v = (op.Concat(op.Gather(past, op.ints_scalar(i), axis=0), part, axis=2) for i, part in enumerate((k, v)))
-    added = heads.total(op, call.input(5), _mask(op, call, call.input(3), q, k))
-    scores = heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
-    out = heads.attend(op, scores, v, heads.behind(op, q, k) if call.attr("unidirectional", 0) else None)
+    out = heads.attend(op, _scores(op, call, q, k, call.input(5), call.input(3)), heads.wide(op, v))
+    out = op.cast(out, _type(q))
     if len(call.outputs) == 1:
         return [out]
     return [out, op.Concat(*(op.Unsqueeze(part, op.ints([0])) for part in (k, v)), axis=0)]
+
+
+def _type(value: ir.Value) -> ir.DataType:
+    assert value.dtype is not None
+    return value.dtype
+
+
+def _scores(
+    op: Builder, call: Call, q: ir.Value, k: ir.Value, bias: ir.Value | None, mask: ir.Value | None
+) -> ir.Value:
+    """Scores [B, N, S, T] with everything that is added to them, halves in float32: onnxruntime's CPU has no kernel for
+    halves, and so the lowest number, too, is that of float32."""
+    q, k = heads.wide(op, q), heads.wide(op, k)
+    added = heads.total(op, None if bias is None else heads.wide(op, bias), _mask(op, call, mask, q, k))
+    return heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
 
 
 def _three(op: Builder, call: Call, x: ir.Value) -> list[ir.Value]:
@@ -100,11 +124,9 @@ def multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
     q, k, v = _queries_keys_values(op, call)
     if call.input(6) is not None:
         k, v = op.Concat(call.operand(6), k, axis=2), op.Concat(call.operand(7), v, axis=2)
-    added = heads.total(op, call.input(5), _mask(op, call, call.input(4), q, k))
-    scores = heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
-    if call.attr("unidirectional", 0):
-        scores = op.Where(heads.behind(op, q, k), scores, heads.lowest(op, scores))
-    return [heads.attend(op, scores, v), k, v, scores][: len(call.outputs)]
+    scores = _scores(op, call, q, k, call.input(5), call.input(4))
+    out = op.cast(heads.attend(op, scores, heads.wide(op, v)), _type(q))
+    return [out, k, v, op.cast(scores, _type(q))][: len(call.outputs)]
 
 
 def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, ir.Value]:
@@ -182,7 +204,8 @@ def _packed(
     lengths = op.Sub(
         op.Slice(sums, op.ints([1]), last, op.ints([0])), op.Slice(sums, op.ints([0]), op.ints([-1]), op.ints([0]))
     )
-    out = heads.attend(op, scores, v, heads.before(op, k, lengths))
+    visible = heads.before(op, k, lengths)
+    out = heads.attend(op, op.Where(visible, scores, heads.lowest(op, scores)), v)
     flat = op.Reshape(out, op.Concat(op.ints([-1]), op.dim(out, 2), axis=0))
     return op.Gather(flat, where, axis=0)
 

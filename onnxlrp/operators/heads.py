@@ -81,11 +81,14 @@ def scores_of(op: Builder, q: ir.Value, k: ir.Value, scale: ir.Value | float, ad
     return product if added is None else op.Add(product, added)
 
 
-def attend(op: Builder, scores: ir.Value, v: ir.Value, visible: ir.Value | None = None) -> ir.Value:
-    """`softmax(scores)·v`, heads merged, [B, S, N·H]; scores that are not visible are masked."""
-    if visible is not None:
-        scores = op.Where(visible, scores, lowest(op, scores))
+def attend(op: Builder, scores: ir.Value, v: ir.Value) -> ir.Value:
+    """`softmax(scores)·v`, heads merged, [B, S, N·H]."""
     return merge_heads(op, op.MatMul(op.Softmax(scores, axis=-1), v))
+
+
+def wide(op: Builder, x: ir.Value) -> ir.Value:
+    """Halves as float32."""
+    return op.cast(x, ir.DataType.FLOAT) if x.dtype == ir.DataType.FLOAT16 else x
 
 
 def total(op: Builder, *parts: ir.Value | None) -> ir.Value | None:

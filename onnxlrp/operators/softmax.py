@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Call, Reversed, custom
@@ -12,16 +13,11 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
+_HALF = ir.DataType.FLOAT16
+
+
 def _axis(call: Call, op: Builder) -> ir.Value:
     return op.ints([int(call.attr("axis", -1))])
-
-
-def _guarded(y: ir.Value) -> bool:
-    """Whether a Where follows, perhaps behind casts: exporters take out the NaN of a row that is masked as a whole."""
-    nodes = y.consumers()
-    return any(
-        n.op_type == "Where" or (n.op_type in ("Cast", "Identity") and any(map(_guarded, n.outputs))) for n in nodes
-    )
 
 
 def _bare(x: ir.Value) -> bool:
@@ -33,11 +29,38 @@ def _bare(x: ir.Value) -> bool:
     return node is not None and (node.domain, node.op_type) == ("", "MatMul")
 
 
+def may_hide_rows(scores: ir.Value) -> bool:
+    """Decide whether a mask may hide a whole row of scores by −∞, so that their softmax is NaN there."""
+    return not _bare(scores) and _depth(scores) is _INFINITE
+
+
+_SHALLOW, _LOWEST, _INFINITE = range(3)
+_PASSED_ON = frozenset({"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Transpose", "Slice", "Mul"})
+
+
+def _depth(value: ir.Value) -> int:
+    """How far down a mask may bring a value: two of the lowest numbers that are added up are −∞."""
+    node, number = value.producer(), value.const_value
+    if value.dtype is not None and not value.dtype.is_floating_point():
+        return _SHALLOW
+    if number is not None:
+        least = float(np.min(number.numpy(), initial=0))
+        return _INFINITE if np.isinf(least) else _LOWEST if least < (-6e4 if number.dtype == _HALF else -1e30) else 0
+    if node is None or node.domain != "":
+        return _INFINITE
+    if node.op_type in ("MatMul", "Sub", "Tanh"):
+        return _SHALLOW
+    if node.op_type not in ("Add", "Where", *_PASSED_ON):
+        return _INFINITE
+    depths = sorted(_depth(v) for v in node.inputs if v is not None)
+    return _INFINITE if node.op_type == "Add" and depths[0] >= _LOWEST else depths[-1]
+
+
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
-    if _guarded(y):
+    if may_hide_rows((call.original or call.inputs)[0] or x):
         y = op.Where(op.IsNaN(y), op.number(0.0, y), y)
     if gradient:
         return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
