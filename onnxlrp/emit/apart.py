@@ -8,11 +8,14 @@ what lies between it computes for itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import MARK, OWN
+from onnxlrp.operators.quantised import MARK, OWN, has_packed_weight
 from onnxlrp.operators.registry import RULE, Kind, captured, find
+from onnxlrp.source.constants import constants
 
 
 def compute_apart(graph: ir.Graph) -> None:
@@ -26,6 +29,19 @@ def compute_apart(graph: ir.Graph) -> None:
             if readers and (copy := copies.of(value)) is not value:
                 for use in readers:
                     use.node.replace_input_with(use.idx, copy)
+    for value in copies.multiplied:
+        _shield(graph, value)
+
+
+def _shield(graph: ir.Graph, value: ir.Value) -> None:
+    """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
+    with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
+    node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
+    activated = node is not None and node.op_type in ("Clip", "Relu")
+    if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
+        uses, copy = list(value.uses()), alone(graph, value)
+        for use in uses:
+            use.node.replace_input_with(use.idx, copy)
 
 
 class _Copies:
@@ -39,19 +55,27 @@ class _Copies:
         for node in graph:
             if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
                 self.data.update(node.outputs)
+        fixed = constants(graph)
+        self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
+        self.multiplied = {v: None for n in self.packed for v in n.inputs if v is not None and v in self.data}
+        """What is multiplied by weights of a few bits, in its order."""
 
     def of(self, value: ir.Value) -> ir.Value:
-        """A value as relevance reads it: itself where it is a constant, an integer, dequantised or an output."""
+        """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or
+        multiplied by a weight of a few bits."""
         if value not in self.made:
             self.made[value] = value
-            node = value.producer()
-            if node is not None and value in self.data and not value.is_graph_output() and _is_copied(node):
+            node, read = value.producer(), value.is_graph_output() or value in self.multiplied
+            if node is not None and value in self.data and not read and _is_copied(node):
                 self._copy(node)
         return self.made[value]
 
     def _copy(self, node: ir.Node) -> None:
-        inputs = [None if v is None else self._operand(v) for v in node.inputs]
-        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        # The weight of a copy is dequantised again, so that no session takes the two products for one.
+        own_weight = node in self.packed and node.domain == ""
+        operand = self.of if own_weight else self._operand
+        inputs = [None if v is None else operand(v) for v in node.inputs]
+        if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return
         attributes = list(node.attributes.values())
         outputs = len(node.outputs)
