@@ -12,15 +12,18 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
+from onnxlrp.builder import Builder
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import MARK, OWN, has_packed_weight
-from onnxlrp.operators.registry import RULE, Kind, captured, find
+from onnxlrp.operators.registry import RULE, Call, Kind, captured, find
 from onnxlrp.source.constants import constants
 
 
-def compute_apart(graph: ir.Graph) -> None:
+def compute_apart(op: Builder) -> None:
     """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
-    copies = _Copies(graph)
+    graph = op.graph
+    op.label("apart")
+    copies = _Copies(op)
     for node in list(graph):
         if OWN not in node.metadata_props:
             continue
@@ -47,7 +50,8 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
 class _Copies:
     """Copies of values, each made once; `graph` grows at its end."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, op: Builder) -> None:
+        self.op, graph = op, op.graph
         self.graph = graph
         self.made: dict[ir.Value, ir.Value] = {}
         self.apart: dict[ir.Value, ir.Value] = {}
@@ -72,7 +76,10 @@ class _Copies:
 
     def _copy(self, node: ir.Node) -> None:
         # The weight of a copy is dequantised again, so that no session takes the two products for one.
-        own_weight = node in self.packed and node.domain == ""
+        own_weight = node in self.packed
+        if own_weight and node.domain:
+            self.made[node.outputs[0]] = self._in_floats(Call.of(node))
+            return
         operand = self.of if own_weight else self._operand
         inputs = [None if v is None else operand(v) for v in node.inputs]
         if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
@@ -84,6 +91,14 @@ class _Copies:
         for value, result in zip(node.outputs, copy.outputs, strict=True):
             self.made[value] = result
             result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
+
+    def _in_floats(self, call: Call) -> ir.Value:
+        """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
+        entry = find(call)
+        assert entry is not None and entry.layer is not None and entry.layer.stand_in is not None
+        out = self.op.run(entry.layer.stand_in(self.op, call))
+        bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
+        return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
         """What a copy reads: never what the model's own node reads, or sessions take the two for one."""
