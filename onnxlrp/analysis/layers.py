@@ -45,6 +45,11 @@ class Layer:
         return self.add.outputs[0] if self.add is not None else self.call.outputs[0]
 
     @property
+    def kernel_rounds(self) -> bool:
+        """True where a session computes the output by a kernel that may round the input."""
+        return self.rounds or (self.entry.layer is not None and self.entry.layer.rounds(self.call))
+
+    @property
     def spatial(self) -> int:
         """Count the axes that a convolution runs over: not those where its input and its kernel have size 1, as where a
         series is written as a picture of height 1; 0 for a dense layer."""

@@ -8,8 +8,6 @@ what lies between it computes for itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import onnx_ir as ir
 
 from onnxlrp.builder import Builder
