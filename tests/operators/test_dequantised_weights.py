@@ -53,7 +53,7 @@ class Sketch:
 
     def model(self, last: str, opset: int = 21) -> onnx.ModelProto:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.floats))
-        self.nodes.append(helper.make_node("Identity", [last], ["y"]))
+        self.nodes.append(helper.make_node("Flatten", [last], ["y"]))
         x, y = (helper.make_tensor_value_info(name, kind, ["N", WIDTH]) for name in "xy")
         graph = helper.make_graph(self.nodes, "sketch", [x], [y], self.tensors)
         imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
