@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import MARK, is_dequantised
+from onnxlrp.operators.quantised import MARK, has_packed_weight
 from onnxlrp.operators.registry import Call, Operator, find
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
-
-
-_ROUNDED = ("Gemm", "MatMul")
-"""Products whose input a session rounds to eight bits where it fuses them with the DequantizeLinear of their weight."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +43,11 @@ class Layer:
     @property
     def z(self) -> ir.Value:
         return self.add.outputs[0] if self.add is not None else self.call.outputs[0]
+
+    @property
+    def kernel_rounds(self) -> bool:
+        """True where a session computes the output by a kernel that may round the input."""
+        return self.rounds or (self.entry.layer is not None and self.entry.layer.rounds(self.call))
 
     @property
     def spatial(self) -> int:
@@ -155,7 +156,7 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
     own = call.input(form.bias) if form.bias is not None else None
     if own is not None and own in data:
         return None
-    rounds = call.domain == "" and call.op_type in _ROUNDED and w in constants and is_dequantised(w)
+    rounds = form.stand_in is None and has_packed_weight(node, constants)
     if form.bias is not None and (own is not None or form.stand_in is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias, rounds=rounds)
     add, bias = _bias_add(node, form.features(call, at), constants)

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.builder import Builder
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import MARK, OWN
-from onnxlrp.operators.registry import RULE, Kind, captured, find
+from onnxlrp.operators.quantised import MARK, OWN, has_packed_weight
+from onnxlrp.operators.registry import RULE, Call, Kind, captured, find
+from onnxlrp.source.constants import constants
 
 
-def compute_apart(graph: ir.Graph) -> None:
+def compute_apart(op: Builder) -> None:
     """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
-    copies = _Copies(graph)
+    graph = op.graph
+    op.label("apart")
+    copies = _Copies(op)
     for node in list(graph):
         if OWN not in node.metadata_props:
             continue
@@ -26,12 +30,26 @@ def compute_apart(graph: ir.Graph) -> None:
             if readers and (copy := copies.of(value)) is not value:
                 for use in readers:
                     use.node.replace_input_with(use.idx, copy)
+    for value in copies.multiplied:
+        _shield(graph, value)
+
+
+def _shield(graph: ir.Graph, value: ir.Value) -> None:
+    """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
+    with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
+    node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
+    activated = node is not None and node.op_type in ("Clip", "Relu")
+    if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
+        uses, copy = list(value.uses()), alone(graph, value)
+        for use in uses:
+            use.node.replace_input_with(use.idx, copy)
 
 
 class _Copies:
     """Copies of values, each made once; `graph` grows at its end."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, op: Builder) -> None:
+        self.op, graph = op, op.graph
         self.graph = graph
         self.made: dict[ir.Value, ir.Value] = {}
         self.apart: dict[ir.Value, ir.Value] = {}
@@ -39,19 +57,30 @@ class _Copies:
         for node in graph:
             if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
                 self.data.update(node.outputs)
+        fixed = constants(graph)
+        self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
+        self.multiplied = {v: None for n in self.packed for v in n.inputs if v is not None and v in self.data}
+        """What is multiplied by weights of a few bits, in its order."""
 
     def of(self, value: ir.Value) -> ir.Value:
-        """A value as relevance reads it: itself where it is a constant, an integer, dequantised or an output."""
+        """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or
+        multiplied by a weight of a few bits."""
         if value not in self.made:
             self.made[value] = value
-            node = value.producer()
-            if node is not None and value in self.data and not value.is_graph_output() and _is_copied(node):
+            node, read = value.producer(), value.is_graph_output() or value in self.multiplied
+            if node is not None and value in self.data and not read and _is_copied(node):
                 self._copy(node)
         return self.made[value]
 
     def _copy(self, node: ir.Node) -> None:
-        inputs = [None if v is None else self._operand(v) for v in node.inputs]
-        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        # The weight of a copy is dequantised again, so that no session takes the two products for one.
+        own_weight = node in self.packed
+        if own_weight and node.domain:
+            self.made[node.outputs[0]] = self._in_floats(Call.of(node))
+            return
+        operand = self.of if own_weight else self._operand
+        inputs = [None if v is None else operand(v) for v in node.inputs]
+        if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return
         attributes = list(node.attributes.values())
         outputs = len(node.outputs)
@@ -60,6 +89,14 @@ class _Copies:
         for value, result in zip(node.outputs, copy.outputs, strict=True):
             self.made[value] = result
             result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
+
+    def _in_floats(self, call: Call) -> ir.Value:
+        """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
+        entry = find(call)
+        assert entry is not None and entry.layer is not None and entry.layer.stand_in is not None
+        out = self.op.run(entry.layer.stand_in(self.op, call))
+        bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
+        return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
         """What a copy reads: never what the model's own node reads, or sessions take the two for one."""

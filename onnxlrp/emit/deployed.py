@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.builder import Builder
 from onnxlrp.emit.apart import alone, compute_apart
 from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
@@ -13,8 +14,9 @@ on that node is wrong where signed bytes are made unsigned afterwards: sessions 
 zero point are pulled from opset 21 on only."""
 
 
-def settle(graph: ir.Graph, lifted: bool) -> None:
+def settle(op: Builder, lifted: bool) -> None:
     """`Deployed` gives way to the model's own value; `lifted`: the model's opset was below 21."""
+    graph = op.graph
     for node in list(graph):
         if node.domain == DEPLOYED:
             own, out = node.inputs[0], node.outputs[0]
@@ -24,7 +26,7 @@ def settle(graph: ir.Graph, lifted: bool) -> None:
             graph.remove(node, safe=True)
             own.name = name
     graph.opset_imports.pop(DEPLOYED, None)
-    compute_apart(graph)
+    compute_apart(op)
     shields: dict[ir.Value, ir.Value] = {}
     for node in list(graph):
         value = node.inputs[0] if node.inputs else None

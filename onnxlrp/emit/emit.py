@@ -64,6 +64,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
+    walk.note_rounded(plan.steps)
     one = _one_score(walk, plan, request, seed)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16

@@ -28,7 +28,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         lighten(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
-        settle(body, lifted=source.opset < OPSET)
+        settle(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
     dequantise_again(op, graph.outputs[: len(source.outputs)])
     read_apart(graph)
     clip_rectified(graph)

@@ -52,6 +52,7 @@ class Walk:
         op.epsilon = composite.norm.epsilon
         self.receivers = set(receivers)
         self.ledger, self.overrides = ledger, overrides
+        self.rounded: set[ir.Value] = set()
         self.treatments: Mapping[Treatment, Treat] = {}
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
@@ -59,9 +60,16 @@ class Walk:
         """Ids of embedding lookups under gradient × input, each with the product of embedding and gradient."""
         self._step: Step | None = None
 
+    def note_rounded(self, steps: Iterable[Step]) -> None:
+        """Take relevance as amounts at what kernels round inside, and at outputs: there relevance goes on at the same
+        computation without rounding, where a factor would stand for another amount."""
+        found = {step.layer.x for step in steps if step.layer is not None and step.layer.kernel_rounds}
+        self.rounded |= found | set(self.op.graph.outputs) if found else set()
+
     def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
         """Walk all steps, in their order."""
-        self.treatments = treatments
+        self.treatments, steps = treatments, list(steps)
+        self.note_rounded(steps)
         for step in steps:
             if not any(v in self.relevance for v in step.outputs):
                 continue
@@ -186,6 +194,8 @@ class Walk:
         won: Won | None = None,
     ) -> None:
         """Relevance for a value: an amount, or a factor of `carrier`; all as `relevance.Part` says."""
+        if value in self.rounded and carrier is not None and won is None:
+            tensor, carrier, stand = self._product(self.op.cast(tensor, self.dtype), carrier), None, Stand.ITSELF
         tensor = shaped(bounded(self.op, self.op.cast(tensor, self.carried)), value)
         if value in self.facts.missing:
             tensor, won = self.where_known(value, tensor), None

@@ -3,6 +3,7 @@ the same computation in floats on the numbers that the integers stand for."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +137,20 @@ def is_dequantised(constant: ir.Value) -> bool:
         seen.add(value)
         waiting += [v for v in node.inputs if v is not None]
     return False
+
+
+_PRODUCTS = ("Gemm", "MatMul")
+"""Products whose input a session rounds to eight bits where it fuses them with the DequantizeLinear of their weight."""
+
+
+def has_packed_weight(node: ir.Node, fixed: Collection[ir.Value]) -> bool:
+    """Whether a node is a product by dequantised constants, or by a weight of a few bits, so that its kernel may round
+    its input; `fixed`: the constants."""
+    if node.domain == DOMAIN:
+        return node.op_type in ("MatMulBnb4", "MatMulNBits")
+    if node.domain != "" or node.op_type not in _PRODUCTS:
+        return False
+    return any(v is not None and v in fixed and is_dequantised(v) for v in node.inputs[:2])
 
 
 def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value | None:

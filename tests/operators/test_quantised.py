@@ -220,8 +220,8 @@ def test_no_kernel_that_cuda_lacks(name):
 
 @pytest.mark.parametrize("block", [0, 2])
 def test_four_bits_and_blocks(block):
-    """Relevance is shared out as by the layer on the dequantised weight; its amount is the score that the runtime gives,
-    which may round the layer's input."""
+    """Relevance is shared out as by the layer on the dequantised weight. Its amount is the score that the runtime
+    gives, which may round the layer's input."""
     net = Net(["N", 6])
     numbers = RNG.integers(-8, 8, (6, 4))
     scale = RNG.uniform(0.1, 0.3, (3, 4) if block else (4,)).astype(np.float32)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, written_out
+from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, has_packed_weight, written_out
 from onnxlrp.operators.quantised_products import integer_product
 from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.source.canonical.common import Rewriter
@@ -30,7 +30,7 @@ def rewrite(rewriter: Rewriter) -> None:
     """Put a computation in floats beside every one that is deployed in integers."""
     copies: dict[ir.Node, ir.Node] = {}
     nodes = list(rewriter.graph)
-    if any(_rounds_activations(rewriter, n) for n in nodes):
+    if any(_rounds_activations(rewriter, n) or has_packed_weight(n, rewriter.constants) for n in nodes):
         for node in nodes:
             node.metadata_props[OWN] = "source"
     for node in nodes:
