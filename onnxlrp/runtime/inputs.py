@@ -98,6 +98,26 @@ def check_one(value: Any, port: Port) -> Any:
     return array.astype(object) if is_text else array
 
 
+def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
+    """Raises InputError where sizes that the file gives one name differ.
+
+    onnxruntime minds only where two values come to share memory, which depends on the model: to be asked once a run
+    has failed.
+    """
+    first: dict[str, tuple[str, int]] = {}
+    for name, value in feeds.items():
+        pairs = zip(ports[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
+        for symbol, size in pairs:
+            if not isinstance(symbol, str):
+                continue
+            other, known = first.setdefault(symbol, (name, size))
+            if size != known:
+                raise InputError(
+                    f"the model's file calls a size of '{other}' and one of '{name}' {symbol}, but they are {known} and "
+                    f"{size}: give both the same size, or another name to one of them in the source and convert it again"
+                )
+
+
 def _as_array(value: Any, port: Port) -> np.ndarray:
     """Arrays as they are; lists and numbers in the type of the input where that loses nothing."""
     if isinstance(value, (np.ndarray, np.generic)):

@@ -163,6 +163,7 @@ def _standardise(source: Source) -> None:
         # onnxruntime's tools leave it out for the operators that they fuse.
         model.graph.opset_imports.setdefault(node.domain, 1)
     _own_domain(model)
+    _describe_initializers(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
@@ -189,7 +190,7 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
-    _correct_outputs(source)
+    _note_wrong_outputs(source)
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
@@ -198,30 +199,33 @@ def _placeholder(dim: int | ir.SymbolicDim) -> bool:
     return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 
-def _correct_outputs(source: Source) -> None:
-    """Leave open what an output's declaration gets wrong, and say so."""
+def _note_wrong_outputs(source: Source) -> None:
+    """Say what an output's declaration gets wrong."""
     names = {d.value for v in source.model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
-    for index, value in enumerate(source.model.graph.outputs):
-        declared = source.outputs[index]
+    for declared, value in zip(source.outputs, source.model.graph.outputs, strict=True):
         if declared.type is not None and value.type is not None and declared.type != value.type:
             source.notes.append(f"output {value.name!r} is declared {declared.type}, but is {value.type}")
         if declared.shape is None or value.shape is None:
             continue
-        if len(declared.shape) != len(value.shape):
+        pairs = zip(declared.shape, value.shape, strict=False)
+        if len(declared.shape) != len(value.shape) or any(_differs(d, f, names) for d, f in pairs):
             source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}")
-            continue
-        dims = [None if _differs(d, f, names) else d for d, f in zip(declared.shape, value.shape, strict=True)]
-        if dims != list(declared.shape):
-            source.outputs[index] = dataclasses.replace(declared, shape=ir.Shape(dims))
-            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}: left open")
 
 
 def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:
-    """Decide whether a size that is declared as a number is another, or an input's, which varies: onnxruntime would
-    take the number for a fact (skl2onnx declares [1, 4] downstream of a Normalizer of any number of rows)."""
+    """Decide whether a size that is declared as a number is another, or an input's, which varies (skl2onnx declares
+    [1, 4] downstream of a Normalizer of any number of rows)."""
     if not isinstance(declared, int):
         return False
     return found != declared if isinstance(found, int) else found.value in names
+
+
+def _describe_initializers(model: ir.Model) -> None:
+    """Give initializers the type and shape of their tensors, whatever the file declares of them."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape)
 
 
 def _own_domain(model: ir.Model) -> None:
