@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnxlrp.errors import InputError
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
+from onnxlrp.source.sparse import make_sparse
 
 _LIMIT = 2**31 - 2**20
 """Protocol buffers end at 2 GB; a little is left for the graph."""
@@ -26,7 +27,7 @@ def to_proto(source: Source) -> onnx.ModelProto:
     model = ir.Model(source.model.graph.clone(), **_about(source.model)) if _external(source.model) else source.model
     if model is not source.model:
         ir.external_data.load_to_model(model)
-    return _with_maps(source, ir.serde.serialize_model(model))
+    return _with_others(source, ir.serde.serialize_model(model))
 
 
 def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
@@ -34,12 +35,12 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist")
     if share_weights:
-        _write(path, _with_maps(source, ir.serde.serialize_model(_shared(source.model, path))))
+        _write(path, _with_others(source, ir.serde.serialize_model(_shared(source.model, path))))
     elif _weight_bytes(source.model) > _LIMIT:
         model = ir.Model(source.model.graph.clone(), **_about(source.model))
         data = path.name + ".data"
         ir.external_data.unload_from_model(model, path.parent, data, size_threshold_bytes=_SMALL)
-        _write(path, _with_maps(source, ir.serde.serialize_model(model)))
+        _write(path, _with_others(source, ir.serde.serialize_model(model)))
     else:
         _write(path, to_proto(source))
 
@@ -80,9 +81,10 @@ def _weight_bytes(model: ir.Model) -> int:
     return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
 
 
-def _with_maps(source: Source, proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Put the source's ZipMap nodes and their outputs back, and the inputs that are maps."""
+def _with_others(source: Source, proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Put back what onnx_ir takes no part in: ZipMap nodes and their outputs, inputs that are maps, sparse tensors."""
     put_map_inputs_back(proto, source.map_inputs)
+    make_sparse(proto, source.sparse)
     proto.graph.node.extend(source.zipmaps)
     for position, declared in source.map_outputs:
         proto.graph.output[position].CopyFrom(declared)

@@ -37,9 +37,7 @@ class Target:
         """The positions that were explained, int64 [N], of a token target once it is resolved."""
         _refuse_foreign(interface, target, position, weights)
         self._weights_port = weights_port
-        self._weights = (
-            None if weights is None else _weights(weights, output, interface.batch_axis, batch)
-        )
+        self._weights = None if weights is None else _weights(weights, output, interface.batch_axis, batch)
         self._target = None if target is None else _indices(target, "target", interface.targets)
         self._position = None if position is None else _indices(position, "position", 1)
         self.check_counts(batch)

@@ -20,9 +20,10 @@ from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
-from onnxlrp.source.inference import infer
+from onnxlrp.source.inference import infer, refuse_contradictions
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
+from onnxlrp.source.sparse import make_dense
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
@@ -56,6 +57,8 @@ class Source:
     """Their outputs and where they stood among the graph's outputs."""
     map_inputs: list[MapInput] = dataclasses.field(default_factory=list)
     """Inputs that are maps, for which vectors stand in."""
+    sparse: list[onnx.SparseTensorProto] = dataclasses.field(default_factory=list)
+    """Sparse tensors, for which dense ones stand in; put back as the model is written."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """Notes for the user."""
 
@@ -68,6 +71,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     proto, digest, folder = _proto(model)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
+    sparse = make_dense(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
@@ -79,7 +83,7 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     if folder is not None:
         weights.locate(loaded, folder)
     weights.check(loaded)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, sparse=sparse)
     _standardise(source)
     return source
 
@@ -190,6 +194,7 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
+    refuse_contradictions(model)
     _note_wrong_outputs(source)
 
 
