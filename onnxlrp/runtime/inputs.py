@@ -113,8 +113,8 @@ def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
             other, known = first.setdefault(symbol, (name, size))
             if size != known:
                 raise InputError(
-                    f"the model's file calls a size of '{other}' and one of '{name}' {symbol}, but they are {known} and "
-                    f"{size}: give both the same size, or another name to one of them in the source and convert it again"
+                    f"the model's file calls a size of '{other}' and one of '{name}' {symbol}, but they are {known} "
+                    f"and {size}: give both the same size, or one of them another name in the source, and convert that"
                 )
 
 

@@ -20,6 +20,7 @@ from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
+from onnxlrp.source.functions import write_out_functions
 from onnxlrp.source.inference import infer, refuse_contradictions
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
@@ -75,15 +76,16 @@ def read(model: str | Path | bytes | onnx.ModelProto | ir.Model) -> Source:
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
-        if proto.functions:
-            proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        proto, notes = write_out_functions(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
+    except InvalidModelError:
+        raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {_first_line(e)}") from e
     if folder is not None:
         weights.locate(loaded, folder)
     weights.check(loaded)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, sparse=sparse)
+    source = Source(loaded, digest, [], [], {}, zipmaps, map_outputs, taken, sparse, notes)
     _standardise(source)
     return source
 

@@ -1,14 +1,15 @@
-"""Sparse tensors, which onnxruntime makes dense as it loads a model: dense while the model is read, sparse in the file."""
+"""Sparse tensors, which onnxruntime makes dense as it loads a model: dense while it is read, sparse in the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.source.proto_nodes import bodies
 
 _SPARSE = onnx.AttributeProto.SPARSE_TENSOR
 
@@ -19,7 +20,7 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
     Gives the sparse ones.
     """
     found = []
-    graphs = [proto.graph, *_bodies(proto.graph.node), *(g for f in proto.functions for g in _bodies(f.node))]
+    graphs = [proto.graph, *bodies(proto.graph.node), *(g for f in proto.functions for g in bodies(f.node))]
     for graph in graphs:
         for sparse in graph.sparse_initializer:
             found.append(_copy(sparse))
@@ -36,7 +37,7 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
 
 def make_sparse(proto: onnx.ModelProto, tensors: Sequence[onnx.SparseTensorProto]) -> None:
     """Put the sparse tensors back where initializers of the model, or of bodies, say the same."""
-    for graph in (proto.graph, *_bodies(proto.graph.node)) if tensors else ():
+    for graph in (proto.graph, *bodies(proto.graph.node)) if tensors else ():
         for tensor in list(graph.initializer):
             sparse = next((s for s in tensors if _is_same(tensor, s)), None)
             if sparse is not None:
@@ -56,14 +57,6 @@ def _is_same(tensor: onnx.TensorProto, sparse: onnx.SparseTensorProto) -> bool:
 
 def _copy(sparse: onnx.SparseTensorProto) -> onnx.SparseTensorProto:
     return onnx.SparseTensorProto.FromString(sparse.SerializeToString())
-
-
-def _bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
-    """The graphs that nodes hold, and those that nodes of these hold."""
-    for attribute in (a for n in nodes for a in n.attribute):
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            yield graph
-            yield from _bodies(graph.node)
 
 
 def _dense(sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
