@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
+from onnxlrp.strings import as_strings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ def check_one(value: Any, port: Port) -> Any:
             f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
             + problem
         )
-    return array.astype(object) if is_text else array
+    return as_strings(array, port.name) if is_text else array
 
 
 def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
@@ -123,6 +124,8 @@ def _as_array(value: Any, port: Port) -> np.ndarray:
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     try:
+        if port.dtype is not None and port.dtype.kind == "O":
+            return _as_objects(value)
         array = np.asarray(value)
         if port.dtype is not None and array.dtype.kind in "biuf" and port.dtype.kind in "biuf":
             cast = array.astype(port.dtype)
@@ -131,6 +134,15 @@ def _as_array(value: Any, port: Port) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise InputError(f"input '{port.name}' takes {port}; what was given is no array: {error}") from error
     return array
+
+
+def _as_objects(value: Any) -> np.ndarray:
+    """Words as they are: numpy would make words of the numbers among them, and reads bytes as ASCII."""
+    try:
+        array = np.asarray(value)
+    except UnicodeError:
+        return np.asarray(value, dtype=object)
+    return np.asarray(value, dtype=object) if array.dtype.kind in "OUST" else array
 
 
 def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:

@@ -214,8 +214,8 @@ def _note_wrong_outputs(source: Source) -> None:
             source.notes.append(f"output {value.name!r} is declared {declared.type}, but is {value.type}")
         if declared.shape is None or value.shape is None:
             continue
-        pairs = zip(declared.shape, value.shape, strict=False)
-        if len(declared.shape) != len(value.shape) or any(_differs(d, f, names) for d, f in pairs):
+        said, found = list(declared.shape), list(value.shape)
+        if len(said) != len(found) or any(_differs(d, f, names) for d, f in zip(said, found, strict=True)):
             source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}")
 
 
@@ -232,7 +232,8 @@ def _describe_initializers(model: ir.Model) -> None:
     for graph in (model.graph, *model.graph.subgraphs()):
         for value in graph.initializers.values():
             if value.const_value is not None:
-                value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(value.const_value.shape)
+                value.type = ir.TensorType(value.const_value.dtype)
+                value.shape = ir.Shape(list(value.const_value.shape.numpy()))
 
 
 def _own_domain(model: ir.Model) -> None:
