@@ -201,6 +201,7 @@ def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
         targets=options.targets,
         batch_axis=seed.axes.batch,
         class_axis=seed.axes.classes,
+        output_shape=_sizes(request.visible.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
         ledger=emitted.ledger,
@@ -211,6 +212,10 @@ def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
         seed=work.plan.composite.seed,
         has_base=work.plan.has_base,
     )
+
+
+def _sizes(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:
+    return None if shape is None else tuple(d if isinstance(d, int) else d.value for d in shape)
 
 
 def _prepare(

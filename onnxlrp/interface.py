@@ -42,6 +42,9 @@ class Interface:
     """Axis of the explained output that counts samples; None: the output is of one sample."""
     class_axis: int | None = 1
     """Axis of the explained output that holds the classes; None: one score per sample."""
+    output_shape: tuple[int | str | None, ...] | None = None
+    """Shape of the explained output as it was found, whatever the file declares; None: not even the rank is known, or
+    the file does not say it."""
     label_output: str | None = None
     """Output with the label of the class that is explained by default; None: the arg max of the explained output."""
     labels: tuple[int, ...] | tuple[str, ...] = ()

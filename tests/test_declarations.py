@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.errors import InputError, InvalidModelError, TargetError
 from tests.operators.case import onnxruntime
 
 Array = np.ndarray
@@ -113,3 +114,89 @@ def test_another_type_than_the_node_gives():
     found = onnxlrp.Explainer(explained)({"x": X}, target=0)
     np.testing.assert_allclose(found.relevance["x"], X * [1, 3, 5], rtol=1e-4)
     assert any("DOUBLE" in note for note in explained.notes)
+
+
+def folded(shape: list | None) -> onnx.ModelProto:
+    """[2N, 2] upstream of which lies [N, 2]: inference cannot tell how many rows the Reshape makes."""
+    return onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["": 21]>
+        folded (float[N, 3] x) => (float{shape_text(shape)} y)
+        <int64[2] column = {{-1, 1}}, float[3, 2] a = {{1, 2, 3, -4, 5, 6}}, float[1, 2] b = {{3, -2}}, float[2, 2] c =
+         {{1, -1, 2, 1}}> {{
+            h = MatMul(x, a)  i = Tanh(h)  j = MatMul(i, c)  k = Tanh(j)  l = Reshape(k, column)
+            m = MatMul(l, b)  n = Tanh(m)  o = MatMul(n, c)  p = Sigmoid(o)  y = Mul(o, p)
+        }}""")
+
+
+def shape_text(shape: list | None) -> str:
+    return "" if shape is None else str(shape).replace("'", "")
+
+
+@pytest.mark.parametrize("shape", [["N", 2], ["N", "N"], [2, 2], [1, 1], ["N"]], ids=str)
+def test_rows_that_nobody_can_count(shape):
+    """Twice as many as the input's, where the file says otherwise: a name of a size is as wrong as a number."""
+    plain, lying = onnxlrp.convert(folded(["M", 2])), onnxlrp.convert(folded(shape))
+    assert declared(lying.to_proto()) == shape
+    targets: list = [{}, {"target": 1}, {"target": [0, 1, 1, 0]}]
+    for options in targets:
+        expected = onnxlrp.Explainer(plain)({"x": X}, **options)
+        found = onnxlrp.Explainer(lying)({"x": X}, **options)
+        np.testing.assert_array_equal(found.relevance["x"], expected.relevance["x"])
+        np.testing.assert_array_equal(found.outputs["y"], onnxruntime(folded(shape))({"x": X})["y"])
+    alone = onnxlrp.Explainer(onnxlrp.convert(folded(shape), target_input="none"))({"x": X})
+    np.testing.assert_array_equal(alone.relevance["x"], onnxlrp.Explainer(plain)({"x": X}).relevance["x"])
+
+
+@pytest.mark.parametrize("shape", [["N", 2], [1, 1], ["N"]], ids=str)
+def test_targets_that_do_not_exist(shape):
+    """What there is decides, not what is declared, and the message says the same."""
+    explainer = onnxlrp.Explainer(onnxlrp.convert(dense(shape), "epsilon"))
+    with pytest.raises(TargetError, match="'y' has the classes 0 to 1"):
+        explainer({"x": X}, target=2)
+    with pytest.raises(TargetError, match="3 values for target, but the batch holds 2"):
+        explainer({"x": X}, target=[0, 1, 0])
+    rows = onnxlrp.Explainer(onnxlrp.convert(folded(["M", 2])))
+    with pytest.raises(InputError, match="does not run"):
+        rows({"x": X}, target=[0, 1, 0])
+    known = onnxlrp.Explainer(onnxlrp.convert(dense(shape), "epsilon", target="weights"))
+    found = known({"x": X}, weights=np.float32([[1, 0], [0, 1]])).relevance["x"]
+    np.testing.assert_allclose(found, X * [[1, 3, 5], [2, -4, 6]], rtol=1e-4)
+    with pytest.raises(TargetError, match=r"weights \[2, 3\] do not fit 'y' \[2, 2\]"):
+        known({"x": X}, weights=np.ones((2, 3), np.float32))
+
+
+def test_declarations_of_inner_values_and_weights():
+    """Nothing is taken from them; nor from an input's that its weight contradicts."""
+    source = dense(["N", 2])
+    for name, kind, shape in (("w", TensorProto.DOUBLE, [7, 7]), ("y", TensorProto.FLOAT, [9]), ("x", 1, [5, 5])):
+        source.graph.value_info.append(helper.make_tensor_value_info(name, kind, shape))
+    source.graph.node[0].output[0] = "product"
+    source.graph.node.append(helper.make_node("Identity", ["product"], ["y"]))
+    source.graph.value_info.append(helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1]))
+    onnxruntime(source)({"x": X})
+    found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))({"x": X}, target=1)
+    np.testing.assert_allclose(found.relevance["x"], X * [2, -4, 6], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [["N", 4], ["N", 3, 1], []], ids=str)
+def test_an_input_that_its_node_cannot_take(shape):
+    """onnxruntime loads no such model; the node is named."""
+    source = dense(["N", 2])
+    source.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, shape))
+    source.graph.node[0].name = "first"
+    with pytest.raises(InvalidModelError, match="MatMul node 'first' cannot take 'x'"):
+        onnxlrp.convert(source)
+
+
+def test_one_name_for_two_sizes():
+    """A source may run on inputs of different sizes under one name, by luck: where a run fails, it is said why."""
+    source = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
+        two (float[N, 3] x, float[N, 3] u) => (float[N, 2] y)
+        <float[3, 2] a = {1, 2, 3, -4, 5, 6}, float[2, 2] b = {1, -1, 2, 1}, int64[1] rows = {0}> {
+            h = MatMul(x, a)  i = Tanh(h)  j = MatMul(i, b)  k = Sigmoid(j)  l = Mul(j, k)
+            o = MatMul(u, a)  p = Tanh(o)  q = MatMul(p, b)  r = Sigmoid(q)  s = Mul(q, r)
+            t = ReduceMean(s, rows)  v = Add(l, t)  y = MatMul(v, b)
+        }""")
+    explainer = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))
+    assert explainer({"x": X, "u": X}).relevance["u"].shape == (2, 3)
+    with pytest.raises(InputError, match="a size of 'x' and one of 'u' N, but they are 2 and 8"):
+        explainer({"x": X, "u": np.concatenate([X] * 4)})

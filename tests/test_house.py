@@ -38,6 +38,7 @@ LEAVES = (
     "printable",
     "external_data",
     "replacing",
+    "strings",
     "_version",
 )
 LEAF_IMPORTS = {
@@ -53,10 +54,11 @@ LEAF_IMPORTS = {
     "interface": set(),
     "external_data": {"errors", "printable"},
     "replacing": {"errors", "interface", "external_data"},
+    "strings": {"errors"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "replacing", "printable"},
+    "runtime": {"errors", "interface", "external_data", "replacing", "printable", "strings"},
     "view": {"runtime", "errors", "interface", "printable"},
 }
 

@@ -13,6 +13,7 @@ from onnxlrp.external_data import Held
 from onnxlrp.replacing import check_data_file, check_replaceable, draft
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
+from onnxlrp.source.sparse import make_sparse
 
 _LIMIT = 2**31 - 2**20
 """Protocol buffers end at 2 GB; a little is left for the graph."""
@@ -50,6 +51,7 @@ def _serialised(source: Source) -> onnx.ModelProto:
     """The model as it is written, but for its external weights, which are still in the source's files."""
     proto = ir.serde.serialize_model(source.model)
     put_map_inputs_back(proto, source.map_inputs)
+    make_sparse(proto, source.sparse)
     proto.graph.node.extend(source.zipmaps)
     for position, declared in source.map_outputs:
         proto.graph.output[position].CopyFrom(declared)

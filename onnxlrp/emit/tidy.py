@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
@@ -60,24 +61,39 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
 def _restore_outputs(source: Source) -> None:
     """Give the source's outputs their declared shapes again.
 
-    Where an output is declared in a wrong rank (CatBoost declares [N] for an operator that gives [N, 1]), a copy gets
-    the name and the declaration, because onnxruntime would check every node that reads the output against it.
+    Where a declaration says what was not found (CatBoost declares [N] for an operator that gives [N, 1]), a copy gets
+    the name and the declaration. onnxruntime takes it for a fact wherever the output is read: it checks nodes against
+    it, folds its numbers into constants, and lets values of sizes with one name share memory.
     """
     graph = source.model.graph
+    ports = [*source.inputs, *source.outputs]
+    names = collections.Counter(d.value for p in ports for d in p.shape or () if isinstance(d, ir.SymbolicDim))
+    shared = {name for name, count in names.items() if count > 1}
     for index, declared in enumerate(source.outputs):
         value = graph.outputs[index]
         assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
-        if _contradicts(declared.shape, value.shape) and value.uses():
+        if value.producer() is not None and value.uses() and _claims(declared.shape, value.shape, shared):
             value.name = Names(graph).unique(f"{declared.name}_computed")
             copy = ir.node("Identity", [value], name=f"{value.name}_copy")
-            copy.outputs[0].name, copy.outputs[0].type = declared.name, value.type
+            out = copy.outputs[0]
+            out.name, out.type, out.doc_string = declared.name, value.type, value.doc_string
+            out.metadata_props.update(value.metadata_props)
             graph.append(copy)
-            graph.outputs[index] = value = copy.outputs[0]
+            graph.outputs[index] = value = out
         value.shape = declared.shape
 
 
-def _contradicts(declared: ir.Shape | None, found: ir.Shape | None) -> bool:
-    return declared is not None and found is not None and len(declared) != len(found)
+def _claims(declared: ir.Shape | None, found: ir.Shape | None, shared: Collection[str | None]) -> bool:
+    """Decide whether a declaration says more of a shape than was found, or another thing; `shared`: names of sizes
+    that stand in several declarations. A name that stands in one says nothing."""
+    if declared is None:
+        return False
+    if found is None or len(declared) != len(found):
+        return True
+    return any(
+        d != f and (isinstance(d, int) or isinstance(f, int) or d.value in shared)
+        for d, f in zip(declared, found, strict=True)
+    )
 
 
 def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:

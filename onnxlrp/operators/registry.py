@@ -283,6 +283,11 @@ def find(node: ir.Node | Call) -> Operator | None:
     return next(variants, _OPERATORS.get(key))
 
 
+def is_known(domain: str, op_type: str) -> bool:
+    """Decide whether there is an entry for an operator."""
+    return (domain, op_type) in _OPERATORS or (domain, op_type) in _VARIANTS
+
+
 def ranked(value: ir.Value) -> ir.Shape:
     """The shape of a value whose rank must be known. Raises UnsupportedOperatorError where operators that nobody knows
     are why it is not, else InvalidModelError."""

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from onnxlrp.errors import InvalidModelError, own_errors
+from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import described, mapping, text
 from onnxlrp.runtime import inputs as arrays
@@ -224,11 +224,17 @@ class Explainer:
         feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
-        explained = self._file.outputs.get(self.explained_output)
+        explained = self._explained()
         taken = self._file.added.get(self.interface.weights_input or "")
         batch = self._batch(explained, feeds)
         chosen = Target(self.interface, explained, taken, batch, target, position, weights)
-        values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
+        try:
+            values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
+        except InputError:
+            # The file may declare more than was found, and may be wrong: asked only once something is amiss.
+            chosen.check_counts(self._batch(self._file.outputs.get(self.explained_output), feeds))
+            arrays.check_names(feeds, self.inputs)
+            raise
         try:
             described.check_values(self.interface, feeds, values)
             classes, score = chosen.resolve(
@@ -273,6 +279,13 @@ class Explainer:
             "providers": ", ".join(self.providers),
         }
 
+    def _explained(self) -> arrays.Port | None:
+        """The explained output in the shape that it has, which need not be the one that the file declares."""
+        port = self._file.outputs.get(self.explained_output)
+        if port is None or port.dtype is None or self.interface.output_shape is None:
+            return port
+        return dataclasses.replace(port, shape=self.interface.output_shape)
+
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger
         return None if name is None else Ledger(self.interface.steps, values[name], self.interface.marked)
@@ -283,7 +296,7 @@ class Explainer:
         return names if self.interface.ledger is None else names | {self.interface.ledger}
 
     def _batch(self, explained: arrays.Port | None, feeds: Mapping[str, Any]) -> int | None:
-        """Number of samples, where the declarations tell: the batch symbol of the output, found at an input."""
+        """Number of samples, where shapes tell: the batch symbol of the output, found at an input."""
         axis = self.interface.batch_axis
         if axis is None:
             return 1

@@ -12,6 +12,7 @@ import onnx
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
+from onnxlrp.strings import as_strings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,27 @@ def check_one(value: Any, port: Port) -> Any:
             f"input {port.name!r} takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
             + problem
         )
-    return array.astype(object) if is_text else array
+    return as_strings(array, port.name) if is_text else array
+
+
+def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
+    """Raises InputError where sizes that the file gives one name differ.
+
+    onnxruntime minds only where two values come to share memory, which depends on the model: to be asked once a run
+    has failed.
+    """
+    first: dict[str, tuple[str, int]] = {}
+    for name, value in feeds.items():
+        pairs = zip(ports[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
+        for symbol, size in pairs:
+            if not isinstance(symbol, str):
+                continue
+            other, known = first.setdefault(symbol, (name, size))
+            if size != known:
+                raise InputError(
+                    f"the model's file calls a size of '{other}' and one of '{name}' {symbol}, but they are {known} "
+                    f"and {size}: give both the same size, or one of them another name in the source, and convert that"
+                )
 
 
 def _as_array(value: Any, port: Port) -> np.ndarray:
@@ -104,6 +125,8 @@ def _as_array(value: Any, port: Port) -> np.ndarray:
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     try:
+        if port.dtype is not None and port.dtype.kind == "O":
+            return _as_objects(value)
         array = np.asarray(value)
         if port.dtype is not None and array.dtype.kind in "biuf" and port.dtype.kind in "biuf":
             cast = array.astype(port.dtype)
@@ -112,6 +135,15 @@ def _as_array(value: Any, port: Port) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise InputError(f"input {port.name!r} takes {port}; what was given is no array: {error}") from error
     return array
+
+
+def _as_objects(value: Any) -> np.ndarray:
+    """Words as they are: numpy would make words of the numbers among them, and reads bytes as ASCII."""
+    try:
+        array = np.asarray(value)
+    except UnicodeError:
+        return np.asarray(value, dtype=object)
+    return np.asarray(value, dtype=object) if array.dtype.kind in "OUST" else array
 
 
 def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:

@@ -16,7 +16,7 @@ PREDICTED = -1
 class Target:
     """The target of one call: made from what the user gave, it knows what to feed and what was explained.
 
-    Everything that the file declares statically is checked here, the rest by `resolve` once the outputs are known.
+    Everything that is known statically is checked here, the rest by `resolve` once the outputs are known.
     """
 
     def __init__(
@@ -29,26 +29,29 @@ class Target:
         position: Any = None,
         weights: Any = None,
     ) -> None:
-        """`output` and `weights_port` are declarations, `batch` is the number of samples; None where unknown."""
+        """`output`: the explained output in the shape that it has, `weights_port`: the declaration of the input that
+        takes weights, `batch`: the number of samples; None where unknown."""
         self._interface = interface
         self._output = output
         self.positions: np.ndarray | None = None
         """The positions that were explained, int64 [N], of a token target once it is resolved."""
         _refuse_foreign(interface, target, position, weights)
         self._weights_port = weights_port
-        self._weights = (
-            None if weights is None else _weights(weights, output, weights_port, interface.batch_axis, batch)
-        )
+        self._weights = None if weights is None else _weights(weights, output, interface.batch_axis, batch)
         self._target = None if target is None else _indices(target, "target", interface.targets)
         self._position = None if position is None else _indices(position, "position", 1)
+        self.check_counts(batch)
+        if self._target is not None:
+            classes = 1 if interface.class_axis is None else self._declared(interface.class_axis)
+            self._check_range(self._target, classes, "target", "class")
+
+    def check_counts(self, batch: int | None) -> None:
+        """Raises TargetError where there are neither one target and position nor as many as a batch has samples."""
         for name, given in (("target", self._target), ("position", self._position)):
             if given is not None and batch is not None and len(given) not in (1, batch):
                 raise TargetError(
                     f"{len(given)} values for {name}, but the batch holds {batch} samples: give 1 or {batch}"
                 )
-        if self._target is not None:
-            classes = 1 if interface.class_axis is None else self._declared(interface.class_axis)
-            self._check_range(self._target, classes, "target", "class")
 
     def feeds(self) -> dict[str, np.ndarray]:
         """The arrays for the model's added inputs; a model without defaults gets -1 and ones."""
@@ -206,9 +209,7 @@ def _indices(given: Any, name: str, targets: int) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _weights(
-    given: Any, output: Port | None, port: Port | None, batch_axis: int | None, batch: int | None
-) -> np.ndarray:
+def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int | None) -> np.ndarray:
     """Numbers that can be broadcast to the explained output, as far as its shape is known."""
     try:
         weights = np.asarray(given)
@@ -217,9 +218,6 @@ def _weights(
     if weights.dtype.kind not in "biuf":
         raise TargetError(f"weights must be numbers, not {weights.dtype}")
     if output is None or output.shape is None:
-        return weights
-    if port is not None and port.shape is not None and len(port.shape) != len(output.shape):
-        # The source declares its output in a wrong rank; the graph checks the shape as it runs.
         return weights
     shape = [batch if axis == batch_axis and batch is not None else size for axis, size in enumerate(output.shape)]
     pairs = zip(reversed(weights.shape), reversed(shape), strict=False)

@@ -15,6 +15,7 @@ import numpy as np
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import listed
 from onnxlrp.runtime.inputs import Port
+from onnxlrp.strings import as_strings
 
 Text = str | tuple[str, str]
 """One text, or a pair that a model reads together (question and context, premise and hypothesis)."""
@@ -189,7 +190,7 @@ def parted(line: str) -> Text:
 def as_texts(value: Any) -> list[Text] | None:
     """What was given for an input as texts; None where it is none (an array of numbers)."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
-        value = value.tolist()
+        value = (as_strings(value, "text") if value.dtype.kind == "S" else value).tolist()
     if isinstance(value, str):
         return [value]
     if not isinstance(value, (list, tuple)) or not value:

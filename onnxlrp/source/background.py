@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import listed
+from onnxlrp.strings import as_strings
 
 
 def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
@@ -58,7 +59,7 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
         raise InputError(f"background: the input {value.name!r} is no tensor")
     try:
         if value.dtype == ir.DataType.STRING:
-            array = np.asarray(rows).astype(str).astype(object)
+            array = as_strings(np.asarray(rows, dtype=object), str(value.name))
         else:
             array = np.asarray(rows).astype(value.dtype.numpy())
     except (TypeError, ValueError) as e:

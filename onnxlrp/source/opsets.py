@@ -45,8 +45,8 @@ def to_opset(model: ir.Model) -> None:
     model.ir_version = _IR_VERSION if lowered else max(model.ir_version, _IR_VERSION)
 
 
-def settle_functions(proto: onnx.ModelProto) -> list[str]:
-    """Settle what local functions of another opset than the model's mean, before they are inlined; returns notes.
+def keep_opsets(proto: onnx.ModelProto) -> None:
+    """Let local functions keep their own opset, before they are inlined, where the model's has not all of their nodes.
 
     onnxruntime (1.31) inlines them as if they were of the model's opset, so that is what they mean where every node of
     theirs is one of that opset as well. Where it is not, no such runtime runs the file, and they mean what ONNX says:
@@ -57,21 +57,13 @@ def settle_functions(proto: onnx.ModelProto) -> list[str]:
     others = [(f, o) for f in proto.functions for o in f.opset_import if o.domain in _DEFAULT and o.version != own]
     nodes = [n for f, _ in others for n in _all_nodes(f.node) if n.domain in _DEFAULT]
     if all(_is_valid(n, own) for n in nodes):
-        notes = [
-            f"the local function {f.name} imports opset {o.version}, the model {own}: it is read as of {own}, as "
-            "onnxruntime does"
-            for f, o in others
-        ]
-        for _, entry in others:
-            entry.version = own
-        return notes
+        return
     for function, entry in others:
         domain = f"{_OF_ANOTHER}{entry.version}"
         for node in _all_nodes(function.node):
             if node.domain in _DEFAULT:
                 node.domain = domain
         entry.domain, entry.version = domain, 1
-    return []
 
 
 def _is_valid(node: onnx.NodeProto, opset: int) -> bool:

@@ -21,9 +21,11 @@ from onnxlrp.interface import Interface
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
-from onnxlrp.source.inference import infer
+from onnxlrp.source.functions import write_out_functions
+from onnxlrp.source.inference import infer, refuse_contradictions
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
-from onnxlrp.source.opsets import OPSET, settle_functions, to_opset
+from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
+from onnxlrp.source.sparse import make_dense
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
@@ -57,6 +59,8 @@ class Source:
     """Their outputs and where they stood among the graph's outputs."""
     map_inputs: list[MapInput] = dataclasses.field(default_factory=list)
     """Inputs that are maps, for which vectors stand in."""
+    sparse: list[onnx.SparseTensorProto] = dataclasses.field(default_factory=list)
+    """Sparse tensors, for which dense ones stand in; put back as the model is written."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """Notes for the user."""
     opset: int = OPSET
@@ -73,12 +77,12 @@ def read(model: Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     valid.check(proto)
+    sparse = make_dense(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
-    notes = settle_functions(proto)
     try:
-        if proto.functions:
-            proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        keep_opsets(proto)
+        proto, notes = write_out_functions(proto)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
@@ -87,7 +91,8 @@ def read(model: Model) -> Source:
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
     weights.check(loaded)
-    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, notes=notes)
+    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source.sparse, source.notes = sparse, notes
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source
@@ -95,7 +100,10 @@ def read(model: Model) -> Source:
 
 def _refuse_explained(proto: onnx.ModelProto) -> None:
     """Raise where a model is one of ours already: explaining it once more would explain its relevance."""
-    interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    try:
+        interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    except ValueError:
+        return  # A description that cannot be true describes nothing.
     if interface is not None and set(interface.relevance.values()) <= {o.name for o in proto.graph.output}:
         raise InvalidModelError(
             f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "
@@ -205,6 +213,7 @@ def _standardise(source: Source) -> None:
         model.graph.opset_imports.setdefault(node.domain, 1)
     _own_domain(model)
     _check_operators(model)
+    _describe_initializers(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
     for value in model.graph.inputs:
@@ -231,7 +240,8 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
-    _correct_outputs(source)
+    refuse_contradictions(model)
+    _note_wrong_outputs(source)
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
@@ -240,30 +250,34 @@ def _placeholder(dim: int | ir.SymbolicDim) -> bool:
     return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 
-def _correct_outputs(source: Source) -> None:
-    """Leave open what an output's declaration gets wrong, and say so."""
+def _note_wrong_outputs(source: Source) -> None:
+    """Say what an output's declaration gets wrong."""
     names = {d.value for v in source.model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
-    for index, value in enumerate(source.model.graph.outputs):
-        declared = source.outputs[index]
+    for declared, value in zip(source.outputs, source.model.graph.outputs, strict=True):
         if declared.type is not None and value.type is not None and declared.type != value.type:
             source.notes.append(f"output {value.name!r} is declared {declared.type}, but is {value.type}")
         if declared.shape is None or value.shape is None:
             continue
-        if len(declared.shape) != len(value.shape):
+        said, found = list(declared.shape), list(value.shape)
+        if len(said) != len(found) or any(_differs(d, f, names) for d, f in zip(said, found, strict=True)):
             source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}")
-            continue
-        dims = [None if _differs(d, f, names) else d for d, f in zip(declared.shape, value.shape, strict=True)]
-        if dims != list(declared.shape):
-            source.outputs[index] = dataclasses.replace(declared, shape=ir.Shape(dims))
-            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}: left open")
 
 
 def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:
-    """Decide whether a size that is declared as a number is another, or an input's, which varies: onnxruntime would
-    take the number for a fact (skl2onnx declares [1, 4] downstream of a Normalizer of any number of rows)."""
+    """Decide whether a size that is declared as a number is another, or an input's, which varies (skl2onnx declares
+    [1, 4] downstream of a Normalizer of any number of rows)."""
     if not isinstance(declared, int):
         return False
     return found != declared if isinstance(found, int) else found.value in names
+
+
+def _describe_initializers(model: ir.Model) -> None:
+    """Give initializers the type and shape of their tensors, whatever the file declares of them."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.type = ir.TensorType(value.const_value.dtype)
+                value.shape = ir.Shape(list(value.const_value.shape.numpy()))
 
 
 def _own_domain(model: ir.Model) -> None:

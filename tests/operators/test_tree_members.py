@@ -1,4 +1,4 @@
-"""Sets, and chains of single numbers, along the path that onnxruntime takes: contributions and base are what it says."""
+"""Sets, and chains of single numbers, along the path that onnxruntime takes: contributions and base add up to it."""
 
 from __future__ import annotations
 

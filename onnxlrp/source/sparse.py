@@ -1,0 +1,80 @@
+"""Sparse tensors, which onnxruntime makes dense as it loads a model: dense while it is read, sparse in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.memory import check_elements
+from onnxlrp.source.proto_nodes import bodies
+
+_SPARSE = onnx.AttributeProto.SPARSE_TENSOR
+
+
+def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
+    """Put dense tensors in the place of all sparse ones: initializers and Constant nodes, in bodies and functions too.
+
+    Gives the sparse ones.
+    """
+    found = []
+    graphs = [proto.graph, *bodies(proto.graph.node), *(g for f in proto.functions for g in bodies(f.node))]
+    for graph in graphs:
+        for sparse in graph.sparse_initializer:
+            found.append(_copy(sparse))
+            graph.initializer.append(_dense(sparse, sparse.values.name))
+        graph.ClearField("sparse_initializer")
+    for node in (n for part in (*graphs, *proto.functions) for n in part.node):
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.type == _SPARSE:
+                found.append(_copy(attribute.sparse_tensor))
+                dense = _dense(attribute.sparse_tensor, node.output[0])
+                attribute.CopyFrom(onnx.helper.make_attribute("value", dense))
+    return found
+
+
+def make_sparse(proto: onnx.ModelProto, tensors: Sequence[onnx.SparseTensorProto]) -> None:
+    """Put the sparse tensors back where initializers of the model, or of bodies, say the same."""
+    for graph in (proto.graph, *bodies(proto.graph.node)) if tensors else ():
+        for tensor in list(graph.initializer):
+            sparse = next((s for s in tensors if _is_same(tensor, s)), None)
+            if sparse is not None:
+                restored = graph.sparse_initializer.add()
+                restored.CopyFrom(sparse)
+                restored.values.name = tensor.name
+                graph.initializer.remove(tensor)
+
+
+def _is_same(tensor: onnx.TensorProto, sparse: onnx.SparseTensorProto) -> bool:
+    kind = (tensor.data_type, *tensor.dims) == (sparse.values.data_type, *sparse.dims)
+    if not kind or tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return False
+    given, dense = numpy_helper.to_array(tensor), numpy_helper.to_array(_dense(sparse, tensor.name))
+    return np.array_equal(given, dense)
+
+
+def _copy(sparse: onnx.SparseTensorProto) -> onnx.SparseTensorProto:
+    return onnx.SparseTensorProto.FromString(sparse.SerializeToString())
+
+
+def _dense(sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
+    """The same values among zeros. Indices are linear [n] or of every axis [n, rank], in any order.
+
+    Raises InvalidModelError where they do not fit.
+    """
+    shape = tuple(sparse.dims)
+    check_elements(shape, f"the sparse tensor {name!r}")
+    try:
+        values, places = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+        if places.ndim == 2:
+            places = np.ravel_multi_index(tuple(places.T), shape)
+        dense = np.zeros(shape, values.dtype)
+        if places.shape != values.shape or (places.size and (places.min() < 0 or places.max() >= dense.size)):
+            raise ValueError(f"{values.size} values and indices {list(places.shape)} for a tensor {list(shape)}")
+        dense.reshape(-1)[places] = values
+        return numpy_helper.from_array(dense, name)
+    except (ValueError, TypeError, MemoryError) as error:
+        raise InvalidModelError(f"the sparse tensor {name!r} {list(shape)} cannot be made dense: {error}") from error
