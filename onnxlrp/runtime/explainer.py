@@ -21,6 +21,7 @@ from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.targets import Target
+from onnxlrp.runtime.values import as_mapping
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,7 +192,7 @@ class Explainer:
 
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
         """The first half of a call, without the session: texts cut into tokens, arrays checked."""
-        inputs, tokens = self._cut(inputs)
+        inputs, tokens = self._cut(as_mapping(inputs))
         return Prepared(arrays.check(inputs, self.inputs), tokens)
 
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
+from onnxlrp.runtime.values import as_mapping, to_array, type_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
     Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
     is explained. Raises InputError where one is missing, unknown, of another type or of another shape.
     """
+    inputs = as_mapping(inputs)
     unknown = [name for name in inputs if name not in ports]
     if unknown:
         raise InputError(_unknown(unknown, ports))
@@ -82,40 +84,27 @@ def check_one(value: Any, port: Port) -> Any:
     """One input as the session takes it; see `check`."""
     if port.dtype is None:
         return value
-    array = _as_array(value, port)
+    array = to_array(value, port.name, port, port.dtype)
     is_text = port.dtype.kind == "O"
+    convertible = not is_text and array.dtype.kind in "biuf"
     if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
         raise InputError(
-            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}"
-            + ("" if is_text or array.dtype.kind in "OUST" else f": convert it with array.astype('{port.dtype}')")
+            f"input '{port.name}' takes {port}, but the array is {_described(array)}"
+            + (f": convert it with array.astype('{port.dtype}')" if convertible else "")
         )
     problem = _shape_problem(array.shape, port.shape)
     if problem:
-        raise InputError(
-            f"input '{port.name}' takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
-            + problem
-        )
+        raise InputError(f"input '{port.name}' takes {port}, but the array is {_described(array)}: {problem}")
     return array.astype(object) if is_text else array
 
 
-def _as_array(value: Any, port: Port) -> np.ndarray:
-    """Arrays as they are; lists and numbers in the type of the input where that loses nothing."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return np.asarray(value)
-    try:
-        array = np.asarray(value)
-        if port.dtype is not None and array.dtype.kind in "biuf" and port.dtype.kind in "biuf":
-            cast = array.astype(port.dtype)
-            if port.dtype.kind == "f" or np.array_equal(cast, array):
-                return cast
-    except (ValueError, TypeError) as error:
-        raise InputError(f"input '{port.name}' takes {port}; what was given is no array: {error}") from error
-    return array
+def _described(array: np.ndarray) -> str:
+    return f"{type_of(array, type_name(array.dtype))} {shape_text(array.shape)}"
 
 
-def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:
+def _unknown(names: list[Any], ports: Mapping[str, Port]) -> str:
     known = "\n".join(f"  {port.name}: {port}" for port in ports.values())
-    near = difflib.get_close_matches(names[0], list(ports), n=1)
+    near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
     many = ", ".join(f"'{name}'" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"
