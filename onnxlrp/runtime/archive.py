@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 
 UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
-    struct.error, zlib.error, zipfile.BadZipFile,
+    struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 """The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
 _DRAFT = re.compile(r"\..+\.\d+-\d+(\.\w+)?")

@@ -17,6 +17,7 @@ from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.values import cast
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
+_MOST_PIXELS = 1 << 28
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -176,8 +177,10 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, port: Port, pre
     size = [port.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
     channels = port.shape[layout.index("C")] if "C" in layout else 1
+    if width * height > _MOST_PIXELS:
+        raise InputError(f"input '{port.name}' takes {port}: a picture of {width} x {height} pixels is too large")
     try:
-        picture = _converted(depth.eight_bits(picture, kind), _CHANNELS.get(channels, "RGB"))
+        picture = _converted(depth.eight_bits(picture, kind, path), _CHANNELS.get(channels, "RGB"))
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     except (InputError, ValueError, MemoryError) as error:
         raise InputError(

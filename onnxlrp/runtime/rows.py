@@ -38,6 +38,8 @@ def read_table(path: Path, port: Port) -> tuple[np.ndarray, tuple[str, ...]]:
         raise InputError(f"'{path}' is no table: its rows differ in length, or there are none")
     cells = np.array(rows, dtype=object)
     if port.name in columns:
+        if columns.count(port.name) > 1:
+            raise InputError(f"'{path}' has several columns by the name of input '{port.name}'")
         if len(columns) != cells.shape[1]:
             raise InputError(f"'{path}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values")
         cells, columns = cells[:, [columns.index(port.name)]], (port.name,)
@@ -124,7 +126,7 @@ def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: Port, pa
     fractions = [cell for cell in cells if _is_number(cell) and not _is_missing(cell) and _DECIMAL.fullmatch(cell)]
     if fractions:
         raise InputError(
-            f"'{path}': the first row holds '{words[0]:.40}' and {fractions[0]:.40}, so that it is neither names of "
+            f"'{path}': the first row holds {words[0][:40]!r} and {fractions[0]:.40}, so that it is neither names of "
             "columns nor numbers"
         )
     return True
@@ -158,11 +160,11 @@ def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
             cells[row, column] = _number(cell, dtype)
         except OverflowError as error:
             raise InputError(
-                f"'{path}', row {row + 1}: {cell:.40} is too large for {dtype}, which input '{port.name}' takes"
+                f"'{path}', row {row + 1}: {cell[:40]!r} is too {error} for {dtype}, which input '{port.name}' takes"
             ) from error
         except ValueError as error:
             raise InputError(
-                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input '{port.name}' takes"
+                f"'{path}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input '{port.name}' takes"
                 + _hint(cell, dtype)
             ) from error
     try:
@@ -172,7 +174,7 @@ def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
-    """Raises ValueError for what is no number of that type, OverflowError for one that is too large."""
+    """Raises ValueError for what is no number of that type, OverflowError for one that is too "large" or "small"."""
     if dtype.kind == "b":
         if cell.lower() not in ("0", "1", "true", "false"):
             raise ValueError(cell)
@@ -180,11 +182,11 @@ def _number(cell: str, dtype: np.dtype) -> Any:
     if dtype.kind == "f":
         number = float("nan") if _is_missing(cell) else float(cell)
         if np.isinf(number) and "inf" not in cell.lower():
-            raise OverflowError(cell)
+            raise OverflowError("small" if number < 0 else "large")
     else:
         number = _whole(cell)
         if not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
-            raise OverflowError(cell)
+            raise OverflowError("small" if number < 0 else "large")
     if "_" in cell:
         raise ValueError(cell)
     return number
