@@ -32,26 +32,29 @@ def where(samples: int, first: int | None, total: int) -> str:
     return f" in {samples} of {total} samples (the first: sample {first})"
 
 
-def passed_over(counts: Mapping[str, int]) -> str:
-    """The sentence for NaN in the inputs that did no visible harm."""
-    return f"{_counted(counts)}: the model takes it as a missing value or passes over it"
+def counted(holes: Mapping[str, int], infinite: Mapping[str, int]) -> str:
+    """Words for NaN and infinities in the inputs, by the input's name; empty where there are none."""
+    words = [f"input {name!r} holds {count} NaN" for name, count in holes.items() if count]
+    words += [f"input {name!r} holds {count} infinite numbers" for name, count in infinite.items() if count]
+    return ", ".join(words)
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"input {name!r} holds {count} NaN" for name, count in counts.items() if count)
+def passed_over(counted: str) -> str:
+    """The sentence for NaN and infinities in the inputs that did no visible harm."""
+    return f"{counted}: the model takes it as a missing value or passes over it"
 
 
-def not_finite(where: str, counts: Mapping[str, int]) -> str:
-    """The sentence for NaN in the relevance or the score that comes from NaN in the inputs."""
-    return f"relevance or score is NaN or infinite{where}: {_counted(counts)}. Fill them in first"
+def not_finite(where: str, counted: str) -> str:
+    """The sentence for NaN in the relevance or the score that comes from NaN or infinities in the inputs."""
+    return f"relevance or score is NaN or infinite{where}: {counted}. Fill them in first"
 
 
 def overflowed(where: str, ledger: Ledger | None) -> str:
     """The sentence for NaN in the relevance or the score where the inputs hold none."""
     return (
-        f"relevance or score is NaN or infinite{where}, though no input holds NaN{_starts(ledger)}. Shares that grow "
-        "from layer to layer may overflow, those of Epsilon in deep networks most, above all with zero_params: try "
-        "rules=[('Conv', 'Gamma(0.25)')]"
+        f"relevance or score is NaN or infinite{where}, though no input holds NaN or infinity{_starts(ledger)}. Shares "
+        "that grow from layer to layer may overflow, those of Epsilon in deep networks most, above all with "
+        "zero_params: try rules=[('Conv', 'Gamma(0.25)')]"
     )
 
 

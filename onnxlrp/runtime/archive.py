@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from onnxlrp.replacing import check_replaceable
 
 UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
-    struct.error, zlib.error, zipfile.BadZipFile,
+    struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 """The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
 _DRAFT = re.compile(r"\..+\.\d+-\d+(\.\w+)?")

@@ -15,6 +15,8 @@ from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.inputs import Port, check
 from onnxlrp.runtime.samples import Rows, Samples
+from onnxlrp.runtime.targets import to_numbers
+from onnxlrp.runtime.values import as_mapping
 
 USUAL = 16
 """Samples in a batch where neither the caller nor the model says how many."""
@@ -44,6 +46,7 @@ class Batches:
         preprocess: Preprocess,
     ) -> None:
         """`options`: target, position and weights; None where not given."""
+        inputs = as_mapping(inputs)
         if not inputs or any(name not in ports for name in inputs):
             check(inputs, ports)  # raises: names them all, and the ones there are
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
@@ -60,7 +63,7 @@ class Batches:
             raise InputError(f"the inputs must hold as many samples each, and at least one; here are {found}")
         self.size = _size(size, fixed, self.count)
         self._options = {
-            name: Rows(np.asarray(value)) if _is_per_sample(name, value, interface, self.count) else value
+            name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
             for name, value in options.items()
         }
 
@@ -137,8 +140,8 @@ def _size(size: int | None, fixed: int | None, count: int) -> int:
 
 def _is_per_sample(name: str, value: Any, interface: Interface, count: int) -> bool:
     """Whether a target, position or weights differ between samples: then axis 0 counts them."""
-    shape = np.shape(value)
-    if value is None or not shape:
+    shape = () if value is None else to_numbers(value, name).shape
+    if not shape:
         return False
     if name == "weights":
         return interface.batch_axis == 0 and count > 1 and shape[0] == count

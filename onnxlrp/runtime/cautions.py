@@ -99,6 +99,7 @@ class Watch:
         self._interface, self._axes = interface, axes or {}
         self._counts: dict[tuple[str, str], _Count] = {}
         self._holes: collections.Counter[str] = collections.Counter()
+        self._infinite: collections.Counter[str] = collections.Counter()
         self._samples = 0
 
     def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
@@ -106,6 +107,7 @@ class Watch:
         for name, value in (feeds or {}).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 self._holes[name] += int(np.isnan(value).sum())
+                self._infinite[name] += int(np.isinf(value).sum())
         with np.errstate(all="ignore"):  # infinities are what is looked for
             numbers = _numbers(explanation, self._interface, self._axes)
             if numbers is None:
@@ -125,16 +127,18 @@ class Watch:
         """The doubts so far, the gravest first."""
         counts = [c for c in self._counts.values() if c.doubt.kind != "absorbed" or 2 * c.samples > self._samples]
         cautions = [self._caution(count) for count in sorted(counts, key=lambda count: KINDS.index(count.doubt.kind))]
-        holes = {name: count for name, count in self._holes.items() if count}
-        if holes and not any(caution.kind == "nan" for caution in cautions):
-            cautions.append(Caution("nan", 0, None, advice.passed_over(holes)))
+        # Additive masks hold infinity by design: it is doubtful in what is explained only, unless relevance suffers.
+        infinite = {name: count for name, count in self._infinite.items() if name in self._interface.relevance}
+        bad = advice.counted(self._holes, infinite)
+        if bad and not any(caution.kind == "nan" for caution in cautions):
+            cautions.append(Caution("nan", 0, None, advice.passed_over(bad)))
         return cautions
 
     def _caution(self, count: _Count) -> Caution:
         doubt, first = count.doubt, None if count.doubt.in_sum else count.first
         where = advice.where(count.samples, first, self._samples)
-        has_holes = doubt.kind == "nan" and any(self._holes.values())
-        sentence = advice.not_finite(where, self._holes) if has_holes else doubt.words(where)
+        bad = advice.counted(self._holes, self._infinite) if doubt.kind == "nan" else ""
+        sentence = advice.not_finite(where, bad) if bad else doubt.words(where)
         return Caution(doubt.kind, count.samples, first, sentence)
 
 
@@ -146,8 +150,8 @@ def cautions(
 ) -> list[Caution]:
     """Collect what makes an explanation doubtful, in words; empty where nothing does.
 
-    `feeds` are the model's inputs, for NaN among them; `axes` says which axis of an input counts samples (0 where it
-    is silent). No model is run: the relevance arrays are read once.
+    `feeds` are the model's inputs, for NaN and infinities among them; `axes` says which axis of an input counts samples
+    (0 where it is silent). No model is run: the relevance arrays are read once.
 
     ```python
     for caution in cautions(explanation, explainer.interface):

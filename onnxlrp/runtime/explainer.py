@@ -21,6 +21,7 @@ from onnxlrp.runtime.ledger import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.targets import Target
+from onnxlrp.runtime.values import as_mapping
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,7 +195,7 @@ class Explainer:
     @own_errors
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
         """The first half of a call, without the session: texts cut into tokens, arrays checked."""
-        inputs, tokens = self._cut(inputs)
+        inputs, tokens = self._cut(as_mapping(inputs))
         return Prepared(arrays.check(inputs, self.inputs), tokens)
 
     @own_errors

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import zipfile
-import zlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import listed
+from onnxlrp.runtime import depth, rows
+from onnxlrp.runtime.archive import UNREADABLE
 from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.values import cast
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
+_MOST_PIXELS = 1 << 28
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -32,11 +33,11 @@ class Preprocess:
     @classmethod
     def parse(cls, text: str) -> Preprocess:
         """A name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
-        if text in PREPROCESS:
+        if isinstance(text, str) and text in PREPROCESS:
             return PREPROCESS[text]
         try:
-            mean, std = (tuple(float(part) * 255 for part in half.split(",")) for half in text.split("/"))
-            if len(mean) in (1, len(std)) and all(value > 0 for value in std):
+            mean, std = (tuple(float(part) * 255 for part in half.split(",")) for half in str(text).split("/"))
+            if len(mean) in (1, len(std)) and all(value > 0 for value in std) and np.isfinite([*mean, *std]).all():
                 return cls(mean, std)
         except ValueError:
             pass
@@ -73,8 +74,11 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     """The file's content for that input; arrays are taken as they are, everything else is converted.
 
     `mapped`: an .npy file as a memory map.
-    A picture is resized to the input's height and width (the whole picture, so its sides may be stretched) and gets
-    its channels first or last as the input has them. Raises InputError where the file cannot be that input's value.
+    A picture is turned as its EXIF data say, put on white where it is transparent, converted to the input's number of
+    channels (palettes and CMYK to RGB, without colour profiles), resized to the input's height and width (the whole
+    picture, so its sides may be stretched), and gets its channels first or last as the input has them. Deeper pictures
+    are taken as 8 bits a channel, see `depth`; of several pictures in a file the first, with a warning. For tables see
+    `rows`. Raises InputError where the file cannot be that input's value; nothing is ever unpickled.
     """
     if path.is_dir():
         raise InputError(f"'{path}' is a folder, not a file for input {port.name!r}")
@@ -85,28 +89,14 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     try:
         if path.suffix.lower() in (".npy", ".npz"):
             return Loaded(_numpy(path, port, mapped))
-        if path.suffix.lower() in (".csv", ".tsv"):
-            return _table(path, port)
+        if path.suffix.lower() in rows.TABLES:
+            array, columns = rows.read_table(path, port)
+            return Loaded(array, columns=columns)
         if path.suffix.lower() == ".txt":
-            return Loaded(_text(path, port))
+            return Loaded(rows.read_lines(path, port))
         return _picture_or_text(path, port, preprocess)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
-
-
-def lines_of(path: Path) -> list[str] | None:
-    """The lines of a text that are not empty; None where it holds an array, a table, or no text at all."""
-    if path.suffix.lower() in (".npy", ".npz", ".csv", ".tsv") or not path.is_file():
-        return None
-    try:
-        return [line for line in _read_text(path).splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def are_numbers(lines: Sequence[str]) -> bool:
-    """Whether lines hold nothing but numbers."""
-    return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
 
 
 def join(parts: Sequence[Loaded], port: Port) -> Loaded:
@@ -147,138 +137,56 @@ def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
         if isinstance(content, np.ndarray):
             return content
         with content:
-            if port.name in content.files:
-                return content[port.name]
-            if len(content.files) == 1:
-                return content[content.files[0]]
+            alone = content.files[0] if len(content.files) == 1 else None
+            name = port.name if port.name in content.files else alone
+            if name is not None:
+                found = content[name]
+                if isinstance(found, np.ndarray):
+                    return found
+                raise ValueError(f"its entry {name!r} is no array")
             names = listed(content.files) or "nothing"
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError) as error:
+    except UNREADABLE as error:
         kind = "an array file of numpy" if path.suffix == ".npy" else "an archive of numpy arrays"
         raise InputError(f"'{path}' is not {kind}, or it is damaged: {error}") from error
     raise InputError(f"'{path}' holds {names}, but nothing by the name of input {port.name!r}")
 
 
-def _table(path: Path, port: Port) -> Loaded:
-    """Rows of a .csv file are samples; a column that has the input's name is that input alone."""
-    text = _read_text(path)
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
-    if not rows:
-        raise InputError(f"'{path}' is empty")
-    columns: tuple[str, ...] = ()
-    if any(not _is_number(cell) for cell in rows[0]) and (port.dtype != np.dtype(object) or port.name in rows[0]):
-        columns, rows = tuple(cell.strip() for cell in rows[0]), rows[1:]
-    if any(len(row) != len(rows[0]) for row in rows) or not rows:
-        raise InputError(f"'{path}' is no table: its rows differ in length, or there are none")
-    cells = np.array(rows, dtype=object)
-    if port.name in columns:
-        cells, columns = cells[:, [columns.index(port.name)]], (port.name,)
-    return Loaded(_shaped(_numbers(cells, port, path), port, path), columns=columns)
-
-
-def _text(path: Path, port: Port) -> np.ndarray:
-    """Lines for a string input; rows of numbers for any other."""
-    lines = [line for line in _read_text(path).splitlines() if line.strip()]
-    if port.dtype is not None and port.dtype.kind == "O":
-        return strings(lines, port)
-    rows = [line.replace(",", " ").split() for line in lines]
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"'{path}': input {port.name!r} takes {port}, so each line must hold as many numbers")
-    return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
-
-
-def strings(lines: Sequence[str], port: Port) -> np.ndarray:
-    """Lines as the value of a string input."""
-    array = np.array(lines, dtype=object)
-    return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
-
-
-def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
-    """Text cells [R, C] in the type of the input; an empty cell is NaN."""
-    dtype = port.dtype
-    if dtype is None or dtype.kind == "O":
-        return cells
-    for row, column in np.ndindex(cells.shape):
-        cell = str(cells[row, column]).strip()
-        try:
-            cells[row, column] = _number(cell, dtype)
-        except ValueError as error:
-            hint = "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
-            raise InputError(
-                f"'{path}', row {row + 1}: '{cell:.40}' is no {dtype}, which input {port.name!r} takes{hint}"
-            ) from error
-    try:
-        return cells.astype(dtype)
-    except OverflowError as error:
-        raise InputError(f"'{path}': a number is too large for {dtype}, which input {port.name!r} takes") from error
-
-
-def _number(cell: str, dtype: np.dtype) -> Any:
-    if dtype.kind == "f":
-        return float(cell) if cell else float("nan")
-    if dtype.kind == "b":
-        if cell.lower() not in ("0", "1", "true", "false"):
-            raise ValueError(cell)
-        return cell.lower() in ("1", "true")
-    try:
-        return int(cell)
-    except ValueError:
-        if float(cell).is_integer():
-            return int(float(cell))
-        raise
-
-
-def _shaped(table: np.ndarray, port: Port, path: Path) -> np.ndarray:
-    """Rows [R, C] in the rank of the input: one sample a row, or one sample whose rows are its time steps."""
-    shape = port.shape
-    if shape is None or len(shape) == 2:
-        return table
-    if len(shape) <= 1 and 1 in table.shape:
-        return table.reshape(-1) if len(shape) == 1 else table.reshape(())
-    if len(shape) >= 3:
-        trailing = [size if isinstance(size, int) else -1 for size in shape[1:]]
-        if len(shape) == 3 and trailing[-1] == table.shape[1] and trailing[0] in (-1, len(table)):
-            return table[None]
-        known = int(np.prod([size for size in trailing if size > 0]))
-        whole = known == table.shape[1] if -1 not in trailing else known and table.shape[1] % known == 0
-        if trailing.count(-1) <= 1 and whole:
-            return table.reshape(len(table), *trailing)
-    raise InputError(
-        f"'{path}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up {port.name!r}: {port}"
-    )
-
-
 def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     try:
         with Image.open(path) as opened:
+            if getattr(opened, "is_animated", False) and opened.format != "MPO":  # a camera's photograph and previews
+                warnings.warn(f"'{path}' holds several pictures; the first one is taken", stacklevel=2)
             picture = ImageOps.exif_transpose(opened)
             picture.load()
+            kind = opened.format
     except UnidentifiedImageError as error:
         if picture_layout(port) is not None:
             raise InputError(f"'{path}' is no picture that can be read, for input {port.name!r}: {port}") from error
         try:
-            return Loaded(_text(path, port))
+            return Loaded(rows.read_lines(path, port))
         except UnicodeDecodeError as error:
             raise InputError(f"'{path}' is neither a picture nor .npy, .npz, .csv or text") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # each format has a reader of its own, and errors of its own
         raise InputError(f"'{path}' is a damaged picture, or too large a one: {error}") from error
-    return _picture(picture, path, port, preprocess)
+    return _picture(picture, kind, path, port, preprocess)
 
 
-def _picture(picture: Image.Image, path: Path, port: Port, preprocess: Preprocess) -> Loaded:
+def _picture(picture: Image.Image, kind: str | None, path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     layout = picture_layout(port)
     if layout is None or port.shape is None or port.dtype is None:
         raise InputError(f"'{path}' is a picture, but input {port.name!r} takes {port}: give it as .npy, .npz or .csv")
     size = [port.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
     channels = port.shape[layout.index("C")] if "C" in layout else 1
-    mode = _CHANNELS.get(channels, "RGB")
-    picture = _eight_bits(picture)
-    if mode != "RGBA" and picture.mode in ("RGBA", "LA", "PA", "P"):
-        clear = picture.convert("RGBA")  # what is transparent would turn black: put it on white paper
-        picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    picture = picture.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
+    if width * height > _MOST_PIXELS:
+        raise InputError(f"input {port.name!r} takes {port}: a picture of {width} x {height} pixels is too large")
+    try:
+        picture = _converted(depth.eight_bits(picture, kind, path), _CHANNELS.get(channels, "RGB"))
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    except (InputError, ValueError, MemoryError) as error:
+        raise InputError(
+            f"'{path}' cannot become the value of input {port.name!r}: {error}; give it as .npy"
+        ) from error
     pixels = np.asarray(picture).reshape(height, width, -1)
     if port.dtype.kind == "f":
         pixels = preprocess(pixels)
@@ -286,33 +194,15 @@ def _picture(picture: Image.Image, path: Path, port: Port, preprocess: Preproces
         raise InputError(f"input {port.name!r} takes {port.dtype}, pixels of 0 to 255: leave the preprocessing out")
     elif np.iinfo(port.dtype).max < 255:
         raise InputError(f"input {port.name!r} takes {port.dtype}, which cannot hold a pixel of 255: give it as .npy")
-    array = pixels.astype(port.dtype)
+    array = cast(pixels, port.name, port.dtype)
     array = array.transpose(2, 0, 1) if layout in ("NCHW", "CHW") else array if "C" in layout else array[..., 0]
     array = array[None] if layout.startswith("N") else array
     return Loaded(np.ascontiguousarray(array), (picture.convert("RGB"),))
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pictures of 16 or 32 bits a pixel scaled to 8; Pillow's own conversion would clip them."""
-    if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
-    return picture
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            raise InputError(f"'{path}' is not text in UTF-8") from None
-        raise
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell or "nan")
-    except ValueError:
-        return False
-    return True
+def _converted(picture: Image.Image, mode: str) -> Image.Image:
+    """The picture in a mode of Pillow; what is transparent would turn black, so it is put on white paper."""
+    if mode != "RGBA" and picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+    return picture.convert(mode)

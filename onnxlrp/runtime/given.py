@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
-from onnxlrp.runtime import files, text
+from onnxlrp.runtime import files, rows, text
 from onnxlrp.runtime.inputs import Port, check
 from onnxlrp.runtime.samples import expand
 
@@ -56,7 +56,7 @@ def load(given: Given, ports: Mapping[str, Port], preprocess: files.Preprocess, 
         if name not in lines
     }
     arrays = {name: one.array for name, one in loaded.items()}
-    arrays |= {name: files.strings(some, ports[name]) for name, some in lines.items() if _is_string(ports[name])}
+    arrays |= {name: rows.strings(some, ports[name]) for name, some in lines.items() if _is_string(ports[name])}
     words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
     tokenizer = _tokenizer(given, model, needed=any(text.takes_text(ports[name]) for name in words))
     filled, tokens = text.fill(words, ports, names, lambda: tokenizer or text.find(given.tokenizer, model))
@@ -71,9 +71,9 @@ def _lines(grouped: Mapping[str, Sequence[Path]], given: Given, ports: Mapping[s
     for name, paths in grouped.items():
         if not text.takes_text(ports[name]):
             continue
-        parts = [files.lines_of(path) for path in paths]
+        parts = [rows.lines_of(path) for path in paths]
         lines = [line for part in parts if part is not None for line in part]
-        if None not in parts and lines and (given.tokenizer is not None or not files.are_numbers(lines)):
+        if None not in parts and lines and (given.tokenizer is not None or not rows.are_numbers(lines)):
             found[name] = lines
     for name, words in given.texts:
         if name in grouped and name not in found:

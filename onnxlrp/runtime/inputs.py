@@ -12,6 +12,7 @@ import onnx
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
+from onnxlrp.runtime.values import as_mapping, to_array, type_of
 from onnxlrp.strings import as_strings
 
 
@@ -70,6 +71,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
     Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
     is explained. Raises InputError where one is missing, unknown, of another type or of another shape.
     """
+    inputs = as_mapping(inputs)
     unknown = [name for name in inputs if name not in ports]
     if unknown:
         raise InputError(_unknown(unknown, ports))
@@ -84,19 +86,17 @@ def check_one(value: Any, port: Port) -> Any:
     """One input as the session takes it; see `check`."""
     if port.dtype is None:
         return value
-    array = _as_array(value, port)
+    array = to_array(value, port.name, port, port.dtype)
     is_text = port.dtype.kind == "O"
+    convertible = not is_text and array.dtype.kind in "biuf"
     if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
         raise InputError(
-            f"input {port.name!r} takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}"
-            + ("" if is_text or array.dtype.kind in "OUST" else f": convert it with array.astype('{port.dtype}')")
+            f"input {port.name!r} takes {port}, but the array is {_described(array)}"
+            + (f": convert it with array.astype('{port.dtype}')" if convertible else "")
         )
     problem = _shape_problem(array.shape, port.shape)
     if problem:
-        raise InputError(
-            f"input {port.name!r} takes {port}, but the array is {type_name(array.dtype)} {shape_text(array.shape)}: "
-            + problem
-        )
+        raise InputError(f"input {port.name!r} takes {port}, but the array is {_described(array)}: {problem}")
     return as_strings(array, port.name) if is_text else array
 
 
@@ -115,40 +115,18 @@ def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
             other, known = first.setdefault(symbol, (name, size))
             if size != known:
                 raise InputError(
-                    f"the model's file calls a size of '{other}' and one of '{name}' {symbol}, but they are {known} "
+                    f"the model's file calls a size of '{other}' and one of {name!r} {symbol}, but they are {known} "
                     f"and {size}: give both the same size, or one of them another name in the source, and convert that"
                 )
 
 
-def _as_array(value: Any, port: Port) -> np.ndarray:
-    """Arrays as they are; lists and numbers in the type of the input where that loses nothing."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return np.asarray(value)
-    try:
-        if port.dtype is not None and port.dtype.kind == "O":
-            return _as_objects(value)
-        array = np.asarray(value)
-        if port.dtype is not None and array.dtype.kind in "biuf" and port.dtype.kind in "biuf":
-            cast = array.astype(port.dtype)
-            if port.dtype.kind == "f" or np.array_equal(cast, array):
-                return cast
-    except (ValueError, TypeError) as error:
-        raise InputError(f"input {port.name!r} takes {port}; what was given is no array: {error}") from error
-    return array
+def _described(array: np.ndarray) -> str:
+    return f"{type_of(array, type_name(array.dtype))} {shape_text(array.shape)}"
 
 
-def _as_objects(value: Any) -> np.ndarray:
-    """Words as they are: numpy would make words of the numbers among them, and reads bytes as ASCII."""
-    try:
-        array = np.asarray(value)
-    except UnicodeError:
-        return np.asarray(value, dtype=object)
-    return np.asarray(value, dtype=object) if array.dtype.kind in "OUST" else array
-
-
-def _unknown(names: list[str], ports: Mapping[str, Port]) -> str:
+def _unknown(names: list[Any], ports: Mapping[str, Port]) -> str:
     known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
-    near = difflib.get_close_matches(names[0], list(ports), n=1)
+    near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     many = ", ".join(f"{name!r}" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"

@@ -37,14 +37,14 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *
     """An InferenceSession on a path or on the bytes of a model.
 
     `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime as it is.
-    `optimise=False` computes every node of the file as it is written. Raises InputError for a provider that this
-    onnxruntime lacks, InvalidModelError where it cannot load the model.
+    `optimise=False` computes every node of the file as it is written. Raises InputError for what is no list of
+    providers, and for one that this onnxruntime lacks, InvalidModelError where it cannot load the model.
     """
     module = onnxruntime()
     if providers is None:
         wanted: list[Any] = [(CUDA, _CUDA_OPTIONS), CPU] if cuda_present() else [CPU]
     else:
-        wanted = list(providers)
+        wanted = _pairs(providers)
         _check_known(wanted, module.get_available_providers())
     wants_cuda = any(_name(provider) == CUDA for provider in wanted)
     if wants_cuda:
@@ -137,6 +137,19 @@ def _tell_fallback() -> None:
 
 def _name(provider: Any) -> str:
     return provider if isinstance(provider, str) else provider[0]
+
+
+def _pairs(providers: Any) -> list[Any]:
+    """The providers that were given. Raises InputError for what is no list of names, or of names with options."""
+    given = providers if isinstance(providers, (list, tuple)) else [None]
+    for one in given:
+        pair = isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], dict)
+        if not pair and not isinstance(one, str):
+            raise InputError(
+                "providers is a list of names, or of names with a dictionary of options such as "
+                f'[("{CUDA}", {{"device_id": "0"}})], not {providers!r:.80}'
+            )
+    return list(given)
 
 
 def _check_known(wanted: Sequence[Any], available: Sequence[str]) -> None:

@@ -94,8 +94,8 @@ def _parse_file(path: Path) -> onnx.ModelProto:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise InvalidModelError(f"there is no file '{path}'") from error
-    except OSError as error:
-        raise InvalidModelError(f"'{path}' cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+        raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
     return _parse(data, f"'{path}'")
 
 

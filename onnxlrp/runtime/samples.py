@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from onnxlrp.errors import InputError
-from onnxlrp.runtime import files, fingerprint, text
+from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.runtime import files, fingerprint, rows, text
 from onnxlrp.runtime.inputs import Port
 
 _ARRAYS = (".npy", ".npz")
 _TABLES = (".csv", ".tsv", ".txt")
+_NO_SAMPLES = "input '{}' takes {}; give an array of samples or files, not {}"
 
 
 class Samples(Protocol):
@@ -35,13 +36,22 @@ class Rows:
     """An array, a list, or whatever has a length and slices (h5py, zarr, memory maps)."""
 
     values: Any
+    name: str
+    """The input's, for errors."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def read(self, start: int, stop: int) -> Any:
-        part = self.values[start:stop]
-        return list(part) if isinstance(part, (list, tuple)) else np.ascontiguousarray(part)
+        try:
+            part = self.values[start:stop]
+            if isinstance(part, np.ma.MaskedArray):
+                return part
+            return list(part) if isinstance(part, (list, tuple)) else np.ascontiguousarray(part)
+        except OnnxLrpError:
+            raise
+        except Exception as error:  # whatever a library's slices raise
+            raise InputError(f"samples of '{self.name}' cannot be read: {type(error).__name__}: {error}") from error
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
         fingerprint.add(digest, self.read(start, stop))
@@ -140,8 +150,8 @@ class Files:
 
     def _lines(self, path: Path) -> list[text.Text] | None:
         """The texts of a file, one a line; None where it holds numbers."""
-        lines = files.lines_of(path) if text.takes_text(self._port) else None
-        return None if not lines or files.are_numbers(lines) else [text.parted(line) for line in lines]
+        lines = rows.lines_of(path) if text.takes_text(self._port) else None
+        return None if not lines or rows.are_numbers(lines) else [text.parted(line) for line in lines]
 
 
 def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
@@ -151,9 +161,13 @@ def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
     if named is not None:
         return Files(named, port, preprocess)
     value = [value] if isinstance(value, str) else value
-    if not hasattr(value, "__len__") or isinstance(value, Mapping) or getattr(value, "ndim", 1) == 0:
-        raise InputError(f"input {port.name!r} takes {port}; give an array of samples or files, not {value!r:.80}")
-    return Rows(value)
+    sliced = hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, Mapping)
+    try:
+        if sliced and getattr(value, "ndim", 1) != 0 and len(value) >= 0:
+            return Rows(value, port.name)
+    except Exception as error:  # whatever a library's __len__ raises, a sparse matrix's at least
+        raise InputError(_NO_SAMPLES.format(port.name, port, type(value).__name__)) from error
+    raise InputError(_NO_SAMPLES.format(port.name, port, f"{value!r:.80}"))
 
 
 def paths_of(value: Any, port: Port) -> list[Path] | None:
@@ -169,13 +183,16 @@ def paths_of(value: Any, port: Port) -> list[Path] | None:
 
 def expand(path: Path) -> list[Path]:
     """The files of a folder or of a pattern by name, hidden ones left out; of anything else the path itself."""
-    if path.is_dir():
-        found, words = list(path.iterdir()), f"the folder '{path}' holds no file"
-    elif not path.exists() and glob.has_magic(str(path)):
-        root = Path(path.anchor)
-        found, words = list(root.glob(str(path.relative_to(root)))), f"'{path}' names no file"
-    else:
-        return [path]
+    try:
+        if path.is_dir():
+            found, words = list(path.iterdir()), f"the folder '{path}' holds no file"
+        elif not path.exists() and glob.has_magic(str(path)):
+            root = Path(path.anchor)
+            found, words = list(root.glob(str(path.relative_to(root)))), f"'{path}' names no file"
+        else:
+            return [path]
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is no file, folder or pattern that can be read: {error}") from error
     kept = sorted(one for one in found if one.is_file() and not one.name.startswith("."))
     if not kept:
         raise InputError(words)

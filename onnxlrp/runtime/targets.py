@@ -9,6 +9,7 @@ import numpy as np
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import Port, shape_text
+from onnxlrp.runtime.values import cast
 
 PREDICTED = -1
 
@@ -190,8 +191,8 @@ def _refuse_foreign(interface: Interface, target: Any, position: Any, weights: A
 
 def _indices(given: Any, name: str, targets: int) -> np.ndarray:
     """int64 [1] or [N], or [1, K] or [N, K] with K targets."""
-    array = np.asarray(given)
-    if array.dtype.kind not in "iu" or array.size == 0:
+    array = to_numbers(given, name)
+    if array.dtype.kind not in "iu" or array.size == 0 or array.max() > np.iinfo(np.int64).max:
         raise TargetError(f"{name} must be an integer or an array of integers, not {given!r:.80}")
     array = array.astype(np.int64)
     if targets > 1:
@@ -211,10 +212,7 @@ def _indices(given: Any, name: str, targets: int) -> np.ndarray:
 
 def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int | None) -> np.ndarray:
     """Numbers that can be broadcast to the explained output, as far as its shape is known."""
-    try:
-        weights = np.asarray(given)
-    except ValueError as error:
-        raise TargetError(f"weights are no array: {error}") from error
+    weights = to_numbers(given, "weights")
     if weights.dtype.kind not in "biuf":
         raise TargetError(f"weights must be numbers, not {weights.dtype}")
     if output is None or output.shape is None:
@@ -227,9 +225,19 @@ def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int
     return weights
 
 
+def to_numbers(given: Any, name: str) -> np.ndarray:
+    """An array of the numbers that were given. Raises TargetError where they make none, or where some are masked."""
+    if np.ma.is_masked(given):
+        raise TargetError(f"{name} holds masked values: fill them in first")
+    try:
+        return np.asarray(given)
+    except Exception as error:  # whatever a library's __array__ raises
+        raise TargetError(f"{name} must be numbers: {error}") from error
+
+
 def _declared_form(weights: np.ndarray, port: Port | None) -> np.ndarray:
     """The same weights in the type, rank and static sizes that onnxruntime insists on."""
-    weights = weights.astype(np.float32 if port is None or port.dtype is None else port.dtype)
+    weights = cast(weights, "weights", np.dtype(np.float32) if port is None or port.dtype is None else port.dtype)
     if port is None or port.shape is None:
         return weights
     weights = weights.reshape((1,) * (len(port.shape) - weights.ndim) + weights.shape)

@@ -79,7 +79,7 @@ class Tokenizer:
         module = _module()
         try:
             content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"the tokenizer '{path}' cannot be read: {_words(error)}") from error
         try:
             if path.suffix.lower() == ".txt":
@@ -105,7 +105,10 @@ class Tokenizer:
 
         Raises InputError where one is longer, or where padding is needed and the tokenizer has none.
         """
-        encodings = self._inner.encode_batch(list(texts))
+        try:
+            encodings = self._inner.encode_batch(list(texts))
+        except Exception as error:  # the package raises bare ones, for half a character at least
+            raise InputError(f"a text cannot be cut into tokens: {_words(error)}") from error
         longest = max(len(encoding.ids) for encoding in encodings)
         for number, encoding in enumerate(encodings, 1):
             if encoding.overflowing:
@@ -188,7 +191,10 @@ def parted(line: str) -> Text:
 
 
 def as_texts(value: Any) -> list[Text] | None:
-    """What was given for an input as texts; None where it is none (an array of numbers)."""
+    """What was given for an input as texts; None where it is none (an array of numbers).
+
+    Raises InputError where some are texts and others are not.
+    """
     if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
         value = (as_strings(value, "text") if value.dtype.kind == "S" else value).tolist()
     if isinstance(value, str):
@@ -196,7 +202,11 @@ def as_texts(value: Any) -> list[Text] | None:
     if not isinstance(value, (list, tuple)) or not value:
         return None
     texts = [tuple(one) if isinstance(one, list) else one for one in value]
-    return texts if all(isinstance(one, str) or _is_pair(one) for one in texts) else None
+    wrong = [index for index, one in enumerate(texts) if not isinstance(one, str) and not _is_pair(one)]
+    if wrong and len(wrong) < len(texts):
+        one = texts[wrong[0]]
+        raise InputError(f"text {wrong[0] + 1} is {one!r:.40}, a {type(one).__name__}, not a string or a pair of them")
+    return None if wrong else texts
 
 
 def fill(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -152,6 +154,29 @@ def test_pickles_are_not_opened(tmp_path):
     np.save(tmp_path / "p.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError):
         load(tmp_path / "p.npy", port(np.float32, "N"))
+
+
+def test_archives_that_hold_no_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x", "a text")
+    np.savez(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", x=np.array([{}], object), allow_pickle=True)
+    for name in ("a.npz", "b.npz", "c.npz"):
+        with pytest.raises(InputError, match=name):
+            load(tmp_path / name, port(np.float32, "N", 3))
+
+
+def test_headers_of_arrays_that_end_too_early(tmp_path):
+    """Numpy reads the header as Python text, so that its errors are those of a parser too."""
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    data = (tmp_path / "a.npy").read_bytes()
+    for place in range(8, 80):
+        for other in b"'(\n\xff":
+            (tmp_path / "b.npy").write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
+            try:
+                load(tmp_path / "b.npy", port(np.float64, "N", 3))
+            except InputError as error:
+                assert "b.npy" in str(error)
 
 
 def test_missing_files(tmp_path):

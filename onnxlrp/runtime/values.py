@@ -1,0 +1,87 @@
+"""Values that a caller may give for an input, as arrays of numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+
+
+def as_mapping(inputs: Any) -> Mapping[str, Any]:
+    """What was given for all inputs together. Raises InputError where it names no inputs."""
+    if isinstance(inputs, Mapping):
+        return inputs
+    kind = type(inputs).__name__
+    hint = "{name: frame[[name]].to_numpy() for name in frame}" if kind == "DataFrame" else '{"image": array}'
+    raise InputError(f"the inputs are a mapping from names to arrays, such as {hint}, not a {kind}")
+
+
+def to_array(value: Any, name: str, takes: object, dtype: np.dtype | None) -> np.ndarray:
+    """The value of the input `name`, which `takes` some type and shape in words, as an array.
+
+    An array keeps its type, whatever its byte order; lists and numbers get that of the input where nothing is lost.
+    Raises InputError for what is no array, for masked and for sparse ones, and for numbers that are too large.
+    """
+    _refuse(value, name, takes)
+    try:
+        array = _as_objects(value) if dtype is not None and dtype.kind == "O" else np.asarray(value)
+    except Exception as error:  # whatever a library's __array__ raises
+        words = " ".join(str(error).split())
+        raise InputError(f"input {name!r} takes {takes}; what was given is no array: {words:.300}") from error
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if isinstance(value, (np.ndarray, np.generic)) or dtype is None:
+        return array
+    if array.dtype.kind in "biuf" and dtype.kind in "biuf":
+        return cast(array, name, dtype)
+    return array
+
+
+def _as_objects(value: Any) -> np.ndarray:
+    """Words as they are: numpy would make words of the numbers among them, and reads bytes as ASCII."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except UnicodeError:
+        return np.asarray(value, dtype=object)
+    return np.asarray(value, dtype=object) if array.dtype.kind in "OUST" else array
+
+
+def cast(array: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
+    """Numbers in the type of the input `name`; as they are where whole numbers would be lost.
+
+    Raises InputError where a number overflows.
+    """
+    with np.errstate(all="ignore"):
+        found = array.astype(dtype)
+    if dtype.kind != "f":
+        return found if np.array_equal(found, array) else array
+    large = np.isinf(found) & ~np.isinf(array)
+    if large.any():
+        raise InputError(
+            f"input {name!r} takes {dtype}, which cannot hold {array[large].flat[0]:.6g}: its largest number is "
+            f"{np.finfo(dtype).max:.6g}"
+        )
+    return found
+
+
+def type_of(array: np.ndarray, name: str) -> str:
+    """The name of an array's element type in an error message; `name` is what is usual for it."""
+    if array.dtype.kind != "O":
+        return name
+    kinds = sorted({type(one).__name__ for one in array.ravel().tolist()})
+    return "string" if kinds in (["str"], []) else f"of Python objects ({', '.join(kinds[:3])})"
+
+
+def _refuse(value: Any, name: str, takes: object) -> None:
+    """Raises InputError for what numpy would take for an array of other numbers, without a word."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    masked = sum(np.ma.count_masked(one) for one in parts if isinstance(one, np.ma.MaskedArray))
+    if masked:
+        raise InputError(f"input {name!r}: {masked} values are masked; fill them in first, with array.filled(value)")
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise InputError(f"input {name!r} takes {takes}, not a sparse matrix: give it as value.toarray()")
