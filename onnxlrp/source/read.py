@@ -78,6 +78,7 @@ def read(model: Model) -> Source:
     try:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+            valid.check(proto)
         valid.refuse_contradictions(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
     except OnnxLrpError:
