@@ -71,7 +71,8 @@ def _restore_outputs(source: Source) -> None:
             copy.outputs[0].name, copy.outputs[0].type = declared.name, value.type
             graph.append(copy)
             graph.outputs[index] = value = copy.outputs[0]
-        value.shape = declared.shape
+        if value not in graph.inputs:
+            value.shape = declared.shape
 
 
 def _contradicts(declared: ir.Shape | None, found: ir.Shape | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import logging
@@ -14,6 +15,7 @@ import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
+from onnx import TensorProto
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
@@ -24,12 +26,15 @@ from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
+from onnxlrp.source.operand_sizes import check_sizes
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
 IR_VERSION = 10
+_OLDEST_IR = 3
+"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
 _NEWER = "onnxlrp.newer"
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -73,6 +78,8 @@ def read(model: Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     valid.check(proto)
+    twice = _keep_latest(proto.graph)
+    proto.ir_version = max(proto.ir_version, _OLDEST_IR)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
@@ -89,8 +96,21 @@ def read(model: Model) -> Source:
         weights.locate(loaded, folder)
     weights.check(loaded)
     source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    source.notes += [f"two initializers are called {name!r}: the later one counts" for name in twice]
     _standardise(source)
     return source
+
+
+def _keep_latest(graph: onnx.GraphProto) -> list[str]:
+    """Take out all initializers but the last of each name, as onnxruntime does; give back the names."""
+    latest = {tensor.name: tensor for tensor in graph.initializer}
+    if len(latest) == len(graph.initializer):
+        return []
+    counts = collections.Counter(tensor.name for tensor in graph.initializer)
+    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in latest.values()]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return [name for name, count in counts.items() if count > 1]
 
 
 def _refuse_explained(proto: onnx.ModelProto) -> None:
@@ -205,7 +225,7 @@ def _standardise(source: Source) -> None:
             f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
         )
     passes.NameFixPass()(model)
-    _name_nodes(model)
+    source.notes += _name_nodes(model)
     for output in model.graph.outputs:
         output.shape = None
     _to_opset(source)
@@ -214,6 +234,7 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
+    check_sizes(model)
     _correct_outputs(source)
 
 
@@ -293,13 +314,17 @@ def _cycle(graph: ir.Graph) -> str:
     return " → ".join(f"{n.op_type} {n.name or '(no name)'}" for n in nodes[:6])
 
 
-def _name_nodes(model: ir.Model) -> None:
-    """Nodes without a name, or with one that is taken, get one from their operator and position."""
+def _name_nodes(model: ir.Model) -> list[str]:
+    """Give nodes without a name, or with one that is taken, one from their operator and position; notes say of names
+    that are taken."""
     taken: set[str] = set()
+    twice: dict[str, None] = {}
     for index, node in enumerate(model.graph.all_nodes()):
         if not node.name or node.name in taken:
+            twice.update({node.name: None} if node.name else {})
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
+    return [f"several nodes are called {name!r}: all but the first have names of their own now" for name in twice]
 
 
 def _to_opset(source: Source) -> None:

@@ -44,7 +44,8 @@ def _given(graph: onnx.GraphProto) -> set[str]:
         tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
     for sparse in graph.sparse_initializer:
         tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
-    weights = [*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)]
+    # The last of several initializers of one name counts.
+    weights = {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}
     return given | _once(weights, "initializers")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import onnx
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.source.valid import attributes
-from onnxlrp.source.valid.refusal import refused_node
+from onnxlrp.operators.before_onnx import EXPERIMENTS
+from onnxlrp.source.valid import attributes, lists
+from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope
 
-Refuse = Callable[[str], InvalidModelError]
+_EARLIER = ("LayerNormalization", *EXPERIMENTS)
+"""Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
 
 
 def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
@@ -32,7 +34,9 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     if not any(node.output):
         raise refuse("it has no outputs")
     if schema is not None:
+        _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
+        lists.check(node, refuse)
     return schema
 
 
@@ -42,6 +46,12 @@ def _check_texts(node: onnx.NodeProto, refuse: Refuse) -> None:
         raise refuse("one of its names is no UTF-8 text")
     if not node.op_type:
         raise refuse("it names no operator")
+
+
+def _check_version(node: onnx.NodeProto, schema: Schema, refuse: Refuse) -> None:
+    """Raise where the operator set lacks the operator, and onnxruntime knows it no earlier."""
+    if not schema.is_exact and node.op_type not in _EARLIER:
+        raise refuse(f"the operator set has the operator from version {schema.since} on only")
 
 
 def _check_call(node: onnx.NodeProto, signature: tuple[int, int], refuse: Refuse) -> None:

@@ -21,6 +21,8 @@ def check(proto: onnx.ModelProto) -> None:
     newest = int(onnx.IR_VERSION)
     if not 0 <= proto.ir_version <= newest:
         raise refused(f"its IR version is {proto.ir_version}, and the newest one that onnx knows is {newest}", _NEWER)
+    if not proto.opset_import:
+        raise refused("it does not say which operator set it is written for")
     _check_opsets(proto.opset_import, "the model")
     for function in proto.functions:
         _check_opsets(function.opset_import, f"the function {function.name!r}")
