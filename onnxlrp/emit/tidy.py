@@ -71,8 +71,7 @@ def _restore_outputs(source: Source) -> None:
             copy.outputs[0].name, copy.outputs[0].type = declared.name, value.type
             graph.append(copy)
             graph.outputs[index] = value = copy.outputs[0]
-        if value not in graph.inputs:
-            value.shape = declared.shape
+        value.shape = declared.shape
 
 
 def _contradicts(declared: ir.Shape | None, found: ir.Shape | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import hashlib
 import logging
@@ -15,7 +14,6 @@ import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
 from onnxscript.version_converter import ConvertVersionPass
 
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
@@ -27,14 +25,13 @@ from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
 from onnxlrp.source.operand_sizes import check_sizes
+from onnxlrp.source.repairs import repair
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
 IR_VERSION = 10
-_OLDEST_IR = 3
-"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
 _NEWER = "onnxlrp.newer"
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -78,8 +75,7 @@ def read(model: Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     valid.check(proto)
-    twice = _keep_latest(proto.graph)
-    proto.ir_version = max(proto.ir_version, _OLDEST_IR)
+    notes = repair(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
@@ -95,22 +91,9 @@ def read(model: Model) -> Source:
     if folder is not None:
         weights.locate(loaded, folder)
     weights.check(loaded)
-    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
-    source.notes += [f"two initializers are called {name!r}: the later one counts" for name in twice]
+    source = Source(loaded, digest, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, notes=notes)
     _standardise(source)
     return source
-
-
-def _keep_latest(graph: onnx.GraphProto) -> list[str]:
-    """Take out all initializers but the last of each name, as onnxruntime does; give back the names."""
-    latest = {tensor.name: tensor for tensor in graph.initializer}
-    if len(latest) == len(graph.initializer):
-        return []
-    counts = collections.Counter(tensor.name for tensor in graph.initializer)
-    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in latest.values()]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    return [name for name, count in counts.items() if count > 1]
 
 
 def _refuse_explained(proto: onnx.ModelProto) -> None:

@@ -8,6 +8,12 @@ import onnx
 
 from onnxlrp.source.valid.refusal import Refuse
 
+_NEEDED = (
+    *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values"),
+    *("nodes_truenodeids", "nodes_falsenodeids"),
+)
+_LEAVES = ("treeids", "nodeids", "ids", "weights")
+"""Columns that every ensemble has, though the schema lets them be left out."""
 _TABLES = ("nodes_", "target_", "class_")
 _MAY_BE_EMPTY = ("nodes_hitrates", "nodes_missing_value_tracks_true")
 
@@ -16,7 +22,8 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
     """Raise what `refuse` makes where the columns of an ensemble's tables are not equally long."""
     if node.op_type not in ("TreeEnsembleRegressor", "TreeEnsembleClassifier"):
         return
-    lengths = {a.name: _length(a) for a in node.attribute}
+    lengths = dict.fromkeys((*_NEEDED, *(f"{_role(node)}_{name}" for name in _LEAVES)), 0)
+    lengths |= {a.name.removesuffix("_as_tensor"): _length(a) for a in node.attribute}
     for table in _TABLES:
         own = {k: length for k, length in lengths.items() if k.startswith(table)}
         if len({length for k, length in own.items() if length or not k.startswith(_MAY_BE_EMPTY)}) > 1:
@@ -24,6 +31,10 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
             raise refuse(f"the columns of its table {table}* have different lengths ({sizes})")
     if not lengths.get("nodes_treeids"):
         raise refuse("it has no nodes")
+
+
+def _role(node: onnx.NodeProto) -> str:
+    return "class" if node.op_type == "TreeEnsembleClassifier" else "target"
 
 
 def _length(attribute: onnx.AttributeProto) -> int:

@@ -11,7 +11,7 @@ from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source.valid import attributes, lists
 from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
-from onnxlrp.source.valid.scope import Scope
+from onnxlrp.source.valid.scope import Scope, Signature
 
 _EARLIER = ("LayerNormalization", *EXPERIMENTS)
 """Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
@@ -27,7 +27,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     domain = "" if node.domain == "ai.onnx" else node.domain
     signature = scope.functions.get((domain, node.op_type, node.overload))
     if signature is not None:
-        _check_call(node, signature, refuse)
+        _check_call(node, signature, scope, refuse)
     version = scope.opsets.get(domain, 1 if domain else USUAL)
     schema = None if signature is not None else schema_of(node.op_type, domain, version)
     attributes.check(node, schema, refuse, in_function=scope.in_function)
@@ -54,7 +54,9 @@ def _check_version(node: onnx.NodeProto, schema: Schema, refuse: Refuse) -> None
         raise refuse(f"the operator set has the operator from version {schema.since} on only")
 
 
-def _check_call(node: onnx.NodeProto, signature: tuple[int, int], refuse: Refuse) -> None:
+def _check_call(node: onnx.NodeProto, signature: Signature, scope: Scope, refuse: Refuse) -> None:
+    if node.domain not in scope.opsets:
+        raise refuse(f"it calls a function of {node.domain!r}, and the model imports no operator set of that name")
     inputs, outputs = signature
     if len(node.input) > inputs or len(node.output) > outputs:
         raise refuse(
