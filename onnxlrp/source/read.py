@@ -24,7 +24,9 @@ from onnxlrp.source import valid, weights
 from onnxlrp.source.functions import write_out_functions
 from onnxlrp.source.inference import infer, refuse_contradictions
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
+from onnxlrp.source.operand_sizes import check_sizes
 from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
+from onnxlrp.source.repairs import repair
 from onnxlrp.source.sparse import make_dense
 
 Model = str | Path | bytes | onnx.ModelProto | ir.Model
@@ -77,12 +79,14 @@ def read(model: Model) -> Source:
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
     valid.check(proto)
+    notes = repair(proto)
     sparse = make_dense(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
     try:
         keep_opsets(proto)
-        proto, notes = write_out_functions(proto)
+        proto, more = write_out_functions(proto)
+        valid.check(proto)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
@@ -92,7 +96,7 @@ def read(model: Model) -> Source:
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
     weights.check(loaded)
     source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
-    source.sparse, source.notes = sparse, notes
+    source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
     return source
@@ -231,7 +235,7 @@ def _standardise(source: Source) -> None:
             f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
         )
     passes.NameFixPass()(model)
-    _name_nodes(model)
+    source.notes += _name_nodes(model)
     for output in model.graph.outputs:
         output.shape = None
     to_opset(model)
@@ -241,6 +245,7 @@ def _standardise(source: Source) -> None:
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
     refuse_contradictions(model)
+    check_sizes(model)
     _note_wrong_outputs(source)
 
 
@@ -334,10 +339,14 @@ def _cycle(graph: ir.Graph) -> str:
     return " → ".join(escaped(f"{n.op_type} {n.name or '(no name)'}") for n in nodes[:6])
 
 
-def _name_nodes(model: ir.Model) -> None:
-    """Nodes without a name, or with one that is taken, get one from their operator and position."""
+def _name_nodes(model: ir.Model) -> list[str]:
+    """Give nodes without a name, or with one that is taken, one from their operator and position; notes say of names
+    that are taken."""
     taken: set[str] = set()
+    twice: dict[str, None] = {}
     for index, node in enumerate(model.graph.all_nodes()):
         if not node.name or node.name in taken:
+            twice.update({node.name: None} if node.name else {})
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
+    return [f"several nodes are called {name!r}: all but the first have names of their own now" for name in twice]

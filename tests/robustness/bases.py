@@ -96,10 +96,10 @@ def attention() -> onnx.ModelProto:
 
 def branch() -> onnx.ModelProto:
     """An If whose branches scale or square."""
-    doubled = helper.make_graph(
-        [helper.make_node("Mul", ["h", "two"], ["d"], "double")], "then", [], [_info("d", None)]
-    )
-    squared = helper.make_graph([helper.make_node("Mul", ["h", "h"], ["e"], "square")], "else", [], [_info("e", None)])
+    scale = helper.make_node("Mul", ["h", "two"], ["d"], "double")
+    square = helper.make_node("Mul", ["h", "h"], ["e"], "square")
+    doubled = helper.make_graph([scale], "then", [], [_info("d", None)])
+    squared = helper.make_graph([square], "else", [], [_info("e", None)])
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["h"], "dense"),
         helper.make_node("If", ["flag"], ["c"], "choice", then_branch=doubled, else_branch=squared),

@@ -83,7 +83,7 @@ def swap_nodes(proto: onnx.ModelProto, rng: Random) -> None:
 
 def reorder_nodes(proto: onnx.ModelProto, rng: Random) -> None:
     """The nodes of a graph in another order."""
-    holder, node = _node(proto, rng)
+    holder, _ = _node(proto, rng)
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in holder.node]
     rng.shuffle(nodes)
     del holder.node[:]

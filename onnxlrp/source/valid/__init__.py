@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx
 
-from onnxlrp.source.valid import functions, graphs, versions
+from onnxlrp.source.valid import element_types, functions, graphs, versions
 from onnxlrp.source.valid.contradictions import refuse_contradictions
 from onnxlrp.source.valid.scope import Scope
 
@@ -22,6 +22,7 @@ def check(proto: onnx.ModelProto) -> None:
     calls = functions.signatures(proto)
     opsets = versions.imported(proto.opset_import)
     graphs.check(proto.graph, Scope(opsets, calls))
+    element_types.check(proto.graph, opsets)
     for function in proto.functions:
         own = {**opsets, **versions.imported(function.opset_import)}
         graphs.check_function(function, Scope(own, calls, in_function=True))

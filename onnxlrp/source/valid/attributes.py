@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import onnx
 from onnx import AttributeProto
 
-from onnxlrp.errors import InvalidModelError
 from onnxlrp.source.valid import tensors
+from onnxlrp.source.valid.refusal import Refuse
 from onnxlrp.source.valid.schemas import Schema
-
-Refuse = Callable[[str], InvalidModelError]
 
 _A = AttributeProto
 _ONE = {"f": _A.FLOAT, "i": _A.INT, "s": _A.STRING, "t": _A.TENSOR, "g": _A.GRAPH, "tp": _A.TYPE_PROTO}

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.source.valid.inner import every_node, inner_graphs
+from onnxlrp.source.valid.inner import every_node, in_order, inner_graphs, reads
 from onnxlrp.source.valid.refusal import described
 from onnxlrp.source.valid.schemas import schema_of
 from onnxlrp.source.valid.versions import imported
@@ -67,8 +67,8 @@ def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelP
     for tensor in proto.graph.initializer:
         _add_weight(graph, tensor.name, tensor, known)
     nodes: list[onnx.NodeProto] = []
-    for node in proto.graph.node:
-        if not all(name in known for name in node.input if name) or not _is_known(node, opsets):
+    for node in in_order(proto.graph.node):
+        if not reads(node) <= known or not _is_known(node, opsets):
             continue
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
             _add_weight(graph, node.output[0], node.attribute[0].t, known)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import collections
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from onnx import TensorProto
 
 from onnxlrp.source.valid import tensors
+from onnxlrp.source.valid.inner import in_order, inner_graphs
 from onnxlrp.source.valid.refusal import refused, refused_node
-from onnxlrp.source.valid.schemas import Formal, Schema
-from onnxlrp.source.valid.scope import Scope
+from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 
+Types = collections.ChainMap[str, str]
 UNKNOWN = ""
 _NAMES = {number: name.lower() for name, number in TensorProto.DataType.items()}
 _CONSTANTS = {
@@ -39,24 +41,62 @@ def of_tensor(tensor: TensorProto) -> str:
     return f"tensor({_NAMES[tensor.data_type]})"
 
 
-def check(node: onnx.NodeProto, schema: Schema, scope: Scope, types: dict[str, str]) -> None:
-    """Raise InvalidModelError where operands are of types that the operator does not take; add the types of its
-    outputs to `types`."""
+def check(graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Types | None = None) -> Types:
+    """Raise InvalidModelError where operands are of types that their operators do not take.
+
+    The graph must have passed the other checks. Gives back the types that are known, by name; `outer` has those of
+    the graphs around, and of the graph's inputs where these are not declared.
+    """
+    types = Types() if outer is None else outer
+    for value in graph.input:
+        types[value.name] = of_value(value) or types.get(value.name, UNKNOWN)
+    for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer)):
+        types[tensor.name] = of_tensor(tensor)
+    for node in in_order(graph.node):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        schema = schema_of(node.op_type, domain, opsets.get(domain, 1 if domain else USUAL))
+        if schema is not None and schema.is_exact:
+            bound = _bind(node, schema, opsets, types)
+            made = {name: _made(node, formal, bound) for name, formal in _paired(node.output, schema.outputs)}
+            types.update(made | _from_bodies(node, opsets, types))
+        else:
+            for inner in inner_graphs(node):
+                check(inner, opsets, types.new_child())
+    return types
+
+
+def _bind(node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types: Types) -> dict[str, str]:
+    """The types that the operands give the operator's type parameters."""
     bound: dict[str, str] = {}
     for name, formal in _paired(node.input, schema.inputs):
         kind = types.get(name, UNKNOWN) if name else UNKNOWN
-        if kind == UNKNOWN or not schema.is_exact:
+        if kind == UNKNOWN:
             continue
         if formal.types and kind not in formal.types:
             raise refused_node(
-                node, scope.opsets, f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
+                node, opsets, f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
             )
         if formal.is_homogeneous and bound.setdefault(formal.parameter, kind) != kind:
             raise refused_node(
-                node, scope.opsets, f"its input {name!r} is {kind}, and must be {bound[formal.parameter]} as another is"
+                node, opsets, f"its input {name!r} is {kind}, and must be {bound[formal.parameter]} as another is"
             )
-    for name, formal in _paired(node.output, schema.outputs):
-        types[name] = _made(node, schema, formal, bound)
+    return bound
+
+
+def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) -> dict[str, str]:
+    """The types of the outputs that the graphs inside a node make, where they agree."""
+    found: dict[str, str] = {}
+    # The body of a Loop gives its condition first, that of an If or Scan its outputs alone.
+    skipped = 1 if node.op_type == "Loop" else 0
+    for graph in inner_graphs(node):
+        inner = types.new_child()
+        if node.op_type == "Loop":
+            inner.update({v.name: types.get(name, UNKNOWN) for v, name in zip(graph.input, node.input, strict=False)})
+        inner = check(graph, opsets, inner)
+        for name, value in zip(node.output, graph.output[skipped:], strict=False):
+            kind = inner.get(value.name, UNKNOWN)
+            found[name] = kind if found.get(name, kind) == kind else UNKNOWN
+    return found
 
 
 def _paired(names: Sequence[str], formals: Sequence[Formal]) -> Iterator[tuple[str, Formal]]:
@@ -68,12 +108,12 @@ def _paired(names: Sequence[str], formals: Sequence[Formal]) -> Iterator[tuple[s
             yield name, formals[-1]
 
 
-def _made(node: onnx.NodeProto, schema: Schema, formal: Formal, bound: dict[str, str]) -> str:
+def _made(node: onnx.NodeProto, formal: Formal, bound: dict[str, str]) -> str:
     """The type of an output, where schema and operands tell it."""
     said = _said(node)
     if said is not None:
         return said if said in formal.types else UNKNOWN
-    if not schema.is_exact or not formal.is_homogeneous:
+    if not formal.is_homogeneous:
         return UNKNOWN
     if formal.parameter in bound:
         return bound[formal.parameter]

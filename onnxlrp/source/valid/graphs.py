@@ -6,53 +6,46 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
-from onnxlrp.errors import InvalidModelError
-from onnxlrp.source.valid import bodies, element_types, nodes, tensors
+from onnxlrp.source.valid import bodies, nodes, tensors
 from onnxlrp.source.valid.inner import inner_graphs
-from onnxlrp.source.valid.refusal import described, refused, refused_node
+from onnxlrp.source.valid.refusal import refused, refused_node
 from onnxlrp.source.valid.scope import Scope
 
 _DEEPEST = 30
 """Graphs inside each other: protocol buffers themselves are read up to 100 levels, three of which a graph takes."""
 
 
-def check(graph: onnx.GraphProto, scope: Scope) -> dict[str, str]:
-    """Raise InvalidModelError where a graph, or one inside it, contradicts itself. Gives back the types that are
-    known."""
-    if scope.depth > _DEEPEST:
+def check(graph: onnx.GraphProto, scope: Scope) -> None:
+    """Raise InvalidModelError where a graph, or one inside it, contradicts itself."""
+    if len(scope.names) > _DEEPEST:
         raise refused(f"graphs lie inside each other more than {_DEEPEST} deep")
-    types = dict(scope.types)
-    given = _given(graph, types)
-    _check_nodes(graph.node, given, scope, types)
+    given = _given(graph)
+    _check_nodes(graph.node, given, scope)
     for value in graph.output:
         if not isinstance(value.name, str) or not value.name:
             raise refused("an output of a graph has no name")
-        if scope.depth and value.name not in given and value.name not in scope.names:
+        if scope.names and value.name not in given and not scope.has(value.name):
             raise refused(f"the output {value.name!r} of a body is computed by no node")
-    return types
 
 
 def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
     """Raise InvalidModelError where the body of a function contradicts itself."""
     given = _once(function.input, f"inputs of the function {function.name!r}")
-    _check_nodes(function.node, given, scope, {})
+    _check_nodes(function.node, given, scope)
     for name in function.output:
         if name not in given:
             raise refused(f"the output {name!r} of the function {function.name!r} is computed by no node")
 
 
-def _given(graph: onnx.GraphProto, types: dict[str, str]) -> set[str]:
-    """The names of a graph's inputs and initializers, which are checked; their types are added."""
+def _given(graph: onnx.GraphProto) -> set[str]:
+    """The names of a graph's inputs and initializers, which are checked."""
     given = _once([v.name for v in graph.input], "inputs")
-    for value in graph.input:
-        types[value.name] = element_types.of_value(value)
     for tensor in graph.initializer:
         tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
-        types[tensor.name] = element_types.of_tensor(tensor)
     for sparse in graph.sparse_initializer:
         tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
-        types[sparse.values.name] = element_types.of_tensor(sparse.values)
-    weights = [*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)]
+    # The last of several initializers of one name counts.
+    weights = {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}
     return given | _once(weights, "initializers")
 
 
@@ -67,29 +60,19 @@ def _once(names: Iterable[str], kind: str) -> set[str]:
     return seen
 
 
-def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Scope, types: dict[str, str]) -> None:
-    """Check the nodes of one graph; `given` and `types` are added to."""
+def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Scope) -> None:
+    """Check the nodes of one graph, and the graphs inside them; their outputs are added to `given`."""
     for node in sequence:
         for name in node.output:
             if name and name in given:
                 raise refused_node(node, scope.opsets, f"its output {name!r} is the name of another value, too")
             given.add(name)
-    visible = frozenset(given) | scope.names if scope.names else frozenset(given)
-    for node in sequence:
-        _check_node(node, scope, visible, types)
     given.discard("")
-
-
-def _check_node(node: onnx.NodeProto, scope: Scope, visible: frozenset[str], types: dict[str, str]) -> None:
-    schema = nodes.check(node, scope)
-    for name in node.input:
-        if name and name not in visible:
-            raise InvalidModelError(
-                f"{described(node, scope.opsets)} reads {name!r}, which nothing computes; export the model again, or "
-                "repair it"
-            )
-    bodies.check(node, scope)
-    for graph in inner_graphs(node):
-        check(graph, scope.inner(visible, types))
-    if schema is not None:
-        element_types.check(node, schema, scope, types)
+    for node in sequence:
+        nodes.check(node, scope)
+        for name in node.input:
+            if name and name not in given and not scope.has(name):
+                raise refused_node(node, scope.opsets, f"it reads {name!r}, which nothing computes")
+        bodies.check(node, scope)
+        for graph in inner_graphs(node):
+            check(graph, scope.inner(given))

@@ -1,8 +1,9 @@
-"""The graphs inside a node."""
+"""The graphs inside a node, what they read, and nodes in the order in which they can be computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import collections
+from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 
@@ -21,3 +22,37 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
         yield node
         for graph in inner_graphs(node):
             yield from every_node(graph.node)
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """The names that a node reads, its bodies' from around them among these."""
+    names = set(node.input)
+    for graph in inner_graphs(node):
+        inside = {*(v.name for v in graph.input), *(t.name for t in graph.initializer)}
+        inside.update(name for inner in graph.node for name in inner.output)
+        outer = {v.name for v in graph.output}.union(*map(reads, graph.node))
+        names |= outer - inside
+    names.discard("")
+    return names
+
+
+def in_order(nodes: Collection[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes of a graph, each after those that it reads from; nodes in or after a circle are left out."""
+    made = {name for node in nodes for name in node.output}
+    waiting: dict[str, list[onnx.NodeProto]] = {}
+    missing: dict[int, int] = {}
+    ready: collections.deque[onnx.NodeProto] = collections.deque()
+    for node in nodes:
+        lacking = [name for name in reads(node) if name in made]
+        for name in lacking:
+            waiting.setdefault(name, []).append(node)
+        missing[id(node)] = len(lacking)
+        if not lacking:
+            ready.append(node)
+        while ready:
+            yield (done := ready.popleft())
+            made.difference_update(done.output)
+            for reader in [r for name in done.output for r in waiting.pop(name, ())]:
+                missing[id(reader)] -= 1
+                if not missing[id(reader)]:
+                    ready.append(reader)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import onnx
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.source.valid import attributes
-from onnxlrp.source.valid.refusal import refused_node
+from onnxlrp.operators.before_onnx import EXPERIMENTS
+from onnxlrp.source.valid import attributes, lists
+from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
-from onnxlrp.source.valid.scope import Scope
+from onnxlrp.source.valid.scope import Scope, Signature
 
-Refuse = Callable[[str], InvalidModelError]
+_EARLIER = ("LayerNormalization", *EXPERIMENTS)
+"""Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
 
 
 def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
@@ -25,14 +27,16 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     domain = "" if node.domain == "ai.onnx" else node.domain
     signature = scope.functions.get((domain, node.op_type, node.overload))
     if signature is not None:
-        _check_call(node, signature, refuse)
+        _check_call(node, signature, scope, refuse)
     version = scope.opsets.get(domain, 1 if domain else USUAL)
     schema = None if signature is not None else schema_of(node.op_type, domain, version)
     attributes.check(node, schema, refuse, in_function=scope.in_function)
     if not any(node.output):
         raise refuse("it has no outputs")
     if schema is not None:
+        _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
+        lists.check(node, refuse)
     return schema
 
 
@@ -44,7 +48,15 @@ def _check_texts(node: onnx.NodeProto, refuse: Refuse) -> None:
         raise refuse("it names no operator")
 
 
-def _check_call(node: onnx.NodeProto, signature: tuple[int, int], refuse: Refuse) -> None:
+def _check_version(node: onnx.NodeProto, schema: Schema, refuse: Refuse) -> None:
+    """Raise where the operator set lacks the operator, and onnxruntime knows it no earlier."""
+    if not schema.is_exact and node.op_type not in _EARLIER:
+        raise refuse(f"the operator set has the operator from version {schema.since} on only")
+
+
+def _check_call(node: onnx.NodeProto, signature: Signature, scope: Scope, refuse: Refuse) -> None:
+    if node.domain not in scope.opsets:
+        raise refuse(f"it calls a function of {node.domain!r}, and the model imports no operator set of that name")
     inputs, outputs = signature
     if len(node.input) > inputs or len(node.output) > outputs:
         raise refuse(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import onnx
 
 from onnxlrp.errors import InvalidModelError
 
+Refuse = Callable[[str], InvalidModelError]
+"""Makes the error of one part of the model from what is wrong with it."""
 _WAY_OUT = "export the model again, or repair it"
 
 

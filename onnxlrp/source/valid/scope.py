@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 Signature = tuple[int, int]
 """How many inputs and outputs a function of the model has."""
@@ -15,13 +16,14 @@ class Scope:
 
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str, str], Signature]
-    names: frozenset[str] = frozenset()
-    """Values of the graphs around this one."""
-    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The types of those of them that are known, as onnx writes them: "tensor(float)"."""
-    depth: int = 0
+    names: tuple[AbstractSet[str], ...] = ()
+    """Values of the graphs around, the nearest one's last."""
     in_function: bool = False
 
-    def inner(self, names: frozenset[str], types: Mapping[str, str]) -> Scope:
-        """The scope of a graph inside this one's graph."""
-        return dataclasses.replace(self, names=names, types=types, depth=self.depth + 1)
+    def inner(self, names: AbstractSet[str]) -> Scope:
+        """The scope of the graphs inside this one's graph, which has these names."""
+        return dataclasses.replace(self, names=(*self.names, names))
+
+    def has(self, name: str) -> bool:
+        """Decide whether a graph around has the name."""
+        return any(name in names for names in self.names)

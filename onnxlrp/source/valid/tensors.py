@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import onnx
 from onnx import TensorProto
 
-from onnxlrp.errors import InvalidModelError
 from onnxlrp.memory import check_elements
-
-Refuse = Callable[[str], InvalidModelError]
+from onnxlrp.source.valid.refusal import Refuse
 
 _T = TensorProto
 _BITS: dict[int, int] = {

@@ -1,0 +1,110 @@
+"""Operands whose sizes contradict each other where onnx's inference does not compare them, and onnxruntime does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.errors import InvalidModelError
+
+Dims = Sequence[object]
+"""Sizes; only those that are integers are compared."""
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def check_sizes(model: ir.Model) -> None:
+    """Raise InvalidModelError, naming the node, where an operand's sizes do not fit the others."""
+    for node in model.graph.all_nodes():
+        find = _WANTED.get(node.op_type) if node.domain == "" else None
+        for index, wanted in (find(node) if find is not None else {}).items():
+            value = node.inputs[index] if index < len(node.inputs) else None
+            if value is not None and value.shape is not None and not _fits(list(value.shape), wanted):
+                raise InvalidModelError(
+                    f"{node.op_type} node {node.name!r} (ai.onnx::{node.op_type}): its operand {value.name!r} has the "
+                    f"shape {value.shape}, and must have {_shown(wanted)}; export the model again, or repair it"
+                )
+
+
+def _fits(dims: Dims, wanted: Dims) -> bool:
+    return len(dims) == len(wanted) and all(
+        a == b for a, b in zip(dims, wanted, strict=True) if isinstance(a, int) and isinstance(b, int)
+    )
+
+
+def _shown(dims: Dims) -> str:
+    return "[" + ", ".join(str(d) if isinstance(d, int) else "?" for d in dims) + "]"
+
+
+def _dims(node: ir.Node, index: int) -> list[object] | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return None if value is None or value.shape is None else list(value.shape)
+
+
+def _channels(node: ir.Node) -> dict[int, Dims]:
+    """Scale, bias and statistics: one for each channel."""
+    x = _dims(node, 0)
+    return {} if x is None or len(x) < 2 else {i: [x[1]] for i in range(1, len(node.inputs))}
+
+
+def _bias(node: ir.Node) -> dict[int, Dims]:
+    """One for each output channel of a convolution."""
+    weight = _dims(node, 1)
+    return {} if weight is None else {2: [weight[0]]}
+
+
+def _recurrent(node: ir.Node) -> dict[int, Dims]:
+    """The weights of a cell: [directions, gates · hidden, …]."""
+    x, weight = _dims(node, 0), _dims(node, 1)
+    hidden, direction = node.attributes.get("hidden_size"), node.attributes.get("direction")
+    if x is None or weight is None or hidden is None or len(x) != 3:
+        return {}
+    size = hidden.as_int()
+    ways = 2 if direction is not None and direction.as_string() == "bidirectional" else 1
+    rows = _GATES[node.op_type] * size
+    batch = x[0 if (layout := node.attributes.get("layout")) is not None and layout.as_int() else 1]
+    states: Dims = [batch, ways, size] if layout is not None and layout.as_int() else [ways, batch, size]
+    wanted: dict[int, Dims] = {1: [ways, rows, x[2]], 2: [ways, rows, size], 3: [ways, 2 * rows], 4: [batch], 5: states}
+    return {**wanted, 6: states, 7: [ways, 3 * size]} if node.op_type == "LSTM" else wanted
+
+
+def _product(node: ir.Node) -> dict[int, Dims]:
+    """The last operand of a Gemm is broadcast to the product: it has no more axes and no other sizes."""
+    bias, (rows, columns) = _dims(node, 2), _sizes(node)
+    if bias is None:
+        return {}
+    if len(bias) > 2:
+        return {2: [rows, columns]}
+    wanted = [rows, columns][2 - len(bias) :]
+    return {2: [d if d == 1 else w for d, w in zip(bias, wanted, strict=True)]}
+
+
+def _sizes(node: ir.Node) -> list[object]:
+    """Rows and columns of a Gemm."""
+    found: list[object] = []
+    for index, name in enumerate(("transA", "transB")):
+        dims, turned = _dims(node, index), node.attributes.get(name)
+        axis = index if turned is None or not turned.as_int() else 1 - index
+        found.append(None if dims is None or len(dims) != 2 else dims[axis])
+    return found
+
+
+def _normalised(node: ir.Node) -> dict[int, Dims]:
+    """Scale and bias of a LayerNormalization are broadcast to its operand."""
+    x, wanted = _dims(node, 0), dict[int, Dims]()
+    for index in (1, 2):
+        dims = _dims(node, index)
+        if x is None or dims is None:
+            continue
+        ends = x[len(x) - len(dims) :] if len(dims) <= len(x) else x
+        wanted[index] = [d if d == 1 else e for d, e in zip(dims, ends, strict=False)] if len(dims) <= len(x) else x
+    return wanted
+
+
+_WANTED: dict[str, Callable[[ir.Node], dict[int, Dims]]] = {
+    **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _channels),
+    "Conv": _bias,
+    **dict.fromkeys(_GATES, _recurrent),
+    "Gemm": _product,
+    "LayerNormalization": _normalised,
+}

@@ -1,0 +1,69 @@
+"""Declarations that contradict each other and that onnxruntime settles in one way: settled in the same way here."""
+
+from __future__ import annotations
+
+import collections
+
+import onnx
+from onnx import TensorProto, helper
+
+
+def repair(proto: onnx.ModelProto) -> list[str]:
+    """Settle what a model says twice, in place; give back notes of what was said otherwise."""
+    proto.ir_version = max(proto.ir_version, _OLDEST_IR)
+    notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph)]
+    _type_inputs(proto.graph)
+    return [*notes, *_type_outputs(proto.graph)]
+
+
+_OLDEST_IR = 3
+"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
+
+
+def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:
+    """Of several versions of one operator set the last one counts."""
+    versions = {o.domain: o.version for o in proto.opset_import}
+    twice = [domain for domain, count in collections.Counter(o.domain for o in proto.opset_import).items() if count > 1]
+    if twice:
+        del proto.opset_import[:]
+        proto.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in versions.items())
+    return [
+        f"the operator set {domain or 'ai.onnx'} is imported twice: the later version, {versions[domain]}, counts"
+        for domain in twice
+    ]
+
+
+def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
+    """Of several initializers of one name the last one counts."""
+    latest = {tensor.name: tensor for tensor in graph.initializer}
+    if len(latest) == len(graph.initializer):
+        return []
+    counts = collections.Counter(tensor.name for tensor in graph.initializer)
+    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in latest.values()]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return [f"two initializers are called {name!r}: the later one counts" for name, n in counts.items() if n > 1]
+
+
+def _type_inputs(graph: onnx.GraphProto) -> None:
+    """Give an input without a type that of the initializer of its name."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for value in graph.input:
+        if value.name in weights and not value.type.WhichOneof("value"):
+            value.CopyFrom(_declared(weights[value.name]))
+
+
+def _type_outputs(graph: onnx.GraphProto) -> list[str]:
+    """Declare an output that is an input, or an initializer, as that is."""
+    known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
+    notes = []
+    for value in graph.output:
+        there = known.get(value.name)
+        if there is not None and value.type != there.type:
+            notes.append(f"the output {value.name!r} is an input or initializer, and is declared otherwise than it")
+            value.type.CopyFrom(there.type)
+    return notes
+
+
+def _declared(tensor: TensorProto) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))

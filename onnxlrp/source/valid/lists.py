@@ -1,0 +1,43 @@
+"""Attributes that are tables, written as lists of one length each: the trees of ai.onnx.ml."""
+
+from __future__ import annotations
+
+import math
+
+import onnx
+
+from onnxlrp.source.valid.refusal import Refuse
+
+_NEEDED = (
+    *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values"),
+    *("nodes_truenodeids", "nodes_falsenodeids"),
+)
+_LEAVES = ("treeids", "nodeids", "ids", "weights")
+"""Columns that every ensemble has, though the schema lets them be left out."""
+_TABLES = ("nodes_", "target_", "class_")
+_MAY_BE_EMPTY = ("nodes_hitrates", "nodes_missing_value_tracks_true")
+
+
+def check(node: onnx.NodeProto, refuse: Refuse) -> None:
+    """Raise what `refuse` makes where the columns of an ensemble's tables are not equally long."""
+    if node.op_type not in ("TreeEnsembleRegressor", "TreeEnsembleClassifier"):
+        return
+    lengths = dict.fromkeys((*_NEEDED, *(f"{_role(node)}_{name}" for name in _LEAVES)), 0)
+    lengths |= {a.name.removesuffix("_as_tensor"): _length(a) for a in node.attribute}
+    for table in _TABLES:
+        own = {k: length for k, length in lengths.items() if k.startswith(table)}
+        if len({length for k, length in own.items() if length or not k.startswith(_MAY_BE_EMPTY)}) > 1:
+            sizes = ", ".join(f"{k} {length}" for k, length in sorted(own.items()))
+            raise refuse(f"the columns of its table {table}* have different lengths ({sizes})")
+    if not lengths.get("nodes_treeids"):
+        raise refuse("it has no nodes")
+
+
+def _role(node: onnx.NodeProto) -> str:
+    return "class" if node.op_type == "TreeEnsembleClassifier" else "target"
+
+
+def _length(attribute: onnx.AttributeProto) -> int:
+    if attribute.HasField("t"):
+        return math.prod(attribute.t.dims)
+    return len(attribute.ints) or len(attribute.floats) or len(attribute.strings)
