@@ -181,7 +181,7 @@ class Builder(OpBuilder):
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
-        attributes = tuple((k, id(v)) for k, v in sorted(call.attributes.items()))
+        attributes = tuple((k, _Same(v)) for k, v in sorted(call.attributes.items()))
         key = ("run", call.domain, call.op_type, attributes, tuple(_identity(v) for v in inputs), outputs or 1)
         if key not in self._equal:
             values = self._graph_builder.call_op(
@@ -302,9 +302,23 @@ def _named(value: ir.Value) -> bool:
     return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)
 
 
+class _Same:
+    """An object that equals itself alone. It is kept, for another one may be made in the place of one that is gone."""
+
+    def __init__(self, kept: Any) -> None:
+        self.kept = kept
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.kept is other.kept
+
+    def __hash__(self) -> int:
+        return id(self.kept)
+
+
 def _identity(argument: Any) -> Any:
+    """A key that is equal for equal arguments; values of the graph are compared, and kept, as the objects they are."""
     if isinstance(argument, ir.Value):
-        return ("value", id(argument))
+        return ("value", argument)
     if isinstance(argument, (int, float, str, bool, type(None))):
         return (type(argument), argument)
     if isinstance(argument, (list, tuple)):

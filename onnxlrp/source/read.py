@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source import weights
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
+from onnxlrp.source.loggers import silenced
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.old_scans import old_scans, over_samples
 
@@ -311,18 +311,13 @@ def _convert_version(model: ir.Model) -> None:
     """Bring the model to opset 21; one that is newer stays as it is where the converter cannot."""
     before = model.graph.opset_imports[""]
     _hide_newer(model, before)
-    noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
-    levels = [logger.level for logger in noisy]
-    for logger in noisy:
-        logger.setLevel(logging.CRITICAL)
     try:
-        ConvertVersionPass(OPSET, fallback=True)(model)
+        with silenced("onnxscript", "onnx_ir"):
+            ConvertVersionPass(OPSET, fallback=True)(model)
     except Exception as e:  # the converters raise what they like; only the resulting opset counts
         if before < OPSET:
             raise InvalidModelError(f"opset {before} cannot be lifted to {OPSET}: {_first_line(e)}") from e
     finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
         _show_newer(model)
 
 
