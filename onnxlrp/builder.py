@@ -60,6 +60,7 @@ class Builder(OpBuilder):
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
+        self._offsets: dict[tuple[_Same, int], list[ir.Value]] = {}
         self.epsilon = 1e-6
         """ε of every stabiliser that names none: the composite's."""
 
@@ -139,6 +140,20 @@ class Builder(OpBuilder):
         """The sum of two int64 vectors, a constant where both are."""
         x, y = self.known(a), self.known(b)
         return self.Add(a, b) if x is None or y is None else self.ints((x + y).tolist())
+
+    def offset(self, values: tuple[ir.Value | None, ...], place: int, axis: int) -> ir.Value:
+        """The index, int64 [1], at which the value at a place begins where values are put together along an axis.
+
+        Offsets are remembered for this very tuple, because adding up all sizes for each of many values is slow.
+        """
+        known = self._offsets.setdefault((_Same(values), axis), [])
+        if not known:
+            known.append(self.ints([0]))
+        while len(known) <= place:
+            value = values[len(known) - 1]
+            assert value is not None
+            known.append(self.plus(known[-1], self.dim(value, axis)))
+        return known[place]
 
     def size(self, value: ir.Value) -> ir.Value:
         """The number of elements, an int64 scalar: a constant where it is known."""

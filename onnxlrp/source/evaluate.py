@@ -99,7 +99,7 @@ class _Computation:
         computation = self._nodes, self._operands, self._result, self._versions
         try:
             if sum(a.nbytes for a in arrays) > _SMALL:
-                return _run(_shared_evaluator(*computation), dict(zip(self._operands, arrays, strict=True))).astype(float)
+                return _result(computation, arrays)
             contents = tuple((a.dtype.str, a.shape, a.tobytes()) for a in arrays)
             return _known_result(computation, contents)
         except Exception:  # the evaluator raises whatever its operators raise
@@ -136,9 +136,15 @@ def _plain_node(domain: str, op_type: str, inputs: tuple[str, ...], outputs: tup
 def _known_result(computation: _Written, contents: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> np.ndarray:
     """The result for operands of these types, shapes and bytes, which nobody may change."""
     arrays = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in contents]
-    found = _run(_shared_evaluator(*computation), dict(zip(computation[1], arrays, strict=True))).astype(float)
+    found = _result(computation, arrays)
     found.setflags(write=False)
     return found
+
+
+def _result(computation: _Written, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    nodes, operands, result, versions = computation
+    feeds = dict(zip(operands, arrays, strict=True))
+    return _run(_shared_evaluator(nodes, operands, result, versions), feeds).astype(np.float64)
 
 
 @functools.lru_cache(maxsize=256)
