@@ -60,6 +60,7 @@ class Builder(OpBuilder):
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
+        self._offsets: dict[tuple[_Same, int], list[ir.Value]] = {}
         self.epsilon = 1e-6
         """ε of every stabiliser that names none: the composite's."""
 
@@ -140,6 +141,20 @@ class Builder(OpBuilder):
         x, y = self.known(a), self.known(b)
         return self.Add(a, b) if x is None or y is None else self.ints((x + y).tolist())
 
+    def offset(self, values: tuple[ir.Value | None, ...], place: int, axis: int) -> ir.Value:
+        """The index, int64 [1], at which the value at a place begins where values are put together along an axis.
+
+        Offsets are remembered for this very tuple, because adding up all sizes for each of many values is slow.
+        """
+        known = self._offsets.setdefault((_Same(values), axis), [])
+        if not known:
+            known.append(self.ints([0]))
+        while len(known) <= place:
+            value = values[len(known) - 1]
+            assert value is not None
+            known.append(self.plus(known[-1], self.dim(value, axis)))
+        return known[place]
+
     def size(self, value: ir.Value) -> ir.Value:
         """The number of elements, an int64 scalar: a constant where it is known."""
         dims = self.dims(value) if value.shape is not None else [None]
@@ -181,7 +196,7 @@ class Builder(OpBuilder):
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
-        attributes = tuple((k, id(v)) for k, v in sorted(call.attributes.items()))
+        attributes = tuple((k, _Same(v)) for k, v in sorted(call.attributes.items()))
         key = ("run", call.domain, call.op_type, attributes, tuple(_identity(v) for v in inputs), outputs or 1)
         if key not in self._equal:
             values = self._graph_builder.call_op(
@@ -302,9 +317,23 @@ def _named(value: ir.Value) -> bool:
     return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)
 
 
+class _Same:
+    """An object that equals itself alone. It is kept, for another one may be made in the place of one that is gone."""
+
+    def __init__(self, kept: Any) -> None:
+        self.kept = kept
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.kept is other.kept
+
+    def __hash__(self) -> int:
+        return id(self.kept)
+
+
 def _identity(argument: Any) -> Any:
+    """A key that is equal for equal arguments; values of the graph are compared, and kept, as the objects they are."""
     if isinstance(argument, ir.Value):
-        return ("value", id(argument))
+        return ("value", argument)
     if isinstance(argument, (int, float, str, bool, type(None))):
         return (type(argument), argument)
     if isinstance(argument, (list, tuple)):

@@ -65,6 +65,15 @@ class Facts:
     """Values with no layer between them and the score, which the plan knows."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
     """Results of `analysis.regions`, by the node where elementwise branches meet."""
+    operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
+    """The operators in graphs of so many nodes."""
+
+    def operators_of(self, graph: ir.Graph) -> frozenset[str]:
+        """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
+        key = graph, len(graph)
+        if key not in self.operators:
+            self.operators[key] = frozenset(node.op_type for node in graph)
+        return self.operators[key]
 
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
         """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""

@@ -6,6 +6,7 @@ Constants are variables of the pattern that a check looks at: the matcher's own 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
@@ -39,25 +40,48 @@ class Patterns:
         self, expressions: Callable[[Any], list[Any]], check: Callable[[ir.Node, Values, Facts], Recognised | None]
     ) -> None:
         self._check = check
-        self._by_end: dict[str, list[pattern.Pattern]] = defaultdict(list)
-        builder = pattern.OpsetPatternBuilder("", record=True)
-        for index, end in enumerate(expressions(builder)):
-            self._by_end[end.producer().op_type].append(_one(expressions, index))
+        ends = expressions(pattern.OpsetPatternBuilder("", record=True))
+        self._ends = [(end, _graph_pattern(expressions, index)) for index, end in enumerate(ends)]
+        self._among = functools.lru_cache(maxsize=64)(self._possible)
 
     def match(self, node: ir.Node, facts: Facts) -> Recognised | None:
         """What ends in a node."""
         if node.domain != "" or not isinstance(node.graph, ir.Graph):
             return None
-        for made in self._by_end.get(node.op_type, ()):
-            # The matcher takes the model but does not look at it.
-            found = made.match(cast(ir.Model, None), node.graph, node, check_nodes_are_removable=False)
+        for graph_pattern in self._among(facts.operators_of(node.graph)).get(node.op_type, ()):
+            # A matcher keeps what it has found so far in itself: each match has its own, for conversions in threads.
+            matcher = pattern.SimplePatternMatcher(graph_pattern)
+            # It takes the model but does not look at it.
+            found = matcher.match(cast(ir.Model, None), node.graph, node, remove_nodes=False)
             if found and (what := self._check(node, _bound(found.bindings), facts)) is not None:
                 return what
         return None
 
+    def _possible(self, operators: frozenset[str]) -> dict[str, list[Any]]:
+        """The expressions that can be written with some operators, by the operator that ends them."""
+        known: dict[int, bool] = {}
+        by_end: dict[str, list[Any]] = defaultdict(list)
+        for end, graph_pattern in self._ends:
+            if _written_with(end, operators, known):
+                by_end[end.producer().op_type].append(graph_pattern)
+        return by_end
 
-def _one(expressions: Callable[[Any], list[Any]], index: int) -> pattern.Pattern:
-    return pattern.Pattern(lambda op: expressions(op)[index])
+
+def _graph_pattern(expressions: Callable[[Any], list[Any]], index: int) -> Any:
+    return pattern.Pattern(lambda op: expressions(op)[index])._target_pattern
+
+
+def _written_with(value: Any, operators: Collection[str], known: dict[int, bool]) -> bool:
+    """Decide whether an expression needs no operators but these; `known` remembers the answers for its parts."""
+    if id(value) not in known:
+        node = None if value is None else value.producer()
+        if alternatives := getattr(value, "alternatives", ()):
+            known[id(value)] = any(_written_with(v, operators, known) for v in alternatives)
+        else:
+            known[id(value)] = node is None or (
+                node.op_type in operators and all(_written_with(v, operators, known) for v in node.inputs)
+            )
+    return known[id(value)]
 
 
 def _bound(bindings: Mapping[str, Any]) -> dict[str, ir.Value]:
@@ -74,7 +98,9 @@ def var(name: str) -> Any:
 
 def either(*alternatives: Any, name: str | None = None) -> Any:
     """The first of some expressions that matches."""
-    return pattern.OrValue(list(alternatives), name=name)
+    value: Any = pattern.OrValue(list(alternatives), name=name)
+    value.alternatives = alternatives
+    return value
 
 
 def both_orders(make: Callable[[Any, Any], Any], a: Any, b: Any) -> list[Any]:

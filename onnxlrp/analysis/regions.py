@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
@@ -30,20 +33,43 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
 def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
     """The last value that every way to a node leads through, if all nodes between are elementwise, and whether one of
     them bends. Where two ways meet on the way back, what is known of that node is not walked through again."""
-    frontier, curved = set(_data(node, facts)), _bends(node, facts)
-    while len(frontier) > 1:
-        latest = max(frontier, key=lambda v: facts.order[p] if (p := _made_in(v, node)) is not None else -1)
-        producer = _made_in(latest, node)
+    frontier, curved = _Frontier(node, facts), _bends(node, facts)
+    frontier.add(_data(node, facts))
+    while len(frontier.values) > 1:
+        producer = _made_in(frontier.pop(), node)
         if producer is None or not _elementwise(producer):
             return None, False
         entry, bends = facts.regions.get(producer, (None, _bends(producer, facts)))
         if entry is None and producer in facts.regions:
             return None, False
         curved = curved or bends
-        frontier.remove(latest)
-        frontier.update(_data(producer, facts) if entry is None else [entry])
-    (entry,) = frontier
+        frontier.add(_data(producer, facts) if entry is None else [entry])
+    (entry,) = frontier.values
     return entry, curved
+
+
+class _Frontier:
+    """Values upstream of a node that ways back have come to, of which the last one in the graph's order is next."""
+
+    def __init__(self, node: ir.Node, facts: Facts) -> None:
+        self.node, self.order = node, facts.order
+        self.values: set[ir.Value] = set()
+        self._waiting: list[tuple[int, int, ir.Value]] = []
+
+    def add(self, values: Iterable[ir.Value]) -> None:
+        """Let values be visited in their turn, each once."""
+        for value in values:
+            if value not in self.values:
+                self.values.add(value)
+                producer = _made_in(value, self.node)
+                place = -1 if producer is None else self.order[producer]
+                heapq.heappush(self._waiting, (-place, id(value), value))
+
+    def pop(self) -> ir.Value:
+        """Take the last value out."""
+        value = heapq.heappop(self._waiting)[2]
+        self.values.remove(value)
+        return value
 
 
 def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:

@@ -147,6 +147,7 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, which = call.operand(0), axes(op, call)
     if 0 in op.dims(x):
+        assert r.dtype is not None
         return op.cast(x, r.dtype)  # No elements, and no relevance.
     if which is None:
         return _first_of_the_best(op, call, r)

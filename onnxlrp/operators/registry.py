@@ -278,9 +278,12 @@ def unregister(op_type: str, domain: str = "") -> None:
 
 def find(node: ir.Node | Call) -> Operator | None:
     """The entry of a node's operator, None where there is none."""
-    key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
-    variants = (v for v in _VARIANTS.get(key, ()) if v.when is not None and v.when(node))
-    return next(variants, _OPERATORS.get(key))
+    domain = node.domain
+    key = ("" if domain == "ai.onnx" else domain, node.op_type)
+    for variant in _VARIANTS.get(key, ()):
+        if variant.when is not None and variant.when(node):
+            return variant
+    return _OPERATORS.get(key)
 
 
 def is_known(domain: str, op_type: str) -> bool:

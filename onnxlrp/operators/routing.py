@@ -66,11 +66,7 @@ def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     axis = int(call.attr("axis"))
     axis = axis if axis >= 0 else axis % call.rank(operand)
-    before = op.ints([0])
-    for value in call.inputs[:operand]:
-        assert value is not None
-        before = op.plus(before, op.dim(value, axis))
-    after = op.plus(before, op.dim(call.operand(operand), axis))
+    before, after = (op.offset(call.inputs, place, axis) for place in (operand, operand + 1))
     return op.Slice(r, before, after, op.ints([axis]))
 
 

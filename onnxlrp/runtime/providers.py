@@ -7,6 +7,7 @@ import ctypes
 import functools
 import io
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ _CUDA_OPTIONS = {"use_tf32": "0"}
 # Whatever onnxruntime logs as an error it raises as well, and we report it once: 4 is "fatal only".
 _FATAL = 4
 _WARNING = 2
+_PRELOADING = threading.Lock()
 
 
 def onnxruntime() -> Any:
@@ -48,7 +50,8 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *
         _check_known(wanted, module.get_available_providers())
     wants_cuda = any(_name(provider) == CUDA for provider in wanted)
     if wants_cuda:
-        _preload(module)
+        with _PRELOADING:  # standard output belongs to the process
+            _preload(module)
     options = module.SessionOptions()
     options.log_severity_level = _FATAL
     # From the second run on onnxruntime would take one block for all values of a shape, beside the pieces of the first

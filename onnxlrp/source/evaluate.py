@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +22,11 @@ _ANY_SIZE = 1 << 20
 """Elements that operands are broadcast to without anybody asking."""
 _LARGEST = 1 << 16
 """Elements of a constant that is looked at."""
+_SMALL = 1 << 10
+"""Bytes of operands whose results are remembered."""
+_FILTERS = threading.Lock()
+_Written = tuple[tuple[bytes, ...], tuple[str, ...], str, tuple[tuple[str, int], ...]]
+"""A computation: its nodes, the names of its operands and of its result, and the versions of operator sets."""
 
 
 def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarray | None:
@@ -32,30 +39,123 @@ def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarr
         return given[result]
     if result.const_value is not None:
         return _wide(result).astype(np.float64)
+    computation = _computation(result, given)
+    return None if computation is None else computation(given)
+
+
+class FunctionOfOne:
+    """An elementwise function of one operand, at values that broadcast to the operand's shape.
+
+    Gives None as `evaluate` does. The result varies along the axes of the values and of constants on the way.
+    """
+
+    def __init__(self, result: ir.Value, operand: ir.Value) -> None:
+        self._operand, self._rank = operand, (1,) * len(operand.shape or ())
+        plain = result is operand or result.const_value is not None
+        self._evaluate = functools.partial(evaluate, result) if plain else _computation(result, {operand})
+
+    def __call__(self, values: np.ndarray) -> np.ndarray | None:
+        if self._evaluate is None:
+            return None
+        shape = np.broadcast_shapes(values.shape, self._rank)
+        return self._evaluate({self._operand: np.broadcast_to(values, shape)})
+
+
+def evaluate_at(result: ir.Value, operand: ir.Value, values: np.ndarray) -> np.ndarray | None:
+    """Evaluate an elementwise function of one operand once, as `FunctionOfOne` does."""
+    return FunctionOfOne(result, operand)(values)
+
+
+def _computation(result: ir.Value, given: Collection[ir.Value]) -> _Computation | None:
+    """What computes a value from some values upstream of it and from constants that are known."""
     nodes = _upstream(result, given)
     if nodes is None:
         return None
     made = {v for n in nodes for v in n.outputs}
-    leaves = {v for n in nodes for v in n.inputs if v is not None and v not in made and v not in given}
+    operands = dict.fromkeys(v for n in nodes for v in n.inputs)
+    leaves = [v for v in operands if v is not None and v not in made and v not in given]
     read = {v for v in leaves if _looked_at(v)}
     # A node that rounds is left out, so that its scales need not be known.
     if not all(v in read or all(_rounds(u.node) for u in v.uses() if u.node in nodes) for v in leaves):
         return None
-    feeds = {v: np.asarray(a, np.float64) for v, a in given.items()}
-    try:
-        values = run_nodes([_node(n) for n in nodes], feeds, {v: _wide(v) for v in read}, result, _versions(nodes))
-    except Exception:  # the evaluator raises whatever its operators raise
-        return None
-    return values.astype(np.float64)
+    return _Computation(nodes, given, [v for v in leaves if v in read], result)
 
 
-def evaluate_at(result: ir.Value, operand: ir.Value, values: np.ndarray) -> np.ndarray | None:
-    """Evaluate an elementwise function of one operand at values that broadcast to the operand's shape.
+class _Computation:
+    """Some nodes and their constants, made ready once to run at many points.
 
-    Returns None as `evaluate` does. The result varies along the axes of the values and of constants on the way.
+    A model repeats its functions: one evaluator serves all that are written alike, whatever their values are called.
     """
-    shape = np.broadcast_shapes(values.shape, (1,) * len(operand.shape or ()))
-    return evaluate(result, {operand: np.broadcast_to(values, shape)})
+
+    def __init__(
+        self, nodes: Sequence[ir.Node], given: Iterable[ir.Value], constants: Sequence[ir.Value], result: ir.Value
+    ) -> None:
+        self._given, self._constants = list(given), [_wide(v) for v in constants]
+        names = {v: f"x{i}" for i, v in enumerate((*self._given, *constants))}
+        self._operands = tuple(names.values())
+        self._nodes = tuple(_renamed(n, names) for n in nodes)
+        self._result = names[result]
+        versions = _versions(nodes)
+        self._versions = tuple((d, versions.get(d) or 1) for d in sorted({n.domain for n in nodes} | {""}))
+
+    def __call__(self, given: Mapping[ir.Value, np.ndarray]) -> np.ndarray | None:
+        arrays = [*(np.asarray(given[v], np.float64) for v in self._given), *self._constants]
+        computation = self._nodes, self._operands, self._result, self._versions
+        try:
+            if sum(a.nbytes for a in arrays) > _SMALL:
+                return _result(computation, arrays)
+            contents = tuple((a.dtype.str, a.shape, a.tobytes()) for a in arrays)
+            return _known_result(computation, contents)
+        except Exception:  # the evaluator raises whatever its operators raise
+            return None
+
+
+def _renamed(node: ir.Node, names: dict[ir.Value, str]) -> bytes:
+    """A node as it is written in a file, under names that tell its operands' places only; one that rounds as an
+    Identity. Its outputs are added to the names."""
+    operands: Sequence[ir.Value | None] = [_rounded(node)] if _rounds(node) else node.inputs
+    outputs = node.outputs[:1] if _rounds(node) else node.outputs
+    for value in outputs:
+        names[value] = f"y{len(names)}"
+    inputs = ["" if v is None else names[v] for v in operands]
+    made = [names[v] for v in outputs]
+    if _rounds(node):
+        return helper.make_node("Identity", inputs, made).SerializeToString(deterministic=True)
+    if not node.attributes:
+        return _plain_node(node.domain, node.op_type, tuple(inputs), tuple(made))
+    proto = ir.serde.serialize_node(node)
+    del proto.input[:], proto.output[:], proto.metadata_props[:]
+    proto.name = ""
+    proto.input.extend(inputs)
+    proto.output.extend(made)
+    return proto.SerializeToString(deterministic=True)
+
+
+@functools.lru_cache(maxsize=256)
+def _plain_node(domain: str, op_type: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:
+    return helper.make_node(op_type, inputs, outputs, domain=domain).SerializeToString(deterministic=True)
+
+
+@functools.lru_cache(maxsize=4096)
+def _known_result(computation: _Written, contents: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> np.ndarray:
+    """The result for operands of these types, shapes and bytes, which nobody may change."""
+    arrays = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in contents]
+    found = _result(computation, arrays)
+    found.setflags(write=False)
+    return found
+
+
+def _result(computation: _Written, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    nodes, operands, result, versions = computation
+    feeds = dict(zip(operands, arrays, strict=True))
+    return _run(_shared_evaluator(nodes, operands, result, versions), feeds).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=256)
+def _shared_evaluator(
+    nodes: tuple[bytes, ...], operands: tuple[str, ...], result: str, versions: tuple[tuple[str, int], ...]
+) -> ReferenceEvaluator:
+    return _evaluator([NodeProto.FromString(n) for n in nodes], operands, {}, result, dict(versions))
 
 
 def run_nodes(
@@ -70,28 +170,45 @@ def run_nodes(
     `versions` are those of the operator sets, by domain. Raises InvalidModelError, before anything is computed, where a
     node asks for too many elements, and whatever the reference evaluator raises.
     """
+    feeds = {str(v.name): array for v, array in given.items()}
+    tensors = {str(v.name): array for v, array in constants.items()}
+    return _run(_evaluator(nodes, list(feeds), tensors, str(result.name), versions), feeds)
+
+
+def _evaluator(
+    nodes: Sequence[NodeProto],
+    given: Sequence[str],
+    constants: Mapping[str, np.ndarray],
+    result: str,
+    versions: Mapping[str, int],
+) -> ReferenceEvaluator:
     graph = helper.make_graph(
         nodes,
         "computation",
-        [helper.make_empty_tensor_value_info(str(v.name)) for v in given],
-        [helper.make_empty_tensor_value_info(str(result.name))],
-        [numpy_helper.from_array(array, str(v.name)) for v, array in constants.items()],
+        [helper.make_empty_tensor_value_info(name) for name in given],
+        [helper.make_empty_tensor_value_info(result)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     opsets = [helper.make_opsetid(domain, versions.get(domain) or 1) for domain in sorted({n.domain for n in nodes})]
-    model = helper.make_model(graph, opset_imports=opsets)
-    _check_sizes(model, {str(v.name): a for v, a in given.items()}, constants.values())
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    return ReferenceEvaluator(helper.make_model(graph, opset_imports=opsets))
+
+
+def _run(evaluator: ReferenceEvaluator, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The evaluator's only output, without warnings of its numbers."""
+    _check_sizes(evaluator.proto_, feeds)
+    # Filters of warnings belong to the process: conversions in threads would restore each other's.
+    with _FILTERS, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        evaluator = ReferenceEvaluator(model)
-        (values,) = evaluator.run(None, {str(v.name): array for v, array in given.items()})
+        (values,) = evaluator.run(None, dict(feeds))
     return np.asarray(values)
 
 
-def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray], constants: Iterable[np.ndarray]) -> None:
+def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray]) -> None:
     """Raise InvalidModelError where a node makes too many elements, or nobody can say how many."""
     grow = any(n.op_type in GROWING for n in model.graph.node)
     try:
-        shape = np.broadcast_shapes(*(a.shape for a in (*given.values(), *constants)))
+        shapes = [*(a.shape for a in given.values()), *(tuple(t.dims) for t in model.graph.initializer)]
+        shape = np.broadcast_shapes(*shapes)
     except ValueError:
         shape = (_ANY_SIZE,)
     if not grow and math.prod(shape) < _ANY_SIZE:
@@ -112,7 +229,7 @@ def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray], constants: 
             check_elements(sizes.get(name, ()), what)
 
 
-def _upstream(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> list[ir.Node] | None:
+def _upstream(result: ir.Value, given: Collection[ir.Value]) -> list[ir.Node] | None:
     """The nodes between some values and another, in their order; None where they are many."""
     found: dict[ir.Node, None] = {}
     ordered: list[ir.Node] = []
@@ -159,12 +276,6 @@ def _rounded(node: ir.Node) -> ir.Value:
     return call.operand(0 if entry is None else entry.operands(call)[0])
 
 
-def _node(node: ir.Node) -> NodeProto:
-    if _rounds(node):
-        return helper.make_node("Identity", [str(_rounded(node).name)], [str(node.outputs[0].name)])
-    return ir.serde.serialize_node(node)
-
-
-def _versions(nodes: list[ir.Node]) -> Mapping[str, int]:
+def _versions(nodes: Sequence[ir.Node]) -> Mapping[str, int]:
     graph = nodes[0].graph if nodes else None
     return {"": 21, **({} if graph is None else graph.opset_imports)}

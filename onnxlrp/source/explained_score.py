@@ -197,7 +197,7 @@ class _Chains:
         if argument is not None and (argument.counts or found.affine):
             at_zero = argument.at_zero
             if found.affine and not argument.counts:
-                shifted = evaluate_at(value, operand, at_zero)
+                shifted = found.at(at_zero)
                 at_zero = at_zero if shifted is None else shifted
             sign, spread = argument.sign * found.rises, argument.spread or spreads
             argument = dataclasses.replace(argument, sign=sign, at_zero=at_zero, spread=spread)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import onnx
 import onnx_ir as ir
-from onnx.defs import OpSchema
 from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp import node_inference
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import content, find
+from onnxlrp.operators.registry import content
 from onnxlrp.source import classical, resized_sizes
+from onnxlrp.source.loggers import quiet
 from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
+from onnxlrp.source.taught import is_known, taught
 
-_TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
 _LIKE_INPUT = frozenset({"GroupNormalization"})
 """Operators whose output has the shape of their input, which onnx has no inference for."""
 
@@ -38,22 +35,22 @@ def infer(model: ir.Model) -> None:
     unsettled = True
     for body in model.graph.subgraphs():
         body.opset_imports.update(model.graph.opset_imports)
-    with _taught(model):
-        while unsettled:
-            for node in model.graph.all_nodes():
-                if onnx.defs.has(node.op_type, domain=node.domain):
-                    for value in node.outputs:
-                        value.shape = None
+    while unsettled:
+        for node in model.graph.all_nodes():
+            if is_known(node):
+                for value in node.outputs:
+                    value.shape = None
+        with taught(model.graph.all_nodes(), model.graph.opset_imports):
             _ask_library(model)
+        _infer_the_rest(model.graph)
+        while resized_sizes.correct(model.graph):
             _infer_the_rest(model.graph)
-            while resized_sizes.correct(model.graph):
-                _infer_the_rest(model.graph)
-            unsettled = settle(model.graph)
-        open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]
-        for value in open_outputs:
-            value.shape = ir.Shape([None] * ranks[value])
-        if open_outputs:
-            _infer_the_rest(model.graph)
+        unsettled = settle(model.graph)
+    open_outputs = [v for v in model.graph.outputs if v.shape is None and v in ranks]
+    for value in open_outputs:
+        value.shape = ir.Shape([None] * ranks[value])
+    if open_outputs:
+        _infer_the_rest(model.graph)
 
 
 def _ask_library(model: ir.Model) -> None:
@@ -100,59 +97,10 @@ def refuse_contradictions(model: ir.Model) -> None:
             )
 
 
-def quiet(name: str) -> None:
-    """Only a logger's errors; every change of a level empties the caches of all loggers there are."""
-    logger = logging.getLogger(name)
-    if logger.level != logging.ERROR:
-        logger.setLevel(logging.ERROR)
-
-
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
     """Infer what `infer` left open, node by node; `visit` sees every node once its operands are known, and may put
     others, whose values are known, in its place: nodes downstream may know more than they did."""
-    with _taught(model):
-        _infer_the_rest(model.graph, visit)
-
-
-@contextlib.contextmanager
-def _taught(model: ir.Model) -> Iterator[None]:
-    """While this lasts onnx knows the operators that the registry can infer, so that shapes, and what is computed from
-    them, go through these as through its own."""
-    taught = []
-    for node in model.graph.all_nodes():
-        entry = find(node)
-        if entry is None or entry.inference is None or onnx.defs.has(node.op_type, domain=node.domain):
-            continue
-        kinds = [f"tensor({t})" for t in _TYPES]
-        count = max(len(n.inputs) for n in model.graph.all_nodes() if n.op_type == node.op_type)
-        optional = OpSchema.FormalParameterOption.Optional
-        operands = [OpSchema.FormalParameter(f"x{i}", f"T{i}", param_option=optional) for i in range(count)]
-        schema = OpSchema(
-            node.op_type,
-            node.domain,
-            1,
-            inputs=operands,
-            outputs=[OpSchema.FormalParameter("y", "T")],
-            type_constraints=[(t, kinds, "") for t in ("T", *(f"T{i}" for i in range(count)))],
-        )
-        schema.set_type_and_shape_inference_function(_where_known(entry.inference))
-        onnx.defs.register_schema(schema)
-        taught.append((node.op_type, node.domain))
-    try:
-        yield
-    finally:
-        for op_type, domain in taught:
-            onnx.defs.deregister_schema(op_type, 1, domain)
-
-
-def _where_known(inference: Callable[[Any], None]) -> Callable[[Any], None]:
-    """An operand has no type (None) downstream of an unknown operator: one failure would end all inference."""
-
-    def infer(context: Any) -> None:
-        with contextlib.suppress(AttributeError):
-            inference(context)
-
-    return infer
+    _infer_the_rest(model.graph, visit)
 
 
 def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:
@@ -175,9 +123,10 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
     # What stands in for a value of the model's own has it as its first operand.
     if (node.op_type in _LIKE_INPUT or node.domain == DEPLOYED) and node.inputs[0] is not None:
         node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
-    elif onnx.defs.has(node.op_type, domain=node.domain):
+    elif is_known(node):
         node.version = node.version or graph.opset_imports.get(node.domain)
-        node_inference.infer_outputs(node)
+        with taught([node], {}):
+            node_inference.infer_outputs(node)
         node.metadata_props.pop(node_inference.ERROR, None)
     if node.domain == classical.DOMAIN:
         classical.infer_classical(node)
@@ -258,7 +207,7 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
 def _forget(graph: ir.Graph) -> None:
     """All shapes that can be inferred anew."""
     for node in graph:
-        for value in node.outputs if onnx.defs.has(node.op_type, domain=node.domain) else ():
+        for value in node.outputs if is_known(node) else ():
             value.shape = None
 
 

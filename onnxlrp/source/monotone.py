@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.source.evaluate import evaluate, evaluate_at
+from onnxlrp.source.evaluate import FunctionOfOne, evaluate
 
 _RISING = frozenset(
     {
@@ -63,6 +64,8 @@ class Step:
     """The output where the operand is 0, which may be infinite or NaN."""
     affine: bool
     """True where the function is a factor and a shift."""
+    at: Callable[[np.ndarray], np.ndarray | None]
+    """The output at values of the operand; None where it is not known."""
 
 
 def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> Step | None:
@@ -74,9 +77,10 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
     affine = entry is not None and entry.kind is Kind.LINEAR and entry.elementwise and not _divides_by(node, operand)
     # All four have the rank of the bounds, which may have more axes than the operand.
     points = (low, high, np.zeros((1,) * low.ndim), np.ones((1,) * low.ndim))
-    first, last, at_zero, at_one = (evaluate_at(out, operand, v) for v in points)
+    function = FunctionOfOne(out, operand)
+    first, last, at_zero, at_one = map(function, points)
     if first is None or last is None or at_zero is None or at_one is None:
-        return _unknown_shift(node, operand) if affine else None
+        return _unknown_shift(node, operand, function) if affine else None
     if affine:
         if not (np.isfinite(at_zero).all() and np.isfinite(at_one).all()):
             return None
@@ -88,16 +92,16 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
             return None
         rises = np.full(at_zero.shape, float(direction))
     first, last = np.where(np.isnan(first), -np.inf, first), np.where(np.isnan(last), np.inf, last)
-    return Step(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine)
+    return Step(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine, function)
 
 
-def _unknown_shift(node: ir.Node, operand: ir.Value) -> Step | None:
+def _unknown_shift(node: ir.Node, operand: ir.Value, function: FunctionOfOne) -> Step | None:
     """A value plus or minus one that no input is explained through, which is known only while the model runs."""
     if node.domain != "" or node.op_type not in ("Add", "Sub"):
         return None
     falls = node.op_type == "Sub" and node.inputs[1] is operand
     infinite = np.full((), np.inf)
-    return Step(np.full((), -1.0 if falls else 1.0), -infinite, infinite, np.full((), np.nan), affine=True)
+    return Step(np.full((), -1.0 if falls else 1.0), -infinite, infinite, np.full((), np.nan), affine=True, at=function)
 
 
 def _divides_by(node: ir.Node, operand: ir.Value) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterable, Iterator
 
 import onnx
@@ -14,6 +13,7 @@ from onnxscript.version_converter import ConvertVersionPass
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
+from onnxlrp.source.loggers import silenced
 from onnxlrp.source.old_operators import lift
 
 OPSET = 21
@@ -142,19 +142,12 @@ def _changes_nothing(node: ir.Node, name: str) -> bool:
 
 def _convert_version(model: ir.Model, target: int) -> None:
     """Convert by the library; raises InvalidModelError where it cannot."""
-    before = model.graph.opset_imports[""]
-    noisy = logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")
-    levels = [logger.level for logger in noisy]
-    for logger in noisy:
-        logger.setLevel(logging.CRITICAL)
-    failure = ""
+    before, failure = model.graph.opset_imports[""], ""
     try:
-        ConvertVersionPass(target, fallback=True)(model)
+        with silenced("onnxscript", "onnx_ir"):
+            ConvertVersionPass(target, fallback=True)(model)
     except Exception as e:  # The converters raise what they like.
         failure = f": {e}".splitlines()[0][:300]
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
     if model.graph.opset_imports[""] != target:
         raise InvalidModelError(
             f"opset {before} cannot be converted to {target}{failure}: convert it with onnx.version_converter first, "

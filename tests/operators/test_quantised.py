@@ -68,8 +68,8 @@ def rounded(v: Array, scale: float, zero: int, kind: type) -> Array:
 
 
 def tied(v: Array, scale: float) -> Array:
-    """The samples with a number near the middle between two steps: runtimes round it either way (1.32 keeps fewer digits
-    of products of int16 than 1.31 does)."""
+    """The samples with a number near the middle between two steps, which runtimes round either way: onnxruntime 1.32
+    keeps fewer digits of products of int16 than 1.31 does."""
     part = np.abs(v / scale) % 1
     return (np.abs(part - 0.5) < 1e-2).any(-1)
 

@@ -30,7 +30,8 @@ from onnxlrp.source.canonical import (
 )
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.outside import move_weights_out
-from onnxlrp.source.inference import infer, quiet
+from onnxlrp.source.inference import infer
+from onnxlrp.source.loggers import quiet
 
 LISTS = (maps.rewrite, lists.rewrite, members.rewrite)
 """Nodes that these write out are folded again: in a step of a loop its number is known."""
