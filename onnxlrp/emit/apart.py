@@ -4,6 +4,9 @@ A runtime fuses a sum with the norm behind it, a norm's own nodes, a product wit
 inside is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by
 1e-3. So relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and
 what lies between it computes for itself.
+
+A kernel of weights of a few bits rounds its input inside. There relevance reads the input as it is, and computes the
+product in floats: the product's own result is fused with what follows it, a bias, a norm or a GELU.
 """
 
 from __future__ import annotations
