@@ -170,7 +170,7 @@ def test_declarations_of_inner_values_and_weights():
     for name, kind, shape in (("w", TensorProto.DOUBLE, [7, 7]), ("y", TensorProto.FLOAT, [9]), ("x", 1, [5, 5])):
         source.graph.value_info.append(helper.make_tensor_value_info(name, kind, shape))
     source.graph.node[0].output[0] = "product"
-    source.graph.node.append(helper.make_node("Identity", ["product"], ["y"]))
+    source.graph.node.append(helper.make_node("Relu", ["product"], ["y"]))
     source.graph.value_info.append(helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1]))
     onnxruntime(source)({"x": X})
     found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))({"x": X}, target=1)
