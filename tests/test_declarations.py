@@ -164,14 +164,16 @@ def test_targets_that_do_not_exist(shape):
         known({"x": X}, weights=np.ones((2, 3), np.float32))
 
 
-def test_declarations_of_inner_values_and_weights():
+@pytest.mark.parametrize("inner", [False, True], ids=["weights", "inner values too"])
+def test_declarations_of_inner_values_and_weights(inner):
     """Nothing is taken from them; nor from an input's that its weight contradicts."""
     source = dense(["N", 2])
     for name, kind, shape in (("w", TensorProto.DOUBLE, [7, 7]), ("y", TensorProto.FLOAT, [9]), ("x", 1, [5, 5])):
         source.graph.value_info.append(helper.make_tensor_value_info(name, kind, shape))
     source.graph.node[0].output[0] = "product"
-    source.graph.node.append(helper.make_node("Identity", ["product"], ["y"]))
-    source.graph.value_info.append(helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1]))
+    source.graph.node.append(helper.make_node("Relu", ["product"], ["y"]))
+    if inner:
+        source.graph.value_info.append(helper.make_tensor_value_info("product", TensorProto.FLOAT, [1, 1]))
     onnxruntime(source)({"x": X})
     found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))({"x": X}, target=1)
     np.testing.assert_allclose(found.relevance["x"], X * [2, -4, 6], rtol=1e-4)
