@@ -122,7 +122,7 @@ def _hiding(call: Call) -> float:
 def _padded(op: Builder, mask: ir.Value, k: ir.Value, hiding: ir.Value) -> ir.Value:
     """A mask that covers all keys: those after its end are hidden."""
     width, keys = op.dims(mask)[-1], op.dims(k)[2]
-    if op.version < _PADS_MASKS or (width is not None and width == keys):
+    if (op.version or 0) < _PADS_MASKS or (width is not None and width == keys):
         return mask
     missing = op.Sub(op.dim(k, 2), op.dim(mask, -1))
     return op.Pad(mask, op.Concat(op.ints([0]), missing, axis=0), hiding, op.ints([-1]))
