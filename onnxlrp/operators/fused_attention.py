@@ -102,8 +102,12 @@ def _scores(
     """Scores [B, N, S, T] with everything that is added to them, halves in float32: onnxruntime's CPU has no kernel for
     halves, and so the lowest number, too, is that of float32."""
     q, k = heads.wide(op, q), heads.wide(op, k)
+    scale = heads.scale_of(op, call, q)
+    if bias is None and mask is None and call.attr("unidirectional", 0):
+        scores = heads.scores_of(op, q, k, scale, None)
+        return op.Where(heads.behind(op, q, k), scores, heads.lowest(op, scores))
     added = heads.total(op, None if bias is None else heads.wide(op, bias), _mask(op, call, mask, q, k))
-    return heads.scores_of(op, q, k, heads.scale_of(op, call, q), added)
+    return heads.scores_of(op, q, k, scale, added)
 
 
 def _three(op: Builder, call: Call, x: ir.Value) -> list[ir.Value]:

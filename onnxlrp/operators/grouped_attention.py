@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -45,9 +46,13 @@ def group_query_attention(op: Builder, call: Call) -> list[ir.Value]:
     if added is not None:
         scores = op.Add(scores, added)
     visible = _visible(op, call, q, k, past)
-    weights = _softmax(op, call, op.Where(visible, scores, heads.lowest(op, scores)))
+    shown = op.Where(visible, scores, op.number(-math.inf, scores))
+    weights = _softmax(op, call, shown)
+    if added is not None and _clears_rows(call):
+        highest = op.ReduceMax(shown, op.ints([-1]), keepdims=1)
+        weights = op.Where(op.LessOrEqual(highest, heads.lowest(op, scores)), op.number(0.0, weights), weights)
     out = heads.merge_heads(op, op.MatMul(weights, wide[1]))
-    given = weights if call.attr("qk_output", 0) == 2 else op.Where(visible, scores, op.number(0.0, scores))
+    given = op.Where(visible, weights if call.attr("qk_output", 0) == 2 else scores, op.number(0.0, scores))
     return [out, k, v, given][: len(call.outputs)]
 
 
@@ -111,6 +116,15 @@ def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) 
     if window > 0:
         shown = op.And(shown, op.Greater(keys, op.Sub(rows, op.ints([window]))))
     return shown
+
+
+def _clears_rows(call: Call) -> bool:
+    """Decide whether rows that a bias hides whole are 0: in the kernel of float32 that goes through the keys in blocks,
+    which is taken where neither a cap, nor smoothing, nor an output of the scores asks for the other one."""
+    if call.operand(0).dtype != ir.DataType.FLOAT:
+        return False
+    plain = call.input(11) is None and call.attr("smooth_softmax", 0) != 1 and not call.attr("qk_output", 0)
+    return plain and not call.attr("softcap", 0.0)
 
 
 def _softmax(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
