@@ -56,6 +56,7 @@ def other(array, place=1500):
         ({"a": LONG}, {"a": other(LONG)}),
         ({"a": 1}, {"b": 1}),
         (["ab", "c"], ["a", "bc"]),
+        (["atext", "b"], ["a", "textb"]),
         ([("a", "b")], ["a", "b"]),
         (["1"], [1]),
         ([b"a"], ["a"]),
@@ -268,6 +269,15 @@ def test_parts_that_changed_places(linear, folder):
     swap(folder)
     with pytest.raises(InputError, match="explains other data"):
         Explainer(linear).map({"x": X}, 4, to=folder)
+
+
+def test_a_part_of_another_run(linear, folder, tmp_path):
+    """The data are the same, the model is not."""
+    linear.graph.doc_string = "another one"
+    Explainer(linear).map({"x": X}, 4, to=tmp_path / "other")
+    shutil.copy(folder / FIRST, tmp_path / "other" / FIRST)
+    with pytest.raises(InputError, match="explains other data"):
+        Explainer(linear).map({"x": X}, 4, to=tmp_path / "other")
 
 
 def test_missing_and_foreign_files(linear, folder):
