@@ -265,6 +265,14 @@ def test_a_huge_number_of_samples_costs_nothing(folder):
     assert Results(folder).done == 0
 
 
+def test_a_folder_that_is_gone(folder):
+    results = Results(folder)
+    shutil.rmtree(folder)
+    for call in (lambda: results.done, lambda: results["x_relevance"], lambda: list(results)):
+        with pytest.raises(InputError, match="cannot be read"):
+            call()
+
+
 def test_parts_that_changed_places(linear, folder):
     swap(folder)
     with pytest.raises(InputError, match="explains other data"):
