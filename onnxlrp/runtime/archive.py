@@ -23,7 +23,7 @@ UNREADABLE = (
     struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 """The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
-_DRAFT = re.compile(r"\..+\.\d+-\d+(\.\w+)?")
+_DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-\d+)?\.(json|npz)")
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Removes what killed runs left half written in a folder; nobody may write there now."""
+    """Removes what killed runs left half written in a folder of results; nobody may write there now."""
     for path in folder.iterdir():
         if _DRAFT.fullmatch(path.name) and path.is_file():
             path.unlink()

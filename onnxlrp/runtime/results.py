@@ -107,8 +107,11 @@ class Results(Mapping[str, np.ndarray]):
         return self.folder / f"{start:09}-{stop:09}.npz"
 
     def spans(self) -> list[tuple[int, int]]:
-        """The samples of each batch that is there."""
-        names = [match for path in self.folder.iterdir() if (match := _PART.fullmatch(path.name))]
+        """The samples of each batch that is there. Raises InputError where the folder cannot be read any more."""
+        try:
+            names = [match for path in self.folder.iterdir() if (match := _PART.fullmatch(path.name))]
+        except OSError as error:
+            raise InputError(f"'{self.folder}' cannot be read: {error.strerror or error}") from error
         spans = sorted((int(match[1]), int(match[2])) for match in names)
         return [span for span in spans if span[0] % self.batch_size == 0 and span[1] == self._stop(span[0])]
 

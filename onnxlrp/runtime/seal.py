@@ -43,6 +43,8 @@ def mark(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError) and not path.is_dir():  # a folder is one on Windows
+            raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
     if written[_DIGITS:] != found.encode():
         raise _damaged(path, "its content is not what was written")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
-from onnxlrp.runtime import Explainer
+from onnxlrp.runtime import Explainer, described
 
 X = np.ones((2, 3), np.float32)
 VALUES = [
@@ -93,6 +93,16 @@ def test_any_entry_with_any_value_is_an_explanation_or_an_error_in_words(kind, r
                 except OnnxLrpError as error:
                     assert str(error)
             tampered(model, **{key: before})
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4, 3), (3, 1, 3, 1)])
+def test_relevance_of_another_rank(many_targets, shape):
+    """Declared ranks may be wrong, so that only a run shows it: relevance of two targets is [N, 2, 3]."""
+    interface = Explainer(many_targets).interface
+    feeds = {"x": np.ones((3, 3), np.float32)}
+    described.check_values(interface, feeds, {"x_relevance": np.zeros((3, 2, 3))})
+    with pytest.raises(ValueError, match="x_relevance"):
+        described.check_values(interface, feeds, {"x_relevance": np.zeros(shape)})
 
 
 def test_an_output_of_another_rank_has_no_score(linear):

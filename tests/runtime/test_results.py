@@ -56,6 +56,7 @@ def other(array, place=1500):
         ({"a": LONG}, {"a": other(LONG)}),
         ({"a": 1}, {"b": 1}),
         (["ab", "c"], ["a", "bc"]),
+        (["atext", "b"], ["a", "textb"]),
         ([("a", "b")], ["a", "b"]),
         (["1"], [1]),
         ([b"a"], ["a"]),
@@ -264,10 +265,27 @@ def test_a_huge_number_of_samples_costs_nothing(folder):
     assert Results(folder).done == 0
 
 
+def test_a_folder_that_is_gone(folder):
+    results = Results(folder)
+    shutil.rmtree(folder)
+    for call in (lambda: results.done, lambda: results["x_relevance"], lambda: list(results)):
+        with pytest.raises(InputError, match="cannot be read"):
+            call()
+
+
 def test_parts_that_changed_places(linear, folder):
     swap(folder)
     with pytest.raises(InputError, match="explains other data"):
         Explainer(linear).map({"x": X}, 4, to=folder)
+
+
+def test_a_part_of_another_run(linear, folder, tmp_path):
+    """The data are the same, the model is not."""
+    linear.graph.doc_string = "another one"
+    Explainer(linear).map({"x": X}, 4, to=tmp_path / "other")
+    shutil.copy(folder / FIRST, tmp_path / "other" / FIRST)
+    with pytest.raises(InputError, match="explains other data"):
+        Explainer(linear).map({"x": X}, 4, to=tmp_path / "other")
 
 
 def test_missing_and_foreign_files(linear, folder):

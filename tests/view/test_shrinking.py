@@ -40,8 +40,8 @@ def test_a_pixel_is_the_mean_of_its_block(monkeypatch):
     """Blocks at the end are smaller, and no paler for that."""
     monkeypatch.setattr(shrinking, "LONGEST", 4)
     monkeypatch.setattr(shrinking, "_READABLE", 1)
-    values = np.random.default_rng(0).normal(size=(7, 9, 3))
-    expected = [[values[y : y + 3, x : x + 3].sum(axis=2).mean() for x in range(0, 9, 3)] for y in range(0, 7, 3)]
+    values = np.random.default_rng(0).normal(size=(7, 11, 3))
+    expected = [[values[y : y + 3, x : x + 3].sum(axis=2).mean() for x in range(0, 11, 3)] for y in range(0, 7, 3)]
     np.testing.assert_allclose(shrinking.shrunk(values, channels=True), expected)
     np.testing.assert_allclose(
         pictures.to_map(np.moveaxis(values, -1, 0).astype(np.float32), "CHW")[0], expected, rtol=1e-5
