@@ -42,7 +42,7 @@ def _dims(node: ir.Node, index: int) -> list[object] | None:
 
 
 def _channels(node: ir.Node) -> dict[int, Dims]:
-    """Scale, bias and statistics: one for each channel."""
+    """Scale and bias: one for each channel."""
     x = _dims(node, 0)
     return {} if x is None or len(x) < 2 else {i: [x[1]] for i in range(1, len(node.inputs))}
 
@@ -102,7 +102,7 @@ def _normalised(node: ir.Node) -> dict[int, Dims]:
 
 
 _WANTED: dict[str, Callable[[ir.Node], dict[int, Dims]]] = {
-    **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _channels),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization"), _channels),
     "Conv": _bias,
     **dict.fromkeys(_GATES, _recurrent),
     "Gemm": _product,

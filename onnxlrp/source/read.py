@@ -235,7 +235,7 @@ def _standardise(source: Source) -> None:
             f"{', …' if len(made_plain) > 3 else ''}): they are plain initializers now"
         )
     passes.NameFixPass()(model)
-    source.notes += _name_nodes(model)
+    _name_nodes(model)
     for output in model.graph.outputs:
         output.shape = None
     to_opset(model)
@@ -339,14 +339,10 @@ def _cycle(graph: ir.Graph) -> str:
     return " → ".join(escaped(f"{n.op_type} {n.name or '(no name)'}") for n in nodes[:6])
 
 
-def _name_nodes(model: ir.Model) -> list[str]:
-    """Give nodes without a name, or with one that is taken, one from their operator and position; notes say of names
-    that are taken."""
+def _name_nodes(model: ir.Model) -> None:
+    """Nodes without a name, or with one that is taken, get one from their operator and position."""
     taken: set[str] = set()
-    twice: dict[str, None] = {}
     for index, node in enumerate(model.graph.all_nodes()):
         if not node.name or node.name in taken:
-            twice.update({node.name: None} if node.name else {})
             node.name = f"{node.op_type}_{index}"
         taken.add(node.name)
-    return [f"several nodes are called {name!r}: all but the first have names of their own now" for name in twice]

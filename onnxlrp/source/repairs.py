@@ -7,17 +7,18 @@ import collections
 import onnx
 from onnx import TensorProto, helper
 
+_OLDEST_IR = 3
+"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
+_SHOWN = 12
+"""Names that notes tell."""
+
 
 def repair(proto: onnx.ModelProto) -> list[str]:
     """Settle what a model says twice, in place; give back notes of what was said otherwise."""
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
     notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph)]
     _type_inputs(proto.graph)
-    return [*notes, *_type_outputs(proto.graph)]
-
-
-_OLDEST_IR = 3
-"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
+    return [*notes, *_type_outputs(proto.graph), *_names_twice(proto.graph)]
 
 
 def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:
@@ -63,6 +64,16 @@ def _type_outputs(graph: onnx.GraphProto) -> list[str]:
             notes.append(f"the output {value.name!r} is an input or initializer, and is declared otherwise than it")
             value.type.CopyFrom(there.type)
     return notes
+
+
+def _names_twice(graph: onnx.GraphProto) -> list[str]:
+    """Nodes of one name get names of their own later; onnxruntime does not load such a model."""
+    counts = collections.Counter(node.name for node in graph.node if node.name)
+    return [
+        f"{count} nodes are called {name!r}: all but the first get another name"
+        for name, count in counts.items()
+        if count > 1
+    ][:_SHOWN]
 
 
 def _declared(tensor: TensorProto) -> onnx.ValueInfoProto:

@@ -15,7 +15,8 @@ _NEEDED = (
 _LEAVES = ("treeids", "nodeids", "ids", "weights")
 """Columns that every ensemble has, though the schema lets them be left out."""
 _TABLES = ("nodes_", "target_", "class_")
-_MAY_BE_EMPTY = ("nodes_hitrates", "nodes_missing_value_tracks_true")
+_FREE = ("nodes_hitrates", "nodes_missing_value_tracks_true")
+"""Columns that count only where they are as long as the table."""
 
 
 def check(node: onnx.NodeProto, refuse: Refuse) -> None:
@@ -25,8 +26,8 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
     lengths = dict.fromkeys((*_NEEDED, *(f"{_role(node)}_{name}" for name in _LEAVES)), 0)
     lengths |= {a.name.removesuffix("_as_tensor"): _length(a) for a in node.attribute}
     for table in _TABLES:
-        own = {k: length for k, length in lengths.items() if k.startswith(table)}
-        if len({length for k, length in own.items() if length or not k.startswith(_MAY_BE_EMPTY)}) > 1:
+        own = {k: length for k, length in lengths.items() if k.startswith(table) and k not in _FREE}
+        if len(set(own.values())) > 1:
             sizes = ", ".join(f"{k} {length}" for k, length in sorted(own.items()))
             raise refuse(f"the columns of its table {table}* have different lengths ({sizes})")
     if not lengths.get("nodes_treeids"):

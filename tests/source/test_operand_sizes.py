@@ -1,0 +1,31 @@
+"""Operands whose sizes do not fit are refused, naming node and operand, where onnx's inference compares nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxlrp
+from onnxlrp.errors import InvalidModelError
+
+CASES = {
+    "Gemm": (["x", "w", "b"], [2, 3], {"w": (3, 4), "b": (3,)}, {}, "b"),
+    "Conv": (["x", "w", "b"], [1, 2, 5], {"w": (4, 2, 3), "b": (3,)}, {}, "b"),
+    "LayerNormalization": (["x", "w", "b"], [2, 3], {"w": (3,), "b": (2,)}, {}, "b"),
+    "InstanceNormalization": (["x", "s", "b"], [2, 3, 4], {"s": (3,), "b": (4,)}, {}, "b"),
+    "LSTM": (["x", "w", "r"], [5, 2, 3], {"w": (1, 8, 3), "r": (1, 8, 3)}, {"hidden_size": 2}, "r"),
+    "GRU": (["x", "w", "r", "b"], [5, 2, 3], {"w": (1, 6, 3), "r": (1, 6, 2), "b": (1, 6)}, {"hidden_size": 2}, "b"),
+}
+
+
+@pytest.mark.parametrize("op_type", CASES)
+def test_sizes_that_do_not_fit(op_type):
+    names, shape, weights, attributes, wrong = CASES[op_type]
+    node = helper.make_node(op_type, names, ["y"], "layer", **attributes)
+    tensors = [numpy_helper.from_array(np.ones(s, np.float32), n) for n, s in weights.items()]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", shape), ("y", None)))
+    graph = helper.make_graph([node], "net", [x], [y], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(InvalidModelError, match=rf"{op_type} node 'layer'.*'{wrong}'.*must have"):
+        onnxlrp.convert(proto, target="weights")

@@ -1,0 +1,65 @@
+"""What a model says twice is settled as onnxruntime does, and said in a note."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxlrp
+from tests.operators.case import onnxruntime
+
+
+def network() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], "dense")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_the_later_initializer_counts():
+    proto = network()
+    proto.graph.initializer.append(numpy_helper.from_array(2 * np.eye(2, dtype=np.float32), "w"))
+    explained = onnxlrp.convert(proto)
+    assert any("two initializers are called 'w'" in note for note in explained.notes)
+    x = np.array([[1, 2]], np.float32)
+    for model in (proto, explained.to_proto()):
+        np.testing.assert_array_equal(onnxruntime(model)({"x": x})["y"], 2 * x)
+
+
+def test_the_later_operator_set_counts():
+    proto = network()
+    proto.opset_import.append(helper.make_opsetid("", 13))
+    assert any("the later version, 13, counts" in note for note in onnxlrp.convert(proto).notes)
+
+
+def test_nodes_of_one_name():
+    proto = network()
+    proto.graph.node.append(helper.make_node("Relu", ["y"], ["z"], "dense"))
+    proto.graph.output[0].name = "z"
+    assert any("2 nodes are called 'dense'" in note for note in onnxlrp.convert(proto).notes)
+
+
+def test_an_input_that_is_an_output():
+    """The input's declaration is the one that holds."""
+    proto = network()
+    proto.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, [7, 9]))
+    explained = onnxlrp.convert(proto, output="y")
+    assert [d.dim_value for d in explained.to_proto().graph.input[0].type.tensor_type.shape.dim] == [0, 2]
+    assert any("'x' is an input or initializer" in note for note in explained.notes)
+
+
+def test_an_initializer_that_is_an_input_without_a_type():
+    proto = network()
+    proto.graph.input.add(name="w")
+    assert list(onnxlrp.convert(proto).interface.relevance) == ["x"]
+
+
+def test_a_file_older_than_operator_sets():
+    proto = network()
+    proto.ir_version = 1
+    assert onnxlrp.convert(proto).interface.output == "y"
