@@ -17,6 +17,7 @@ from onnxlrp.names import Names
 from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import OPSET, Source
+from onnxlrp.source.unused import remove_unused
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
@@ -24,7 +25,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     op.assert_inferred()
     model = source.model
     graph = model.graph
-    passes.RemoveUnusedNodesPass()(model)
+    remove_unused(model)
     for node in graph.all_nodes():
         lighten(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
@@ -34,7 +35,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     read_apart(graph)
     clip_rectified(graph)
     graph.sort()
-    passes.RemoveUnusedNodesPass()(model)
+    remove_unused(model)
     passes.NameFixPass()(model)
     _restore_outputs(source)
     shapes = {d.name: d.shape for d in source.inputs}

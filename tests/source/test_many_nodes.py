@@ -6,16 +6,22 @@ import cProfile
 import pstats
 
 import numpy as np
+import onnx
+import pytest
 from onnx import helper
+from onnxscript.rewriter import pattern
 
 import onnxlrp
+from onnxlrp.analysis import regions
+from onnxlrp.builder import Builder
+from onnxlrp.source import evaluate
 from tests.source.deep import transformer
 from tests.source.nets import info, model
+from tools import growth
 
 
-def calls(blocks: int) -> int:
+def calls(model: onnx.ModelProto) -> int:
     """Function calls of a conversion: a measure of time that is the same on every machine."""
-    model = transformer(blocks)
     profile = cProfile.Profile()
     profile.runcall(onnxlrp.convert, model, "attn_lrp")
     return pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
@@ -24,8 +30,61 @@ def calls(blocks: int) -> int:
 def test_conversion_is_not_quadratic():
     """Twice the nodes take twice the calls: a loop over all nodes for each node would take four times as many."""
     onnxlrp.convert(transformer(1), "attn_lrp")  # what is done once per process
-    few, many = calls(3), calls(6)
+    few, many = calls(transformer(3)), calls(transformer(6))
     assert many < 2.1 * few
+
+
+@pytest.mark.parametrize("make", [growth.joined, growth.parted, growth.residual, growth.functions])
+def test_wide_and_long_graphs_are_not_quadratic(make):
+    """Nodes side by side, a Split and a Concat of many, a long chain, and functions that call each other."""
+    onnxlrp.convert(make(64))
+    few, many = calls(make(64)), calls(make(128))
+    assert many < 2.2 * few
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[int]:
+    """A list that grows with every call of a function."""
+    found: list[int] = []
+    function = getattr(owner, name)
+
+    def counting(*args, **options):
+        found.append(1)
+        return function(*args, **options)
+
+    monkeypatch.setattr(owner, name, counting)
+    return found
+
+
+def test_functions_that_are_written_alike_are_evaluated_once(monkeypatch):
+    """However many nodes have the same operator and constants; with constants of their own they share evaluators."""
+    runs, built = (counted(monkeypatch, evaluate, name) for name in ("_run", "_evaluator"))
+    onnxlrp.convert(growth.chain(100))
+    assert len(runs) < 20
+    onnxlrp.convert(growth.own_constants(100))
+    assert len(built) < 10 and len(runs) > 100
+
+
+def test_norms_are_looked_for_where_their_operators_are(monkeypatch):
+    """A Mul ends a norm, and so is asked in a model with norms; a model without roots and quotients has none."""
+    matchers = counted(monkeypatch, pattern, "SimplePatternMatcher")
+    onnxlrp.convert(growth.chain(40))
+    assert not matchers
+    onnxlrp.convert(transformer(1), "attn_lrp")
+    assert matchers
+
+
+def test_a_sum_of_many_is_walked_through_once(monkeypatch):
+    """A region that ends in a Sum of many branches asks for each branch, not for all of them each time."""
+    asked = counted(monkeypatch, regions, "_made_in")
+    onnxlrp.convert(growth.added(100))
+    assert 100 <= len(asked) < 1000
+
+
+def test_offsets_of_a_concat_are_added_up_once(monkeypatch):
+    """The size of every operand is read for the sum of all upstream of it, not again for each one downstream."""
+    read = counted(monkeypatch, Builder, "dim")
+    onnxlrp.convert(growth.joined(100))
+    assert 100 <= len(read) < 500
 
 
 def test_a_deep_model_runs():

@@ -32,6 +32,7 @@ from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.outside import move_weights_out
 from onnxlrp.source.inference import infer
 from onnxlrp.source.loggers import quiet
+from onnxlrp.source.unused import remove_unused
 
 LISTS = (maps.rewrite, lists.rewrite, members.rewrite)
 """Nodes that these write out are folded again: in a step of a loop its number is known."""
@@ -67,7 +68,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
         infer(model)
         _fold(model)
     absorbed |= _rewrite(model, REWRITES)[0]
-    passes.RemoveUnusedNodesPass()(model)
+    remove_unused(model)
     passes.NameFixPass()(model)
     infer(model)
     return absorbed
