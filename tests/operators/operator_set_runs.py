@@ -35,6 +35,7 @@ REASONS = {
     "No corresponding Numpy type": "its Python API takes no such arrays",
     "mismatched with specified type": "refused as invalid",
     "output arg": "refused as invalid",
+    "Type Error": "refused as invalid",
     "nothing to try": "no case has the attribute's kind, or onnx writes none",
 }
 """Parts of onnxruntime's messages, and what they come to."""
