@@ -22,7 +22,7 @@ HEAD = """# Old operator sets
 Every operator of the default domain, at every version from opset 7 on: models of one node, whose outputs in
 onnxruntime were compared before and after conversion, on two inputs each (equal: the same shape, type and bits, floats
 within 1e-5 relative, float16 within 2e-3). Written by `python -m tools.operator_sets` with onnx {onnx} and onnxruntime
-{onnxruntime}; the tests try a part of it.
+{onnxruntime}; the tests try a part of it. What other programs make of old operators is in [facts.md](facts.md).
 
 - **models**: ONNX's own cases of the operator, written down to this version, with operands fed and as constants, and
   with further values of the attributes that are named

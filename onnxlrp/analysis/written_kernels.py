@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.expanded_distances import expanded_distance
@@ -18,6 +19,8 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import content
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
+_LARGEST = float(np.finfo(np.float32).max)
+"""The upper bound of a Clip of old opsets that names none."""
 _SMALL = 1e-3
 """The largest bound that only keeps a squared distance from rounding below 0."""
 
@@ -99,6 +102,13 @@ def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance 
     if node.domain != "" or node.op_type not in ("Max", "Clip", "Relu") or node.inputs[0] is None:
         return None
     known, bounds = distances.get(node.inputs[0]), node.inputs[1:]
+    if (
+        node.op_type == "Clip"
+        and len(bounds) == 2
+        and (top := content(bounds[1])) is not None
+        and float(top.reshape(-1)[0]) >= _LARGEST
+    ):
+        bounds = bounds[:1]
     if known is None or len(bounds) > 1 or (node.op_type == "Clip" and not bounds):
         return None
     limits = [content(v) for v in bounds]

@@ -146,6 +146,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, which = call.operand(0), axes(op, call)
+    assert r.dtype is not None
     if 0 in op.dims(x):
         assert r.dtype is not None
         return op.cast(x, r.dtype)  # No elements, and no relevance.
@@ -162,7 +163,6 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     )
     best = op.ArgMax if call.op_type == "ReduceMax" else op.ArgMin
     winner = best(flat, axis=-1, keepdims=1)
-    assert r.dtype is not None
     onehot = op.Reshape(op.one_hot(winner, op.dim(flat, len(kept)), r.dtype), op.shape(turned))
     back = op.Transpose(onehot, perm=[perm.index(a) for a in range(rank)])
     return op.Mul(keep(op, call, r), back)

@@ -32,6 +32,7 @@ def to_opset(model: ir.Model) -> None:
     In between, what is several operators in one is written out.
     """
     if model.graph.opset_imports[""] < _FIRST:
+        _refuse_misplaced(model)
         _convert_version(model, _FIRST)
     _lift(model)
     before = model.graph.opset_imports[""]
@@ -43,6 +44,16 @@ def to_opset(model: ir.Model) -> None:
             _convert_version(model, OPSET)
     lowered = model.graph.opset_imports[""] <= OPSET
     model.ir_version = _IR_VERSION if lowered else max(model.ir_version, _IR_VERSION)
+
+
+def _refuse_misplaced(model: ir.Model) -> None:
+    """Refuse what the library lifts wrong: below opset 7 a smaller operand could be placed along an axis."""
+    for node in model.graph.all_nodes():
+        if node.domain == "" and "broadcast" in node.attributes and "axis" in node.attributes:
+            raise InvalidModelError(
+                f"{node.op_type} node {node.name!r} places an operand along an axis, as only opsets below {_FIRST} do "
+                f"(this is {model.graph.opset_imports['']}): export the model anew"
+            )
 
 
 def keep_opsets(proto: onnx.ModelProto) -> None:

@@ -35,10 +35,12 @@ REASONS = {
     "No corresponding Numpy type": "its Python API takes no such arrays",
     "mismatched with specified type": "refused as invalid",
     "output arg": "refused as invalid",
+    "Type Error": "refused as invalid",
     "nothing to try": "no case has the attribute's kind, or onnx writes none",
 }
 """Parts of onnxruntime's messages, and what they come to."""
 KNOWN = {
+    r"AffineGrid-20 .*spatial axes cannot be told": "no operand says how many axes there are: refused",
     r"Attention-2\d .*_num_heads.* has no function body": "onnxruntime ignores the numbers of heads where the operands "
     "have an axis of heads; ONNX's function body, by which we write Attention out, gives nothing then: refused",
     r"Attention-2\d .*'qk_matmul_output_mode': 2.*: y3": "what a causal mask hides comes out as −∞, as ONNX says; "
@@ -146,7 +148,7 @@ def count(versions: Iterable[tuple[str, int]], whole: bool = False, together: in
             if ready is None:
                 entry.not_run[reason(why)] += bool(alternatives)
                 continue
-            if whole and not ready.trial.varied and not ready.trial.constant:
+            if whole and not (ready.trial.varied or ready.trial.constant or ready.trial.open):
                 _book(entry, judge(ready))
                 continue
             waiting[ready.trial.opset].append(ready)

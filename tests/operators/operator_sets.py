@@ -73,6 +73,8 @@ class Trial:
     """The attribute that was given another value than a case of ONNX has."""
     constant: bool = False
     """Operands but the first are constants of the file, not inputs."""
+    open: bool = False
+    """The sizes of the inputs are known only at run time."""
 
     @property
     def opset(self) -> int:
@@ -89,7 +91,8 @@ class Trial:
 
     def fed(self, prefix: str) -> dict[str, Operand]:
         """The operands that are inputs of the model, by name."""
-        return {n: o for n, o in self._named(prefix).items() if n not in self.constants(prefix)}
+        found = {n: o for n, o in self._named(prefix).items() if n not in self.constants(prefix)}
+        return {n: _with_symbols(n, o) for n, o in found.items()} if self.open else found
 
     def constants(self, prefix: str) -> dict[str, onnx.TensorProto]:
         """The operands that are constants of the file, by name; so are those of exotic types."""
@@ -101,6 +104,15 @@ class Trial:
 
     def _named(self, prefix: str) -> dict[str, Operand]:
         return {f"{prefix}x{i}": o for i, o in enumerate(self.operands) if o is not None}
+
+
+def _with_symbols(name: str, operand: Operand) -> Operand:
+    """The operand, with a symbol of its own for each size."""
+    kind = onnx.TypeProto()
+    kind.CopyFrom(operand.type)
+    for axis, dim in enumerate(kind.tensor_type.shape.dim if kind.HasField("tensor_type") else ()):
+        dim.dim_param = f"{name}_{axis}"
+    return Operand(kind, operand.value)
 
 
 def is_exotic(kind: onnx.TypeProto) -> bool:
@@ -220,14 +232,17 @@ def sequence(arrays: Sequence[np.ndarray]) -> Operand:
 def trials(op: str, version: int, whole: bool = False) -> Iterator[list[Trial]]:
     """The cases of an operator at a version, then the values of its attributes: alternatives, of which one is tried.
 
-    `whole`: all cases, each with its operands fed and as constants; else one of each.
+    `whole`: all cases, each with its operands fed, with sizes that only a run knows, and as constants; else one of
+    each.
     """
     written = [t for base in bases()[op] if (t := write_down(base, version)) is not None]
     constants = [dataclasses.replace(t, constant=True) for t in written if len(t.operands) > 1]
+    open_sizes = [dataclasses.replace(t, open=True) for t in written]
     if whole:
-        yield from ([t] for t in (*written, *constants))
+        yield from ([t] for t in (*written, *open_sizes, *constants))
     else:
         yield written[:_ALTERNATIVES]
+        yield open_sizes[:_ALTERNATIVES]
         yield constants[-_ALTERNATIVES:]
     for name, values in attribute_values(op, version).items():
         for value in values:

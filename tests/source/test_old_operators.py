@@ -130,6 +130,13 @@ def test_running_statistics_are_refused():
         onnxlrp.convert(build([normalise], 9, [info("x", X.shape)], ["y", "mean"], constants))
 
 
+def test_an_operand_that_is_placed_along_an_axis_is_refused():
+    """Only opsets that no runtime runs any more have this, and onnx's converter places it along another."""
+    add = node("Add", ["x", "c"], axis=1, broadcast=1)
+    with pytest.raises(InvalidModelError, match=r"Add node 'Add_y' places an operand along an axis.*export"):
+        onnxlrp.convert(build([add], 6, [info("x", X.shape)], constants={"c": np.float32([1, 2])}))
+
+
 @pytest.mark.parametrize("channels", [4, "C"])
 def test_groups_have_a_scale_each(channels):
     """onnxruntime has no GroupNormalization of opset 18; ONNX's own evaluator has."""
@@ -244,3 +251,52 @@ def test_a_function_that_only_its_own_opset_can_say(main):
     model = in_functions(body, 11, 13, main)
     plain = build([*body, node("Mul", ["o", "i"])], 11, [info("i", X.shape)])
     check(model, {"x": X}, run(plain, {"i": X}))
+
+
+# ---------------------------------------------------------------------------------------------- newer than opset 21
+
+
+@pytest.mark.parametrize(("kind", "opset"), [(TensorProto.FLOAT16, 21), (TensorProto.INT32, 21)])
+def test_an_attribute_that_changes_nothing_is_taken_off(kind, opset):
+    """`round_mode` speaks of a type that opset 21 lacks."""
+    nodes = [node("Cast", ["x"], ["h"], to=kind, round_mode="nearest"), node("Cast", ["h"], to=TensorProto.FLOAT)]
+    explained = onnxlrp.convert(
+        build([*nodes, node("Abs", ["x"], ["a"])], 24, [info("x", SHAPE)], ["y", "a"]), output="a", target="weights"
+    )
+    assert explained.to_proto().opset_import[0].version == opset
+
+
+def test_an_attribute_that_opset_21_lacks_keeps_the_opset():
+    nodes = [node("QuantizeLinear", ["x", "s"], ["q"], precision=TensorProto.FLOAT, output_dtype=TensorProto.INT8)]
+    nodes.append(node("DequantizeLinear", ["q", "s"]))
+    explained = check(build(nodes, 23, [info("x", SHAPE)], constants={"s": np.float32(0.1)}), {"x": X})
+    assert explained.opset_import[0].version == 23
+
+
+def test_cast_like_keeps_what_it_says_of_large_numbers():
+    like = helper.make_tensor("like", TensorProto.FLOAT8E4M3FN, [1], b"\0", raw=True)
+    nodes = [node("CastLike", ["x", "like"], ["h"], saturate=0), node("Cast", ["h"], to=TensorProto.FLOAT)]
+    model = build([*nodes, node("Abs", ["x"], ["a"])], 21, [info("x", SHAPE)], ["y", "a"])
+    model.graph.initializer.append(like)
+    explained = onnxlrp.convert(model, "epsilon", target="weights", output="a").to_proto()
+    x = 1e6 * X
+    np.testing.assert_array_equal(run(explained, {"x": x})["y"], run(model, {"x": x})["y"])
+
+
+def test_a_sequence_that_the_file_does_not_declare():
+    """It comes out of an If, and has no type in the file."""
+    branches = {
+        name: branch(
+            name,
+            [node("SequenceConstruct", ["x"] * count, [name])],
+            [helper.make_tensor_sequence_value_info(name, 1, None)],
+        )
+        for name, count in (("then_branch", 1), ("else_branch", 2))
+    }
+    nodes = [node("If", ["c"], ["s"], **branches), node("SequenceLength", ["s"], ["n"]), node("Abs", ["x"])]
+    model = build(nodes, 16, [info("x", SHAPE), info("c", [], TensorProto.BOOL)])
+    model.graph.output.extend([helper.make_empty_tensor_value_info("s"), info("n", [], TensorProto.INT64)])
+    explained = onnxlrp.convert(model, "epsilon", target="weights", output="y").to_proto()
+    found = run(explained, {"x": X, "c": np.asarray(False)})
+    assert len(found["s"]) == 2
+    assert found["n"] == 2

@@ -1,4 +1,4 @@
-"""Hardmax before opset 13 puts one 1 into all that follows its axis; outputs stay the source's."""
+"""Hardmax before opset 13 puts one 1 into all that follows its axis; the explained model's outputs are the same."""
 
 from __future__ import annotations
 
