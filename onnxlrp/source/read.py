@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -98,7 +99,9 @@ def read(model: Model) -> Source:
 
 def _refuse_explained(proto: onnx.ModelProto) -> None:
     """Raise where a model is one of ours already: explaining it once more would explain its relevance."""
-    interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
+    interface = None
+    with contextlib.suppress(ValueError, TypeError):  # metadata that somebody has changed is not ours
+        interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
     if interface is not None and set(interface.relevance.values()) <= {o.name for o in proto.graph.output}:
         raise InvalidModelError(
             f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "
