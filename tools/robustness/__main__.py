@@ -96,7 +96,7 @@ runs, in a process of its own. The last {len(FAULTS)} kinds of outcome would be 
 {table}
 
 {versions}; {seconds / 60:.0f} minutes on one busy core. A mutant that ends outside
-software is counted and not kept. The plain test suite runs the first 500.
+software is counted and not kept. The plain test suite runs the first 500 ([how](../tests/robustness/mutate.py)).
 """
 
 
