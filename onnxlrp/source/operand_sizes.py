@@ -33,8 +33,8 @@ def _check_order(node: ir.Node) -> None:
     dims = None if order is None else _dims(node, 0)
     if order is not None and dims is not None and sorted(order.as_ints()) != list(range(len(dims))):
         raise InvalidModelError(
-            f"Transpose node {node.name!r} (ai.onnx::Transpose): its perm {list(order.as_ints())} does not name each of "
-            f"the {len(dims)} axes once; export the model again, or repair it"
+            f"Transpose node {node.name!r} (ai.onnx::Transpose): its perm {list(order.as_ints())} does not name each "
+            f"of the {len(dims)} axes once; export the model again, or repair it"
         )
 
 
