@@ -82,7 +82,8 @@ class ExplanationWarning(UserWarning):
 def own_errors(call: Callable[P, T]) -> Callable[P, T]:
     """Let no foreign exception leave a function: what is not ours becomes a DefectError.
 
-    Warnings that were made errors, and memory that ran out, stay what they are.
+    A file that cannot be read is an InputError. Warnings that were made errors, and memory that ran out, stay what
+    they are.
     """
 
     @functools.wraps(call)
@@ -91,6 +92,8 @@ def own_errors(call: Callable[P, T]) -> Callable[P, T]:
             return call(*args, **options)
         except (OnnxLrpError, MemoryError, Warning):
             raise
+        except OSError as error:
+            raise InputError(f"a file cannot be read: {error}") from error
         except Exception as error:
             raise DefectError(error) from error
 

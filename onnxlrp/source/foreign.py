@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import onnx
 
-from onnxlrp.errors import DefectError, InvalidModelError, OnnxLrpError
+from onnxlrp.errors import DefectError, InputError, InvalidModelError, OnnxLrpError
 from onnxlrp.source import valid
 from onnxlrp.source.read import Model, first_line, parsed
 
@@ -29,6 +29,8 @@ def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate
             return call(model, *args, **options)
         except (OnnxLrpError, MemoryError, Warning):
             raise
+        except OSError as error:
+            raise InputError(f"a file cannot be read: {error}") from error
         except Exception as error:
             words = _checker_words(model)
             raise (DefectError(error) if words is None else InvalidModelError(words)) from error

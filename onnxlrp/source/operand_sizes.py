@@ -16,6 +16,7 @@ _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 def check_sizes(model: ir.Model) -> None:
     """Raise InvalidModelError, naming the node, where an operand's sizes do not fit the others."""
     for node in model.graph.all_nodes():
+        _check_order(node)
         find = _WANTED.get(node.op_type) if node.domain == "" else None
         for index, wanted in (find(node) if find is not None else {}).items():
             value = node.inputs[index] if index < len(node.inputs) else None
@@ -24,6 +25,17 @@ def check_sizes(model: ir.Model) -> None:
                     f"{node.op_type} node {node.name!r} (ai.onnx::{node.op_type}): its operand {value.name!r} has the "
                     f"shape {value.shape}, and must have {_shown(wanted)}; export the model again, or repair it"
                 )
+
+
+def _check_order(node: ir.Node) -> None:
+    """Raise where a Transpose does not name every axis once."""
+    order = node.attributes.get("perm") if (node.op_type, node.domain) == ("Transpose", "") else None
+    dims = None if order is None else _dims(node, 0)
+    if order is not None and dims is not None and sorted(order.as_ints()) != list(range(len(dims))):
+        raise InvalidModelError(
+            f"Transpose node {node.name!r} (ai.onnx::Transpose): its perm {list(order.as_ints())} does not name each "
+            f"of the {len(dims)} axes once; export the model again, or repair it"
+        )
 
 
 def _fits(dims: Dims, wanted: Dims) -> bool:

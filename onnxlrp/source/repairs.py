@@ -7,6 +7,8 @@ import collections
 import onnx
 from onnx import TensorProto, helper
 
+from onnxlrp.source.valid.inner import every_node
+
 _OLDEST_IR = 3
 """The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
 _SHOWN = 12
@@ -18,6 +20,7 @@ def repair(proto: onnx.ModelProto) -> list[str]:
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
     notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph)]
     _type_inputs(proto.graph)
+    _read_flags(proto.graph)
     return [*notes, *_type_outputs(proto.graph), *_names_twice(proto.graph)]
 
 
@@ -52,6 +55,14 @@ def _type_inputs(graph: onnx.GraphProto) -> None:
     for value in graph.input:
         if value.name in weights and not value.type.WhichOneof("value"):
             value.CopyFrom(_declared(weights[value.name]))
+
+
+def _read_flags(graph: onnx.GraphProto) -> None:
+    """Read `keepdims` as runtimes do: 1 is true, every other number false."""
+    for node in every_node(graph.node):
+        for attribute in node.attribute:
+            if attribute.name == "keepdims" and attribute.i not in (0, 1):
+                attribute.i = 0
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:

@@ -194,7 +194,7 @@ def test_words_beside_numbers():
 
 
 def of_a_map(vectorizer: onnx.NodeProto, key: int, value: int, size: int) -> onnx.ModelProto:
-    last = node("LinearRegressor", ["v"], ["y"], coefficients=list(range(1, size + 1)), targets=1)
+    last = node("LinearRegressor", ["v"], ["y"], coefficients=[float(i) for i in range(1, size + 1)], targets=1)
     source = model([vectorizer, last], {"v": (FLOAT, [1, size])}, {"y": FLOAT})
     taken = source.graph.input[0]
     taken.name = "x"

@@ -7,8 +7,9 @@ import os
 import pytest
 
 from onnxlrp.errors import InvalidModelError
+from tests.robustness.bases import BASES
 from tests.robustness.judge import EXPLAINED, FAULTS, REFUSED, judge
-from tests.robustness.mutate import BASES, mutant
+from tests.robustness.mutate import mutant
 
 COUNT = 500
 _PARTS = 10

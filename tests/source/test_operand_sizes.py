@@ -29,3 +29,12 @@ def test_sizes_that_do_not_fit(op_type):
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(InvalidModelError, match=rf"{op_type} node 'layer'.*'{wrong}'.*must have"):
         onnxlrp.convert(proto, target="weights")
+
+
+def test_a_transpose_that_leaves_an_axis_out():
+    node = helper.make_node("Transpose", ["x"], ["y"], "turn", perm=[0, 1])
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [2, 3, 4]), ("y", None)))
+    proto = helper.make_model(helper.make_graph([node], "net", [x], [y]), opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    with pytest.raises(InvalidModelError, match=r"Transpose node 'turn'.*each of the 3 axes"):
+        onnxlrp.convert(proto, target="weights")

@@ -31,9 +31,9 @@ def of_value(value: onnx.ValueInfoProto) -> str:
     if not value.type.HasField("tensor_type"):
         return UNKNOWN
     number = value.type.tensor_type.elem_type
-    if number not in tensors.TYPES and number != TensorProto.UNDEFINED:
+    if number not in tensors.TYPES:
         raise refused(f"{value.name!r} is declared of the data type {number}, which ONNX does not know")
-    return UNKNOWN if number == TensorProto.UNDEFINED else f"tensor({_NAMES[number]})"
+    return f"tensor({_NAMES[number]})"
 
 
 def of_tensor(tensor: TensorProto) -> str:
@@ -94,7 +94,9 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) 
             inner.update({v.name: types.get(name, UNKNOWN) for v, name in zip(graph.input, node.input, strict=False)})
         inner = check(graph, opsets, inner)
         for name, value in zip(node.output, graph.output[skipped:], strict=False):
-            kind = inner.get(value.name, UNKNOWN)
+            kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
+            if UNKNOWN not in (kind, declared) and kind != declared:
+                raise refused_node(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")
             found[name] = kind if found.get(name, kind) == kind else UNKNOWN
     return found
 

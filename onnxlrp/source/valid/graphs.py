@@ -44,9 +44,23 @@ def _given(graph: onnx.GraphProto) -> set[str]:
         tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
     for sparse in graph.sparse_initializer:
         tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
+    _check_declared(graph)
     # The last of several initializers of one name counts.
     weights = {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}
     return given | _once(weights, "initializers")
+
+
+def _check_declared(graph: onnx.GraphProto) -> None:
+    """Raise where an initializer is also an input, declared of another type or of other sizes."""
+    inputs = {value.name: value.type.tensor_type for value in graph.input}
+    for tensor in graph.initializer:
+        declared = inputs.get(tensor.name)
+        if declared is None or not declared.elem_type:
+            continue
+        sizes = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
+        fits = len(sizes) == len(tensor.dims) and all(s in (None, d) for s, d in zip(sizes, tensor.dims, strict=True))
+        if declared.elem_type != tensor.data_type or (declared.HasField("shape") and not fits):
+            raise refused(f"the weights of {tensor.name!r} are declared as an input of another type or other sizes")
 
 
 def _once(names: Iterable[str], kind: str) -> set[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import onnx
 
+from onnxlrp.operators.forests import MODES
 from onnxlrp.source.valid.refusal import Refuse
 
 _NEEDED = (
@@ -30,8 +32,17 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
         if len(set(own.values())) > 1:
             sizes = ", ".join(f"{k} {length}" for k, length in sorted(own.items()))
             raise refuse(f"the columns of its table {table}* have different lengths ({sizes})")
-    if not lengths.get("nodes_treeids"):
+    if not lengths["nodes_treeids"]:
         raise refuse("it has no nodes")
+    _check_values({a.name: a for a in node.attribute}, refuse)
+
+
+def _check_values(given: Mapping[str, onnx.AttributeProto], refuse: Refuse) -> None:
+    strange = {mode.decode() for mode in given["nodes_modes"].strings} - {*MODES, "LEAF"}
+    if strange:
+        raise refuse(f"its nodes_modes hold {', '.join(map(repr, sorted(strange)))}, which are no kinds of nodes")
+    if "target_ids" in given and ("n_targets" not in given or given["n_targets"].i < 1):
+        raise refuse("its n_targets is not 1 or more")
 
 
 def _role(node: onnx.NodeProto) -> str:

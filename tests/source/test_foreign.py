@@ -1,0 +1,88 @@
+"""No foreign exception leaves convert or inspect: an invalid model, with the checker's words, or a defect to report."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxlrp
+from onnxlrp import errors
+from onnxlrp.errors import DefectError, InputError, InvalidModelError
+
+PIPELINE = importlib.import_module("onnxlrp.convert")
+
+
+def network() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], "dense")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def fail(error: BaseException):
+    def raise_it(*_, **__):
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.parametrize("call", [onnxlrp.convert, onnxlrp.inspect])
+def test_a_defect_says_what_to_report(call, monkeypatch):
+    error = KeyError("oops")
+    monkeypatch.setattr(PIPELINE, "canonicalise", fail(error))
+    with pytest.raises(DefectError, match=r"unexpected KeyError: 'oops'\n.*report it with") as told:
+        call(network())
+    assert told.value.__cause__ is error
+
+
+def test_the_checker_is_asked_after_something_went_wrong(monkeypatch):
+    """A graph without a name is no obstacle, but where conversion fails the checker's words are told."""
+    proto = network()
+    proto.graph.name = ""
+    assert onnxlrp.convert(proto).interface.output == "y"
+    monkeypatch.setattr(PIPELINE, "canonicalise", fail(AssertionError()))
+    with pytest.raises(InvalidModelError, match=r"as onnx\.checker says: .*name"):
+        onnxlrp.convert(proto)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), errors.ExplanationWarning("doubtful"), KeyboardInterrupt()])
+def test_what_is_nobodys_fault_stays_what_it_is(error, monkeypatch):
+    monkeypatch.setattr(PIPELINE, "canonicalise", fail(error))
+    with pytest.raises(type(error)):
+        onnxlrp.convert(network())
+
+
+def test_a_file_that_cannot_be_read(monkeypatch):
+    monkeypatch.setattr(PIPELINE, "canonicalise", fail(OSError(5, "broken disk")))
+    with pytest.raises(InputError, match="broken disk"):
+        onnxlrp.convert(network())
+
+
+def test_the_explainer_too(monkeypatch):
+    explainer = onnxlrp.Explainer(onnxlrp.convert(network()))
+    monkeypatch.setattr("onnxlrp.runtime.explainer.sessions.run", fail(ZeroDivisionError("oops")))
+    with pytest.raises(DefectError, match="unexpected ZeroDivisionError: oops"):
+        explainer({"x": np.ones((1, 2), np.float32)})
+    with pytest.raises(InputError):
+        explainer({"x": "no array"})
+
+
+def test_a_model_that_is_explained_already():
+    explained = onnxlrp.convert(network())
+    with pytest.raises(InvalidModelError, match=r"explained already.*onnxlrp\.Explainer"):
+        onnxlrp.convert(explained.to_proto())
+
+
+def test_metadata_that_somebody_has_changed():
+    proto = network()
+    proto.metadata_props.add(key="onnxlrp.version", value="1")
+    proto.metadata_props.add(key="onnxlrp.relevance", value="{")
+    assert onnxlrp.convert(proto).interface.output == "y"

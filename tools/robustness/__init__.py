@@ -1,0 +1,1 @@
+"""How conversion takes models that are damaged: `python -m tools.robustness`."""
