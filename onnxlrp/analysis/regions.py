@@ -90,7 +90,8 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
 
 def _elementwise(node: ir.Node) -> bool:
     entry = find(node)
-    return entry is not None and entry.elementwise
+    # What fills in missing values has a reverse of its own, and no derivative that a region could multiply by.
+    return entry is not None and entry.elementwise and (entry.kind is not Kind.CUSTOM or entry.rounding)
 
 
 def _data(node: ir.Node, facts: Facts) -> list[ir.Value]:

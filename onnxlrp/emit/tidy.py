@@ -16,6 +16,7 @@ from onnxlrp.emit.fusions import clip_rectified
 from onnxlrp.names import Names
 from onnxlrp.operators.forests import lighten
 from onnxlrp.operators.quantised import OWN
+from onnxlrp.operators.registry import RULE
 from onnxlrp.source.read import OPSET, Source
 from onnxlrp.source.unused import remove_unused
 
@@ -48,15 +49,25 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for node in graph:
         for value in node.outputs:
             if value not in kept:
-                # onnx itself knows less of other domains.
                 # A quantised model's own fusions, which its bits hang on, need what it declared.
-                value.shape = source.inner.get(str(value.name)) if value in own else _sizes(value, names)
+                declared = value in own or _is_foreign(node)
+                value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
+
+
+def _is_foreign(node: ir.Node) -> bool:
+    """Decide whether a node is one of the source's own of another domain, to whose outputs no shape is added.
+
+    onnxruntime computes a node in the memory of its operand where both are known to have one shape. Many operators of
+    ai.onnx.ml have no inference, so that it never does, nor do all bear it: a Normalizer (L2) then loses the signs of
+    its numbers (1.31.1).
+    """
+    return node.domain != "" and RULE not in node.metadata_props
 
 
 def _restore_outputs(source: Source) -> None:

@@ -93,7 +93,7 @@ def feature_vectorizer(op: Builder, call: Call) -> list[ir.Value]:
         rank = len(op.dims(x))
         rows = op.cast(x, ir.DataType.FLOAT)
         if rank != 2:
-            rows = op.Reshape(rows, op.ints([1, -1]) if rank == 1 else op.Concat(op.dim(x, 0), op.ints([-1]), axis=0))
+            rows = op.Reshape(rows, op.ints([1, -1])) if rank == 1 else op.Flatten(rows, axis=1)
         parts.append(_as_wide(op, rows, width, op.dims(x)[1] if rank == 2 else None))
     return [op.Concat(*parts, axis=1)]
 

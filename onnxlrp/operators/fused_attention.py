@@ -156,7 +156,7 @@ def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, i
 def _unpacked(op: Builder, x: ir.Value, number: int) -> list[ir.Value]:
     """[B, S, N, number, H] as that many [B, S, N·H]."""
     parts = op.Split(x, axis=3, num_outputs=number, _outputs=number)
-    return [op.Reshape(part, op.ints([0, 0, -1])) for part in parts]
+    return [op.merge_last(op.Squeeze(part, op.ints([3]))) for part in parts]
 
 
 @decomposed("PackedAttention", domain=DOMAIN, operands=all_operands)
@@ -173,7 +173,7 @@ def packed_multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
     if call.rank(0) == 4:
         # [T, N, 3, H].
         pieces = op.Split(query, axis=2, num_outputs=3, _outputs=3)
-        parts = [op.Reshape(piece, op.ints([0, -1])) for piece in pieces]
+        parts = [op.Flatten(piece, axis=1) for piece in pieces]
     else:
         parts = [query, call.operand(1), call.operand(2)]
     if bias is not None:

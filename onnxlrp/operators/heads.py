@@ -17,12 +17,12 @@ _LOWEST = {ir.DataType.FLOAT16: -65504.0, ir.DataType.BFLOAT16: -3.3895313892515
 
 def split_heads(op: Builder, x: ir.Value, heads: int) -> ir.Value:
     """[B, S, N·H] as [B, N, S, H]."""
-    return op.Transpose(op.Reshape(x, op.ints([0, 0, heads, -1])), perm=[0, 2, 1, 3])
+    return op.Transpose(op.split_last(x, heads), perm=[0, 2, 1, 3])
 
 
 def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
     """[B, N, S, H] as [B, S, N·H]."""
-    return op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), op.ints([0, 0, -1]))
+    return op.merge_last(op.Transpose(x, perm=[0, 2, 1, 3]))
 
 
 def count(op: Builder, size: ir.Value) -> ir.Value:

@@ -37,7 +37,7 @@ def _kernel_back(
         begins = ends = [0] * spatial
     pads = [int(p) for p in (*begins, *ends)]  # type: ignore[arg-type]
     # [N, C, …] -> [C/g, g·N, …], and r [N, M, …] -> [M, N, …].
-    apart = op.Concat(op.dim(x, 0), op.ints([group, -1]), op.shape(x, 2), axis=0)
+    apart = op.Concat(op.dim(x, 0), op.ints([group]), op.Div(op.dim(x, 1), op.ints([group])), op.shape(x, 2), axis=0)
     turned = op.Transpose(op.Reshape(x, apart), perm=[2, 1, 0, *(a + 3 for a in rest)])
     samples = op.Concat(op.Div(op.dim(x, 1), op.ints([group])), op.ints([-1]), op.shape(x, 2), axis=0)
     kernel = op.Transpose(r, perm=[1, 0, *(a + 2 for a in rest)])

@@ -63,7 +63,7 @@ def _refused(call: Call) -> str | None:
 def linear_classifier(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a dense layer, the label of the largest score, and a softmax or sigmoid."""
     kind, labels = transform(call), _labels(call)
-    names = op.Constant(value_strings=labels) if isinstance(labels[0], str) else op.Constant(value_ints=labels)
+    names = op.words(labels) if isinstance(labels[0], str) else op.ints(labels)
     count = len(call.attr("intercepts"))
     scores = _scores(op, call, count)
     if _one_score(call):

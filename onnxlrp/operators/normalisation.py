@@ -251,7 +251,8 @@ def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     # Written out, scale and shift may be missing, or one number.
     x, groups = call.operand(0), int(call.attr("num_groups"))
     # [N, G, C/G, H·W]: the statistics are over the last two axes.
-    apart = op.Concat(op.dim(x, 0), op.ints([groups]), op.Div(op.dim(x, 1), op.ints([groups])), op.ints([-1]), axis=0)
+    channels = op.Div(op.dim(x, 1), op.ints([groups]))
+    apart = op.Concat(op.dim(x, 0), op.ints([groups]), channels, op.volume(x, 2), axis=0)
     gamma, beta = (_per_group(op, call.input(i), groups) for i in (1, 2))
     rows, share = op.Reshape(x, apart), op.Reshape(r, apart)
     back = _centred(op, rows, share, gamma, beta, op.ints([2, 3]), float(call.attr("epsilon", 1e-5)), gradient)

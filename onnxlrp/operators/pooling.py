@@ -90,7 +90,7 @@ def global_average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> i
     """In proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
-    count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
+    count = op.cast(op.elements_for_each(x, r), r.dtype)
     return op.Expand(op.Div(r, count), op.shape(x))
 
 
@@ -144,11 +144,12 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
 def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x = call.operand(0)
-    flat = op.Reshape(x, op.ints([0, 0, -1]))
-    winner = op.ArgMax(flat, axis=2, keepdims=1)
+    # Flatten knows sizes that a Reshape to −1 does not find in an empty batch.
+    flat = op.Flatten(x, axis=2)
+    winner = op.ArgMax(flat, axis=1, keepdims=1)
     assert r.dtype is not None
-    onehot = op.one_hot(winner, op.dim(flat, 2), r.dtype)
-    return op.Reshape(op.Mul(op.Reshape(r, op.ints([0, 0, 1])), onehot), op.shape(x))
+    onehot = op.one_hot(winner, op.dim(flat, 1), r.dtype)
+    return op.Reshape(op.Mul(op.Flatten(r, axis=2), onehot), op.shape(x))
 
 
 # ------------------------------------------------------------------------------------------------------ pools by norms

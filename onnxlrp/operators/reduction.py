@@ -61,7 +61,7 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """In proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
-    count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
+    count = op.cast(op.elements_for_each(x, r), r.dtype)
     return op.Expand(op.Div(keep(op, call, r), count), op.shape(x))
 
 
@@ -131,7 +131,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
     x = call.operand(0)
     assert r.dtype is not None
     if not gradient:
-        count = op.cast(op.Div(op.size(x), op.size(r)), r.dtype)
+        count = op.cast(op.elements_for_each(x, r), r.dtype)
         return Reversed({0: op.Expand(op.Div(keep(op, call, r), count), op.shape(x))})
     # The product of the others, also where factors are zero: with one zero only that factor has a derivative.
     zero = op.Equal(x, 0.0)
@@ -158,12 +158,11 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     kept = [a for a in range(rank) if a not in which]
     perm = kept + which
     turned = op.Transpose(x, perm=perm)
-    flat = op.Reshape(
-        turned, op.Concat(op.shape(turned, 0, len(kept)), op.ints([-1]), axis=0) if kept else op.ints([-1])
-    )
+    # Flatten knows sizes that a Reshape to −1 does not find in an empty batch.
+    flat = op.Flatten(turned, axis=len(kept))
     best = op.ArgMax if call.op_type == "ReduceMax" else op.ArgMin
     winner = best(flat, axis=-1, keepdims=1)
-    onehot = op.Reshape(op.one_hot(winner, op.dim(flat, len(kept)), r.dtype), op.shape(turned))
+    onehot = op.Reshape(op.one_hot(winner, op.dim(flat, 1), r.dtype), op.shape(turned))
     back = op.Transpose(onehot, perm=[perm.index(a) for a in range(rank)])
     return op.Mul(keep(op, call, r), back)
 

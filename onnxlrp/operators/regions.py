@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.operators import interpolation
 from onnxlrp.operators.interpolation import Tap
 from onnxlrp.operators.registry import Call, linear, routing
-from onnxlrp.operators.sampling import count_up, length, volume
+from onnxlrp.operators.sampling import count_up, length
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -198,7 +198,7 @@ def _stacked(op: Builder, values: list[ir.Value | None]) -> ir.Value:
 
 def _candidates(op: Builder, value: ir.Value) -> ir.Value:
     """All axes from the fifth on as one."""
-    return op.Reshape(value, op.Concat(op.shape(value, 0, 4), volume(op, value, 4), axis=0))
+    return op.Reshape(value, op.Concat(op.shape(value, 0, 4), op.volume(value, 4), axis=0))
 
 
 def _winners(
@@ -211,7 +211,7 @@ def _winners(
     assert x.dtype is not None
     channels = count_up(op, op.dim(x, 1))
     channel = op.Add(op.Mul(op.Unsqueeze(op.cast(batch, ir.DataType.INT64), op.ints([1])), op.dim(x, 1)), channels)
-    base = op.Unsqueeze(op.Mul(channel, volume(op, x, 2)), op.ints([2, 3, 4]))
+    base = op.Unsqueeze(op.Mul(channel, op.volume(x, 2)), op.ints([2, 3, 4]))
     source = op.Add(base, index)
     values = op.Gather(op.Reshape(x, op.ints([-1])), source)
     values = values if weight is None else op.Mul(values, weight)

@@ -233,8 +233,8 @@ def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
         left = op.Transpose(_back(op, call, r, others), perm=[axis, *others])
         right = op.Transpose(x, perm=[axis, *others])
         rows = op.MatMul(
-            op.Reshape(left, op.Concat(op.dim(left, 0), op.ints([-1]), axis=0)),
-            op.Transpose(op.Reshape(right, op.Concat(op.dim(x, axis), op.ints([-1]), axis=0)), perm=[1, 0]),
+            op.Flatten(left, axis=1),
+            op.Transpose(op.Flatten(right, axis=1), perm=[1, 0]),
         )
         slopes = op.Mul(rows, _weights(op, call, axis, positions, slopes=True))
         g = op.Mul(op.ReduceSum(slopes, op.ints([1]), keepdims=0), end)

@@ -170,9 +170,7 @@ def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> i
     # Slices [n, …] against [m, …]: equal where every element is.
     axis, rank = int(axis) % call.rank(), call.rank()
     front = [axis, *(a for a in range(rank) if a != axis)]
-    made, given = (
-        op.Reshape(op.Transpose(v, perm=front), op.Concat(op.dim(v, axis), op.ints([-1]), axis=0)) for v in (y, x)
-    )
+    made, given = (op.Flatten(op.Transpose(v, perm=front), axis=1) for v in (y, x))
     same = op.Equal(op.Unsqueeze(made, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
     least = op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0)
     equal = op.Equal(least, op.constant(np.int32(1)))

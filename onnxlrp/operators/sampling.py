@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from onnxlrp.builder import Builder
 
 
-def volume(op: Builder, value: ir.Value, start: int) -> ir.Value:
-    """The product of the dimensions from `start` on, int64 [1]."""
-    dims = [op.dim(value, axis) for axis in range(start, len(op.dims(value)))]
-    known = [op.known(d) for d in dims]
-    if all(k is not None for k in known):
-        return op.ints([functools.reduce(int.__mul__, (int(k[0]) for k in known if k is not None), 1)])
-    return functools.reduce(op.Mul, dims)
-
-
 def length(op: Builder, value: ir.Value, axis: int, dtype: ir.DataType) -> ir.Value:
     """A dimension as a float scalar."""
     known = op.dims(value)[axis]
@@ -45,7 +36,7 @@ def as_pictures(op: Builder, value: ir.Value, groups: int = 1) -> ir.Value:
     channels = op.dim(value, 1)
     if groups > 1:
         channels = op.Div(channels, op.ints([groups]))
-    return op.Reshape(value, op.Concat(op.ints([-1]), channels, volume(op, value, 2), axis=0))
+    return op.Reshape(value, op.Concat(op.ints([-1]), channels, op.volume(value, 2), axis=0))
 
 
 # ---------------------------------------------------------------------------------------------------------- GridSample
@@ -79,7 +70,8 @@ def _grid_corners(op: Builder, call: Call) -> list[Corner]:
     """What each position [N, 1, positions] of the grid reads."""
     x, grid = call.operand(0), call.operand(1)
     axes = call.rank() - 2
-    rows = op.Reshape(grid, op.Concat(op.dim(grid, 0), op.ints([1, -1, axes]), axis=0))
+    places = op.Div(op.volume(grid, 1), op.ints([axes]))
+    rows = op.Reshape(grid, op.Concat(op.dim(grid, 0), op.ints([1]), places, op.ints([axes]), axis=0))
     taps = [
         _grid_taps(op, call, op.Gather(rows, op.ints_scalar(axes - 1 - axis), axis=3), axis + 2) for axis in range(axes)
     ]
@@ -150,7 +142,7 @@ def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if operand == 0:
         return op.Reshape(interpolation.give_back(op, columns, found, pictures), op.shape(x))
     offset, axes = call.operand(2), call.rank(1) - 2
-    apart = op.Concat(op.ints([-1]), volume(op, w, 2), op.ints([1]), volume(op, offset, 2), axis=0)
+    apart = op.Concat(op.ints([-1]), op.volume(w, 2), op.ints([1]), op.volume(offset, 2), axis=0)
     along = [op.Reshape(a, apart) for a in interpolation.by_position(op, columns, found, pictures)]
     assert len(along) == axes
     return op.Reshape(op.Concat(*along, axis=2), op.shape(offset))
@@ -158,13 +150,13 @@ def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 def _columns_shape(op: Builder, call: Call, pictures: ir.Value, found: Sequence[Corner]) -> ir.Value:
     """[N·offset groups, channels of one, kernel · positions]."""
-    both = op.Mul(volume(op, call.operand(1), 2), volume(op, call.operand(2), 2))
+    both = op.Mul(op.volume(call.operand(1), 2), op.volume(call.operand(2), 2))
     return op.Concat(op.shape(pictures, 0, 2), both, axis=0)
 
 
 def _by_offset_group(op: Builder, call: Call, mask: ir.Value) -> ir.Value:
     """[N, offset groups · kernel, outputs…] -> [N·offset groups, 1, kernel · positions]."""
-    both = op.Mul(volume(op, call.operand(1), 2), volume(op, call.operand(2), 2))
+    both = op.Mul(op.volume(call.operand(1), 2), op.volume(call.operand(2), 2))
     return op.Reshape(mask, op.Concat(op.ints([-1, 1]), both, axis=0))
 
 
@@ -178,7 +170,7 @@ def _deformed(op: Builder, call: Call) -> list[Corner]:
     assert offset.dtype is not None
     strides, dilations = call.ints("strides", [1] * axes), call.ints("dilations", [1] * axes)
     pads = call.ints("pads", [0] * 2 * axes)
-    kernel, positions = volume(op, w, 2), volume(op, offset, 2)
+    kernel, positions = op.volume(w, 2), op.volume(offset, 2)
     offsets = op.Reshape(offset, op.Concat(op.ints([-1]), kernel, op.ints([axes]), positions, axis=0))
     spread = op.Concat(op.shape(w, 2), op.shape(offset, 2), axis=0)
     flat = op.Concat(op.ints([-1, 1]), op.Mul(kernel, positions), axis=0)
@@ -207,7 +199,7 @@ def _deform_columns_back(op: Builder, call: Call, r: ir.Value, shape: ir.Value) 
 def _deform_kernel_back(op: Builder, call: Call, r: ir.Value, columns: ir.Value) -> ir.Value:
     """To the kernel: Σ over samples and positions of r · what was read."""
     w, group = call.operand(1), int(call.attr("group", 1))
-    positions = volume(op, call.operand(2), 2)
+    positions = op.volume(call.operand(2), 2)
     read = op.Reshape(columns, op.Concat(op.dim(r, 0), op.ints([group, -1]), positions, axis=0))
     back = op.MatMul(_outputs_by_group(op, r, group), op.Transpose(read, perm=[0, 1, 3, 2]))
     return op.Reshape(op.ReduceSum(back, op.ints([0]), keepdims=0), op.shape(w))
@@ -215,14 +207,14 @@ def _deform_kernel_back(op: Builder, call: Call, r: ir.Value, columns: ir.Value)
 
 def _kernel_rows(op: Builder, w: ir.Value, group: int) -> ir.Value:
     """The shape [group, outputs of one, inputs of one · kernel] of a kernel."""
-    inputs = op.Mul(op.dim(w, 1), volume(op, w, 2))
+    inputs = op.Mul(op.dim(w, 1), op.volume(w, 2))
     return op.Concat(op.ints([group, -1]), inputs, axis=0)
 
 
 def _outputs_by_group(op: Builder, r: ir.Value, group: int) -> ir.Value:
     """[N, C, outputs…] -> [N, group, C/group, positions]."""
     outputs = op.Div(op.dim(r, 1), op.ints([group]))
-    return op.Reshape(r, op.Concat(op.dim(r, 0), op.ints([group]), outputs, volume(op, r, 2), axis=0))
+    return op.Reshape(r, op.Concat(op.dim(r, 0), op.ints([group]), outputs, op.volume(r, 2), axis=0))
 
 
 # ---------------------------------------------------------------------------------------------------------- AffineGrid

@@ -76,6 +76,31 @@ def test_imputer(replaced):
     np.testing.assert_array_equal(slopes, np.where(missing, 0, 1))
 
 
+def test_filled_in_rows_keep_their_signs_when_they_are_normalised():
+    """A session that knew their shapes would normalise them in place, and lose the signs."""
+    x = normal(26, 5, 3)
+    x[1, 0] = np.nan
+    filled = node("Imputer", ["x"], ["filled"], imputed_value_floats=[0.5], replaced_value_float=float("nan"))
+    found, arrived = prepared([filled, node("Normalizer", ["filled"], ["h"], norm="L2")], x, 3)
+    np.testing.assert_allclose(found["y"][:, 0], arrived.sum(1), atol=1e-6)
+    np.testing.assert_allclose(found["x_relevance"], arrived, atol=1e-5)
+
+
+@pytest.mark.parametrize("composite", ["epsilon", "gradient"])
+def test_activations_that_are_written_out_begin_after_missing_values_are_filled_in(composite):
+    """A function of x in several nodes, as power transforms are: its argument is a number everywhere."""
+    x = normal(27, 5, 3)
+    x[1, 0] = np.nan
+    nodes = [
+        node("Imputer", ["x"], ["filled"], imputed_value_floats=[0.5], replaced_value_float=float("nan")),
+        helper.make_node("Softplus", ["filled"], ["gate"]),
+        helper.make_node("Mul", ["filled", "gate"], ["h"]),
+        node("LinearRegressor", ["h"], ["y"], coefficients=[1.0, -2.0, 3.0], targets=1),
+    ]
+    found = explain(model(nodes, {"x": (FLOAT, ["N", 3])}, {"y": FLOAT}), x, composite=composite)
+    assert np.isfinite(found["x_relevance"]).all()
+
+
 def test_imputed_integers():
     x = np.array([[1, 0], [0, 3]])
     nodes = [
@@ -194,7 +219,7 @@ def test_words_beside_numbers():
 
 
 def of_a_map(vectorizer: onnx.NodeProto, key: int, value: int, size: int) -> onnx.ModelProto:
-    last = node("LinearRegressor", ["v"], ["y"], coefficients=[float(i) for i in range(1, size + 1)], targets=1)
+    last = node("LinearRegressor", ["v"], ["y"], coefficients=np.arange(1.0, size + 1).tolist(), targets=1)
     source = model([vectorizer, last], {"v": (FLOAT, [1, size])}, {"y": FLOAT})
     taken = source.graph.input[0]
     taken.name = "x"

@@ -60,7 +60,7 @@ def linear_classifier(w: Array, b: Array, labels, **attributes) -> onnx.ModelPro
     return single("LinearClassifier", label=STRING if texts else INT, **named, **attributes)
 
 
-@pytest.mark.parametrize("labels", [(3, 5, 9), ("a", "b", "c")])
+@pytest.mark.parametrize("labels", [(3, 5, 9), ("a", "b", "c"), ("ä", "ß", "字")])
 @pytest.mark.parametrize("post", POST)
 def test_linear_classifier(post, labels):
     w, b, x = normal(3, 3, 4), normal(4, 3), normal(5, 8, 4)

@@ -20,6 +20,9 @@ from onnxlrp.source.valid.versions import imported
 
 _LARGEST = 1024
 """Elements of a tensor that inference may look at: sizes, axes, pads."""
+_INFERRED = ("", "ai.onnx")
+"""The domains in which ONNX infers every type. It infers none for a Scaler, a Normalizer or the scores of an
+SVMClassifier, and calls it an error of whoever reads them."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )
@@ -30,7 +33,7 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
     """Raise InvalidModelError, naming the node, where a node cannot be computed from what it reads.
 
     The model must have passed `check` and have no functions of its own. Nodes downstream of operators that ONNX does
-    not know are left out.
+    not know are left out, and so are those downstream of operators of ai.onnx.ml.
     """
     opsets = imported(proto.opset_import)
     opsets.setdefault("", 21)
@@ -73,7 +76,8 @@ def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelP
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
             _add_weight(graph, node.output[0], node.attribute[0].t, known)
             continue
-        known.update(node.output)
+        if node.domain in _INFERRED:
+            known.update(node.output)
         graph.node.append(node)
         _number(graph.node[-1], nodes)
     return sketch, nodes

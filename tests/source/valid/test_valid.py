@@ -239,3 +239,21 @@ def test_many_nodes_take_little_time():
     proto.graph.node[-1].op_type = "Not"
     with pytest.raises(InvalidModelError, match=r"Not node 'n0'.*the operator takes tensor\(bool\)"):
         valid.check(proto)
+
+
+@pytest.mark.parametrize("operator", ["Scaler", "Normalizer", "SVMRegressor"])
+def test_readers_of_what_onnx_infers_no_type_for(operator):
+    """A network of dense layers downstream of a scaler, as scikit-learn's converters write it."""
+    attributes = {
+        "Scaler": {"offset": [0.0], "scale": [2.0]},
+        "Normalizer": {"norm": "L2"},
+        "SVMRegressor": {"coefficients": [1.0] * 4, "rho": [0.0], "kernel_type": "LINEAR"},
+    }
+    proto = network()
+    node = helper.make_node(operator, ["x"], ["scaled"], domain="ai.onnx.ml", **attributes[operator])
+    proto.graph.node.insert(0, node)
+    proto.graph.node[1].input[0] = "scaled"
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    if operator == "SVMRegressor":
+        proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((1, 3), np.float32), "w"))
+    assert onnxlrp.convert(proto).interface.relevance == {"x": "x_relevance"}
