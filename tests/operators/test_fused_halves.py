@@ -109,7 +109,6 @@ def distances(name: str, size: float, precision: str, seed: int = 0) -> dict[str
         assert np.isfinite(exact).all(), "the source itself overflows"
         largest = max(np.abs(exact).max(), 1e-30)
         found[output] = float(np.abs(ours[output] - exact).max() / largest)
-
     return found
 
 
