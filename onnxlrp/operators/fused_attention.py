@@ -1,4 +1,8 @@
-"""Attention as onnxruntime fuses it: the projection with its bias, the mask in all its forms, the cache."""
+"""Attention as onnxruntime fuses it: the projection with its bias, the mask in all its forms, the cache.
+
+onnxruntime's CPU has no kernels of Attention and MultiHeadAttention for halves: it computes them in float32 from the
+operands on, and only results are rounded.
+"""
 
 from __future__ import annotations
 
@@ -77,18 +81,20 @@ def _refuse_attention(call: Call) -> str | None:
 def attention(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a layer for queries, keys and values, products, mask and softmax, each by its own rule."""
     number = int(call.attr("num_heads"))
-    projected = op.MatMul(call.operand(0), call.operand(1))
+    projected = op.MatMul(heads.wide(op, call.operand(0)), heads.wide(op, call.operand(1)))
     bias = call.input(2)
-    q, k, v = _three(op, call, projected if bias is None else op.Add(projected, bias))
+    q, k, v = _three(op, call, projected if bias is None else op.Add(projected, heads.wide(op, bias)))
     q, k, v = (heads.split_heads(op, part, number) for part in (q, k, v))
     past = call.input(4)
     if past is not None:
-        k, v = (op.Concat(op.Gather(past, op.ints_scalar(i), axis=0), part, axis=2) for i, part in enumerate((k, v)))
-    out = heads.attend(op, _scores(op, call, q, k, call.input(5), call.input(3)), heads.wide(op, v))
-    out = op.cast(out, _type(q))
+        pasts = (heads.wide(op, op.Gather(past, op.ints_scalar(i), axis=0)) for i in range(2))
+        k, v = (op.Concat(cached, part, axis=2) for cached, part in zip(pasts, (k, v), strict=True))
+    out = heads.attend(op, _scores(op, call, q, k, call.input(5), call.input(3)), v)
+    kind = _type(call.operand(0))
     if len(call.outputs) == 1:
-        return [out]
-    return [out, op.Concat(*(op.Unsqueeze(part, op.ints([0])) for part in (k, v)), axis=0)]
+        return [op.cast(out, kind)]
+    present = op.Concat(*(op.Unsqueeze(part, op.ints([0])) for part in (k, v)), axis=0)
+    return [op.cast(out, kind), op.cast(present, kind)]
 
 
 def _type(value: ir.Value) -> ir.DataType:
@@ -99,9 +105,8 @@ def _type(value: ir.Value) -> ir.DataType:
 def _scores(
     op: Builder, call: Call, q: ir.Value, k: ir.Value, bias: ir.Value | None, mask: ir.Value | None
 ) -> ir.Value:
-    """Scores [B, N, S, T] with everything that is added to them, halves in float32: onnxruntime's CPU has no kernel for
-    halves, and so the lowest number, too, is that of float32."""
-    q, k = heads.wide(op, q), heads.wide(op, k)
+    """Scores [B, N, S, T] with everything that is added to them, of queries and keys in float32: so the lowest number,
+    too, is that of float32."""
     scale = heads.scale_of(op, call, q)
     if bias is None and mask is None and call.attr("unidirectional", 0):
         scores = heads.scores_of(op, q, k, scale, None)
@@ -127,14 +132,15 @@ def multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: products, mask and softmax, each by its own rule."""
     q, k, v = _queries_keys_values(op, call)
     if call.input(6) is not None:
-        k, v = op.Concat(call.operand(6), k, axis=2), op.Concat(call.operand(7), v, axis=2)
+        pasts = (heads.wide(op, call.operand(i)) for i in (6, 7))
+        k, v = (op.Concat(past, part, axis=2) for past, part in zip(pasts, (k, v), strict=True))
     scores = _scores(op, call, q, k, call.input(5), call.input(4))
-    out = op.cast(heads.attend(op, scores, heads.wide(op, v)), _type(q))
-    return [out, k, v, op.cast(scores, _type(q))][: len(call.outputs)]
+    results = [heads.attend(op, scores, v), k, v, scores]
+    return [op.cast(result, _type(call.operand(0))) for result in results[: len(call.outputs)]]
 
 
 def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Each as [B, N, S, H], with its part of the bias; packed ones taken apart."""
+    """Each as [B, N, S, H], halves in float32, with its part of the bias; packed ones taken apart."""
     number, query = int(call.attr("num_heads")), call.operand(0)
     if call.rank(0) == 5:
         parts = _unpacked(op, query, 3)
@@ -142,12 +148,13 @@ def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, i
         parts = [query, *_unpacked(op, call.operand(1), 2)]
     else:
         parts = [query, call.operand(1), call.operand(2)]
+    parts = [heads.wide(op, part) for part in parts]
     bias, start = call.input(3), op.ints([0])
     for index, part in enumerate(parts if bias is not None else ()):
         if len(op.dims(part)) == 4:
             break
         end = op.plus(start, op.dim(part, -1))
-        parts[index] = op.Add(part, op.Slice(bias, start, end, op.ints([0])))
+        parts[index] = op.Add(part, heads.wide(op, op.Slice(bias, start, end, op.ints([0]))))
         start = end
     q, k, v = (part if len(op.dims(part)) == 4 else heads.split_heads(op, part, number) for part in parts)
     return q, k, v

@@ -77,7 +77,7 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     visible = op.And(op.GreaterOrEqual(at, -1.0), op.LessOrEqual(at, n))
     visible = visible if exists is None else op.And(visible, exists)
     end = op.Sub(n, 1.0)
-    moves = op.cast(op.And(op.Greater(at, 0.0), op.Less(at, end)), x.dtype)
+    moves = op.cast(op.And(op.GreaterOrEqual(at, 0.0), op.Less(at, end)), x.dtype)
     at = op.Min(op.Max(at, nothing), end)
     taps = []
     for tap in interpolation.linear(op, at):
@@ -164,23 +164,39 @@ def _max_back(op: Builder, call: Call, operand: int, r: ir.Value, rows: _Samples
     if rows.exists is not None and columns.exists is not None:
         both = op.And(op.Unsqueeze(rows.exists, op.ints([1, 3, 5])), op.Unsqueeze(columns.exists, op.ints([1, 2, 4])))
         exists = _stacked(op, [op.Expand(both, op.Shape(c.index)) for c in corners])
-    source, winner = _winners(op, x, call.operand(2), index, weight, exists)
-    every = op.Shape(source)
-    if operand == 0:
-        won = op.GatherElements(op.Expand(weight, every), winner, axis=4)
-        return op.scatter_back(op.Mul(op.Unsqueeze(r, op.ints([4])), won), op.GatherElements(source, winner, axis=4), x)
-    value = op.Gather(op.Reshape(x, op.ints([-1])), op.GatherElements(source, winner, axis=4))
-    arrived = op.Mul(op.Unsqueeze(r, op.ints([4])), value)
-    parts = []
-    for axis, samples, axes in ((_COLUMNS, columns, [1, 2, 4]), (_ROWS, rows, [1, 3, 5])):
-        for by in (samples.first, samples.last):
+    source, values = _candidate_values(op, x, call.operand(2), index, weight, exists)
+    if operand == 1:
+        return _max_by_region(op, r, op.Gather(op.Reshape(x, op.ints([-1])), source), values, corners, (rows, columns))
+    winner = op.ArgMax(values, axis=4, keepdims=1)
+    won = op.GatherElements(op.Expand(weight, op.Shape(source)), winner, axis=4)
+    return op.scatter_back(op.Mul(op.Unsqueeze(r, op.ints([4])), won), op.GatherElements(source, winner, axis=4), x)
+
+
+def _max_by_region(
+    op: Builder,
+    r: ir.Value,
+    elements: ir.Value,
+    values: ir.Value,
+    corners: list[interpolation.Corner],
+    samples: tuple[_Samples, _Samples],
+) -> ir.Value:
+    """The derivative by the edges, from the right: among candidates that are equal the largest derivative.
+
+    Candidates of weight 0 are equal wherever a sample lies on an element or outside of the picture, and most of them
+    do not grow into a winner: the derivative of one that is picked by its place would be that of no side.
+    """
+    beaten = op.Less(values, op.ReduceMax(values, op.ints([4]), keepdims=1))
+    assert values.dtype is not None
+    least = op.number(float(values.dtype.min), values)
+    parts: dict[int, ir.Value] = {}
+    for axis, axes in ((_ROWS, [1, 3, 5]), (_COLUMNS, [1, 2, 4])):
+        slopes = [s for c in corners if (s := c.slopes[axis]) is not None]
+        for edge, by in ((1 - axis, samples[axis].first), (3 - axis, samples[axis].last)):
             moves = op.Unsqueeze(by, op.ints(axes))
-            slopes = [s for c in corners if (s := c.slopes[axis]) is not None]
-            slope = _stacked(op, [op.Mul(s, moves) for s in slopes])
-            won = op.GatherElements(op.Expand(slope, every), winner, axis=4)
-            parts.append(op.ReduceSum(op.Mul(arrived, won), op.ints([1, 2, 3]), keepdims=0))
-    x1, x2, y1, y2 = parts
-    return op.Concat(x1, y1, x2, y2, axis=1)
+            derivative = op.Mul(elements, _stacked(op, [op.Mul(s, moves) for s in slopes]))
+            steepest = op.ReduceMax(op.Where(beaten, least, derivative), op.ints([4]), keepdims=0)
+            parts[edge] = op.Unsqueeze(op.ReduceSum(op.Mul(r, steepest), op.ints([1, 2, 3]), keepdims=0), op.ints([1]))
+    return op.Concat(*(parts[edge] for edge in range(4)), axis=1)
 
 
 def _placed(op: Builder, tap: Tap, axes: list[int]) -> Tap:
@@ -201,10 +217,11 @@ def _candidates(op: Builder, value: ir.Value) -> ir.Value:
     return op.Reshape(value, op.Concat(op.shape(value, 0, 4), op.volume(value, 4), axis=0))
 
 
-def _winners(
+def _candidate_values(
     op: Builder, x: ir.Value, batch: ir.Value, index: ir.Value, weight: ir.Value | None, exists: ir.Value | None
 ) -> tuple[ir.Value, ir.Value]:
-    """Where in x every candidate comes from, [regions, C, bin rows, bin columns, candidates], and which wins.
+    """Where in x every candidate comes from, [regions, C, bin rows, bin columns, candidates], and its value
+    times its weight.
 
     `index`: in a channel, [regions, 1, bin rows, bin columns, candidates].
     """
@@ -218,7 +235,7 @@ def _winners(
     if exists is not None:
         least = float(x.dtype.min)
         values = op.Where(exists, values, op.number(least, x))
-    return source, op.ArgMax(values, axis=4, keepdims=1)
+    return source, values
 
 
 # ---------------------------------------------------------------------------------------------------------- MaxRoiPool
@@ -235,7 +252,8 @@ def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
     both = op.And(op.Unsqueeze(row_exists, op.ints([1, 3, 5])), op.Unsqueeze(column_exists, op.ints([1, 2, 4])))
     index, exists = _candidates(op, flat), _candidates(op, both)
     batch = op.Cast(op.Gather(rois, op.ints_scalar(0), axis=1), to=ir.DataType.INT64)
-    source, winner = _winners(op, x, batch, index, None, exists)
+    source, values = _candidate_values(op, x, batch, index, None, exists)
+    winner = op.ArgMax(values, axis=4, keepdims=1)
     # An empty bin is 0, whatever x.
     filled = op.GatherElements(op.Expand(exists, op.Shape(source)), winner, axis=4)
     given = op.Where(filled, op.Unsqueeze(r, op.ints([4])), op.constant(0, r.dtype))

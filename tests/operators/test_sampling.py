@@ -213,6 +213,24 @@ def test_by_the_regions(mode, coordinates, ratio):
     check(case, dynamic=False)
 
 
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("columns", [(1.5, 5.5), (1.5, 9.5), (1.3, 4.9)])
+def test_by_regions_of_which_corners_without_weight_win(columns, ratio):
+    """Elements below 0 lose to corners of weight 0, many of which are equal where samples lie on elements, outside of
+    the picture or clamped at its edge: the derivative is that from the right."""
+    regions = np.array([[columns[0], -1.75, columns[1], 1.3], [columns[0], 1.2, columns[1], 7.4]])
+    attributes = {"output_height": 2, "output_width": 2, "sampling_ratio": ratio, "mode": "max"}
+    case = Case("RoiAlign", [-np.abs(PICTURE), regions, ints(0, 1)], (1,), attributes=attributes)
+    run, weights = reference(case.model()), RNG.normal(size=(2, 2, 2, 2))
+    model = onnxlrp.convert(case.model(), "gradient", target="weights").to_proto()
+    found = reference(model)({**case.inputs(), "y_weights": weights})["x1_relevance"]
+    for place in np.ndindex(regions.shape):
+        moved = regions.copy()
+        moved[place] += 1e-6
+        change = run({"x1": moved})["y"] - run({"x1": regions})["y"]
+        np.testing.assert_allclose(found[place], (change * weights).sum() / 1e-6, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(("mode", "outside"), [("linear", 0), ("cubic", 0), ("cubic", 1)])
 @pytest.mark.parametrize("sizes", [(3, 6), (1, 2)])
 def test_by_the_region_that_is_resized(mode, sizes, outside):

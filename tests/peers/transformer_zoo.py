@@ -287,9 +287,12 @@ class Exported(torch.nn.Module):
 
 
 @functools.cache
-def export(name: str, *, dynamo: bool, biased: bool = True) -> tuple[onnx.ModelProto, dict[str, Any], Any]:
+def export(
+    name: str, *, dynamo: bool, biased: bool = True, half: bool = False
+) -> tuple[onnx.ModelProto, dict[str, Any], Any]:
     """ONNX with symbolic batch and length where the exporter can, a sample, and torch's own output."""
     model, inputs = build(name, biased=biased)
+    model = model.half() if half else model
     module = Exported(model, list(inputs), ZOO[name].output)
     names = {"input_names": list(inputs), "output_names": ["scores"]}
     with warnings.catch_warnings(), torch.no_grad():
