@@ -14,7 +14,7 @@ from rich.table import Table
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, files
-from onnxlrp.runtime.archive import whole
+from onnxlrp.drafts import whole
 from onnxlrp.runtime.providers import onnxruntime
 from onnxlrp.view import pictures, terminal
 
