@@ -12,9 +12,9 @@ from PIL import Image
 from rich.table import Table
 
 from onnxlrp.convert import convert
+from onnxlrp.drafts import whole
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, files
-from onnxlrp.runtime.archive import whole
 from onnxlrp.runtime.providers import onnxruntime
 from onnxlrp.view import pictures, terminal
 

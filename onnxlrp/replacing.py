@@ -1,14 +1,10 @@
-"""Files that may be replaced, and how: whole or not at all."""
+"""Files that may be replaced, and those that may not."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import stat
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -75,19 +71,3 @@ def _is_same(path: Path, other: Path) -> bool:
         return path.samefile(other)
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def draft(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` once the block ends well, and else is removed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -38,6 +38,7 @@ LEAVES = (
     "printable",
     "external_data",
     "replacing",
+    "drafts",
     "strings",
     "_version",
 )
@@ -54,12 +55,13 @@ LEAF_IMPORTS = {
     "interface": set(),
     "external_data": {"errors", "printable"},
     "replacing": {"errors", "interface", "external_data"},
+    "drafts": {"replacing"},
     "strings": {"errors"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "replacing", "printable", "strings"},
-    "view": {"runtime", "errors", "interface", "printable"},
+    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "strings"},
+    "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 
 

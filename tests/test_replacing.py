@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 import onnxlrp
 from onnxlrp.cli import app
 from onnxlrp.errors import InputError
-from onnxlrp.replacing import draft
 from tests.weight_files import (
     SIZE,
     W,
@@ -180,15 +179,3 @@ def test_both_files_or_none(large, source, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         explained.save(tmp_path / "out.onnx")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
-
-
-def test_a_draft_takes_the_place_at_the_end(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), draft(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    with draft(path) as file:
-        file.write(b"new")
-    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]

@@ -8,9 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp import external_data
+from onnxlrp.drafts import whole
 from onnxlrp.errors import InputError
 from onnxlrp.external_data import Held
-from onnxlrp.replacing import check_data_file, check_replaceable, draft
+from onnxlrp.replacing import check_data_file, check_replaceable
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
 from onnxlrp.source.sparse import make_sparse
@@ -98,13 +99,19 @@ def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) ->
     """Write the initializers to a file beside `path`, and everything else to `path`."""
     data = path.with_name(path.name + ".data")
     check_data_file(data, path, sources)
+    with whole(path) as model_draft, whole(data) as data_draft:
+        _fill(model_draft, data_draft, proto, data.name)
+
+
+def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
+    """Write both files; `name`: what the model calls that of its weights."""
     end = 0
-    with draft(path) as model_file, draft(data) as data_file:
+    with model.open("wb") as model_file, data.open("wb") as data_file:
         for held in external_data.tensors(proto):
             size = _bytes(held)
             if held.is_initializer and size > _SMALL:
                 data_file.writelines(external_data.chunks_of(held.tensor))
-                external_data.point(held.tensor, data.name, end, size)
+                external_data.point(held.tensor, name, end, size)
                 end += size
             elif held.is_external:
                 external_data.embed(held.tensor)
@@ -112,9 +119,8 @@ def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) ->
         if inside > _LIMIT:
             raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
         model_file.write(proto.SerializeToString(deterministic=True))
-        model_file.flush()  # a full disk is noticed here, where the files that are there still fit each other
 
 
 def _write(path: Path, proto: onnx.ModelProto) -> None:
-    with draft(path) as file:
-        file.write(proto.SerializeToString(deterministic=True))
+    with whole(path) as draft:
+        draft.write_bytes(proto.SerializeToString(deterministic=True))

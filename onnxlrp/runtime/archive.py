@@ -1,44 +1,24 @@
-"""Explanations as .npz files, and files that are written whole or not at all."""
+"""Explanations as .npz files, and the drafts of such files in a folder of results."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import struct
-import threading
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from onnxlrp.replacing import check_replaceable
 
 UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
     struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 """The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
-_DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-\d+)?\.(json|npz)")
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` once the block ends well, else it is removed.
-
-    Raises InputError where `path` is a link, a folder or otherwise no regular file.
-    """
-    check_replaceable(path)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+_DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-[0-9a-f]+)?\.(json|npz)")
 
 
 def remove_drafts(folder: Path) -> None:

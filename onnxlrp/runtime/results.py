@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.drafts import draft
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import seal
-from onnxlrp.runtime.archive import remove_drafts, whole, write_npz
+from onnxlrp.runtime.archive import remove_drafts, write_npz
 from onnxlrp.runtime.lock import only_writer
 
 FORMAT = 2
@@ -150,8 +151,8 @@ def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
     with only_writer(folder):
         remove_drafts(folder)
         if not (folder / _ABOUT).exists():
-            with whole(folder / _ABOUT) as draft:
-                draft.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            with draft(folder / _ABOUT) as file:
+                file.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         found = _read_about(folder)
         other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
         if other:
@@ -179,9 +180,9 @@ def is_done(results: Results, span: tuple[int, int], fingerprint: Callable[[], s
 
 def write(results: Results, span: tuple[int, int], fingerprint: str, arrays: Mapping[str, np.ndarray]) -> None:
     """One batch, whole or not at all."""
-    with whole(results.part(*span)) as draft:
-        write_npz(draft, arrays, compressed=False, comment=seal.comment(fingerprint))
-        seal.close(draft)
+    with draft(results.part(*span)) as file:
+        write_npz(file, arrays, compressed=False, comment=seal.comment(fingerprint))
+        seal.close(file)
 
 
 def _refuse_foreign(folder: Path) -> None:

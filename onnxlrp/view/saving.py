@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from onnxlrp.drafts import whole
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime.archive import contents, whole, write_npz
+from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page

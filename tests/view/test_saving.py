@@ -8,7 +8,6 @@ from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
-from onnxlrp.runtime.archive import whole
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.saving import plain, save
 from onnxlrp.view.summary import summarise
@@ -107,19 +106,6 @@ def test_png_of_several_targets(tmp_path):
     )
     write(tmp_path / "r.png", done, {"image": "NCHW"}, {"image": image})
     assert Image.open(tmp_path / "r.png").width > 448
-
-
-def test_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "out.txt"
-    path.write_text("before")
-    with pytest.raises(RuntimeError), whole(path) as draft:
-        draft.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
-    with whole(path) as draft:
-        assert draft.suffix == ".txt"
-        draft.write_text("after")
-    assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
 
 
 def test_plain_has_no_nan():

@@ -1,0 +1,91 @@
+"""Files that are written whole or not at all: a draft beside each, which takes its place at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from onnxlrp.replacing import check_replaceable
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a draft of `path` as `draft` does, after those are removed that killed processes left of it."""
+    remove_abandoned(path)
+    with draft(path) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Give a new file beside `path` to write to; it takes the place of `path` once the block ends well, else it is
+    removed. It is locked as long as this process lives.
+
+    Raises InputError where `path` is a link, a folder or otherwise no regular file.
+    """
+    check_replaceable(path)
+    name, handle = _new(path)
+    try:
+        yield name
+        name.replace(path)
+    finally:
+        name.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the drafts of `path` that killed processes left: nobody holds their locks any more.
+
+    A process number would not tell: it is given again, and other machines and containers have numbers of their own.
+    Drafts stay where the system has no such locks (Windows), or the file system.
+    """
+    ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+-[0-9a-f]{{8}}{re.escape(path.suffix)}")
+    with contextlib.suppress(OSError):
+        for found in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+            _remove_unless_held(found)
+
+
+def _new(path: Path) -> tuple[Path, int | None]:
+    """A draft's name, and the handle that keeps it locked. The umask says who may read it, as of any file."""
+    while True:
+        name = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+        handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if sys.platform == "win32":  # no file that is open is replaced there
+            os.close(handle)
+            return name, None
+        _lock(handle, wait=True)
+        if name.exists():  # another process may take it for abandoned until it is locked
+            return name, handle
+        os.close(handle)
+
+
+def _remove_unless_held(name: Path) -> None:
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if stat.S_ISREG(os.fstat(handle).st_mode) and _lock(handle, wait=False):
+                name.unlink()
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int, wait: bool) -> bool:
+    """Lock a file, and tell whether that was possible."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
