@@ -42,7 +42,7 @@ def _is_pulled(node: ir.Node, value: ir.Value, lifted: bool) -> bool:
     """Whether a node moves dequantised signed bytes, and not to where they are quantised again; of a weight, whether
     a session moves its bytes that did not in the source."""
     source = value.producer()
-    given = None if source is None else source.inputs[0]
+    given = source.inputs[0] if source is not None and source.inputs else None
     if source is None or source.op_type != "DequantizeLinear" or given is None or given.dtype != ir.DataType.INT8:
         return False
     if given.is_initializer():

@@ -72,13 +72,9 @@ def _computation(result: ir.Value, given: Collection[ir.Value]) -> _Computation 
     if nodes is None:
         return None
     made = {v for n in nodes for v in n.outputs}
-    operands = dict.fromkeys(v for n in nodes for v in n.inputs)
-    leaves = [v for v in operands if v is not None and v not in made and v not in given]
-    read = {v for v in leaves if _looked_at(v)}
-    # A node that rounds is left out, so that its scales need not be known.
-    if not all(v in read or all(_rounds(u.node) for u in v.uses() if u.node in nodes) for v in leaves):
-        return None
-    return _Computation(nodes, given, [v for v in leaves if v in read], result)
+    read = dict.fromkeys([result, *(v for n in nodes for v in _operands(n) if v is not None)])
+    leaves = [v for v in read if v not in made and v not in given]
+    return _Computation(nodes, given, leaves, result) if all(map(_looked_at, leaves)) else None
 
 
 class _Computation:
@@ -113,7 +109,7 @@ class _Computation:
 def _renamed(node: ir.Node, names: dict[ir.Value, str]) -> bytes:
     """A node as it is written in a file, under names that tell its operands' places only; one that rounds as an
     Identity. Its outputs are added to the names."""
-    operands: Sequence[ir.Value | None] = [_rounded(node)] if _rounds(node) else node.inputs
+    operands = _operands(node)
     outputs = node.outputs[:1] if _rounds(node) else node.outputs
     for value in outputs:
         names[value] = f"y{len(names)}"
@@ -245,9 +241,14 @@ def _upstream(result: ir.Value, given: Collection[ir.Value]) -> list[ir.Node] | 
         if len(found) > _MOST_NODES:
             return None
         waiting.append((node, True))
-        operands = [_rounded(node)] if _rounds(node) else node.inputs
+        operands = _operands(node)
         waiting += [(v.producer(), False) for v in operands if v is not None and v not in given]
     return ordered
+
+
+def _operands(node: ir.Node) -> Sequence[ir.Value | None]:
+    """The operands that are read: a node that rounds is left out, so that its scales need not be known."""
+    return [_rounded(node)] if _rounds(node) else node.inputs
 
 
 def _looked_at(value: ir.Value) -> bool:

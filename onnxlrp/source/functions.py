@@ -23,8 +23,8 @@ _RUNTIMES_OWN = "com.microsoft"
 def write_out_functions(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     """The model without functions, and notes for the user.
 
-    Raises InvalidModelError where functions call each other in a circle, or hold nodes that the model's opset does not
-    know.
+    The functions call each other in no circle. Raises InvalidModelError where one holds a node that the model's version
+    of another domain than ONNX's own does not know.
     """
     if not proto.functions:
         return proto, []
@@ -34,7 +34,6 @@ def write_out_functions(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[s
     del proto.functions[:]
     proto.functions.extend(kept)
     notes = [f"the file's function {n} is not used: runtimes have an operator of that name" for n in named]
-    _refuse_circles(proto)
     for function in proto.functions:
         notes += _as_of_the_model(function, proto, imports)
     if any(f.attribute_proto for f in proto.functions):
@@ -52,13 +51,6 @@ def _is_operator(function: onnx.FunctionProto, imports: Mapping[str, int]) -> bo
         return is_known(domain, function.name)
     version = imports.get(domain, onnx.defs.onnx_opset_version() if domain == "" else 1)
     return domain in _ONNX and onnx.defs.has(function.name, max_inclusive_version=version, domain=domain)
-
-
-def _refuse_circles(proto: onnx.ModelProto) -> None:
-    calls = _calls(proto)
-    if not nx.is_directed_acyclic_graph(calls):
-        names = " → ".join("::".join(edge[0]) for edge in nx.find_cycle(calls))
-        raise InvalidModelError(f"functions of the file call each other in a circle: {names}")
 
 
 def _calls(proto: onnx.ModelProto) -> nx.DiGraph:

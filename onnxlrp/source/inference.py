@@ -9,7 +9,6 @@ import onnx_ir as ir
 from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp import node_inference
-from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import content
@@ -71,30 +70,6 @@ def _ask_library(model: ir.Model) -> None:
                 continue
             value.shape = value.shape if answer.shape is None else answer.shape
             value.type = value.type if answer.type is None else answer.type
-
-
-def refuse_contradictions(model: ir.Model) -> None:
-    """Raises InvalidModelError at the first node that cannot take the shapes of the model's inputs and weights."""
-    graph = model.graph
-    sure = {*graph.inputs, *graph.initializers.values()}
-    for node in graph:
-        operands = [v for v in node.inputs if v is not None]
-        # Lists, and what comes out of loops, need not have been understood yet.
-        if node.domain != "" or bodies(node) or "Sequence" in node.op_type or not sure.issuperset(operands):
-            continue
-        sure.update(v for v in node.outputs if isinstance(v.type, ir.TensorType))
-        # The type of an output of the model is declared, whatever came of its node.
-        if all(v.type is not None and not v.is_graph_output() for v in node.outputs):
-            continue
-        node.version = node.version or graph.opset_imports.get("")
-        node_inference.infer_outputs(node)
-        error = node.metadata_props.pop(node_inference.ERROR, "")
-        if error.startswith("[ShapeInferenceError]"):
-            shapes = ", ".join(f"{v.name!r} {v.type}{'' if v.shape is None else v.shape}" for v in operands)
-            raise InvalidModelError(
-                f"{node.op_type} node {node.name!r} cannot take {shapes}: {error.rstrip('.')}. No runtime loads such a "
-                "model: mend the shapes or types that its inputs and weights are declared in"
-            )
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:

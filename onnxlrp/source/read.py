@@ -22,7 +22,7 @@ from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
 from onnxlrp.source.functions import write_out_functions
-from onnxlrp.source.inference import infer, refuse_contradictions
+from onnxlrp.source.inference import infer
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.operand_sizes import check_sizes
 from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
@@ -244,7 +244,6 @@ def _standardise(source: Source) -> None:
         if declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
-    refuse_contradictions(model)
     check_sizes(model)
     _note_wrong_outputs(source)
 

@@ -42,7 +42,7 @@ STOPS = {
     "StringConcat": (TEXT, ["a", "zero_text"], {}),
     "StringSplit": (TEXT, ["a"], {"delimiter": "_"}),
     "RegexFullMatch": (TEXT, ["a"], {"pattern": "-.*"}),
-    "ImageDecoder": (BITS[:1], ["a"], {}),
+    "ImageDecoder": ([*BITS[:1], helper.make_node("Reshape", ["a", "minus"], ["bytes"])], ["bytes"], {}),
     "BitCast": ([], ["x"], {"to": TensorProto.INT32}),
     **dict.fromkeys(("RandomNormal", "RandomUniform"), ([], [], {"seed": 1.0, "shape": [2, 3]})),
     "RandomNormalLike": ([], ["x"], {"seed": 1.0}),
@@ -121,7 +121,7 @@ def test_quantised_arithmetic_is_refused(name):
     graph = helper.make_graph(
         nodes,
         "refused",
-        [helper.make_tensor_value_info("q", TensorProto.UINT8, [1, 3])],
+        [helper.make_tensor_value_info("q", TensorProto.UINT8, [1, 1, 3, 3])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)

@@ -113,10 +113,13 @@ def test_of_another_opset(opsets):
     ids=["attribute", "operator"],
 )
 def test_nodes_that_the_models_opset_does_not_know(body, opset):
-    """onnxruntime refuses them too."""
+    """onnxruntime refuses the file; the nodes mean what they say in the function's own opset."""
     source = model([node("F", ["x"], ["y"], domain="local")], [function("F", [body], opset=opset)], 17)
-    with pytest.raises(InvalidModelError, match=f"{body.op_type} node '' of the function local::F"):
-        onnxlrp.convert(source)
+    alone = onnx.NodeProto.FromString(body.SerializeToString())
+    alone.input[0], alone.output[0] = "x", "y"
+    found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon", target="weights"))({"x": X})
+    expected = onnxruntime(model([alone], [], opset))({"x": X})
+    np.testing.assert_allclose(found.outputs["y"], expected["y"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -137,5 +140,5 @@ def test_defaults_of_attributes(nested, given, expected):
 
 def test_a_circle():
     functions = [function(a, [node(b, ["a"], ["b"], domain="local")]) for a, b in ("FG", "GF")]
-    with pytest.raises(InvalidModelError, match=r"in a circle: .*local::"):
+    with pytest.raises(InvalidModelError, match="call each other in a circle: "):
         onnxlrp.convert(model([node("F", ["x"], ["y"], domain="local")], functions))

@@ -23,6 +23,8 @@ _LARGEST = 1024
 _INFERRED = ("", "ai.onnx")
 """The domains in which ONNX infers every type. It infers none for a Scaler, a Normalizer or the scores of an
 SVMClassifier, and calls it an error of whoever reads them."""
+_UNTYPED = "expected to have type but instead is null"
+"""What onnx says of a node that reads what it has no inference for, such as a GroupNormalization."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )
@@ -53,7 +55,8 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
 def _first_error(message: str) -> tuple[int, str] | None:
     """The innermost node that the first error names, and its words: the others follow from it. None for an error in a
     function body of ONNX's own, whose inference does not see the attributes that the body refers to."""
-    line = next((text for text in message.splitlines() if "(op_type:" in text), "")
+    lines = [text for text in message.splitlines() if "(op_type:" in text and _UNTYPED not in text]
+    line = next(iter(lines), "")
     *_, (number, what) = [("", ""), *_ERROR.findall(line)]
     return (int(number), what.strip().rstrip(".")) if number else None
 

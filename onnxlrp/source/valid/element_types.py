@@ -16,6 +16,7 @@ from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 Types = collections.ChainMap[str, str]
 UNKNOWN = ""
 _NAMES = {number: name.lower() for name, number in TensorProto.DataType.items()}
+_FLOATS = frozenset({"tensor(float16)", "tensor(bfloat16)", "tensor(float)", "tensor(double)"})
 _CONSTANTS = {
     "value_float": "tensor(float)",
     "value_floats": "tensor(float)",
@@ -72,7 +73,7 @@ def _bind(node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types
         kind = types.get(name, UNKNOWN) if name else UNKNOWN
         if kind == UNKNOWN:
             continue
-        if formal.types and kind not in formal.types:
+        if formal.types and kind not in formal.types and not _is_another_float(kind, formal.types):
             raise refused_node(
                 node, opsets, f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
             )
@@ -81,6 +82,12 @@ def _bind(node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types
                 node, opsets, f"its input {name!r} is {kind}, and must be {bound[formal.parameter]} as another is"
             )
     return bound
+
+
+def _is_another_float(kind: str, types: frozenset[str]) -> bool:
+    """Decide whether an operator takes floats, only not of this width: onnx's evaluator computes with them, and later
+    versions of the operator often take them."""
+    return kind in _FLOATS and not _FLOATS.isdisjoint(types)
 
 
 def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) -> dict[str, str]:
@@ -97,6 +104,7 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) 
             kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
             if UNKNOWN not in (kind, declared) and kind != declared:
                 raise refused_node(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")
+            kind = UNKNOWN if node.op_type == "SequenceMap" else kind  # It makes lists of what its body makes.
             found[name] = kind if found.get(name, kind) == kind else UNKNOWN
     return found
 

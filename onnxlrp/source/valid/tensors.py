@@ -20,6 +20,7 @@ _BITS: dict[int, int] = {
     _T.COMPLEX128: 128,
 }
 """Bits of an element; all other types have 8."""
+_INDICES = frozenset({_T.INT8, _T.INT16, _T.INT32, _T.INT64})
 _SIX_BITS: frozenset[int] = frozenset({_T.FLOAT6E2M3, _T.FLOAT6E3M2})
 _FIELDS: dict[int, str] = {
     **dict.fromkeys((_T.FLOAT, _T.COMPLEX64), "float_data"),
@@ -56,7 +57,8 @@ def check_sparse(tensor: onnx.SparseTensorProto, what: str, refuse: Refuse) -> N
         raise refuse(f"{what} has the sizes {list(tensor.dims)}, and none can be negative")
     check_elements(tensor.dims, what)
     count, rank = math.prod(tensor.values.dims), len(tensor.dims)
-    if tensor.indices.data_type != _T.INT64 or list(tensor.indices.dims) not in ([count], [count, rank]):
+    # onnxruntime takes indices of 32 bits and fewer as well.
+    if tensor.indices.data_type not in _INDICES or list(tensor.indices.dims) not in ([count], [count, rank]):
         raise refuse(f"{what} has {count:,} values, and indices of shape {list(tensor.indices.dims)}")
 
 
