@@ -203,7 +203,9 @@ def check(
         explanation = explainer(arrays)
     outputs = None
     if session is not None:
-        outputs = checking.compare_outputs(providers.run(session, None, dict(arrays)), explanation.outputs)
+        assert source is not None
+        expected = providers.run(session, None, dict(arrays))
+        outputs = checking.compare_outputs(expected, explanation.outputs, source.halves)
     kept = checking.conservation(explanation)
     problems = checking.changed(outputs or ())
     problems += [

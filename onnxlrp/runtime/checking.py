@@ -13,7 +13,7 @@ from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
 from onnxlrp.runtime import providers
 from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.inputs import Port
-from onnxlrp.runtime.reading import open_model
+from onnxlrp.runtime.reading import ModelFile, open_model
 
 # The largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
@@ -91,7 +91,8 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
     ```
     """
     try:
-        ports, deployed = _deployed(source)
+        opened = open_model(source)
+        ports, deployed = opened.inputs, _deployed(opened)
         arrays = fitting_inputs(ports, deployed, seed)
         expected = deployed(arrays)
     except OnnxLrpError as error:
@@ -101,22 +102,21 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
         found = explainer.compute(explainer.prepare(arrays)).outputs
     except OnnxLrpError as error:
         raise OutputsChangedError(f"the explained model does not run where its source does: {error}") from error
-    checks = compare_outputs(expected, found)
+    checks = compare_outputs(expected, found, opened.halves)
     if changed(checks):
-        if changed(compare_outputs(expected, deployed(arrays))):
+        if changed(compare_outputs(expected, deployed(arrays), opened.halves)):
             return Comparison(skipped="the source itself gives other outputs at every run")
-        _, unoptimised = _deployed(source, optimise=False)
-        checks = _with_rounding(checks, compare_outputs(expected, unoptimised(arrays)))
+        unoptimised = _deployed(opened, optimise=False)(arrays)
+        checks = _with_rounding(checks, compare_outputs(expected, unoptimised, opened.halves))
     if problems := changed(checks):
         raise OutputsChangedError("\n".join(problems))
     return Comparison(tuple(checks))
 
 
-def _deployed(source: Any, optimise: bool = True) -> tuple[dict[str, Port], Callable[[Mapping[str, Any]], Any]]:
-    """The inputs of a source, and a function that runs it."""
-    opened = open_model(source)
+def _deployed(opened: ModelFile, optimise: bool = True) -> Callable[[Mapping[str, Any]], Any]:
+    """A function that runs a source."""
     session = providers.create_session(opened.source, [providers.CPU], optimise=optimise)
-    return opened.inputs, lambda arrays: providers.run(session, None, dict(arrays))
+    return lambda arrays: providers.run(session, None, dict(arrays))
 
 
 def _with_rounding(checks: Iterable[OutputCheck], optimised: Iterable[OutputCheck]) -> list[OutputCheck]:
@@ -138,11 +138,12 @@ def changed(checks: Iterable[OutputCheck]) -> list[str]:
     ]
 
 
-def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any]) -> list[OutputCheck]:
-    """Every output of the source, in its order."""
+def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any], halves: bool = False) -> list[OutputCheck]:
+    """Compare every output of the source, in its order; `halves`: floats of 32 bits come from computing in float16."""
     checks = []
     for name, value in source.items():
         dtype = str(getattr(value, "dtype", "float32"))
+        dtype = "float16" if halves and dtype == "float32" else dtype
         checks.append(OutputCheck(name, _difference(value, explained.get(name)), _TOLERANCE.get(dtype, 0.0)))
     return checks
 

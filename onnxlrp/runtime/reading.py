@@ -38,6 +38,8 @@ class ModelFile:
     """The output that shows the explained scores; empty where nothing is explained."""
     weights: tuple[str, ...] = ()
     """Names of the files beside the model that hold weights."""
+    halves: bool = False
+    """True where the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
     folder: Any = None
     """Keeps a temporary folder alive as long as the model is in use."""
 
@@ -109,6 +111,13 @@ def _parse(data: bytes, place: str) -> onnx.ModelProto:
     return proto
 
 
+def _has_halves(graph: onnx.GraphProto) -> bool:
+    """Decide whether a graph holds weights of 16 bits, or casts to them."""
+    halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    casts = (a.i for n in graph.node if n.op_type == "Cast" for a in n.attribute if a.name == "to")
+    return any(kind in halves for kind in (*(t.data_type for t in graph.initializer), *casts))
+
+
 def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
     """Raises InvalidModelError where the model's description of itself is damaged."""
     place = f"'{source}'" if isinstance(source, str) else "the model"
@@ -132,6 +141,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         added={name: port for name, port in inputs.items() if name in names},
         outputs=outputs,
         interface=interface,
+        halves=_has_halves(proto.graph),
         explained=explained,
         weights=tuple(sorted(set(_weight_files(proto)))),
         folder=folder,

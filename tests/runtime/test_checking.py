@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer
 from onnxlrp.runtime.checking import compare_outputs, conservation, fitting_inputs, random_inputs
 from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.reading import open_model
 
 X = np.ones((2, 3), np.float32)
 
@@ -96,3 +98,15 @@ def test_random_inputs_are_of_sizes_that_the_model_runs_on():
     fixed = {"state": ports["state"], "signal": Port("signal", np.dtype(np.float32), (3, 7))}
     assert fitting_inputs(fixed, run)["signal"].shape == (3, 7)
     assert asked == [(3, 7)]
+
+
+def test_floats_of_a_model_that_computes_in_halves():
+    """Converters to float16 keep the types of outputs: how far those may move is a matter of the layers."""
+    source = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
+        net (float[N, 2] x) => (float[N, 2] y) {
+            h = Cast <to = 10> (x)  e = Exp(h)  y = Cast <to = 1> (e)
+        }""")
+    assert open_model(source).halves
+    (check,) = compare_outputs({"y": X}, {"y": X * np.float32(1 + 1e-3)}, halves=True)
+    assert check.ok
+    assert not compare_outputs({"y": X}, {"y": X * np.float32(1 + 1e-2)}, halves=True)[0].ok

@@ -15,16 +15,11 @@ from onnx import TensorProto
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.source.valid.inner import every_node, in_order, inner_graphs, reads
 from onnxlrp.source.valid.refusal import described
-from onnxlrp.source.valid.schemas import schema_of
+from onnxlrp.source.valid.schemas import Schema, schema_of
 from onnxlrp.source.valid.versions import imported
 
 _LARGEST = 1024
 """Elements of a tensor that inference may look at: sizes, axes, pads."""
-_INFERRED = ("", "ai.onnx")
-"""The domains in which ONNX infers every type. It infers none for a Scaler, a Normalizer or the scores of an
-SVMClassifier, and calls it an error of whoever reads them."""
-_UNTYPED = "expected to have type but instead is null"
-"""What onnx says of a node that reads what it has no inference for, such as a GroupNormalization."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )
@@ -35,7 +30,7 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
     """Raise InvalidModelError, naming the node, where a node cannot be computed from what it reads.
 
     The model must have passed `check` and have no functions of its own. Nodes downstream of operators that ONNX does
-    not know are left out, and so are those downstream of operators of ai.onnx.ml.
+    not know are left out, and so are those downstream of operators that it infers no types for.
     """
     opsets = imported(proto.opset_import)
     opsets.setdefault("", 21)
@@ -55,8 +50,7 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
 def _first_error(message: str) -> tuple[int, str] | None:
     """The innermost node that the first error names, and its words: the others follow from it. None for an error in a
     function body of ONNX's own, whose inference does not see the attributes that the body refers to."""
-    lines = [text for text in message.splitlines() if "(op_type:" in text and _UNTYPED not in text]
-    line = next(iter(lines), "")
+    line = next((text for text in message.splitlines() if "(op_type:" in text), "")
     *_, (number, what) = [("", ""), *_ERROR.findall(line)]
     return (int(number), what.strip().rstrip(".")) if number else None
 
@@ -79,7 +73,8 @@ def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelP
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
             _add_weight(graph, node.output[0], node.attribute[0].t, known)
             continue
-        if node.domain in _INFERRED:
+        schema = _schema(node, opsets)
+        if schema is not None and schema.infers:
             known.update(node.output)
         graph.node.append(node)
         _number(graph.node[-1], nodes)
@@ -110,10 +105,15 @@ def _add_weight(graph: onnx.GraphProto, name: str, tensor: TensorProto, known: s
 
 
 def _is_known(node: onnx.NodeProto, opsets: dict[str, int]) -> bool:
-    """Decide whether ONNX knows the operators of a node and of the graphs inside it, at these versions."""
+    """Decide whether ONNX knows the operators of a node and of the graphs inside it, at these versions, and infers the
+    types of what those graphs compute."""
     for inner in every_node([node]):
-        domain = "" if inner.domain == "ai.onnx" else inner.domain
-        schema = schema_of(inner.op_type, domain, opsets.get(domain, 1))
-        if schema is None or not schema.is_exact:
+        schema = _schema(inner, opsets)
+        if schema is None or not schema.is_exact or not (inner is node or schema.infers):
             return False
     return True
+
+
+def _schema(node: onnx.NodeProto, opsets: dict[str, int]) -> Schema | None:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return schema_of(node.op_type, domain, opsets.get(domain, 1))

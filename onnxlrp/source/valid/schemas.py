@@ -44,6 +44,12 @@ class Schema:
     """Fewest and most inputs, fewest and most outputs."""
     parameters: dict[str, frozenset[str]]
     """The types that each type parameter may be."""
+    infers: bool
+    """True where ONNX infers the types of all outputs by a function for the operator.
+
+    It infers none for a Compress, for a GroupNormalization by its function body, for a Scaler or for the scores of an
+    SVMClassifier, and calls that an error of whoever reads them. For ai.onnx.ml it is False.
+    """
 
 
 @functools.lru_cache(maxsize=4096)
@@ -74,6 +80,7 @@ def _plain(schema: OpSchema, exact: bool) -> Schema:
         outputs=tuple(map(_formal, schema.outputs)),
         counts=(schema.min_input, schema.max_input, schema.min_output, schema.max_output),
         parameters={c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints},
+        infers=schema.domain == "" and schema.has_type_and_shape_inference_function,
     )
 
 

@@ -241,6 +241,31 @@ def test_many_nodes_take_little_time():
         valid.check(proto)
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_readers_of_what_a_function_body_makes(inside):
+    """GroupNormalization has no inference but that of its body, which fails; the same inside a branch."""
+    proto = network(21)
+    norm = helper.make_node("GroupNormalization", ["folded", "ones", "ones"], ["normal"], num_groups=2)
+    unfolded = helper.make_node("Reshape", ["normal", "back"], ["a"])
+    if inside:
+        kind = helper.make_tensor_value_info("a", TensorProto.FLOAT, None)
+        then = helper.make_graph([norm, unfolded], "then", [], [kind])
+        other = helper.make_graph(
+            [helper.make_node("Identity", ["h"], ["a2"])],
+            "else",
+            [],
+            [helper.make_tensor_value_info("a2", TensorProto.FLOAT, None)],
+        )
+        choice = helper.make_node("If", ["flag"], ["a"], then_branch=then, else_branch=other)
+        proto.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, [1]))
+    proto.graph.node[1].CopyFrom(helper.make_node("Reshape", ["h", "rows"], ["folded"]))
+    for index, node in enumerate([choice] if inside else [norm, unfolded]):
+        proto.graph.node.insert(2 + index, node)
+    constants = {"ones": np.ones(4, np.float32), "rows": np.array([-1, 4, 3]), "back": np.array([-1, 3])}
+    proto.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    assert onnxlrp.convert(proto).interface.relevance == {"x": "x_relevance"}
+
+
 @pytest.mark.parametrize("operator", ["Scaler", "Normalizer", "SVMRegressor"])
 def test_readers_of_what_onnx_infers_no_type_for(operator):
     """A network of dense layers downstream of a scaler, as scikit-learn's converters write it."""
