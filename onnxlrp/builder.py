@@ -87,6 +87,13 @@ class Builder(OpBuilder):
 
         return once
 
+    def forget_removed(self) -> None:
+        """Forget values that were taken out of the graph, so that a later request builds them again."""
+        for key in [k for k, result in self._equal.items() if _is_removed(result)]:
+            # The number of entries names the next constant.
+            self._equal["removed", key] = self._equal.pop(key)
+        self._offsets = {k: values for k, values in self._offsets.items() if not _is_removed(values)}
+
     # Values
 
     def constant(self, array: Any, dtype: ir.DataType | None = None) -> ir.Value:
@@ -371,3 +378,13 @@ def _identity(argument: Any) -> Any:
     if isinstance(argument, (list, tuple)):
         return tuple(_identity(a) for a in argument)
     raise TypeError
+
+
+def _is_removed(result: Any) -> bool:
+    """Decide whether any value of a result is neither made in a graph nor given to one."""
+    if isinstance(result, ir.Value):
+        node = result.producer()
+        if node is not None:
+            return node.graph is None
+        return not result.is_initializer() and not result.is_graph_input()
+    return isinstance(result, Sequence) and not isinstance(result, str) and any(_is_removed(part) for part in result)

@@ -27,6 +27,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     model = source.model
     graph = model.graph
     remove_unused(model)
+    op.forget_removed()
     for node in graph.all_nodes():
         lighten(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}

@@ -166,3 +166,15 @@ def test_a_weight_that_two_products_share():
     model = net.model(net.add("MatMul", net.add("Tanh", net.add("MatMul", "x", w)), w))
     explained = onnxlrp.convert(model, "epsilon").to_proto()
     np.testing.assert_array_equal(session(explained).run(["y"], {"x": X})[0], session(model).run(["y"], {"x": X})[0])
+
+
+@pytest.mark.parametrize("composite", ["gradient", "gradient_x_input", "epsilon"])
+@pytest.mark.parametrize("target", ["class", "weights"])
+def test_nothing_is_read_that_was_removed(composite, target):
+    """A constant of the relevance part that nobody reads is removed before weights are dequantised once more."""
+    net = Sketch()
+    h = net.add("Gemm", "x", net.weight(), net.drawn(WIDTH))
+    source = net.model(net.add("LayerNormalization", h, net.drawn(WIDTH), net.drawn(WIDTH)))
+    explained = onnxlrp.convert(source, composite, target=target).to_proto()
+    onnx.checker.check_model(explained)
+    np.testing.assert_array_equal(session(explained).run(["y"], {"x": X})[0], session(source).run(["y"], {"x": X})[0])
