@@ -37,12 +37,10 @@ class Child:
         self._process.join()
         self._reader.close()
 
-    def kill(self) -> bool:
-        """End it by SIGKILL; False where it had ended by itself."""
+    def kill(self) -> None:
+        """End it by SIGKILL, if it has not ended by itself."""
         self._process.kill()
-        self._process.join()
-        self._reader.close()
-        return self._process.exitcode != 0
+        self.join()
 
 
 def call_in_child(call: Callable[[], Any]) -> Any:

@@ -127,7 +127,7 @@ def _fill_results(folder: Path, quick: bool) -> tuple[int, list[str]]:
         left = [path.name for path in out.iterdir() if path.name.startswith(".")] if out.exists() else []
         faults += [f"map at {name} left {left}"] * bool(left)
         call_in_child(lambda: _map(out))
-        faults += [f"map at {name}: {fault}" for fault in differences(out, wanted)]
+        faults += [f"map at {name}: {words}" for words in [differences(out, wanted)] if words]
     return len(disks), faults
 
 

@@ -5,6 +5,7 @@ Samples are drawn: normal ones of scales from 1e-6 to 1e4, zeros, ones that are 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +18,11 @@ from tools.robustness.part import Found
 
 _SCALES = (1e-6, 1e-2, 1.0, 30.0, 1e4)
 _BATCH = 1000
-_ASKED = {"epsilon_gamma_box": "epsilon_gamma_box(low=-1, high=1)"}
-"""Composites that need arguments."""
 
 
 def run(quick: bool, folder: Path) -> Found:
     """Explain every batch, and count samples whose relevance holds NaN or infinity."""
-    composites = [_ASKED.get(name, name) for name in COMPOSITES][:: 6 if quick else 1]
+    composites = [_called(name) for name in COMPOSITES][:: 6 if quick else 1]
     plan = [(name, 100 if quick else _BATCH) for name in (SMALL[:2] if quick else SMALL)]
     plan += [] if quick else [(LARGE, 1)]
     count, faults = 0, []
@@ -35,6 +34,12 @@ def run(quick: bool, folder: Path) -> Found:
     result = "all finite" if not faults else f"not finite in {len(faults)} models"
     tried = f"{count:,} samples, {len(plan)} models × {len(composites)} composites"
     return Found(tried, result, tuple(faults))
+
+
+def _called(name: str) -> str:
+    """A composite, with bounds of the inputs where it asks for them."""
+    asks = any(f.default is dataclasses.MISSING for f in dataclasses.fields(COMPOSITES[name]))
+    return f"{name}(low=-1, high=1)" if asks else name
 
 
 def _explain(explained: onnxlrp.Explainer, rows: int) -> tuple[int, int]:

@@ -24,24 +24,32 @@ _SAMPLES, _BATCH = 960, 8
 
 def run(quick: bool, folder: Path) -> Found:
     """Kill runs, go on, and compare."""
-    count, rng, faults, done = 3 if quick else 50, random.Random(0), [], 0
+    wanted_kills, rng, faults, batches, drafts, tries = 3 if quick else 50, random.Random(0), [], [], 0, 0
     model = onnxlrp.convert(bundled("digits_lstm/digits_lstm")).to_proto().SerializeToString()
     call_in_child(lambda: _map(model, folder / "whole"))
-    seconds = _time(model, folder / "timed")
-    batches, wanted = [], content(folder / "whole")
-    while len(batches) < count:
-        out = folder / f"killed {done}"
-        done += 1
-        child = Child(lambda tell: _map(model, out, tell))
-        child.hear()  # it starts to write
-        time.sleep(rng.uniform(0, seconds))
-        if child.kill():
-            batches.append(len(list(out.glob("0*.npz"))))
+    seconds, wanted = _time(model, folder / "timed"), content(folder / "whole")
+    while len(batches) < wanted_kills:
+        out, tries = folder / f"killed {tries}", tries + 1
+        done, has_draft = _kill(model, out, rng.uniform(0, seconds))
+        if done is not None:
+            batches.append(done)
+            drafts += has_draft
             call_in_child(lambda: _map(model, out))
-            faults += [f"killed after {batches[-1]} batches: {fault}" for fault in differences(out, wanted)]
+            faults += [f"killed after {done} batches: {words}" for words in [differences(out, wanted)] if words]
         shutil.rmtree(out, ignore_errors=True)
-    result = f"{count} went on equal to the last bit, killed after {min(batches)} to {max(batches)} of "
-    return Found(f"{count} kills", f"{result}{_SAMPLES // _BATCH} batches", tuple(faults))
+    went_on = f"{wanted_kills - len(faults)} went on equal to the last bit, {drafts} over a half-written batch"
+    result = f"{went_on}; killed after {min(batches)} to {max(batches)} of {_SAMPLES // _BATCH} batches"
+    return Found(f"{wanted_kills} kills", result, tuple(faults))
+
+
+def _kill(model: bytes, out: Path, seconds: float) -> tuple[int | None, bool]:
+    """How many batches a run wrote until it was killed, None where it had them all; and a draft that it left."""
+    child = Child(lambda tell: _map(model, out, tell))
+    child.hear()  # it starts to write
+    time.sleep(seconds)
+    child.kill()
+    done = len(list(out.glob("0*.npz")))
+    return None if done == _SAMPLES // _BATCH else done, any(out.glob(".0*.npz"))
 
 
 def _time(model: bytes, folder: Path) -> float:
@@ -72,9 +80,9 @@ def content(folder: Path) -> dict[str, dict[str, bytes]]:
     }
 
 
-def differences(folder: Path, wanted: dict[str, dict[str, bytes]]) -> list[str]:
-    """What the folder of a run that went on has otherwise than that of a whole one."""
+def differences(folder: Path, wanted: dict[str, dict[str, bytes]]) -> str:
+    """What the folder of a run that went on has otherwise than that of a whole one; empty where they are equal."""
     found = content(folder)
     more = sorted(found.keys() ^ wanted.keys())
     other = [name for name in wanted if name in found and found[name] != wanted[name]]
-    return [f"files {more[:3]} differ"] * bool(more) + [f"arrays of {other[:3]} differ"] * bool(other)
+    return f"files {more[:3]} and arrays of {other[:3]} differ" if more or other else ""

@@ -19,7 +19,7 @@ _MOST = 8.0
 
 def run(quick: bool, folder: Path) -> Found:
     """Let memory settle over a fifth of the work, and tell what the rest adds."""
-    calls, conversions = (200, 10) if quick else (20_000, 400)
+    calls, conversions = (200, 10) if quick else (60_000, 400)
     by_calls = _growth(_caller(), calls)
     by_conversions = _growth(_converter(), conversions)
     faults = [f"{words} added {megabytes:.1f} MB" for words, megabytes in

@@ -25,7 +25,12 @@ class Flag:
     """An object whose pickle, where it runs, leaves a word in UNPICKLED, and does nothing else."""
 
     def __reduce__(self) -> Any:
-        return UNPICKLED.append, ("ran",)
+        return mark, ("ran",)  # by name: a method of the list would come back as that of a copy
+
+
+def mark(word: str) -> None:
+    """Say that a pickle ran."""
+    UNPICKLED.append(word)
 
 
 def arrays() -> Iterator[Case]:

@@ -26,7 +26,7 @@ def run(quick: bool, folder: Path) -> Found:
         tensor = prepared(way, inside)
         faults += [fault for place in places for fault in _faults(way, place, written(inside, place(tensor)))]
     count = len(ways) * len(places)
-    result = f"{count - len(faults):,} refused by each of {len(READERS)} readers, no file opened"
+    result = f"{count - len(faults):,} refused by each of {len(READERS)} readers, which opened no other file"
     return Found(f"{len(ways)} ways × {len(places)} places", result, tuple(faults))
 
 
