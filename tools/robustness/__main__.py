@@ -30,7 +30,7 @@ _SHOWN = 20
 def main(given: list[str] | None = None) -> int:
     """Run the parts that are asked for, and report."""
     arguments = _parse(given)
-    names = arguments.part or ([_MUTANTS] if arguments.mutants is not None else [*PARTS, _MUTANTS])
+    names = arguments.part or _asked(arguments)
     rows, held = {}, True
     for name in PARTS:
         if name in names:
@@ -45,13 +45,20 @@ def main(given: list[str] | None = None) -> int:
     return int(not held)
 
 
+def _asked(arguments: argparse.Namespace) -> list[str]:
+    """The parts that run where none is named."""
+    if arguments.mutants is not None:
+        return [_MUTANTS]
+    return list(PARTS) if arguments.quick else [*PARTS, _MUTANTS]
+
+
 def _parse(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tools.robustness", description=__doc__)
     parser.add_argument("--part", nargs="+", choices=[*PARTS, _MUTANTS], help="run these parts only")
     parser.add_argument("--mutants", type=int, metavar="N", help="how many mutants, from seed 0 on; runs no other part")
     parser.add_argument("--log", type=Path, default=mutants.LOG, help="file of outcomes of mutants by seed")
     parser.add_argument("--page", type=Path, help="the page to write (default: docs/robustness.md; none with --quick)")
-    parser.add_argument("--quick", action="store_true", help="less of everything: under a minute without mutants")
+    parser.add_argument("--quick", action="store_true", help="less of each part in under a minute, no mutants")
     arguments = parser.parse_args(given)
     if arguments.page is None and not arguments.quick:
         arguments.page = ROOT / "docs" / "robustness.md"
