@@ -137,29 +137,40 @@ WAYS: dict[str, tuple[Callable[[Path], None], str | None, dict]] = {
 }
 
 
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are opened, by whatever means of Python."""
+def watched(patch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are opened from now on, by whatever means of Python."""
     found: list[str] = []
     for module, name in ((builtins, "open"), (io, "open"), (os, "open")):
         real = getattr(module, name)
-        monkeypatch.setattr(
+        patch.setattr(
             module, name, lambda file, *a, _real=real, **k: (found.append(os.fspath(file)), _real(file, *a, **k))[1]
         )
     return found
 
 
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return watched(monkeypatch)
+
+
+def prepared(way: str, folder: Path) -> TensorProto:
+    """A tensor that leads out of the folder in that way."""
+    prepare, location, options = WAYS[way]
+    prepare(folder)
+    return external(None if location is None else location.replace("{folder}", str(folder)), **options)
+
+
+READERS = (onnxlrp.convert, onnxlrp.inspect, onnxlrp.Explainer)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_out_is_refused_in_every_place(way, folder, opened):
     """The tensor is named with its place, and no file but the model's is opened."""
-    prepare, location, options = WAYS[way]
-    prepare(folder)
-    location = None if location is None else location.replace("{folder}", str(folder))
-    tensor = external(location, **options)
+    tensor = prepared(way, folder)
     for place, words in PLACES.items():
         path = written(folder, place(tensor))
         opened.clear()
-        for read in (onnxlrp.convert, onnxlrp.inspect, onnxlrp.Explainer):
+        for read in READERS:
             with pytest.raises(InvalidModelError) as error:
                 read(path)
             assert words in str(error.value), (place.__name__, error.value)

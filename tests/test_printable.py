@@ -55,29 +55,29 @@ def test_errors_escape_what_they_quote(kind):
 # --------------------------------------------------------------------------------------------- a model that forges
 
 
-def evil_model(operator: str = "Relu", domain: str = "") -> onnx.ModelProto:
-    """Two layers, every name of which forges a line."""
-    x, w, h, a, y, batch = (f"{EVIL}{name}" for name in ("x", "w", "h", "a", "y", "N"))
+def evil_model(operator: str = "Relu", domain: str = "", evil: str = EVIL) -> onnx.ModelProto:
+    """Two layers, every name of which forges a line, or begins with other characters."""
+    x, w, h, a, y, batch = (f"{evil}{name}" for name in ("x", "w", "h", "a", "y", "N"))
     nodes = [
-        helper.make_node("MatMul", [x, w], [h], f"{EVIL}layer"),
-        helper.make_node(operator, [h], [a], f"{EVIL}middle", domain=domain),
-        helper.make_node("Softmax", [a], [y], f"{EVIL}last"),
+        helper.make_node("MatMul", [x, w], [h], f"{evil}layer"),
+        helper.make_node(operator, [h], [a], f"{evil}middle", domain=domain),
+        helper.make_node("Softmax", [a], [y], f"{evil}last"),
     ]
     weight = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     graph = helper.make_graph(
         nodes,
-        f"{EVIL}graph",
+        f"{evil}graph",
         [helper.make_tensor_value_info(x, TensorProto.FLOAT, [batch, 4])],
         [
             helper.make_tensor_value_info(y, TensorProto.FLOAT, [batch, 3]),
             helper.make_tensor_value_info(h, TensorProto.FLOAT, [batch, 3]),
         ],
         [numpy_helper.from_array(weight, w)],
-        doc_string=EVIL,
+        doc_string=evil,
     )
     opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name=EVIL)
-    model.metadata_props.add(key=EVIL, value=EVIL)
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name=evil)
+    model.metadata_props.add(key=evil, value=evil)
     return model
 
 
@@ -121,6 +121,9 @@ def test_nothing_comes_through(evil, more, tmp_path):
         shown("explain", model, "--input", f"{X}={tmp_path / 'labels.txt'}", *more)
         shown("explain", model, "--text", f"{X}=text", *more)
         shown("check", model, *more)
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "1\nFORGED: \x1b.csv").write_text("1,2\n")
+    shown("explain", out, "--input", f"{X}={tmp_path / 'rows'}", *more)
     shown("convert", evil, "-o", tmp_path / "o.onnx", "--output", "nonsense", *more)
     shown("convert", evil, "-o", tmp_path / "o.onnx", "--input", "nonsense", *more)
     shown("convert", evil, "-o", tmp_path / "o.onnx", "--relevance-at", EVIL, *more)

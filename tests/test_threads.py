@@ -122,7 +122,7 @@ def converted(source: onnx.ModelProto, composite: str) -> tuple[bytes, str]:
     return explained.to_proto().SerializeToString(deterministic=True), str(explained.plan)
 
 
-def at_once(work: Callable[[int], None]) -> list[BaseException]:
+def at_once(work: Callable[[int], None], count: int = THREADS) -> list[BaseException]:
     """What went wrong in any of some threads, between which Python changes as often as it can."""
     wrong: list[BaseException] = []
 
@@ -132,7 +132,7 @@ def at_once(work: Callable[[int], None]) -> list[BaseException]:
         except BaseException as error:
             wrong.append(error)
 
-    threads = [threading.Thread(target=caught, args=(index,)) for index in range(THREADS)]
+    threads = [threading.Thread(target=caught, args=(index,)) for index in range(count)]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

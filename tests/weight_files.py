@@ -157,14 +157,18 @@ def written(folder: Path, proto: onnx.ModelProto) -> Path:
     return path
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder_in(outer: Path) -> Path:
     """A folder with a good weight file, and another file outside of it."""
-    found = tmp_path / "inside"
+    found = outer / "inside"
     found.mkdir()
     (found / "w.bin").write_bytes(W.tobytes())
-    (tmp_path / "outside.bin").write_bytes(W.tobytes())
+    (outer / "outside.bin").write_bytes(W.tobytes())
     return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return folder_in(tmp_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
 
 _SIXTEEN_BITS = ("PNG", "PPM")
 """Formats that Pillow may open as 32 bits, though they hold 16."""
@@ -26,8 +27,8 @@ def eight_bits(picture: Image.Image, kind: str | None, path: Path) -> Image.Imag
         pixels = np.asarray(picture, dtype=np.float64)
         if 0 < pixels.max() < 65536 / 16:
             warnings.warn(
-                f"'{path}' has 16 bits, but pixels up to {int(pixels.max())} of 65535 only, which is nearly black: if "
-                "its pixels have fewer bits, scale them first",
+                f"'{escaped(path)}' has 16 bits, but pixels up to {int(pixels.max())} of 65535 only, which is nearly "
+                "black: if its pixels have fewer bits, scale them first",
                 stacklevel=2,
             )
         return _scaled(pixels, 65535.0)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
-from onnxlrp.printable import listed
+from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import depth, rows
 from onnxlrp.runtime.archive import UNREADABLE
 from onnxlrp.runtime.inputs import Port
@@ -81,9 +81,9 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     `rows`. Raises InputError where the file cannot be that input's value; nothing is ever unpickled.
     """
     if path.is_dir():
-        raise InputError(f"'{path}' is a folder, not a file for input {port.name!r}")
+        raise InputError(f"'{escaped(path)}' is a folder, not a file for input {port.name!r}")
     if not path.exists():
-        raise InputError(f"there is no file '{path}' for input {port.name!r}")
+        raise InputError(f"there is no file '{escaped(path)}' for input {port.name!r}")
     if port.dtype is None:
         raise InputError(f"input {port.name!r} is no tensor; the command line cannot fill it")
     try:
@@ -96,7 +96,7 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
             return Loaded(rows.read_lines(path, port))
         return _picture_or_text(path, port, preprocess)
     except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
+        raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
 
 def join(parts: Sequence[Loaded], port: Port) -> Loaded:
@@ -147,34 +147,38 @@ def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
             names = listed(content.files) or "nothing"
     except UNREADABLE as error:
         kind = "an array file of numpy" if path.suffix == ".npy" else "an archive of numpy arrays"
-        raise InputError(f"'{path}' is not {kind}, or it is damaged: {error}") from error
-    raise InputError(f"'{path}' holds {names}, but nothing by the name of input {port.name!r}")
+        raise InputError(f"'{escaped(path)}' is not {kind}, or it is damaged: {error}") from error
+    raise InputError(f"'{escaped(path)}' holds {names}, but nothing by the name of input {port.name!r}")
 
 
 def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     try:
         with Image.open(path) as opened:
             if getattr(opened, "is_animated", False) and opened.format != "MPO":  # a camera's photograph and previews
-                warnings.warn(f"'{path}' holds several pictures; the first one is taken", stacklevel=2)
+                warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is taken", stacklevel=2)
             picture = ImageOps.exif_transpose(opened)
             picture.load()
             kind = opened.format
     except UnidentifiedImageError as error:
         if picture_layout(port) is not None:
-            raise InputError(f"'{path}' is no picture that can be read, for input {port.name!r}: {port}") from error
+            raise InputError(
+                f"'{escaped(path)}' is no picture that can be read, for input {port.name!r}: {port}"
+            ) from error
         try:
             return Loaded(rows.read_lines(path, port))
         except UnicodeDecodeError as error:
-            raise InputError(f"'{path}' is neither a picture nor .npy, .npz, .csv or text") from error
+            raise InputError(f"'{escaped(path)}' is neither a picture nor .npy, .npz, .csv or text") from error
     except Exception as error:  # each format has a reader of its own, and errors of its own
-        raise InputError(f"'{path}' is a damaged picture, or too large a one: {error}") from error
+        raise InputError(f"'{escaped(path)}' is a damaged picture, or too large a one: {error}") from error
     return _picture(picture, kind, path, port, preprocess)
 
 
 def _picture(picture: Image.Image, kind: str | None, path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     layout = picture_layout(port)
     if layout is None or port.shape is None or port.dtype is None:
-        raise InputError(f"'{path}' is a picture, but input {port.name!r} takes {port}: give it as .npy, .npz or .csv")
+        raise InputError(
+            f"'{escaped(path)}' is a picture, but input {port.name!r} takes {port}: give it as .npy, .npz or .csv"
+        )
     size = [port.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
     channels = port.shape[layout.index("C")] if "C" in layout else 1
@@ -185,7 +189,7 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, port: Port, pre
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     except (InputError, ValueError, MemoryError) as error:
         raise InputError(
-            f"'{path}' cannot become the value of input {port.name!r}: {error}; give it as .npy"
+            f"'{escaped(path)}' cannot become the value of input {port.name!r}: {error}; give it as .npy"
         ) from error
     pixels = np.asarray(picture).reshape(height, width, -1)
     if port.dtype.kind == "f":

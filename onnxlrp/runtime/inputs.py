@@ -128,7 +128,7 @@ def _unknown(names: list[Any], ports: Mapping[str, Port]) -> str:
     known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
     near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    many = ", ".join(f"{name!r}" for name in names)
+    many = ", ".join(f"{name!r:.80}" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.values import cast
 
@@ -30,18 +31,20 @@ def read_table(path: Path, port: Port) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     rows = list(_rows(read_text(path), path))
     if not rows:
-        raise InputError(f"'{path}' is empty")
+        raise InputError(f"'{escaped(path)}' is empty")
     columns: tuple[str, ...] = ()
     if _is_header(rows[0], rows[1:], port, path):
         columns, rows = tuple(cell.strip() for cell in rows[0]), rows[1:]
     if any(len(row) != len(rows[0]) for row in rows) or not rows:
-        raise InputError(f"'{path}' is no table: its rows differ in length, or there are none")
+        raise InputError(f"'{escaped(path)}' is no table: its rows differ in length, or there are none")
     cells = np.array(rows, dtype=object)
     if port.name in columns:
         if columns.count(port.name) > 1:
-            raise InputError(f"'{path}' has several columns by the name of input {port.name!r}")
+            raise InputError(f"'{escaped(path)}' has several columns by the name of input {port.name!r}")
         if len(columns) != cells.shape[1]:
-            raise InputError(f"'{path}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values")
+            raise InputError(
+                f"'{escaped(path)}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values"
+            )
         cells, columns = cells[:, [columns.index(port.name)]], (port.name,)
     return _shaped(_numbers(cells, port, path), port, path), columns
 
@@ -53,7 +56,7 @@ def read_lines(path: Path, port: Port) -> np.ndarray:
         return strings(lines, port)
     rows = [line.replace(",", " ").split() for line in lines]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"'{path}': input {port.name!r} takes {port}, so each line must hold as many numbers")
+        raise InputError(f"'{escaped(path)}': input {port.name!r} takes {port}, so each line must hold as many numbers")
     return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
 
 
@@ -85,7 +88,7 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         if path.suffix.lower() in (*TABLES, ".txt"):
-            raise InputError(f"'{path}' is not text in UTF-8") from None
+            raise InputError(f"'{escaped(path)}' is not text in UTF-8") from None
         raise
 
 
@@ -94,7 +97,7 @@ def _rows(text: str, path: Path) -> Iterator[list[str]]:
     try:
         yield from (row for row in reader if any(cell.strip() for cell in row))
     except csv.Error as error:
-        raise InputError(f"'{path}' is no table: {error}") from error
+        raise InputError(f"'{escaped(path)}' is no table: {error}") from error
 
 
 def _delimiter(text: str) -> str:
@@ -126,8 +129,8 @@ def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: Port, pa
     fractions = [cell for cell in cells if _is_number(cell) and not _is_missing(cell) and _DECIMAL.fullmatch(cell)]
     if fractions:
         raise InputError(
-            f"'{path}': the first row holds {words[0][:40]!r} and {fractions[0]:.40}, so that it is neither names of "
-            "columns nor numbers"
+            f"'{escaped(path)}': the first row holds {words[0][:40]!r} and {fractions[0]:.40}, so that it is neither "
+            "names of columns nor numbers"
         )
     return True
 
@@ -160,17 +163,18 @@ def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
             cells[row, column] = _number(cell, dtype)
         except OverflowError as error:
             raise InputError(
-                f"'{path}', row {row + 1}: {cell[:40]!r} is too {error} for {dtype}, which input {port.name!r} takes"
+                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is too {error} for {dtype}, "
+                f"which input {port.name!r} takes"
             ) from error
         except ValueError as error:
             raise InputError(
-                f"'{path}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input {port.name!r} takes"
+                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input {port.name!r} takes"
                 + _hint(cell, dtype)
             ) from error
     try:
         return cast(cells.astype(np.float64 if dtype.kind == "f" else dtype), port.name, dtype)
     except InputError as error:
-        raise InputError(f"'{path}': {error}") from error
+        raise InputError(f"'{escaped(path)}': {error}") from error
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
@@ -225,5 +229,6 @@ def _shaped(table: np.ndarray, port: Port, path: Path) -> np.ndarray:
         if trailing.count(-1) <= 1 and whole:
             return table.reshape(len(table), *trailing)
     raise InputError(
-        f"'{path}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up {port.name!r}: {port}"
+        f"'{escaped(path)}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up "
+        f"{port.name!r}: {port}"
     )

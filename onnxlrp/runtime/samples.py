@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.printable import escaped
 from onnxlrp.runtime import files, fingerprint, rows, text
 from onnxlrp.runtime.inputs import Port
 
@@ -101,7 +102,7 @@ class Files:
         try:
             return fingerprint.of_file(path)
         except OSError as error:
-            raise InputError(f"'{path}' cannot be read: {error.strerror or error}") from error
+            raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
     def _within(self, start: int, stop: int) -> list[tuple[_File, int, int]]:
         """The files that hold a range of samples, and which of theirs."""
@@ -121,10 +122,10 @@ class Files:
             rows: Any = self._lines(path)
             rows = files.load(path, self._port, self._preprocess).array if rows is None else rows
             if np.ndim(rows) == 0:
-                raise InputError(f"'{path}' holds one number, not samples of input {self._port.name!r}")
+                raise InputError(f"'{escaped(path)}' holds one number, not samples of input {self._port.name!r}")
             return _File(path, len(rows), rows)
         if not path.is_file():
-            raise InputError(f"there is no file '{path}' for input {self._port.name!r}")
+            raise InputError(f"there is no file '{escaped(path)}' for input {self._port.name!r}")
         return _File(path, 1)
 
     def _rows(self, file: _File) -> Any:
@@ -135,14 +136,16 @@ class Files:
         array = files.load(file.path, self._port, self._preprocess).array
         array = array if array.ndim != self._rank() - 1 else array[None]
         if len(array) != 1:
-            raise InputError(f"'{file.path}' holds {len(array)} samples; name it .csv or .txt if it is a table")
+            raise InputError(
+                f"'{escaped(file.path)}' holds {len(array)} samples; name it .csv or .txt if it is a table"
+            )
         return array
 
     def _array(self, path: Path) -> np.ndarray:
         """A memory map of an .npy file; one sample alone may come without the batch axis."""
         array = files.load(path, self._port, self._preprocess, mapped=True).array
         if array.ndim == 0:
-            raise InputError(f"'{path}' holds one number, not samples of input {self._port.name!r}")
+            raise InputError(f"'{escaped(path)}' holds one number, not samples of input {self._port.name!r}")
         return array if array.ndim != self._rank() - 1 else array[None]
 
     def _rank(self) -> int:
@@ -185,14 +188,14 @@ def expand(path: Path) -> list[Path]:
     """The files of a folder or of a pattern by name, hidden ones left out; of anything else the path itself."""
     try:
         if path.is_dir():
-            found, words = list(path.iterdir()), f"the folder '{path}' holds no file"
+            found, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
         elif not path.exists() and glob.has_magic(str(path)):
             root = Path(path.anchor)
-            found, words = list(root.glob(str(path.relative_to(root)))), f"'{path}' names no file"
+            found, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
         else:
             return [path]
     except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' is no file, folder or pattern that can be read: {error}") from error
+        raise InputError(f"'{escaped(path)}' is no file, folder or pattern that can be read: {error}") from error
     kept = sorted(one for one in found if one.is_file() and not one.name.startswith("."))
     if not kept:
         raise InputError(words)

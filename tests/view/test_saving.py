@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ def test_png_of_several_targets(tmp_path):
     )
     write(tmp_path / "r.png", done, {"image": "NCHW"}, {"image": image})
     assert Image.open(tmp_path / "r.png").width > 448
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
+@pytest.mark.parametrize("suffix", ["npy", "npz", "json", "csv"])
+def test_a_full_disk_is_told_and_the_old_file_stays(suffix, tmp_path):
+    """A limit on the size of files stands for it; numpy itself writes half an array without a word."""
+    import resource
+
+    path, limits = tmp_path / f"out.{suffix}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    path.write_text("before")
+    done = explanation({"x": np.random.default_rng(0).random((10, 5)).astype(np.float32)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            write(path, done)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
 def test_plain_has_no_nan():

@@ -1,1 +1,1 @@
-"""How conversion takes models that are damaged: `python -m tools.robustness`."""
+"""What a service relies on, tried again: `python -m tools.robustness` (docs/robustness.md has the figures)."""

@@ -1,103 +1,89 @@
-"""Convert mutants of small models and count what becomes of them.
+"""Try again what must hold of models and data from strangers, at the scale of a service.
 
-`python -m tools.robustness --mutants 10000` goes on where an earlier call stopped: outcomes are kept by seed in a file
-of JSON lines. It prints the table and writes the page docs/robustness.md. Exit status 0 only if no outcome is a fault.
-A mutant that ends outside software is counted, and neither its seed nor its bytes are kept.
+`python -m tools.robustness` runs every part, each in a process of its own, prints its time and writes the page
+docs/robustness.md. `--part NAME …` runs some. `--mutants N` runs the part of mutants alone, up to seed N; it goes on
+where an earlier call stopped, and alone takes longer than ten minutes. Exit status 1 where something did not hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
-import json
+import functools
+import importlib
+import inspect
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
-import onnx
-import onnxruntime
-
-from onnxlrp._version import __version__
-from tests.robustness.bases import BASES
-from tests.robustness.judge import FAULTS, OUTCOMES, OUTSIDE, Verdict, judge
-from tests.robustness.mutate import mutant
+from tools.robustness import mutants, page
+from tools.robustness.children import ChildDied, call_in_child
+from tools.robustness.part import Found
 
 ROOT = Path(__file__).parents[2]
-_DIED = FAULTS[0]
-_BLOCK = 100
-"""Mutants after which what was found is written down."""
+PARTS = ("arrays", "files", "ways", "kills", "disk", "threads", "memory", "seeds", "finite", "terminal")
+_MUTANTS = "mutants"
+_SHOWN = 20
+"""Faults of a part that are printed."""
 
 
 def main(given: list[str] | None = None) -> int:
-    """Judge what is not judged yet, and report."""
+    """Run the parts that are asked for, and report."""
+    arguments = _parse(given)
+    names = arguments.part or _asked(arguments)
+    rows, held = {}, True
+    for name in PARTS:
+        if name in names:
+            rows[name], fine = _run(name, arguments.quick)
+            held &= fine
+    section = None
+    if _MUTANTS in names:
+        section, fine = mutants.run(mutants.DEFAULT if arguments.mutants is None else arguments.mutants, arguments.log)
+        held &= fine
+    if arguments.page is not None:
+        page.write(arguments.page, list(PARTS), rows, section)
+    return int(not held)
+
+
+def _asked(arguments: argparse.Namespace) -> list[str]:
+    """The parts that run where none is named."""
+    if arguments.mutants is not None:
+        return [_MUTANTS]
+    return list(PARTS) if arguments.quick else [*PARTS, _MUTANTS]
+
+
+def _parse(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tools.robustness", description=__doc__)
-    parser.add_argument("--mutants", type=int, default=10_000, help="how many, from seed 0 on")
-    parser.add_argument("--log", type=Path, default=ROOT / "build" / "mutants.jsonl", help="file of outcomes by seed")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "robustness.md", help="the page to write")
+    parser.add_argument("--part", nargs="+", choices=[*PARTS, _MUTANTS], help="run these parts only")
+    parser.add_argument("--mutants", type=int, metavar="N", help="how many mutants, from seed 0 on; runs no other part")
+    parser.add_argument("--log", type=Path, default=mutants.LOG, help="file of outcomes of mutants by seed")
+    parser.add_argument("--page", type=Path, help="the page to write (default: docs/robustness.md; none with --quick)")
+    parser.add_argument("--quick", action="store_true", help="less of each part in under a minute, no mutants")
     arguments = parser.parse_args(given)
-    arguments.log.parent.mkdir(parents=True, exist_ok=True)
-    done = _read(arguments.log)
-    start = sum(block["size"] for block in done)
-    for first in range(start, arguments.mutants, _BLOCK):
-        done.append(_judge_block(first, min(_BLOCK, arguments.mutants - first)))
-        with arguments.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(done[-1]) + "\n")
-        print(f"{first + done[-1]['size']:,} of {arguments.mutants:,}", flush=True)
-    counts = collections.Counter[str]()
-    for block in done:
-        counts.update(block["outcomes"])
-    table = "\n".join(_table(counts))
-    print(table)
-    arguments.page.write_text(_page(table, sum(counts.values()), sum(block["seconds"] for block in done)))
-    return int(any(counts[fault] for fault in FAULTS))
+    if arguments.page is None and not arguments.quick:
+        arguments.page = ROOT / "docs" / "robustness.md"
+    return arguments
 
 
-def _read(log: Path) -> list[dict]:
-    """The blocks of earlier calls."""
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-
-
-def _judge_block(first: int, size: int) -> dict:
-    """Outcomes of consecutive seeds: their numbers, and the seeds of faults, but of none that ended the interpreter."""
+def _run(name: str, quick: bool) -> tuple[page.Row, bool]:
+    """One part in a process of its own: what one leaves in memory, or its death, is not another's."""
+    module = importlib.import_module(f"tools.robustness.{name}")
     start = time.perf_counter()
-    verdicts = {seed: judge(mutant(seed)[1]) for seed in range(first, first + size)}
-    return {
-        "size": size,
-        "outcomes": collections.Counter(verdict.outcome for verdict in verdicts.values()),
-        "faults": {seed: [v.outcome, v.detail] for seed, v in _to_mend(verdicts)},
-        "seconds": time.perf_counter() - start,
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = call_in_child(functools.partial(module.run, quick, Path(folder)))
+        except ChildDied as error:
+            found = Found("the part", "ended before its result", (str(error),))
+    seconds = time.perf_counter() - start
+    print(f"{name}: {found.tried}: {found.result} ({seconds:.1f} s)", flush=True)
+    for fault in found.faults[:_SHOWN]:
+        print(f"  {fault}", flush=True)
+    return page.Row(name, _promise(module), found.tried, found.result, seconds), not found.faults
 
 
-def _to_mend(verdicts: Mapping[int, Verdict]) -> Iterator[tuple[int, Verdict]]:
-    for seed, verdict in verdicts.items():
-        if verdict.outcome in FAULTS and verdict.outcome not in (_DIED, OUTSIDE):
-            yield seed, verdict
-
-
-def _table(counts: Mapping[str, int]) -> Iterator[str]:
-    yield "| outcome | mutants |"
-    yield "|---|---:|"
-    for outcome in OUTCOMES:
-        yield f"| {outcome} | {counts.get(outcome, 0):,} |"
-
-
-def _page(table: str, count: int, seconds: float) -> str:
-    bases = ", ".join(make.__name__ for make in BASES)
-    versions = f"onnxlrp {__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
-    return f"""# Robustness
-
-`python -m tools.robustness --mutants {count}` makes {count:,} mutants of {len(BASES)} small models
-({bases}): nodes, operands, outputs and attributes
-dropped, doubled and exchanged; values and types of attributes, sizes, types and bytes of weights, declarations, names
-and versions changed; bodies and functions mixed up; bytes cut. Each is converted, and run beside its source where that
-runs, in a process of its own. The last {len(FAULTS)} kinds of outcome would be faults of onnxlrp.
-
-{table}
-
-{versions}; {seconds / 60:.0f} minutes on one busy core. A mutant that ends outside
-software is counted and not kept. The plain test suite runs the first 500 ([how](../tests/robustness/mutate.py)).
-"""
+def _promise(module: ModuleType) -> str:
+    """The first sentence of a part's docstring says what is promised."""
+    return " ".join((inspect.getdoc(module) or "").split("\n\n")[0].split()).rstrip(".")
 
 
 if __name__ == "__main__":
