@@ -91,12 +91,14 @@ def _verdict(raw: bytes, enter: Any) -> Verdict:
     try:
         explained = onnxlrp.convert(raw)
         emitted = explained.to_proto().SerializeToString()
-    except MemoryError:
-        return Verdict(_MEMORY, "convert")
     except DefectError as error:
         return _of_defect(error.__cause__ or error)
     except OnnxLrpError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return Verdict(_MEMORY, "convert")
         return Verdict(REFUSED, _runs(raw, enter, str(error)))
+    except MemoryError:
+        return Verdict(_MEMORY, "to_proto")
     except BaseException as error:
         return _of_defect(error)
     return _compared(raw, emitted, NOTED if explained.notes else INVALID, enter)

@@ -76,9 +76,10 @@ def _once(names: Iterable[str], kind: str) -> set[str]:
 
 def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Scope) -> None:
     """Check the nodes of one graph, and the graphs inside them; their outputs are added to `given`."""
+    earlier = set(given)
     for node in sequence:
         for name in node.output:
-            if name and name in given:
+            if name and (name in given or scope.had(name)):
                 raise refused_node(node, scope.opsets, f"its output {name!r} is the name of another value, too")
             given.add(name)
     given.discard("")
@@ -89,4 +90,5 @@ def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Sco
                 raise refused_node(node, scope.opsets, f"it reads {name!r}, which nothing computes")
         bodies.check(node, scope)
         for graph in inner_graphs(node):
-            check(graph, scope.inner(given))
+            check(graph, scope.inner(given, earlier))
+        earlier.update(node.output)

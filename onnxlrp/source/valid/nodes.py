@@ -16,6 +16,9 @@ from onnxlrp.source.valid.scope import Scope, Signature
 _EARLIER = ("LayerNormalization", *EXPERIMENTS)
 """Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
 
+_IMPLIED = ("ai.onnx", "com.microsoft", "com.ms.")
+"""Beginnings of the names of operator sets that runtimes know: some tools leave their imports out."""
+
 
 def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     """Raise InvalidModelError where a node contradicts its schema; give back the schema, None where there is none."""
@@ -25,6 +28,8 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
 
     _check_texts(node, refuse)
     domain = "" if node.domain == "ai.onnx" else node.domain
+    if domain and domain not in scope.opsets and not domain.startswith(_IMPLIED):
+        raise refuse(f"the model imports no operator set {domain!r}")
     signature = scope.functions.get((domain, node.op_type, node.overload))
     if signature is not None:
         _check_call(node, signature, scope, refuse)
