@@ -30,8 +30,8 @@ def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate
         except (OnnxLrpError, Warning):
             raise
         except MemoryError as error:
-            words = f" ({error})" if str(error) else ""
-            raise InvalidModelError(f"memory ran out{words}: convert the model where there is more of it") from error
+            size = f" ({error})" if str(error) else ""
+            raise InvalidModelError(f"memory ran out{size}: convert the model where there is more of it") from error
         except OSError as error:
             raise InputError(f"a file cannot be read: {error}") from error
         except Exception as error:

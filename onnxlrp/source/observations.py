@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 
-from onnxlrp.source.valid.inner import every_node, inner_graphs
-from onnxlrp.source.valid.schemas import USUAL
+from onnxlrp.source.valid.inner import every_node, inner_graphs, reads
+from onnxlrp.source.valid.schemas import USUAL, is_given_up
 from onnxlrp.source.valid.versions import imported
 
 _INPUTS_ONLY = 4
@@ -20,7 +20,10 @@ _SHOWN = 12
 
 def observations(proto: onnx.ModelProto) -> list[str]:
     """What a model that is read all the same says otherwise than ONNX wants it."""
-    kinds = (_not_imported(proto), _no_inputs(proto), _names_twice(proto), _left_out(proto))
+    kinds = (
+        *(_not_imported(proto), _given_up(proto), _no_inputs(proto)),
+        *(_names_twice(proto), _left_out(proto), _unsorted(proto)),
+    )
     return [note for kind in kinds for note in itertools.islice(kind, _SHOWN)]
 
 
@@ -34,6 +37,15 @@ def _not_imported(proto: onnx.ModelProto) -> Iterator[str]:
                 f"the model does not import the operator set {domain or 'ai.onnx'}: its operators are read as version "
                 f"{version} has them"
             )
+
+
+def _given_up(proto: onnx.ModelProto) -> Iterator[str]:
+    """Name the operators that the imported version of their set has no more; onnxruntime does not load them."""
+    known = imported(proto.opset_import)
+    used = {("" if n.domain == "ai.onnx" else n.domain, n.op_type): n.name for n in every_node(proto.graph.node)}
+    for (domain, op_type), name in used.items():
+        if domain in known and is_given_up(op_type, domain, known[domain]):
+            yield f"{domain or 'ai.onnx'}::{op_type} (node {name!r}) was given up before version {known[domain]}"
 
 
 def _no_inputs(proto: onnx.ModelProto) -> Iterator[str]:
@@ -68,3 +80,13 @@ def _left_out(proto: onnx.ModelProto) -> Iterator[str]:
     for node in every_node(proto.graph.node):
         if node.op_type in ("If", "Loop", "Scan") and "" in node.output:
             yield f"an output of the {node.op_type} node {node.name!r} has no name: it gets one"
+
+
+def _unsorted(proto: onnx.ModelProto) -> Iterator[str]:
+    """Name the nodes of bodies that stand before one that they read from; onnxruntime sorts the main graph only."""
+    for graph in (graph for node in every_node(proto.graph.node) for graph in inner_graphs(node)):
+        later = {name for node in graph.node for name in node.output}
+        for node in graph.node:
+            if not later.isdisjoint(reads(node)):
+                yield f"the {node.op_type} node {node.name!r} of a body stands before one that it reads from"
+            later.difference_update(node.output)

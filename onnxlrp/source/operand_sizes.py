@@ -10,6 +10,7 @@ from onnxlrp.errors import InvalidModelError
 
 Dims = Sequence[object]
 """Sizes; only those that are integers are compared."""
+_ALONG_AXIS = ("Softmax", "LogSoftmax", "Hardmax", "LayerNormalization", "RMSNormalization")
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
@@ -17,6 +18,7 @@ def check_sizes(model: ir.Model) -> None:
     """Raise InvalidModelError, naming the node, where an operand's sizes do not fit the others."""
     for node in model.graph.all_nodes():
         _check_order(node)
+        _check_axis(node)
         find = _WANTED.get(node.op_type) if node.domain == "" else None
         for index, wanted in (find(node) if find is not None else {}).items():
             value = node.inputs[index] if index < len(node.inputs) else None
@@ -35,6 +37,17 @@ def _check_order(node: ir.Node) -> None:
         raise InvalidModelError(
             f"Transpose node {node.name!r} (ai.onnx::Transpose): its perm {list(order.as_ints())} does not name each "
             f"of the {len(dims)} axes once; export the model again, or repair it"
+        )
+
+
+def _check_axis(node: ir.Node) -> None:
+    """Raise where an axis is none of the operand's."""
+    axis = node.attributes.get("axis") if node.op_type in _ALONG_AXIS and node.domain == "" else None
+    dims = None if axis is None else _dims(node, 0)
+    if axis is not None and dims and not -len(dims) <= axis.as_int() < len(dims):
+        raise InvalidModelError(
+            f"{node.op_type} node {node.name!r} (ai.onnx::{node.op_type}): its operand has {len(dims)} axes, and none "
+            f"is the axis {axis.as_int()}; export the model again, or repair it"
         )
 
 

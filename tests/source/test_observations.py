@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.source.observations import observations
@@ -38,6 +39,21 @@ def an_old_file() -> onnx.ModelProto:
     return proto
 
 
+def an_operator_that_was_given_up() -> onnx.ModelProto:
+    proto = network()
+    scales = np.ones(2, np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(scales, "scales"))
+    proto.graph.node[1].CopyFrom(helper.make_node("Upsample", ["h", "scales"], ["a"], "larger"))
+    return proto
+
+
+def an_unsorted_body() -> onnx.ModelProto:
+    proto = loop()
+    nodes = proto.graph.node[0].attribute[0].g.node
+    nodes.insert(0, helper.make_node("Identity", ["next"], ["seen"], "early"))
+    return proto
+
+
 def an_output_without_a_name() -> onnx.ModelProto:
     proto = loop()
     graph = proto.graph.node[0].attribute[0].g
@@ -52,7 +68,9 @@ def an_output_without_a_name() -> onnx.ModelProto:
         (names_in_a_body, "2 nodes are called"),
         (names_in_a_function, "2 nodes are called 'inner'"),
         (nothing_imported, "does not import the operator set ai.onnx: its operators are read as version 21"),
+        (an_operator_that_was_given_up, r"ai.onnx::Upsample (node 'larger') was given up before version 17"),
         (an_old_file, "of IR version 3, where initializers must be inputs, too: 'w' is none"),
+        (an_unsorted_body, "the Identity node 'early' of a body stands before one that it reads from"),
         (an_output_without_a_name, "an output of the Loop node 'loop' has no name"),
     ],
 )
