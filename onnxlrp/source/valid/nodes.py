@@ -8,7 +8,7 @@ import onnx
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
-from onnxlrp.source.valid import attributes, lists
+from onnxlrp.source.valid import attributes, lists, trees
 from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
@@ -42,6 +42,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
         _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
         lists.check(node, refuse)
+        trees.check(node, refuse)
     return schema
 
 
