@@ -19,8 +19,12 @@ _ANY = re.compile(f"[{_CONTROLS}]")
 _BUT_LAYOUT = re.compile(f"(?![\n\t])[{_CONTROLS}]")
 
 
-def escaped(text: str) -> str:
-    r"""A name or another text of one line: `escaped("a\nb")` is `a\nb`, four characters."""
+def escaped(text: str | bytes) -> str:
+    r"""A name or another text of one line: `escaped("a\nb")` is `a\nb`, four characters.
+
+    Protocol buffers hand out bytes for a text that is no UTF-8: those that are none are shown as escapes, too.
+    """
+    text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
     return _ANY.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 

@@ -22,7 +22,7 @@ def observations(proto: onnx.ModelProto) -> list[str]:
     """What a model that is read all the same says otherwise than ONNX wants it."""
     kinds = (
         *(_not_imported(proto), _given_up(proto), _no_inputs(proto)),
-        *(_names_twice(proto), _left_out(proto), _unsorted(proto)),
+        *(_names_twice(proto), _left_out(proto), _unsorted(proto), _from_around(proto)),
     )
     return [note for kind in kinds for note in itertools.islice(kind, _SHOWN)]
 
@@ -90,3 +90,14 @@ def _unsorted(proto: onnx.ModelProto) -> Iterator[str]:
             if not later.isdisjoint(reads(node)):
                 yield f"the {node.op_type} node {node.name!r} of a body stands before one that it reads from"
             later.difference_update(node.output)
+
+
+def _from_around(proto: onnx.ModelProto) -> Iterator[str]:
+    """Name the outputs of bodies that are values around them; onnxruntime wants an Identity node there."""
+    for node in every_node(proto.graph.node):
+        for graph in inner_graphs(node):
+            own = {*(v.name for v in graph.input), *(t.name for t in graph.initializer)}
+            own.update(name for inner in graph.node for name in inner.output)
+            for value in graph.output:
+                if value.name not in own:
+                    yield f"a body of the {node.op_type} node {node.name!r} hands out {value.name!r}, a value around it"

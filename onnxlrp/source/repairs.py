@@ -19,7 +19,7 @@ def repair(proto: onnx.ModelProto) -> list[str]:
     """Settle what a model says twice, in place; give back notes of what was said otherwise."""
     found = observations(proto)
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
-    notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph)]
+    notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph), *_keep_first_inputs(proto.graph)]
     _type_inputs(proto.graph)
     _read_flags(proto.graph)
     return [*notes, *_type_outputs(proto.graph), *_add_hidden_sizes(proto.graph), *found]
@@ -48,6 +48,19 @@ def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     return [f"two initializers are called {name!r}: the later one counts" for name, n in counts.items() if n > 1]
+
+
+def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
+    """Of several inputs of one name, which are initializers, one counts: their checked declarations are one."""
+    counts = collections.Counter(value.name for value in graph.input)
+    twice = {name for name, count in counts.items() if count > 1}
+    if not twice:
+        return []
+    kept = {value.name: value for value in reversed(graph.input)}
+    inputs = [onnx.ValueInfoProto.FromString(kept[name].SerializeToString()) for name in counts]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    return [f"two inputs are called {name!r}, which is an initializer, too: one counts" for name in sorted(twice)]
 
 
 def _type_inputs(graph: onnx.GraphProto) -> None:

@@ -54,6 +54,12 @@ def an_unsorted_body() -> onnx.ModelProto:
     return proto
 
 
+def an_outer_value_handed_out() -> onnx.ModelProto:
+    proto = branches()
+    proto.graph.node[1].attribute[0].g.output[0].name = "h"
+    return proto
+
+
 def an_output_without_a_name() -> onnx.ModelProto:
     proto = loop()
     graph = proto.graph.node[0].attribute[0].g
@@ -71,6 +77,7 @@ def an_output_without_a_name() -> onnx.ModelProto:
         (an_operator_that_was_given_up, r"ai.onnx::Upsample (node 'larger') was given up before version 17"),
         (an_old_file, "of IR version 3, where initializers must be inputs, too: 'w' is none"),
         (an_unsorted_body, "the Identity node 'early' of a body stands before one that it reads from"),
+        (an_outer_value_handed_out, "a body of the If node 'choice' hands out 'h', a value around it"),
         (an_output_without_a_name, "an output of the Loop node 'loop' has no name"),
     ],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.errors import InvalidModelError
 from tests.operators.case import onnxruntime
 
 
@@ -57,6 +59,17 @@ def test_an_initializer_that_is_an_input_without_a_type():
     proto = network()
     proto.graph.input.add(name="w")
     assert list(onnxlrp.convert(proto).interface.relevance) == ["x"]
+
+
+def test_an_initializer_that_is_an_input_twice():
+    proto = network()
+    proto.graph.input.extend([helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 2])] * 2)
+    explained = onnxlrp.convert(proto)
+    assert [value.name for value in explained.to_proto().graph.input][:1] == ["x"]
+    assert any("two inputs are called 'w'" in note for note in explained.notes)
+    proto.graph.input.append(proto.graph.input[0])
+    with pytest.raises(InvalidModelError, match="two inputs are called 'x'"):
+        onnxlrp.convert(proto)
 
 
 def test_a_recurrent_cell_without_its_size():

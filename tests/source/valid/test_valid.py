@@ -245,6 +245,12 @@ def test_a_body_that_hands_a_value_through_or_out_twice(name):
     assert onnxlrp.convert(proto).interface.output == "y"
 
 
+def test_a_body_that_reads_what_its_node_computes():
+    proto = branches()
+    proto.graph.node[1].attribute[0].g.output[0].name = "a"
+    refused(proto, "If node 'choice'.*it reads its own output 'a'")
+
+
 def test_an_operator_set_that_is_not_imported():
     """Operators of runtimes may go without, others may not."""
     proto = network()
