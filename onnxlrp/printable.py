@@ -19,13 +19,9 @@ _ANY = re.compile(f"[{_CONTROLS}]")
 _BUT_LAYOUT = re.compile(f"(?![\n\t])[{_CONTROLS}]")
 
 
-def escaped(text: str | bytes) -> str:
-    r"""A name or another text of one line: `escaped("a\nb")` is `a\nb`, four characters.
-
-    Protocol buffers hand out bytes for a text that is no UTF-8: those that are none are shown as escapes, too.
-    """
-    text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
-    return _ANY.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+def escaped(text: object) -> str:
+    r"""A name, a path or another text of one line: `escaped("a\nb")` is `a\nb`, four characters."""
+    return _ANY.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
 
 
 def escaped_lines(text: str) -> str:
@@ -40,4 +36,4 @@ def escaped_json(text: str) -> str:
 
 def listed(names: Iterable[object]) -> str:
     """Names in a row, separated by commas."""
-    return ", ".join(escaped(str(name)) for name in names)
+    return ", ".join(escaped(name) for name in names)

@@ -37,10 +37,6 @@ def test_each_kind_is_escaped():
     assert listed(["a\n", 1]) == r"a\n, 1"
 
 
-def test_bytes_that_are_no_text_are_escaped():
-    assert escaped(b"dens\x91") == r"dens\x91"
-
-
 def test_names_that_are_no_text_are_refused():
     """Protocol buffers read them all the same; here each letter of a model's names in turn is broken."""
     raw = evil_model("Dense", "my.own").SerializeToString()

@@ -82,7 +82,12 @@ def an_output_without_a_name() -> onnx.ModelProto:
     ],
 )
 def test_a_note_says_it(make, words):
-    assert any(words in note for note in onnxlrp.convert(make()).notes)
+    assert any(words in note for note in observations(make()))
+
+
+def test_notes_are_handed_on():
+    for make in (names_in_a_body, names_in_a_function, nothing_imported, an_old_file, an_unsorted_body):
+        assert set(observations(make())) <= set(onnxlrp.convert(make()).notes)
 
 
 def test_nothing_is_said_of_what_is_right():
