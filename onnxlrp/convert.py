@@ -275,11 +275,18 @@ def _working_type(layers: ir.DataType, precision: str) -> ir.DataType:
 def _explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Value]:
     every = {str(v.name): v for v in graph.inputs}
     if names is None:
-        return [v for v in graph.inputs if carries(v)]
+        return [v for v in graph.inputs if carries(v) and not _is_empty(v)]
     unknown = [n for n in names if n not in every]
     if unknown:
         raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {listed(every)}")
+    if empty := [n for n in names if _is_empty(every[n])]:
+        raise NothingToExplainError(f"the input {empty[0]!r} is declared of shape {every[empty[0]].shape}: it is empty")
     return [every[n] for n in names]
+
+
+def _is_empty(value: ir.Value) -> bool:
+    """Decide whether an input is declared without elements."""
+    return value.shape is not None and 0 in value.shape
 
 
 def _unsupported_message(plan: Plan) -> str:
@@ -299,7 +306,8 @@ def _reached(work: _Work) -> list[ir.Value]:
     work.plan.notes += words.values()
     reached = [v for v in work.explained if v in arrived and v not in words]
     if not reached:
-        stopped = [*words.values(), *work.plan.stopped] or ends(work.score, work.facts.data)
+        empty = [f"the input {v.name!r} is declared empty" for v in work.source.model.graph.inputs if _is_empty(v)]
+        stopped = [*words.values(), *work.plan.stopped, *empty] or ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(
             f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of it can "

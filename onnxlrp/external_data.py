@@ -99,7 +99,7 @@ def tensors(model: onnx.ModelProto) -> Iterator[Held]:
     yield from graph_tensors(model.graph)
     for function in model.functions:
         outside = (f"function {escaped(function.domain)}::{escaped(function.name)}",)
-        node = onnx.NodeProto(op_type=function.name, domain=function.domain)
+        node = onnx.NodeProto(op_type=escaped(function.name), domain=escaped(function.domain))
         yield from _node_tensors(function.node, outside)
         for attribute in function.attribute_proto:
             yield from _attribute_tensors(node, attribute, outside)

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
-from onnxlrp.errors import InputError, InvalidModelError, TargetError
+from onnxlrp.errors import InputError, InvalidModelError, NothingToExplainError, TargetError
 from tests.operators.case import onnxruntime
 
 Array = np.ndarray
@@ -202,3 +202,45 @@ def test_one_name_for_two_sizes():
     assert explainer({"x": X, "u": X}).relevance["u"].shape == (2, 3)
     with pytest.raises(InputError, match="a size of 'x' and one of 'u' N, but they are 2 and 8"):
         explainer({"x": X, "u": np.concatenate([X] * 4)})
+
+
+def test_an_output_that_is_listed_twice():
+    """Both entries become the copy that has the declaration."""
+    proto = dense([2, 2])
+    proto.graph.output.append(proto.graph.output[0])
+    explained = onnxlrp.convert(proto)
+    assert [o.name for o in explained.to_proto().graph.output][:2] == ["y", "y"]
+
+
+def test_weights_that_are_an_output():
+    """Their shape is a fact, whatever is declared."""
+    proto = dense(["N", 2])
+    proto.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, None))
+    explained = onnxlrp.convert(proto)
+    assert explained.interface.relevance == {"x": "x_relevance"}
+    assert not any("'w' is declared" in note for note in explained.notes)
+
+
+def test_an_input_without_elements():
+    """It has no relevance; an input beside it has."""
+    proto = dense(["N", 2])
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
+    with pytest.raises(NothingToExplainError, match="the input 'x' is declared empty"):
+        onnxlrp.convert(proto)
+    with pytest.raises(NothingToExplainError, match=r"'x' is declared of shape \[0,3\]: it is empty"):
+        onnxlrp.convert(proto, inputs=["x"])
+    proto = dense(["N", 2])
+    proto.graph.node[0].input[0] = "both"
+    proto.graph.node.insert(0, helper.make_node("Concat", ["past", "x"], ["both"], "join", axis=0))
+    proto.graph.input.append(helper.make_tensor_value_info("past", TensorProto.FLOAT, [0, 3]))
+    assert onnxlrp.convert(proto).interface.relevance == {"x": "x_relevance"}
+
+
+def test_a_value_without_elements():
+    proto = dense(["N", 2], batch=2)
+    proto.graph.node[0].input[0] = "none"
+    ends = [numpy_helper.from_array(np.array([i]), name) for i, name in ((2, "start"), (9, "end"))]
+    proto.graph.initializer.extend(ends)
+    proto.graph.node.insert(0, helper.make_node("Slice", ["x", "start", "end"], ["none"], "cut"))
+    with pytest.raises(NothingToExplainError, match=r"'y' reaches none of the inputs: .*its output has no elements"):
+        onnxlrp.convert(proto)

@@ -37,6 +37,15 @@ def test_each_kind_is_escaped():
     assert listed(["a\n", 1]) == r"a\n, 1"
 
 
+def test_names_that_are_no_text_are_refused():
+    """Protocol buffers read them all the same; here each letter of a model's names in turn is broken."""
+    raw = evil_model("Dense", "my.own").SerializeToString()
+    for index in range(len(raw)):
+        if raw[index : index + 1].isalpha():
+            with pytest.raises(OnnxLrpError):
+                onnxlrp.convert(raw[:index] + b"\x91" + raw[index + 1 :])
+
+
 def test_lines_keep_their_layout():
     assert escaped_lines("a\n\tb\r\x1b") == "a\n\tb\\r\\x1b"
 

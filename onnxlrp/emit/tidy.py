@@ -86,14 +86,23 @@ def _restore_outputs(source: Source) -> None:
         value = graph.outputs[index]
         assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
         if value.producer() is not None and value.uses() and _claims(declared.shape, value.shape, shared):
-            value.name = Names(graph).unique(f"{declared.name}_computed")
-            copy = ir.node("Identity", [value], name=f"{value.name}_copy")
-            out = copy.outputs[0]
-            out.name, out.type, out.doc_string = declared.name, value.type, value.doc_string
-            out.metadata_props.update(value.metadata_props)
-            graph.append(copy)
-            graph.outputs[index] = value = out
+            value = _copied(graph, value)
         value.shape = declared.shape
+
+
+def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """Let a copy of a value be the graph's output in its place, wherever it is listed, and under its name."""
+    name = str(value.name)
+    value.name = Names(graph).unique(f"{name}_computed")
+    copy = ir.node("Identity", [value], name=f"{value.name}_copy")
+    out = copy.outputs[0]
+    out.name, out.type, out.doc_string = name, value.type, value.doc_string
+    out.metadata_props.update(value.metadata_props)
+    graph.append(copy)
+    for index, listed in enumerate(graph.outputs):
+        if listed is value:
+            graph.outputs[index] = out
+    return out
 
 
 def _claims(declared: ir.Shape | None, found: ir.Shape | None, shared: Collection[str | None]) -> bool:

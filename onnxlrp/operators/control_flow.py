@@ -6,7 +6,7 @@ import dataclasses
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom
+from onnxlrp.operators.registry import Call, Reversed, content, custom
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,20 @@ def _behind_condition(call: Call) -> range:
     return range({"If": 1, "Loop": 2}.get(call.op_type, 0), len(call.inputs))
 
 
-@custom("If", "Loop", "Scan", operands=_behind_condition, many=True, nested=True)
+def _takes_no_step(call: Call) -> str | None:
+    """Refuse a loop that never takes a step where what its steps would make is read: nobody knows of what sizes that
+    is, and runtimes make it of any."""
+    if call.op_type != "Loop":
+        return None
+    trips, start = content(call.inputs[0]), content(call.inputs[1])
+    never = (trips is not None and (trips <= 0).all()) or (start is not None and not start.any())
+    states = len(call.attr("body").inputs) - 2
+    if never and any(v.uses() or v.is_graph_output() for v in call.outputs[states:]):
+        return "it takes no step, and what its steps would make is read"
+    return None
+
+
+@custom("If", "Loop", "Scan", operands=_behind_condition, many=True, nested=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
     """The same branch or the same number of steps, backwards; every operator inside by its own rule."""
     raise NotImplementedError("emit.control walks the bodies")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def axes(op: Builder, call: Call) -> list[int] | None:
-    """The reduced axes, counted from the front; None where they are computed while the model runs."""
+    """The reduced axes, each once, counted from the front; None where they are computed while the model runs."""
     given = call.attr("axes")
     if given is None and call.input(1) is not None:
         given = op.known(call.input(1))
@@ -22,7 +22,7 @@ def axes(op: Builder, call: Call) -> list[int] | None:
     rank = call.rank()
     if given is None or len(given) == 0:
         return [] if call.attr("noop_with_empty_axes", 0) else list(range(rank))
-    return sorted(int(a) % rank for a in given)
+    return sorted({int(a) % rank for a in given})
 
 
 def _over(op: Builder, call: Call, reduce: str, parts: ir.Value) -> ir.Value:

@@ -148,6 +148,9 @@ class _Planner:
 
     def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
         """The step of a node that relevance arrives at; None where it ends."""
+        if any(w and v.shape is not None and 0 in v.shape for v, w in zip(node.outputs, wanted, strict=True)):
+            self.stopped.append(f"{node.op_type} {node.name!r}: its output has no elements")
+            return None
         own = self.by_add.get(node, node)
         if not self.gradient and own in self.facts.layers:
             return self._layer(own, self.facts.layers[own])

@@ -20,15 +20,18 @@ def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate
     """Let no foreign exception leave a function of a model.
 
     What is not ours becomes an InvalidModelError with the words of onnx's checker, or a DefectError where that finds
-    nothing. Warnings that were made errors, and memory that ran out, stay what they are.
+    nothing, and memory that ran out an InvalidModelError, too. Warnings that were made errors stay what they are.
     """
 
     @functools.wraps(call)
     def told(model: Model, *args: P.args, **options: P.kwargs) -> T:
         try:
             return call(model, *args, **options)
-        except (OnnxLrpError, MemoryError, Warning):
+        except (OnnxLrpError, Warning):
             raise
+        except MemoryError as error:
+            size = f" ({error})" if str(error) else ""
+            raise InvalidModelError(f"memory ran out{size}: convert the model where there is more of it") from error
         except OSError as error:
             raise InputError(f"a file cannot be read: {error}") from error
         except Exception as error:

@@ -10,6 +10,7 @@ from onnxlrp.errors import InvalidModelError
 
 Dims = Sequence[object]
 """Sizes; only those that are integers are compared."""
+_ALONG_AXIS = ("Softmax", "LogSoftmax", "Hardmax", "LayerNormalization", "RMSNormalization")
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
@@ -17,6 +18,8 @@ def check_sizes(model: ir.Model) -> None:
     """Raise InvalidModelError, naming the node, where an operand's sizes do not fit the others."""
     for node in model.graph.all_nodes():
         _check_order(node)
+        _check_axis(node)
+        _check_features(node)
         find = _WANTED.get(node.op_type) if node.domain == "" else None
         for index, wanted in (find(node) if find is not None else {}).items():
             value = node.inputs[index] if index < len(node.inputs) else None
@@ -36,6 +39,34 @@ def _check_order(node: ir.Node) -> None:
             f"Transpose node {node.name!r} (ai.onnx::Transpose): its perm {list(order.as_ints())} does not name each "
             f"of the {len(dims)} axes once; export the model again, or repair it"
         )
+
+
+def _check_axis(node: ir.Node) -> None:
+    """Raise where an axis is none of the operand's."""
+    axis = node.attributes.get("axis") if node.op_type in _ALONG_AXIS and node.domain == "" else None
+    dims = None if axis is None else _dims(node, 0)
+    if axis is not None and dims and not -len(dims) <= axis.as_int() < len(dims):
+        raise InvalidModelError(
+            f"{node.op_type} node {node.name!r} (ai.onnx::{node.op_type}): its operand has {len(dims)} axes, and none "
+            f"is the axis {axis.as_int()}; export the model again, or repair it"
+        )
+
+
+def _check_features(node: ir.Node) -> None:
+    """Raise where a tree asks for a column that its operand does not have."""
+    asked = node.attributes.get("nodes_featureids") if node.domain == "ai.onnx.ml" else None
+    dims, modes = _dims(node, 0), node.attributes.get("nodes_modes")
+    if asked is None or modes is None:
+        return
+    columns = dims[-1] if dims and isinstance(dims[-1], int) else None
+    # The rows of leaves hold any number.
+    kinds = modes.as_strings() if modes.type == ir.AttributeType.STRINGS else [""] * len(asked.as_ints())
+    for feature, kind in zip(asked.as_ints(), kinds, strict=True):
+        if kind != "LEAF" and (feature < 0 or (columns is not None and feature >= columns)):
+            raise InvalidModelError(
+                f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees asks for the column "
+                f"{feature}, and its operand has {columns or 'any'}, from 0 on; export the model again, or repair it"
+            )
 
 
 def _fits(dims: Dims, wanted: Dims) -> bool:

@@ -236,12 +236,15 @@ def _standardise(source: Source) -> None:
         )
     passes.NameFixPass()(model)
     _name_nodes(model)
+    # Inputs and initializers may be outputs, too: theirs are facts.
     for output in model.graph.outputs:
-        output.shape = None
+        if output.producer() is not None:
+            output.shape = None
     to_opset(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for output, declared in zip(model.graph.outputs, source.outputs, strict=True):
-        if declared.shape is not None and isinstance(declared.type, ir.TensorType):
+        is_computed = output.producer() is not None
+        if is_computed and declared.shape is not None and isinstance(declared.type, ir.TensorType):
             output.shape = ir.Shape([None] * len(declared.shape))
     infer(model)
     check_sizes(model)

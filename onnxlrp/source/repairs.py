@@ -7,21 +7,22 @@ import collections
 import onnx
 from onnx import TensorProto, helper
 
+from onnxlrp.source.observations import observations
 from onnxlrp.source.valid.inner import every_node
 
 _OLDEST_IR = 3
 """The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
-_SHOWN = 12
-"""Names that notes tell."""
+_CELLS = ("RNN", "GRU", "LSTM")
 
 
 def repair(proto: onnx.ModelProto) -> list[str]:
     """Settle what a model says twice, in place; give back notes of what was said otherwise."""
+    found = observations(proto)
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
-    notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph)]
+    notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph), *_keep_first_inputs(proto.graph)]
     _type_inputs(proto.graph)
     _read_flags(proto.graph)
-    return [*notes, *_type_outputs(proto.graph), *_names_twice(proto.graph)]
+    return [*notes, *_type_outputs(proto.graph), *_add_hidden_sizes(proto.graph), *found]
 
 
 def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:
@@ -47,6 +48,19 @@ def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     return [f"two initializers are called {name!r}: the later one counts" for name, n in counts.items() if n > 1]
+
+
+def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
+    """Of several inputs of one name, which are initializers, one counts: their checked declarations are one."""
+    counts = collections.Counter(value.name for value in graph.input)
+    twice = {name for name, count in counts.items() if count > 1}
+    if not twice:
+        return []
+    kept = {value.name: value for value in reversed(graph.input)}
+    inputs = [onnx.ValueInfoProto.FromString(kept[name].SerializeToString()) for name in counts]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    return [f"two inputs are called {name!r}, which is an initializer, too: one counts" for name in sorted(twice)]
 
 
 def _type_inputs(graph: onnx.GraphProto) -> None:
@@ -77,14 +91,17 @@ def _type_outputs(graph: onnx.GraphProto) -> list[str]:
     return notes
 
 
-def _names_twice(graph: onnx.GraphProto) -> list[str]:
-    """Nodes of one name get names of their own later; onnxruntime does not load such a model."""
-    counts = collections.Counter(node.name for node in graph.node if node.name)
-    return [
-        f"{count} nodes are called {name!r}: all but the first get another name"
-        for name, count in counts.items()
-        if count > 1
-    ][:_SHOWN]
+def _add_hidden_sizes(graph: onnx.GraphProto) -> list[str]:
+    """Read the size of a recurrent cell off its weights where it is left out, which onnxruntime does not load."""
+    columns = {tensor.name: tensor.dims[2] for tensor in graph.initializer if len(tensor.dims) == 3}
+    notes = []
+    for node in graph.node:
+        is_cell = node.op_type in _CELLS and node.domain in ("", "ai.onnx") and len(node.input) > 2
+        if is_cell and node.input[2] in columns and not any(a.name == "hidden_size" for a in node.attribute):
+            size = columns[node.input[2]]
+            node.attribute.append(helper.make_attribute("hidden_size", size))
+            notes.append(f"the {node.op_type} node {node.name!r} does not say its hidden_size: by its weights {size}")
+    return notes
 
 
 def _declared(tensor: TensorProto) -> onnx.ValueInfoProto:

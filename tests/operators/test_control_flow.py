@@ -111,6 +111,26 @@ def test_a_loop_of_no_steps_hands_everything_through():
     np.testing.assert_array_equal(found["x_relevance"], x)
 
 
+def test_a_loop_that_never_takes_a_step_and_is_read():
+    """Runtimes hand out stacks of no steps whose sizes nobody can foresee."""
+    text = """main (double[N, 3] x) => (double[N, 3] y) {
+        none = Constant <value: tensor = int64 {0}> ()
+        yes = Constant <value: tensor = bool {1}> ()
+        axis = Constant <value: tensor = int64[1] {0}> ()
+        last, all = Loop (none, yes, x) <body: graph = step (int64 i, bool going, double[N, 3] h) => (bool on, double[N, 3] out, double[N, 3] seen) {
+            on = Identity (going)
+            out = Relu (h)
+            seen = Identity (out)
+        }>
+        total = ReduceSum <keepdims: int = 0> (all, axis)
+        y = Add (last, total)
+    }"""  # noqa: E501
+    with pytest.raises(UnsupportedOperatorError, match=r"Loop.*it takes no step, and what"):
+        onnxlrp.convert(model(text), target="weights")
+    proto = model(text.replace("int64 {0}", "int64 {2}"))
+    assert onnxlrp.convert(proto, target="weights").interface.output == "y"
+
+
 def test_a_loop_that_ends_by_its_condition():
     text = LOOP.replace("on = Identity (going)", "three = Constant <value: tensor = int64 {2}> () on = Less (i, three)")
     x = rows()

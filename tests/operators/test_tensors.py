@@ -99,6 +99,20 @@ def test_einsum_of_one_operand_is_a_sum(equation):
 # ------------------------------------------------------------------------------------------- running sums and products
 
 
+def test_an_axis_that_is_named_twice():
+    """It is one axis, as onnxruntime takes it."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    found = []
+    for axes in ([1], [1, -2]):
+        node = helper.make_node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=0)
+        values = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [2, 3, 4]), ("y", [2, 4])))
+        graph = helper.make_graph([node], "net", *([v] for v in values))
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        found.append(onnxruntime(onnxlrp.convert(proto).to_proto())({"x": x}))
+    np.testing.assert_array_equal(found[0]["x_relevance"], found[1]["x_relevance"])
+    np.testing.assert_array_equal(found[0]["y"], found[1]["y"])
+
+
 @pytest.mark.parametrize("exclusive", [0, 1])
 @pytest.mark.parametrize("reverse", [0, 1])
 def test_running_sum(exclusive, reverse):

@@ -25,6 +25,7 @@ MEMORY = 2 << 30
 SECONDS = 20
 EXPLAINED = "explained, outputs equal"
 REFUSED = "refused by onnxlrp"
+REFUSED_RUNS = "refused by onnxlrp, onnxruntime runs it"
 NOT_RUN = "explained, the source loads and does not run on random data"
 OUTSIDE = "outside software died on the source"
 NOTED = "explained with a note, the source does not load"
@@ -34,7 +35,7 @@ FAULTS = (
     *("outputs differ", "out of memory", "out of time"),
 )
 """Outcomes that may not be, in the order of the report."""
-OUTCOMES = (EXPLAINED, REFUSED, NOTED, NOT_RUN, INVALID, OUTSIDE, *FAULTS)
+OUTCOMES = (EXPLAINED, REFUSED, REFUSED_RUNS, NOTED, NOT_RUN, INVALID, OUTSIDE, *FAULTS)
 _DIED, _TRACEBACK, _ASSERTION, _NOT_LOADED, _DIFFER, _MEMORY, _TIME = FAULTS
 
 
@@ -93,24 +94,26 @@ def _verdict(raw: bytes, enter: Any) -> Verdict:
     try:
         explained = onnxlrp.convert(raw)
         emitted = explained.to_proto().SerializeToString()
-    except MemoryError:
-        return Verdict(_MEMORY, "convert")
     except DefectError as error:
         return _of_defect(error.__cause__ or error)
     except OnnxLrpError as error:
-        return Verdict(REFUSED, _runs(raw, enter, str(error)))
+        if isinstance(error.__cause__, MemoryError):
+            return Verdict(_MEMORY, "convert")
+        return Verdict(REFUSED_RUNS if _runs(raw, enter) else REFUSED, str(error)[:200])
+    except MemoryError:
+        return Verdict(_MEMORY, "to_proto")
     except BaseException as error:
         return _of_defect(error)
     return _compared(raw, emitted, NOTED if explained.notes else INVALID, enter)
 
 
-def _runs(raw: bytes, enter: Any, words: str) -> str:
-    """The words of a refusal, marked where onnxruntime runs the model."""
+def _runs(raw: bytes, enter: Any) -> bool:
+    """Decide whether onnxruntime runs a model on random data."""
     enter("source")
     with contextlib.suppress(Exception):
         _run(_session(raw), None)
-        return f"RUNS {words[:200]}"
-    return words[:200]
+        return True
+    return False
 
 
 def _of_defect(error: BaseException) -> Verdict:

@@ -53,10 +53,16 @@ def test_the_checker_is_asked_after_something_went_wrong(monkeypatch):
         onnxlrp.convert(proto)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), errors.ExplanationWarning("doubtful"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [errors.ExplanationWarning("doubtful"), KeyboardInterrupt()])
 def test_what_is_nobodys_fault_stays_what_it_is(error, monkeypatch):
     monkeypatch.setattr(PIPELINE, "canonicalise", fail(error))
     with pytest.raises(type(error)):
+        onnxlrp.convert(network())
+
+
+def test_memory_that_ran_out(monkeypatch):
+    monkeypatch.setattr(PIPELINE, "canonicalise", fail(MemoryError("Unable to allocate 9 GiB")))
+    with pytest.raises(InvalidModelError, match=r"memory ran out \(Unable to allocate 9 GiB\)"):
         onnxlrp.convert(network())
 
 

@@ -38,3 +38,16 @@ def test_a_transpose_that_leaves_an_axis_out():
     proto.ir_version = 8
     with pytest.raises(InvalidModelError, match=r"Transpose node 'turn'.*each of the 3 axes"):
         onnxlrp.convert(proto, target="weights")
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LayerNormalization"])
+@pytest.mark.parametrize("axis", [2, -3, -(2**40)])
+def test_an_axis_that_is_not_there(op_type, axis):
+    node = helper.make_node(
+        op_type, ["x", "w"][: 2 if op_type == "LayerNormalization" else 1], ["y"], "along", axis=axis
+    )
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [2, 3]), ("y", None)))
+    graph = helper.make_graph([node], "net", [x], [y], [numpy_helper.from_array(np.ones(3, np.float32), "w")])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(InvalidModelError, match=rf"{op_type} node 'along'.*"):
+        onnxlrp.convert(proto, target="weights")

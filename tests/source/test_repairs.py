@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.errors import InvalidModelError
 from tests.operators.case import onnxruntime
 
 
@@ -57,6 +59,36 @@ def test_an_initializer_that_is_an_input_without_a_type():
     proto = network()
     proto.graph.input.add(name="w")
     assert list(onnxlrp.convert(proto).interface.relevance) == ["x"]
+
+
+def test_an_initializer_that_is_an_input_twice():
+    proto = network()
+    proto.graph.input.extend([helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 2])] * 2)
+    explained = onnxlrp.convert(proto)
+    assert [value.name for value in explained.to_proto().graph.input][:1] == ["x"]
+    assert any("two inputs are called 'w'" in note for note in explained.notes)
+    proto.graph.input.append(proto.graph.input[0])
+    with pytest.raises(InvalidModelError, match="two inputs are called 'x'"):
+        onnxlrp.convert(proto)
+
+
+def test_a_recurrent_cell_without_its_size():
+    """The weights tell it, so that the explained model loads where the source does not."""
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(1, 12, 2)), "r": rng.normal(size=(1, 12, 3))}
+    graph = helper.make_graph(
+        [helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], "lstm"), helper.make_node("ReduceSum", ["h"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, "N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 1])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    explained = onnxlrp.convert(proto)
+    assert any("'lstm' does not say its hidden_size: by its weights 3" in note for note in explained.notes)
+    found = onnxruntime(explained.to_proto())({"x": np.ones((5, 1, 2), np.float32)})
+    proto.graph.node[0].attribute.append(helper.make_attribute("hidden_size", 3))
+    np.testing.assert_allclose(found["y"], onnxruntime(proto)({"x": np.ones((5, 1, 2), np.float32)})["y"], rtol=1e-6)
 
 
 def test_a_file_older_than_operator_sets():

@@ -89,7 +89,9 @@ def _number(node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
     for graph in inner_graphs(node):
         del graph.value_info[:]
         for value in graph.output:
-            value.ClearField("type")
+            # Its type stays: inference finds none of a value that is handed through or listed twice.
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
         for inner in graph.node:
             _number(inner, nodes)
 

@@ -94,13 +94,13 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) 
     """The types of the outputs that the graphs inside a node make, where they agree."""
     found: dict[str, str] = {}
     # The body of a Loop gives its condition first, that of an If or Scan its outputs alone.
-    skipped = 1 if node.op_type == "Loop" else 0
+    condition = [""] if node.op_type == "Loop" else []
     for graph in inner_graphs(node):
         inner = types.new_child()
         if node.op_type == "Loop":
             inner.update({v.name: types.get(name, UNKNOWN) for v, name in zip(graph.input, node.input, strict=False)})
         inner = check(graph, opsets, inner)
-        for name, value in zip(node.output, graph.output[skipped:], strict=False):
+        for name, value in zip([*condition, *node.output], graph.output, strict=False):
             kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
             if UNKNOWN not in (kind, declared) and kind != declared:
                 raise refused_node(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import onnx
 
 from onnxlrp.source.valid import bodies, nodes, tensors
-from onnxlrp.source.valid.inner import inner_graphs
+from onnxlrp.source.valid.inner import inner_graphs, reads
 from onnxlrp.source.valid.refusal import refused, refused_node
 from onnxlrp.source.valid.scope import Scope
 
@@ -39,15 +39,17 @@ def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
 
 def _given(graph: onnx.GraphProto) -> set[str]:
     """The names of a graph's inputs and initializers, which are checked."""
-    given = _once([v.name for v in graph.input], "inputs")
     for tensor in graph.initializer:
         tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
     for sparse in graph.sparse_initializer:
         tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
     _check_declared(graph)
     # The last of several initializers of one name counts.
-    weights = {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}
-    return given | _once(weights, "initializers")
+    weights = _once(
+        {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}, "initializers"
+    )
+    # An initializer may be listed as an input, even twice.
+    return weights | _once([v.name for v in graph.input if v.name not in weights], "inputs")
 
 
 def _check_declared(graph: onnx.GraphProto) -> None:
@@ -76,9 +78,10 @@ def _once(names: Iterable[str], kind: str) -> set[str]:
 
 def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Scope) -> None:
     """Check the nodes of one graph, and the graphs inside them; their outputs are added to `given`."""
+    earlier = set(given)
     for node in sequence:
         for name in node.output:
-            if name and name in given:
+            if name and (name in given or scope.had(name)):
                 raise refused_node(node, scope.opsets, f"its output {name!r} is the name of another value, too")
             given.add(name)
     given.discard("")
@@ -88,5 +91,8 @@ def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Sco
             if name and name not in given and not scope.has(name):
                 raise refused_node(node, scope.opsets, f"it reads {name!r}, which nothing computes")
         bodies.check(node, scope)
+        if own := next((name for name in node.output if name in reads(node)), None):
+            raise refused_node(node, scope.opsets, f"it reads its own output {own!r}")
         for graph in inner_graphs(node):
-            check(graph, scope.inner(given))
+            check(graph, scope.inner(given, earlier))
+        earlier.update(node.output)

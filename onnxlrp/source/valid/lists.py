@@ -17,6 +17,7 @@ _NEEDED = (
 _LEAVES = ("treeids", "nodeids", "ids", "weights")
 """Columns that every ensemble has, though the schema lets them be left out."""
 _TABLES = ("nodes_", "target_", "class_")
+_LABELS = ("classlabels_int64s", "classlabels_strings")
 _FREE = ("nodes_hitrates", "nodes_missing_value_tracks_true")
 """Columns that count only where they are as long as the table."""
 
@@ -41,8 +42,14 @@ def _check_values(given: Mapping[str, onnx.AttributeProto], refuse: Refuse) -> N
     strange = {mode.decode() for mode in given["nodes_modes"].strings} - {*MODES, "LEAF"}
     if strange:
         raise refuse(f"its nodes_modes hold {', '.join(map(repr, sorted(strange)))}, which are no kinds of nodes")
-    if "target_ids" in given and ("n_targets" not in given or given["n_targets"].i < 1):
-        raise refuse("its n_targets is not 1 or more")
+    count = max((len(given[name].ints) or len(given[name].strings) for name in _LABELS if name in given), default=0)
+    if "target_ids" in given:
+        count = given["n_targets"].i if "n_targets" in given else 0
+        if count < 1:
+            raise refuse("its n_targets is not 1 or more")
+    for name in ("target_ids", "class_ids"):
+        if name in given and not all(0 <= i < count for i in given[name].ints):
+            raise refuse(f"its {name} are not all from 0 to {count - 1}")
 
 
 def _role(node: onnx.NodeProto) -> str:

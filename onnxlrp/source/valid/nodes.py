@@ -8,13 +8,16 @@ import onnx
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
-from onnxlrp.source.valid import attributes, lists
+from onnxlrp.source.valid import attributes, lists, trees
 from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
 
 _EARLIER = ("LayerNormalization", *EXPERIMENTS)
 """Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
+
+_IMPLIED = ("ai.onnx", "com.microsoft", "com.ms.")
+"""Beginnings of the names of operator sets that runtimes know: some tools leave their imports out."""
 
 
 def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
@@ -25,6 +28,8 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
 
     _check_texts(node, refuse)
     domain = "" if node.domain == "ai.onnx" else node.domain
+    if domain and domain not in scope.opsets and not domain.startswith(_IMPLIED):
+        raise refuse(f"the model imports no operator set {domain!r}")
     signature = scope.functions.get((domain, node.op_type, node.overload))
     if signature is not None:
         _check_call(node, signature, scope, refuse)
@@ -37,6 +42,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
         _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
         lists.check(node, refuse)
+        trees.check(node, refuse)
     return schema
 
 

@@ -64,6 +64,12 @@ def schema_of(op_type: str, domain: str, version: int) -> Schema | None:
     return None if found is None or found.deprecated else _plain(found, exact)
 
 
+def is_given_up(op_type: str, domain: str, version: int) -> bool:
+    """Decide whether ONNX had an operator and has it no more at a version."""
+    found = _schema(op_type, domain, version) if domain in _DOMAINS else None
+    return found is not None and found.deprecated
+
+
 def _schema(op_type: str, domain: str, version: int) -> OpSchema | None:
     try:
         return onnx.defs.get_schema(op_type, version, domain)

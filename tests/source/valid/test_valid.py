@@ -193,6 +193,89 @@ def test_bodies_that_do_not_fit():
     refused(proto, r"'choice'.*lacks the attribute")
 
 
+def loop() -> onnx.ModelProto:
+    """A Loop that goes on while its body says so."""
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["h"], ["next"], "inner"), helper.make_node("Identity", ["go"], ["on"], "going")],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("h", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["two", "yes", "x"], ["y"], "loop", body=body)],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(np.array(2), "two"), numpy_helper.from_array(np.array(True), "yes")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_the_condition_of_a_loop_is_of_the_type_it_is_declared_of():
+    proto = loop()
+    assert onnxlrp.convert(proto).interface.output == "y"
+    proto.graph.node[0].attribute[0].g.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    refused(proto, r"Loop node 'loop'.*its body declares 'on' as tensor\(int64\), and it is tensor\(bool\)")
+
+
+@pytest.mark.parametrize(("name", "is_refused"), [("x", True), ("w", True), ("h", True), ("a", False), ("y", False)])
+def test_names_of_values_around_a_body(name, is_refused):
+    """A value of a branch may be called as one that comes after it, and as none that is there before."""
+    proto = branches()
+    graph = proto.graph.node[1].attribute[0].g
+    graph.node.add(op_type="Identity", name="copy", input=graph.node[0].output, output=[name])
+    if is_refused:
+        refused(proto, f"Identity node 'copy'.*its output '{name}' is the name of another value")
+    else:
+        assert onnxlrp.convert(proto).interface.output == "y"
+
+
+@pytest.mark.parametrize("name", ["h", "next"])
+def test_a_body_that_hands_a_value_through_or_out_twice(name):
+    proto = loop()
+    proto.graph.node[0].attribute[0].g.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    proto.graph.node[0].output.append("all")
+    assert onnxlrp.convert(proto).interface.output == "y"
+
+
+def test_a_body_that_reads_what_its_node_computes():
+    proto = branches()
+    proto.graph.node[1].attribute[0].g.output[0].name = "a"
+    refused(proto, "If node 'choice'.*it reads its own output 'a'")
+
+
+def test_an_operator_set_that_is_not_imported():
+    """Operators of runtimes may go without, others may not."""
+    proto = network()
+    proto.graph.node[1].domain = "com.microsoft"
+    valid.check(proto)
+    proto.graph.node[1].domain = "my.own"
+    refused(proto, r"Relu node 'relu'.*the model imports no operator set 'my\.own'")
+
+
+def test_trees_that_score_what_is_no_target():
+    columns = {"featureids": [0], "modes": ["LEAF"], "values": [0.0], "truenodeids": [0], "falsenodeids": [0]}
+    table = {f"nodes_{name}": values for name, values in {"treeids": [0], "nodeids": [0], **columns}.items()}
+    leaves = {"target_treeids": [0], "target_nodeids": [0], "target_weights": [1.0]}
+    for ids in ([1], [-1]):
+        node = helper.make_node(
+            *("TreeEnsembleRegressor", ["x"], ["y"], "trees"),
+            **{**table, **leaves, "target_ids": ids, "n_targets": 1, "domain": "ai.onnx.ml"},
+        )
+        proto = network()
+        del proto.graph.node[:]
+        proto.graph.node.append(node)
+        proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+        refused(proto, r"TreeEnsembleRegressor node 'trees'.*its target_ids are not all from 0 to 0")
+
+
 def test_types_go_through_bodies():
     proto = branches()
     proto.graph.node[0].CopyFrom(helper.make_node("Cast", ["x"], ["h"], "cast", to=TensorProto.INT64))
