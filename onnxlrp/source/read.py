@@ -78,8 +78,7 @@ def read(model: Model) -> Source:
     _refuse_explained(proto)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
-    valid.check(proto)
-    notes = repair(proto)
+    notes = [*valid.check(proto), *repair(proto)]
     sparse = make_dense(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)

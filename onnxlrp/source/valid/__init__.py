@@ -15,14 +15,20 @@ from onnxlrp.source.valid.scope import Scope
 __all__ = ["check", "refuse_contradictions"]
 
 
-def check(proto: onnx.ModelProto) -> None:
-    """Raise InvalidModelError, naming the node, at the first part of a model that no runtime could run."""
+def check(proto: onnx.ModelProto) -> list[str]:
+    """Raise InvalidModelError, naming the node, at the first part of a model that no runtime could run.
+
+    Gives back notes of what onnxruntime does not run, but onnx's own evaluator may.
+    """
     versions.check(proto)
     functions.check(proto)
     calls = functions.signatures(proto)
     opsets = versions.imported(proto.opset_import)
     graphs.check(proto.graph, Scope(opsets, calls))
-    element_types.check(proto.graph, opsets)
+    wide: list[str] = []
+    element_types.check(proto.graph, opsets, wide)
     for function in proto.functions:
         own = {**opsets, **versions.imported(function.opset_import)}
         graphs.check_function(function, Scope(own, calls, in_function=True))
+    more = f" (and {len(wide) - 1} more such operands)" if len(wide) > 1 else ""
+    return [f"{wide[0]}{more}: onnxruntime loads no such model"] if wide else []

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from onnxlrp.source.valid import tensors
 from onnxlrp.source.valid.inner import in_order, inner_graphs
-from onnxlrp.source.valid.refusal import refused, refused_node
+from onnxlrp.source.valid.refusal import described, refused, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 
 Types = collections.ChainMap[str, str]
@@ -42,11 +42,12 @@ def of_tensor(tensor: TensorProto) -> str:
     return f"tensor({_NAMES[tensor.data_type]})"
 
 
-def check(graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Types | None = None) -> Types:
+def check(graph: onnx.GraphProto, opsets: Mapping[str, int], wide: list[str], outer: Types | None = None) -> Types:
     """Raise InvalidModelError where operands are of types that their operators do not take.
 
     The graph must have passed the other checks. Gives back the types that are known, by name; `outer` has those of
-    the graphs around, and of the graph's inputs where these are not declared.
+    the graphs around, and of the graph's inputs where these are not declared. `wide` gets a sentence for each operand
+    that is a float of another width than the operator takes.
     """
     types = Types() if outer is None else outer
     for value in graph.input:
@@ -57,26 +58,29 @@ def check(graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Types | None
         domain = "" if node.domain == "ai.onnx" else node.domain
         schema = schema_of(node.op_type, domain, opsets.get(domain, 1 if domain else USUAL))
         if schema is not None and schema.is_exact:
-            bound = _bind(node, schema, opsets, types)
+            bound = _bind(node, schema, opsets, types, wide)
             made = {name: _made(node, formal, bound) for name, formal in _paired(node.output, schema.outputs)}
-            types.update(made | _from_bodies(node, opsets, types))
+            types.update(made | _from_bodies(node, opsets, types, wide))
         else:
             for inner in inner_graphs(node):
-                check(inner, opsets, types.new_child())
+                check(inner, opsets, wide, types.new_child())
     return types
 
 
-def _bind(node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types: Types) -> dict[str, str]:
+def _bind(
+    node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types: Types, wide: list[str]
+) -> dict[str, str]:
     """The types that the operands give the operator's type parameters."""
     bound: dict[str, str] = {}
     for name, formal in _paired(node.input, schema.inputs):
         kind = types.get(name, UNKNOWN) if name else UNKNOWN
         if kind == UNKNOWN:
             continue
-        if formal.types and kind not in formal.types and not _is_another_float(kind, formal.types):
-            raise refused_node(
-                node, opsets, f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
-            )
+        if formal.types and kind not in formal.types:
+            what = f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
+            if not _is_another_float(kind, formal.types):
+                raise refused_node(node, opsets, what)
+            wide.append(f"{described(node, opsets)}: {what}")
         if formal.is_homogeneous and bound.setdefault(formal.parameter, kind) != kind:
             raise refused_node(
                 node, opsets, f"its input {name!r} is {kind}, and must be {bound[formal.parameter]} as another is"
@@ -90,7 +94,7 @@ def _is_another_float(kind: str, types: frozenset[str]) -> bool:
     return kind in _FLOATS and not _FLOATS.isdisjoint(types)
 
 
-def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) -> dict[str, str]:
+def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types, wide: list[str]) -> dict[str, str]:
     """The types of the outputs that the graphs inside a node make, where they agree."""
     found: dict[str, str] = {}
     # The body of a Loop gives its condition first, that of an If or Scan its outputs alone.
@@ -99,7 +103,7 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types) 
         inner = types.new_child()
         if node.op_type == "Loop":
             inner.update({v.name: types.get(name, UNKNOWN) for v, name in zip(graph.input, node.input, strict=False)})
-        inner = check(graph, opsets, inner)
+        inner = check(graph, opsets, wide, inner)
         for name, value in zip([*condition, *node.output], graph.output, strict=False):
             kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
             if UNKNOWN not in (kind, declared) and kind != declared:

@@ -365,3 +365,12 @@ def test_readers_of_what_onnx_infers_no_type_for(operator):
     if operator == "SVMRegressor":
         proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((1, 3), np.float32), "w"))
     assert onnxlrp.convert(proto).interface.relevance == {"x": "x_relevance"}
+
+
+@pytest.mark.parametrize(("kind", "said"), [(TensorProto.DOUBLE, True), (TensorProto.FLOAT, False)])
+def test_floats_of_another_width_are_said(kind, said):
+    """onnx's evaluator computes with them; onnxruntime loads no such model."""
+    x, y = (helper.make_tensor_value_info(name, kind, ["N", 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Celu", ["x"], ["y"], name="bend")], "g", [x], [y])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    assert [("'bend'" in note, "loads no such model" in note) for note in valid.check(proto)] == [(True, True)] * said
