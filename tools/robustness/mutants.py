@@ -77,6 +77,15 @@ def _table(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"| {outcome} | {counts.get(outcome, 0):,} |"
 
 
+_WORDS = """What onnxruntime runs and onnxlrp refuses hands out a constant as the explained output (half of them), scores that
+are several for each class, no floats or nothing at all, reads what a loop that takes no step would make, or contradicts
+ONNX: an axis or an attribute that is not there, a name that is no UTF-8. What passes without a note though onnxruntime
+refuses it has operators that it has no kernel for, or attributes and operators of com.microsoft that it does not know,
+since its schemas cannot be asked without it.
+"""
+"""What the kinds of outcome that are no faults are made of, as of the last look at them."""
+
+
 def _section(table: str, count: int, seconds: float) -> str:
     bases = ", ".join(make.__name__ for make in BASES)
     versions = f"onnxlrp {__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
@@ -90,4 +99,5 @@ runs, in a process of its own. The last {len(FAULTS)} kinds of outcome would be 
 
 {versions}; {seconds / 60:.0f} minutes on one busy core. A mutant that ends outside
 software is counted and not kept. The plain test suite runs the first 500 ([how](../tests/robustness/mutate.py)).
-"""
+
+{_WORDS}"""
