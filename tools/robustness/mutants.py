@@ -80,8 +80,8 @@ def _table(counts: Mapping[str, int]) -> Iterator[str]:
 _WORDS = """What onnxruntime runs and onnxlrp refuses hands out a constant as the explained output (half of them), or
 several scores for each class, no floats or nothing at all, reads what a loop that takes no step would make, or
 contradicts ONNX: an axis or an attribute that is not there, a name that is no UTF-8. What passes without a note though
-onnxruntime refuses it has operators that it has no kernel for, or attributes and operators of com.microsoft that it does
-not know, since its schemas cannot be asked without it.
+onnxruntime refuses it has operators that it has no kernel for, or attributes and operators of com.microsoft that it
+does not know, since its schemas cannot be asked without it.
 """
 """What the kinds of outcome that are no faults are made of, as of the last look at them."""
 
