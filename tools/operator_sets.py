@@ -7,7 +7,8 @@ written down to that version, with its operands fed and as constants, and all va
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import onnx
@@ -71,14 +72,19 @@ def _listed(reasons: Counter[str]) -> str:
     return ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
 
 
+def _of_operator(item: tuple[str, Sequence[int]]) -> dict[tuple[str, int], Count]:
+    """Try all versions of an operator."""
+    onnxruntime.set_default_logger_severity(4)
+    return count(((item[0], version) for version in item[1]), whole=True)
+
+
 def main() -> int:
     """Try everything and write the page; 1 if anything differs without an explanation."""
-    onnxruntime.set_default_logger_severity(4)
     counts: dict[tuple[str, int], Count] = {}
-    wrong = []
-    for op, some in versions().items():
-        counts |= count(((op, version) for version in some), whole=True)
-        wrong += [t for version in some for t in counts[op, version].wrong if not is_known(t)]
+    with ProcessPoolExecutor() as processes:
+        for found in processes.map(_of_operator, versions().items()):
+            counts |= found
+    wrong = [t for c in counts.values() for t in c.wrong if not is_known(t)]
     PAGE.write_text(page(counts), encoding="utf-8")
     print(*wrong, sep="\n")
     return int(bool(wrong))

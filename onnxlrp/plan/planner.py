@@ -148,7 +148,8 @@ class _Planner:
 
     def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
         """The step of a node that relevance arrives at; None where it ends."""
-        if any(w and v.shape is not None and 0 in v.shape for v, w in zip(node.outputs, wanted, strict=True)):
+        reached = [v for v, is_wanted in zip(node.outputs, wanted, strict=True) if is_wanted]
+        if all(v.shape is not None and 0 in v.shape for v in reached):
             self.stopped.append(f"{node.op_type} {node.name!r}: its output has no elements")
             return None
         own = self.by_add.get(node, node)

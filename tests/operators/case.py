@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
+from onnxlrp.errors import NothingToExplainError
 from tests.oracle import control, recurrent, sampling, tensors
 from tests.oracle.reference import OPERATORS
 
@@ -172,6 +173,8 @@ def explain(case: Case, *, dynamic: bool, floating: type = np.float64, **options
 def check(case: Case, *, dynamic: bool) -> None:
     """The gradient of every explained operand against differences of the operator itself: in float64 in the reference
     evaluator, and in float32 in onnxruntime."""
+    if any(np.size(case.operands[i]) == 0 for i in case.data) and not _has_relevance(case, dynamic):
+        return
     exact = _compare(case, dynamic, reference, np.float64)
     if case.deployed:
         single = _compare(case, dynamic, onnxruntime, np.float32)
@@ -180,6 +183,15 @@ def check(case: Case, *, dynamic: bool) -> None:
             for name, value in single.items():
                 largest = np.abs(exact[name]).max(initial=0)
                 np.testing.assert_allclose(value, exact[name], rtol=1e-4, atol=1e-4 * max(1, largest))
+
+
+def _has_relevance(case: Case, dynamic: bool) -> bool:
+    """Decide whether there is anything to explain: not where shapes say that there are no elements."""
+    try:
+        explain(case, dynamic=dynamic)
+    except NothingToExplainError:
+        return False
+    return True
 
 
 def _compare(case: Case, dynamic: bool, runner: Callable[[onnx.ModelProto], Run], floating: type) -> dict[str, Array]:

@@ -41,10 +41,6 @@ REASONS = {
 """Parts of onnxruntime's messages, and what they come to."""
 KNOWN = {
     r"AffineGrid-20 .*spatial axes cannot be told": "no operand says how many axes there are: refused",
-    r"Attention-2\d .*_num_heads.* must not be specified": "onnxruntime ignores the numbers of heads where "
-    "the operands have an axis of heads; ONNX forbids them there: refused",
-    r"Attention-2\d .*'qk_matmul_output_mode': 2.*: y3": "what a causal mask hides comes out as −∞, as ONNX says; "
-    "onnxruntime gives the lowest float32",
 }
 """Patterns of what is not equal, and why."""
 _IR = {23: 11, 24: 12, 25: 12, 26: 13}

@@ -59,4 +59,5 @@ def test_an_extreme_of_nothing(version):
         assert trial is not None
         ready, why = prepare([dataclasses.replace(trial, constant=True)])
         assert ready is not None, why
-        assert (verdict := judge(ready)).through and not verdict.different, verdict.different
+        verdict = judge(ready)
+        assert not verdict.different and not verdict.refused, verdict

@@ -20,6 +20,8 @@ from onnxlrp.source.valid.versions import imported
 
 _LARGEST = 1024
 """Elements of a tensor that inference may look at: sizes, axes, pads."""
+_PASSED_OVER = "must not be specified for 4D inputs"
+"""Numbers of heads of an Attention whose operands have an axis of heads: onnxruntime passes over them, too."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )
@@ -50,7 +52,8 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
 def _first_error(message: str) -> tuple[int, str] | None:
     """The innermost node that the first error names, and its words: the others follow from it. None for an error in a
     function body of ONNX's own, whose inference does not see the attributes that the body refers to."""
-    line = next((text for text in message.splitlines() if "(op_type:" in text), "")
+    lines = [text for text in message.splitlines() if "(op_type:" in text and _PASSED_OVER not in text]
+    line = next(iter(lines), "")
     *_, (number, what) = [("", ""), *_ERROR.findall(line)]
     return (int(number), what.strip().rstrip(".")) if number else None
 
