@@ -74,8 +74,10 @@ class Held:
         return (count * bits + 7) // 8
 
     def entry(self, key: str) -> str | None:
-        """What the model says of the other file. Raises InvalidModelError where it says so twice: readers differ in
-        which one they take."""
+        """Read what the model says of the other file.
+
+        Raises InvalidModelError where it says so twice: readers differ in which they take.
+        """
         values = [one.value for one in self.tensor.external_data if one.key == key]
         if len(values) > 1:
             raise InvalidModelError(f"{self.place}: {key!r} of their file is given {len(values)} times")

@@ -63,7 +63,7 @@ class _Copies:
         fixed = constants(graph)
         self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
         self.multiplied = {v: None for n in self.packed for v in n.inputs if v is not None and v in self.data}
-        """What is multiplied by weights of a few bits, in its order."""
+        """Values that are multiplied by weights of a few bits, in their order."""
 
     def of(self, value: ir.Value) -> ir.Value:
         """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or

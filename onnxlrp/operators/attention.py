@@ -97,7 +97,7 @@ def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) 
 
 
 def _added(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """What is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
+    """Make the term that is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
     mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(heads.wide(op, q))
     nothing, hiding = op.constant(0, wide), op.constant(_hiding(call), wide)
     if mask is not None:

@@ -125,7 +125,7 @@ def written_out(op: Builder, call: Call) -> ir.Value:
 
 
 def is_dequantised(constant: ir.Value) -> bool:
-    """Whether a constant is computed from integers by DequantizeLinear."""
+    """Decide whether a constant is computed from integers by DequantizeLinear."""
     seen, waiting = set[ir.Value](), [constant]
     while waiting:
         value = waiting.pop()

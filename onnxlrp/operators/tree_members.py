@@ -15,7 +15,7 @@ import numpy as np
 from onnxlrp.operators.tree_nodes import EQUAL, LEAF, MEMBER, Array, Forest
 
 _WHOLE_TABLE = ("roots", "aggregate", "base")
-"""What a forest keeps beside its nodes."""
+"""The parts of a forest beside its nodes."""
 _LARGEST = 30
 """The largest member of sets that are spread out."""
 _JOINED = (32, 64)

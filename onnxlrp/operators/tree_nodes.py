@@ -30,7 +30,7 @@ class Forest:
     yes: Array
     no: Array
     missing: Array
-    """Whether a NaN goes where a true comparison goes."""
+    """Decide whether a NaN goes where a true comparison goes."""
     values: Array
     """[nodes, targets], float64: what a leaf adds to a target."""
     scored: Array
@@ -39,11 +39,11 @@ class Forest:
     """How many samples came by, or how often; NaN where nothing is said."""
     aggregate: str
     base: Array
-    """What the base values say, as they stand."""
+    """The base values as they stand."""
     first: Array
     """The first weight that the file gives a leaf, NaN where there is none: onnxruntime tells leaves apart by it."""
     whole: Array
-    """Whether a comparison takes the feature without its fraction."""
+    """Decide whether a comparison takes the feature without its fraction."""
     known_share: Array | None = None
     """`share`, where a rewrite of the trees must not change the expectations."""
 
@@ -70,7 +70,7 @@ class Forest:
 
     @property
     def scale(self) -> float:
-        """What the sums of the trees are multiplied by."""
+        """The factor of the sums of the trees."""
         return 1 / len(self.roots) if self.aggregate == "AVERAGE" else 1.0
 
     def expectation(self, values: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import IO
 from onnxlrp.errors import InputError
 
 NAME = ".map.lock"
-"""What the file of the lock is called; it is there as long as somebody writes."""
+"""Name of the lock's file; it is there as long as somebody writes."""
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 

@@ -71,7 +71,7 @@ def lines_of(path: Path) -> list[str] | None:
 
 
 def are_numbers(lines: Sequence[str]) -> bool:
-    """Whether lines hold nothing but numbers."""
+    """Decide whether lines hold nothing but numbers."""
     return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
 
 
@@ -112,7 +112,7 @@ def _delimiter(text: str) -> str:
 
 
 def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: Port, path: Path) -> bool:
-    """Whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
+    """Decide whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
 
     Raises InputError where a row of words holds fractions too.
     """
@@ -144,7 +144,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is a number as others write them too: Python alone takes 1_000."""
+    """Decide whether a cell is a number as others write them too: Python alone takes 1_000."""
     try:
         float(cell or "nan")
     except ValueError:
