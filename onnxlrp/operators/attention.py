@@ -2,7 +2,8 @@
 
 The kernel hides a key by the lowest finite number where the standard's function body adds −∞, and a row is hidden whole
 where its mask holds nothing above that number: its weights, and so its output, are 0. For types without a kernel
-(float64, bfloat16) and for windows, which no kernel knows, onnxruntime runs the function body, and −∞ hides.
+(float64, bfloat16), for windows, which no kernel knows, and from opset 25 on, onnxruntime runs the function body, and
+−∞ hides.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PADS_MASKS = 24
 """The first opset in which a mask may be narrower than the keys."""
+_LAST_KERNEL = 24
+"""The last opset that onnxruntime's kernel is made for. (1.31 runs it for opset 25, too, which it does not know.)"""
 
 
 @decomposed("Attention", operands=all_operands)
@@ -37,7 +40,9 @@ def attention(op: Builder, call: Call) -> list[ir.Value]:
         product = _rounded(op, product, q)
         capped = _rounded(op, op.Mul(op.Tanh(op.Div(product, cap)), cap), q)
     scores = capped if added is None else op.Add(capped, added)
-    weights = _weights(op, call, _rounded(op, scores, q), added)
+    # In the function body of halves onnxruntime takes the casts around the softmax away.
+    scores = _rounded(op, scores, q) if _has_kernel(op, call) else scores
+    weights = _weights(op, call, scores, added)
     values = heads.repeat_heads(op, v, _times(op, q, v))
     out = op.MatMul(_rounded(op, weights, q), op.cast(values, _type(weights)))
     out = op.cast(heads.merge_heads(op, out) if flat else out, _type(q))
@@ -82,14 +87,14 @@ def _product(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value:
 def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) -> ir.Value:
     """The softmax of the scores, 0 in rows that are hidden whole."""
     kind, precision = _type(scores), int(call.attr("softmax_precision", 0))
-    if precision and not _has_kernel(call):
+    if precision and not _has_kernel(op, call):
         scores = op.cast(scores, ir.DataType(precision))
     weights = op.cast(op.Softmax(scores, axis=-1), kind)
     # A causal mask alone leaves every row its first key.
     if added is None or (call.input(3) is None and call.input(6) is None and not _has_window(call)):
         return weights
     highest = op.ReduceMax(added, op.ints([-1]), keepdims=1)
-    nothing = op.LessOrEqual(highest, op.number(_hiding(call), added))
+    nothing = op.LessOrEqual(highest, op.number(_hiding(op, call), added))
     return op.Where(nothing, op.number(0.0, weights), weights)
 
 
@@ -99,24 +104,25 @@ def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) 
 def _added(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
     """Make the term that is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
     mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(heads.wide(op, q))
-    nothing, hiding = op.constant(0, wide), op.constant(_hiding(call), wide)
+    nothing, hiding = op.constant(0, wide), op.constant(_hiding(op, call), wide)
     if mask is not None:
         mask = op.Where(mask, nothing, hiding) if mask.dtype == ir.DataType.BOOL else op.cast(mask, wide)
         mask = _padded(op, mask, k, hiding)
     return mask if hidden is None else op.Where(hidden, hiding, nothing if mask is None else mask)
 
 
-def _has_kernel(call: Call) -> bool:
-    return call.operand(0).dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16) and not _has_window(call)
+def _has_kernel(op: Builder, call: Call) -> bool:
+    known = (op.version or 0) <= _LAST_KERNEL and not _has_window(call)
+    return known and call.operand(0).dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 def _has_window(call: Call) -> bool:
     return any(int(call.attr(f"{side}_window_size", -1)) >= 0 for side in ("left", "right"))
 
 
-def _hiding(call: Call) -> float:
+def _hiding(op: Builder, call: Call) -> float:
     """The number that hides a key."""
-    return heads.lowest_of(_type(call.operand(0))) if _has_kernel(call) else -math.inf
+    return heads.lowest_of(_type(call.operand(0))) if _has_kernel(op, call) else -math.inf
 
 
 def _padded(op: Builder, mask: ir.Value, k: ir.Value, hiding: ir.Value) -> ir.Value:
@@ -155,7 +161,7 @@ def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:
 
 def _causal_rows(op: Builder, call: Call, q: ir.Value, k: ir.Value, rows: ir.Value) -> ir.Value:
     """The places that a causal mask goes by: the kernel leaves it out for a single query after a cache."""
-    if call.input(4) is None or op.dims(q)[2] not in (None, 1) or not _has_kernel(call):
+    if call.input(4) is None or op.dims(q)[2] not in (None, 1) or not _has_kernel(op, call):
         return rows
     single = op.Equal(op.dim(q, 2), op.ints([1]))
     cached = op.Greater(op.dim(call.operand(4), 2), op.ints([0]))
