@@ -1,4 +1,4 @@
-"""Write the table of old operator sets: `python -m tools.operator_sets`. It takes a quarter of an hour.
+"""Write the table of old operator sets: `python -m tools.operator_sets`. It takes a minute on two cores.
 
 Every operator of the default domain, at every version that onnxruntime still runs: all cases that ONNX has of it,
 written down to that version, with its operands fed and as constants, and all values of its attributes.
