@@ -20,9 +20,9 @@ import onnxruntime
 import onnxlrp
 from onnxlrp.errors import DefectError, OnnxLrpError
 
-MEMORY = 2 << 30
+MEMORY = 1 << 30
 """Bytes of address space that a mutant may take beside what the process has."""
-SECONDS = 20
+SECONDS = 60
 EXPLAINED = "explained, outputs equal"
 REFUSED = "refused by onnxlrp"
 REFUSED_RUNS = "refused by onnxlrp, onnxruntime runs it"
