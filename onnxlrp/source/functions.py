@@ -14,7 +14,7 @@ import onnx.inliner
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.registry import is_known
-from onnxlrp.source.proto_nodes import with_inner
+from onnxlrp.source.valid.inner import every_node
 
 _ONNX = frozenset({"", "ai.onnx.ml"})
 _RUNTIMES_OWN = "com.microsoft"
@@ -59,7 +59,7 @@ def _calls(proto: onnx.ModelProto) -> nx.DiGraph:
     calls = nx.DiGraph()
     calls.add_nodes_from(names)
     for function in proto.functions:
-        inner = {(n.domain, n.op_type) for n in with_inner(function.node)} & names
+        inner = {(n.domain, n.op_type) for n in every_node(function.node)} & names
         calls.add_edges_from(((function.domain, function.name), name) for name in sorted(inner))
     return calls
 
@@ -74,7 +74,7 @@ def _as_of_the_model(function: onnx.FunctionProto, proto: onnx.ModelProto, impor
         if domain not in imports and domain not in {_domain(o.domain) for o in proto.opset_import}:
             proto.opset_import.append(onnx.helper.make_opsetid(domain, version))
     changed = set()
-    for node in with_inner(function.node):
+    for node in every_node(function.node):
         domain = _domain(node.domain)
         old, new = written.get(domain), imports.get(domain)
         if domain in _ONNX and old is not None and new is not None and old != new:
@@ -112,7 +112,7 @@ def _callers_first(proto: onnx.ModelProto) -> onnx.ModelProto:
     calls = _calls(proto)
     for name in nx.topological_sort(calls):
         given = {f.overload: f.attribute_proto for f in proto.functions if (f.domain, f.name) == name}
-        for node in with_inner(proto.graph.node):
+        for node in every_node(proto.graph.node):
             if (node.domain, node.op_type) == name:
                 own = {a.name for a in node.attribute}
                 node.attribute.extend(a for a in given.get(node.overload, ()) if a.name not in own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -15,6 +14,7 @@ from onnxlrp.source.decompose import decompose, has_decomposed
 from onnxlrp.source.inference import infer
 from onnxlrp.source.loggers import silenced
 from onnxlrp.source.old_operators import lift
+from onnxlrp.source.valid.inner import every_node
 
 OPSET = 21
 """The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
@@ -66,12 +66,12 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
     imported = {o.domain: o.version for o in proto.opset_import}
     own = imported.get("", imported.get("ai.onnx", OPSET))
     others = [(f, o) for f in proto.functions for o in f.opset_import if o.domain in _DEFAULT and o.version != own]
-    nodes = [n for f, _ in others for n in _all_nodes(f.node) if n.domain in _DEFAULT]
+    nodes = [n for f, _ in others for n in every_node(f.node) if n.domain in _DEFAULT]
     if all(_is_valid(n, own) for n in nodes):
         return
     for function, entry in others:
         domain = f"{_OF_ANOTHER}{entry.version}"
-        for node in _all_nodes(function.node):
+        for node in every_node(function.node):
             if node.domain in _DEFAULT:
                 node.domain = domain
         entry.domain, entry.version = domain, 1
@@ -90,14 +90,6 @@ def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
         and schema.min_input <= len(node.input) <= schema.max_input
         and schema.min_output <= len(node.output) <= schema.max_output
     )
-
-
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Nodes, and those of their bodies."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            yield from _all_nodes(attribute.g.node)
 
 
 def _lift(model: ir.Model) -> None:

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.memory import check_elements
-from onnxlrp.source.proto_nodes import bodies
+from onnxlrp.source.valid.inner import bodies
 
 _SPARSE = onnx.AttributeProto.SPARSE_TENSOR
 

@@ -24,6 +24,12 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
             yield from every_node(graph.node)
 
 
+def bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    """The graphs inside nodes, and those inside these."""
+    for node in every_node(nodes):
+        yield from inner_graphs(node)
+
+
 def reads(node: onnx.NodeProto) -> set[str]:
     """The names that a node reads, its bodies' from around them among these."""
     names = set(node.input)
