@@ -93,7 +93,6 @@ def read(model: Model) -> Source:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
-    weights.check(loaded)
     source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
     source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)

@@ -1,4 +1,4 @@
-"""Weights: which of the external ones are read at once, and that all bytes of the others are there."""
+"""Weights: which of the external ones are read at once, and a way to go through all of them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,6 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp import external_data
-from onnxlrp.errors import InvalidModelError
-
-_FIELDS = {
-    ir.DataType.FLOAT: "float_data",
-    ir.DataType.DOUBLE: "double_data",
-    ir.DataType.INT64: "int64_data",
-    ir.DataType.UINT32: "uint64_data",
-    ir.DataType.UINT64: "uint64_data",
-}
-"""Where a tensor lies that is not raw; all other types of whole bytes in `int32_data`, one entry an element."""
 
 
 def embed_attributes(proto: onnx.ModelProto) -> None:
@@ -40,33 +30,3 @@ def every(model: ir.Model) -> Iterator[ir.TensorProtocol]:
                 yield attribute.as_tensor()
             elif attribute.type == ir.AttributeType.TENSORS:
                 yield from attribute.as_tensors()
-
-
-def check(model: ir.Model) -> None:
-    """Raise InvalidModelError, with the name of the first, where weights inside the model are cut short."""
-    for name, tensor in _weights(model):
-        if isinstance(tensor, ir.serde.TensorProtoTensor):
-            there, needed = _extent(tensor)
-            if there != needed:
-                raise InvalidModelError(
-                    f"the weights of {name!r}, of shape {list(tensor.shape)}, need {needed:,} bytes, and {there:,} are "
-                    "there: the file is damaged, export the model again"
-                )
-
-
-def _weights(model: ir.Model) -> Iterator[tuple[str, ir.TensorProtocol]]:
-    for graph in (model.graph, *model.graph.subgraphs()):
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                yield str(value.name), value.const_value
-
-
-def _extent(tensor: ir.serde.TensorProtoTensor) -> tuple[int, int]:
-    """How many bytes there are, and how many it needs."""
-    proto: onnx.TensorProto = tensor.raw
-    if proto.HasField("raw_data"):
-        return len(proto.raw_data), tensor.nbytes
-    if tensor.dtype == ir.DataType.STRING or tensor.dtype.itemsize < 1 or tensor.dtype.name.startswith("COMPLEX"):
-        return 0, 0
-    entries = len(getattr(proto, _FIELDS.get(tensor.dtype, "int32_data")))
-    return entries * int(tensor.dtype.itemsize), tensor.nbytes
