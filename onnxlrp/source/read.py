@@ -84,8 +84,10 @@ def read(model: Model) -> Source:
     taken = take_map_inputs(proto)
     try:
         keep_opsets(proto)
+        changed = bool(proto.functions or zipmaps or taken)
         proto, more = write_out_functions(proto)
-        valid.check(proto)
+        if changed:
+            valid.check(proto)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
