@@ -13,7 +13,6 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carried
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.operators.registry import Call, Kind, find
 from onnxlrp.source.evaluate import evaluate_at
@@ -142,7 +141,7 @@ def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast:
     if not entry.elementwise or entry.kind is Kind.CUSTOM:
         return None
     region = region_entry(maker, facts)
-    operands = [region] if region is not None else list(carried(maker, facts.data).values())
+    operands = [region] if region is not None else list(facts.carried(maker).values())
     known = len(operands) == 1 and operands[0].shape is not None and value.shape is not None
     return operands[0] if known and (broadcast or operands[0].shape == value.shape) else None
 

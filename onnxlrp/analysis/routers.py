@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carried, moves, origin
+from onnxlrp.analysis.reach import moves, origin
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.operators.registry import Call, Kind, content, find
@@ -42,7 +42,7 @@ def _one_router(value: ir.Value, facts: Facts) -> str | None:
         if entrance is not None and is_power(node, entrance, facts):
             value = entrance
             continue
-        operands = carried(node, facts.data)
+        operands = facts.carried(node)
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
@@ -65,7 +65,7 @@ def _all_gates(value: ir.Value, facts: Facts) -> bool:
         if _one_router(value, facts) == "gate" or is_squashed(value, facts):
             continue
         node = value.producer()
-        operands = [] if node is None or not _blends(node, facts) else list(carried(node, facts.data).values())
+        operands = [] if node is None or not _blends(node, facts) else list(facts.carried(node).values())
         if not operands:
             return False
         waiting += operands

@@ -9,7 +9,7 @@ from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.functions import function_of, shifted_function_of
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.reach import carried, is_lookup
+from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
@@ -42,7 +42,7 @@ class Treating:
             self._activation(step)
         elif entry.kind is Kind.PASS:
             # Data to the power of data: the base takes all.
-            first, several = min(step.operands), len(carried(step.node, facts.data)) > 1
+            first, several = min(step.operands), len(facts.carried(step.node)) > 1
             step.operands, step.why = {first: step.operands[first]}, "activation"
             step.same_sign = entry.sign_of(call) == "same"
             self._activation(step, passes=several)

@@ -24,8 +24,8 @@ from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
-_FAR = 17
-"""Values of a chain that are looked at: two factors of one argument meet after a few nodes."""
+_FAR = 16
+"""Values upstream that are looked at: two factors of one argument meet after a few nodes."""
 _QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
 """Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
@@ -79,11 +79,13 @@ class _Chain:
         """Yield the value and the nearest ones of the same shape that it is a monotone function of, each with its
         sign."""
         chain, sign = self, _UP
+        yield chain.value, sign
         for _ in range(_FAR):
-            yield chain.value, sign
             if chain.source is None:
                 return
-            chain, sign = chain.source[0], sign * chain.source[1]
+            chain, rises = chain.source
+            sign = sign * rises
+            yield chain.value, sign
 
     @property
     def skipped(self) -> _Argument | None:
