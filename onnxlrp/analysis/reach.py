@@ -104,7 +104,7 @@ def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     could be explained, so that their share stops there and no other input gets it."""
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     found: list[ir.Value] = []
-    for node in graph.all_nodes():
+    for node in graph.all_nodes() if lists else ():
         if any(v in lists for v in node.inputs):
             for value in node.outputs:
                 if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):

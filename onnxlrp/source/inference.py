@@ -32,15 +32,15 @@ def infer(model: ir.Model) -> None:
     """
     ranks = {v: len(v.shape) for v in model.graph.outputs if v.shape is not None}
     quiet("onnx_ir")
-    unsettled = True
+    unsettled, nodes = True, list(model.graph.all_nodes())
     for body in model.graph.subgraphs():
         body.opset_imports.update(model.graph.opset_imports)
     while unsettled:
-        for node in model.graph.all_nodes():
+        for node in nodes:
             if is_known(node):
                 for value in node.outputs:
                     value.shape = None
-        with taught(model.graph.all_nodes(), model.graph.opset_imports):
+        with taught(nodes, model.graph.opset_imports):
             _ask_library(model)
         _infer_the_rest(model.graph)
         while resized_sizes.correct(model.graph):

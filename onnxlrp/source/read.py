@@ -206,17 +206,7 @@ def _take_zipmaps(proto: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[tu
 
 def _standardise(source: Source) -> None:
     model = source.model
-    if "ai.onnx" in model.graph.opset_imports:
-        model.graph.opset_imports.setdefault("", model.graph.opset_imports.pop("ai.onnx"))
-    for node in model.graph.all_nodes():
-        if node.domain == "ai.onnx":
-            node.domain = ""
-    model.graph.opset_imports.setdefault("", OPSET)
-    for node in model.graph.all_nodes():
-        # onnxruntime's tools leave it out for the operators that they fuse.
-        model.graph.opset_imports.setdefault(node.domain, 1)
-    _own_domain(model)
-    _check_operators(model)
+    _settle_operators(model.graph)
     _describe_initializers(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
@@ -287,17 +277,21 @@ def _describe_initializers(model: ir.Model) -> None:
                 value.shape = ir.Shape(list(value.const_value.shape.numpy()))
 
 
-def _own_domain(model: ir.Model) -> None:
-    """onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up."""
-    for node in model.graph.all_nodes():
+def _settle_operators(graph: ir.Graph) -> None:
+    """Give every operator its one domain and an imported version; refuse those whose names no message could quote on a
+    line."""
+    imports = graph.opset_imports
+    if "ai.onnx" in imports:
+        imports.setdefault("", imports.pop("ai.onnx"))
+    imports.setdefault("", OPSET)
+    for node in graph.all_nodes():
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        # onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up.
         if node.domain == "" and node.op_type in ("SimplifiedLayerNormalization", *EXPERIMENTS):
             node.domain = "com.microsoft"
-            model.graph.opset_imports.setdefault("com.microsoft", 1)
-
-
-def _check_operators(model: ir.Model) -> None:
-    """Refuse operators whose names no message could quote on a line."""
-    for node in model.graph.all_nodes():
+        # onnxruntime's tools leave the import out for the operators that they fuse.
+        imports.setdefault(node.domain, 1)
         if not (node.domain + node.op_type).isprintable():
             raise InvalidModelError(
                 f"node {node.name!r} is of the operator {node.domain + '::' + node.op_type!r}: the name of an operator "
