@@ -16,7 +16,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
-from onnxlrp.runtime.given import Data, Given
+from onnxlrp.runtime.cli_inputs import Data, Given
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.reading import ModelFile
 from onnxlrp.runtime.samples import expand

@@ -14,16 +14,16 @@ from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.reach import alive_values, carries, ends
 from onnxlrp.analysis.references import Background
-from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
-from onnxlrp.emit import save
 from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.emit.seeds import Options, layout
-from onnxlrp.emit.tidy import tidy
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
+from onnxlrp.finish import save
+from onnxlrp.finish.tidy import tidy
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
-from onnxlrp.names import Names
 from onnxlrp.plan import Plan, make_plan
 from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers

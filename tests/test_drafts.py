@@ -109,7 +109,7 @@ def test_commands_remove_what_they_left_when_they_were_killed(folder):
 
 def test_weights_in_a_file_of_their_own(folder, monkeypatch):
     """Both drafts of a killed run go."""
-    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", 1000)
+    monkeypatch.setattr("onnxlrp.finish.save._LIMIT", 1000)
     for name in (".out.onnx.7-00112233.data", ".out.7-00112233.onnx"):
         (folder / name).write_text("half")
     onnxlrp.convert(written(folder, initializer(inside())), "epsilon").save(folder / "out.onnx")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.gates import router_of
 from onnxlrp.analysis.reach import origin
-from onnxlrp.analysis.routers import router_of
 
 
 def in_cell(node: ir.Node, facts: Facts) -> bool:

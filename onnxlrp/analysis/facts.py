@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.infinite import hidden_rows, infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
+from onnxlrp.analysis.maybe_infinite import hidden_rows, infinite_values
 from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
 from onnxlrp.analysis.references import Background

@@ -11,9 +11,9 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
+from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import carried, moves, origin
-from onnxlrp.analysis.regions import region_entry
 from onnxlrp.operators.registry import Kind, find
 
 _UNITS = {

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import MARK, has_packed_weight
-from onnxlrp.operators.registry import Call, Operator, find
+from onnxlrp.operators.registry import Operator, find
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.masks import becomes_float, is_mask, is_position, is_rotation
+from onnxlrp.analysis.index_valued import becomes_float, is_mask, is_position, is_rotation
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import MARK
-from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.operators.registry import Kind, find
 
 
 def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:

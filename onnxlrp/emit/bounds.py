@@ -8,7 +8,8 @@ import onnx_ir as ir
 from onnxlrp.analysis.reach import carried
 from onnxlrp.emit.walk import Walk
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, find
 from onnxlrp.rules import Rule
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onnxlrp.analysis.reach import is_lookup
-from onnxlrp.emit.control import control
+from onnxlrp.emit.reversed_control import control
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.plan import Step, Treatment
 

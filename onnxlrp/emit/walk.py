@@ -10,13 +10,13 @@ from typing import TypeGuard
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
-from onnxlrp.emit.half import MANY, bounded, working_type
+from onnxlrp.emit.float16 import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance, Stand, Won
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
-from onnxlrp.operators.registry import Call
 from onnxlrp.plan import Overrides, Step, Treatment
 
 Treat = Callable[["Walk", Step], None]

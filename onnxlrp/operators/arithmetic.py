@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, activation, all_operands, linear, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import activation, all_operands, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @linear("Add", "Sum", elementwise=True, operands=all_operands, jointly=True, sign="keeps")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, by_function_body, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import by_function_body, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 by_function_body("LinearAttention", treatment="Written out: a recurrence over products.")
 by_function_body("CausalConvWithState", treatment="Written out: a convolution over the state and the input.")

@@ -6,7 +6,8 @@ import dataclasses
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, content, custom
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import Reversed, custom
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, activation, all_operands, content
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import activation, all_operands
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 PASSES = "Passes unchanged."
 KEEPS = "Keeps its value at 0 and passes the rest."

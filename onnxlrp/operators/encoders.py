@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Call, Kind, Reversed, custom, find, stop
+from onnxlrp.operators.registry import Kind, Reversed, custom, find, stop
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")

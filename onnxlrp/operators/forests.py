@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
-from onnxlrp.operators.registry import Call
 from onnxlrp.operators.tree_members import merged, without_members
 from onnxlrp.operators.tree_nodes import LEAF, MEMBER, MODES, Array, Forest
 

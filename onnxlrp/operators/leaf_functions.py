@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.encoders import like_own
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Call, Reversed, custom, find
+from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _REGRESSOR = "TreeEnsembleRegressor"
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, LayerForm, all_operands, linear
+from onnxlrp.operators.registry import LayerForm, all_operands, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _bias_back(op: Builder, call: Call, r: ir.Value) -> ir.Value:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, all_operands, custom, linear
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, all_operands, custom, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _training(call: ir.Node | Call) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear import matmul
-from onnxlrp.operators.registry import Call, LayerForm, linear, routing
+from onnxlrp.operators.registry import LayerForm, linear, routing
 from onnxlrp.operators.routing import over_embedding
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 _FP4 = (0.0, 0.0052083333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)

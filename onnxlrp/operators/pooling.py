@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @linear("AveragePool", jointly=True, pooling=True, sign="keeps")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, content, custom, refused
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import Reversed, custom, refused
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 DEPLOYED = "onnxlrp.deployed"

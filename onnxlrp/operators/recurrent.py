@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
 from onnxlrp.operators.recurrent_cell import H0, B, Cell, R, W, X, gradients, last_bias, shared, times
-from onnxlrp.operators.registry import Call, Reversed, custom
+from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass

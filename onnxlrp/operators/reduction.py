@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def axes(op: Builder, call: Call) -> list[int] | None:

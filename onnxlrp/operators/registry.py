@@ -11,22 +11,18 @@ import dataclasses
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.errors import InputError, InvalidModelError, UnsupportedOperatorError
+from onnxlrp.errors import InputError
+from onnxlrp.graph.call import Call
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
-
-RULE = "onnxlrp.rule"
-"""The key under which a node of the relevance part says which step and rule it came from."""
-_SHOWN = 12
-"""Nodes that an error names."""
+    from onnxlrp.graph.builder import Builder
 
 
 class Kind(enum.Enum):
@@ -43,81 +39,7 @@ class Kind(enum.Enum):
     """Written out in other operators as the model is read."""
 
 
-Operands = Callable[["Call"], Sequence[int]]
-
-
-def captured(node: ir.Node) -> list[ir.Value]:
-    """The values around a node's bodies (of If, Loop, Scan) that the bodies read, each once."""
-    found: dict[ir.Value, None] = {}
-    for attribute in node.attributes.values():
-        graphs = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else []
-        graphs = list(attribute.value) if attribute.type == ir.AttributeType.GRAPHS else graphs
-        for graph in graphs:
-            inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
-            read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
-            found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
-    return list(found)
-
-
-def _behind_lists(node: ir.Node) -> list[ir.Value]:
-    entry = find(node)
-    return [] if entry is None or entry.behind is None else entry.behind(node)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Call:
-    """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
-
-    op_type: str
-    domain: str
-    version: int | None
-    attributes: Mapping[str, ir.Attr]
-    inputs: tuple[ir.Value | None, ...]
-    outputs: tuple[ir.Value, ...]
-    name: str | None = None
-    original: tuple[ir.Value | None, ...] = ()
-    """The operands of the model's own node."""
-
-    @classmethod
-    def of(cls, node: ir.Node) -> Call:
-        """The call that a node makes; what its bodies read from around them, and the tensors that a list holds,
-        count as operands, behind its own."""
-        operands, outputs = (*node.inputs, *captured(node), *_behind_lists(node)), tuple(node.outputs)
-        return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
-
-    def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
-        """The same operator on other operands."""
-        size = max([len(self.inputs), *(i + 1 for i in operands)])
-        inputs = tuple(operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size))
-        return dataclasses.replace(self, inputs=inputs)
-
-    def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
-        """Another operator, or fewer attributes, on the same operands."""
-        kept = {k: v for k, v in self.attributes.items() if k not in without}
-        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=kept)
-
-    def input(self, index: int) -> ir.Value | None:
-        """An operand, None where it is left out."""
-        return self.inputs[index] if index < len(self.inputs) else None
-
-    def operand(self, index: int) -> ir.Value:
-        """An operand that is there."""
-        value = self.input(index)
-        assert value is not None, f"{self.name}: operand {index} is missing"
-        return value
-
-    def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, or the default where it is absent."""
-        attribute = self.attributes.get(name)
-        return default if attribute is None else attribute.value
-
-    def ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
-        """An attribute that is a list of integers."""
-        return [int(i) for i in self.attr(name, default)]
-
-    def rank(self, index: int = 0) -> int:
-        """The rank of an operand; shape inference must have found it."""
-        return len(ranked(self.operand(index)))
+Operands = Callable[[Call], Sequence[int]]
 
 
 def _features(call: Call, data: int) -> set[int]:
@@ -211,8 +133,6 @@ class Operator:
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
     nested: bool = False
     """Holds graphs of its own, which are walked."""
-    behind: Callable[[ir.Node], list[ir.Value]] | None = None
-    """Takes something out of a list: the tensors that the list is made of, which relevance goes to."""
     own_body: bool = False
     """True for an operator that is written out by ONNX's own function body."""
     factor: bool = False
@@ -289,39 +209,6 @@ def find(node: ir.Node | Call) -> Operator | None:
 def is_known(domain: str, op_type: str) -> bool:
     """Decide whether there is an entry for an operator."""
     return (domain, op_type) in _OPERATORS or (domain, op_type) in _VARIANTS
-
-
-def ranked(value: ir.Value) -> ir.Shape:
-    """The shape of a value whose rank must be known. Raises UnsupportedOperatorError where operators that nobody knows
-    are why it is not, else InvalidModelError."""
-    if value.shape is not None:
-        return value.shape
-    maker = value.producer()
-    what = f"the rank of {value.name!r}" + ("" if maker is None else f" of {maker.op_type} {maker.name!r}")
-    graph = None if maker is None else maker.graph
-    nodes = () if graph is None else tuple(graph)
-    strange = [n for n in nodes if find(n) is None and not onnx.defs.has(n.op_type, domain=n.domain)]
-    if strange:
-        versions = {} if graph is None else graph.opset_imports
-        lines = [
-            f"  {n.domain}::{n.op_type} (opset {versions.get(n.domain, n.version)}), node {n.name!r}"
-            for n in strange[:_SHOWN]
-        ]
-        more = [f"  … and {len(strange) - _SHOWN} more"] if len(strange) > _SHOWN else []
-        raise UnsupportedOperatorError(
-            "\n".join([f"{len(strange)} node(s) have no rule, so {what} is not known:", *lines, *more])
-            + "\nRegister a handler with @onnxlrp.operator, and declare the shapes of their outputs in the model.",
-            tuple(str(n.name) for n in strange),
-        )
-    raise InvalidModelError(
-        f"{what} cannot be inferred: declare the shapes of the model's inputs, or run onnx.shape_inference on a model "
-        "that knows them"
-    )
-
-
-def content(value: ir.Value | None) -> np.ndarray | None:
-    """The content of a constant, None where it is not known before the model runs."""
-    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _first(call: Call) -> Sequence[int]:

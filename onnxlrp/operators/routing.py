@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.encoders import becomes_category
-from onnxlrp.operators.registry import Call, content, routing
+from onnxlrp.operators.registry import routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
-from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 

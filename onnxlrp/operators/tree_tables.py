@@ -20,7 +20,7 @@ import onnx_ir as ir
 from onnxlrp.operators.tree_nodes import LEAF, Array, Forest
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 INT32 = ir.DataType.INT32
 

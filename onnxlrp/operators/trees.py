@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import given, pair, transform, transformed
-from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "two classes with two base values: runtimes do not agree on what they mean"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, ranked
 from onnxlrp.memory import check_elements
-from onnxlrp.operators.registry import Call, ranked
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 Pads = Sequence["int | ir.Value"]
 """Per spatial axis a number, or an int64 vector of one element where it depends on the size of the input."""

@@ -12,16 +12,17 @@ from onnxlrp.analysis.norms import norm_of
 from onnxlrp.analysis.patterns import Recognised
 from onnxlrp.analysis.reach import carried
 from onnxlrp.composites import Composite, Role
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.input_side import input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
-from onnxlrp.plan.near import near_values
+from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
+from onnxlrp.plan.step_kinds import Treating
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
-from onnxlrp.plan.treatments import Treating
 
 _OVERRIDDEN = frozenset({Treatment.SUM, Treatment.SCALE, Treatment.PASS, Treatment.OFFSET, Treatment.SLOPE})
 """Treatments of steps without layer parameters that a caller's own rule may replace."""

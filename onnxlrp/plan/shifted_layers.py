@@ -12,7 +12,8 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.reach import carried
-from onnxlrp.operators.registry import Call, find
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import find
 from onnxlrp.rules import LRP0, Epsilon, Rule
 
 _AFFINE = frozenset({"Mul", "Div", "Neg", "Identity", "Cast", "Add", "Sub"})

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 from onnxlrp.plan.steps import Step, Treatment
 
 

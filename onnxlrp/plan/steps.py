@@ -10,10 +10,11 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.functions import Function
+from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
-from onnxlrp.operators.registry import Call, Operator
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Operator
 from onnxlrp.printable import escaped
 from onnxlrp.rules import Rule
 

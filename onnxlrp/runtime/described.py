@@ -10,7 +10,7 @@ import numpy as np
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import Port, shape_text
-from onnxlrp.runtime.ledger import COLUMNS
+from onnxlrp.runtime.ledger_table import COLUMNS
 
 
 def damaged(place: str, why: object) -> InvalidModelError:

@@ -11,13 +11,13 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
-from onnxlrp.runtime import described, mapping, text
+from onnxlrp.runtime import described, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.targets import Target
@@ -189,8 +189,8 @@ class Explainer:
         options = {"target": target, "position": position, "weights": weights}
         batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return mapping.store(self, batches, as_folder(to), preprocess, progress)
-        return (explanation for _, explanation in mapping.explain(self, batches, progress))
+            return streaming.store(self, batches, as_folder(to), preprocess, progress)
+        return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped, listed
-from onnxlrp.runtime import depth, rows
+from onnxlrp.runtime import depth, table_inputs
 from onnxlrp.runtime.archive import UNREADABLE
 from onnxlrp.runtime.inputs import Port
 from onnxlrp.runtime.values import cast
@@ -89,11 +89,11 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     try:
         if path.suffix.lower() in (".npy", ".npz"):
             return Loaded(_numpy(path, port, mapped))
-        if path.suffix.lower() in rows.TABLES:
-            array, columns = rows.read_table(path, port)
+        if path.suffix.lower() in table_inputs.TABLES:
+            array, columns = table_inputs.read_table(path, port)
             return Loaded(array, columns=columns)
         if path.suffix.lower() == ".txt":
-            return Loaded(rows.read_lines(path, port))
+            return Loaded(table_inputs.read_lines(path, port))
         return _picture_or_text(path, port, preprocess)
     except OSError as error:
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
@@ -165,7 +165,7 @@ def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
                 f"'{escaped(path)}' is no picture that can be read, for input {port.name!r}: {port}"
             ) from error
         try:
-            return Loaded(rows.read_lines(path, port))
+            return Loaded(table_inputs.read_lines(path, port))
         except UnicodeDecodeError as error:
             raise InputError(f"'{escaped(path)}' is neither a picture nor .npy, .npz, .csv or text") from error
     except Exception as error:  # each format has a reader of its own, and errors of its own

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime import files, fingerprint, rows, text
+from onnxlrp.runtime import files, fingerprint, table_inputs, text
 from onnxlrp.runtime.inputs import Port
 
 _ARRAYS = (".npy", ".npz")
@@ -153,8 +153,8 @@ class Files:
 
     def _lines(self, path: Path) -> list[text.Text] | None:
         """The texts of a file, one a line; None where it holds numbers."""
-        lines = rows.lines_of(path) if text.takes_text(self._port) else None
-        return None if not lines or rows.are_numbers(lines) else [text.parted(line) for line in lines]
+        lines = table_inputs.lines_of(path) if text.takes_text(self._port) else None
+        return None if not lines or table_inputs.are_numbers(lines) else [text.parted(line) for line in lines]
 
 
 def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:

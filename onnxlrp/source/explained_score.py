@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
-from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
 from onnxlrp.source.explained_parts import Part, elements_of, put_together
 from onnxlrp.source.monotone import Step, step

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
-from onnxlrp.runtime.ledger import COLUMNS, Ledger
+from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample
 from onnxlrp.view.tokens import Piece, limit_of_texts

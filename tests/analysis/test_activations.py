@@ -11,8 +11,8 @@ from onnx import parser
 
 import onnxlrp
 from onnxlrp.analysis.activations import Activation, activation_of
-from onnxlrp.analysis.regions import region_entry
-from onnxlrp.analysis.routers import router_of
+from onnxlrp.analysis.elementwise_regions import region_entry
+from onnxlrp.analysis.gates import router_of
 from tests.analysis.graphs import Graph
 from tests.operators.case import reference
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onnxlrp.analysis.gates import router_of
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.routers import router_of
 from tests.analysis.graphs import Graph
 
 WEIGHTS = """float[4,4] w = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}, float scale = {0.5}, float low = {-1e9},

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxlrp.analysis.functions import function_of
+from onnxlrp.analysis.elementwise_functions import function_of
+from onnxlrp.analysis.elementwise_regions import region_entry
+from onnxlrp.analysis.gates import router_of
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.reach import carried
-from onnxlrp.analysis.regions import region_entry
-from onnxlrp.analysis.routers import router_of
 from tests.analysis.graphs import Graph
 
 # ---------------------------------------------------------------------------------------------------- layers

@@ -12,6 +12,7 @@ import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators import registry
 from onnxlrp.operators.registry import Kind, table
 
@@ -90,7 +91,7 @@ def _check_sign(name: str, attributes: dict[str, float], constants: list[np.ndar
     (node,) = ir.from_proto(model).graph
     entry = registry.find(node)
     assert entry is not None
-    sign = entry.sign_of(registry.Call.of(node))
+    sign = entry.sign_of(Call.of(node))
     with np.errstate(all="ignore"):
         y = np.asarray(ReferenceEvaluator(model).run(None, {"x": POINTS})[0])
     if sign == "nonnegative":
