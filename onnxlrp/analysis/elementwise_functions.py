@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.evaluate import evaluate_at
@@ -143,7 +143,7 @@ def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast:
     if not entry.elementwise or entry.kind is Kind.CUSTOM:
         return None
     region = region_entry(maker, facts)
-    operands = [region] if region is not None else list(carried(maker, facts.data).values())
+    operands = [region] if region is not None else list(relevance_operands(maker, facts.data).values())
     known = len(operands) == 1 and operands[0].shape is not None and value.shape is not None
     return operands[0] if known and (broadcast or operands[0].shape == value.shape) else None
 
@@ -160,7 +160,7 @@ def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
     if region_entry(node, facts) is operand:
         return True
     if entry is None or entry.kind is not Kind.LINEAR:
-        return entry is not None and not entry.winner
+        return entry is not None and not entry.selects_by_value
     # A quotient is curved in its denominator; a product of one value with itself is.
     return sum(v is operand for v in node.inputs) != 1 or (
         entry.linear_in is not None and node.inputs[0] is not operand

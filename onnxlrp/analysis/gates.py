@@ -9,24 +9,24 @@ import onnx_ir as ir
 from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import carried, moves, origin
+from onnxlrp.analysis.reach import is_routing, origin, relevance_operands
 from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.registry import Kind, find
 
 
-def router_of(value: ir.Value, facts: Facts) -> str | None:
+def gate_kind(value: ir.Value, facts: Facts) -> str | None:
     """Tell the kind of gate that a value is.
 
     "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
     `1 − ·`, averages, or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, whatever way that
     is written, or from several of them alone. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
     """
-    found = _one_router(value, facts)
+    found = _one_gate_kind(value, facts)
     return "gate" if found is None and _all_gates(value, facts) else found
 
 
-def _one_router(value: ir.Value, facts: Facts) -> str | None:
+def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
     """Tell the kind of gate that a value is which comes from a single one."""
     first = True
     while (node := value.producer()) is not None:
@@ -43,11 +43,11 @@ def _one_router(value: ir.Value, facts: Facts) -> str | None:
         if entrance is not None and is_power(node, entrance, facts):
             value = entrance
             continue
-        operands = carried(node, facts.data)
+        operands = relevance_operands(node, facts.data)
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
-        moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and moves(node, *operands))
+        moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and is_routing(node, *operands))
         if len(operands) != 1 or not (affine or moved):
             return None
         first = first and (moved or entry.scale)
@@ -63,10 +63,12 @@ def _all_gates(value: ir.Value, facts: Facts) -> bool:
         if value in seen:
             continue
         seen.add(value)
-        if _one_router(value, facts) == "gate" or is_squashed(value, facts):
+        if _one_gate_kind(value, facts) == "gate" or is_squashed(value, facts):
             continue
         node = value.producer()
-        operands = [] if node is None or not _blends(node, facts) else list(carried(node, facts.data).values())
+        operands = (
+            [] if node is None or not _blends(node, facts) else list(relevance_operands(node, facts.data).values())
+        )
         if not operands:
             return False
         waiting += operands
@@ -80,7 +82,7 @@ def _blends(node: ir.Node, facts: Facts) -> bool:
     if entry is None or entry.layer is not None or node in facts.layers:
         return False
     bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
-    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.winner)
+    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.selects_by_value)
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:
@@ -101,7 +103,9 @@ def _scales(node: ir.Node, operand: int) -> bool:
     if entry is None:
         return False
     scaled = entry.scale and not entry.jointly and operand in (entry.linear_in or (operand,))
-    return moves(node, operand) or scaled or (entry.winner and entry.elementwise) or node.op_type == "Clip"
+    return (
+        is_routing(node, operand) or scaled or (entry.selects_by_value and entry.elementwise) or node.op_type == "Clip"
+    )
 
 
 def _sigmoid(node: ir.Node) -> bool:

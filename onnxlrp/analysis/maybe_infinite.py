@@ -18,7 +18,7 @@ _PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"}
 """Operators that put a constant beside data, or in its place."""
 
 
-def infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
+def maybe_infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
     """Data that a softmax or its logarithmic sum is taken of, and that from which it was made element by element; data
     with an infinite constant, and what was made of it element by element. `nodes` in their order."""
     found: set[ir.Value] = set()
@@ -46,7 +46,7 @@ def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.
 def _keeps(node: ir.Node) -> bool:
     """Whether an infinity among the operands is one, or that of another element, in the result."""
     entry = find(node)
-    return entry is not None and entry.layer is None and entry.kind in (Kind.PASS, Kind.ROUTING, Kind.LINEAR)
+    return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)
 
 
 def _puts_infinity(node: ir.Node) -> bool:

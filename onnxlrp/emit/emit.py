@@ -18,7 +18,7 @@ from onnxlrp.emit.single_score import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.graph.builder import Builder
-from onnxlrp.plan import Plan, Treatment
+from onnxlrp.plan import Plan, StepKind
 from onnxlrp.source.label_output import Label
 
 
@@ -114,7 +114,7 @@ def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> Non
         walk.send(score, seed, score)
 
 
-def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[Treatment, Treat]) -> Walk:
+def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[StepKind, Treat]) -> Walk:
     """Walk on from the ids of embedding lookups under gradient × input.
 
     What arrives there is already the product of embedding and gradient, and must not be multiplied with the ids.

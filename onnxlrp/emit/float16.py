@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Step, StepKind
 from onnxlrp.plan.working_types import narrowed_to
 
 _LARGEST = 8.0
@@ -18,7 +18,7 @@ _SMALLEST = 2.0**-10
 """A seed below this stays smaller: its factor must be in range too."""
 _BOUND = 2.0**13
 """The largest relevance or factor between two steps: a sum of a few of these is still in range."""
-_WIDE = frozenset({Treatment.CUSTOM, Treatment.CONTROL, Treatment.OFFSET, Treatment.SLOPE})
+_WIDE = frozenset({StepKind.CUSTOM, StepKind.CONTROL, StepKind.OFFSET, StepKind.SLOPE})
 MANY = 8
 """Sums of this many terms are clipped, because they may overflow float16."""
 
@@ -63,5 +63,5 @@ def working_type(dtype: ir.DataType, step: Step) -> ir.DataType:
     flow), compares (winners) or subtracts (activations). It is float64 only where the model's own step is.
     """
     dtype = narrowed_to(step, dtype)
-    wide = step.treatment in _WIDE or step.entry.winner
+    wide = step.kind in _WIDE or step.entry.selects_by_value
     return widest(dtype) if wide else dtype

@@ -41,7 +41,7 @@ def offset(walk: Walk, step: Step) -> None:
     _send(walk, step, op.Mul(c, share))
     if walk.ledger is not None:
         # Nothing is passed on to a masked −∞: all of the output is kept there.
-        masked = function.argument in walk.facts.infinite
+        masked = function.argument in walk.facts.maybe_infinite
         kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
         walk.ledger.bias(step, op.Mul(c, kept))
 
@@ -116,6 +116,6 @@ def _part(walk: Walk, call: Call, operand: int, slope_of_operand: ir.Value) -> i
     """The derivative of a node's output through one of its operands."""
     entry = find(call)
     assert entry is not None
-    if entry.kind is Kind.PASS:
+    if entry.kind is Kind.ELEMENTWISE:
         return walk.op.Mul(slope_of_operand, entry.function(walk.op, call, operand))
     return entry.function(walk.op, call, operand, slope_of_operand)

@@ -84,7 +84,7 @@ class Reverse:
             seen.add(value)
             original = self.copied.get(node)
             index = value.index() or 0
-            if original is not None and _dear(original) and index < len(original.outputs):
+            if original is not None and _is_stored(original) and index < len(original.outputs):
                 kept = original.outputs[index]
                 if keeps_shape(kept):
                     found.append((value, kept))
@@ -102,7 +102,7 @@ class Reverse:
         return self.graph
 
 
-def _dear(node: ir.Node) -> bool:
+def _is_stored(node: ir.Node) -> bool:
     """Decide whether a node costs more than to store and read what it makes."""
     entry = find(node)
     cheap = entry is not None and (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
@@ -130,12 +130,12 @@ def arrived_at(walk: Walk, step: Step) -> dict[int, ir.Value]:
     return {i: walk.amount(v) for i, v in enumerate(step.outputs) if v in walk.relevance}
 
 
-def book(walk: Walk, step: Step, total: ir.Value) -> None:
+def record_inner_ledger(walk: Walk, step: Step, total: ir.Value) -> None:
     """Book what all steps inside gave to biases, stabilisers and nowhere as this step's."""
     assert walk.ledger is not None
     parts = (walk.op.Gather(total, walk.op.ints_scalar(i)) for i in (2, 3, 4))
-    for book, part in zip((walk.ledger.bias, walk.ledger.epsilon, walk.ledger.stopped), parts, strict=True):
-        book(step, part)
+    for column, part in zip((walk.ledger.bias, walk.ledger.epsilon, walk.ledger.stopped), parts, strict=True):
+        column(step, part)
 
 
 def captured_by(walk: Walk, step: Step) -> list[ir.Value]:
@@ -161,7 +161,9 @@ def _states(walk: Walk, body: Body) -> list[int]:
     return [k for k, (value, out, _, _) in enumerate(body.states) if value in data or out in data]
 
 
-def carry(walk: Walk, step: Step, reverse: Reverse, arrived: dict[int, ir.Value], captured: list[ir.Value]) -> Carried:
+def loop_carried(
+    walk: Walk, step: Step, reverse: Reverse, arrived: dict[int, ir.Value], captured: list[ir.Value]
+) -> Carried:
     op, body = walk.op, reverse.body
     states = _states(walk, body)
     parameters, starts = [], []
@@ -179,7 +181,7 @@ def carry(walk: Walk, step: Step, reverse: Reverse, arrived: dict[int, ir.Value]
     return Carried(states, captured, parameters, starts)
 
 
-def advance(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
+def next_state(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
     """The values for the next step: the states' relevance, and the sums with this step's added."""
     split = len(carried.states)
     added = list(amounts[split : split + len(carried.parameters) - split])
@@ -189,7 +191,7 @@ def advance(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> 
     return [*amounts[:split], *sums]
 
 
-def hand_out(walk: Walk, step: Step, body: Body, carried: Carried, outs: Sequence[ir.Value]) -> None:
+def distribute(walk: Walk, step: Step, body: Body, carried: Carried, outs: Sequence[ir.Value]) -> None:
     """Hand out what the last step back leaves: relevance of initial states and of captured values, and the ledger."""
     for k, r in zip(carried.states, outs, strict=False):
         value = step.operands.get(body.states[k][2])
@@ -198,7 +200,7 @@ def hand_out(walk: Walk, step: Step, body: Body, carried: Carried, outs: Sequenc
     for value, r in zip(carried.captured, outs[len(carried.states) :], strict=False):
         walk.send(value, r)
     if walk.ledger is not None:
-        book(walk, step, outs[len(carried.states) + len(carried.captured)])
+        record_inner_ledger(walk, step, outs[len(carried.states) + len(carried.captured)])
 
 
 def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:

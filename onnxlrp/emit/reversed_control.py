@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.reversed_body import Reverse, append, arrived_at, book, captured_by
+from onnxlrp.emit.reversed_body import Reverse, append, arrived_at, captured_by, record_inner_ledger
 from onnxlrp.emit.reversed_loop import loop
 from onnxlrp.emit.reversed_scan import scan
 from onnxlrp.emit.walk import Walk
@@ -30,4 +30,4 @@ def branches(walk: Walk, step: Step) -> None:
     for value, r in zip(wanted, outs, strict=False):
         walk.send(value, r)
     if walk.ledger is not None:
-        book(walk, step, outs[-1])
+        record_inner_ledger(walk, step, outs[-1])

@@ -8,13 +8,13 @@ import onnx_ir as ir
 
 from onnxlrp.emit.reversed_body import (
     Reverse,
-    advance,
     append,
     arrived_at,
     captured_by,
-    carry,
-    hand_out,
+    distribute,
     keeps_shape,
+    loop_carried,
+    next_state,
     store,
 )
 from onnxlrp.emit.walk import Walk, shaped
@@ -30,7 +30,7 @@ def loop(walk: Walk, step: Step) -> None:
     (body,) = bodies(node)
     reverse = Reverse(walk, step, body)
     arrived, read = arrived_at(walk, step), _read_by_step(walk, step, body)
-    carried = carry(walk, step, reverse, arrived, [v for v in captured_by(walk, step) if v not in read])
+    carried = loop_carried(walk, step, reverse, arrived, [v for v in captured_by(walk, step) if v not in read])
     count = reverse.parameter("i", ir.DataType.INT64, ir.Shape([]))
     going = reverse.parameter("going", ir.DataType.BOOL, ir.Shape([]))
     inner, true = reverse.op, reverse.op.constant(True)
@@ -51,7 +51,7 @@ def loop(walk: Walk, step: Step) -> None:
     slices = [(source, gather, copies[gather]) for source, gathers in read.items() for gather in gathers]
     wanted = [*(reverse.inputs[k + 2] for k in carried.states), *carried.captured]
     amounts = reverse.amounts(seeds, [*wanted, *(copy.outputs[0] for _, _, copy in slices)], stands_for)
-    results = [*advance(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]
+    results = [*next_state(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]
     for value, kept in reverse.dear(results):
         now = shaped(inner.Gather(store(node, body.graph, kept), at, axis=0), value)
         ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
@@ -66,7 +66,7 @@ def loop(walk: Walk, step: Step) -> None:
     )
     stacked = [ir.Value(type=ir.TensorType(walk.dtype)) for _ in slices]
     outs = append(walk, step, back, [*carried.parameters, *stacked])
-    hand_out(walk, step, body, carried, outs)
+    distribute(walk, step, body, carried, outs)
     for (source, gather, _), stack in zip(slices, outs[len(carried.parameters) :], strict=True):
         walk.send(source, _in_place(op, stack, source, int(Call.of(gather).attr("axis", 0))))
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.reversed_body import Reverse, advance, append, arrived_at, captured_by, carry, hand_out, store
+from onnxlrp.emit.reversed_body import (
+    Reverse,
+    append,
+    arrived_at,
+    captured_by,
+    distribute,
+    loop_carried,
+    next_state,
+    store,
+)
 from onnxlrp.emit.walk import Walk
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
@@ -16,7 +25,7 @@ def scan(walk: Walk, step: Step) -> None:
     (body,) = bodies(node)
     reverse = Reverse(walk, step, body)
     arrived, captured = arrived_at(walk, step), captured_by(walk, step)
-    carried = carry(walk, step, reverse, arrived, captured)
+    carried = loop_carried(walk, step, reverse, arrived, captured)
     in_axes, in_ways = (_ints(node, f"scan_input_{n}", len(body.slices)) for n in ("axes", "directions"))
     out_axes, out_ways = (_ints(node, f"scan_output_{n}", len(body.stacked)) for n in ("axes", "directions"))
     states = len(body.states)
@@ -37,7 +46,7 @@ def scan(walk: Walk, step: Step) -> None:
     stands_for = dict(zip(reverse.inputs, body.graph.inputs, strict=True))
     amounts = reverse.amounts(seeds, wanted, stands_for)
     split = len(carried.states) + len(captured)
-    results = [*advance(reverse, carried, amounts[:split]), *amounts[split:]]
+    results = [*next_state(reverse, carried, amounts[:split]), *amounts[split:]]
     for index, (value, kept) in enumerate(reverse.dear(results)):
         assert value.dtype is not None
         now = reverse.parameter(f"kept_{index}", value.dtype, value.shape)
@@ -67,7 +76,7 @@ def scan(walk: Walk, step: Step) -> None:
     back = ir.Node("", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results))
     whole = [ir.Value(type=ir.TensorType(walk.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
     outs = append(walk, step, back, [*carried.parameters, *whole])
-    hand_out(walk, step, body, carried, outs)
+    distribute(walk, step, body, carried, outs)
     for i, r in zip(slices, outs[len(carried.parameters) :], strict=True):
         walk.send(step.operands[body.slices[i][1]], r)
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.seeds import Choice
 from onnxlrp.emit.walk import Walk
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Step, StepKind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _picked(walk: Walk, steps: Sequence[Step], score: ir.Value) -> ir.Value | No
 
 
 def _is_product(step: Step, layer: Layer) -> bool:
-    if step.treatment is not Treatment.LAYER or step.rule is None or step.rule.relative:
+    if step.kind is not StepKind.LAYER or step.rule is None or step.rule.relative:
         # A relative ε is of the size of all the scores of a sample.
         return False
     product = layer.call.op_type == "MatMul" and layer.call.domain == "" and layer.data == 0

@@ -14,7 +14,7 @@ from onnxlrp.emit.reversed_control import control
 from onnxlrp.emit.stabilised_division import divide, ratio
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Step, StepKind
 from onnxlrp.rules import Flat
 
 
@@ -120,15 +120,15 @@ def _routing(walk: Walk, step: Step) -> None:
         back = entry.function(op, call, index, arrived)
         if stands and stand_in is not None:
             carrier = entry.function(op, call, index, walk.read(stand_in))
-            if stand_in in walk.facts.infinite:
-                walk.facts.infinite.add(carrier)
+            if stand_in in walk.facts.maybe_infinite:
+                walk.facts.maybe_infinite.add(carrier)
             walk.send(operand, back, carrier, walk.relevance[_output(step)].stand)
-        elif as_factor and entry.winner and entry.pooling and isinstance(arrived, ir.Value):
+        elif as_factor and entry.selects_by_value and entry.pooling and isinstance(arrived, ir.Value):
             won = Won(arrived, _output(step), functools.partial(entry.function, op, call, index))
             walk.send(operand, back, operand, won=won)
         else:
             walk.send(operand, back, operand if as_factor else None)
-    if walk.ledger is not None and not entry.many:
+    if walk.ledger is not None and not entry.per_output:
         amount = walk.amount(_output(step))
         for index in entry.operands(call):
             if index not in step.operands and entry.kind is Kind.ROUTING and not entry.lookup:
@@ -202,7 +202,7 @@ def _factors(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None]:
             if walk.ledger is not None:
                 walk.ledger.epsilon(step, op.Sub(walk.amount(y), op.Mul(c, walk.read(y))))
             factors.append(c)
-    if step.entry.many:
+    if step.entry.per_output:
         return factors
     assert factors[0] is not None
     return factors[0]
@@ -216,7 +216,7 @@ def _divided(walk: Walk, step: Step) -> ir.Value | list[ir.Value | None] | None:
         first = ratio(walk, y, value, walk.composite.norm, own=True)
         if walk.ledger is not None:
             walk.ledger.epsilon(step, walk.op.Sub(walk.amount(y), walk.op.Mul(first, value)))
-    if not step.entry.many:
+    if not step.entry.per_output:
         return first
     return [first, *(walk.amount(v) if v in walk.relevance else None for v in step.outputs[1:])]
 
@@ -227,18 +227,18 @@ def _lookup(walk: Walk, step: Step) -> None:
     walk.send(ids, step.entry.function(walk.op, step.call, index, walk.amount(_output(step))))
 
 
-RELEVANCE: Mapping[Treatment, Treat] = {
-    Treatment.LAYER: layer,
-    Treatment.SUM: _sum,
-    Treatment.SCALE: _scale,
-    Treatment.ROUTING: _routing,
-    Treatment.PASS: _pass,
-    Treatment.RECTIFIER: _rectifier,
-    Treatment.OFFSET: offset,
-    Treatment.SLOPE: slope,
-    Treatment.PRODUCT: _product,
-    Treatment.CUSTOM: _custom,
-    Treatment.CONTROL: control,
-    Treatment.LOOKUP: _lookup,
+RELEVANCE: Mapping[StepKind, Treat] = {
+    StepKind.LAYER: layer,
+    StepKind.SUM: _sum,
+    StepKind.SCALE: _scale,
+    StepKind.ROUTING: _routing,
+    StepKind.PASS_THROUGH: _pass,
+    StepKind.RECTIFIER: _rectifier,
+    StepKind.OFFSET: offset,
+    StepKind.SLOPE: slope,
+    StepKind.PRODUCT: _product,
+    StepKind.CUSTOM: _custom,
+    StepKind.CONTROL: control,
+    StepKind.LOOKUP: _lookup,
 }
 """The function for each treatment under a relevance composite."""

@@ -98,8 +98,8 @@ class _Copies:
     def _in_floats(self, call: Call) -> ir.Value:
         """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
         entry = find(call)
-        assert entry is not None and entry.layer is not None and entry.layer.stand_in is not None
-        out = self.op.run(entry.layer.stand_in(self.op, call))
+        assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
+        out = self.op.run(entry.layer.dequantised(self.op, call))
         bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
         return out if bias is None else self.op.Add(out, bias)
 

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp import external_data
-from onnxlrp.drafts import whole
+from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.external_data import Held
 from onnxlrp.replacing import check_data_file, check_replaceable
@@ -99,7 +99,7 @@ def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) ->
     """Write the initializers to a file beside `path`, and everything else to `path`."""
     data = path.with_name(path.name + ".data")
     check_data_file(data, path, sources)
-    with whole(path) as model_draft, whole(data) as data_draft:
+    with atomic_write(path) as model_draft, atomic_write(data) as data_draft:
         _fill(model_draft, data_draft, proto, data.name)
 
 
@@ -122,5 +122,5 @@ def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
 
 
 def _write(path: Path, proto: onnx.ModelProto) -> None:
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(proto.SerializeToString(deterministic=True))

@@ -15,7 +15,7 @@ from onnxlrp.finish.restore_quantised import settle
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.provenance import RULE
-from onnxlrp.operators.forests import lighten
+from onnxlrp.operators.forests import drop_unused_attributes
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import OPSET, Source
 from onnxlrp.source.unused import remove_unused
@@ -29,7 +29,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     remove_unused(model)
     op.forget_removed()
     for node in graph.all_nodes():
-        lighten(node)
+        drop_unused_attributes(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
         settle(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)

@@ -96,7 +96,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Mul(r, op.Where(empty, unseen, ratio))
 
 
-@routing("Max", "Min", elementwise=True, winner=True, operands=all_operands, sign="keeps")
+@routing("Max", "Min", elementwise=True, selects_by_value=True, operands=all_operands, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first operand."""
     y = op.run(call)

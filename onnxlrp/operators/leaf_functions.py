@@ -61,7 +61,11 @@ def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:
             "target_nodeids": np.repeat(leaves, count),
             "target_ids": np.tile(np.arange(count), leaves.size),
         }
-        floats = {"nodes_values": tree.threshold, "target_weights": values.reshape(-1), "nodes_hitrates": tree.rates}
+        floats = {
+            "nodes_values": tree.threshold,
+            "target_weights": values.reshape(-1),
+            "nodes_hitrates": tree.hit_rates,
+        }
         for name, array in ints.items():
             lists.setdefault(name, []).extend(map(int, array))
         for name, array in floats.items():

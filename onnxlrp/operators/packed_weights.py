@@ -113,7 +113,7 @@ def _infer_product(context: Any) -> None:
     "MatMulNBits",
     domain=DOMAIN,
     operands=lambda call: (0, 5),
-    layer=LayerForm("dense", ((0, 1),), bias=5, stand_in=_as_matmul, rounds=_rounds),
+    layer=LayerForm("dense", ((0, 1),), bias=5, dequantised=_as_matmul, rounds=_rounds),
     refuse=_refuse,
     inference=_infer_product,
 )
@@ -134,7 +134,7 @@ def _refuse_tabled(call: Call) -> str | None:
 @linear(
     "MatMulBnb4",
     domain=DOMAIN,
-    layer=LayerForm("dense", ((0, 1),), stand_in=_as_matmul),
+    layer=LayerForm("dense", ((0, 1),), dequantised=_as_matmul),
     refuse=_refuse_tabled,
     inference=_infer_product,
 )

@@ -167,7 +167,7 @@ def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None)
         return op.constant((factor.dtype.type(whole) * factor).reshape(tuple(x.const_value.shape)))
 
 
-@custom("DynamicQuantizeLinear", many=True, gradient_outputs=(1,))
+@custom("DynamicQuantizeLinear", per_output=True, gradient_outputs=(1,))
 def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """Passes unchanged; of a gradient, what arrives at the scale goes to the two extremes that make it."""
     x = call.operand(0)

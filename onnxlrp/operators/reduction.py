@@ -143,7 +143,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
     return _times(op, call, r, op.Where(one, rest, none))
 
 
-@routing("ReduceMax", "ReduceMin", winner=True, pooling=True, sign="keeps")
+@routing("ReduceMax", "ReduceMin", selects_by_value=True, pooling=True, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, which = call.operand(0), axes(op, call)

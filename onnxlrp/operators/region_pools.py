@@ -242,7 +242,7 @@ def _candidate_values(
 # ---------------------------------------------------------------------------------------------------------- MaxRoiPool
 
 
-@routing("MaxRoiPool", winner=True, pooling=True, sign="keeps")
+@routing("MaxRoiPool", selects_by_value=True, pooling=True, sign="keeps")
 def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first. The regions are rounded to whole elements: they have no derivative."""
     x, rois = call.operand(0), call.operand(1)

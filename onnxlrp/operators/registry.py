@@ -1,7 +1,7 @@
 """Every operator's entry: what kind it is, and how relevance and gradients go backwards through it.
 
 *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per
-output element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*:
+output element, the transpose of the selection. *elementwise*: the derivative. *custom*: its own reverse. *stop*:
 the reason. *decomposed*: written out in other operators as the model is read.
 """
 
@@ -30,7 +30,7 @@ class Kind(enum.Enum):
 
     LINEAR = "linear"
     ROUTING = "routing"
-    PASS = "pass"
+    ELEMENTWISE = "elementwise"
     CUSTOM = "custom"
     STOP = "stop"
     REFUSED = "refused"
@@ -62,7 +62,7 @@ class LayerForm:
     """Axes of the output, counted from its end, that a bias downstream may vary over, by the operand of the data."""
     channels: int = 1
     """Axis of a convolution's weight that holds the input's channels: those of one group on axis 1, all on axis 0."""
-    stand_in: Callable[[Builder, Call], Call] | None = None
+    dequantised: Callable[[Builder, Call], Call] | None = None
     """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""
     rounds: Callable[[Call], bool] = lambda call: False
@@ -80,7 +80,7 @@ class Operator:
     """transpose, derivative, reverse, or for a stop its reason."""
     operands: Operands
     """Operands that may carry relevance."""
-    treatment: str
+    summary: str
     """One line that says what happens to relevance."""
     refuse: Callable[[Call], str | None] = lambda call: None
     """Why this very node has no rule, None where it has one."""
@@ -111,9 +111,9 @@ class Operator:
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     in_place: bool = False
     """A routing operator that leaves all elements where they are in memory, and so costs nothing."""
-    winner: bool = False
+    selects_by_value: bool = False
     """A routing operator whose selection depends on the values."""
-    many: bool = False
+    per_output: bool = False
     """Takes a list of relevances, one per output, None where none arrives."""
     pooling: bool = False
     """A pool, resize or reduction: flat on the input side under a flat first layer."""
@@ -224,9 +224,9 @@ def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Cal
     def decorate(function: Callable) -> Callable:
         text = inspect.getdoc(function) or ""
         options.setdefault("operands", _first)
-        treatment = options.pop("treatment", None) or text.split("\n\n")[0].replace("\n", " ")
+        summary = options.pop("summary", None) or text.split("\n\n")[0].replace("\n", " ")
         for name in names:
-            register(Operator(name, domain, kind, function, treatment=treatment, **options))
+            register(Operator(name, domain, kind, function, summary=summary, **options))
         return function
 
     return decorate
@@ -244,7 +244,7 @@ def routing(*names: str, domain: str = "", **options: Any) -> Callable:
 
 def activation(*names: str, domain: str = "", **options: Any) -> Callable:
     """Register `derivative(op, call, operand) -> dy/d operand` of an elementwise function."""
-    return _enter(Kind.PASS, names, domain, elementwise=True, **options)
+    return _enter(Kind.ELEMENTWISE, names, domain, elementwise=True, **options)
 
 
 def custom(*names: str, domain: str = "", **options: Any) -> Callable:
@@ -277,14 +277,14 @@ def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
     return _enter(Kind.DECOMPOSED, names, domain, **options)
 
 
-def by_function_body(*names: str, treatment: str, domain: str = "") -> None:
+def by_function_body(*names: str, summary: str, domain: str = "") -> None:
     """Register operators that are written out by the function body that ONNX gives them."""
 
     def function() -> str:
-        return treatment
+        return summary
 
     for name in names:
-        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), treatment, own_body=True))
+        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), summary, own_body=True))
 
 
 def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options: Any) -> Callable:
@@ -295,9 +295,9 @@ def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options:
     def double(op, call, operand, r):
         return op.Mul(r, 2.0)
     ```
-    `kind` is "linear", "routing", "pass" or "custom"; `options` are the fields of `registry.Operator`.
+    `kind` is "linear", "routing", "elementwise" or "custom"; `options` are the fields of `registry.Operator`.
     """
-    makers = {"linear": linear, "routing": routing, "pass": activation, "custom": custom}
+    makers = {"linear": linear, "routing": routing, "elementwise": activation, "custom": custom}
     if kind not in makers:
         raise InputError(f"kind is one of {', '.join(makers)}, not {kind!r}")
     if kind == "linear":
@@ -330,13 +330,13 @@ class TableRow:
     operator: str
     domain: str
     kind: str
-    treatment: str
+    summary: str
     since: int
 
 
 def table() -> list[TableRow]:
     """Every registered operator, by domain and name."""
     return [
-        TableRow(e.op_type, e.domain or "ai.onnx", e.kind.value, e.treatment, e.since)
+        TableRow(e.op_type, e.domain or "ai.onnx", e.kind.value, e.summary, e.since)
         for _, e in sorted(_OPERATORS.items())
     ]

@@ -35,7 +35,7 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 @routing(
     *("ScatterND", "ScatterElements"),
     when=lambda call: _reduction(call) in ("min", "max"),
-    winner=True,
+    selects_by_value=True,
     operands=lambda call: (0, 2),
     sign="keeps",
 )

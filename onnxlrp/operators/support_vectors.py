@@ -234,7 +234,7 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, many=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+@custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
@@ -267,7 +267,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     "SVMClassifier",
     domain=_ML,
     when=_probable,
-    many=True,
+    per_output=True,
     score=_log_odds,
     refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
 )

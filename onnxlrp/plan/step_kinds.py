@@ -9,17 +9,17 @@ from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.elementwise_functions import function_of, shifted_function_of
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.gates import divides, router_of
+from onnxlrp.analysis.gates import divides, gate_kind
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.reach import carried, is_lookup
+from onnxlrp.analysis.reach import is_lookup, relevance_operands
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.shifted_layers import leads_to_kernel
-from onnxlrp.plan.steps import Step, Treatment
+from onnxlrp.plan.steps import Step, StepKind
 from onnxlrp.rules import Pass
 
 
-class Treating:
+class StepDecider:
     """Decides by the facts of a graph and a composite; `convolutions`: the graph's, for rules that depend on depth."""
 
     def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
@@ -30,7 +30,7 @@ class Treating:
         """Decide what a step without layer parameters does."""
         entry, call, facts = step.entry, step.call, self.facts
         if self.gradient:
-            step.treatment = _gradient_treatment(entry)
+            step.kind = _gradient_kind(entry)
             step.why = "derivative: 0, constant between steps" if entry.piecewise_constant else "derivative"
             return
         entrance = region_entry(step.node, facts)
@@ -40,16 +40,16 @@ class Treating:
             step.operands, step.why = {0: entrance}, f"{name}, written out"
             step.same_sign = known is not None and known.same_sign
             self._activation(step)
-        elif entry.kind is Kind.PASS:
+        elif entry.kind is Kind.ELEMENTWISE:
             # Data to the power of data: the base takes all.
-            first, several = min(step.operands), len(carried(step.node, facts.data)) > 1
+            first, several = min(step.operands), len(relevance_operands(step.node, facts.data)) > 1
             step.operands, step.why = {first: step.operands[first]}, "activation"
             step.same_sign = entry.sign_of(call) == "same"
             self._activation(step, passes=several)
         elif is_lookup(step.node, step.operands):
-            step.treatment, step.why = Treatment.LOOKUP, "embedding lookup"
+            step.kind, step.why = StepKind.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:
-            step.treatment, step.why = Treatment.CUSTOM, entry.treatment
+            step.kind, step.why = StepKind.CUSTOM, entry.summary
         elif entry.kind is Kind.ROUTING or entry.routes(call):
             self._routing(step)
         elif entry.jointly:
@@ -61,7 +61,7 @@ class Treating:
 
     def _activation(self, step: Step, *, passes: bool = False) -> None:
         """A function with f(0) = 0 passes relevance unchanged; any other keeps the share of f(0)."""
-        step.treatment = Treatment.RECTIFIER if step.entry.rectifier else Treatment.PASS
+        step.kind = StepKind.RECTIFIER if step.entry.rectifier else StepKind.PASS_THROUGH
         if passes or step.entry.rectifier or self.composite.activations == "pass":
             step.why += ": passes unchanged"
             return
@@ -72,35 +72,35 @@ class Treating:
             step.why += ": passes unchanged"
             return
         step.function, step.same_sign = function, False
-        step.treatment = Treatment.OFFSET if function.is_finite else Treatment.SLOPE
+        step.kind = StepKind.OFFSET if function.is_finite else StepKind.SLOPE
         step.why += (
             ": keeps its value at 0" if function.is_finite else ": no value at 0, in proportion to its derivative"
         )
 
     def _routing(self, step: Step) -> None:
-        step.treatment = Treatment.ROUTING
-        step.why = "the winner takes all" if step.entry.winner else "follows the values"
+        step.kind = StepKind.ROUTING
+        step.why = "the winner takes all" if step.entry.selects_by_value else "follows the values"
         if step.entry.average is None:
             return
         before = sum(self.facts.order[n] < self.facts.order[step.node] for n in self.convolutions)
         rule = self.composite.pooling(before, len(self.convolutions))
         if rule is not None:
-            step.treatment, step.rule, step.why = Treatment.SUM, rule, "max pooling as average pooling"
+            step.kind, step.rule, step.why = StepKind.SUM, rule, "max pooling as average pooling"
             step.call = step.entry.average(step.call)
             step.entry = find(step.call) or step.entry
 
     def _sum(self, step: Step) -> None:
-        step.treatment = Treatment.SUM
+        step.kind = StepKind.SUM
         if step.entry.scale:
             rule, step.why = self.composite.batch_norm, "batch norm that no layer took in"
             passes = isinstance(rule, Pass)
-            step.treatment, step.rule = (Treatment.PASS, None) if passes else (Treatment.SUM, rule)
+            step.kind, step.rule = (StepKind.PASS_THROUGH, None) if passes else (StepKind.SUM, rule)
             return
         step.rule = self.composite.norm
         constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
         shifts = step.entry.elementwise and constants
         if shifts and len(step.operands) == 1 and leads_to_kernel(step.outputs[0], self.facts):
-            step.treatment, step.rule = Treatment.PASS, None
+            step.kind, step.rule = StepKind.PASS_THROUGH, None
             step.why = "a shift upstream of a kernel: its change passes"
         elif shifts:
             step.why = "a constant is added: it absorbs its share"
@@ -117,7 +117,7 @@ class Treating:
         function = shifted_function_of(step.node, next(iter(step.operands.values())), self.facts)
         if function is not None and not function.vanishes:
             step.operands, step.function, step.rule = {0: function.argument}, function, None
-            step.treatment, step.why = Treatment.OFFSET, "a shifted activation: keeps its value at 0"
+            step.kind, step.why = StepKind.OFFSET, "a shifted activation: keeps its value at 0"
 
     def _product(self, step: Step) -> None:
         """A product of data and constants passes; of two data operands the composite decides."""
@@ -129,11 +129,11 @@ class Treating:
                 step.why = "a constant divided by data"
                 self._activation(step)
                 return
-            step.treatment, step.why = Treatment.SCALE, "times a constant"
+            step.kind, step.why = StepKind.SCALE, "times a constant"
             if not step.entry.scale:
-                step.treatment, step.rule, step.why = Treatment.SUM, self.composite.norm, "linear"
+                step.kind, step.rule, step.why = StepKind.SUM, self.composite.norm, "linear"
             return
-        step.treatment = Treatment.PRODUCT
+        step.kind = StepKind.PRODUCT
         step.rule = self.composite.norm
         if not set(operands) <= set(linear):
             step.shares, step.why = {linear[0]: 1.0}, "the numerator takes all"
@@ -152,7 +152,7 @@ class Treating:
         cell = in_cell(step.node, self.facts)
         told = {"gate": "gate", "soft": "rectified operand"}
         told = {kind: name for kind, name in told.items() if cell or self._tells(kind, step.entry)}
-        kinds = {i: router_of(v, self.facts) for i, v in factors.items()} if told else {}
+        kinds = {i: gate_kind(v, self.facts) for i, v in factors.items()} if told else {}
         for kind, name in told.items():
             gates = [i for i, found in kinds.items() if found == kind]
             if len(gates) == 1:
@@ -169,9 +169,9 @@ class Treating:
         return self.composite.product != "uniform"
 
 
-def _gradient_treatment(entry: Operator) -> Treatment:
+def _gradient_kind(entry: Operator) -> StepKind:
     if entry.kind is Kind.CUSTOM:
-        return Treatment.CUSTOM
-    if entry.kind is Kind.PASS:
-        return Treatment.RECTIFIER if entry.rectifier else Treatment.PASS
-    return Treatment.ROUTING
+        return StepKind.CUSTOM
+    if entry.kind is Kind.ELEMENTWISE:
+        return StepKind.RECTIFIER if entry.rectifier else StepKind.PASS_THROUGH
+    return StepKind.ROUTING

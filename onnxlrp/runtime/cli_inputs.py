@@ -10,12 +10,12 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.runtime import files, table_inputs, text
-from onnxlrp.runtime.inputs import Port, check
+from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import expand
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Given:
+class CliInputs:
     """The files of `--input` and the texts of `--text`."""
 
     inputs: Sequence[tuple[str, Path]] = ()
@@ -31,7 +31,7 @@ class Given:
 class Data:
     """What they held, per input."""
 
-    ports: Mapping[str, Port]
+    ports: Mapping[str, TensorSpec]
     loaded: Mapping[str, files.Loaded]
     """Of files that hold no text."""
     arrays: Mapping[str, np.ndarray]
@@ -41,7 +41,9 @@ class Data:
     tokenizer: text.Tokenizer | None = None
 
 
-def load(given: Given, ports: Mapping[str, Port], preprocess: files.Preprocess, model: Path | None = None) -> Data:
+def load(
+    given: CliInputs, ports: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
+) -> Data:
     """Files and texts as the model takes them; InputError where one does not fit, is missing or is not known."""
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
@@ -65,7 +67,9 @@ def load(given: Given, ports: Mapping[str, Port], preprocess: files.Preprocess, 
     return Data(ports, loaded, ready, {**tokens, **text.read_ids(ids, ports, tokenizer)}, tokenizer)
 
 
-def _lines(grouped: Mapping[str, Sequence[Path]], given: Given, ports: Mapping[str, Port]) -> dict[str, list[str]]:
+def _lines(
+    grouped: Mapping[str, Sequence[Path]], given: CliInputs, ports: Mapping[str, TensorSpec]
+) -> dict[str, list[str]]:
     """The texts per input, first those in files; lines of numbers are ids, unless a tokenizer was given for them."""
     found: dict[str, list[str]] = {}
     for name, paths in grouped.items():
@@ -82,7 +86,7 @@ def _lines(grouped: Mapping[str, Sequence[Path]], given: Given, ports: Mapping[s
     return found
 
 
-def _tokenizer(given: Given, model: Path | None, needed: bool) -> text.Tokenizer | None:
+def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Tokenizer | None:
     """What is needed or was asked for must be there; for the names of ids, what lies beside the model is welcome."""
     if needed or given.tokenizer is not None:
         return text.find(given.tokenizer, model)
@@ -92,5 +96,5 @@ def _tokenizer(given: Given, model: Path | None, needed: bool) -> text.Tokenizer
         return None
 
 
-def _is_string(port: Port) -> bool:
+def _is_string(port: TensorSpec) -> bool:
     return port.dtype is not None and port.dtype.kind == "O"

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.values import cast
 
 TABLES = (".csv", ".tsv")
@@ -22,7 +22,7 @@ _LIKE_A_NUMBER = re.compile(r"[-+]?[\d.,'’_\s%$€]*\d[\d.,'’_\s%$€]*")
 _DECIMAL = re.compile(r"[-+].*|.*[.eE].*")
 
 
-def read_table(path: Path, port: Port) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_table(path: Path, port: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
     """The rows of a .csv file in the type and shape of the input, and the names of its columns where it has a header.
 
     Cells are parted by tabs, semicolons or commas, whichever part all rows alike. A column that has the input's name is
@@ -49,7 +49,7 @@ def read_table(path: Path, port: Port) -> tuple[np.ndarray, tuple[str, ...]]:
     return _shaped(_numbers(cells, port, path), port, path), columns
 
 
-def read_lines(path: Path, port: Port) -> np.ndarray:
+def read_lines(path: Path, port: TensorSpec) -> np.ndarray:
     """Lines for a string input; rows of numbers for any other."""
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     if port.dtype is not None and port.dtype.kind == "O":
@@ -75,7 +75,7 @@ def are_numbers(lines: Sequence[str]) -> bool:
     return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
 
 
-def strings(lines: Sequence[str], port: Port) -> np.ndarray:
+def strings(lines: Sequence[str], port: TensorSpec) -> np.ndarray:
     """Lines as the value of a string input."""
     array = np.array(lines, dtype=object)
     return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
@@ -111,7 +111,7 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=(lines or [""])[0].count)
 
 
-def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: Port, path: Path) -> bool:
+def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: TensorSpec, path: Path) -> bool:
     """Decide whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
 
     Raises InputError where a row of words holds fractions too.
@@ -152,7 +152,7 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _numbers(cells: np.ndarray, port: Port, path: Path) -> np.ndarray:
+def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
     """Text cells [R, C] in the type of the input; a missing one is NaN."""
     dtype = port.dtype
     if dtype is None or dtype.kind == "O":
@@ -213,7 +213,7 @@ def _hint(cell: str, dtype: np.dtype) -> str:
     return "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
 
 
-def _shaped(table: np.ndarray, port: Port, path: Path) -> np.ndarray:
+def _shaped(table: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
     """Rows [R, C] in the rank of the input: one sample a row, or one sample whose rows are its time steps."""
     shape = port.shape
     if shape is None or len(shape) == 2:

@@ -41,7 +41,7 @@ class OperatorRow(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def treatment(self) -> str: ...
+    def summary(self) -> str: ...
     @property
     def since(self) -> int: ...
 
@@ -53,7 +53,7 @@ def plan_table(rows: Iterable[PlanRow]) -> Table:
 
 def operators_table(rows: Iterable[OperatorRow]) -> Table:
     """Every operator and what happens to it."""
-    lines = ((_qualified(row), str(row.since), row.kind, row.treatment) for row in rows)
+    lines = ((_qualified(row), str(row.since), row.kind, row.summary) for row in rows)
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import load
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 
 NAN = float("nan")
 THREE = [[1, 2, 3], [4, 5, 6]]
@@ -16,7 +16,7 @@ THREE = [[1, 2, 3], [4, 5, 6]]
 def read(tmp_path, content, dtype=np.float32, columns=3):
     path = tmp_path / "t.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load(path, Port("x", np.dtype(dtype), ("N", columns)))
+    return load(path, TensorSpec("x", np.dtype(dtype), ("N", columns)))
 
 
 @pytest.mark.parametrize(

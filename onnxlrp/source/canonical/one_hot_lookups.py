@@ -91,5 +91,5 @@ def _meets_weights(rewriter: Rewriter, value: ir.Value) -> bool:
 
 def _moves(node: ir.Node, value: ir.Value) -> bool:
     entry = find(node)
-    moves = entry is not None and entry.kind is Kind.ROUTING and not entry.winner
+    moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
     return moves and (node.op_type == "Concat" or node.inputs[0] is value)
