@@ -137,6 +137,7 @@ def of_working_tree(jobs: Jobs, folder: Path, old: Mapping[str, Record], run: bo
 
 def _run(jobs: list[dict[str, Any]], place: Path) -> None:
     if jobs:
+        print(f"{len(jobs)} rows with the package of {place}", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "jobs.json").write_text(json.dumps(jobs))
             revision.run(place, "tools.net.state", [folder])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ def convert(job: Mapping[str, Any]) -> Record:
         model = onnxlrp.convert(Path(job["model"]), job["composite"], **job["options"]).to_proto()
     except onnxlrp.errors.OnnxLrpError as error:
         return Record(refused=type(error).__name__)
+    except Exception as error:  # a fault of this state, which the report shows
+        return Record(refused=f"{type(error).__name__}: {error}")
     relevance = operators(model, relevance=True)
     ledger = next((json.loads(p.value) for p in model.metadata_props if p.key == LEDGER), None)
     untapped = operators(without(model, ledger), relevance=True) if ledger else relevance
@@ -78,7 +81,9 @@ def write(path: Path, record: Record) -> None:
     if record.arrays is not None:
         np.savez_compressed(path.with_suffix(".npz"), **record.arrays)
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(Record) if f.name != "arrays"}
-    path.write_text(json.dumps(fields))
+    partial = path.with_suffix(f".{os.getpid()}")  # two runs may share the folder
+    partial.write_text(json.dumps(fields))
+    partial.rename(path)
 
 
 def read(path: Path) -> Record:

@@ -23,7 +23,7 @@ class Record:
     """What one state made of a row."""
 
     refused: str = ""
-    """Name of the error class where the model was refused."""
+    """The class of the error where the model was refused, and what a crash said."""
     digest: str = ""
     relevance: Counter[str] = dataclasses.field(default_factory=Counter)
     """Operators of the relevance part."""
