@@ -39,9 +39,13 @@ def package(commit: str, folder: Path = FOLDER) -> Path:
 
 def run(place: Path, module: str, arguments: Sequence[str]) -> None:
     """Run a module of the working tree's tools in a process that imports `onnxlrp` from `place`, on one thread."""
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=place, env=environment(place), check=True)
+
+
+def environment(place: Path) -> dict[str, str]:
+    """The environment of a process that imports `onnxlrp` from `place`, its working folder, and runs one thread."""
     paths = os.pathsep.join([str(place), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", module, *arguments], cwd=place, env=environment, check=True)
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def check_imported(place: Path) -> None:
