@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, content, graphs_of
+from onnxlrp.graph.call import Call, content
 
 
 def correct(graph: ir.Graph) -> bool:
