@@ -319,7 +319,9 @@ def _reached(work: _Work) -> list[ir.Value]:
         stops = "; ".join([*words.values(), *work.plan.stopped][:5])
         raise NothingToExplainError(f"relevance of {work.output!r} does not reach {names}: {stops}")
     for value in missed:
-        where = dead_ends(work.score, values_leading_to_input(work.source.model.graph, work.facts.data, [value]))
+        where = dead_ends(
+            work.score, values_leading_to_input(work.source.model.graph, work.facts.operands, work.facts.data, [value])
+        )
         if where and (value.dtype == ir.DataType.STRING or is_score(value)):
             work.plan.notes.append(f"relevance does not reach the input {value.name!r}: {'; '.join(where[:3])}")
     return reached

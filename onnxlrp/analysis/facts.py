@@ -79,10 +79,10 @@ class Facts:
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
     """The operators in graphs of so many nodes."""
 
-    def carried(self, node: ir.Node) -> Mapping[int, ir.Value]:
+    def relevance_operands(self, node: ir.Node) -> Mapping[int, ir.Value]:
         """Give the operands of a node that relevance goes to, also of one that was added since."""
         if node not in self.operands:
-            self.operands[node] = carried(node, self.data)
+            self.operands[node] = relevance_operands(node, self.data)
         return self.operands[node]
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
@@ -130,7 +130,7 @@ def _facts(
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
-    operands = {n: carried(n, data) for n in nodes}
+    operands = {n: relevance_operands(n, data) for n in nodes}
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     firsts: set[ir.Value] = set()
 
@@ -139,31 +139,28 @@ def _facts(
         return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
     def behind_layer(node: ir.Node) -> bool:
-        operands = relevance_operands(node, data)
-        return any(v in behind for v in operands.values()) or is_layer(node, operands)
+        return any(v in behind for v in operands[node].values()) or is_layer(node)
 
     spread(graph, behind, behind_layer)
-    for node in nodes:
-        operands = relevance_operands(node, data)
-        if node in kernels:
-            operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
-        if is_layer(node, operands) and not any(v in behind for v in operands.values()):
-            firsts.update(operands.values())
+    for node in filter(is_layer, nodes):
+        read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
+        if not read & behind:
+            firsts |= read
     before = set(firsts)
     for node in reversed(nodes):
         if any(v in before for v in node.outputs):
-            before.update(relevance_operands(node, data).values())
+            before.update(operands[node].values())
     return Facts(
         constants=constant,
         data=data,
-        leads_to_input=values_leading_to_input(graph, data, explained),
+        leads_to_input=values_leading_to_input(graph, operands, data, explained),
         nonnegative=nonnegative,
         maybe_infinite=maybe_infinite_values(nodes, data),
         hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
         operands=operands,
         layers=layers,
-        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, relevance_operands(n, data))},
+        layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
         behind_layer=behind,
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},

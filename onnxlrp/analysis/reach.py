@@ -140,10 +140,16 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
         features |= found
 
 
-def values_leading_to_input(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that leads back to one of the explained inputs."""
+def values_leading_to_input(
+    graph: ir.Graph,
+    operands: Mapping[ir.Node, Mapping[int, ir.Value]],
+    data: set[ir.Value],
+    explained: Collection[ir.Value],
+) -> set[ir.Value]:
+    """Collect the data that leads back to one of the explained inputs; `operands`: those that each node carries
+    relevance to."""
     alive = set(explained)
-    spread(graph, alive, lambda node: any(v in alive for v in relevance_operands(node, data).values()))
+    spread(graph, alive, lambda node: any(v in alive for v in operands[node].values()))
     return alive & (data | set(explained))
 
 

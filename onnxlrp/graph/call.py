@@ -25,16 +25,26 @@ class UnknownRankError(InvalidModelError):
         )
 
 
+def graphs_of(node: ir.Node) -> list[ir.Graph]:
+    """List the graphs that a node's attributes hold."""
+    found: list[ir.Graph] = []
+    if not node.attributes:  # To walk through an empty dictionary of theirs takes ten times as long.
+        return found
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found += attribute.as_graphs()
+    return found
+
+
 def captured(node: ir.Node) -> list[ir.Value]:
     """The values around a node's bodies (of If, Loop, Scan) that the bodies read, each once."""
     found: dict[ir.Value, None] = {}
-    for attribute in node.attributes.values():
-        graphs = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else []
-        graphs = list(attribute.value) if attribute.type == ir.AttributeType.GRAPHS else graphs
-        for graph in graphs:
-            inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
-            read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
-            found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
+    for graph in graphs_of(node):
+        inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
+        read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
+        found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
     return list(found)
 
 

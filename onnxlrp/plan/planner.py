@@ -10,7 +10,6 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.norms import norm_of
 from onnxlrp.analysis.patterns import Recognised
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
@@ -160,8 +159,8 @@ class _Planner:
             return self._norm(node, norm)
         if not self.gradient and node in self.facts.kernels:
             return kernel(self.facts.kernels[node], self.facts)
-        operands = relevance_operands(node, self.facts.data)
-        entry = find(node)
+        operands = dict(self.facts.relevance_operands(node))
+        entry, call = find(node), Call.of(node)
         if entry is not None and not self.gradient and operands:
             operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
             if not operands:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp.graph import node_inference
-from onnxlrp.graph.call import content
+from onnxlrp.graph.call import content, graphs_of
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.source import classical, resized_sizes

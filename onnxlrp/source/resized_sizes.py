@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.call import Call, content, graphs_of
 
 
 def correct(graph: ir.Graph) -> bool:

@@ -12,9 +12,9 @@ from onnx import helper
 from onnxscript.rewriter import pattern
 
 import onnxlrp
-from onnxlrp.analysis import elementwise_regions
+from onnxlrp.analysis import elementwise_regions, facts
 from onnxlrp.graph.builder import Builder
-from onnxlrp.source import evaluate
+from onnxlrp.source import evaluate, explained_score, valid
 from tests.source.deep import transformer
 from tests.source.nets import info, model
 from tools import growth
@@ -66,7 +66,7 @@ def test_functions_that_are_written_alike_are_evaluated_once(monkeypatch):
 
 def test_a_node_is_asked_once_which_operands_carry_relevance(monkeypatch):
     """The facts remember it: the plan asks for every node in several places."""
-    asked = counted(monkeypatch, facts, "carried")
+    asked = counted(monkeypatch, facts, "relevance_operands")
     onnxlrp.convert(growth.chain(100))
     assert len(asked) == 100
 
