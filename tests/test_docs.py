@@ -47,6 +47,16 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in _anchors(page if not path else page.parent / path), link
 
 
+@pytest.mark.parametrize("page", [ROOT / "docs" / "architecture.md", CONTRIBUTING], ids=_name)
+def test_files_that_a_page_names_are_there(page):
+    """Paths between backticks, from the root or within the package; `*` stands for any name."""
+    named = set(re.findall(r"`([\w./*-]+(?:\.py|/))`", page.read_text()))
+    assert len(named) > 20
+    for path in named:
+        found = [*ROOT.glob(path), *(ROOT / "onnxlrp").glob(path), *(ROOT / "onnxlrp").glob(f"*/{path}")]
+        assert found, f"{page.name} names {path}, which is not there"
+
+
 def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as they are made from the words."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
