@@ -10,17 +10,18 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.functions import Function
+from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
-from onnxlrp.operators.registry import Call, Operator
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Operator
 from onnxlrp.printable import escaped
 from onnxlrp.rules import Rule
 
 Overrides = Sequence[tuple[object, Rule]]
 
 
-class Treatment(enum.Enum):
+class StepKind(enum.Enum):
     """The kinds of step, by what they do with the relevance that arrives."""
 
     LAYER = "layer"
@@ -29,7 +30,7 @@ class Treatment(enum.Enum):
     SCALE = "scale"
     """One operand times a constant: relevance passes."""
     ROUTING = "routing"
-    PASS = "pass"
+    PASS_THROUGH = "pass"
     RECTIFIER = "rectifier"
     OFFSET = "offset"
     """An activation that keeps the share of its value at 0 and passes the rest on."""
@@ -51,7 +52,7 @@ class Step:
     node: ir.Node
     call: Call
     entry: Operator
-    treatment: Treatment
+    kind: StepKind
     operands: dict[int, ir.Value]
     """Operand index -> the data that relevance goes to."""
     outputs: tuple[ir.Value, ...]
@@ -73,7 +74,7 @@ class Step:
 
     @property
     def rule_text(self) -> str:
-        return str(self.rule) if self.rule is not None else self.treatment.value
+        return str(self.rule) if self.rule is not None else self.kind.value
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import advice
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.targets import scores_of
 
 if TYPE_CHECKING:
