@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import warnings
@@ -12,6 +13,7 @@ import pytest
 
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import ExplanationWarning
+from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
@@ -33,6 +35,12 @@ def _name(page: Path) -> str:
 def test_every_name_has_its_row(name):
     rows = [line.split("|")[1] for line in RULES_PAGE.read_text().splitlines() if line.startswith("| `")]
     assert any(re.search(rf"`{name}\b", row) for row in rows), f"docs/rules.md has no row for {name}"
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Interface)])
+def test_every_entry_of_the_metadata_is_described(field):
+    rows = EMITTED_PAGE.read_text().split("## Metadata")[1].split("\n## ")[0].splitlines()
+    assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
