@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from onnxlrp.errors import InputError
+from onnxlrp.reprs import Brief
 from onnxlrp.rules import LRP0, AlphaBeta, Bound, Flat, Gamma, Norm, Pass, Rule, WSquare, ZBox, ZPlus, call
 from onnxlrp.rules import Epsilon as EpsilonRule
 from onnxlrp.rules import parse as parse_rule
@@ -55,7 +56,7 @@ class Role:
 
 
 @dataclasses.dataclass(frozen=True)
-class Composite:
+class Composite(Brief):
     """Base of all composites; as it stands, ε everywhere.
 
     `activations` says what an elementwise activation with f(0) ≠ 0 does, such as a sigmoid. "offset": it keeps the
@@ -410,7 +411,7 @@ class Auto(Composite):
 
 
 @dataclasses.dataclass(frozen=True)
-class Overridden:
+class Overridden(Brief):
     """A composite and overrides that are tried before it, first match wins; the content of a TOML file."""
 
     base: Composite

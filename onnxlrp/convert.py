@@ -28,6 +28,7 @@ from onnxlrp.plan import Plan, make_plan
 from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers
 from onnxlrp.printable import escaped, listed
+from onnxlrp.reprs import counted, cut
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import Comparison, compare_with_source
@@ -52,6 +53,12 @@ class Explained:
     _source: Source
     comparison: Comparison | None = None
     """The outputs of source and explained model side by side; None unless `convert` was called with `check=True`."""
+
+    def __repr__(self) -> str:
+        inputs, nodes = counted(len(self.interface.relevance), "input"), counted(len(self.plan.rows()), "node")
+        return (
+            f"<Explained {cut(self._source.name)}: {inputs}, composite {cut(self.plan.composite)}, {nodes} explained>"
+        )
 
     def to_proto(self) -> onnx.ModelProto:
         """The explained model with its weights inside. Raises InputError past 2 GB: save it then."""

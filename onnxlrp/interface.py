@@ -9,6 +9,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from onnxlrp.reprs import cut, some
+
 _PREFIX = "onnxlrp."
 
 
@@ -64,6 +66,10 @@ class Interface:
     """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
     has_base: bool = False
     """True where relevance adds up to the score's distance from a base value, as that of trees does."""
+
+    def __repr__(self) -> str:
+        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
+        return f"<Interface of onnxlrp {cut(self.version, 20)}: {what}>"
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from onnxlrp.errors import InputError
+from onnxlrp.reprs import Brief, changed_fields, field_text
 
 Bound = Any
 """A bound of the input: a number, one number per channel, or an array of the input's shape."""
@@ -80,7 +81,7 @@ class Share:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(Brief):
     """Base of all rules: the stabiliser's ε and ρ, and `zero_params="bias"`, which sets the bias to 0 in z and d."""
 
     epsilon: float = 1e-6
@@ -103,12 +104,7 @@ class Rule:
 
     def __str__(self) -> str:
         """As it is written in Python and on the command line, defaults left out."""
-        given = [
-            f"{f.name}={_short(getattr(self, f.name))}"
-            for f in dataclasses.fields(self)
-            if f.default is dataclasses.MISSING or getattr(self, f.name) is not f.default
-            if not (isinstance(getattr(self, f.name), float) and getattr(self, f.name) == f.default)
-        ]
+        given = [f"{f.name}={field_text(getattr(self, f.name))}" for f in changed_fields(self)]
         return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
 
 
@@ -232,11 +228,6 @@ class Flat(Rule):
 RULES: Mapping[str, type[Rule]] = {
     r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
 }
-
-
-def _short(value: object) -> str:
-    text = repr(value.tolist() if hasattr(value, "tolist") else value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def call(text: str, names: Mapping[str, Any]) -> Any:

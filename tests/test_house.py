@@ -36,6 +36,7 @@ LEAVES = (
     "errors",
     "interface",
     "printable",
+    "reprs",
     "external_data",
     "replacing",
     "drafts",
@@ -43,16 +44,17 @@ LEAVES = (
     "_version",
 )
 LEAF_IMPORTS = {
-    "operators": {"errors", "memory"},
-    "rules": {"errors"},
-    "composites": {"rules", "errors"},
+    "operators": {"errors", "memory", "reprs"},
+    "rules": {"errors", "reprs"},
+    "composites": {"rules", "errors", "reprs"},
     "builder": {"operators", "node_inference", "errors"},
     "node_inference": set(),
     "names": set(),
     "memory": {"errors"},
     "printable": set(),
+    "reprs": {"printable"},
     "errors": {"printable"},
-    "interface": set(),
+    "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
@@ -60,7 +62,7 @@ LEAF_IMPORTS = {
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "strings"},
+    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings"},
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 

@@ -19,6 +19,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError, InvalidModelError, UnsupportedOperatorError
+from onnxlrp.reprs import Brief, cut
 
 if TYPE_CHECKING:
     from onnxlrp.builder import Builder
@@ -84,6 +85,9 @@ class Call:
         count as operands, behind its own."""
         operands, outputs = (*node.inputs, *captured(node), *_behind_lists(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
+
+    def __repr__(self) -> str:
+        return f"<Call {cut(self.name)}: {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}>"
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
         """The same operator on other operands."""
@@ -235,6 +239,9 @@ class Operator:
     inference: Callable[[Any], None] | None = None
     """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
+
+    def __repr__(self) -> str:
+        return f"<Operator {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}: {self.kind.value}>"
 
     def sign_of(self, call: Call) -> str:
         """The sign of this very node's output."""
@@ -419,7 +426,7 @@ def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reversed:
+class Reversed(Brief):
     """The result of a custom operator's way back, for its data operands.
 
     `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x

@@ -15,6 +15,7 @@ from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
 from onnxlrp.operators.registry import Call, Operator
 from onnxlrp.printable import escaped
+from onnxlrp.reprs import Brief, counted, cut
 from onnxlrp.rules import Rule
 
 Overrides = Sequence[tuple[object, Rule]]
@@ -71,13 +72,16 @@ class Step:
     inner: tuple[Step, ...] = ()
     """The steps inside the node's bodies."""
 
+    def __repr__(self) -> str:
+        return f"<Step {cut(self.name)}: {cut(self.operator, 40)}, {cut(self.rule_text)}, {cut(self.why)}>"
+
     @property
     def rule_text(self) -> str:
         return str(self.rule) if self.rule is not None else self.treatment.value
 
 
 @dataclasses.dataclass(frozen=True)
-class PlanRow:
+class PlanRow(Brief):
     """A line of the plan's table."""
 
     node: str
@@ -120,6 +124,10 @@ class Plan:
     def title(self) -> str:
         """The composite, and where it was chosen by the model, why."""
         return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
+
+    def __repr__(self) -> str:
+        refused = f", {len(self.unsupported)} unsupported" if self.unsupported else ""
+        return f"<Plan {cut(self.composite)}: {counted(len(self.rows()), 'step')}{refused}>"
 
     def __str__(self) -> str:
         rows = [("node", "operator", "rule", "why")]

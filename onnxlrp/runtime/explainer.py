@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
+from onnxlrp.reprs import Brief, counted, cut, some
 from onnxlrp.runtime import described, mapping, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
@@ -49,9 +51,15 @@ class Explanation:
     position: np.ndarray | None = None
     """The positions of the explained scores of a token target, int64 [N]."""
 
+    def __repr__(self) -> str:
+        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
+        target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
+        ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
+        return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Brief):
     """The arrays that a session takes, and the tokens of texts."""
 
     feeds: dict[str, Any]
@@ -84,6 +92,11 @@ class Explainer:
         """Names and meaning of what onnxlrp added."""
         self._session = sessions.create_session(self._file.source, providers)
         self._graphs = sessions.graph_runs(self._session)
+
+    def __repr__(self) -> str:
+        file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
+        what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
+        return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
 
     @property
     def inputs(self) -> dict[str, arrays.Port]:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from onnxlrp.printable import escaped
+from onnxlrp.reprs import counted
 
 COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
@@ -49,6 +50,10 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        sums = ", ".join(f"{name} {value:.3g}" for name, value in self.totals.items())
+        return f"<Ledger: {counted(len(self), 'step')}, {sums}>"
 
     def __str__(self) -> str:
         names = [escaped(name) for name in self.names]
