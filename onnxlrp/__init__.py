@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxlrp import composites, errors, rules
 from onnxlrp._version import __version__
 from onnxlrp.convert import Explained, convert, inspect
-from onnxlrp.operators.registry import operator
+from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
 from onnxlrp.runtime.contrast import contrastive
 from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.results import Results
@@ -23,4 +23,6 @@ __all__ = [
     "inspect",
     "operator",
     "rules",
+    "stopping_operator",
+    "unregister_operator",
 ]

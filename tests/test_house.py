@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
+from onnxlrp.errors import InputError, NothingToExplainError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
 from onnxlrp.rules import ONE, PLUS, SAME, Rule, Share, Term
@@ -148,7 +149,7 @@ def backwards():
         return op.Mul(op.Slice(r, op.ints([-1]), op.ints([-(2**31)]), op.ints([-1]), op.ints([-1])), 2.0)
 
     yield transpose
-    registry.unregister("Backwards", "my.domain")
+    onnxlrp.unregister_operator("Backwards", "my.domain")
 
 
 def network(domain: str = "") -> onnx.ModelProto:
@@ -200,8 +201,65 @@ def test_without_its_handler_it_is_refused():
 
 
 def test_two_handlers_for_one_operator_are_a_mistake(backwards):
-    with pytest.raises(ValueError, match=r"my\.domain::Backwards"):
+    with pytest.raises(InputError, match=r"my\.domain::Backwards.*unregister_operator"):
         onnxlrp.operator("Backwards", domain="my.domain")(backwards)
+    with pytest.raises(InputError, match="two handlers for ai.onnx::Conv: onnxlrp brings one along"):
+        onnxlrp.operator("Conv", domain="ai.onnx")(backwards)
+
+
+@pytest.fixture
+def written_out():
+    """The same operator, written out in ONNX's own as the model is read."""
+
+    @onnxlrp.operator("Backwards", domain="my.domain", kind="decomposed")
+    def write_out(op, call):
+        """Written out: a slice, doubled."""
+        x = call.operand(0)
+        return [op.Mul(op.Slice(x, op.ints([-1]), op.ints([-(2**31)]), op.ints([-1]), op.ints([-1])), 2.0)]
+
+    yield write_out
+    onnxlrp.unregister_operator("Backwards", "my.domain")
+
+
+def test_a_made_up_operator_that_is_written_out(written_out):
+    """The explained model needs nothing of its domain any more, and every rule goes through what it is made of."""
+    plain = onnxlrp.convert(network("my.domain"), "lrp0")
+    assert [o.domain for o in plain.to_proto().opset_import] == [""]
+    assert {step.operator for step in plain.plan.steps} >= {"Slice", "Mul"}
+    x = np.random.default_rng(3).normal(size=(6, 4))
+    source = ReferenceEvaluator(network("my.domain"), new_ops=[Backwards])
+    np.testing.assert_allclose(outputs(plain)["y"], source.run(None, {"x": x})[0], atol=1e-12)
+    gradient = outputs(onnxlrp.convert(network("my.domain"), "gradient"))["x_relevance"]
+    np.testing.assert_allclose(outputs(plain)["x_relevance"], gradient * x, atol=1e-12)
+
+
+@pytest.fixture
+def stopping():
+    """The same operator, at which relevance ends."""
+    onnxlrp.stopping_operator("Backwards", domain="my.domain", reason="a secret")
+    yield
+    onnxlrp.unregister_operator("Backwards", "my.domain")
+
+
+def test_a_made_up_operator_at_which_relevance_ends(stopping):
+    with pytest.raises(NothingToExplainError, match="a secret"):
+        onnxlrp.convert(network("my.domain"), "epsilon")
+
+
+def test_registering_and_taking_out():
+    """A second `unregister_operator`, one of an operator that onnxlrp brings along, kinds and options that are none."""
+    onnxlrp.operator("Mine", domain="my.domain", when=lambda node: True)(lambda op, call, operand, r: r)
+    onnxlrp.operator("Mine", domain="my.domain")(lambda op, call, operand, r: r)
+    assert [row.domain for row in registry.table() if row.operator == "Mine"] == ["my.domain"]
+    onnxlrp.unregister_operator("Mine", "my.domain")
+    assert not registry.is_known("my.domain", "Mine")
+    for name, domain in (("Mine", "my.domain"), ("Conv", "")):
+        with pytest.raises(InputError, match=name):
+            onnxlrp.unregister_operator(name, domain)
+    with pytest.raises(InputError, match="kind is one of .*stopping_operator"):
+        onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no option 'colour'; there are: operands, "):
+        onnxlrp.operator("Mine", colour="blue")
 
 
 @dataclasses.dataclass(frozen=True)
