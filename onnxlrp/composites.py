@@ -7,9 +7,11 @@ says how the few kinds of step without parameters are treated. It names no opera
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -450,7 +452,7 @@ def parse(composite: str | Path | Composite | Overridden) -> Composite | Overrid
     text = str(composite)
     if text.endswith(".toml"):
         return from_toml(Path(text))
-    return call(text, COMPOSITES)
+    return call(text, _by_name())
 
 
 def from_toml(path: Path) -> Overridden:
@@ -474,5 +476,96 @@ def from_toml(path: Path) -> Overridden:
         raise InputError(f"{path}: every [[rules]] entry needs a `match` and a `rule`, both text") from e
     if unknown:
         raise InputError(f"{path}: unknown entries {sorted(unknown)}; there are `composite` and `rules`")
-    base = call(str(content.get("composite", "auto")), COMPOSITES)
-    return Overridden(base, rules)
+    base = call(str(content.get("composite", "auto")), _by_name())
+    return Overridden(base.base, (*rules, *base.rules)) if isinstance(base, Overridden) else Overridden(base, rules)
+
+
+# ------------------------------------------------------------------------------------------- composites of users' own
+
+_OWN: dict[str, type[Composite] | Composite | Overridden] = {}
+
+
+def register(name: str, composite: type[Composite] | Composite | Overridden) -> None:
+    """Give a composite of your own a name, which `convert`, composite files and the command line's messages know.
+
+    It is registered for the whole process, until `onnxlrp.composites.unregister`.
+
+    Parameters
+    ----------
+    name
+        A name as variables have, which no other composite has.
+    composite
+        A subclass of `Composite`, whose fields are then arguments of the name (`"ours(gamma=0.2)"`), or a finished
+        one: a `Composite`, or an `Overridden` with rules for single layers.
+
+    Raises
+    ------
+    InputError
+        The name is none or is taken, or the composite is no composite.
+
+    Examples
+    --------
+    ```python
+    from onnxlrp.composites import AttnLrp, Overridden
+    from onnxlrp.rules import ZPlus
+
+    onnxlrp.composites.register("ours", Overridden(AttnLrp(gamma=0.1), (("/head/*", ZPlus()),)))
+    explained = onnxlrp.convert("model.onnx", composite="ours")
+    onnxlrp.composites.unregister("ours")
+    ```
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise InputError(f"a composite's name is one as variables have, not {name!r:.80}")
+    if name in _by_name():
+        raise InputError(f"there is a composite {name!r} already")
+    is_class = isinstance(composite, type) and issubclass(composite, Composite)
+    if not is_class and not isinstance(composite, (Composite, Overridden)):
+        raise InputError(f"a composite is a subclass of Composite, a Composite or an Overridden, not {composite!r:.80}")
+    _OWN[name] = composite
+
+
+def unregister(name: str) -> None:
+    """Take out a composite that `onnxlrp.composites.register` entered under this name.
+
+    Raises InputError where there is none; the composites that onnxlrp brings along cannot be taken out.
+    """
+    if name not in _OWN:
+        raise InputError(f"no composite {name!r} was registered; there are: {', '.join(_OWN) or 'none'}")
+    del _OWN[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed(Brief):
+    """A line of `onnxlrp composites`."""
+
+    composite: str
+    """Its name, with its arguments and their defaults."""
+    purpose: str
+    """The first paragraph of its docstring."""
+
+
+def table() -> list[Listed]:
+    """List every composite that has a name, those of users' own last."""
+    return [Listed(_form(name, made), _purpose(made)) for name, made in {**COMPOSITES, **_OWN}.items()]
+
+
+def _by_name() -> dict[str, Callable[..., Composite | Overridden]]:
+    """Map every name to what makes its composite."""
+    own = {name: made if isinstance(made, type) else functools.partial(_finished, made) for name, made in _OWN.items()}
+    return {**COMPOSITES, **own}
+
+
+def _finished(composite: Composite | Overridden) -> Composite | Overridden:
+    return composite
+
+
+def _form(name: str, made: type[Composite] | Composite | Overridden) -> str:
+    fields = dataclasses.fields(made) if isinstance(made, type) else ()
+    shown = [f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default!r}" for f in fields if f.repr]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def _purpose(made: type[Composite] | Composite | Overridden) -> str:
+    if not isinstance(made, type):
+        return repr(made)
+    return " ".join((inspect.getdoc(made) or "").split("\n\n")[0].split())

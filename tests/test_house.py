@@ -17,10 +17,11 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
+from onnxlrp import composites
 from onnxlrp.errors import InputError, NothingToExplainError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
-from onnxlrp.rules import ONE, PLUS, SAME, Rule, Share, Term
+from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Rule, Share, Term, ZPlus
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
@@ -288,6 +289,56 @@ def test_a_made_up_rule():
     np.testing.assert_allclose(table[0, 0], values["y"].max(1).sum(), rtol=1e-6)
     np.testing.assert_allclose(table[0, 0], values["x_relevance"].sum() + table[:, 2:].sum(), atol=1e-9)
     assert np.isfinite(outputs(onnxlrp.convert(network(), "epsilon", rules=[("Gemm", Eager())]))["x_relevance"]).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves(composites.Composite):
+    """A made-up composite: one rule for dense layers, another for all others."""
+
+    gamma: float = 0.5
+
+    def layer(self, role: composites.Role) -> tuple[Rule, str]:
+        return (Gamma(self.gamma), "dense") if role.kind == "dense" else (Evenly(), "any other layer")
+
+
+@pytest.fixture
+def named():
+    """A class, an object and an object with overrides under names of their own."""
+    made = {"halves": Halves, "quarter": Halves(0.25), "over": composites.Overridden(Halves(), (("Gemm", Evenly()),))}
+    for name, composite in made.items():
+        composites.register(name, composite)
+    yield
+    for name in made:
+        composites.unregister(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("halves", Gamma(0.5)), ("halves(gamma=2)", Gamma(2)), ("quarter", Gamma(0.25)), ("over", Evenly())],
+)
+def test_a_made_up_composite_by_name(named, text, rule):
+    assert [s.rule for s in onnxlrp.inspect(network(), text).steps if s.layer] == [rule, rule]
+    assert text.partition("(")[0] in {row.composite.partition("(")[0] for row in composites.table()}
+
+
+def test_a_made_up_composite_in_a_file(named, tmp_path):
+    """The file's own rules are tried first, then those of the composite that it names."""
+    file = tmp_path / "ours.toml"
+    file.write_text('composite = "over"\n[[rules]]\nmatch = "y"\nrule = "ZPlus"\n')
+    assert composites.parse(file) == composites.Overridden(Halves(), (("y", ZPlus()), ("Gemm", Evenly())))
+
+
+def test_names_of_composites(named):
+    """Names that are taken or are none, things that are no composite, and names that nobody registered."""
+    for name, composite in (("auto", Halves), ("halves", Halves), ("a b", Halves), ("thing", Gamma(0.5))):
+        with pytest.raises(InputError):
+            composites.register(name, composite)
+    with pytest.raises(InputError, match="no composite 'auto' was registered; there are: halves, quarter, over"):
+        composites.unregister("auto")
+    with pytest.raises(InputError, match="halves"):
+        onnxlrp.inspect(network(), "thing")
+    with pytest.raises(InputError, match=r"write halves\("):
+        onnxlrp.inspect(network(), "halves(beta=1)")
 
 
 def test_a_made_up_rule_by_hand():
