@@ -452,7 +452,8 @@ def parse(composite: str | Path | Composite | Overridden) -> Composite | Overrid
     text = str(composite)
     if text.endswith(".toml"):
         return from_toml(Path(text))
-    return call(text, _by_name())
+    made: Composite | Overridden = call(text, _by_name())
+    return made
 
 
 def from_toml(path: Path) -> Overridden:
@@ -560,7 +561,7 @@ def _finished(composite: Composite | Overridden) -> Composite | Overridden:
 
 
 def _form(name: str, made: type[Composite] | Composite | Overridden) -> str:
-    fields = dataclasses.fields(made) if isinstance(made, type) else ()
+    fields = sorted(dataclasses.fields(made), key=lambda f: bool(f.kw_only)) if isinstance(made, type) else []
     shown = [f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default!r}" for f in fields if f.repr]
     return f"{name}({', '.join(shown)})" if shown else name
 

@@ -255,4 +255,5 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
 
 def parse(text: str) -> Rule:
     """A rule from its text, as on the command line: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`."""
-    return call(text, RULES)
+    rule: Rule = call(text, RULES)
+    return rule

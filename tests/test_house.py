@@ -204,7 +204,7 @@ def test_without_its_handler_it_is_refused():
 def test_two_handlers_for_one_operator_are_a_mistake(backwards):
     with pytest.raises(InputError, match=r"my\.domain::Backwards.*unregister_operator"):
         onnxlrp.operator("Backwards", domain="my.domain")(backwards)
-    with pytest.raises(InputError, match="two handlers for ai.onnx::Conv: onnxlrp brings one along"):
+    with pytest.raises(InputError, match=r"two handlers for ai\.onnx::Conv: onnxlrp brings one along"):
         onnxlrp.operator("Conv", domain="ai.onnx")(backwards)
 
 
@@ -257,7 +257,7 @@ def test_registering_and_taking_out():
     for name, domain in (("Mine", "my.domain"), ("Conv", "")):
         with pytest.raises(InputError, match=name):
             onnxlrp.unregister_operator(name, domain)
-    with pytest.raises(InputError, match="kind is one of .*stopping_operator"):
+    with pytest.raises(InputError, match=r"kind is one of .*stopping_operator"):
         onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no option 'colour'; there are: operands, "):
         onnxlrp.operator("Mine", colour="blue")

@@ -52,8 +52,8 @@ def operator(
         - `"routing"`: the same function, for an operator that only moves values: relevance moves back undivided.
         - `"pass"`: `derivative(op, call, operand)` returns the derivative of an elementwise function, in the operand's
           shape. Relevance passes; under gradients it is multiplied by the derivative.
-        - `"custom"`: `reverse(op, call, r, gradient)` returns a `onnxlrp.operators.registry.Reversed` with the relevance
-          of each operand; `gradient` is True where the composite is a gradient.
+        - `"custom"`: `reverse(op, call, r, gradient)` returns a `onnxlrp.operators.registry.Reversed` that holds the
+          relevance of each operand; `gradient` is True where the composite is a gradient.
         - `"decomposed"`: `write_out(op, call)` returns the outputs, computed by other operators. They replace the node
           as the model is read, also in the explained model.
     operands
@@ -83,10 +83,8 @@ def operator(
     ```
     """
     if kind not in _KINDS:
-        raise InputError(
-            f"kind is one of {', '.join(_KINDS)}, not {kind!r}; onnxlrp.stopping_operator registers an operator at which "
-            "relevance ends"
-        )
+        way_out = "onnxlrp.stopping_operator registers an operator at which relevance ends"
+        raise InputError(f"kind is one of {', '.join(_KINDS)}, not {kind!r}; {way_out}")
     known = [f.name for f in dataclasses.fields(Operator)][4:]
     if unknown := [name for name in options if name not in known]:
         raise InputError(f"an operator has no option {unknown[0]!r}; there are: {', '.join(known)}")

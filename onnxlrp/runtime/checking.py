@@ -172,7 +172,7 @@ def fitting_inputs(
     ports: Mapping[str, Port], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Random inputs of the first sizes that a model runs on; of the first ones where it runs on none of them."""
-    tried: dict[tuple, dict[str, np.ndarray]] = {}
+    tried: dict[tuple[tuple[int, ...], ...], dict[str, np.ndarray]] = {}
     for length, side in _SIZES:
         for samples in (2, 1):
             arrays = random_inputs(ports, seed, samples, length, side)

@@ -36,7 +36,7 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
         raise TargetError("there is one class only, and no other to set it against")
     weights = -negative / count
     weights[rows, targets] = 1.0
-    return weights.astype(np.float32)
+    return np.asarray(weights, np.float32)
 
 
 def _classes(given: Any, classes: int, name: str) -> np.ndarray:

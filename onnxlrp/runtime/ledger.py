@@ -26,12 +26,12 @@ class Ledger:
     def gaps(self) -> np.ndarray:
         """The amount missing at each step, |arrives - the rest|, float64 [steps]."""
         values = self.values.astype(np.float64)
-        return np.abs(values[:, 0] - values[:, 1:].sum(axis=1))
+        return np.asarray(np.abs(values[:, 0] - values[:, 1:].sum(axis=1)))
 
     @property
     def absorbed(self) -> np.ndarray:
         """The amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
-        return self.values[:, 2:].astype(np.float64).sum(axis=1)
+        return np.asarray(self.values[:, 2:].astype(np.float64).sum(axis=1))
 
     @property
     def totals(self) -> dict[str, float]:
