@@ -2,6 +2,13 @@
 
 A composite answers for a *layer* by its role in the model (first match wins, from the most to the least specific) and
 says how the few kinds of step without parameters are treated. It names no operator.
+
+```python
+from onnxlrp.composites import EpsilonPlus
+
+explained = onnxlrp.convert("model.onnx", composite=EpsilonPlus())
+explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")  # the same by name
+```
 """
 
 from __future__ import annotations
@@ -21,7 +28,40 @@ from onnxlrp.rules import LRP0, AlphaBeta, Bound, Flat, Gamma, Norm, Pass, Rule,
 from onnxlrp.rules import Epsilon as EpsilonRule
 from onnxlrp.rules import parse as parse_rule
 
+__all__ = [
+    "COMPOSITES",
+    "AttnLrp",
+    "Auto",
+    "BetaSmooth",
+    "Composite",
+    "CpLrp",
+    "Deconvnet",
+    "DeepTaylor",
+    "Epsilon",
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+    "ExcitationBackprop",
+    "Gradient",
+    "GradientXInput",
+    "GuidedBackprop",
+    "Listed",
+    "Lrp0",
+    "Overridden",
+    "Product",
+    "Role",
+    "VggOverview",
+    "from_toml",
+    "parse",
+    "register",
+    "table",
+    "unregister",
+]
+
 Product = Literal["uniform", "gated", "signal", "constant"]
+"""How a product of two data operands shares its relevance out: see `Composite.product`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +99,40 @@ class Role:
 
 @dataclasses.dataclass(frozen=True)
 class Composite(Brief):
-    """Base of all composites; as it stands, ε everywhere.
+    """Base of all composites; as it stands, ε everywhere. A composite of your own derives from it and has a `layer`.
 
-    `activations` says what an elementwise activation with f(0) ≠ 0 does, such as a sigmoid. "offset": it keeps the
-    share of f(0) and passes the rest on, so that relevance has the sign of the operand's effect. "pass": it passes
-    everything on, as in Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+    Parameters
+    ----------
+    activations
+        The treatment of elementwise activations with f(0) ≠ 0, such as a sigmoid. `"offset"` (default): they keep the
+        share of f(0) and pass the rest on, so that relevance has the sign of the operand's effect. `"pass"`: they pass
+        everything on, as in Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+
+    Raises
+    ------
+    InputError
+        An argument has no such value.
+
+    Examples
+    --------
+    ```python
+    import dataclasses
+
+    from onnxlrp.composites import Composite
+    from onnxlrp.rules import Epsilon, Gamma
+
+
+    @dataclasses.dataclass(frozen=True)
+    class Ours(Composite):
+        gamma: float = 0.1
+
+        def layer(self, role):
+            rule = Gamma(self.gamma) if role.kind == "convolution" else Epsilon()
+            return rule, f"{role.kind} layer"  # the rule, and why, as the plan shows it
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours(gamma=0.2))
+    ```
     """
 
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
@@ -73,12 +142,12 @@ class Composite(Brief):
             raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
 
     def layer(self, role: Role) -> tuple[Rule, str]:
-        """The rule of a layer, and why."""
+        """Return the rule of a layer with this role, and why, in a few words."""
         return EpsilonRule(), "every layer"
 
     @property
     def norm(self) -> Rule:
-        """Sums, averages and constants that are added."""
+        """Rule of sums, averages and constants that are added."""
         return Norm()
 
     @property
@@ -88,8 +157,11 @@ class Composite(Brief):
 
     @property
     def product(self) -> Product:
-        """Products of two data operands: half each, or all to the signal; "gated": half each, but nothing to the gate
-        of an elementwise product; "constant": attention weights as well."""
+        """Shares of a product of two data operands.
+
+        "uniform": half each; "gated": half each, but nothing to the gate of an elementwise product; "signal": all to
+        the signal; "constant": all to the signal, and nothing to attention weights.
+        """
         return "signal"
 
     def pooling(self, before: int, convolutions: int) -> Rule | None:
@@ -104,7 +176,7 @@ class Composite(Brief):
 
     @property
     def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
-        """Under gradients: what a ReLU does to the gradient g of its output."""
+        """Treatment of the gradient at a ReLU, in composites that are gradients."""
         return "gradient"
 
     @property
@@ -125,7 +197,12 @@ class Composite(Brief):
 
 @dataclasses.dataclass(frozen=True)
 class Lrp0(Composite):
-    """LRP-0 everywhere, every other ε is 0 too: gradient × input on ReLU networks (Bach et al. 2015)."""
+    """LRP-0 everywhere, every other ε is 0 too: gradient × input on ReLU networks (Bach et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="lrp0")
+    ```
+    """
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         return LRP0(), "every layer"
@@ -141,7 +218,17 @@ class Lrp0(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class Epsilon(Composite):
-    """LRP-ε everywhere (Bach et al. 2015)."""
+    """LRP-ε everywhere (Bach et al. 2015).
+
+    Parameters
+    ----------
+    epsilon
+        ε of the stabiliser, at least 0. Default: 1e-6.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon(1e-3)")
+    ```
+    """
 
     epsilon: float = 1e-6
 
@@ -183,7 +270,12 @@ class _Convolutional(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonPlus(_Convolutional):
-    """z⁺ on convolutions, ε on dense layers."""
+    """z⁺ on convolutions, ε on dense layers.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")
+    ```
+    """
 
     @property
     def convolution(self) -> Rule:
@@ -192,7 +284,12 @@ class EpsilonPlus(_Convolutional):
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonPlusFlat(EpsilonPlus):
-    """`epsilon_plus` with a flat first layer."""
+    """`epsilon_plus` with a flat first layer.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon_plus_flat")
+    ```
+    """
 
     @property
     def first_layer(self) -> Rule | None:
@@ -201,7 +298,12 @@ class EpsilonPlusFlat(EpsilonPlus):
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonAlpha2Beta1(_Convolutional):
-    """α2β1 on convolutions, ε on dense layers."""
+    """α2β1 on convolutions, ε on dense layers.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon_alpha2_beta1")
+    ```
+    """
 
     @property
     def convolution(self) -> Rule:
@@ -210,7 +312,12 @@ class EpsilonAlpha2Beta1(_Convolutional):
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonAlpha2Beta1Flat(EpsilonAlpha2Beta1):
-    """`epsilon_alpha2_beta1` with a flat first layer."""
+    """`epsilon_alpha2_beta1` with a flat first layer.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon_alpha2_beta1_flat")
+    ```
+    """
 
     @property
     def first_layer(self) -> Rule | None:
@@ -219,7 +326,19 @@ class EpsilonAlpha2Beta1Flat(EpsilonAlpha2Beta1):
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonGammaBox(_Convolutional):
-    """γ on convolutions, ε on dense layers, z-box on first convolutions; `low` and `high` bound the model's input."""
+    """γ on convolutions, ε on dense layers, z-box on first convolutions.
+
+    Parameters
+    ----------
+    low, high
+        Bounds of the model's input: a number, one number for each channel, or an array of the input's shape. Required.
+    gamma
+        γ of the convolutions, at least 0. Default: 0.25.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="epsilon_gamma_box(low=0, high=1)")
+    ```
+    """
 
     low: Bound = dataclasses.field(hash=False)
     high: Bound = dataclasses.field(hash=False)
@@ -240,6 +359,15 @@ class VggOverview(Composite):
     """z-box, γ, ε, LRP-0 by depth, max pooling as average (Montavon et al. 2019).
 
     VGG-16: convolution 1 z-box, 2–7 γ, 8–13 ε; with n convolutions the split is after round(7n/13).
+
+    Parameters
+    ----------
+    low, high
+        Bounds of the model's input: a number, one number for each channel, or an array of the input's shape. Required.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="vgg_overview(low=0, high=1)")
+    ```
     """
 
     low: Bound = dataclasses.field(hash=False)
@@ -261,7 +389,18 @@ class VggOverview(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class DeepTaylor(Composite):
-    """Deep Taylor decomposition (Montavon et al. 2017): z-box (w² without bounds) first, z⁺ without bias after."""
+    """Deep Taylor decomposition (Montavon et al. 2017): z-box (w² without bounds) first, z⁺ without bias after.
+
+    Parameters
+    ----------
+    low, high
+        Bounds of the model's input: a number, one number for each channel, or an array of the input's shape. Default:
+        none.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="deep_taylor(low=0, high=1)")
+    ```
+    """
 
     low: Bound = dataclasses.field(default=None, hash=False)
     high: Bound = dataclasses.field(default=None, hash=False)
@@ -280,7 +419,12 @@ class DeepTaylor(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class ExcitationBackprop(Composite):
-    """z⁺ on layers, sums and pools in proportion (Zhang et al. 2016)."""
+    """z⁺ on layers, sums and pools in proportion (Zhang et al. 2016).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="excitation_backprop")
+    ```
+    """
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         return ZPlus(), "every layer"
@@ -292,7 +436,19 @@ class ExcitationBackprop(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class AttnLrp(Composite):
-    """AttnLRP (Achtibat et al. 2024): ε on layers (γ on request), products in halves, softmax by its Taylor term."""
+    """AttnLRP (Achtibat et al. 2024): ε on layers (γ on request), products in halves, softmax by its Taylor term.
+
+    Parameters
+    ----------
+    gamma
+        γ of all layers, at least 0. Default: None, ε without γ.
+    epsilon
+        ε of the stabiliser, at least 0. Default: 1e-6.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="attn_lrp(gamma=0.1)")
+    ```
+    """
 
     gamma: float | None = None
     epsilon: float = 1e-6
@@ -312,7 +468,19 @@ class AttnLrp(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class CpLrp(AttnLrp):
-    """CP-LRP (Ali et al. 2022): attention weights and gates are constant."""
+    """CP-LRP (Ali et al. 2022): attention weights and gates are constant.
+
+    Parameters
+    ----------
+    gamma
+        γ of all layers, at least 0. Default: None, ε without γ.
+    epsilon
+        ε of the stabiliser, at least 0. Default: 1e-6.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="cp_lrp")
+    ```
+    """
 
     @property
     def product(self) -> Product:
@@ -321,7 +489,12 @@ class CpLrp(AttnLrp):
 
 @dataclasses.dataclass(frozen=True)
 class Gradient(Composite):
-    """The true vector-Jacobian product of the output itself."""
+    """The true vector-Jacobian product of the output itself.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="gradient")
+    ```
+    """
 
     @property
     def seed(self) -> Literal["score", "positive", "gradient"]:
@@ -334,7 +507,12 @@ class Gradient(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class GradientXInput(Gradient):
-    """`gradient` times the input."""
+    """`gradient` times the input.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="gradient_x_input")
+    ```
+    """
 
     @property
     def times_input(self) -> bool:
@@ -343,7 +521,12 @@ class GradientXInput(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class Deconvnet(Gradient):
-    """Gradient with ReLU's replaced by max(g, 0) (Zeiler & Fergus 2014)."""
+    """Gradient with ReLU's replaced by max(g, 0) (Zeiler & Fergus 2014).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="deconvnet")
+    ```
+    """
 
     @property
     def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
@@ -352,7 +535,12 @@ class Deconvnet(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class GuidedBackprop(Gradient):
-    """Gradient with ReLU's replaced by max(g, 0)·1[z > 0] (Springenberg et al. 2015)."""
+    """Gradient with ReLU's replaced by max(g, 0)·1[z > 0] (Springenberg et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="guided_backprop")
+    ```
+    """
 
     @property
     def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
@@ -361,7 +549,12 @@ class GuidedBackprop(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class BetaSmooth(Gradient):
-    """Gradient with ReLU's replaced by g·σ(10z), the derivative of a softplus (Dombrowski et al. 2019)."""
+    """Gradient with ReLU's replaced by g·σ(10z), the derivative of a softplus (Dombrowski et al. 2019).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="beta_smooth")
+    ```
+    """
 
     @property
     def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
@@ -374,11 +567,22 @@ class Auto(Composite):
 
     The last layer before the score ε, convolutions over two or more axes γ, over one axis ε, dense layers ε. In a model
     with attention products share by halves (Achtibat et al. 2024), but a sigmoid or softmax gate of an elementwise
-    product gets nothing. `flat_stem`: flat on a first convolution over a grey or colour picture.
+    product gets nothing.
 
     γ is bounded where z⁺ is not, because its denominator is never smaller than the layer's output: in nine kinds of
     hybrid (convolutions inside of attention blocks; random and trained, three seeds) max Σ|R| / max(|score|, .05) is 73
     with γ = 0.1, 133 with ε and 1,970 with z⁺ at the convolutions.
+
+    Parameters
+    ----------
+    gamma
+        γ of convolutions over two or more axes, at least 0. Default: 0.1.
+    flat_stem
+        True takes Flat at a first convolution over a grey or colour picture. Default: False.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="auto(gamma=0.25)")
+    ```
     """
 
     gamma: float = 0.1
@@ -414,10 +618,20 @@ class Auto(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class Overridden(Brief):
-    """A composite and overrides that are tried before it, first match wins; the content of a TOML file."""
+    """A composite and overrides that are tried before it, first match wins; the content of a TOML file.
+
+    ```python
+    from onnxlrp.rules import Gamma
+
+    ours = onnxlrp.composites.Overridden(onnxlrp.composites.EpsilonPlus(), (("/layer4/*", Gamma(0.1)),))
+    explained = onnxlrp.convert("model.onnx", composite=ours)
+    ```
+    """
 
     base: Composite
+    """The composite for all steps that no override takes."""
     rules: tuple[tuple[str, Rule], ...] = ()
+    """Patterns (a node's name with wildcards, or an operator), each with its rule."""
 
 
 COMPOSITES: Mapping[str, type[Composite]] = {
@@ -440,10 +654,11 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
 }
+"""Every composite that onnxlrp brings along, by its name."""
 
 
 def parse(composite: str | Path | Composite | Overridden) -> Composite | Overridden:
-    """A composite from a name (`"epsilon_plus"`), a call (`"epsilon_gamma_box(low=-1, high=1)"`) or a TOML file.
+    """Make a composite from a name (`"epsilon_plus"`), a call (`"epsilon_gamma_box(low=-1, high=1)"`) or a TOML file.
 
     Raises InputError with the known names where it is none of these.
     """
@@ -457,7 +672,7 @@ def parse(composite: str | Path | Composite | Overridden) -> Composite | Overrid
 
 
 def from_toml(path: Path) -> Overridden:
-    """A composite with overrides from a file:
+    """Read a composite with overrides from a file, and raise InputError where it cannot be read as one:
 
     ```toml
     composite = "epsilon_plus"

@@ -90,6 +90,12 @@ class Explained:
         InputError
             `path` is the source or its weights, by whatever link, or no regular file; or its data file was not written
             with an explained model at `path`; or the file cannot be written.
+
+        Examples
+        --------
+        ```python
+        onnxlrp.convert("model.onnx").save("model.lrp.onnx")
+        ```
         """
         save.save(self._source, Path(path), share_weights=share_weights)
 
@@ -119,8 +125,9 @@ def convert(
     The explained model keeps the inputs and outputs of its source. Each explained input `x` adds an output
     `x_relevance`: one number for each element of `x`, in the shape of `x`, float32 (float64 where the model computes in
     it). Positive relevance speaks for the explained score, negative relevance against it. Under most composites
-    relevance adds up to the score, less what biases and stabilisers absorb. The class is chosen at run time by an
-    optional input, `target`; without it the predicted class is explained.
+    relevance adds up to the score, less what biases and stabilisers absorb; under those that are gradients it is the
+    derivative of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
+    class is explained.
 
     Parameters
     ----------
@@ -155,13 +162,14 @@ def convert(
         The number K of classes that one run explains, at least 1 (default). Where K > 1, `target` is int64 [1, K] or
         [N, K] and every relevance is [N, K, ...]. Not for `target="weights"`.
     relevance_at
-        The names of inner values whose relevance is an output as well. Default: none.
+        The names of inner values, whose relevance becomes the outputs `<value>_relevance`, in the values' shapes.
+        Default: none.
     ledger
         True adds the output `relevance_ledger`, float [steps, 5]: how much relevance arrives at each step, is passed on
         and is absorbed; `Explanation.ledger` reads it. Default: False. Gradients have none.
     explain_probability
         False (default) explains the score from which a final softmax, sigmoid or other monotone function computes the
-        output; True explains the output itself.
+        output; True explains the output itself. Gradients are always those of the output itself.
     on_unsupported
         The answer to operators without a rule between output and inputs: `"error"` (default) names all of them at once,
         `"stop"` lets relevance end there, and the plan says so.

@@ -21,7 +21,7 @@ from onnxlrp import composites
 from onnxlrp.errors import InputError, NothingToExplainError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
-from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Rule, Share, Term, ZPlus
+from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Pass, Rule, Share, Term, ZPlus
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
@@ -339,6 +339,19 @@ def test_names_of_composites(named):
         onnxlrp.inspect(network(), "thing")
     with pytest.raises(InputError, match=r"write halves\("):
         onnxlrp.inspect(network(), "halves(beta=1)")
+
+
+def test_relevance_of_a_sum_of_two_is_not_passed():
+    """Each of two operands would get all of it."""
+    node = helper.make_node("Add", ["a", "x"], ["y"], "sum")
+    double = helper.make_node("Mul", ["x", "two"], ["a"], "double")
+    ends = [helper.make_tensor_value_info(n, TensorProto.DOUBLE, ["N", 4]) for n in "xy"]
+    two = [onnx.numpy_helper.from_array(np.full(4, 2.0), "two")]
+    graph = helper.make_graph([double, node], "residual", ends[:1], ends[1:], two)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with pytest.raises(InputError, match="no step on the path takes the override for 'Add'"):
+        onnxlrp.convert(model, "epsilon", rules=[("Add", Pass())])
+    assert onnxlrp.inspect(model, "epsilon", rules=[("Mul", Pass())]).steps[-1].rule == Pass()
 
 
 def test_a_made_up_rule_by_hand():

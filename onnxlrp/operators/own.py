@@ -144,7 +144,8 @@ def unregister_operator(op_type: str, domain: str = "") -> None:
     Examples
     --------
     ```python
-    onnxlrp.unregister_operator("Double", "my.domain")
+    onnxlrp.stopping_operator("RowNumbers", domain="my.domain", reason="positions, not values")
+    onnxlrp.unregister_operator("RowNumbers", "my.domain")
     ```
     """
     entries = _OWN.pop((registry.plain(domain), op_type), None)

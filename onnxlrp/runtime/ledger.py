@@ -14,9 +14,21 @@ COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ledger:
-    """Signed sums over the batch, one row per step of the plan, in the columns of `COLUMNS`."""
+    """Where relevance went: signed sums over the batch, one row for each step of the plan.
+
+    The columns are *arrives*, *passed on* (to other steps and explained inputs), *bias* (kept by constants), *epsilon*
+    (kept by stabilisers) and *stopped* (sent where no explained input is reached).
+
+    ```python
+    explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", "epsilon", ledger=True))
+    ledger = explainer({"image": x}).ledger
+    ledger.totals  # {"bias": 0.0, "epsilon": 1e-05, "stopped": 0.0}
+    print(ledger)  # the whole table
+    ```
+    """
 
     names: tuple[str, ...]
+    """The steps' names."""
     values: np.ndarray
     """Float [steps, 5]."""
     marked: tuple[bool, ...]
