@@ -702,14 +702,14 @@ _OWN: dict[str, type[Composite] | Composite | Overridden] = {}
 
 
 def register(name: str, composite: type[Composite] | Composite | Overridden) -> None:
-    """Give a composite of your own a name, which `convert`, composite files and the command line's messages know.
+    """Give a composite of your own a name, by which `convert` and composite files find it.
 
     It is registered for the whole process, until `onnxlrp.composites.unregister`.
 
     Parameters
     ----------
     name
-        A name as variables have, which no other composite has.
+        A Python identifier that no other composite has.
     composite
         A subclass of `Composite`, whose fields are then arguments of the name (`"ours(gamma=0.2)"`), or a finished
         one: a `Composite`, or an `Overridden` with rules for single layers.
@@ -717,7 +717,7 @@ def register(name: str, composite: type[Composite] | Composite | Overridden) -> 
     Raises
     ------
     InputError
-        The name is none or is taken, or the composite is no composite.
+        The name is no identifier or is taken, or the composite is no composite.
 
     Examples
     --------
@@ -731,7 +731,7 @@ def register(name: str, composite: type[Composite] | Composite | Overridden) -> 
     ```
     """
     if not isinstance(name, str) or not name.isidentifier():
-        raise InputError(f"a composite's name is one as variables have, not {name!r:.80}")
+        raise InputError(f"a composite's name is a Python identifier, not {name!r:.80}")
     if name in _by_name():
         raise InputError(f"there is a composite {name!r} already")
     is_class = isinstance(composite, type) and issubclass(composite, Composite)
