@@ -35,7 +35,7 @@ from onnxlrp.plan.steps import Plan, PlanRow, Step
 from onnxlrp.runtime.checking import Comparison
 from onnxlrp.runtime.contrast import contrastive
 from onnxlrp.runtime.explainer import Explainer, Explanation
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 
 __all__ = [

@@ -304,8 +304,8 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
@@ -370,8 +370,8 @@ def check(
 ) -> None:
     """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
     from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
@@ -488,11 +488,11 @@ def _rule(text: str) -> tuple[str, Any]:
 
 def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
     """Read `--input`, `--text` and `--tokenizer`."""
-    from onnxlrp.runtime.given import Given
+    from onnxlrp.runtime.cli_inputs import CliInputs
 
     files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
-    return Given([(name, Path(file)) for name, file in files], words, tokenizer)
+    return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
 
 
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:

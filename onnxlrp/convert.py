@@ -12,18 +12,18 @@ import onnx_ir as ir
 
 from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
-from onnxlrp.analysis.reach import alive_values, carries, ends
+from onnxlrp.analysis.reach import carries, dead_ends, values_leading_to_input
 from onnxlrp.analysis.references import Background
-from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
-from onnxlrp.emit import save
 from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.emit.seeds import Options, layout
-from onnxlrp.emit.tidy import tidy
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
+from onnxlrp.finish import save
+from onnxlrp.finish.tidy import tidy
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
-from onnxlrp.names import Names
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers
@@ -460,7 +460,7 @@ def _reached(work: _Work) -> list[ir.Value]:
     reached = [v for v in work.explained if v in arrived and v not in words]
     if not reached:
         empty = [f"the input {v.name!r} is declared empty" for v in work.source.model.graph.inputs if _is_empty(v)]
-        stopped = [*words.values(), *work.plan.stopped, *empty] or ends(work.score, work.facts.data)
+        stopped = [*words.values(), *work.plan.stopped, *empty] or dead_ends(work.score, work.facts.data)
         stops = "; ".join(stopped[:5]) or f"no path leads from {work.output!r} to an input"
         raise NothingToExplainError(
             f"relevance of {work.output!r} reaches none of the inputs: {stops.rstrip('.')}. A value upstream of it can "
@@ -472,7 +472,7 @@ def _reached(work: _Work) -> list[ir.Value]:
         stops = "; ".join([*words.values(), *work.plan.stopped][:5])
         raise NothingToExplainError(f"relevance of {work.output!r} does not reach {names}: {stops}")
     for value in missed:
-        where = ends(work.score, alive_values(work.source.model.graph, work.facts.data, [value]))
+        where = dead_ends(work.score, values_leading_to_input(work.source.model.graph, work.facts.data, [value]))
         if where and (value.dtype == ir.DataType.STRING or is_score(value)):
             work.plan.notes.append(f"relevance does not reach the input {value.name!r}: {'; '.join(where[:3])}")
     return reached

@@ -428,7 +428,7 @@ def test_check_fails_where_outputs_differ(monkeypatch):
 def test_operators():
     assert "Conv" in call("operators").stdout
     rows = json.loads(call("operators", "--json").stdout)
-    assert {"operator", "domain", "kind", "treatment", "since"} == set(rows[0]) and len(rows) > 50
+    assert {"operator", "domain", "kind", "summary", "since"} == set(rows[0]) and len(rows) > 50
 
 
 def test_composites():

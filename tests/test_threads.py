@@ -16,7 +16,7 @@ from onnx import helper
 
 import onnxlrp
 import onnxlrp.operators.registry
-from onnxlrp.builder import Builder
+from onnxlrp.graph.builder import Builder
 from onnxlrp.source.loggers import quiet, silenced
 from tests.source.deep import transformer
 from tests.source.nets import info, model, network

@@ -7,10 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.infinite import hidden_rows, infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
+from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
-from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
+from onnxlrp.analysis.reach import (
+    carries,
+    data_values,
+    is_lookup,
+    origin,
+    out_of_lists,
+    relevance_operands,
+    spread,
+    values_leading_to_input,
+)
 from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.analysis.written_kernels import find_kernels
@@ -38,9 +47,9 @@ class Facts:
 
     constants: set[ir.Value]
     data: set[ir.Value]
-    alive: set[ir.Value]
+    leads_to_input: set[ir.Value]
     nonnegative: set[ir.Value]
-    infinite: set[ir.Value]
+    maybe_infinite: set[ir.Value]
     """Data that a mask or a pad may have made infinite."""
     hidden_rows: set[ir.Value]
     """Weights of attention that are NaN where a mask hides a whole row by −∞."""
@@ -85,7 +94,7 @@ class Facts:
             graph,
             constants(graph, known(self.constants)),
             data_values(graph, known(self.data)),
-            known(self.alive),
+            known(self.leads_to_input),
             nonnegative_values(graph, known(self.nonnegative)),
             known(self.behind_layer),
             self.attention,
@@ -121,12 +130,12 @@ def _facts(
         return bool(operands) and (known or is_lookup(node, operands))
 
     def behind_layer(node: ir.Node) -> bool:
-        operands = carried(node, data)
+        operands = relevance_operands(node, data)
         return any(v in behind for v in operands.values()) or is_layer(node, operands)
 
     spread(graph, behind, behind_layer)
     for node in nodes:
-        operands = carried(node, data)
+        operands = relevance_operands(node, data)
         if node in kernels:
             operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
         if is_layer(node, operands) and not any(v in behind for v in operands.values()):
@@ -134,17 +143,17 @@ def _facts(
     before = set(firsts)
     for node in reversed(nodes):
         if any(v in before for v in node.outputs):
-            before.update(carried(node, data).values())
+            before.update(relevance_operands(node, data).values())
     return Facts(
         constants=constant,
         data=data,
-        alive=alive_values(graph, data, explained),
+        leads_to_input=values_leading_to_input(graph, data, explained),
         nonnegative=nonnegative,
-        infinite=infinite_values(nodes, data),
+        maybe_infinite=maybe_infinite_values(nodes, data),
         hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
         layers=layers,
-        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, carried(n, data))},
+        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, relevance_operands(n, data))},
         behind_layer=behind,
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import MARK, has_packed_weight
-from onnxlrp.operators.registry import Call, Operator, find
+from onnxlrp.operators.registry import Operator, find
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +102,9 @@ class Layer:
     def in_floats(self, op: Builder) -> Layer:
         """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""
         form = self.entry.layer
-        if form is None or form.stand_in is None:
+        if form is None or form.dequantised is None:
             return self
-        call = form.stand_in(op, self.call)
+        call = form.dequantised(op, self.call)
         entry = find(call)
         assert entry is not None and entry.layer is not None
         (data, weight), at = entry.layer.operands[0], entry.layer.bias
@@ -156,8 +157,8 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
     own = call.input(form.bias) if form.bias is not None else None
     if own is not None and own in data:
         return None
-    rounds = form.stand_in is None and has_packed_weight(node, constants)
-    if form.bias is not None and (own is not None or form.stand_in is None):
+    rounds = form.dequantised is None and has_packed_weight(node, constants)
+    if form.bias is not None and (own is not None or form.dequantised is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias, rounds=rounds)
     add, bias = _bias_add(node, form.features(call, at), constants)
     return Layer(form.kind, entry, call, at, weight, bias, None, add, rounds)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.emit.walk import Walk
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, find
 from onnxlrp.rules import Rule
 
 
@@ -28,7 +29,7 @@ def bounds(walk: Walk, value: ir.Value, rule: Rule) -> tuple[ir.Value, ir.Value]
     if node.op_type == "Cast":
         return bounds(walk, call.operand(0), rule)
     low, high = {}, {}
-    for index in carried(node, walk.facts.data):
+    for index in relevance_operands(node, walk.facts.data):
         low[index], high[index] = bounds(walk, call.operand(index), rule)
     for index, other in enumerate(call.inputs):
         if index not in low and other is not None and other.dtype is not None and other.dtype.is_floating_point():

@@ -62,13 +62,13 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     trees = {tree: i for i, tree in enumerate(dict.fromkeys(given["nodes_treeids"]))}
     if len(trees) != len(covers):
         raise InputError(f"covers of {len(covers)} trees were given, the model has {len(trees)}")
-    rates = []
+    hit_rates = []
     for tree, number in zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True):
         try:
-            rates.append(float(covers[trees[tree]][number]))
+            hit_rates.append(float(covers[trees[tree]][number]))
         except (IndexError, KeyError) as e:
             raise InputError(f"tree {tree} has a node {number}, of which no cover was given") from e
     kept = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
     del ensemble.attribute[:]
-    ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", rates)])
+    ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", hit_rates)])
     return copy

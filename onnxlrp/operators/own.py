@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from onnxlrp.errors import InputError
+from onnxlrp.graph.call import Call
 from onnxlrp.operators import registry
-from onnxlrp.operators.registry import Call, Kind, Operator
+from onnxlrp.operators.registry import Kind, Operator
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _KINDS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "linear": (Kind.LINEAR, {"jointly": True}),
     "routing": (Kind.ROUTING, {}),
-    "pass": (Kind.PASS, {"elementwise": True}),
+    "elementwise": (Kind.ELEMENTWISE, {"elementwise": True}),
     "custom": (Kind.CUSTOM, {}),
     "decomposed": (Kind.DECOMPOSED, {}),
 }
@@ -27,7 +28,7 @@ def operator(
     op_type: str,
     *,
     domain: str = "",
-    kind: Literal["linear", "routing", "pass", "custom", "decomposed"] = "linear",
+    kind: Literal["linear", "routing", "elementwise", "custom", "decomposed"] = "linear",
     operands: Callable[[Call], Sequence[int]] | None = None,
     **options: Any,
 ) -> Callable[[Handler], Handler]:
@@ -50,8 +51,8 @@ def operator(
         - `"linear"` (default): `transpose(op, call, operand, r)` returns the transpose for one operand, applied to `r`,
           a value in the output's shape; the result has the operand's shape. Its rule is that of a sum, Epsilon.
         - `"routing"`: the same function, for an operator that only moves values: relevance moves back undivided.
-        - `"pass"`: `derivative(op, call, operand)` returns the derivative of an elementwise function, in the operand's
-          shape. Relevance passes; under gradients it is multiplied by the derivative.
+        - `"elementwise"`: `derivative(op, call, operand)` returns the derivative of an elementwise function, in the
+          operand's shape. Relevance passes; under gradients it is multiplied by the derivative.
         - `"custom"`: `reverse(op, call, r, gradient)` returns a `onnxlrp.operators.registry.Reversed` that holds the
           relevance of each operand; `gradient` is True where the composite is a gradient.
         - `"decomposed"`: `write_out(op, call)` returns the outputs, computed by other operators. They replace the node

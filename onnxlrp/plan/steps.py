@@ -10,10 +10,11 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.functions import Function
+from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
-from onnxlrp.operators.registry import Call, Operator
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Operator
 from onnxlrp.printable import escaped
 from onnxlrp.reprs import Brief, counted, cut
 from onnxlrp.rules import Rule
@@ -21,7 +22,7 @@ from onnxlrp.rules import Rule
 Overrides = Sequence[tuple[object, Rule]]
 
 
-class Treatment(enum.Enum):
+class StepKind(enum.Enum):
     """The kinds of step, by what they do with the relevance that arrives."""
 
     LAYER = "layer"
@@ -30,7 +31,7 @@ class Treatment(enum.Enum):
     SCALE = "scale"
     """One operand times a constant: relevance passes."""
     ROUTING = "routing"
-    PASS = "pass"
+    PASS_THROUGH = "pass"
     RECTIFIER = "rectifier"
     OFFSET = "offset"
     """An activation that keeps the share of its value at 0 and passes the rest on."""
@@ -57,7 +58,7 @@ class Step:
     """The operator with its operands and attributes."""
     entry: Operator
     """The operator's entry in the registry."""
-    treatment: Treatment
+    kind: StepKind
     """The kind of step."""
     operands: dict[int, ir.Value]
     """Operand index -> the data that relevance goes to."""
@@ -87,7 +88,7 @@ class Step:
 
     @property
     def rule_text(self) -> str:
-        return str(self.rule) if self.rule is not None else self.treatment.value
+        return str(self.rule) if self.rule is not None else self.kind.value
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.targets import scores_of
 
 if TYPE_CHECKING:

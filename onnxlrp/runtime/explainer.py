@@ -13,13 +13,13 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief, counted, cut, some
-from onnxlrp.runtime import described, mapping, text
+from onnxlrp.runtime import described, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.targets import Target
@@ -129,12 +129,12 @@ class Explainer:
         return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
 
     @property
-    def inputs(self) -> dict[str, arrays.Port]:
+    def inputs(self) -> dict[str, arrays.TensorSpec]:
         """The model's own inputs by name, each with its type and shape."""
         return self._file.inputs
 
     @property
-    def outputs(self) -> dict[str, arrays.Port]:
+    def outputs(self) -> dict[str, arrays.TensorSpec]:
         """The model's own outputs by name, each with its type and shape."""
         added = self._added()
         return {name: port for name, port in self._file.outputs.items() if name not in added}
@@ -293,8 +293,8 @@ class Explainer:
         options = {"target": target, "position": position, "weights": weights}
         batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return mapping.store(self, batches, as_folder(to), preprocess, progress)
-        return (explanation for _, explanation in mapping.explain(self, batches, progress))
+            return streaming.store(self, batches, as_folder(to), preprocess, progress)
+        return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
@@ -390,7 +390,7 @@ class Explainer:
             "providers": ", ".join(self.providers),
         }
 
-    def _explained(self) -> arrays.Port | None:
+    def _explained(self) -> arrays.TensorSpec | None:
         """The explained output in the shape that it has, which need not be the one that the file declares."""
         port = self._file.outputs.get(self.explained_output)
         if port is None or port.dtype is None or self.interface.output_shape is None:
@@ -406,7 +406,7 @@ class Explainer:
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
         return names if self.interface.ledger is None else names | {self.interface.ledger}
 
-    def _batch(self, explained: arrays.Port | None, feeds: Mapping[str, Any]) -> int | None:
+    def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, where shapes tell: the batch symbol of the output, found at an input."""
         axis = self.interface.batch_axis
         if axis is None:
@@ -423,6 +423,6 @@ class Explainer:
         return None
 
 
-def _is_number(port: arrays.Port | None) -> bool:
+def _is_number(port: arrays.TensorSpec | None) -> bool:
     """Decide whether an input takes numbers: a text for it must be cut into tokens first."""
     return port is not None and port.dtype is not None and port.dtype.kind in "iubf"

@@ -13,8 +13,9 @@ import onnx_ir as ir
 from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.memory import GROWING, check_elements, most_elements
-from onnxlrp.operators.registry import Call, content, find
+from onnxlrp.operators.registry import find
 
 _MOST_NODES = 64
 """Nodes of a computation that is tried; elementwise regions have about ten."""

@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
-from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
 from onnxlrp.source.explained_parts import Part, elements_of, put_together
 from onnxlrp.source.monotone import Step, step
@@ -155,7 +156,7 @@ class _Chains:
             indices: Sequence[int] = entry.operands(call)
         elif entry.rescales or entry.score_head or _is_cast(node):
             indices = (0,)
-        elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.winner and not entry.many):
+        elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.selects_by_value and not entry.per_output):
             indices = range(len(node.inputs))
         else:
             return {}
@@ -182,7 +183,7 @@ class _Chains:
             return _itself(value) if head is None else _Chain(-_UP, _UP, head, ((value, _UP),))
         if entry.score_head and not entry.elementwise:
             return self._softmax(node, value, sources[0])
-        if (entry.elementwise and entry.kind is not Kind.ROUTING) or entry.winner:
+        if (entry.elementwise and entry.kind is not Kind.ROUTING) or entry.selects_by_value:
             operands = list(sources.values())
             return self._function(node, value, operands[0]) if len(operands) == 1 else self._product(node, operands)
         return self._moved(node, entry, value, sources)

@@ -8,10 +8,10 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import _c_api_utils
 
-from onnxlrp import node_inference
+from onnxlrp.graph import node_inference
+from onnxlrp.graph.call import content
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import content
 from onnxlrp.source import classical, resized_sizes
 from onnxlrp.source.loggers import quiet
 from onnxlrp.source.pools import settle

@@ -21,8 +21,8 @@ from onnxlrp.interface import Interface
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
-from onnxlrp.source.functions import write_out_functions
 from onnxlrp.source.inference import infer
+from onnxlrp.source.inline_functions import write_out_functions
 from onnxlrp.source.map_inputs import MapInput, take_map_inputs
 from onnxlrp.source.operand_sizes import check_sizes
 from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, content
+from onnxlrp.graph.call import Call, content
 
 
 def correct(graph: ir.Graph) -> bool:

@@ -12,8 +12,8 @@ from onnx import helper
 from onnxscript.rewriter import pattern
 
 import onnxlrp
-from onnxlrp.analysis import regions
-from onnxlrp.builder import Builder
+from onnxlrp.analysis import elementwise_regions
+from onnxlrp.graph.builder import Builder
 from onnxlrp.source import evaluate
 from tests.source.deep import transformer
 from tests.source.nets import info, model
@@ -75,7 +75,7 @@ def test_norms_are_looked_for_where_their_operators_are(monkeypatch):
 
 def test_a_sum_of_many_is_walked_through_once(monkeypatch):
     """A region that ends in a Sum of many branches asks for each branch, not for all of them each time."""
-    asked = counted(monkeypatch, regions, "_made_in")
+    asked = counted(monkeypatch, elementwise_regions, "_made_in")
     onnxlrp.convert(growth.added(100))
     assert 100 <= len(asked) < 1000
 
