@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.tensor_lists import held_tensors
+from onnxlrp.reprs import cut
 
 
 class UnknownRankError(InvalidModelError):
@@ -68,6 +69,9 @@ class Call:
         takes one out of, count as operands after its own."""
         operands, outputs = (*node.inputs, *captured(node), *held_tensors(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
+
+    def __repr__(self) -> str:
+        return f"<Call {cut(self.name)}: {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}>"
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
         """The same operator on other operands."""

@@ -67,6 +67,8 @@ class Source:
     """Notes for the user."""
     opset: int = OPSET
     """The default-domain version that the file is written in."""
+    name: str = "model"
+    """The file's name without its ending; the graph's name where the model was not given by a path."""
 
 
 def read(model: Model) -> Source:
@@ -95,7 +97,10 @@ def read(model: Model) -> Source:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
-    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    name = Path(model).stem if isinstance(model, (str, Path)) else loaded.graph.name
+    source = Source(
+        loaded, digest, files, name=name or "model", zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken
+    )
     source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
