@@ -14,6 +14,7 @@ from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.reach import carries, dead_ends, values_leading_to_input
 from onnxlrp.analysis.references import Background
+from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
 from onnxlrp.emit.emit import Emitted, Request, emit
@@ -101,6 +102,7 @@ class Explained:
 
 
 @own_errors
+@paused_collector()
 def convert(
     model: Model,
     composite: str | Path | Composite | Overridden = "auto",
@@ -261,6 +263,7 @@ def convert(
 
 
 @own_errors
+@paused_collector()
 def inspect(
     model: Model,
     composite: str | Path | Composite | Overridden = "auto",
