@@ -15,6 +15,12 @@ __all__ = ["Interface"]
 
 _PREFIX = "onnxlrp."
 
+PREDICTED = -1
+"""The class that asks for the predicted one; as a position it asks for the last."""
+
+LEDGER_COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
+"""The columns of the conservation ledger; from the third on they hold what does not travel on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Interface:

@@ -10,9 +10,8 @@ import onnx_ir as ir
 
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.plan import Step
-
-COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
 
 
 @dataclasses.dataclass
@@ -74,13 +73,13 @@ class Ledger:
         """The sums of all columns, [5]."""
         op = self.op
         if not self.rows:
-            return op.full(op.ints([5]), 0, self.dtype)
+            return op.full(op.ints([len(LEDGER_COLUMNS)]), 0, self.dtype)
         return op.ReduceSum(self.table(), op.ints([0]), keepdims=0)
 
     def table(self) -> ir.Value:
         """All rows, [steps, 5]."""
         op, zero = self.op, self.op.constant([[0.0]], self.dtype)
-        columns: list[list[ir.Value]] = [[] for _ in COLUMNS]
+        columns: list[list[ir.Value]] = [[] for _ in LEDGER_COLUMNS]
         for row in self.rows.values():
             arrives, passed, bias, epsilon, stopped = (
                 functools.reduce(op.Add, part) if part else zero

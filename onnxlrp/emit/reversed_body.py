@@ -18,6 +18,7 @@ from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import captured
 from onnxlrp.graph.provenance import RULE
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.plan import Step, plan_copy
@@ -176,8 +177,8 @@ def loop_carried(
         parameters.append(reverse.parameter(f"r_sum_{index}", walk.dtype, value.shape))
         starts.append(op.full(op.shape(value), 0, walk.dtype))
     if walk.ledger is not None:
-        parameters.append(reverse.parameter("r_ledger", walk.dtype, ir.Shape([5])))
-        starts.append(op.full(op.ints([5]), 0, walk.dtype))
+        parameters.append(reverse.parameter("r_ledger", walk.dtype, ir.Shape([len(LEDGER_COLUMNS)])))
+        starts.append(op.full(op.ints([len(LEDGER_COLUMNS)]), 0, walk.dtype))
     return Carried(states, captured, parameters, starts)
 
 

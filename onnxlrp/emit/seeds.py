@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.graph.builder import Builder
+from onnxlrp.interface import PREDICTED
 from onnxlrp.printable import escaped
 from onnxlrp.source.label_output import Label
 
@@ -158,7 +159,7 @@ class Seeder:
         if self.options.target_input != "none":
             target = self._choice("target", many)
             asked = op.Reshape(target, op.ints([-1, many] if many > 1 else [-1, 1]))
-            chosen = op.Where(op.Equal(asked, op.ints_scalar(-1)), predicted, asked)
+            chosen = op.Where(op.Equal(asked, op.ints_scalar(PREDICTED)), predicted, asked)
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
         return target, chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
@@ -185,7 +186,8 @@ class Seeder:
         place = op.Expand(tokens, op.dim(score, 0))
         if self.options.target_input != "none":
             position = self._choice("position", 1)
-            place = op.Expand(op.Where(op.Equal(position, op.ints_scalar(-1)), tokens, position), op.dim(score, 0))
+            is_last = op.Equal(position, op.ints_scalar(PREDICTED))
+            place = op.Expand(op.Where(is_last, tokens, position), op.dim(score, 0))
         place = op.Unsqueeze(place, op.ints([1]))
         inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
         scores = op.GatherND(self.visible, inside, batch_dims=1)
@@ -234,7 +236,7 @@ class Seeder:
         named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
         first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
         shape = [first] if many == 1 else [first, many]
-        default = np.full([1] if many == 1 else [1, many], -1, np.int64)
+        default = np.full([1] if many == 1 else [1, many], PREDICTED, np.int64)
         return self._input(name, ir.DataType.INT64, shape, default)
 
     def _input(self, name: str, dtype: ir.DataType, shape: list | None, default: np.ndarray) -> ir.Value:

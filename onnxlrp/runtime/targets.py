@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import TargetError
-from onnxlrp.interface import Interface
+from onnxlrp.interface import PREDICTED, Interface
 from onnxlrp.runtime.inputs import TensorSpec, shape_text
 from onnxlrp.runtime.values import cast
-
-PREDICTED = -1
 
 
 class Target:
