@@ -39,6 +39,7 @@ LEAVES = (
     "printable",
     "reprs",
     "external_data",
+    "model_bytes",
     "replacing",
     "drafts",
     "strings",
@@ -56,13 +57,14 @@ LEAF_IMPORTS = {
     "errors": {"printable"},
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
+    "model_bytes": {"errors"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings"},
+    "runtime": {"errors", "interface", "external_data", "model_bytes", "drafts", "printable", "reprs", "strings"},
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 

@@ -6,16 +6,15 @@ import dataclasses
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.model_bytes import parse, parse_file
 from onnxlrp.runtime import described, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -69,7 +68,7 @@ def open_model(model: Any) -> ModelFile:
         return _from_file(Path(model))
     if isinstance(model, (bytes, bytearray, memoryview)):
         data = bytes(model)
-        proto = _parse(data, "the bytes")
+        proto = parse(data, "the bytes")
         external_data.settle(proto, None)
         return _described(proto, data)
     if isinstance(model, onnx.ModelProto):
@@ -83,32 +82,10 @@ def open_model(model: Any) -> ModelFile:
 
 def _from_file(path: Path, folder: Any = None) -> ModelFile:
     """A model whose weights lie, if not inside, where a session may read them."""
-    proto = _parse_file(path)
+    proto = parse_file(path)
     file = external_data.own_file(proto, path)
     external_data.settle(proto, file.parent, file)
     return _described(proto, str(file), folder)
-
-
-def _parse_file(path: Path) -> onnx.ModelProto:
-    if path.is_dir():
-        raise InvalidModelError(f"'{path}' is a folder, not a model")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidModelError(f"there is no file '{path}'") from error
-    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
-        raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
-    return _parse(data, f"'{path}'")
-
-
-def _parse(data: bytes, place: str) -> onnx.ModelProto:
-    try:
-        proto = onnx.ModelProto.FromString(data)
-    except DecodeError as error:
-        raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({len(data):,} bytes)") from error
-    if not proto.HasField("graph"):
-        raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(data):,} bytes)")
-    return proto
 
 
 def _has_halves(graph: onnx.GraphProto) -> bool:
@@ -143,23 +120,9 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         interface=interface,
         halves=_has_halves(proto.graph),
         explained=explained,
-        weights=tuple(sorted(set(_weight_files(proto)))),
+        weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
         folder=folder,
     )
-
-
-def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
-    """The locations that tensors name, those in branches, attributes and function bodies too."""
-    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
-    while bodies:
-        body = bodies.pop()
-        tensors = list(body.initializer) if isinstance(body, onnx.GraphProto) else []
-        for attribute in (attribute for node in body.node for attribute in node.attribute):
-            tensors += [attribute.t, *attribute.tensors]
-            bodies += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-        for tensor in tensors:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:

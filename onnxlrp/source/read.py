@@ -13,11 +13,11 @@ import onnx
 import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
 from onnxlrp.interface import Interface
+from onnxlrp.model_bytes import bytes_of, parse
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
@@ -147,28 +147,14 @@ def _proto(model: Model) -> tuple[onnx.ModelProto, str, list[Path]]:
         return copy, digest, external_data.settle(copy, _folder(model))
     if isinstance(model, (str, Path)):
         path = Path(model)
-        try:
-            content = path.read_bytes()
-        except OSError as e:
-            raise InvalidModelError(f"{path} cannot be read: {e.strerror or e}") from e
-        proto = _parsed(content, str(path))
+        content = bytes_of(path)
+        proto = parse(content, f"'{path}'")
         files = [path.absolute(), *external_data.settle_beside(proto, path)]
         return proto, hashlib.sha256(content).hexdigest(), files
     if not isinstance(model, bytes):
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
-    proto = _parsed(model, "the model")
+    proto = parse(model, "the bytes")
     return proto, hashlib.sha256(model).hexdigest(), external_data.settle(proto, None)
-
-
-def _parsed(content: bytes, name: str) -> onnx.ModelProto:
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(content)
-    except DecodeError as e:
-        raise InvalidModelError(f"{name} is not an ONNX file, or it was cut short ({len(content):,} bytes)") from e
-    if not proto.HasField("graph"):
-        raise InvalidModelError(f"{name} is not an ONNX model: it holds no graph")
-    return proto
 
 
 def _folder(model: ir.Model) -> Path | None:
