@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import MARK
+from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.registry import Kind, find
 
 _WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
@@ -45,7 +45,7 @@ def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
         if value.is_graph_output():
             return False
         for node in value.consumers():
-            if MARK in node.metadata_props:
+            if is_replaced(node):
                 continue
             entry = find(node)
             if entry is None or (entry.kind is Kind.CUSTOM and not entry.rounding):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.quantised import MARK, has_packed_weight
+from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Operator, find
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Layer:
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
     entry = find(node)
-    if entry is None or entry.layer is None or MARK in node.metadata_props:
+    if entry is None or entry.layer is None or is_replaced(node):
         return None
     form, call = entry.layer, Call.of(node)
     if entry.refuse(call) is not None:

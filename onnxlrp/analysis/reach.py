@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.index_valued import becomes_float, is_mask, is_position, is_rotation
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import MARK
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -18,7 +18,7 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 
     An operator that is not registered is taken to carry it, so that it is refused where it stands on the path.
     """
-    if MARK in node.metadata_props:
+    if is_replaced(node):
         return {}
     entry, call = find(node), Call.of(node)
     every = {i: v for i, v in enumerate(call.inputs) if v is not None and v in data}
@@ -37,7 +37,7 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 def _dequantised(value: ir.Value) -> bool:
     """Whether integers stand for floats: all that reads them is DequantizeLinear, or runs as it is deployed; and what
     only moves them about, if it holds of what it makes."""
-    readers = [u for u in value.uses() if MARK not in u.node.metadata_props]
+    readers = [u for u in value.uses() if not is_replaced(u.node)]
     return (
         bool(readers)
         and not value.is_graph_output()

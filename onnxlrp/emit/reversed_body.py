@@ -17,7 +17,7 @@ from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import captured
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
@@ -119,7 +119,7 @@ def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
 
 def append(walk: Walk, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
     """Put a node into the graph; its outputs have the types and shapes of `like`."""
-    node.metadata_props[RULE] = f"{step.name}: {step.rule_text}"
+    mark_rule(node, f"{step.name}: {step.rule_text}")
     walk.op.graph.append(node)
     for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
         value.type, value.shape = known.type, known.shape

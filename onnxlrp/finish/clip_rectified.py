@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_relevance
 
 
 def clip_rectified(graph: ir.Graph) -> None:
@@ -15,7 +15,7 @@ def clip_rectified(graph: ir.Graph) -> None:
     does: all of MobileNetV2's convolutions with a clip behind them, 6 to 12 % of its explanation.
     """
     for node in list(graph):
-        value = node.inputs[0] if node.op_type == "Relu" and RULE in node.metadata_props else None
+        value = node.inputs[0] if node.op_type == "Relu" and is_relevance(node) else None
         producer = None if value is None else value.producer()
         if value is None or producer is None or producer.op_type != "Conv" or value.is_graph_output():
             continue

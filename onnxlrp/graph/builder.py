@@ -15,7 +15,7 @@ from onnxscript._internal.builder import OpBuilder
 
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import Call, content, ranked
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_relevance, mark_rule
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
@@ -52,7 +52,7 @@ class _Graph(GraphBuilder):
 
     def _annotate_node(self, node: ir.Node) -> None:
         if self.label:
-            node.metadata_props[RULE] = self.label
+            mark_rule(node, self.label)
 
 
 class Builder(OpBuilder):
@@ -336,7 +336,7 @@ class Builder(OpBuilder):
         """No node that was built carries an inference error: a wrong type here is a wrong model later."""
         for node in self.graph:
             message = node.metadata_props.pop(node_inference.ERROR, None)
-            if message and node.domain == "" and node.metadata_props.get(RULE):
+            if message and node.domain == "" and is_relevance(node):
                 raise AssertionError(f"{node.op_type} {node.name}: {message}")
 
 

@@ -1,4 +1,45 @@
-"""The mark that says which rule a node came from."""
+"""The provenance of a node: marks that say which rule wrote it, or how a node of the model's own is used."""
 
-RULE = "onnxlrp.rule"
-"""The key under which a node of the relevance part says which step and rule it came from."""
+from __future__ import annotations
+
+import onnx_ir as ir
+
+_RULE = "onnxlrp.rule"
+_OWN = "onnxlrp.own"
+_REPLACED = "onnxlrp.deployed"
+
+
+def mark_rule(node: ir.Node, text: str) -> None:
+    """Note of which step and rule a node of the relevance part is; the explained file keeps it."""
+    node.metadata_props[_RULE] = text
+
+
+def is_relevance(node: ir.Node) -> bool:
+    """Decide whether a node belongs to the relevance part."""
+    return _RULE in node.metadata_props
+
+
+def mark_own(node: ir.Node) -> None:
+    """Note that a node stands in a graph with quantised activations as the source has it."""
+    node.metadata_props[_OWN] = "source"
+
+
+def is_own(node: ir.Node) -> bool:
+    """Decide whether a node stands in a graph with quantised activations as the source has it."""
+    return _OWN in node.metadata_props
+
+
+def mark_replaced(node: ir.Node) -> None:
+    """Note that a computation in floats stands for a node of the model's own: no relevance goes there."""
+    node.metadata_props[_REPLACED] = "source"
+
+
+def is_replaced(node: ir.Node) -> bool:
+    """Decide whether a computation in floats stands for a node of the model's own."""
+    return _REPLACED in node.metadata_props
+
+
+def unmark(node: ir.Node) -> None:
+    """Take off what a file does not keep."""
+    node.metadata_props.pop(_OWN, None)
+    node.metadata_props.pop(_REPLACED, None)

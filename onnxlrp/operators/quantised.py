@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 DEPLOYED = "onnxlrp.deployed"
 """Domain of `Deployed`, which stands in a model only while it is being explained."""
-MARK = "onnxlrp.deployed"
-"""In the metadata of a node of the model's own that a computation in floats stands for: no relevance goes there."""
-
-OWN = "onnxlrp.own"
-"""In the metadata of a node that stands in a graph with quantised activations as it was given."""
 
 
 def infer_quantised(context: Any) -> None:

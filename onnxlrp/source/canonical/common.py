@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.operators.quantised import MARK
+from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.source.constants import constants
 
 
@@ -28,7 +28,7 @@ class Rewriter:
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
         """The graph's own nodes of some default-domain operators, in order; none that must run as they are deployed."""
-        return [n for n in self.graph if n.domain == "" and n.op_type in op_types and MARK not in n.metadata_props]
+        return [n for n in self.graph if n.domain == "" and n.op_type in op_types and not is_replaced(n)]
 
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
         """The one node that reads a value, None where there are several or it is an output."""

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import mark_own, mark_replaced
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, has_packed_weight, written_out
+from onnxlrp.operators.quantised import DEPLOYED, has_packed_weight, written_out
 from onnxlrp.operators.quantised_products import integer_product
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.canonical.common import Rewriter
@@ -33,7 +34,7 @@ def rewrite(rewriter: Rewriter) -> None:
     nodes = list(rewriter.graph)
     if any(_rounds_activations(rewriter, n) or has_packed_weight(n, rewriter.constants) for n in nodes):
         for node in nodes:
-            node.metadata_props[OWN] = "source"
+            mark_own(node)
     for node in nodes:
         entry = find(node)
         if entry is None or rewriter.is_constant(node.outputs[0]):
@@ -82,7 +83,7 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
         copy.name, node.name = name, f"{name}_deployed"
         copy.outputs[0].name, result.name = result.name, f"{result.name}_deployed"
         copy.outputs[0].type, copy.outputs[0].shape = result.type, result.shape
-        node.metadata_props[MARK] = "source"
+        mark_replaced(node)
         activation = entry.kind is Kind.ELEMENTWISE or entry.rectifier or node.op_type == "Clip"
         if activation and (before := node.inputs[0]) is not None:
             layer = _copy(rewriter, before, copies)
@@ -113,7 +114,7 @@ def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -
     """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
     names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:
-        node.metadata_props[MARK] = "source"
+        mark_replaced(node)
         node.name = f"{node.name}_deployed"
     rewriter.graph.opset_imports[DEPLOYED] = 1
     name = names[-1]

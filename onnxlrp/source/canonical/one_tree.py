@@ -16,8 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.leaf_functions import as_regressor
-from onnxlrp.operators.quantised import DEPLOYED, MARK
+from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.operators.tree_nodes import Forest
 from onnxlrp.operators.trees import one_tree
@@ -84,7 +85,7 @@ def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
     """The scores of ensembles of one tree, with the tree and the scores at its leaves, [leaves, columns]."""
     found = {}
     for node in rewriter.graph:
-        if node.domain != _ML or node.op_type not in _SCORES or MARK in node.metadata_props:
+        if node.domain != _ML or node.op_type not in _SCORES or is_replaced(node):
             continue
         known = one_tree(Call.of(node))
         if known is not None and len(node.outputs) > _SCORES[node.op_type]:

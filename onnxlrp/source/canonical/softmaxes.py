@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import OWN
+from onnxlrp.graph.provenance import is_own
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.in_floats import deploy
 
@@ -41,7 +41,7 @@ def _put(rewriter: Rewriter, node: ir.Node, made: ir.Value) -> None:
     """In the place of the last node of what was written out."""
     if (maker := made.producer()) is not None:
         maker.name = node.name
-    if OWN in node.metadata_props:
+    if is_own(node):
         # The outputs of a quantised model keep their bits: its own nodes stay.
         deploy(rewriter, [node], [made])
     else:
