@@ -73,7 +73,7 @@ def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Funct
 def _function(node: ir.Node, argument: ir.Value) -> Function:
     call, entry = Call.of(node), find(node)
     own = argument is call.input(0)
-    if own and entry is not None and (entry.sign_of(call) == "same" or entry.cut_at_zero(call)):
+    if own and entry is not None and entry.sign_of(call) in ("same", "rectified"):
         return Function(argument, np.zeros(()))
     return Function(argument, evaluate_at(node.outputs[0], argument, np.zeros(())))
 
@@ -162,5 +162,5 @@ def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
         return entry is not None and not entry.selects_by_value
     # A quotient is curved in its denominator; a product of one value with itself is.
     return sum(v is operand for v in node.inputs) != 1 or (
-        entry.linear_in is not None and node.inputs[0] is not operand
+        entry.linearity == "quotient" and node.inputs[0] is not operand
     )

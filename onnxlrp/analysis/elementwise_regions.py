@@ -83,8 +83,8 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None
     operands = facts.relevance_operands(node)
-    alone = len(operands) == 1 and (entry.linear_in is None or set(operands) <= set(entry.linear_in))
-    return not (entry.jointly or alone)
+    alone = len(operands) == 1 and (entry.linearity != "quotient" or 0 in operands)
+    return not (entry.linearity in ("sum", "affine") or alone)
 
 
 def _elementwise(node: ir.Node) -> bool:

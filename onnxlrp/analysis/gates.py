@@ -33,9 +33,9 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
         entry = find(node)
         if entry is None:
             return None
-        if entry.gate or _hard_sigmoid(node) or _sigmoid(node):
+        if entry.activation == "gate" or _hard_sigmoid(node) or _sigmoid(node):
             return "gate"
-        if entry.soft_rectifier and first:
+        if entry.activation is not None and first:
             return "soft"
         entrance = region_entry(node, facts)
         if entrance is not None and is_soft(node, entrance, facts):
@@ -46,11 +46,11 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
         operands = facts.relevance_operands(node)
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
-        affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
+        affine = entry.elementwise and entry.kind is Kind.LINEAR and entry.linearity != "product"
         moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and is_routing(node, *operands))
         if len(operands) != 1 or not (affine or moved):
             return None
-        first = first and (moved or entry.scale)
+        first = first and (moved or entry.scales)
         (value,) = operands.values()
     return None
 
@@ -100,7 +100,7 @@ def _scales(node: ir.Node, operand: int) -> bool:
     entry = find(node)
     if entry is None:
         return False
-    scaled = entry.scale and not entry.jointly and operand in (entry.linear_in or (operand,))
+    scaled = entry.linearity == "scale" or (entry.linearity == "quotient" and operand == 0)
     return (
         is_routing(node, operand) or scaled or (entry.selects_by_value and entry.elementwise) or node.op_type == "Clip"
     )

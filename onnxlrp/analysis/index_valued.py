@@ -93,7 +93,7 @@ def _only_scales(value: ir.Value) -> bool:
             if node.op_type == "Mul" and other:
                 if any(n.op_type not in ("Add", "Sub", "Concat") for v in node.outputs for n in v.consumers()):
                     return False
-            elif (entry.kind is Kind.ROUTING or entry.scale or node.op_type == "Cast") and not entry.selects_by_value:
+            elif (entry.kind is Kind.ROUTING or entry.scales or node.op_type == "Cast") and not entry.selects_by_value:
                 waiting += node.outputs
             else:
                 return False

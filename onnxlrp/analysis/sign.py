@@ -24,8 +24,7 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
         entry = find(node)
         if entry is None:
             continue
-        if entry.nested:
-            inner = bodies(node)
+        if inner := bodies(node):
             for body in inner:
                 slices = {v for v, operand in body.slices if node.inputs[operand] in found}
                 found |= nonnegative_values(body.graph, found | slices)
@@ -39,7 +38,7 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
         operands = [node.inputs[i] for i in entry.operands(call) if i < len(node.inputs)]
         kept = sign in ("keeps", "same") and all(v is not None and (v in found or _constant(v)) for v in operands)
         square = node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
-        if sign == "nonnegative" or kept or square:
+        if sign in ("nonnegative", "rectified") or kept or square:
             found.update(node.outputs)
     return found
 

@@ -33,7 +33,7 @@ def bounds(walk: Walk, value: ir.Value, rule: Rule) -> tuple[ir.Value, ir.Value]
         low[index], high[index] = bounds(walk, call.operand(index), rule)
     for index, other in enumerate(call.inputs):
         if index not in low and other is not None and other.dtype is not None and other.dtype.is_floating_point():
-            low[index] = high[index] = walk.read(other) if entry.elementwise or entry.scale else other
+            low[index] = high[index] = walk.read(other) if entry.elementwise or entry.scales else other
     at_low, at_high = op.run(call.rebind(low)), op.run(call.rebind(high))
     if entry.kind is Kind.ROUTING:
         return at_low, at_high

@@ -87,7 +87,7 @@ def _pass(walk: Walk, step: Step) -> None:
     standing in."""
     ((_, operand),) = step.operands.items()
     y = _output(step)
-    cut = operand is step.call.input(0) and step.entry.cut_at_zero(step.call)
+    cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     if walk.carrier(y) is y and (cut or step.same_sign):
         walk.send(operand, walk.factor(y), y, Stand.CUT if cut else Stand.SIGN)
     else:
@@ -110,7 +110,7 @@ def _routing(walk: Walk, step: Step) -> None:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry = walk.op, step.entry
     call = walk.call(step)
-    stand_in = walk.carrier(_output(step)) if entry.in_place else None
+    stand_in = walk.carrier(_output(step)) if entry.selection == "in place" else None
     stands = stand_in is not None and stand_in is not _output(step)
     as_factor = stands or all(walk.carrier(v) is v for v in step.outputs if v in walk.relevance)
     arrived = walk.arrived(step, as_factor=as_factor)
@@ -123,7 +123,7 @@ def _routing(walk: Walk, step: Step) -> None:
             if stand_in in walk.facts.maybe_infinite:
                 walk.facts.maybe_infinite.add(carrier)
             walk.send(operand, back, carrier, walk.relevance[_output(step)].stand)
-        elif as_factor and entry.selects_by_value and entry.pooling and isinstance(arrived, ir.Value):
+        elif as_factor and entry.selection == "window" and isinstance(arrived, ir.Value):
             won = Won(arrived, _output(step), functools.partial(entry.function, op, call, index))
             walk.send(operand, back, operand, won=won)
         else:
@@ -168,7 +168,7 @@ def _product(walk: Walk, step: Step) -> None:
 
 def _custom(walk: Walk, step: Step) -> None:
     """The operator's own reverse."""
-    arrives = _factors if step.entry.factor else _divided if step.entry.divided else Walk.arrived
+    arrives = {"factor": _factors, "ratio": _divided}.get(step.entry.receives, Walk.arrived)
     back = step.entry.function(walk.op, walk.call(step), arrives(walk, step), False)
     for index, factor in back.factors.items():
         if index in step.operands and walk.wants(step.operands[index]):

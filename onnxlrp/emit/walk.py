@@ -91,7 +91,7 @@ class Walk:
         """The step's call with floating-point operands and outputs in the type of the relevance part."""
         call = step.call
         carrying = {*step.operands, *step.entry.operands(call)} | (
-            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
+            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scales else set()
         )
         rows = {i: self.finite(v) for i, v in step.operands.items() if v in self.facts.hidden_rows}
         return self.cast(call, carrying).rebind(rows)

@@ -64,7 +64,7 @@ def _takes_no_step(call: Call) -> str | None:
     return None
 
 
-@custom("If", "Loop", "Scan", operands=_behind_condition, per_output=True, nested=True, refuse=_takes_no_step)
+@custom("If", "Loop", "Scan", operands=_behind_condition, per_output=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
     """The same branch or the same number of steps, backwards; every operator inside by its own rule."""
     raise NotImplementedError("emit.control walks the bodies")

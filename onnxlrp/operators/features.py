@@ -35,7 +35,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
     return [op.cast(op.Mul(x, op.constant(scale, x.dtype)), ir.DataType.FLOAT)]
 
 
-@custom("Normalizer", domain=_ML, rescales=True)
+@custom("Normalizer", domain=_ML, head="rescale")
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: the norm of a row is constant. Behind a final softmax or sigmoid it is skipped with it."""
     if not gradient:

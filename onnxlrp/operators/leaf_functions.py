@@ -26,7 +26,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     "LeafFunction",
     domain=DEPLOYED,
     operands=lambda call: (1,),
-    factor=True,
+    receives="factor",
     base=True,
     piecewise_constant=True,
     inference=like_own,

@@ -14,7 +14,7 @@ from onnxlrp.operators.registry import Kind, Operator
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _KINDS: dict[str, tuple[Kind, dict[str, Any]]] = {
-    "linear": (Kind.LINEAR, {"jointly": True}),
+    "linear": (Kind.LINEAR, {"linearity": "sum"}),
     "routing": (Kind.ROUTING, {}),
     "elementwise": (Kind.ELEMENTWISE, {"elementwise": True}),
     "custom": (Kind.CUSTOM, {}),

@@ -94,8 +94,7 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     "RoiAlign",
     operands=lambda call: (0, 1),
     gradient_only=(1,),
-    jointly=True,
-    pooling=True,
+    linearity="sum",
     sign="keeps",
 )
 def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
@@ -242,7 +241,7 @@ def _candidate_values(
 # ---------------------------------------------------------------------------------------------------------- MaxRoiPool
 
 
-@routing("MaxRoiPool", selects_by_value=True, pooling=True, sign="keeps")
+@routing("MaxRoiPool", selection="window", sign="keeps")
 def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first. The regions are rounded to whole elements: they have no derivative."""
     x, rois = call.operand(0), call.operand(1)

@@ -57,7 +57,7 @@ def _depth(value: ir.Value) -> int:
     return _INFINITE if node.op_type == "Add" and depths[0] >= _LOWEST else depths[-1]
 
 
-@custom("Softmax", sign="nonnegative", gate=True, score_head=True)
+@custom("Softmax", sign="nonnegative", activation="gate", head="squash")
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
@@ -73,7 +73,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed(conserves=False, factors={0: around})
 
 
-@custom("LogSoftmax", score_head=True)
+@custom("LogSoftmax", head="squash")
 def log_softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·Jᵀ(R/s(y))`, as for softmax."""
     x, y = call.operand(0), call.outputs[0]

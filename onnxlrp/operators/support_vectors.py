@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -205,7 +205,10 @@ def _kernel_known(call: Call) -> str | None:
     return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
 
 
-@custom("SVMRegressor", domain=_ML, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+_KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _compared, "refuse": _kernel_known}
+
+
+@custom("SVMRegressor", domain=_ML, **_KERNEL)
 def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
 
@@ -234,7 +237,7 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+@custom("SVMClassifier", domain=_ML, per_output=True, **_KERNEL)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
@@ -268,7 +271,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     domain=_ML,
     when=_probable,
     per_output=True,
-    score=_log_odds,
+    head=_log_odds,
     refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:

@@ -101,7 +101,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True, piecewise_constant=True, base=True)
+@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, receives="factor", piecewise_constant=True, base=True)
 def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger.
 
@@ -116,7 +116,7 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
     "TreeEnsembleClassifier",
     domain=_ML,
     per_output=True,
-    factor=True,
+    receives="factor",
     piecewise_constant=True,
     base=True,
     refuse=_refused,

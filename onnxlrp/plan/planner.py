@@ -185,7 +185,7 @@ class _Planner:
             operands=operands,
             outputs=tuple(node.outputs),
         )
-        if entry.nested:
+        if bodies(node):
             self._inner(step, wanted)
         else:
             self.treating.treat(step)

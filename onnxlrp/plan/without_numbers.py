@@ -22,8 +22,8 @@ def _readers(steps: Sequence[Step], words: set[ir.Value]) -> Iterator[Step]:
     for step in reversed(steps):
         if not any(v in words for v in step.operands.values()):
             continue
-        if step.entry.nested:
-            for body in bodies(step.node):
+        if inner := bodies(step.node):
+            for body in inner:
                 given = [*body.slices, *((value, operand) for value, _, operand, _ in body.states)]
                 words.update(value for value, operand in given if step.node.inputs[operand] in words)
             yield from _readers(step.inner, words)

@@ -121,7 +121,7 @@ def _ordered_like(value: ir.Value) -> ir.Value:
     while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
         entry = find(node)
         moves = node.domain == "" and node.op_type in _MOVES_LABELS
-        if entry is None or not (entry.score_head or entry.rescales or moves):
+        if entry is None or not (entry.head in ("squash", "rescale") or moves):
             break
         value = node.inputs[0]
     return value

@@ -84,8 +84,7 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
         copy.outputs[0].name, result.name = result.name, f"{result.name}_deployed"
         copy.outputs[0].type, copy.outputs[0].shape = result.type, result.shape
         mark_replaced(node)
-        activation = entry.kind is Kind.ELEMENTWISE or entry.rectifier or node.op_type == "Clip"
-        if activation and (before := node.inputs[0]) is not None:
+        if entry.kind is Kind.ELEMENTWISE and (before := node.inputs[0]) is not None:
             layer = _copy(rewriter, before, copies)
             if layer is not None:
                 copy.replace_input_with(0, layer)
