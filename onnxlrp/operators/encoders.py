@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
@@ -90,7 +91,32 @@ def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
-@custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories, piecewise_constant=True)
+def _infer_codes(context: Any) -> None:
+    """Infer the shape of the operand. The first version goes between strings and integers; later ones name the type
+    that they put in."""
+    made = type(context.get_input_type(0))()
+    made.CopyFrom(context.get_input_type(0))
+    tensor = made.tensor_type
+    kinds = {
+        "values_strings": TensorProto.STRING,
+        "values_int64s": TensorProto.INT64,
+        "values_floats": TensorProto.FLOAT,
+    }
+    if (table := context.get_attribute("values_tensor")) is not None:
+        tensor.elem_type = table.t.data_type
+    elif context.get_attribute("classes_strings") is not None:
+        tensor.elem_type = TensorProto.INT64 if tensor.elem_type == TensorProto.STRING else TensorProto.STRING
+    else:
+        found = (kind for name, kind in kinds.items() if context.get_attribute(name) is not None)
+        tensor.elem_type = next(found, TensorProto.UNDEFINED)
+    context.set_output_type(0, made)
+
+
+_CODES: dict[str, Any] = {"elementwise": True, "operands": _categories, "piecewise_constant": True}
+
+
+@custom("LabelEncoder", domain=_ML, inference=_infer_codes, **_CODES)
+@custom("CategoryMapper", domain=_ML, **_CODES)
 def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged, to the column it encodes; a computed position is a constant. Its gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.classical_outputs import infer_like, set_samples
 from onnxlrp.operators.registry import Reversed, all_operands, custom, decomposed
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def _by_column(call: Call) -> str | None:
     return "its columns lie on no last axis" if several and dims is not None and len(dims) > 2 else None
 
 
-@decomposed("Scaler", domain=_ML, refuse=_by_column)
+@decomposed("Scaler", domain=_ML, refuse=_by_column, inference=infer_like(TensorProto.FLOAT))
 def scaler(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: `(x − offset) · scale`."""
     x = call.operand(0)
@@ -35,7 +37,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
     return [op.cast(op.Mul(x, op.constant(scale, x.dtype)), ir.DataType.FLOAT)]
 
 
-@custom("Normalizer", domain=_ML, head="rescale")
+@custom("Normalizer", domain=_ML, head="rescale", inference=infer_like(TensorProto.FLOAT))
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: the norm of a row is constant. Behind a final softmax or sigmoid it is skipped with it."""
     if not gradient:
@@ -56,7 +58,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({0: op.Where(nothing, r, op.Div(op.Sub(r, around), norm))})
 
 
-@custom("Imputer", domain=_ML, elementwise=True)
+@custom("Imputer", domain=_ML, elementwise=True, inference=infer_like())
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: what is missing is a fact about its column."""
     if not gradient:
@@ -85,7 +87,12 @@ def array_feature_extractor(op: Builder, call: Call) -> list[ir.Value]:
     return [op.Unsqueeze(y, op.ints([0])) if len(op.dims(x)) == 1 else y]
 
 
-@decomposed("FeatureVectorizer", domain=_ML, operands=all_operands)
+def _infer_widths(context: Any) -> None:
+    widths = context.get_attribute("inputdimensions")
+    set_samples(context, 0, TensorProto.FLOAT, 0 if widths is None else sum(widths.ints))
+
+
+@decomposed("FeatureVectorizer", domain=_ML, operands=all_operands, inference=_infer_widths)
 def feature_vectorizer(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: columns are put side by side, cut or filled up with zeros to the widths that are given."""
     parts = []

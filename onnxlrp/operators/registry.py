@@ -136,7 +136,7 @@ class Operator:
     """For an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
     it has several outputs. The model's own node computes the value."""
     inference: Callable[[Any], None] | None = None
-    """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
+    """For an operator that ONNX does not know, or leaves open: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
 
     def __repr__(self) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.classical_outputs import class_labels, infer_targets, set_samples
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
 from onnxlrp.operators.registry import Reversed, custom, decomposed
@@ -208,7 +210,7 @@ def _kernel_known(call: Call) -> str | None:
 _KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _compared, "refuse": _kernel_known}
 
 
-@custom("SVMRegressor", domain=_ML, **_KERNEL)
+@custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)
 def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
 
@@ -237,7 +239,17 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, per_output=True, **_KERNEL)
+def _infer_machine(context: Any) -> None:
+    """Infer labels and scores: of pairs of classes, unless they are made probabilities or there are no support
+    vectors."""
+    count, label = class_labels(context)
+    probable = context.get_attribute("prob_a")
+    pairs = context.get_attribute("vectors_per_class") is not None and (probable is None or not probable.floats)
+    set_samples(context, 0, label)
+    set_samples(context, 1, TensorProto.FLOAT, count * (count - 1) // 2 if pairs and count > 2 else count)
+
+
+@custom("SVMClassifier", domain=_ML, per_output=True, inference=_infer_machine, **_KERNEL)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
@@ -272,6 +284,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     when=_probable,
     per_output=True,
     head=_log_odds,
+    inference=_infer_machine,
     refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
@@ -284,7 +297,11 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if single else _kernel_known(call)
 
 
-@decomposed("SVMClassifier", domain=_ML, when=lambda c: given(c) and not _probable(c), refuse=_refused_transform)
+def _transformed(call: ir.Node | Call) -> bool:
+    return given(call) and not _probable(call)
+
+
+@decomposed("SVMClassifier", domain=_ML, when=_transformed, refuse=_refused_transform, inference=_infer_machine)
 def transformed_svm(op: Builder, call: Call) -> list[ir.Value]:
     """The transform behind the scores, written out; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.classical_outputs import infer_classes, infer_targets
 from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import given, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
@@ -77,7 +78,8 @@ def _refused(call: Call) -> str | None:
     return _BINARY_BASES if class_count(call) == 2 and numbers(call, "base_values").size == 2 else None
 
 
-@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=given)
+@decomposed("TreeEnsemble", domain=_ML, when=given)
+@decomposed("TreeEnsembleRegressor", domain=_ML, when=given, inference=infer_targets("n_targets"))
 def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
     """The transform behind the sums, written out."""
     scores = op.run(call.variant(without=("post_transform",)))
@@ -89,7 +91,7 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if probit else _refused(call)
 
 
-@decomposed("TreeEnsembleClassifier", domain=_ML, when=given, refuse=_refused_transform)
+@decomposed("TreeEnsembleClassifier", domain=_ML, when=given, refuse=_refused_transform, inference=infer_classes)
 def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     """The transform behind the sums, written out; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
@@ -101,7 +103,11 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, receives="factor", piecewise_constant=True, base=True)
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True}
+
+
+@custom("TreeEnsemble", domain=_ML, **_TREES)
+@custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
 def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger.
 
@@ -112,15 +118,7 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
     return _reverse(op, call, c, gradient)
 
 
-@custom(
-    "TreeEnsembleClassifier",
-    domain=_ML,
-    per_output=True,
-    receives="factor",
-    piecewise_constant=True,
-    base=True,
-    refuse=_refused,
-)
+@custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
 def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
     """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger."""
     scores = c[1]

@@ -12,7 +12,7 @@ from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import content, graphs_of
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.source import classical, resized_sizes
+from onnxlrp.source import resized_sizes
 from onnxlrp.source.loggers import quiet
 from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
@@ -111,8 +111,6 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
         with taught([node], {}):
             node_inference.infer_outputs(node)
         node.metadata_props.pop(node_inference.ERROR, None)
-    if node.domain == classical.DOMAIN:
-        classical.infer_classical(node)
     if node.op_type == "STFT" and node.outputs[0].shape is None:
         node.outputs[0].shape = _spectra(node)
     if node.op_type == "ConstantOfShape" and node.outputs[0].shape is None:
