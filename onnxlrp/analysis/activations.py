@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.graph.walks import upstream
 from onnxlrp.operators.registry import find
 from onnxlrp.source.evaluate import evaluate
 
@@ -105,16 +106,11 @@ def rounds(node: ir.Node) -> bool:
 
 def nodes_between(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
     """The nodes that compute an elementwise function, from its entrance to its end, in their order."""
-    found: set[ir.Node] = set()
-    waiting = [node]
-    while waiting:
-        inside = waiting.pop()
-        if inside in found:
-            continue
-        found.add(inside)
-        values = facts.relevance_operands(inside).values()
-        waiting += [p for v in values if v is not entrance and (p := v.producer()) is not None]
-    return sorted(found, key=facts.order.__getitem__)
+
+    def inside(node: ir.Node) -> list[ir.Value]:
+        return [v for v in facts.relevance_operands(node).values() if v is not entrance]
+
+    return sorted(upstream(node.outputs, inside), key=facts.order.__getitem__)
 
 
 def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | None:

@@ -80,7 +80,7 @@ def _blends(node: ir.Node, facts: Facts) -> bool:
     if entry is None or entry.layer is not None or node in facts.layers:
         return False
     bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
-    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.selects_by_value)
+    return bounds or entry.kind is Kind.LINEAR or entry.moves
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:

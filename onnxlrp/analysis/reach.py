@@ -9,8 +9,9 @@ import onnx_ir as ir
 from onnxlrp.analysis.index_valued import becomes_float, is_mask, is_position, is_rotation
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.walks import follow, upstream
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.registry import find
 
 
 def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
@@ -58,19 +59,19 @@ def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
 def is_routing(node: ir.Node, operand: int) -> bool:
     """Decide whether a node only moves the values of an operand about, whatever they are."""
     entry = find(node)
-    return entry is not None and ((entry.kind is Kind.ROUTING and not entry.selects_by_value) or entry.rounding)
+    return entry is not None and (entry.moves or entry.rounding)
 
 
 def origin(
     value: ir.Value | None, data: Collection[ir.Value], through: Callable[[ir.Node, int], bool] = is_routing
 ) -> ir.Node | None:
     """The node that a value comes from, back through those of one data operand that `through` lets pass."""
-    while value is not None and (node := value.producer()) is not None:
+
+    def passed(node: ir.Node) -> ir.Value | None:
         operands = relevance_operands(node, data)
-        if len(operands) != 1 or not through(node, *operands):
-            return node
-        (value,) = operands.values()
-    return None
+        return next(iter(operands.values())) if len(operands) == 1 and through(node, *operands) else None
+
+    return None if value is None else follow(value, passed).producer()
 
 
 def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
@@ -155,15 +156,13 @@ def values_leading_to_input(
 
 def dead_ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
     """Of a value that is no data: the nodes behind it that read data and make none, and why."""
-    found, waiting, seen = [], [value], {value}
-    while waiting:
-        node = waiting.pop().producer()
-        if node is None:
-            continue
-        if any(v in data for v in node.inputs) and not any(v in data for v in node.outputs):
+
+    def ends(node: ir.Node) -> bool:
+        return any(v in data for v in node.inputs) and not any(v in data for v in node.outputs)
+
+    found = []
+    for node in upstream([value], lambda node: () if ends(node) else node.inputs):
+        if ends(node):
             entry = find(node)
             found.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.summary}")
-            continue
-        waiting += [v for v in node.inputs if v is not None and v not in seen]
-        seen.update(v for v in node.inputs if v is not None)
-    return list(dict.fromkeys(found))
+    return found

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.expanded_distances import expanded_distance
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import follow_operators
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
@@ -142,9 +143,7 @@ def _reordered(node: ir.Node) -> bool:
 
 def _itself(value: ir.Value) -> ir.Value:
     """Follow a value upstream through Identity nodes."""
-    while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
-        value = node.inputs[0]
-    return value
+    return follow_operators(value, ("Identity",))
 
 
 def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:

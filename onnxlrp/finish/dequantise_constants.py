@@ -13,7 +13,8 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, captured
+from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import is_dequantised, written_out
 from onnxlrp.source.constants import constants
@@ -35,13 +36,8 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
     """Collect the nodes that outputs are computed by, those inside their bodies among them."""
-    found, waiting = set[ir.Node](), list(outputs)
-    while waiting:
-        node = waiting.pop().producer()
-        if node is not None and node not in found:
-            found.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
-            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
-    return found
+    found = set(upstream(outputs, read_by))
+    return found | {inner for node in found for body in bodies(node) for inner in body.graph.all_nodes()}
 
 
 def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, Reversed, custom, find, stop
 
@@ -27,7 +28,7 @@ def is_category(value: ir.Value | None) -> bool:
         if node is None:
             return value.const_value is None
         entry = find(node)
-        moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
+        moves = entry is not None and entry.moves
         if not moves and node.op_type not in (*_ENCODERS, "Imputer"):
             return False
         if node.op_type == "Concat":
@@ -39,24 +40,32 @@ def is_category(value: ir.Value | None) -> bool:
 def becomes_category(call: Call) -> bool:
     """Decide whether numbers are rounded only to be encoded or looked up, as exporters do with columns of floats that
     hold categories, and Keras with ids; comparisons of them, as masks are made of, do not matter."""
-    waiting, encoded = list(call.outputs), False
-    while waiting:
-        value = waiting.pop()
-        if value.is_graph_output() or not value.consumers():
-            return False
-        for node in value.consumers():
-            entry = find(node)
-            if (node.domain == _ML and node.op_type in _ENCODERS) or node.domain == DEPLOYED:
-                encoded = True
-            elif entry is not None and entry.lookup and value is not node.inputs[0]:
-                if not _constant(node.inputs[0]):
-                    return False
-                encoded = True
-            elif entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value:
-                waiting.extend(node.outputs)
-            elif entry is None or entry.kind is not Kind.STOP:
-                return False
-    return encoded and is_category(call.operand(0))
+    ends = ends_downstream(call.outputs[0], _is_moved)
+    if ends is None or not all(_encodes(node, read) or _stops(node) for node, read in ends):
+        return False
+    return any(_encodes(node, read) for node, read in ends) and is_category(call.operand(0))
+
+
+def _is_moved(node: ir.Node, value: ir.Value) -> bool:
+    entry = find(node)
+    return entry is not None and entry.moves and not _is_looked_up(node, value)
+
+
+def _is_looked_up(node: ir.Node, value: ir.Value) -> bool:
+    entry = find(node)
+    return entry is not None and entry.lookup and value is not node.inputs[0]
+
+
+def _encodes(node: ir.Node, value: ir.Value) -> bool:
+    """Decide whether a node encodes a value, or looks it up in a table of initializers."""
+    if _is_looked_up(node, value):
+        return _constant(node.inputs[0])
+    return node.domain == DEPLOYED or (node.domain == _ML and node.op_type in _ENCODERS)
+
+
+def _stops(node: ir.Node) -> bool:
+    entry = find(node)
+    return entry is not None and entry.kind is Kind.STOP
 
 
 def _constant(value: ir.Value | None) -> bool:

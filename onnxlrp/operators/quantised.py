@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.walks import upstream
 from onnxlrp.operators.registry import Reversed, custom, refused
 
 if TYPE_CHECKING:
@@ -122,17 +123,7 @@ def written_out(op: Builder, call: Call) -> ir.Value:
 
 def is_dequantised(constant: ir.Value) -> bool:
     """Decide whether a constant is computed from integers by DequantizeLinear."""
-    seen, waiting = set[ir.Value](), [constant]
-    while waiting:
-        value = waiting.pop()
-        node = value.producer()
-        if node is None or value in seen:
-            continue
-        if node.op_type == "DequantizeLinear":
-            return True
-        seen.add(value)
-        waiting += [v for v in node.inputs if v is not None]
-    return False
+    return any(node.op_type == "DequantizeLinear" for node in upstream([constant]))
 
 
 _PRODUCTS = ("Gemm", "MatMul")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import follow_operators
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -150,20 +151,20 @@ def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | 
     return bias
 
 
+_ROUNDS = frozenset({"Reshape", "Cast", "Floor", "Round"})
+
+
 def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Constant) -> ir.Value | None:
     """The constant b of `Cast(Floor or Round(b / scales))`, perhaps reshaped, that is added to the integers, as
     onnxruntime's first tool wrote it: b up to a step, and constant for gradients too, whatever scale it was rounded to.
     """
-    while value is not None and (node := value.producer()) is not None:
-        if node.op_type == "Div":
-            b, by = node.inputs
-            found = _factors(by, scales, constant)
-            vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
-            return b if vector and found is not None and set(found) == set(scales) else None
-        if node.op_type not in ("Reshape", "Cast", "Floor", "Round"):
-            return None
-        value = node.inputs[0]
-    return None
+    node = None if value is None else follow_operators(value, _ROUNDS).producer()
+    if node is None or node.op_type != "Div":
+        return None
+    b, by = node.inputs
+    found = _factors(by, scales, constant)
+    vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
+    return b if vector and found is not None and set(found) == set(scales) else None
 
 
 def _per_channel(bias: ir.Value | None) -> bool:

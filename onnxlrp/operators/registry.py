@@ -152,6 +152,11 @@ class Operator:
         return self.linearity in ("scale", "quotient", "affine")
 
     @property
+    def moves(self) -> bool:
+        """True for a routing operator that only moves values, whatever they are."""
+        return self.kind is Kind.ROUTING and not self.selects_by_value
+
+    @property
     def selects_by_value(self) -> bool:
         """True for a routing operator whose selection depends on the values."""
         return self.selection in ("value", "window")

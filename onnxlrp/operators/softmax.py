@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import follow
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ def _axis(call: Call, op: Builder) -> ir.Value:
 
 def _bare(x: ir.Value) -> bool:
     """Whether scores are a product and nothing is added to them that might mask them, perhaps times a number."""
-    node = x.producer()
-    while node is not None and node.domain == "" and node.op_type in ("Mul", "Div"):
+
+    def scaled(node: ir.Node) -> ir.Value | None:
         factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
-        node = factors[0].producer() if len(factors) == 1 else None
+        times = node.domain == "" and node.op_type in ("Mul", "Div")
+        return factors[0] if times and len(factors) == 1 else None
+
+    node = follow(x, scaled).producer()
     return node is not None and (node.domain, node.op_type) == ("", "MatMul")
 
 

@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import follow, mark_downstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
@@ -171,7 +172,7 @@ class _Chains:
             indices: Sequence[int] = entry.operands(call)
         elif entry.head is not None or _is_cast(node):
             indices = (0,)
-        elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.selects_by_value and not entry.per_output):
+        elif entry.elementwise or (entry.moves and not entry.per_output):
             indices = range(len(node.inputs))
         else:
             return {}
@@ -285,12 +286,15 @@ class _Chains:
 def _data(graph: ir.Graph) -> set[ir.Value]:
     """Values that depend on the content of an input, and not on its shape alone."""
     data = {v for v in graph.inputs if not v.is_initializer()}
-    for node in graph:
-        entry, call = find(node), Call.of(node)
-        operands = range(len(call.inputs)) if entry is None or bodies(node) else entry.operands(call)
-        if any(call.input(i) in data for i in operands):
-            data.update(node.outputs)
+    mark_downstream(graph, data, lambda node: node.outputs, _looked_at)
     return data
+
+
+def _looked_at(node: ir.Node) -> list[ir.Value | None]:
+    """The operands whose content a node looks at."""
+    entry, call = find(node), Call.of(node)
+    operands = range(len(call.inputs)) if entry is None or bodies(node) else entry.operands(call)
+    return [call.input(i) for i in operands]
 
 
 def _itself(value: ir.Value) -> _Chain:
@@ -322,10 +326,11 @@ def _normalised(node: ir.Node, data: Collection[ir.Value]) -> ir.Value | None:
     if (node.domain, node.op_type) != ("", "Div"):
         return None
     above, below = node.inputs
-    total = None if below is None else below.producer()
-    while total is not None and total.op_type in _AROUND_A_SUM:
-        operand = next((v for v in total.inputs if v in data), None)
-        total = None if operand is None else operand.producer()
+
+    def around(node: ir.Node) -> ir.Value | None:
+        return next((v for v in node.inputs if v in data), None) if node.op_type in _AROUND_A_SUM else None
+
+    total = None if below is None else follow(below, around).producer()
     if above is None or total is None or total.op_type not in ("ReduceSum", "ReduceL1", "ReduceL2"):
         return None
     return above if total.inputs[0] in (above, _without_flag(above)) else None

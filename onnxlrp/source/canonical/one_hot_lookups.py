@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.encoders import is_category
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.registry import find
 from onnxlrp.source.canonical.common import Rewriter
 
 
@@ -69,27 +70,17 @@ def _before_copies(value: ir.Value) -> ir.Value:
 
 def _meets_weights(rewriter: Rewriter, value: ir.Value) -> bool:
     """Whether all that reads a value, perhaps moved about, is a dense layer whose other operands are constants."""
-    waiting, seen = [value], {value}
-    while waiting:
-        value = waiting.pop()
-        if value.is_graph_output() or not value.consumers():
-            return False
-        for node in value.consumers():
-            entry = find(node)
-            if entry is None:
-                return False
-            if entry.layer is not None and entry.layer.kind == "dense":
-                if any(v is not value and v is not None and not rewriter.is_constant(v) for v in node.inputs):
-                    return False
-            elif _moves(node, value):
-                waiting += [v for v in node.outputs if v not in seen]
-                seen.update(node.outputs)
-            else:
-                return False
-    return True
+
+    def weighed(node: ir.Node, value: ir.Value) -> bool:
+        entry = find(node)
+        dense = entry is not None and entry.layer is not None and entry.layer.kind == "dense"
+        return dense and all(v is value or v is None or rewriter.is_constant(v) for v in node.inputs)
+
+    ends = ends_downstream(value, _moves)
+    return ends is not None and all(weighed(node, read) for node, read in ends)
 
 
 def _moves(node: ir.Node, value: ir.Value) -> bool:
     entry = find(node)
-    moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
+    moves = entry is not None and entry.moves
     return moves and (node.op_type == "Concat" or node.inputs[0] is value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.graph.provenance import is_own
+from onnxlrp.graph.walks import follow_operators
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.in_floats import deploy
 
@@ -95,10 +96,7 @@ def _whole(x: ir.Value, axis: int) -> ir.Value:
 
 def _reduced(value: ir.Value) -> ir.Node | None:
     """What makes a value, but for what puts an axis back."""
-    node = value.producer()
-    while node is not None and node.op_type in _BACK and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node
+    return follow_operators(value, _BACK).producer()
 
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.tensor_lists import is_list
+from onnxlrp.graph.walks import follow_operators
 from onnxlrp.source.canonical.common import Rewriter
 
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
@@ -33,9 +34,7 @@ def _count(rewriter: Rewriter, node: ir.Node) -> int | None:
     """The steps that a loop always makes, None where that is not known, or they are many."""
     trips, start = (rewriter.op.known(v) for v in node.inputs[:2])
     body = node.attributes["body"].as_graph()
-    goes_on = body.outputs[0]
-    while (producer := goes_on.producer()) is not None and producer.op_type == "Identity" and producer.inputs[0]:
-        goes_on = producer.inputs[0]
+    goes_on = follow_operators(body.outputs[0], ("Identity",))
     known = rewriter.op.known(goes_on)
     always = goes_on is body.inputs[1] or (known is not None and bool(known.all()))
     begins = node.inputs[1] is None or (start is not None and bool(start.all()))
