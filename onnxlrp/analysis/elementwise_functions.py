@@ -7,7 +7,7 @@ the value at 0 of each activation, also of those that are written out in several
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -58,13 +58,8 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
 
 def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
     """The function of an affine node that ends a nonlinear one, such as 1 − sigmoid(x); None where none is upstream."""
-    argument = operand
-    for _ in range(_FAR):
-        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if maker is None or upstream is None:
-            return None
-        argument = upstream
-        if _is_curved(maker, upstream, facts):
+    for maker, argument in arguments_upstream(operand, node, facts):
+        if _is_curved(maker, argument, facts):
             found = _function(node, argument)
             return _begun_upstream(node, found, facts) if found.at_zero is not None and found.is_finite else None
     return None
@@ -80,12 +75,7 @@ def _function(node: ir.Node, argument: ir.Value) -> Function:
 
 def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
     """The shortest function upstream that has a value at 0, or the node's own where there is none."""
-    argument = found.argument
-    for _ in range(_FAR):
-        upstream = upstream_operand(argument, node, facts)
-        if upstream is None:
-            break
-        argument = upstream
+    for _, argument in arguments_upstream(found.argument, node, facts):
         longer = _function(node, argument)
         if longer.is_finite and longer.at_zero is not None:
             return _begun_upstream(node, longer, facts)
@@ -94,12 +84,7 @@ def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
 
 def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
     """Begin a function at the first of the functions that it consists of, as far as each has a value at 0."""
-    argument = found.argument
-    for _ in range(_FAR):
-        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if maker is None or upstream is None:
-            break
-        argument = upstream
+    for maker, upstream in arguments_upstream(found.argument, node, facts):
         if not _is_curved(maker, upstream, facts):
             continue
         own, longer = _function(maker, upstream), _function(node, upstream)
@@ -121,13 +106,25 @@ def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
     ends = [evaluate_at(node.outputs[0], found.argument, np.full((), v)) for v in (-1.0, 1.0)]
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
         return found
-    for _ in range(_FAR):
-        upstream = upstream_operand(found.argument, node, facts, broadcast=True)
-        longer = None if upstream is None else _function(node, upstream)
-        if longer is None or longer.at_zero is None or not longer.is_finite:
+    for _, upstream in arguments_upstream(found.argument, node, facts, broadcast=True):
+        longer = _function(node, upstream)
+        if longer.at_zero is None or not longer.is_finite:
             break
         found = longer
     return found
+
+
+def arguments_upstream(
+    value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False
+) -> Iterator[tuple[ir.Node, ir.Value]]:
+    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it;
+    as far as `upstream_operand` goes."""
+    for _ in range(_FAR):
+        maker, upstream = value.producer(), upstream_operand(value, node, facts, broadcast=broadcast)
+        if maker is None or upstream is None:
+            return
+        yield maker, upstream
+        value = upstream
 
 
 def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False) -> ir.Value | None:

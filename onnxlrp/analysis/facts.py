@@ -23,6 +23,7 @@ from onnxlrp.analysis.reach import (
 from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.analysis.written_kernels import find_kernels
+from onnxlrp.graph.walks import mark_upstream
 from onnxlrp.operators.rescaled_kernels import Kernel
 from onnxlrp.source.constants import constants
 
@@ -37,7 +38,7 @@ _CLASSICAL = frozenset(
         "TreeEnsembleRegressor",
     }
 )
-LAYER_OPERATORS = _RECURRENT | _CLASSICAL
+_LAYER_OPERATORS = _RECURRENT | _CLASSICAL
 """Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""
 
 
@@ -84,6 +85,15 @@ class Facts:
         if node not in self.operands:
             self.operands[node] = relevance_operands(node, self.data)
         return self.operands[node]
+
+    def is_layer(self, node: ir.Node) -> bool:
+        """Decide whether a node holds a layer's weights: a convolution or dense layer, an embedding, a recurrent or
+        classical operator."""
+        return _holds_weights(node, self.layers, self.relevance_operands(node))
+
+    def is_first(self, layer: Layer) -> bool:
+        """Decide whether no other layer lies upstream of a layer."""
+        return layer.x not in self.behind_layer
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
         """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
@@ -135,8 +145,7 @@ def _facts(
     firsts: set[ir.Value] = set()
 
     def is_layer(node: ir.Node) -> bool:
-        known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
-        return bool(operands[node]) and (known or is_lookup(node, operands[node]))
+        return bool(operands[node]) and (node in kernels or _holds_weights(node, layers, operands[node]))
 
     def behind_layer(node: ir.Node) -> bool:
         return any(v in behind for v in operands[node].values()) or is_layer(node)
@@ -147,9 +156,7 @@ def _facts(
         if not read & behind:
             firsts |= read
     before = set(firsts)
-    for node in reversed(nodes):
-        if any(v in before for v in node.outputs):
-            before.update(operands[node].values())
+    mark_upstream(nodes, before, lambda node: operands[node].values())
     return Facts(
         constants=constant,
         data=data,
@@ -167,6 +174,10 @@ def _facts(
         attention=attention,
         kernels=kernels,
     )
+
+
+def _holds_weights(node: ir.Node, layers: Mapping[ir.Node, Layer], operands: Mapping[int, ir.Value]) -> bool:
+    return node in layers or node.op_type in _LAYER_OPERATORS or is_lookup(node, operands)
 
 
 def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:

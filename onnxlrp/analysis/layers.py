@@ -108,8 +108,7 @@ class Layer:
         call = form.dequantised(op, self.call)
         entry = find(call)
         assert entry is not None and entry.layer is not None
-        (data, weight), at = entry.layer.operands[0], entry.layer.bias
-        own = None if at is None else call.input(at)
+        (data, weight), own = entry.layer.operands[0], entry.layer.bias_of(call)
         return dataclasses.replace(
             self,
             entry=entry,
@@ -117,7 +116,7 @@ class Layer:
             data=data,
             weight=weight,
             bias=self.bias if own is None else own,
-            bias_operand=None if own is None else at,
+            bias_operand=None if own is None else entry.layer.bias,
             rounds=form.rounds(self.call),
         )
 
@@ -157,7 +156,7 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
             break
     else:
         return None
-    own = call.input(form.bias) if form.bias is not None else None
+    own = form.bias_of(call)
     if own is not None and own in data:
         return None
     rounds = form.dequantised is None and has_packed_weight(node, constants)

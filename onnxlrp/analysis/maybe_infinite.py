@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import mark_downstream, mark_upstream
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.operators.softmax import may_hide_rows
 
@@ -21,14 +22,12 @@ _PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"}
 def maybe_infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
     """Data that a softmax or its logarithmic sum is taken of, and that from which it was made element by element; data
     with an infinite constant, and what was made of it element by element. `nodes` in their order."""
-    found: set[ir.Value] = set()
-    for node in reversed(ordered := list(nodes)):
-        if node.op_type in ("Softmax", "ReduceLogSumExp") or (any(v in found for v in node.outputs) and _keeps(node)):
-            found.update(v for v in node.inputs if v is not None and v in data)
-    marked: set[ir.Value] = set()
-    for node in ordered:
-        if _puts_infinity(node) or (any(v in marked for v in node.inputs) and _keeps(node)):
-            marked.update(v for v in node.outputs if v in data)
+    ordered = list(nodes)
+    hides = [n for n in ordered if n.op_type in ("Softmax", "ReduceLogSumExp")]
+    found = {v for n in hides for v in n.inputs if v is not None and v in data}
+    mark_upstream(ordered, found, lambda n: [v for v in n.inputs if v in data] if keeps_elements(n) else [])
+    marked = {v for n in ordered if _puts_infinity(n) for v in n.outputs if v in data}
+    mark_downstream(ordered, marked, lambda n: [v for v in n.outputs if v in data] if keeps_elements(n) else [])
     return found | marked
 
 
@@ -43,8 +42,8 @@ def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.
     return found
 
 
-def _keeps(node: ir.Node) -> bool:
-    """Whether an infinity among the operands is one, or that of another element, in the result."""
+def keeps_elements(node: ir.Node) -> bool:
+    """Decide whether an infinity or NaN among the operands is one, or that of another element, in the result."""
     entry = find(node)
     return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.analysis.maybe_infinite import keeps_elements
+from onnxlrp.graph.walks import mark_downstream, mark_upstream
 
 
 def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
@@ -18,21 +19,24 @@ def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[
     """
     order = list(nodes)
     found = {v for n in order if (v := _tested(n)) is not None and v in data}
-    for node in reversed(order) if found else ():
-        if any(v in found for v in node.outputs) and _keeps(node):
-            found.update(v for v in node.inputs if v is not None and v in data)
-    for node in order if found else ():
-        if node.op_type != "Where" and _keeps(node) and any(v in found for v in node.inputs):
-            found.update(v for v in node.outputs if v in data)
+    if not found:
+        return found
+
+    def made_of(node: ir.Node) -> list[ir.Value]:
+        return [v for v in node.inputs if v is not None and v in data] if keeps_elements(node) else []
+
+    def makes(node: ir.Node) -> list[ir.Value]:
+        return [v for v in node.outputs if v in data] if node.op_type != "Where" and keeps_elements(node) else []
+
+    mark_upstream(order, found, made_of)
+    mark_downstream(order, found, makes)
     return found | _inputs(order, found, data)
 
 
 def _inputs(order: list[ir.Node], found: set[ir.Value], data: Collection[ir.Value]) -> set[ir.Value]:
     """Data that no node makes, and that leads to some values: a layer's input is NaN where its output is."""
     upstream = set(found)
-    for node in reversed(order) if found else ():
-        if any(v in upstream for v in node.outputs):
-            upstream.update(v for v in node.inputs if v is not None and v in data)
+    mark_upstream(order, upstream, lambda node: [v for v in node.inputs if v in data])
     return {v for v in upstream if v.producer() is None}
 
 
@@ -44,9 +48,3 @@ def _tested(node: ir.Node) -> ir.Value | None:
     value = node.inputs[0]
     maker = None if value is None else value.producer()
     return None if maker is not None and maker.op_type == "Softmax" else value
-
-
-def _keeps(node: ir.Node) -> bool:
-    """Decide whether a NaN among the operands is one in the result, and none of a layer."""
-    entry = find(node)
-    return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)

@@ -151,7 +151,7 @@ def _product(walk: Walk, step: Step) -> None:
             r = op.Where(op.IsNaN(walk.read(z)), op.constant(0, walk.dtype), r)
         if walk.ledger is not None:
             walk.ledger.epsilon(step, op.Sub(walk.amount(z), op.Mul(r, walk.read(z))))
-            bias = None if entry.layer is None or entry.layer.bias is None else call.input(entry.layer.bias)
+            bias = None if entry.layer is None else entry.layer.bias_of(call)
             if bias is not None and entry.layer is not None and entry.layer.bias not in step.operands:
                 nothing = {i: op.full_like(call.operand(i), 0) for i in step.shares}
                 walk.ledger.bias(step, op.Mul(r, op.run(call.rebind(nothing))))

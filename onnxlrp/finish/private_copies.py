@@ -100,7 +100,7 @@ class _Copies:
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
-        bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
+        bias = entry.layer.bias_of(call)
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:

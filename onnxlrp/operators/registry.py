@@ -73,6 +73,10 @@ class LayerForm:
     rounds: Callable[[Call], bool] = lambda call: False
     """True where the model's own run rounds, so that its output is not what stands in for it would make."""
 
+    def bias_of(self, call: Call) -> ir.Value | None:
+        """The bias among a call's operands, None where it has none."""
+        return None if self.bias is None else call.input(self.bias)
+
 
 @dataclasses.dataclass(frozen=True)
 class Operator:

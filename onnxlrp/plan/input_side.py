@@ -20,7 +20,7 @@ def input_side(steps: list[Step], facts: Facts) -> None:
     flat = {
         v
         for s in steps
-        if s.layer is not None and ignores_value(s.rule) and s.layer.x not in facts.behind_layer
+        if s.layer is not None and ignores_value(s.rule) and facts.is_first(s.layer)
         for v in [s.layer.x]
     }
     reached = set(flat)

@@ -216,7 +216,7 @@ class _Planner:
     def _layer(self, node: ir.Node, layer: Layer) -> Step:
         role = Role(
             kind=layer.kind,
-            first=layer.x not in self.facts.behind_layer,
+            first=self.facts.is_first(layer),
             last=layer.z in self.facts.near,
             spatial=layer.spatial,
             channels=layer.channels,

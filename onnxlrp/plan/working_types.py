@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.facts import LAYER_OPERATORS, Facts
-from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.analysis.facts import Facts
 from onnxlrp.plan.steps import Step, StepKind, every_step
 
 _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
@@ -19,7 +18,7 @@ def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.D
     Without layers every step that computes has a say, and so has the score. A cast does not compute.
     """
     every = [s for s in every_step(steps) if s.operator not in ("Cast", "CastLike")]
-    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if _is_layer(s, facts)}
+    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if facts.is_layer(s.node)}
     return _only(layers or ({own_type(s) for s in every} | _floats([score])))
 
 
@@ -37,11 +36,6 @@ def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
     if carried != _DOUBLE or step.kind is StepKind.CONTROL or not computes or own_type(step) == _DOUBLE:
         return carried
     return _FLOAT
-
-
-def _is_layer(step: Step, facts: Facts) -> bool:
-    known = step.layer is not None or step.node in facts.layers or step.node.op_type in LAYER_OPERATORS
-    return known or is_lookup(step.node, step.operands)
 
 
 def _floats(values: Iterable[ir.Value]) -> set[ir.DataType]:
