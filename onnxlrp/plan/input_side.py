@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.plan.steps import Step, Treatment
-from onnxlrp.rules import Flat, Pass, Rule
+from onnxlrp.rules import Flat, Modifier, Pass, Rule
 
 
 def ignores_value(rule: Rule | None) -> bool:
     """Whether a rule may give relevance to an input that is 0: flat, w², z-box."""
     if rule is None or isinstance(rule, Pass):
         return False
-    return any(isinstance(term.x, str) or term.x.one for share in rule.shares() for term in share.terms)
+    inputs = [term.x for share in rule.shares() for term in share.terms]
+    return any(not isinstance(x, Modifier) or x.one for x in inputs)
 
 
 def input_side(steps: list[Step], facts: Facts) -> None:
