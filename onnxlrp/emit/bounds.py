@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import onnx_ir as ir
 
@@ -27,16 +30,27 @@ def bounds(walk: Walk, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> 
     call = Call.of(node)
     if node.op_type == "Cast":
         return bounds(walk, call.operand(0), at_lowest, at_highest)
-    low, high = {}, {}
+    ends: dict[int, tuple[ir.Value, ir.Value]] = {}
     for index in carried(node, walk.facts.data):
-        low[index], high[index] = bounds(walk, call.operand(index), at_lowest, at_highest)
-    for index, other in enumerate(call.inputs):
-        if index not in low and other is not None and other.dtype is not None and other.dtype.is_floating_point():
-            low[index] = high[index] = walk.read(other) if entry.elementwise or entry.scale else other
-    at_low, at_high = op.run(call.rebind(low)), op.run(call.rebind(high))
+        ends[index] = bounds(walk, call.operand(index), at_lowest, at_highest)
+    others = {
+        index: walk.read(other) if entry.elementwise or entry.scale else other
+        for index, other in enumerate(call.inputs)
+        if index not in ends and other is not None and other.dtype is not None and other.dtype.is_floating_point()
+    }
+    rows = [op.run(call.rebind(others | dict(zip(ends, corner, strict=True)))) for corner in _corners(call, ends)]
     if entry.kind is Kind.ROUTING:
-        return at_low, at_high
-    return op.Min(at_low, at_high), op.Max(at_low, at_high)
+        return rows[0], rows[1]
+    return op.Min(*rows), op.Max(*rows)
+
+
+def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Iterable[tuple[ir.Value, ...]]:
+    """Choose a bound of each operand, so that the extremes are among the outputs: all lowest and all highest, unless an
+    operator of several operands, a difference or a product, falls with some of them."""
+    entry = find(call)
+    assert entry is not None
+    rises = entry.kind is Kind.ROUTING or not entry.elementwise or (entry.jointly and entry.sign_of(call) == "keeps")
+    return zip(*ends.values(), strict=True) if rises or len(ends) == 1 else itertools.product(*ends.values())
 
 
 def _of_input(walk: Walk, value: ir.Value, bound: Bound) -> ir.Value:

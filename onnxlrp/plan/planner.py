@@ -14,7 +14,7 @@ from onnxlrp.analysis.reach import carried
 from onnxlrp.composites import Composite, Role
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Call, Kind, Operator, find
-from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.near import near_values
 from onnxlrp.plan.overrides import Overriding
@@ -243,6 +243,7 @@ class _Planner:
             layer=layer,
         )
         self.overriding.apply(step)
+        check_bounds(step, self.facts)
         assert step.rule is not None
         step.reference = layer_reference(layer, step.rule, self.facts)
         if step.reference is not None:
