@@ -21,7 +21,7 @@ from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
-from onnxlrp.plan.treatments import Treating
+from onnxlrp.plan.treatments import Treating, check_rule
 
 _OVERRIDDEN = frozenset({Treatment.SUM, Treatment.SCALE, Treatment.PASS, Treatment.OFFSET, Treatment.SLOPE})
 """Treatments of steps without layer parameters that a caller's own rule may replace."""
@@ -194,6 +194,7 @@ class _Planner:
                 compared(step, self.facts)
             if step.treatment in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
+            check_rule(step)
         return step
 
     def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:

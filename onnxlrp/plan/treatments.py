@@ -13,10 +13,11 @@ from onnxlrp.analysis.reach import carried, is_lookup
 from onnxlrp.analysis.regions import region_entry
 from onnxlrp.analysis.routers import divides, router_of
 from onnxlrp.composites import Composite
+from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.shifted_layers import leads_to_kernel
 from onnxlrp.plan.steps import Step, Treatment
-from onnxlrp.rules import Pass
+from onnxlrp.rules import EVENLY, IN_PROPORTION, Pass
 
 
 class Treating:
@@ -167,6 +168,16 @@ class Treating:
         if self.composite.product == "gated":
             return kind == "gate" and entry.elementwise
         return self.composite.product != "uniform"
+
+
+def check_rule(step: Step) -> None:
+    """Raise InputError where a composite gives a step without weights a rule that needs them."""
+    known = {Treatment.SUM: (IN_PROPORTION, EVENLY), Treatment.PRODUCT: (IN_PROPORTION,)}.get(step.treatment)
+    if known is not None and step.rule is not None and step.rule.shares() not in known:
+        raise InputError(
+            f"{step.operator} {step.name!r} has no weights, so it cannot share by {step.rule}: the composite's norm, "
+            "batch_norm and pooling rules are Norm, Epsilon or LRP0, and Flat where nothing is multiplied"
+        )
 
 
 def _gradient_treatment(entry: Operator) -> Treatment:
