@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx.parser
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from onnxlrp.composites import Composite, DeepTaylor, EpsilonGammaBox, VggOverview
@@ -129,7 +129,14 @@ def networks(draw: Any) -> Net:
     return net.output(net.gemm(h, 4, bias=draw(st.booleans()), transposed=draw(st.booleans())))
 
 
-@settings(deadline=None, derandomize=True, max_examples=150, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    deadline=None,
+    derandomize=True,
+    max_examples=150,
+    database=None,
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
 @given(net=networks(), rule=rules, ledger=st.booleans(), positive=st.booleans())
 def test_any_rule_computes_its_formula(net, rule, ledger, positive):
     """On every layer, at the input and at every value inside; with a ledger, which closes."""
