@@ -1,4 +1,4 @@
-"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators`."""
+"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
 
 from __future__ import annotations
 
@@ -304,8 +304,8 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
@@ -370,8 +370,8 @@ def check(
 ) -> None:
     """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
     from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.given import load
     from onnxlrp.runtime.reading import open_model
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
@@ -405,6 +405,20 @@ def operators(as_json: Json = False, debug: Debug = False) -> None:
         _print_json([dataclasses.asdict(row) for row in rows])
     else:
         terminal.show(tables.operators_table(rows))
+
+
+@app.command(epilog="Example: onnxlrp composites --json")
+@guarded
+def composites(as_json: Json = False, debug: Debug = False) -> None:
+    """List every composite with its arguments and what it is for."""
+    from onnxlrp.composites import table
+    from onnxlrp.view import tables
+
+    rows = table()
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        terminal.show(tables.composites_table((row.composite, row.purpose) for row in rows))
 
 
 def main() -> None:
@@ -448,12 +462,12 @@ def _plan(explained: Any) -> list[dict[str, str]]:
 
 def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
     """Arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
-    from onnxlrp import composites
+    from onnxlrp.composites import parse
 
     if composite.endswith(".toml"):
-        composites.parse(composite)  # a file that cannot be used is no wrong usage
+        parse(composite)  # a file that cannot be used is no wrong usage
     else:
-        _usage(composites.parse, composite, "--composite")
+        _usage(parse, composite, "--composite")
     return {
         "composite": composite,
         "rules": tuple(_usage(_rule, text, "--rule") for text in rules),
@@ -474,11 +488,11 @@ def _rule(text: str) -> tuple[str, Any]:
 
 def _given(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
     """Read `--input`, `--text` and `--tokenizer`."""
-    from onnxlrp.runtime.given import Given
+    from onnxlrp.runtime.cli_inputs import CliInputs
 
     files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
-    return Given([(name, Path(file)) for name, file in files], words, tokenizer)
+    return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
 
 
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:

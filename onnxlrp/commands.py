@@ -16,8 +16,8 @@ from onnxlrp.errors import InputError
 from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
-from onnxlrp.runtime.given import Data, Given
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.cli_inputs import CliInputs, Data
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile
 from onnxlrp.runtime.samples import expand
 from onnxlrp.view import saving, summary, tables, terminal
@@ -83,10 +83,10 @@ def read_weights(path: Path | None) -> np.ndarray | None:
     """The weights of a weighted target, from a .npy file."""
     if path is None:
         return None
-    return files.load(path, Port("weights", np.dtype(np.float32), None)).array
+    return files.load(path, TensorSpec("weights", np.dtype(np.float32), None)).array
 
 
-def files_read(model: Path, given: Given, others: Sequence[Path]) -> list[Path]:
+def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Path]:
     """Every file that `explain` reads: the model's, the inputs', and `others`."""
     found = [*files_of(model), *others]
     for _, path in given.inputs:
@@ -116,7 +116,7 @@ def explain(
 
 
 def explain_many(
-    model: Any, source: Path, given: Given, asked: Mapping[str, Any], names: Sequence[str], **options: Any
+    model: Any, source: Path, given: CliInputs, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:
     """Run an explained model batch by batch, and write to a folder; `source`: the file it is or was made of;
     `options`: of `Explainer.map`."""

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.table import Table
 
 from onnxlrp.convert import convert
-from onnxlrp.drafts import whole
+from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Explanation, files
 from onnxlrp.runtime.providers import onnxruntime
@@ -91,7 +91,7 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
     found = _describe([path.stem for path in paths], labels, explanations)
-    with whole(folder / SHEET) as draft:
+    with atomic_write(folder / SHEET) as draft:
         _sheet(data.pictures, found, explanations).save(draft)
     step("done")
     return Demo(

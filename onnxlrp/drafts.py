@@ -15,7 +15,7 @@ from onnxlrp.replacing import check_replaceable
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a draft of `path` as `draft` does, after those are removed that killed processes left of it."""
     remove_abandoned(path)
     with draft(path) as name:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import onnxlrp
 from onnxlrp.cli import app
-from onnxlrp.drafts import draft, remove_abandoned, whole
+from onnxlrp.drafts import atomic_write, draft, remove_abandoned
 from tests.weight_files import X, folder, initializer, inside, written
 
 __all__ = ["folder"]
@@ -44,11 +44,11 @@ def names(folder: Path) -> list[str]:
 def test_a_draft_takes_the_place_at_the_end(tmp_path):
     path = tmp_path / "out.txt"
     path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), whole(path) as name:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as name:
         name.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "before" and names(tmp_path) == ["out.txt"]
-    with whole(path) as name:
+    with atomic_write(path) as name:
         assert name.suffix == ".txt"
         name.write_text("after")
     assert path.read_text() == "after" and names(tmp_path) == ["out.txt"]
@@ -66,13 +66,13 @@ def test_drafts_of_the_living_stay_and_those_of_the_dead_go(tmp_path):
     path = tmp_path / "out.png"
     with writing(path) as process, draft(path) as own:
         try:
-            with whole(path) as name:
+            with atomic_write(path) as name:
                 name.write_text("one")
             assert len(names(tmp_path)) == 3 and own.exists()
         finally:
             process.kill()
             process.wait()
-        with whole(path) as name:
+        with atomic_write(path) as name:
             name.write_text("two")
         assert names(tmp_path) == sorted(["out.png", own.name])
     assert names(tmp_path) == ["out.png"]
@@ -109,7 +109,7 @@ def test_commands_remove_what_they_left_when_they_were_killed(folder):
 
 def test_weights_in_a_file_of_their_own(folder, monkeypatch):
     """Both drafts of a killed run go."""
-    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", 1000)
+    monkeypatch.setattr("onnxlrp.finish.save._LIMIT", 1000)
     for name in (".out.onnx.7-00112233.data", ".out.7-00112233.onnx"):
         (folder / name).write_text("half")
     onnxlrp.convert(written(folder, initializer(inside())), "epsilon").save(folder / "out.onnx")

@@ -234,7 +234,7 @@ def test_it_goes_wherever_the_model_goes(place, folder, tmp_path, monkeypatch):
     explained.save(folder / "shared.onnx", share_weights=True)
     (tmp_path / "far").mkdir()
     explained.save(tmp_path / "far" / "whole.onnx")
-    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", SIZE - 1)
+    monkeypatch.setattr("onnxlrp.finish.save._LIMIT", SIZE - 1)
     explained.save(tmp_path / "far" / "apart.onnx")
     monkeypatch.undo()
     check(explained)

@@ -127,7 +127,7 @@ def test_results_go_to_regular_files_only(source, tmp_path):
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights go to a file of their own, as past two gigabytes."""
-    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", SIZE - 1)
+    monkeypatch.setattr("onnxlrp.finish.save._LIMIT", SIZE - 1)
 
 
 def test_a_data_file_of_somebody_else_stays(large, source, tmp_path):
@@ -174,7 +174,7 @@ def test_both_files_or_none(large, source, tmp_path, monkeypatch):
     explained = onnxlrp.convert(source, "epsilon")
     explained.save(tmp_path / "out.onnx")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    monkeypatch.setattr("onnxlrp.emit.save._SMALL", 1)
+    monkeypatch.setattr("onnxlrp.finish.save._SMALL", 1)
     monkeypatch.setattr("onnxlrp.external_data.point", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         explained.save(tmp_path / "out.onnx")

@@ -16,7 +16,7 @@ from onnx import helper
 
 import onnxlrp
 import onnxlrp.operators.registry
-from onnxlrp.builder import Builder
+from onnxlrp.graph.builder import Builder
 from onnxlrp.source.loggers import quiet, silenced
 from tests.source.deep import transformer
 from tests.source.nets import info, model, network
@@ -196,7 +196,7 @@ def test_no_one_else_sees_an_operator_that_was_taught():
         )
         proto = onnxlrp.convert(source).to_proto()
     finally:
-        onnxlrp.operators.registry.unregister("Doubled", "our.own")
+        onnxlrp.unregister_operator("Doubled", "our.own")
     assert seen and not any(seen) and not onnx.defs.has("Doubled", domain="our.own")
     assert {o.domain for o in proto.opset_import} == {"", "our.own"}
 

@@ -34,7 +34,7 @@ def page(rows: list[TableRow]) -> str:
     for domain, group in groupby(rows, lambda row: row.domain):
         members = list(group)
         parts.append(f"\n## {domain}: {len(members)} operators\n\n{COLUMNS}")
-        parts += [f"| {r.operator} | {r.since} | {r.kind} | {r.treatment.replace('|', '∣')} |\n" for r in members]
+        parts += [f"| {r.operator} | {r.since} | {r.kind} | {r.summary.replace('|', '∣')} |\n" for r in members]
     return "".join(parts)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.gates import gate_kind
 from onnxlrp.analysis.reach import origin
-from onnxlrp.analysis.routers import router_of
 
 
 def in_cell(node: ir.Node, facts: Facts) -> bool:
@@ -32,7 +32,7 @@ def _signal(node: ir.Node, facts: Facts) -> ir.Value | None:
     """What a product's one gate lets through."""
     if node.op_type != "Mul" or node.domain != "" or len(node.inputs) != 2:
         return None
-    gates = [v is not None and router_of(v, facts) == "gate" for v in node.inputs]
+    gates = [v is not None and gate_kind(v, facts) == "gate" for v in node.inputs]
     return node.inputs[gates.index(False)] if sum(gates) == 1 else None
 
 

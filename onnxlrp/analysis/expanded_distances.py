@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 
 _ENDS = frozenset({"Add", "Sub", "Sum", "MatMul", "Gemm"})
 _INSIDE = _ENDS | {"Mul", "Div", "Neg", "Pow", "ReduceSum", "ReduceSumSquare", "Concat", "Cast", "Identity"}

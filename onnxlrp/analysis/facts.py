@@ -7,10 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.infinite import hidden_rows, infinite_values
 from onnxlrp.analysis.layers import Layer, find_layer
+from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
-from onnxlrp.analysis.reach import alive_values, carried, carries, data_values, is_lookup, origin, out_of_lists, spread
+from onnxlrp.analysis.reach import (
+    carries,
+    data_values,
+    is_lookup,
+    origin,
+    out_of_lists,
+    relevance_operands,
+    spread,
+    values_leading_to_input,
+)
 from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.analysis.written_kernels import find_kernels
@@ -38,14 +47,16 @@ class Facts:
 
     constants: set[ir.Value]
     data: set[ir.Value]
-    alive: set[ir.Value]
+    leads_to_input: set[ir.Value]
     nonnegative: set[ir.Value]
-    infinite: set[ir.Value]
+    maybe_infinite: set[ir.Value]
     """Data that a mask or a pad may have made infinite."""
     hidden_rows: set[ir.Value]
     """Weights of attention that are NaN where a mask hides a whole row by −∞."""
     missing: set[ir.Value]
     """Data that may be NaN where the model takes it for a missing value."""
+    operands: dict[ir.Node, dict[int, ir.Value]]
+    """The operands of nodes that relevance goes to, by their places."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
     layer_nodes: set[ir.Node]
@@ -68,6 +79,12 @@ class Facts:
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
     """The operators in graphs of so many nodes."""
 
+    def relevance_operands(self, node: ir.Node) -> Mapping[int, ir.Value]:
+        """Give the operands of a node that relevance goes to, also of one that was added since."""
+        if node not in self.operands:
+            self.operands[node] = relevance_operands(node, self.data)
+        return self.operands[node]
+
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
         """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
         key = graph, len(graph)
@@ -85,7 +102,7 @@ class Facts:
             graph,
             constants(graph, known(self.constants)),
             data_values(graph, known(self.data)),
-            known(self.alive),
+            known(self.leads_to_input),
             nonnegative_values(graph, known(self.nonnegative)),
             known(self.behind_layer),
             self.attention,
@@ -113,38 +130,37 @@ def _facts(
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
+    operands = {n: relevance_operands(n, data) for n in nodes}
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     firsts: set[ir.Value] = set()
 
-    def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
+    def is_layer(node: ir.Node) -> bool:
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
-        return bool(operands) and (known or is_lookup(node, operands))
+        return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
     def behind_layer(node: ir.Node) -> bool:
-        operands = carried(node, data)
-        return any(v in behind for v in operands.values()) or is_layer(node, operands)
+        return any(v in behind for v in operands[node].values()) or is_layer(node)
 
     spread(graph, behind, behind_layer)
-    for node in nodes:
-        operands = carried(node, data)
-        if node in kernels:
-            operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
-        if is_layer(node, operands) and not any(v in behind for v in operands.values()):
-            firsts.update(operands.values())
+    for node in filter(is_layer, nodes):
+        read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
+        if not read & behind:
+            firsts |= read
     before = set(firsts)
     for node in reversed(nodes):
         if any(v in before for v in node.outputs):
-            before.update(carried(node, data).values())
+            before.update(operands[node].values())
     return Facts(
         constants=constant,
         data=data,
-        alive=alive_values(graph, data, explained),
+        leads_to_input=values_leading_to_input(graph, operands, data, explained),
         nonnegative=nonnegative,
-        infinite=infinite_values(nodes, data),
+        maybe_infinite=maybe_infinite_values(nodes, data),
         hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
+        operands=operands,
         layers=layers,
-        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, carried(n, data))},
+        layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
         behind_layer=behind,
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import MARK, has_packed_weight
-from onnxlrp.operators.registry import Call, Operator, find
+from onnxlrp.operators.registry import Operator, find
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +116,9 @@ class Layer:
     def in_floats(self, op: Builder) -> Layer:
         """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""
         form = self.entry.layer
-        if form is None or form.stand_in is None:
+        if form is None or form.dequantised is None:
             return self
-        call = form.stand_in(op, self.call)
+        call = form.dequantised(op, self.call)
         entry = find(call)
         assert entry is not None and entry.layer is not None
         (data, weight), at = entry.layer.operands[0], entry.layer.bias
@@ -157,10 +158,12 @@ class Layer:
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
-    entry, call = find(node), Call.of(node)
-    if entry is None or entry.layer is None or MARK in node.metadata_props or entry.refuse(call) is not None:
+    entry = find(node)
+    if entry is None or entry.layer is None or MARK in node.metadata_props:
         return None
-    form = entry.layer
+    form, call = entry.layer, Call.of(node)
+    if entry.refuse(call) is not None:
+        return None
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:
@@ -170,8 +173,8 @@ def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> 
     own = call.input(form.bias) if form.bias is not None else None
     if own is not None and own in data:
         return None
-    rounds = form.stand_in is None and has_packed_weight(node, constants)
-    if form.bias is not None and (own is not None or form.stand_in is None):
+    rounds = form.dequantised is None and has_packed_weight(node, constants)
+    if form.bias is not None and (own is not None or form.dequantised is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias, rounds=rounds)
     add, bias = _bias_add(node, form.features(call, at), constants)
     return Layer(form.kind, entry, call, at, weight, bias, None, add, rounds)

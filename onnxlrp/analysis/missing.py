@@ -49,4 +49,4 @@ def _tested(node: ir.Node) -> ir.Value | None:
 def _keeps(node: ir.Node) -> bool:
     """Decide whether a NaN among the operands is one in the result, and none of a layer."""
     entry = find(node)
-    return entry is not None and entry.layer is None and entry.kind in (Kind.PASS, Kind.ROUTING, Kind.LINEAR)
+    return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)

@@ -32,7 +32,7 @@ from onnxlrp.analysis.patterns import (
     spreads,
     var,
 )
-from onnxlrp.operators.registry import Call, content
+from onnxlrp.graph.call import Call, content
 
 
 def norm_of(node: ir.Node, facts: Facts) -> Recognised | None:

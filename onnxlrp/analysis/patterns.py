@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnxscript.rewriter import pattern
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.operators.registry import Call, content
+from onnxlrp.graph.call import Call, content
 
 Values = Mapping[str, ir.Value]
 """What a match found, by the names in the pattern."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.masks import becomes_float, is_mask, is_position, is_rotation
+from onnxlrp.analysis.index_valued import becomes_float, is_mask, is_position, is_rotation
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import MARK
-from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.operators.registry import Kind, find
 
 
-def carried(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
+def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
     """The operands of a node that relevance goes to: its data operands, as far as its operator carries relevance.
 
     An operator that is not registered is taken to carry it, so that it is refused where it stands on the path.
@@ -42,7 +43,7 @@ def _dequantised(value: ir.Value) -> bool:
         and not value.is_graph_output()
         and all(
             u.node.op_type == "DequantizeLinear"
-            or (moves(u.node, u.idx) and all(_dequantised(v) for v in u.node.outputs))
+            or (is_routing(u.node, u.idx) and all(_dequantised(v) for v in u.node.outputs))
             for u in readers
         )
     )
@@ -54,18 +55,18 @@ def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
     return entry is not None and entry.lookup and 0 not in operands
 
 
-def moves(node: ir.Node, operand: int) -> bool:
-    """Whether a node moves the values of an operand about, whatever they are."""
+def is_routing(node: ir.Node, operand: int) -> bool:
+    """Decide whether a node only moves the values of an operand about, whatever they are."""
     entry = find(node)
-    return entry is not None and ((entry.kind is Kind.ROUTING and not entry.winner) or entry.rounding)
+    return entry is not None and ((entry.kind is Kind.ROUTING and not entry.selects_by_value) or entry.rounding)
 
 
 def origin(
-    value: ir.Value | None, data: Collection[ir.Value], through: Callable[[ir.Node, int], bool] = moves
+    value: ir.Value | None, data: Collection[ir.Value], through: Callable[[ir.Node, int], bool] = is_routing
 ) -> ir.Node | None:
     """The node that a value comes from, back through those of one data operand that `through` lets pass."""
     while value is not None and (node := value.producer()) is not None:
-        operands = carried(node, data)
+        operands = relevance_operands(node, data)
         if len(operands) != 1 or not through(node, *operands):
             return node
         (value,) = operands.values()
@@ -104,7 +105,7 @@ def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     could be explained, so that their share stops there and no other input gets it."""
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     found: list[ir.Value] = []
-    for node in graph.all_nodes():
+    for node in graph.all_nodes() if lists else ():
         if any(v in lists for v in node.inputs):
             for value in node.outputs:
                 if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
@@ -126,7 +127,7 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
         def passes(node: ir.Node, data: set[ir.Value] = data) -> bool:
             waits = becomes_float(node) and node not in features
             counts = is_position(node, data) or is_rotation(node)
-            return not waits and not counts and bool(carried(node, data))
+            return not waits and not counts and bool(relevance_operands(node, data))
 
         spread(graph, data, passes)
         casts = [n for n in graph.all_nodes() if becomes_float(n) and n not in features and n.inputs[0] in data]
@@ -139,14 +140,20 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
         features |= found
 
 
-def alive_values(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that leads back to one of the explained inputs."""
+def values_leading_to_input(
+    graph: ir.Graph,
+    operands: Mapping[ir.Node, Mapping[int, ir.Value]],
+    data: set[ir.Value],
+    explained: Collection[ir.Value],
+) -> set[ir.Value]:
+    """Collect the data that leads back to one of the explained inputs; `operands`: those that each node carries
+    relevance to."""
     alive = set(explained)
-    spread(graph, alive, lambda node: any(v in alive for v in carried(node, data).values()))
+    spread(graph, alive, lambda node: any(v in alive for v in operands[node].values()))
     return alive & (data | set(explained))
 
 
-def ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
+def dead_ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
     """Of a value that is no data: the nodes behind it that read data and make none, and why."""
     found, waiting, seen = [], [value], {value}
     while waiting:
@@ -155,7 +162,7 @@ def ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
             continue
         if any(v in data for v in node.inputs) and not any(v in data for v in node.outputs):
             entry = find(node)
-            found.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.treatment}")
+            found.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.summary}")
             continue
         waiting += [v for v in node.inputs if v is not None and v not in seen]
         seen.update(v for v in node.inputs if v is not None)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 
 _AFFINE = {"Identity": 0, "Cast": 0, "Neg": 0, "Mul": None, "Add": None, "Sub": 0, "Div": 0, "MatMul": 0, "Gemm": 0}
 """Operators that carry the mean of their operand to that of their output, each with the operand that must be data;

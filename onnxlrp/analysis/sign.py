@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import Call, content, find
+from onnxlrp.operators.registry import find
 
 _LOOKED_AT = 1 << 20
 """Constants larger than this are not looked at."""

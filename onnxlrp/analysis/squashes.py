@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.analysis.elementwise_functions import upstream_operand
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.functions import upstream_operand
 from onnxlrp.source.evaluate import evaluate
 
 _FAR = 8

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import captured, content
+from onnxlrp.graph.call import captured, content
 from onnxlrp.printable import listed
 from onnxlrp.source.evaluate import run_nodes
 

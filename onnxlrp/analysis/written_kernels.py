@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.expanded_distances import expanded_distance
+from onnxlrp.graph.call import content
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import content
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
 _LARGEST = float(np.finfo(np.float32).max)

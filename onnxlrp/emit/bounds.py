@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.reach import carried
+from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.emit.walk import Walk
 from onnxlrp.errors import InputError
-from onnxlrp.operators.registry import Call, Kind, find
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, find
 from onnxlrp.rules import Bound
 
 
@@ -31,7 +32,7 @@ def bounds(walk: Walk, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> 
     if node.op_type == "Cast":
         return bounds(walk, call.operand(0), at_lowest, at_highest)
     ends: dict[int, tuple[ir.Value, ir.Value]] = {}
-    for index in carried(node, walk.facts.data):
+    for index in relevance_operands(node, walk.facts.data):
         ends[index] = bounds(walk, call.operand(index), at_lowest, at_highest)
     others = {
         index: walk.read(other) if entry.elementwise or entry.scale else other

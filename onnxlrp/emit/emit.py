@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
-from onnxlrp.emit import many
-from onnxlrp.emit.chosen import Chosen, chosen
+from onnxlrp.emit import multi_target
+from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
-from onnxlrp.emit.half import half_seed, unscaled
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
-from onnxlrp.emit.steps import RELEVANCE
+from onnxlrp.emit.single_score import Chosen, chosen
+from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Treat, Walk
-from onnxlrp.plan import Plan, Treatment
+from onnxlrp.graph.builder import Builder
+from onnxlrp.plan import Plan, StepKind
 from onnxlrp.source.label_output import Label
 
 
@@ -69,7 +69,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16
     scale, start = half_seed(op, whole, score) if half else (None, whole)
-    first = start if request.options.targets == 1 else many.placeholder(op, start)
+    first = start if request.options.targets == 1 else multi_target.placeholder(op, start)
     _start(walk, request, score, first)
     treatments = GRADIENT if walk.gradient else RELEVANCE
     if one is not None:
@@ -89,8 +89,8 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
         results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
     tensors = [tensor for _, tensor, _ in results]
     if request.options.targets > 1:
-        stacked = many.scan(op, start, first, tensors)
-        tensors = [many.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
+        stacked = multi_target.scan(op, start, first, tensors)
+        tensors = [multi_target.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
@@ -114,7 +114,7 @@ def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> Non
         walk.send(score, seed, score)
 
 
-def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[Treatment, Treat]) -> Walk:
+def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[StepKind, Treat]) -> Walk:
     """Walk on from the ids of embedding lookups under gradient × input.
 
     What arrives there is already the product of embedding and gradient, and must not be multiplied with the ids.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onnxlrp.analysis.reach import is_lookup
-from onnxlrp.emit.control import control
+from onnxlrp.emit.reversed_control import control
 from onnxlrp.emit.walk import Treat, Walk
-from onnxlrp.plan import Step, Treatment
+from onnxlrp.plan import Step, StepKind
 
 
 def _transpose(walk: Walk, step: Step) -> None:
@@ -54,11 +54,11 @@ def _custom(walk: Walk, step: Step) -> None:
             walk.send(step.operands[index], amount)
 
 
-GRADIENT: Mapping[Treatment, Treat] = {
-    Treatment.ROUTING: _transpose,
-    Treatment.PASS: _derivative,
-    Treatment.RECTIFIER: _rectifier,
-    Treatment.CUSTOM: _custom,
-    Treatment.CONTROL: control,
+GRADIENT: Mapping[StepKind, Treat] = {
+    StepKind.ROUTING: _transpose,
+    StepKind.PASS_THROUGH: _derivative,
+    StepKind.RECTIFIER: _rectifier,
+    StepKind.CUSTOM: _custom,
+    StepKind.CONTROL: control,
 }
 """The function for each treatment under a gradient composite."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
-from onnxlrp.emit.half import bounded, widest
+from onnxlrp.emit.float16 import bounded, widest
+from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Step
 
 COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")

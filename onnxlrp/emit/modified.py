@@ -6,9 +6,9 @@ import functools
 
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
-from onnxlrp.emit.half import bounded
-from onnxlrp.rules import SAME, Modifier
+from onnxlrp.emit.float16 import bounded
+from onnxlrp.graph.builder import Builder
+from onnxlrp.rule_language import SAME, Modifier
 
 
 def modified(op: Builder, v: ir.Value, by: Modifier) -> ir.Value:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
 from onnxlrp.errors import InputError, TargetError
+from onnxlrp.graph.builder import Builder
 from onnxlrp.printable import escaped
 from onnxlrp.source.label_output import Label
 

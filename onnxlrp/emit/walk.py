@@ -10,14 +10,14 @@ from typing import TypeGuard
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.builder import Builder
 from onnxlrp.composites import Composite
-from onnxlrp.emit.half import MANY, bounded, working_type
+from onnxlrp.emit.float16 import MANY, bounded, working_type
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Part, Relevance, Stand, Won
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
-from onnxlrp.operators.registry import Call
-from onnxlrp.plan import Overrides, Step, Treatment
+from onnxlrp.plan import Overrides, Step, StepKind
 
 Treat = Callable[["Walk", Step], None]
 
@@ -53,7 +53,7 @@ class Walk:
         self.receivers = set(receivers)
         self.ledger, self.overrides = ledger, overrides
         self.rounded: set[ir.Value] = set()
-        self.treatments: Mapping[Treatment, Treat] = {}
+        self.treatments: Mapping[StepKind, Treat] = {}
         self.gradient = composite.seed == "gradient"
         self.relevance: dict[ir.Value, Relevance] = {}
         self.embedded: list[tuple[ir.Value, ir.Value]] = []
@@ -66,7 +66,7 @@ class Walk:
         found = {step.layer.x for step in steps if step.layer is not None and step.layer.kernel_rounds}
         self.rounded |= found | set(self.op.graph.outputs) if found else set()
 
-    def run(self, steps: Iterable[Step], treatments: Mapping[Treatment, Treat]) -> None:
+    def run(self, steps: Iterable[Step], treatments: Mapping[StepKind, Treat]) -> None:
         """Walk all steps, in their order."""
         self.treatments, steps = treatments, list(steps)
         self.note_rounded(steps)
@@ -78,7 +78,7 @@ class Walk:
             self.op.label(f"{step.name}: {step.rule_text}")
             if self.ledger is not None:
                 self.ledger.arrives(step, [self.amount(v) for v in step.outputs if v in self.relevance])
-            treatments[step.treatment](self, step)
+            treatments[step.kind](self, step)
         self.dtype = self.carried
 
     # Reading
@@ -161,7 +161,7 @@ class Walk:
         value = self.known(carrier)
         if carrier in self.facts.hidden_rows:
             value = self.op.Where(self.op.IsNaN(value), self.op.number(0.0, value), value)
-        return self.op.Max(value, lowest(self.op, value)) if carrier in self.facts.infinite else value
+        return self.op.Max(value, lowest(self.op, value)) if carrier in self.facts.maybe_infinite else value
 
     def _product(self, factor: ir.Value, carrier: ir.Value) -> ir.Value:
         """`c · carrier`."""
@@ -170,7 +170,7 @@ class Walk:
     def arrived(self, step: Step, *, as_factor: bool = False) -> ir.Value | list[ir.Value | None]:
         """The amount, or the factor, at a step's output; of an operator that takes many, a list with one per output."""
         arrives = self.factor if as_factor else self.amount
-        if step.entry.many:
+        if step.entry.per_output:
             return [arrives(v) if v in self.relevance else None for v in step.outputs]
         return arrives(step.outputs[0])
 

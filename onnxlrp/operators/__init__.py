@@ -35,7 +35,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     quantised_layers,
     recurrent,
     reduction,
-    regions,
+    region_pools,
     resize,
     routing,
     sampling,

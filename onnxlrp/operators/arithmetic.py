@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, activation, all_operands, linear, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import activation, all_operands, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @linear("Add", "Sum", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
@@ -95,7 +96,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Mul(r, op.Where(empty, unseen, ratio))
 
 
-@routing("Max", "Min", elementwise=True, winner=True, operands=all_operands, sign="keeps")
+@routing("Max", "Min", elementwise=True, selects_by_value=True, operands=all_operands, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first operand."""
     y = op.run(call)

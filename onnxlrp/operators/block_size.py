@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 
 SIZES = (8, 16)
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.block_size import block_size
 from onnxlrp.operators.fused_convolutions import activated, convolved, refuse_activation
-from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.operators.registry import all_operands, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft.nchwc"
 _KNOWN = (

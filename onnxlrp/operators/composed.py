@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, by_function_body, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import by_function_body, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
-by_function_body("LinearAttention", treatment="Written out: a recurrence over products.")
-by_function_body("CausalConvWithState", treatment="Written out: a convolution over the state and the input.")
-by_function_body("RotaryEmbedding", treatment="Written out: products with constant sines and cosines.")
-by_function_body("SwiGLU", treatment="Written out: a gated product.")
+by_function_body("LinearAttention", summary="Written out: a recurrence over products.")
+by_function_body("CausalConvWithState", summary="Written out: a convolution over the state and the input.")
+by_function_body("RotaryEmbedding", summary="Written out: products with constant sines and cosines.")
+by_function_body("SwiGLU", summary="Written out: a gated product.")
 
 
 @decomposed("CenterCropPad")
@@ -44,4 +45,4 @@ def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
     return [op.Pad(kept, op.Concat(front, op.Sub(fill, front), axis=0), None, where)]
 
 
-by_function_body("FlexAttention", domain="ai.onnx.preview", treatment="Written out, as Attention is.")
+by_function_body("FlexAttention", domain="ai.onnx.preview", summary="Written out, as Attention is.")

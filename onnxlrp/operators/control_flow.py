@@ -6,7 +6,8 @@ import dataclasses
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, content, custom
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import Reversed, custom
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _takes_no_step(call: Call) -> str | None:
     return None
 
 
-@custom("If", "Loop", "Scan", operands=_behind_condition, many=True, nested=True, refuse=_takes_no_step)
+@custom("If", "Loop", "Scan", operands=_behind_condition, per_output=True, nested=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
     """The same branch or the same number of steps, backwards; every operator inside by its own rule."""
     raise NotImplementedError("emit.control walks the bodies")

@@ -24,10 +24,32 @@ Covers = Sequence[Sequence[float] | Mapping[int, float] | np.ndarray]
 
 
 def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None) -> onnx.ModelProto:
-    """A copy of the model whose tree ensemble knows how many samples came by each node.
+    """Return a copy of the model whose tree ensemble knows how many samples of the training data came by each node.
 
-    `covers`: of each tree, in the order in which the model lists them, a number for each node number. `node` names the
-    ensemble where there are several. Raises InputError where they do not fit.
+    Parameters
+    ----------
+    model
+        The model; it is not changed.
+    covers
+        For each tree, in the order in which the model lists them, the number of samples at each node: a sequence or an
+        array by node number, or a mapping from it.
+    node
+        The name of the ensemble's node. Default: the only ensemble.
+
+    Raises
+    ------
+    InputError
+        The model does not have one such ensemble, or the covers do not fit its trees.
+
+    Examples
+    --------
+    ```python
+    import onnx
+
+    # scikit-learn: covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]
+    model = onnxlrp.with_covers(onnx.load("forest.onnx"), covers=[[10, 6, 4]])
+    explained = onnxlrp.convert(model)
+    ```
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -40,13 +62,13 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     trees = {tree: i for i, tree in enumerate(dict.fromkeys(given["nodes_treeids"]))}
     if len(trees) != len(covers):
         raise InputError(f"covers of {len(covers)} trees were given, the model has {len(trees)}")
-    rates = []
+    hit_rates = []
     for tree, number in zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True):
         try:
-            rates.append(float(covers[trees[tree]][number]))
+            hit_rates.append(float(covers[trees[tree]][number]))
         except (IndexError, KeyError) as e:
             raise InputError(f"tree {tree} has a node {number}, of which no cover was given") from e
     kept = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
     del ensemble.attribute[:]
-    ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", rates)])
+    ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", hit_rates)])
     return copy

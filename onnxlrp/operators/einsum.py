@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, LayerForm, linear
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import LayerForm, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)

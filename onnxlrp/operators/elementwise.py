@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, activation, all_operands, content
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import activation, all_operands
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 PASSES = "Passes unchanged."
 KEEPS = "Keeps its value at 0 and passes the rest."
@@ -20,14 +21,14 @@ DERIVED = "Has no value at 0: in proportion to its derivative."
 _ROOT_PI = math.sqrt(math.pi)
 
 
-def _formula(*names: str, treatment: str = PASSES, **options: Any) -> Callable[[Callable], Callable]:
+def _formula(*names: str, summary: str = PASSES, **options: Any) -> Callable[[Callable], Callable]:
     """Register `dy/dx` as a function of (op, x, y, call)."""
 
     def decorate(function: Callable) -> Callable:
         def derivative(op: Builder, call: Call, operand: int) -> ir.Value:
             return function(op, call.operand(0), call.outputs[0], call)
 
-        derivative.__doc__ = treatment
+        derivative.__doc__ = summary
         activation(*names, **options)(derivative)
         return function
 
@@ -49,30 +50,30 @@ def _alpha(call: Call, default: float) -> float:
 
 # fmt: off
 _formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True, cut_at_zero=lambda c: True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
-_formula("Sigmoid", treatment=KEEPS, sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
+_formula("Sigmoid", summary=KEEPS, sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
 _formula("Tanh", sign="same")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
-_formula("Exp", treatment=KEEPS, sign="nonnegative")(lambda op, x, y, c: y)
-_formula("Log", treatment=DERIVED)(lambda op, x, y, c: op.Reciprocal(x))
+_formula("Exp", summary=KEEPS, sign="nonnegative")(lambda op, x, y, c: y)
+_formula("Log", summary=DERIVED)(lambda op, x, y, c: op.Reciprocal(x))
 _formula("Sqrt", sign="nonnegative")(lambda op, x, y, c: op.Div(0.5, y))
-_formula("Reciprocal", treatment=DERIVED, sign="keeps")(lambda op, x, y, c: op.Neg(op.Mul(y, y)))
+_formula("Reciprocal", summary=DERIVED, sign="keeps")(lambda op, x, y, c: op.Neg(op.Mul(y, y)))
 _formula("Abs", sign="nonnegative")(lambda op, x, y, c: op.Sign(x))
 _formula("Erf", sign="same")(lambda op, x, y, c: op.Mul(2 / _ROOT_PI, op.Exp(op.Neg(op.Mul(x, x)))))
-_formula("Softplus", treatment=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Sigmoid(x))
+_formula("Softplus", summary=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Sigmoid(x))
 _formula("Softsign", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Mul(op.Add(1.0, op.Abs(x)), op.Add(1.0, op.Abs(x)))))
 _formula("Sin")(lambda op, x, y, c: op.Cos(x))
-_formula("Cos", treatment=KEEPS)(lambda op, x, y, c: op.Neg(op.Sin(x)))
+_formula("Cos", summary=KEEPS)(lambda op, x, y, c: op.Neg(op.Sin(x)))
 _formula("Tan")(lambda op, x, y, c: op.Add(1.0, op.Mul(y, y)))
 _formula("Sinh", sign="same")(lambda op, x, y, c: op.Sqrt(op.Add(1.0, op.Mul(y, y))))
-_formula("Cosh", treatment=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Mul(0.5, op.Sub(op.Exp(x), op.Exp(op.Neg(x)))))
+_formula("Cosh", summary=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Mul(0.5, op.Sub(op.Exp(x), op.Exp(op.Neg(x)))))
 _formula("Asin", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x)))))
-_formula("Acos", treatment=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Neg(op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x))))))
+_formula("Acos", summary=KEEPS, sign="nonnegative")(lambda op, x, y, c: op.Neg(op.Reciprocal(op.Sqrt(op.Sub(1.0, op.Mul(x, x))))))
 _formula("Atan", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Add(1.0, op.Mul(x, x))))
 _formula("Asinh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(op.Mul(x, x), 1.0))))
-_formula("Acosh", treatment=DERIVED, sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
+_formula("Acosh", summary=DERIVED, sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
 _formula("Atanh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
 _formula("LeakyRelu", sign=lambda c: "same" if _alpha(c, 0.01) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
 _formula("ThresholdedRelu", sign="keeps", cut_at_zero=lambda c: _alpha(c, 1.0) >= 0)(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
-_formula("HardSigmoid", treatment=KEEPS, sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
+_formula("HardSigmoid", summary=KEEPS, sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
 _formula("Elu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
 _formula("Celu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
 # fmt: on

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Call, Kind, Reversed, custom, find, stop
+from onnxlrp.operators.registry import Kind, Reversed, custom, find, stop
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
@@ -25,7 +26,7 @@ def is_category(value: ir.Value | None) -> bool:
         if node is None:
             return value.const_value is None
         entry = find(node)
-        moves = entry is not None and entry.kind is Kind.ROUTING and not entry.winner
+        moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
         if not moves and node.op_type not in (*_ENCODERS, "Imputer"):
             return False
         if node.op_type == "Concat":
@@ -50,7 +51,7 @@ def becomes_category(call: Call) -> bool:
                 if not _constant(node.inputs[0]):
                     return False
                 encoded = True
-            elif entry is not None and entry.kind is Kind.ROUTING and not entry.winner:
+            elif entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value:
                 waiting.extend(node.outputs)
             elif entry is None or entry.kind is not Kind.STOP:
                 return False

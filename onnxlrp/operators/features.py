@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, all_operands, custom, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, all_operands, custom, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
-from onnxlrp.operators.registry import Call
 from onnxlrp.operators.tree_members import merged, without_members
 from onnxlrp.operators.tree_nodes import LEAF, MEMBER, MODES, Array, Forest
 
@@ -26,7 +26,7 @@ def forest(call: Call) -> Forest:
     return merged(found, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 
 
-def lighten(node: ir.Node) -> None:
+def drop_unused_attributes(node: ir.Node) -> None:
     """Take from a tree operator what no runtime reads: how often its nodes were reached, which the tables beside it
     have taken in, and flags of missing values none of which is set."""
     if node.domain != "ai.onnx.ml" or not node.op_type.startswith("TreeEnsemble"):
@@ -69,11 +69,11 @@ def _of_nodes(call: Call) -> Forest:
         for side in ("true", "false")
     )
     check_elements([mode.size, count], f"{call.op_type} node {call.name!r}")
-    values, scored = np.zeros((mode.size, count)), np.zeros((mode.size, count), bool)
+    values, has_weight = np.zeros((mode.size, count)), np.zeros((mode.size, count), bool)
     where = place.of(_ints(call, f"{kind}_treeids"), _ints(call, f"{kind}_nodeids")), _ints(call, f"{kind}_ids")
     weights, first = numbers(call, f"{kind}_weights"), np.full(mode.size, np.nan)
     np.add.at(values, where, weights)
-    scored[where] = True
+    has_weight[where] = True
     first[where[0][::-1]] = weights[::-1]
     return Forest(
         roots=np.unique(trees, return_index=True)[1],
@@ -84,8 +84,8 @@ def _of_nodes(call: Call) -> Forest:
         no=no,
         missing=_flags(call, mode.size) & ~leaf,
         values=np.where(leaf[:, None], values, 0),
-        scored=scored & leaf[:, None],
-        rates=_rates(numbers(call, "nodes_hitrates"), mode.size),
+        has_weight=has_weight & leaf[:, None],
+        hit_rates=_rates(numbers(call, "nodes_hitrates"), mode.size),
         aggregate=_text(call.attr("aggregate_function", "SUM")),
         base=numbers(call, "base_values"),
         first=first,
@@ -104,10 +104,10 @@ def _of_trees(call: Call) -> Forest:
     )
     own = np.arange(nodes, nodes + leaves)
     check_elements([nodes + leaves, count], f"{call.op_type} node {call.name!r}")
-    values, scored = np.zeros((nodes + leaves, count)), np.zeros((nodes + leaves, count), bool)
+    values, has_weight = np.zeros((nodes + leaves, count)), np.zeros((nodes + leaves, count), bool)
     values[own, _ints(call, "leaf_targetids")] = weights
-    scored[own, _ints(call, "leaf_targetids")] = True
-    rates = call.attr("nodes_hitrates")
+    has_weight[own, _ints(call, "leaf_targetids")] = True
+    hit_rates = call.attr("nodes_hitrates")
     nothing = np.zeros(leaves, np.int64)
     return Forest(
         roots=_ints(call, "tree_roots"),
@@ -118,8 +118,8 @@ def _of_trees(call: Call) -> Forest:
         no=np.concatenate([no, own]),
         missing=np.concatenate([_flags(call, nodes), nothing != 0]),
         values=values,
-        scored=scored,
-        rates=_rates(np.zeros(0) if rates is None else rates.numpy().reshape(-1), nodes + leaves),
+        has_weight=has_weight,
+        hit_rates=_rates(np.zeros(0) if hit_rates is None else hit_rates.numpy().reshape(-1), nodes + leaves),
         aggregate=_AGGREGATES[int(call.attr("aggregate_function", 1))],
         base=np.zeros(0),
         first=np.concatenate([np.full(nodes, np.nan), weights]),
@@ -150,9 +150,9 @@ def _flags(call: Call, size: int) -> Array:
     return flags if flags.size == size else np.zeros(size, bool)
 
 
-def _rates(rates: Array, size: int) -> Array:
+def _rates(hit_rates: Array, size: int) -> Array:
     """Rates of the first nodes; nothing is said of the others."""
-    return np.concatenate([rates, np.full(max(size - rates.size, 0), np.nan)])[:size].astype(np.float64)
+    return np.concatenate([hit_rates, np.full(max(size - hit_rates.size, 0), np.nan)])[:size].astype(np.float64)
 
 
 def _text(value: str | bytes) -> str:

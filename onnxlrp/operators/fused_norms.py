@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import all_operands, decomposed
 from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import all_operands, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 _ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators import heads
 from onnxlrp.operators.fused_rotary import rotate
-from onnxlrp.operators.registry import Call, all_operands, decomposed
+from onnxlrp.operators.registry import all_operands, decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _INT64 = ir.DataType.INT64
 

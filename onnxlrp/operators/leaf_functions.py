@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.encoders import like_own
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Call, Reversed, custom, find
+from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _REGRESSOR = "TreeEnsembleRegressor"
 
@@ -60,7 +61,11 @@ def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:
             "target_nodeids": np.repeat(leaves, count),
             "target_ids": np.tile(np.arange(count), leaves.size),
         }
-        floats = {"nodes_values": tree.threshold, "target_weights": values.reshape(-1), "nodes_hitrates": tree.rates}
+        floats = {
+            "nodes_values": tree.threshold,
+            "target_weights": values.reshape(-1),
+            "nodes_hitrates": tree.hit_rates,
+        }
         for name, array in ints.items():
             lists.setdefault(name, []).extend(map(int, array))
         for name, array in floats.items():

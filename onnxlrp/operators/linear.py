@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, LayerForm, all_operands, linear
+from onnxlrp.operators.registry import LayerForm, all_operands, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _bias_back(op: Builder, call: Call, r: ir.Value) -> ir.Value:
@@ -61,7 +62,7 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     begins, ends = windows.pads(op, call, kernel)
     if operand == 1:
         return _kernel_back(op, call, x, r, begins, ends)
-    reach = windows.reach(kernel, dilations)
+    reach = windows.kernel_extent(kernel, dilations)
     pads = [p for p in (*begins, *ends) if isinstance(p, int)]
     known = len(pads) == 2 * spatial
     left: list[int] = [k - p for k, p in zip(reach * 2, pads, strict=False)]
@@ -103,7 +104,7 @@ def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
     first = np.zeros((1, 1, *strides))
     first[..., 0, 0] = 1
     times = op.Concat(op.ints([1, 1]), op.shape(r, 2), axis=0)
-    return op.Mul(windows.spread(op, r, strides), op.Tile(op.constant(first, ir.DataType.FLOAT), times))
+    return op.Mul(windows.repeat_to_windows(op, r, strides), op.Tile(op.constant(first, ir.DataType.FLOAT), times))
 
 
 def _in_fours(sizes: list[int | None], kernel: list[int | None]) -> bool:
@@ -152,7 +153,7 @@ def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Val
     strides = call.ints("strides", [1] * spatial)
     dilations = call.ints("dilations", [1] * spatial)
     begins = windows.transposed_pads(op, call, kernel)
-    padded, pads = windows.frame(op, r, call.operand(0), begins, kernel, strides, dilations)
+    padded, pads = windows.pad_to_size(op, r, call.operand(0), begins, kernel, strides, dilations)
     if operand == 1:
         return _kernel_back(op, call, padded, call.operand(0), pads[:spatial], pads[spatial:])
     return op.Conv(padded, w, strides=strides, dilations=dilations, group=int(call.attr("group", 1)), pads=pads)

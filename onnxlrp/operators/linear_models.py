@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import transform, transformed, two_classes
-from onnxlrp.operators.registry import Call, decomposed
+from onnxlrp.operators.registry import decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def rows(op: Builder, x: ir.Value) -> ir.Value:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, decomposed
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import decomposed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _chosen(op: Builder, call: Call, scores: ir.Value) -> ir.Value:

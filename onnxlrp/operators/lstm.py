@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
 from onnxlrp.operators.recurrent_cell import C0, H0, B, Cell, P, R, W, X, gradients, last_bias, shared, times
-from onnxlrp.operators.registry import Call, Reversed, custom
+from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass
@@ -82,7 +83,7 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
     return cell.flip(c)
 
 
-@custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), many=True, refuse=unknown)
+@custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
 def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Gates get none; c shares between f·c and i·g, the candidate's sum between Wx and Uh (Epsilon).
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.einsum import identity
-from onnxlrp.operators.registry import Call, Reversed, custom
+from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 LARGEST = 16
 """Rows of a matrix whose cofactors keep their digits."""

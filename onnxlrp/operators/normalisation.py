@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, all_operands, custom, linear
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, all_operands, custom, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _training(call: ir.Node | Call) -> bool:
@@ -63,7 +64,7 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 @custom(
     "BatchNormalization",
     when=_training,
-    many=True,
+    per_output=True,
     divided=True,
     operands=lambda call: range(5),
     gradient_only=(1, 2, 3, 4),
@@ -169,7 +170,7 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
     return dataclasses.replace(back, amounts=shaped(back.amounts), factors=shaped(back.factors))
 
 
-@custom("LayerNormalization", many=True, divided=True, operands=all_operands, gradient_only=(1, 2))
+@custom("LayerNormalization", per_output=True, divided=True, operands=all_operands, gradient_only=(1, 2))
 def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share.
 

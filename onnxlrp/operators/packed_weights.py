@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear import matmul
-from onnxlrp.operators.registry import Call, LayerForm, linear, routing
+from onnxlrp.operators.registry import LayerForm, linear, routing
 from onnxlrp.operators.routing import over_embedding
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 _FP4 = (0.0, 0.0052083333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
@@ -112,7 +113,7 @@ def _infer_product(context: Any) -> None:
     "MatMulNBits",
     domain=DOMAIN,
     operands=lambda call: (0, 5),
-    layer=LayerForm("dense", ((0, 1),), bias=5, stand_in=_as_matmul, rounds=_rounds),
+    layer=LayerForm("dense", ((0, 1),), bias=5, dequantised=_as_matmul, rounds=_rounds),
     refuse=_refuse,
     inference=_infer_product,
 )
@@ -133,7 +134,7 @@ def _refuse_tabled(call: Call) -> str | None:
 @linear(
     "MatMulBnb4",
     domain=DOMAIN,
-    layer=LayerForm("dense", ((0, 1),), stand_in=_as_matmul),
+    layer=LayerForm("dense", ((0, 1),), dequantised=_as_matmul),
     refuse=_refuse_tabled,
     inference=_infer_product,
 )

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @linear("AveragePool", jointly=True, pooling=True, sign="keeps")
@@ -23,7 +24,7 @@ def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
     kernel = call.ints("kernel_shape")
     spatial = len(kernel)
     if _tiles(op, call, r):
-        return windows.spread(op, op.Div(r, float(np.prod(kernel))), kernel)
+        return windows.repeat_to_windows(op, op.Div(r, float(np.prod(kernel))), kernel)
     strides, dilations = (call.ints(name, [1] * spatial) for name in ("strides", "dilations"))
     begins, ends = windows.pads(op, call, kernel)
     shared = op.Div(r, _counts(op, call, kernel, strides, dilations, begins, ends))
@@ -72,7 +73,7 @@ def _counts(
     assert x.dtype is not None
     product = None
     for axis, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
-        positions = windows.taps(op, y, axis + 2, k, s, d, begins[axis])
+        positions = windows.window_indices(op, y, axis + 2, k, s, d, begins[axis])
         low, high = op.ints([0]), op.dim(x, axis + 2)
         if include:
             low = op.Sub(low, windows.vector(op, [begins[axis]]))
@@ -103,7 +104,7 @@ _FEW = 16
 """Elements of a window that its first largest is found in by comparison."""
 
 
-@routing("MaxPool", winner=True, pooling=True, sign="keeps", average=_as_average)
+@routing("MaxPool", selects_by_value=True, pooling=True, sign="keeps", average=_as_average)
 def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
@@ -140,7 +141,7 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
     return windows.interleave(op, parts, axis)
 
 
-@routing("GlobalMaxPool", winner=True, pooling=True, sign="keeps")
+@routing("GlobalMaxPool", selects_by_value=True, pooling=True, sign="keeps")
 def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x = call.operand(0)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, content, custom, refused
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import Reversed, custom, refused
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 DOMAIN = "com.microsoft"
 DEPLOYED = "onnxlrp.deployed"
@@ -166,7 +167,7 @@ def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None)
         return op.constant((factor.dtype.type(whole) * factor).reshape(tuple(x.const_value.shape)))
 
 
-@custom("DynamicQuantizeLinear", many=True, gradient_outputs=(1,))
+@custom("DynamicQuantizeLinear", per_output=True, gradient_outputs=(1,))
 def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """Passes unchanged; of a gradient, what arrives at the scale goes to the two extremes that make it."""
     x = call.operand(0)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DOMAIN
 from onnxlrp.operators.quantised_numbers import in_floats, infer_like, reals
 from onnxlrp.operators.quantised_windows import infer_as
-from onnxlrp.operators.registry import Call
 from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _operand(op: Builder, call: Call, index: int) -> ir.Value:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.fused_attention import attention
 from onnxlrp.operators.fused_norms import embed_layer_norm
 from onnxlrp.operators.quantised import DOMAIN
 from onnxlrp.operators.quantised_numbers import in_floats, reals
-from onnxlrp.operators.registry import Call
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _refuse_attention(call: Call) -> str | None:

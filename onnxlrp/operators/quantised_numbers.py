@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.quantised import one_number
-from onnxlrp.operators.registry import Call, Operands, Reversed, content, custom
+from onnxlrp.operators.registry import Operands, Reversed, custom
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def in_floats(name: str, operands: Sequence[int] | Operands, domain: str = "", **options: Any) -> Callable:

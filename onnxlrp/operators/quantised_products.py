@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 Found = tuple[list[ir.Node], ir.Value]
 Constant = Callable[[ir.Value | None], bool]

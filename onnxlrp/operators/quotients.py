@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _NEAR = 0.25
 """Below it sinh(h)/h and artanh(t)/t are series; above it a plain quotient loses less than two bits."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
 from onnxlrp.operators.recurrent_cell import H0, B, Cell, R, W, X, gradients, last_bias, shared, times
-from onnxlrp.operators.registry import Call, Reversed, custom
+from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass
@@ -47,7 +48,7 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
     return first, every
 
 
-@custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), many=True, refuse=unknown)
+@custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def rnn(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Each step's sum Wx + Uh + biases in proportion to the contributions (Epsilon)."""
     cell = Cell(op, call, r)
@@ -99,7 +100,7 @@ def _gru_values(cell: Cell) -> _Gru:
     return _Gru(z, r, g.value(op, a), a, sums)
 
 
-@custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), many=True, refuse=unknown)
+@custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Gates get none; h shares between (1−z)·n and z·h, the candidate's sum between Wx and Uh (Epsilon)."""
     cell = Cell(op, call, r)

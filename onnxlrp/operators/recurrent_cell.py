@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import Activation, functions, text_of
-from onnxlrp.operators.registry import Call, Reversed
-from onnxlrp.operators.scans import scan
+from onnxlrp.operators.registry import Reversed
+from onnxlrp.operators.scan_function import scan
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _MOST = 2**63 - 1
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

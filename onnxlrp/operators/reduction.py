@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def axes(op: Builder, call: Call) -> list[int] | None:
@@ -142,7 +143,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
     return _times(op, call, r, op.Where(one, rest, none))
 
 
-@routing("ReduceMax", "ReduceMin", winner=True, pooling=True, sign="keeps")
+@routing("ReduceMax", "ReduceMin", selects_by_value=True, pooling=True, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winner takes all, ties to the first."""
     x, which = call.operand(0), axes(op, call)

@@ -1,7 +1,7 @@
 """Every operator's entry: what kind it is, and how relevance and gradients go backwards through it.
 
 *linear*: the transpose in each operand, everything else held fixed. *routing*: at most one source per
-output element, the transpose of the selection. *pass*: elementwise, the derivative. *custom*: its own reverse. *stop*:
+output element, the transpose of the selection. *elementwise*: the derivative. *custom*: its own reverse. *stop*:
 the reason. *decomposed*: written out in other operators as the model is read.
 """
 
@@ -11,22 +11,18 @@ import dataclasses
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.errors import InputError, InvalidModelError, UnsupportedOperatorError
+from onnxlrp.graph.call import Call
+from onnxlrp.reprs import Brief, cut
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
-
-RULE = "onnxlrp.rule"
-"""The key under which a node of the relevance part says which step and rule it came from."""
-_SHOWN = 12
-"""Nodes that an error names."""
+    from onnxlrp.graph.builder import Builder
 
 
 class Kind(enum.Enum):
@@ -34,7 +30,7 @@ class Kind(enum.Enum):
 
     LINEAR = "linear"
     ROUTING = "routing"
-    PASS = "pass"
+    ELEMENTWISE = "elementwise"
     CUSTOM = "custom"
     STOP = "stop"
     REFUSED = "refused"
@@ -43,81 +39,7 @@ class Kind(enum.Enum):
     """Written out in other operators as the model is read."""
 
 
-Operands = Callable[["Call"], Sequence[int]]
-
-
-def captured(node: ir.Node) -> list[ir.Value]:
-    """The values around a node's bodies (of If, Loop, Scan) that the bodies read, each once."""
-    found: dict[ir.Value, None] = {}
-    for attribute in node.attributes.values():
-        graphs = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else []
-        graphs = list(attribute.value) if attribute.type == ir.AttributeType.GRAPHS else graphs
-        for graph in graphs:
-            inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
-            read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
-            found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
-    return list(found)
-
-
-def _behind_lists(node: ir.Node) -> list[ir.Value]:
-    entry = find(node)
-    return [] if entry is None or entry.behind is None else entry.behind(node)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Call:
-    """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
-
-    op_type: str
-    domain: str
-    version: int | None
-    attributes: Mapping[str, ir.Attr]
-    inputs: tuple[ir.Value | None, ...]
-    outputs: tuple[ir.Value, ...]
-    name: str | None = None
-    original: tuple[ir.Value | None, ...] = ()
-    """The operands of the model's own node."""
-
-    @classmethod
-    def of(cls, node: ir.Node) -> Call:
-        """The call that a node makes; what its bodies read from around them, and the tensors that a list holds,
-        count as operands, behind its own."""
-        operands, outputs = (*node.inputs, *captured(node), *_behind_lists(node)), tuple(node.outputs)
-        return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
-
-    def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
-        """The same operator on other operands."""
-        size = max([len(self.inputs), *(i + 1 for i in operands)])
-        inputs = tuple(operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size))
-        return dataclasses.replace(self, inputs=inputs)
-
-    def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
-        """Another operator, or fewer attributes, on the same operands."""
-        kept = {k: v for k, v in self.attributes.items() if k not in without}
-        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=kept)
-
-    def input(self, index: int) -> ir.Value | None:
-        """An operand, None where it is left out."""
-        return self.inputs[index] if index < len(self.inputs) else None
-
-    def operand(self, index: int) -> ir.Value:
-        """An operand that is there."""
-        value = self.input(index)
-        assert value is not None, f"{self.name}: operand {index} is missing"
-        return value
-
-    def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, or the default where it is absent."""
-        attribute = self.attributes.get(name)
-        return default if attribute is None else attribute.value
-
-    def ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
-        """An attribute that is a list of integers."""
-        return [int(i) for i in self.attr(name, default)]
-
-    def rank(self, index: int = 0) -> int:
-        """The rank of an operand; shape inference must have found it."""
-        return len(ranked(self.operand(index)))
+Operands = Callable[[Call], Sequence[int]]
 
 
 def _features(call: Call, data: int) -> set[int]:
@@ -140,7 +62,7 @@ class LayerForm:
     """Axes of the output, counted from its end, that a bias downstream may vary over, by the operand of the data."""
     channels: int = 1
     """Axis of a convolution's weight that holds the input's channels: those of one group on axis 1, all on axis 0."""
-    stand_in: Callable[[Builder, Call], Call] | None = None
+    dequantised: Callable[[Builder, Call], Call] | None = None
     """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""
     factors: tuple[int, ...] = ()
@@ -162,7 +84,7 @@ class Operator:
     """transpose, derivative, reverse, or for a stop its reason."""
     operands: Operands
     """Operands that may carry relevance."""
-    treatment: str
+    summary: str
     """One line that says what happens to relevance."""
     refuse: Callable[[Call], str | None] = lambda call: None
     """Why this very node has no rule, None where it has one."""
@@ -193,9 +115,9 @@ class Operator:
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     in_place: bool = False
     """A routing operator that leaves all elements where they are in memory, and so costs nothing."""
-    winner: bool = False
+    selects_by_value: bool = False
     """A routing operator whose selection depends on the values."""
-    many: bool = False
+    per_output: bool = False
     """Takes a list of relevances, one per output, None where none arrives."""
     pooling: bool = False
     """A pool, resize or reduction: flat on the input side under a flat first layer."""
@@ -215,8 +137,6 @@ class Operator:
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
     nested: bool = False
     """Holds graphs of its own, which are walked."""
-    behind: Callable[[ir.Node], list[ir.Value]] | None = None
-    """Takes something out of a list: the tensors that the list is made of, which relevance goes to."""
     own_body: bool = False
     """True for an operator that is written out by ONNX's own function body."""
     factor: bool = False
@@ -239,6 +159,9 @@ class Operator:
     inference: Callable[[Any], None] | None = None
     """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
+
+    def __repr__(self) -> str:
+        return f"<Operator {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}: {self.kind.value}>"
 
     def sign_of(self, call: Call) -> str:
         """The sign of this very node's output."""
@@ -274,16 +197,25 @@ def register(entry: Operator) -> None:
     _OPERATORS[key] = entry
 
 
-def unregister(op_type: str, domain: str = "") -> None:
+def unregister(entry: Operator) -> None:
     """Take an entry out again."""
-    del _OPERATORS[domain, op_type]
-    _VARIANTS.pop((domain, op_type), None)
+    key = (entry.domain, entry.op_type)
+    if entry.when is None:
+        del _OPERATORS[key]
+    else:
+        _VARIANTS[key] = [other for other in _VARIANTS[key] if other is not entry]
+        if not _VARIANTS[key]:
+            del _VARIANTS[key]
+
+
+def plain(domain: str) -> str:
+    """Name a domain as the table does: ONNX's own is empty."""
+    return "" if domain == "ai.onnx" else domain
 
 
 def find(node: ir.Node | Call) -> Operator | None:
     """The entry of a node's operator, None where there is none."""
-    domain = node.domain
-    key = ("" if domain == "ai.onnx" else domain, node.op_type)
+    key = (plain(node.domain), node.op_type)
     for variant in _VARIANTS.get(key, ()):
         if variant.when is not None and variant.when(node):
             return variant
@@ -293,39 +225,6 @@ def find(node: ir.Node | Call) -> Operator | None:
 def is_known(domain: str, op_type: str) -> bool:
     """Decide whether there is an entry for an operator."""
     return (domain, op_type) in _OPERATORS or (domain, op_type) in _VARIANTS
-
-
-def ranked(value: ir.Value) -> ir.Shape:
-    """The shape of a value whose rank must be known. Raises UnsupportedOperatorError where operators that nobody knows
-    are why it is not, else InvalidModelError."""
-    if value.shape is not None:
-        return value.shape
-    maker = value.producer()
-    what = f"the rank of {value.name!r}" + ("" if maker is None else f" of {maker.op_type} {maker.name!r}")
-    graph = None if maker is None else maker.graph
-    nodes = () if graph is None else tuple(graph)
-    strange = [n for n in nodes if find(n) is None and not onnx.defs.has(n.op_type, domain=n.domain)]
-    if strange:
-        versions = {} if graph is None else graph.opset_imports
-        lines = [
-            f"  {n.domain}::{n.op_type} (opset {versions.get(n.domain, n.version)}), node {n.name!r}"
-            for n in strange[:_SHOWN]
-        ]
-        more = [f"  … and {len(strange) - _SHOWN} more"] if len(strange) > _SHOWN else []
-        raise UnsupportedOperatorError(
-            "\n".join([f"{len(strange)} node(s) have no rule, so {what} is not known:", *lines, *more])
-            + "\nRegister a handler with @onnxlrp.operator, and declare the shapes of their outputs in the model.",
-            tuple(str(n.name) for n in strange),
-        )
-    raise InvalidModelError(
-        f"{what} cannot be inferred: declare the shapes of the model's inputs, or run onnx.shape_inference on a model "
-        "that knows them"
-    )
-
-
-def content(value: ir.Value | None) -> np.ndarray | None:
-    """The content of a constant, None where it is not known before the model runs."""
-    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _first(call: Call) -> Sequence[int]:
@@ -339,14 +238,23 @@ def all_operands(call: Call) -> Sequence[int]:
 
 def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Callable:
     def decorate(function: Callable) -> Callable:
-        text = inspect.getdoc(function) or ""
-        options.setdefault("operands", _first)
-        treatment = options.pop("treatment", None) or text.split("\n\n")[0].replace("\n", " ")
         for name in names:
-            register(Operator(name, domain, kind, function, treatment=treatment, **options))
+            register(make_entry(kind, name, domain, function, **options))
         return function
 
     return decorate
+
+
+def make_entry(kind: Kind, name: str, domain: str, function: Callable, **options: Any) -> Operator:
+    """Make an entry; without a `summary` the first paragraph of the function's docstring is it."""
+    text = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+    given = {"operands": _first, **options, "summary": options.get("summary") or text}
+    return Operator(name, plain(domain), kind, function, **given)
+
+
+def make_stop(name: str, domain: str, reason: str, **options: Any) -> Operator:
+    """Make the entry of an operator at which relevance ends."""
+    return Operator(name, plain(domain), Kind.STOP, lambda: reason, lambda call: (), reason, **options)
 
 
 def linear(*names: str, domain: str = "", **options: Any) -> Callable:
@@ -361,7 +269,7 @@ def routing(*names: str, domain: str = "", **options: Any) -> Callable:
 
 def activation(*names: str, domain: str = "", **options: Any) -> Callable:
     """Register `derivative(op, call, operand) -> dy/d operand` of an elementwise function."""
-    return _enter(Kind.PASS, names, domain, elementwise=True, **options)
+    return _enter(Kind.ELEMENTWISE, names, domain, elementwise=True, **options)
 
 
 def custom(*names: str, domain: str = "", **options: Any) -> Callable:
@@ -371,12 +279,8 @@ def custom(*names: str, domain: str = "", **options: Any) -> Callable:
 
 def stop(*names: str, reason: str, domain: str = "", **options: Any) -> None:
     """Register operators at which relevance ends."""
-
-    def function() -> str:
-        return reason
-
     for name in names:
-        register(Operator(name, domain, Kind.STOP, function, lambda call: (), reason, **options))
+        register(make_stop(name, domain, reason, **options))
 
 
 def refused(*names: str, reason: str, operands: Operands = all_operands, domain: str = "") -> None:
@@ -394,36 +298,18 @@ def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
     return _enter(Kind.DECOMPOSED, names, domain, **options)
 
 
-def by_function_body(*names: str, treatment: str, domain: str = "") -> None:
+def by_function_body(*names: str, summary: str, domain: str = "") -> None:
     """Register operators that are written out by the function body that ONNX gives them."""
 
     def function() -> str:
-        return treatment
+        return summary
 
     for name in names:
-        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), treatment, own_body=True))
-
-
-def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options: Any) -> Callable:
-    """Register a handler for an operator of your own.
-
-    ```python
-    @onnxlrp.operator("Double", domain="my.domain")            # linear in operand 0
-    def double(op, call, operand, r):
-        return op.Mul(r, 2.0)
-    ```
-    `kind` is "linear", "routing", "pass" or "custom"; `options` are the fields of `registry.Operator`.
-    """
-    makers = {"linear": linear, "routing": routing, "pass": activation, "custom": custom}
-    if kind not in makers:
-        raise InputError(f"kind is one of {', '.join(makers)}, not {kind!r}")
-    if kind == "linear":
-        options.setdefault("jointly", True)
-    return makers[kind](op_type, domain=domain, **options)
+        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), summary, own_body=True))
 
 
 @dataclasses.dataclass(frozen=True)
-class Reversed:
+class Reversed(Brief):
     """The result of a custom operator's way back, for its data operands.
 
     `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x
@@ -447,13 +333,13 @@ class TableRow:
     operator: str
     domain: str
     kind: str
-    treatment: str
+    summary: str
     since: int
 
 
 def table() -> list[TableRow]:
     """Every registered operator, by domain and name."""
     return [
-        TableRow(e.op_type, e.domain or "ai.onnx", e.kind.value, e.treatment, e.since)
+        TableRow(e.op_type, e.domain or "ai.onnx", e.kind.value, e.summary, e.since)
         for _, e in sorted(_OPERATORS.items())
     ]

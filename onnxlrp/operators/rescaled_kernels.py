@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.quotients import exp_quotient, log_quotient, pow_quotient, reciprocal_quotient, sqrt_quotient
-from onnxlrp.operators.registry import Call, Kind, Operator, Reversed, content
+from onnxlrp.operators.registry import Kind, Operator, Reversed
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators import interpolation
-from onnxlrp.operators.registry import Call, content, decomposed, linear
+from onnxlrp.operators.registry import decomposed, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _BY_LENGTH = ("align_corners", "tf_crop_and_resize")
 """Modes whose coordinates depend on the lengths alone, not on the scale."""

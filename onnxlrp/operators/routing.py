@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.encoders import becomes_category
-from onnxlrp.operators.registry import Call, content, routing
+from onnxlrp.operators.registry import routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
@@ -70,7 +71,7 @@ def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Slice(r, before, after, op.ints([axis]))
 
 
-@routing("Split", many=True, sign="keeps")
+@routing("Split", per_output=True, sign="keeps")
 def split(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
     """Follows the values."""
     dtype = next(v.dtype for v in r if v is not None)
@@ -155,7 +156,7 @@ def _by_value(call: Call) -> tuple[int, ...]:
     return (0,) if dtype is not None and dtype.is_floating_point() else ()
 
 
-@routing("Unique", many=True, winner=True, operands=_by_value, sign="keeps")
+@routing("Unique", per_output=True, selects_by_value=True, operands=_by_value, sign="keeps")
 def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
     """Follows the values, to the first of those that are equal; the other outputs are positions."""
     x, y, back = call.operand(0), op.output(call), r[0]
@@ -248,7 +249,7 @@ def trilu(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.run(call.rebind({0: r}))
 
 
-@routing("TopK", winner=True, sign="keeps")
+@routing("TopK", selects_by_value=True, sign="keeps")
 def top_k(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The winners take all."""
     indices = op.run(call, outputs=2)[1]

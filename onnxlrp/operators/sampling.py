@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.graph.call import Call
 from onnxlrp.operators import interpolation
 from onnxlrp.operators.interpolation import Corner, Tap
-from onnxlrp.operators.registry import Call, LayerForm, all_operands, decomposed, linear
+from onnxlrp.operators.registry import LayerForm, all_operands, decomposed, linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def length(op: Builder, value: ir.Value, axis: int, dtype: ir.DataType) -> ir.Value:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, linear, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _reduction(call: ir.Node | Call) -> str:
@@ -34,7 +35,7 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 @routing(
     *("ScatterND", "ScatterElements"),
     when=lambda call: _reduction(call) in ("min", "max"),
-    winner=True,
+    selects_by_value=True,
     operands=lambda call: (0, 2),
     sign="keeps",
 )

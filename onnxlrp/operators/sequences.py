@@ -11,39 +11,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, routing, stop
+from onnxlrp.graph.call import Call
+from onnxlrp.graph.tensor_lists import is_list, sources
+from onnxlrp.operators.registry import Reversed, custom, routing, stop
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
-
-_MOVES = frozenset({"SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceEmpty", "SplitToSequence"})
-
-
-def is_list(value: ir.Value | None) -> bool:
-    """Whether a value is a list of tensors; type inference may say that it is one of them."""
-    producer = None if value is None else value.producer()
-    made = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
-    return made or (value is not None and isinstance(value.type, ir.SequenceType))
-
-
-def sources(value: ir.Value) -> list[ir.Value] | None:
-    """The tensors that a list is made of, each once; None where it comes out of a loop, a branch or an input."""
-    node = value.producer()
-    if node is None or node.domain != "" or node.op_type not in _MOVES:
-        return None
-    if node.op_type == "SplitToSequence":
-        return [v for v in node.inputs[:1] if v is not None]
-    found: dict[ir.Value, None] = {}
-    # The last operand of SequenceInsert and SequenceErase is a position.
-    values = node.inputs if node.op_type == "SequenceConstruct" else node.inputs[:2]
-    for operand in values[: 1 if node.op_type == "SequenceErase" else None]:
-        if operand is None:
-            continue
-        behind = sources(operand) if is_list(operand) else [operand]
-        if behind is None:
-            return None
-        found.update(dict.fromkeys(behind))
-    return list(found)
+    from onnxlrp.graph.builder import Builder
 
 
 def _again(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
@@ -65,17 +38,13 @@ def _open(call: Call) -> str | None:
 
 
 def _tensors(call: Call) -> range:
-    """The tensors behind the list, which count as operands after the node's own; the list itself where they are not
+    """The tensors of the list, which count as operands after the node's own; the list itself where they are not
     known."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     return range(own, len(call.inputs)) if sources(call.operand(0)) is not None else range(1)
 
 
-def _behind(node: ir.Node) -> list[ir.Value]:
-    return (sources(node.inputs[0]) if node.inputs[0] is not None else None) or []
-
-
-@routing("SequenceAt", "ConcatFromSequence", operands=_tensors, refuse=_open, behind=_behind)
+@routing("SequenceAt", "ConcatFromSequence", operands=_tensors, refuse=_open)
 def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values, through the list to the tensors it was made of."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
@@ -108,21 +77,10 @@ def into_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     raise NotImplementedError("relevance goes past lists, see from_list")
 
 
-def _inside(node: ir.Node) -> list[ir.Value]:
-    """What an optional value holds, where it was wrapped in this graph (or is no optional at all)."""
-    value = node.inputs[0]
-    producer = None if value is None else value.producer()
-    if value is not None and isinstance(value.type, ir.TensorType):
-        return [value]
-    wraps = producer is not None and producer.domain == "" and producer.op_type == "Optional"
-    return [v for v in producer.inputs if v is not None] if wraps and producer is not None else []
-
-
 @routing(
     "OptionalGetElement",
     operands=lambda call: range(1, 2) if len(call.inputs) > 1 else range(1),
     refuse=lambda call: None if len(call.inputs) > 1 else "its optional value comes out of a branch or an input",
-    behind=_inside,
 )
 def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values: an optional value that is there is the value itself."""
@@ -146,7 +104,7 @@ def into_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
 )
 def mapped(*_: object) -> Reversed:
     """Written out where the length of the list is known: the body, once for every element."""
-    raise NotImplementedError("written out in source.canonical.maps")
+    raise NotImplementedError("written out in source.canonical.unroll_sequence_maps")
 
 
 stop("SequenceEmpty", reason="an empty list")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, linear
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import linear
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 def _range(op: Builder, size: ir.Value) -> ir.Value:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
-from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 
@@ -233,7 +234,7 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, many=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+@custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
@@ -266,7 +267,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     "SVMClassifier",
     domain=_ML,
     when=_probable,
-    many=True,
+    per_output=True,
     score=_log_odds,
     refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
 )

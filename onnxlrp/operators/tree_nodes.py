@@ -33,9 +33,9 @@ class Forest:
     """Decide whether a NaN goes where a true comparison goes."""
     values: Array
     """[nodes, targets], float64: what a leaf adds to a target."""
-    scored: Array
+    has_weight: Array
     """[nodes, targets]: whether a leaf says anything of a target."""
-    rates: Array
+    hit_rates: Array
     """How many samples came by, or how often; NaN where nothing is said."""
     aggregate: str
     base: Array
@@ -84,14 +84,14 @@ class Forest:
 
     @functools.cached_property
     def share(self) -> Array:
-        """Of each node the part of its samples that a true comparison takes: one half where the rates say nothing."""
+        """Return the share of a node's samples that a true comparison takes; one half where no hit rates say it."""
         if self.known_share is not None:
             return self.known_share
-        known = self.rates[np.isfinite(self.rates)]
+        known = self.hit_rates[np.isfinite(self.hit_rates)]
         share = np.full(self.mode.size, 0.5)
         if known.size == 0 or (known == known[0]).all():
             return share
-        own, yes, no = self.rates, self.rates[self.yes], self.rates[self.no]
+        own, yes, no = self.hit_rates, self.hit_rates[self.yes], self.hit_rates[self.no]
         # What is said of one child alone leaves the rest of the parent's for the other.
         yes, no = np.where(np.isnan(yes), own - no, yes), np.where(np.isnan(no), own - yes, no)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from onnxlrp.operators.tree_nodes import LEAF, Array, Forest
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 INT32 = ir.DataType.INT32
 
@@ -82,7 +82,7 @@ class _Places:
 
     nodes: Array
     """The node at each place."""
-    again: Array
+    is_repeat: Array
     """Whether it compares and stands at an earlier place too, whose children are its own."""
     sizes: list[int]
     """How many places each level has."""
@@ -108,7 +108,7 @@ class Tables:
     def __init__(self, op: Builder, trees: Forest, dtype: ir.DataType) -> None:
         self.op, self.trees, self.dtype = op, trees, dtype
         self.places = places = _Places.of(trees)
-        self.inner = (trees.mode[places.nodes] != LEAF) & ~places.again
+        self.inner = (trees.mode[places.nodes] != LEAF) & ~places.is_repeat
         self.counts = [int(part.sum()) for part in np.split(self.inner, np.cumsum(places.sizes)[:-1])][:-1]
         """How many nodes of each level but the last compare."""
         self.compares = bits(op, self.inner)
@@ -125,12 +125,12 @@ class Tables:
         """The place of each node: where one stands again, its first."""
         op, places = self.op, self.places
         own = op.Range(*(op.constant(np.int32(n)) for n in (0, places.nodes.size, 1)))
-        if not places.again.any():
+        if not places.is_repeat.any():
             return own
         first = np.zeros(self.trees.mode.size, np.int64)
         first[places.nodes[self.inner]] = np.flatnonzero(self.inner)
-        again = op.Reshape(op.NonZero(bits(op, places.again)), op.ints([-1]))
-        return op.ScatterElements(own, again, whole_numbers(op, first[places.nodes[places.again]]), axis=0)
+        again = op.Reshape(op.NonZero(bits(op, places.is_repeat)), op.ints([-1]))
+        return op.ScatterElements(own, again, whole_numbers(op, first[places.nodes[places.is_repeat]]), axis=0)
 
     def _rank(self, flags: ir.Value) -> ir.Value:
         """Of nodes that have a flag, how many do before them; of the others some such number."""
@@ -143,7 +143,7 @@ class Tables:
         op, one = self.op, self.op.constant(np.int32(1))
         yes = op.Add(op.Mul(self.rank, op.constant(np.int32(2))), op.constant(np.int32(self.trees.roots.size)))
         sides = (yes, op.Add(yes, one))
-        if self.places.again.any():
+        if self.places.is_repeat.any():
             sides = tuple(op.Gather(self._own, side) for side in sides)
         return op.Where(self.compares, sides[0], self._own), op.Where(self.compares, sides[1], self._own)
 
@@ -168,7 +168,7 @@ class Tables:
         node stands again its expectation is kept.
         """
         op, rest = self.op, values.shape[1:]
-        if self.places.again.any():
+        if self.places.is_repeat.any():
             values = self.trees.expectation(values).astype(self.dtype.numpy())
         own = self.of_leaves(values, ir.DataType.DOUBLE)
         if self.trees.scale != 1:

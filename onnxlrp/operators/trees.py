@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import given, pair, transform, transformed
-from onnxlrp.operators.registry import Call, Reversed, custom, decomposed
+from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "two classes with two base values: runtimes do not agree on what they mean"
@@ -40,7 +41,7 @@ def _columns(call: Call, trees: Forest) -> _Columns:
     own = _Columns(np.eye(count), base if base.size == count else np.zeros(count))
     if call.op_type != "TreeEnsembleClassifier" or count != 2:
         return own
-    first, second = bool(trees.scored[:, 0].any()), bool(trees.scored[:, 1].any())
+    first, second = bool(trees.has_weight[:, 0].any()), bool(trees.has_weight[:, 1].any())
     extra = float(base[0]) if base.size and first else 0.0
     if first and second:
         return dataclasses.replace(own, constant=np.array([extra, 0.0]))
@@ -114,7 +115,7 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
 @custom(
     "TreeEnsembleClassifier",
     domain=_ML,
-    many=True,
+    per_output=True,
     factor=True,
     piecewise_constant=True,
     base=True,
@@ -171,7 +172,7 @@ def _targets(trees: Forest) -> np.ndarray:
         for children in (trees.yes[inner], trees.no[inner]):
             owner[children] = owner[inner]
     spoken = np.zeros((len(trees.roots), trees.values.shape[1]), np.int64)
-    np.add.at(spoken, owner, trees.scored.astype(np.int64))
+    np.add.at(spoken, owner, trees.has_weight.astype(np.int64))
     return spoken > 0
 
 
@@ -269,7 +270,7 @@ class _Walk:
         the first of equal ones."""
         op, trees = self.op, self.trees
         sign = 1.0 if trees.aggregate == "MAX" else -1.0
-        scores = np.where(trees.scored, sign * trees.values, -np.inf)
+        scores = np.where(trees.has_weight, sign * trees.values, -np.inf)
         *_, (_, leaves) = self._path()
         best = op.ArgMax(op.Gather(self.tables.of_leaves(scores, self.dtype), leaves), axis=1, keepdims=1)
         places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))

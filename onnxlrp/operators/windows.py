@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call, ranked
 from onnxlrp.memory import check_elements
-from onnxlrp.operators.registry import Call, ranked
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 Pads = Sequence["int | ir.Value"]
 """Per spatial axis a number, or an int64 vector of one element where it depends on the size of the input."""
@@ -54,20 +54,20 @@ def pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> tuple[Pads, P
     return begins, ends
 
 
-def _same(op: Builder, x: ir.Value, axis: int, reach: int, stride: int) -> int | ir.Value:
+def _same(op: Builder, x: ir.Value, axis: int, kernel_extent: int, stride: int) -> int | ir.Value:
     """The pads that keep ceil(size / stride) windows of `reach` elements."""
     size = op.dims(x)[axis]
     if size is not None:
-        return max((-(-size // stride) - 1) * stride + reach - size, 0)
+        return max((-(-size // stride) - 1) * stride + kernel_extent - size, 0)
     if stride == 1:
-        return reach - 1
+        return kernel_extent - 1
     length = op.dim(x, axis)
     windows = op.Div(op.Add(length, op.ints([stride - 1])), op.ints([stride]))
-    needed = op.Sub(op.Add(op.Mul(op.Sub(windows, op.ints([1])), op.ints([stride])), op.ints([reach])), length)
+    needed = op.Sub(op.Add(op.Mul(op.Sub(windows, op.ints([1])), op.ints([stride])), op.ints([kernel_extent])), length)
     return op.Max(needed, op.ints([0]))
 
 
-def reach(kernel: Sequence[int | None], dilations: Sequence[int]) -> list[int]:
+def kernel_extent(kernel: Sequence[int | None], dilations: Sequence[int]) -> list[int]:
     """Per spatial axis the distance from a window's first element to its last."""
     return [(int(k or 1) - 1) * d for k, d in zip(kernel, dilations, strict=True)]
 
@@ -128,7 +128,7 @@ def _surplus(op: Builder, x: ir.Value, axis: int, stride: int, rest: int) -> int
     return op.Max(made, op.ints([0]))
 
 
-def frame(
+def pad_to_size(
     op: Builder,
     r: ir.Value,
     like: ir.Value,
@@ -143,7 +143,7 @@ def frame(
     `like`; both may be negative.
     """
     spatial = len(kernel)
-    width = [k + 1 for k in reach(kernel, dilations)]
+    width = [k + 1 for k in kernel_extent(kernel, dilations)]
     sizes, outs = op.dims(like)[2:], op.dims(r)[2:]
     front = [b for b in begins if isinstance(b, int)]
     if None not in sizes and None not in outs:
@@ -165,7 +165,7 @@ def frame(
     return cut, [0] * 2 * spatial
 
 
-def taps(
+def window_indices(
     op: Builder, y: ir.Value, axis: int, kernel: int, stride: int, dilation: int, begin: int | ir.Value
 ) -> ir.Value:
     """Positions in the input that each output position of a window reads, int64 [outputs, kernel]; pads are negative or
@@ -178,17 +178,17 @@ def taps(
     return op.Add(op.Unsqueeze(op.Sub(starts, front), op.ints([1])), offsets)
 
 
-def spread(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
+def repeat_to_windows(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
     """Windows that neither overlap nor leave gaps: every element to its whole window."""
     if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
         # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
         scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
         places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        spread = op.Resize(r, None, scales, mode="nearest", **places)
+        repeat_to_windows = op.Resize(r, None, scales, mode="nearest", **places)
         # Inference loses the names of sizes.
         sizes = (int(d or 0) * k for d, k in zip(op.dims(r)[2:], kernel, strict=True))
-        spread.shape = ir.Shape([*ranked(r)[:2], *sizes])
-        return spread
+        repeat_to_windows.shape = ir.Shape([*ranked(r)[:2], *sizes])
+        return repeat_to_windows
     for axis in reversed(range(len(kernel))):
         r = interleave(op, [r] * kernel[axis], axis)
     return r

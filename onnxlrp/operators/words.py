@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, Reversed, custom, routing
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Reversed, custom, routing
 
 if TYPE_CHECKING:
-    from onnxlrp.builder import Builder
+    from onnxlrp.graph.builder import Builder
 
 
 @custom("TfIdfVectorizer", piecewise_constant=True)

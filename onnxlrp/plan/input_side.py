@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.errors import InputError
-from onnxlrp.plan.steps import Step, Treatment
+from onnxlrp.plan.steps import Step, StepKind
 from onnxlrp.rules import Flat, Modifier, Pass, Rule
 
 
@@ -45,9 +45,9 @@ def input_side(steps: list[Step], facts: Facts) -> None:
             reached.update(step.operands.values())
     for step in steps:
         side = step.outputs[0] in facts.before_layer
-        if not side or step.treatment not in (Treatment.SUM, Treatment.SCALE) or step.why.startswith("override"):
+        if not side or step.kind not in (StepKind.SUM, StepKind.SCALE) or step.why.startswith("override"):
             continue
         if len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale):
-            step.treatment, step.rule, step.why = Treatment.PASS, None, "affine, before the first layer"
+            step.kind, step.rule, step.why = StepKind.PASS_THROUGH, None, "affine, before the first layer"
         elif step.outputs[0] in reached:
             step.rule, step.why = Flat(), "before a first layer whose rule ignores the values"

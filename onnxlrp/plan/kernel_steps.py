@@ -11,7 +11,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Reference, reference_of
 from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
-from onnxlrp.plan.steps import Step, Treatment
+from onnxlrp.plan.steps import Step, StepKind
 
 
 def kernel(found: Kernel, facts: Facts) -> Step | None:
@@ -19,7 +19,7 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
     node = found.end.producer()
     assert node is not None
     operands = {i: d.x for i, d in enumerate(found.distances)}
-    if not any(v in facts.alive for v in operands.values()):
+    if not any(v in facts.leads_to_input for v in operands.values()):
         return None
     references = [_reference(d.x, d.rows, facts) for d in found.distances]
     call, entry = kernel_step(found, [r.values for r in references])
@@ -30,10 +30,10 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
         node=node,
         call=call,
         entry=entry,
-        treatment=Treatment.CUSTOM,
+        kind=StepKind.CUSTOM,
         operands=operands,
         outputs=(found.end,),
-        why=f"{entry.treatment}; reference: {', '.join(sources)}",
+        why=f"{entry.summary}; reference: {', '.join(sources)}",
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 
 from onnxlrp.errors import InputError
-from onnxlrp.plan.steps import Overrides, Step, Treatment
-from onnxlrp.rules import EVENLY, IN_PROPORTION, Norm, Pass, Rule
+from onnxlrp.plan.steps import Overrides, Step, StepKind
+from onnxlrp.rule_language import EVENLY, IN_PROPORTION
+from onnxlrp.rules import Norm, Pass, Rule
 
 
 class Overriding:
@@ -26,8 +27,8 @@ class Overriding:
                 continue
             self._applied.add(index)
             step.rule, step.why = rule, f"override {pattern if isinstance(pattern, str) else 'by predicate'}"
-            if step.treatment is not Treatment.LAYER:
-                step.treatment = Treatment.PASS if isinstance(rule, Pass) else Treatment.SUM
+            if step.kind is not StepKind.LAYER:
+                step.kind = StepKind.PASS_THROUGH if isinstance(rule, Pass) else StepKind.SUM
             return
 
     def check(self, gradient: str | None) -> None:
@@ -49,12 +50,12 @@ def _matches(pattern: object, step: Step) -> bool:
 
 
 def _applies(rule: Rule, step: Step, by_type: bool) -> bool:
-    """Layers take every rule but Pass and Norm; sums and scales take Norm and Pass, and, where the override names their
-    operator, ε and flat as well."""
-    if step.treatment is Treatment.LAYER:
+    """Layers take every rule but Pass and Norm; sums and scales take Norm, with one data operand Pass, and, where the
+    override names their operator, ε and flat as well."""
+    if step.kind is StepKind.LAYER:
         return not isinstance(rule, (Pass, Norm))
     if isinstance(rule, Pass):
-        return step.entry.elementwise or step.entry.scale
-    if step.treatment is not Treatment.SUM:
+        return len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale)
+    if step.kind is not StepKind.SUM:
         return False
     return isinstance(rule, Norm) or (by_type and rule.shares() in (IN_PROPORTION, EVENLY))

@@ -10,20 +10,20 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.norms import norm_of
 from onnxlrp.analysis.patterns import Recognised
-from onnxlrp.analysis.reach import carried
 from onnxlrp.composites import Composite, Role
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
-from onnxlrp.plan.near import near_values
+from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
-from onnxlrp.plan.steps import Overrides, Plan, Step, Treatment, link
-from onnxlrp.plan.treatments import Treating, check_rule
+from onnxlrp.plan.step_kinds import StepDecider, check_rule
+from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
 
-_OVERRIDDEN = frozenset({Treatment.SUM, Treatment.SCALE, Treatment.PASS, Treatment.OFFSET, Treatment.SLOPE})
+_OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
 """Treatments of steps without layer parameters that a caller's own rule may replace."""
 
 
@@ -92,7 +92,7 @@ class _Planner:
             (n for n, layer in facts.layers.items() if layer.kind == "convolution"), key=facts.order.__getitem__
         )
         self.position = {n: i for i, n in enumerate(convolutions)}
-        self.treating = Treating(facts, composite, convolutions)
+        self.treating = StepDecider(facts, composite, convolutions)
         self.by_add = {layer.add: node for node, layer in facts.layers.items() if layer.add is not None}
 
     def plan(self, score: ir.Value) -> Plan:
@@ -133,12 +133,12 @@ class _Planner:
             if step is None:
                 continue
             found.append(step)
-            needed.update(v for v in step.operands.values() if v in self.facts.alive)
+            needed.update(v for v in step.operands.values() if v in self.facts.leads_to_input)
         return found
 
     def _inner(self, step: Step, wanted: Sequence[bool]) -> None:
         """Plan the bodies of a node."""
-        step.treatment, step.why = Treatment.CONTROL, "the same steps, backwards"
+        step.kind, step.why = StepKind.CONTROL, "the same steps, backwards"
         data, inner = self.facts.data, []
         for body in bodies(step.node):
             ends = {v for v, i in body.stacked if i < len(wanted) and wanted[i]}
@@ -159,30 +159,29 @@ class _Planner:
             return self._norm(node, norm)
         if not self.gradient and node in self.facts.kernels:
             return kernel(self.facts.kernels[node], self.facts)
-        operands = carried(node, self.facts.data)
-        entry = find(node)
+        operands = dict(self.facts.relevance_operands(node))
+        entry, call = find(node), Call.of(node)
         if entry is not None and not self.gradient and operands:
             operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
             if not operands:
                 self.stopped.append(f"{node.op_type} {node.name!r}: the input says where or how much, not what")
                 return None
-        if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
+        if entry is None or (reason := self._refused(call, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # All that lies upstream is planned all the same, so that every node without a rule is named at once.
-            self.behind.update(v for v in Call.of(node).inputs if v in self.facts.alive and not self.stop)
+            self.behind.update(v for v in Call.of(node).inputs if v in self.facts.leads_to_input and not self.stop)
             return None
-        if entry.kind is Kind.STOP or not any(v in self.facts.alive for v in operands.values()):
+        if entry.kind is Kind.STOP or not any(v in self.facts.leads_to_input for v in operands.values()):
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
-                self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
+                self.stopped.append(f"{node.op_type} {node.name!r}: {entry.summary}")
             return None
-        call = Call.of(node)
         step = Step(
             name=str(node.name),
             operator=node.op_type,
             node=node,
             call=call,
             entry=entry,
-            treatment=Treatment.PASS,
+            kind=StepKind.PASS_THROUGH,
             operands=operands,
             outputs=tuple(node.outputs),
         )
@@ -192,17 +191,17 @@ class _Planner:
             self.treating.treat(step)
             if not self.gradient:
                 compared(step, self.facts)
-            if step.treatment in _OVERRIDDEN and not self.gradient:
+            if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
             check_rule(step)
         return step
 
-    def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:
-        if (reason := entry.refuse(Call.of(node))) is not None:
+    def _refused(self, call: Call, entry: Operator, wanted: list[bool]) -> str | None:
+        if (reason := entry.refuse(call)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
             return "its integers are made floats in a way that is not recognised"
-        if not entry.many and entry.kind is not Kind.STOP and any(wanted[1:]):
+        if not entry.per_output and entry.kind is not Kind.STOP and any(wanted[1:]):
             return f"relevance arrives at its output {wanted.index(True, 1)}, which has no rule"
         return None
 
@@ -236,7 +235,7 @@ class _Planner:
             node=node,
             call=call,
             entry=layer.entry,
-            treatment=Treatment.LAYER,
+            kind=StepKind.LAYER,
             operands={layer.data: layer.x},
             outputs=(layer.z,),
             rule=rule,
@@ -255,8 +254,8 @@ class _Planner:
         """A norm that is written out: the step of the operator it is."""
         x, entry = norm.call.operand(0), find(norm.call)
         assert entry is not None
-        if x not in self.facts.alive:
-            self.stopped.append(f"{node.op_type} {node.name!r}: {entry.treatment}")
+        if x not in self.facts.leads_to_input:
+            self.stopped.append(f"{node.op_type} {node.name!r}: {entry.summary}")
             return None
         return Step(
             name=str(node.name),
@@ -264,8 +263,8 @@ class _Planner:
             node=node,
             call=norm.call,
             entry=entry,
-            treatment=Treatment.CUSTOM,
+            kind=StepKind.CUSTOM,
             operands={0: x},
             outputs=norm.call.outputs,
-            why=f"{norm.name}, written out. {entry.treatment}",
+            why=f"{norm.name}, written out. {entry.summary}",
         )

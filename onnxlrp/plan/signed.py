@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.operators.registry import content
-from onnxlrp.plan.steps import Step, Treatment
+from onnxlrp.graph.call import content
+from onnxlrp.plan.steps import Step, StepKind
 
 
 def signed_note(steps: Sequence[Step], facts: Facts, score: ir.Value, *, positive_seed: bool) -> str | None:
@@ -53,15 +53,15 @@ def _signed_values(steps: Sequence[Step], facts: Facts, score: ir.Value, positiv
 def _lets(step: Step, operand: ir.Value, arrives: bool, facts: Facts) -> bool:
     """Decide whether a step gives relevance to negative elements of an operand; `arrives`: negative elements of its
     output have some."""
-    if step.treatment is Treatment.RECTIFIER or (step.entry.cut_at_zero(step.call) and operand is step.call.input(0)):
+    if step.kind is StepKind.RECTIFIER or (step.entry.cut_at_zero(step.call) and operand is step.call.input(0)):
         return False
-    keeps = step.treatment in (Treatment.ROUTING, Treatment.SUM, Treatment.CONTROL)
+    keeps = step.kind in (StepKind.ROUTING, StepKind.SUM, StepKind.CONTROL)
     return arrives if keeps or step.entry.rounding or _by_positive(step, operand, facts) else True
 
 
 def _by_positive(step: Step, operand: ir.Value, facts: Facts) -> bool:
     """Decide whether a step multiplies or divides an operand by what is never negative."""
-    if step.treatment not in (Treatment.SCALE, Treatment.PRODUCT) or not step.entry.elementwise:
+    if step.kind not in (StepKind.SCALE, StepKind.PRODUCT) or not step.entry.elementwise:
         return False
     others = [v for v in step.call.inputs if v is not None and v is not operand]
     return bool(others) and all(v in facts.nonnegative or _never_negative(v) for v in others)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import LAYER_OPERATORS, Facts
 from onnxlrp.analysis.reach import is_lookup
-from onnxlrp.plan.steps import Step, Treatment, every_step
+from onnxlrp.plan.steps import Step, StepKind, every_step
 
 _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
 
@@ -34,7 +34,7 @@ def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
     """Narrow float64 to float32 for a step that the model computes in less: runtimes lack float64 kernels of many
     operators, and more digits than the model's own say nothing. A step that moves ids computes in no type."""
     computes = bool(_floats([*step.operands.values(), *step.outputs]))
-    if carried != _DOUBLE or step.treatment is Treatment.CONTROL or not computes or own_type(step) == _DOUBLE:
+    if carried != _DOUBLE or step.kind is StepKind.CONTROL or not computes or own_type(step) == _DOUBLE:
         return carried
     return _FLOAT
 

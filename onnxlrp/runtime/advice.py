@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onnxlrp.runtime.ledger import COLUMNS, Ledger
+from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 
 _COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
 _TRY = {

@@ -13,7 +13,7 @@ from onnxlrp.errors import InputError, TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess
-from onnxlrp.runtime.inputs import Port, check
+from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Rows, Samples
 from onnxlrp.runtime.targets import to_numbers
 from onnxlrp.runtime.values import as_mapping
@@ -40,7 +40,7 @@ class Batches:
         self,
         inputs: Mapping[str, Any],
         options: Mapping[str, Any],
-        ports: Mapping[str, Port],
+        ports: Mapping[str, TensorSpec],
         interface: Interface,
         size: int | None,
         preprocess: Preprocess,
@@ -106,7 +106,7 @@ class Batches:
         return fingerprint.of([self._shared, same])
 
 
-def _split(leading: str, ports: Mapping[str, Port]) -> tuple[list[str], int | None]:
+def _split(leading: str, ports: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
     """The inputs that hold one value per sample, and how many samples the model takes at once, None for any number.
 
     Where the leading input's batch axis has a name, an input whose first axis is a number is the same for all samples;

@@ -15,8 +15,9 @@ import numpy as np
 
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
+from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.targets import scores_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _TINY = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Caution:
+class Caution(Brief):
     """A doubt about an explanation."""
 
     kind: str

@@ -9,8 +9,8 @@ import numpy as np
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime.inputs import Port, shape_text
-from onnxlrp.runtime.ledger import COLUMNS
+from onnxlrp.runtime.inputs import TensorSpec, shape_text
+from onnxlrp.runtime.ledger_table import COLUMNS
 
 
 def damaged(place: str, why: object) -> InvalidModelError:
@@ -21,7 +21,9 @@ def damaged(place: str, why: object) -> InvalidModelError:
     )
 
 
-def check(interface: Interface, explained: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
+def check(
+    interface: Interface, explained: str, inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]
+) -> None:
     """Compares names, types and ranks with the declarations of the graph; `explained` is the output that shows scores.
 
     Raises ValueError that says what is wrong.
@@ -69,13 +71,13 @@ def _some(*names: str | None) -> list[str]:
     return [name for name in names if name is not None]
 
 
-def _check_names(kind: str, names: list[str], known: Mapping[str, Port]) -> None:
+def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -> None:
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(f"it names an {kind} '{missing[0]:.80}', which the graph does not have")
 
 
-def _check_target(interface: Interface, inputs: Mapping[str, Port]) -> None:
+def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
     """The classes are [N], or [N, K] with K targets."""
     if interface.target_input is None:
         return

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped, listed
-from onnxlrp.runtime import depth, rows
+from onnxlrp.runtime import depth, table_inputs
 from onnxlrp.runtime.archive import UNREADABLE
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.values import cast
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -70,7 +70,7 @@ class Loaded:
     """Names of the last axis, where a .csv file has a header."""
 
 
-def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
+def load(path: Path, port: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
     """The file's content for that input; arrays are taken as they are, everything else is converted.
 
     `mapped`: an .npy file as a memory map.
@@ -89,17 +89,17 @@ def load(path: Path, port: Port, preprocess: Preprocess = PREPROCESS["raw"], map
     try:
         if path.suffix.lower() in (".npy", ".npz"):
             return Loaded(_numpy(path, port, mapped))
-        if path.suffix.lower() in rows.TABLES:
-            array, columns = rows.read_table(path, port)
+        if path.suffix.lower() in table_inputs.TABLES:
+            array, columns = table_inputs.read_table(path, port)
             return Loaded(array, columns=columns)
         if path.suffix.lower() == ".txt":
-            return Loaded(rows.read_lines(path, port))
+            return Loaded(table_inputs.read_lines(path, port))
         return _picture_or_text(path, port, preprocess)
     except OSError as error:
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
 
-def join(parts: Sequence[Loaded], port: Port) -> Loaded:
+def join(parts: Sequence[Loaded], port: TensorSpec) -> Loaded:
     """Several files of one input as one batch, along axis 0."""
     if len(parts) == 1:
         return parts[0]
@@ -111,7 +111,7 @@ def join(parts: Sequence[Loaded], port: Port) -> Loaded:
     return Loaded(array, tuple(picture for part in parts for picture in part.pictures), parts[0].columns)
 
 
-def picture_layout(port: Port) -> str | None:
+def picture_layout(port: TensorSpec) -> str | None:
     """Where a picture's axes are: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None where the input takes none."""
     shape = port.shape
     if shape is None or port.dtype is None or port.dtype.kind not in "uif":
@@ -131,7 +131,7 @@ def picture_layout(port: Port) -> str | None:
     return None
 
 
-def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
+def _numpy(path: Path, port: TensorSpec, mapped: bool) -> np.ndarray:
     try:
         content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -151,7 +151,7 @@ def _numpy(path: Path, port: Port, mapped: bool) -> np.ndarray:
     raise InputError(f"'{escaped(path)}' holds {names}, but nothing by the name of input {port.name!r}")
 
 
-def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
+def _picture_or_text(path: Path, port: TensorSpec, preprocess: Preprocess) -> Loaded:
     try:
         with Image.open(path) as opened:
             if getattr(opened, "is_animated", False) and opened.format != "MPO":  # a camera's photograph and previews
@@ -165,7 +165,7 @@ def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
                 f"'{escaped(path)}' is no picture that can be read, for input {port.name!r}: {port}"
             ) from error
         try:
-            return Loaded(rows.read_lines(path, port))
+            return Loaded(table_inputs.read_lines(path, port))
         except UnicodeDecodeError as error:
             raise InputError(f"'{escaped(path)}' is neither a picture nor .npy, .npz, .csv or text") from error
     except Exception as error:  # each format has a reader of its own, and errors of its own
@@ -173,7 +173,7 @@ def _picture_or_text(path: Path, port: Port, preprocess: Preprocess) -> Loaded:
     return _picture(picture, kind, path, port, preprocess)
 
 
-def _picture(picture: Image.Image, kind: str | None, path: Path, port: Port, preprocess: Preprocess) -> Loaded:
+def _picture(picture: Image.Image, kind: str | None, path: Path, port: TensorSpec, preprocess: Preprocess) -> Loaded:
     layout = picture_layout(port)
     if layout is None or port.shape is None or port.dtype is None:
         raise InputError(

@@ -17,7 +17,7 @@ from onnxlrp.strings import as_strings
 
 
 @dataclasses.dataclass(frozen=True)
-class Port:
+class TensorSpec:
     """One input or output of a model, as the file declares it."""
 
     name: str
@@ -32,7 +32,7 @@ class Port:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"
 
     @classmethod
-    def of(cls, value: onnx.ValueInfoProto, optional: bool = False) -> Port:
+    def of(cls, value: onnx.ValueInfoProto, optional: bool = False) -> TensorSpec:
         """The port that a declaration in a graph describes."""
         if not value.type.HasField("tensor_type"):
             return cls(value.name, None, None, optional)
@@ -65,7 +65,7 @@ def shape_text(shape: Iterable[int | str | None] | None) -> str:
     return "[" + ", ".join("?" if size is None else escaped(str(size)) for size in shape) + "]"
 
 
-def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any]:
+def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[str, Any]:
     """The arrays as the session takes them.
 
     Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
@@ -82,7 +82,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, Port]) -> dict[str, Any
     return {name: check_one(value, ports[name]) for name, value in inputs.items()}
 
 
-def check_one(value: Any, port: Port) -> Any:
+def check_one(value: Any, port: TensorSpec) -> Any:
     """One input as the session takes it; see `check`."""
     if port.dtype is None:
         return value
@@ -100,7 +100,7 @@ def check_one(value: Any, port: Port) -> Any:
     return as_strings(array, port.name) if is_text else array
 
 
-def check_names(feeds: Mapping[str, Any], ports: Mapping[str, Port]) -> None:
+def check_names(feeds: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> None:
     """Raises InputError where sizes that the file gives one name differ.
 
     onnxruntime minds only where two values come to share memory, which depends on the model: to be asked once a run
@@ -124,7 +124,7 @@ def _described(array: np.ndarray) -> str:
     return f"{type_of(array, type_name(array.dtype))} {shape_text(array.shape)}"
 
 
-def _unknown(names: list[Any], ports: Mapping[str, Port]) -> str:
+def _unknown(names: list[Any], ports: Mapping[str, TensorSpec]) -> str:
     known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
     near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxlrp.errors import InputError, InvalidModelError, OnnxLrpError
-from onnxlrp.runtime.bound import GraphRuns
+from onnxlrp.runtime.cuda_graphs import GraphRuns
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"

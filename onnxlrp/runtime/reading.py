@@ -17,7 +17,7 @@ from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import described, fingerprint
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,11 +26,11 @@ class ModelFile:
 
     source: str | bytes
     """What a session is made from: a path or the bytes."""
-    inputs: dict[str, Port]
+    inputs: dict[str, TensorSpec]
     """The model's own inputs."""
-    added: dict[str, Port]
+    added: dict[str, TensorSpec]
     """The inputs that onnxlrp added: target, position, weights."""
-    outputs: dict[str, Port]
+    outputs: dict[str, TensorSpec]
     """All outputs in the order of the file, relevance included."""
     interface: Interface | None
     """None: the model was not written by onnxlrp."""
@@ -123,8 +123,8 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
     place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
     defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    inputs = {value.name: Port.of(value, value.name in defaults) for value in proto.graph.input}
-    outputs = {value.name: Port.of(value) for value in proto.graph.output}
+    inputs = {value.name: TensorSpec.of(value, value.name in defaults) for value in proto.graph.input}
+    outputs = {value.name: TensorSpec.of(value) for value in proto.graph.output}
     names: set[str | None] = set()
     explained = ""
     try:

@@ -12,8 +12,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime import files, fingerprint, rows, text
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime import files, fingerprint, table_inputs, text
+from onnxlrp.runtime.inputs import TensorSpec
 
 _ARRAYS = (".npy", ".npz")
 _TABLES = (".csv", ".tsv", ".txt")
@@ -72,7 +72,7 @@ class Files:
     Raises InputError for a file that is not there or holds no samples. Pictures are opened when they are read.
     """
 
-    def __init__(self, paths: Sequence[Path], port: Port, preprocess: files.Preprocess) -> None:
+    def __init__(self, paths: Sequence[Path], port: TensorSpec, preprocess: files.Preprocess) -> None:
         self._port = port
         self._preprocess = preprocess
         self._files = [self._open(path) for path in paths]
@@ -153,11 +153,11 @@ class Files:
 
     def _lines(self, path: Path) -> list[text.Text] | None:
         """The texts of a file, one a line; None where it holds numbers."""
-        lines = rows.lines_of(path) if text.takes_text(self._port) else None
-        return None if not lines or rows.are_numbers(lines) else [text.parted(line) for line in lines]
+        lines = table_inputs.lines_of(path) if text.takes_text(self._port) else None
+        return None if not lines or table_inputs.are_numbers(lines) else [text.parted(line) for line in lines]
 
 
-def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
+def find(value: Any, port: TensorSpec, preprocess: files.Preprocess) -> Samples:
     """What was given for an input: a path, a folder, a pattern such as `pictures/*.png`, a list of paths, an array, a
     list. A string is a path where the input takes neither texts nor strings."""
     named = paths_of(value, port)
@@ -173,7 +173,7 @@ def find(value: Any, port: Port, preprocess: files.Preprocess) -> Samples:
     raise InputError(_NO_SAMPLES.format(port.name, port, f"{value!r:.80}"))
 
 
-def paths_of(value: Any, port: Port) -> list[Path] | None:
+def paths_of(value: Any, port: TensorSpec) -> list[Path] | None:
     """The files that are meant; None where the value is no path."""
     is_words = text.takes_text(port) or (port.dtype is not None and port.dtype.kind == "O")
     kinds = Path if is_words else (Path, str)

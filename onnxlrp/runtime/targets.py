@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime.inputs import Port, shape_text
+from onnxlrp.runtime.inputs import TensorSpec, shape_text
 from onnxlrp.runtime.values import cast
 
 PREDICTED = -1
@@ -23,8 +23,8 @@ class Target:
     def __init__(
         self,
         interface: Interface,
-        output: Port | None,
-        weights_port: Port | None,
+        output: TensorSpec | None,
+        weights_port: TensorSpec | None,
         batch: int | None,
         target: Any = None,
         position: Any = None,
@@ -210,7 +210,7 @@ def _indices(given: Any, name: str, targets: int) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _weights(given: Any, output: Port | None, batch_axis: int | None, batch: int | None) -> np.ndarray:
+def _weights(given: Any, output: TensorSpec | None, batch_axis: int | None, batch: int | None) -> np.ndarray:
     """Numbers that can be broadcast to the explained output, as far as its shape is known."""
     weights = to_numbers(given, "weights")
     if weights.dtype.kind not in "biuf":
@@ -235,7 +235,7 @@ def to_numbers(given: Any, name: str) -> np.ndarray:
         raise TargetError(f"{name} must be numbers: {error}") from error
 
 
-def _declared_form(weights: np.ndarray, port: Port | None) -> np.ndarray:
+def _declared_form(weights: np.ndarray, port: TensorSpec | None) -> np.ndarray:
     """The same weights in the type, rank and static sizes that onnxruntime insists on."""
     weights = cast(weights, "weights", np.dtype(np.float32) if port is None or port.dtype is None else port.dtype)
     if port is None or port.shape is None:

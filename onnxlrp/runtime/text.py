@@ -14,7 +14,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import listed
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.reprs import counted, cut
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.strings import as_strings
 
 Text = str | tuple[str, str]
@@ -53,6 +54,9 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Tokens: {counted(len(self), 'token')}, {cut(' '.join(self.names), 100)}>"
 
 
 class Tokenizer:
@@ -178,7 +182,7 @@ def beside(model: Any) -> Path | None:
     return next((place / name for place in folders for name in FILES if (place / name).is_file()), None)
 
 
-def takes_text(port: Port) -> bool:
+def takes_text(port: TensorSpec) -> bool:
     """Whether an input may be the ids of tokens: whole numbers [texts, tokens]."""
     is_ids = port.dtype is not None and port.dtype.kind == "i" and port.dtype.itemsize >= 4
     return is_ids and (port.shape is None or len(port.shape) == 2)
@@ -211,7 +215,7 @@ def as_texts(value: Any) -> list[Text] | None:
 
 def fill(
     texts: Mapping[str, Sequence[Text]],
-    ports: Mapping[str, Port],
+    ports: Mapping[str, TensorSpec],
     given: Collection[str],
     tokenizer: Callable[[], Tokenizer],
 ) -> tuple[dict[str, np.ndarray], dict[str, list[Tokens]]]:
@@ -241,7 +245,7 @@ def fill(
 
 
 def read_ids(
-    arrays: Mapping[str, Any], ports: Mapping[str, Port], tokenizer: Tokenizer | None
+    arrays: Mapping[str, Any], ports: Mapping[str, TensorSpec], tokenizer: Tokenizer | None
 ) -> dict[str, list[Tokens]]:
     """Tokens of ids that were given as such: what they are called (without a tokenizer their numbers), no text."""
     padding = None if tokenizer is None else tokenizer.padding
@@ -264,7 +268,7 @@ def ends(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray | None:
 
 
 def _companions(
-    name: str, ports: Mapping[str, Port], alone: bool
+    name: str, ports: Mapping[str, TensorSpec], alone: bool
 ) -> dict[str, Callable[[Sequence[Tokens]], np.ndarray]]:
     """Inputs that go with the ids of input `name`, and what they hold."""
     made: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]

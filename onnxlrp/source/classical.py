@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call
+from onnxlrp.graph.call import Call
 
 DOMAIN = "ai.onnx.ml"
 _FLOAT, _INT, _STRING = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.STRING

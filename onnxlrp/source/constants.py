@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import captured
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import captured
 
 _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}

@@ -11,9 +11,10 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from onnxlrp.builder import Builder
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.operators.registry import Call, Kind, Operator, find
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.inference import infer, infer_forward
 
 _DOMAIN = "onnxlrp.bodies"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call
+from onnxlrp.graph.call import Call
 
 _MOST_PARTS = 12
 """Parts that the plan names; where there are more, without their elements."""

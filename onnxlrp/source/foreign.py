@@ -9,6 +9,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import onnx
 
 from onnxlrp.errors import DefectError, InputError, InvalidModelError, OnnxLrpError
+from onnxlrp.graph.call import UnknownRankError
+from onnxlrp.operators.unknown_ranks import reason_for
 from onnxlrp.source import valid
 from onnxlrp.source.read import Model, first_line, parsed
 
@@ -27,6 +29,8 @@ def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate
     def told(model: Model, *args: P.args, **options: P.kwargs) -> T:
         try:
             return call(model, *args, **options)
+        except UnknownRankError as error:
+            raise reason_for(error) from error
         except (OnnxLrpError, Warning):
             raise
         except MemoryError as error:

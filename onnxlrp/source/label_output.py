@@ -11,7 +11,8 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, captured, content, find
+from onnxlrp.graph.call import Call, captured, content
+from onnxlrp.operators.registry import find
 
 _MOVES_LABELS = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten"})
 _CLASS_LABELS = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")

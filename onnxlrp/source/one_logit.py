@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call, content
+from onnxlrp.graph.call import Call, content
 
 
 def one_logit(scores: ir.Value, axis: int, data: Collection[ir.Value]) -> tuple[ir.Value, int] | None:

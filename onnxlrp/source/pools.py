@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Call
+from onnxlrp.graph.call import Call
 
 
 def settle(graph: ir.Graph) -> bool:

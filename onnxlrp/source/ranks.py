@@ -11,8 +11,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
+from onnxlrp.graph.call import content
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.registry import content, find
+from onnxlrp.operators.registry import find
 
 _DEPTH = 12
 """How many nodes to look ahead."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from onnxlrp.drafts import whole
+from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, write_npz
@@ -42,7 +42,7 @@ def save(
     Raises InputError where the relevance does not fit the format.
     """
     suffix = path.suffix.lower()
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         if suffix == ".png":
             sheet(explanation, layouts, inputs, seen or {}).save(draft)
         elif suffix == ".html":

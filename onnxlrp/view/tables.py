@@ -12,7 +12,7 @@ from rich.text import Text
 
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
-from onnxlrp.runtime.ledger import COLUMNS, Ledger
+from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample
 from onnxlrp.view.tokens import Piece, limit_of_texts
@@ -41,7 +41,7 @@ class OperatorRow(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def treatment(self) -> str: ...
+    def summary(self) -> str: ...
     @property
     def since(self) -> int: ...
 
@@ -53,8 +53,13 @@ def plan_table(rows: Iterable[PlanRow]) -> Table:
 
 def operators_table(rows: Iterable[OperatorRow]) -> Table:
     """Every operator and what happens to it."""
-    lines = ((_qualified(row), str(row.since), row.kind, row.treatment) for row in rows)
+    lines = ((_qualified(row), str(row.since), row.kind, row.summary) for row in rows)
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
+
+
+def composites_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Every composite with its arguments, and what it is for."""
+    return _table(("composite", "what it is for"), rows)
 
 
 def ledger_table(ledger: Ledger, top: int | None = None) -> Table:

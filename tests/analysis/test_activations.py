@@ -11,8 +11,8 @@ from onnx import parser
 
 import onnxlrp
 from onnxlrp.analysis.activations import Activation, activation_of
-from onnxlrp.analysis.regions import region_entry
-from onnxlrp.analysis.routers import router_of
+from onnxlrp.analysis.elementwise_regions import region_entry
+from onnxlrp.analysis.gates import gate_kind
 from tests.analysis.graphs import Graph
 from tests.operators.case import reference
 
@@ -99,13 +99,13 @@ def test_a_sigmoid_is_positive_whatever_its_operand():
 @pytest.mark.parametrize(("name", "how"), EVERY)
 def test_it_is_a_soft_gate(name, how, moved):
     found = graph(f"{SPELLINGS[name][how]} {moved}")
-    assert router_of(found.node("y").inputs[0], found.facts) == "soft"
+    assert gate_kind(found.node("y").inputs[0], found.facts) == "soft"
 
 
 @pytest.mark.parametrize("square", ["g = Mul(a, a)", "g = Pow(a, two)"])
 def test_a_squared_relu_is_a_soft_gate(square):
     found = graph(f"a = Relu(h) {square}")
-    assert router_of(found["a"].consumers()[0].outputs[0], found.facts) == "soft"
+    assert gate_kind(found["a"].consumers()[0].outputs[0], found.facts) == "soft"
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_squared_relu_is_a_soft_gate(square):
 )
 def test_no_gate(body):
     found = graph(body)
-    assert router_of(found.node("y").inputs[0], found.facts) is None
+    assert gate_kind(found.node("y").inputs[0], found.facts) is None
 
 
 @pytest.mark.parametrize("end", ["g = Div(one, d)", "g = Reciprocal(d)"])
 def test_a_sigmoid_written_out_is_a_gate(end):
     found = graph(f"n = Neg(h) e = Exp(n) d = Add(e, one) {end}")
-    assert router_of(found.node("y").inputs[0], found.facts) == "gate"
+    assert gate_kind(found.node("y").inputs[0], found.facts) == "gate"
 
 
 def model(body: str) -> onnx.ModelProto:
@@ -179,7 +179,7 @@ def gates(body: str) -> str | None:
     constants = f"{CONSTANTS[:-1]}, {numbers}>"
     text = f"g (float[N,3] x) => (float[N,3] y) {constants} {{ h = MatMul(x, w) {body} y = MatMul(g, w) }}"
     found = Graph(text)
-    return router_of(found.node("y").inputs[0], found.facts)
+    return gate_kind(found.node("y").inputs[0], found.facts)
 
 
 @pytest.mark.parametrize("body", GATES.values(), ids=GATES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onnxlrp.analysis.gates import gate_kind
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.routers import router_of
 from tests.analysis.graphs import Graph
 
 WEIGHTS = """float[4,4] w = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}, float scale = {0.5}, float low = {-1e9},
@@ -116,7 +116,7 @@ EXPERTS = {
 @pytest.mark.parametrize("body", EXPERTS.values(), ids=EXPERTS)
 def test_the_weight_of_an_expert_is_a_gate(body):
     found = graph(f"{body} o = MatMul(x, w) y = Mul(o, r)")
-    assert router_of(found["r"], found.facts) == "gate"
-    assert router_of(found["o"], found.facts) is None
+    assert gate_kind(found["r"], found.facts) == "gate"
+    assert gate_kind(found["o"], found.facts) is None
     if "TopK(l" not in body:
         assert label_of(found.node("y"), found.facts) == "expert routing"

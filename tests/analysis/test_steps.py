@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxlrp.analysis.functions import function_of
+from onnxlrp.analysis.elementwise_functions import function_of
+from onnxlrp.analysis.elementwise_regions import region_entry
+from onnxlrp.analysis.gates import gate_kind
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.reach import carried
-from onnxlrp.analysis.regions import region_entry
-from onnxlrp.analysis.routers import router_of
+from onnxlrp.analysis.reach import relevance_operands
 from tests.analysis.graphs import Graph
 
 # ---------------------------------------------------------------------------------------------------- layers
@@ -169,14 +169,14 @@ def test_a_function_begins_where_it_is_known_at_zero():
     ):
         graph = Graph(text.format(body=body))
         node = graph.node("y")
-        found = function_of(node, carried(node, graph.facts.data), graph.facts)
+        found = function_of(node, relevance_operands(node, graph.facts.data), graph.facts)
         assert found.argument is graph[argument], body
         assert found.at_zero is not None
         np.testing.assert_allclose(found.at_zero.reshape(()), value, atol=1e-12)
     for body in ("b = Relu(x) c = Add(b, one) y = Exp(c)", "b = Tanh(x) c = Add(b, one) y = Sigmoid(c)"):
         graph = Graph(text.format(body=body))
         node = graph.node("y")
-        assert function_of(node, carried(node, graph.facts.data), graph.facts).argument is graph["c"]
+        assert function_of(node, relevance_operands(node, graph.facts.data), graph.facts).argument is graph["c"]
 
 
 # ---------------------------------------------------------------------------------------------------- gates
@@ -199,19 +199,19 @@ GATES = {
 def test_squeeze_and_excite(name):
     """The gate is one, the picture is none."""
     graph = Graph(SQUEEZE.format(gate=GATES[name]))
-    assert router_of(graph["s"], graph.facts) == "gate"
-    assert router_of(graph["x"], graph.facts) is None
+    assert gate_kind(graph["s"], graph.facts) == "gate"
+    assert gate_kind(graph["x"], graph.facts) is None
 
 
 @pytest.mark.parametrize("op", ["Relu", "Gelu", "HardSwish", "Mish"])
 def test_soft_gates(op):
     graph = Graph(SQUEEZE.format(gate=f"s = {op}(h)"))
-    assert router_of(graph["s"], graph.facts) == "soft"
+    assert gate_kind(graph["s"], graph.facts) == "soft"
 
 
 def test_a_silu_written_out_is_a_soft_gate():
     graph = Graph(SQUEEZE.format(gate="a = Sigmoid(h) s = Mul(h, a)"))
-    assert router_of(graph["s"], graph.facts) == "soft"
+    assert gate_kind(graph["s"], graph.facts) == "soft"
 
 
 @pytest.mark.parametrize(
@@ -220,4 +220,4 @@ def test_a_silu_written_out_is_a_soft_gate():
 def test_no_gate(gate):
     """A layer's own output, also behind a sigmoid; ReLU6 is none either."""
     graph = Graph(SQUEEZE.format(gate=gate))
-    assert router_of(graph["s"], graph.facts) is None
+    assert gate_kind(graph["s"], graph.facts) is None

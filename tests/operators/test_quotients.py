@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from onnxlrp.builder import Builder
+from onnxlrp.graph.builder import Builder
 from onnxlrp.operators import quotients
 
 Array = np.ndarray

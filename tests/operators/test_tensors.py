@@ -59,7 +59,7 @@ def test_einsum_by_a_constant_is_a_dense_layer():
         ours = run(Case("Einsum", [x, w], attributes={"equation": "bi,io->bo"}), composite, weights)
         turned = run(Case("Einsum", [w.T, x], data=(1,), attributes={"equation": "oi,bi->bo"}), composite, weights)
         theirs = run(Case("MatMul", [x, w]), composite, weights)
-        assert [s.treatment.value for s in ours.plan.steps] == ["layer"]
+        assert [s.kind.value for s in ours.plan.steps] == ["layer"]
         np.testing.assert_allclose(ours.relevance[0], theirs.relevance[0], rtol=1e-9)
         np.testing.assert_allclose(turned.relevance[1], theirs.relevance[0], rtol=1e-9)
 
@@ -196,7 +196,7 @@ def test_added_updates_take_what_they_contribute():
     np.testing.assert_allclose(got.relevance[0], data * share, rtol=1e-9)
     np.testing.assert_allclose(got.relevance[2], updates * share[where[:, 0]], rtol=1e-9)
     got = run(Case("ScatterND", [data, where, updates], data=(2,), attributes=attributes))
-    assert [s.treatment.value for s in got.plan.steps] == ["sum"]
+    assert [s.kind.value for s in got.plan.steps] == ["sum"]
 
 
 def test_factors_that_are_scattered_share():

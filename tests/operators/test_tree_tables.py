@@ -82,7 +82,7 @@ def test_what_is_left_out():
     rng = np.random.default_rng(6)
     for missing in (False, True):
         trees = Drawing(missing=missing).forest(rng, 3)
-        source = single("TreeEnsembleRegressor", n_targets=1, **by_numbers(trees, "target", rates=True))
+        source = single("TreeEnsembleRegressor", n_targets=1, **by_numbers(trees, "target", hit_rates=True))
         (node,) = [n for n in onnxlrp.convert(source).to_proto().graph.node if n.op_type == "TreeEnsembleRegressor"]
         own = {a.name for a in source.graph.node[0].attribute}
         left_out = {"nodes_hitrates"} | (set() if missing else {"nodes_missing_value_tracks_true"})

@@ -31,9 +31,9 @@ AGGREGATES = ("SUM", "AVERAGE", "MIN", "MAX")
 
 
 def regressor(
-    trees: list[Tree], targets: int = 1, *, rates=False, kind=TensorProto.FLOAT, **attributes
+    trees: list[Tree], targets: int = 1, *, hit_rates=False, kind=TensorProto.FLOAT, **attributes
 ) -> onnx.ModelProto:
-    found = by_numbers(trees, "target", rates=rates, double=kind == TensorProto.DOUBLE)
+    found = by_numbers(trees, "target", hit_rates=hit_rates, double=kind == TensorProto.DOUBLE)
     return single("TreeEnsembleRegressor", kind=kind, n_targets=targets, **found, **attributes)
 
 
@@ -105,8 +105,8 @@ def test_rates_weigh_the_means():
     """Covers in `nodes_hitrates`; where all are alike they say nothing."""
     rng = np.random.default_rng(2)
     trees, x = Drawing().forest(rng, 4), samples(rng, 9).astype(np.float32)
-    check(regressor(trees, rates=True), x, 1)
-    with_rates, without = (explain(regressor(trees, rates=r), x)["x_relevance"] for r in (True, False))
+    check(regressor(trees, hit_rates=True), x, 1)
+    with_rates, without = (explain(regressor(trees, hit_rates=r), x)["x_relevance"] for r in (True, False))
     assert np.abs(with_rates - without).max() > 1e-2
     alike = regressor(trees)
     size = len(next(a for a in alike.graph.node[0].attribute if a.name == "nodes_modes").strings)
@@ -118,7 +118,7 @@ def test_covers_of_the_caller():
     """As hit rates of a copy, by tree and node number; what does not fit is said."""
     rng = np.random.default_rng(2)
     trees, x = Drawing().forest(rng, 4), samples(rng, 9).astype(np.float32)
-    counted = by_numbers(trees, "target", rates=True)
+    counted = by_numbers(trees, "target", hit_rates=True)
     covers: dict[int, dict[int, float]] = {}
     for tree, number, rate in zip(
         counted["nodes_treeids"], counted["nodes_nodeids"], counted["nodes_hitrates"], strict=True
@@ -128,7 +128,7 @@ def test_covers_of_the_caller():
     before = source.SerializeToString(deterministic=True)
     given = with_covers(source, list(covers.values()))
     assert source.SerializeToString(deterministic=True) == before
-    expected = explain(regressor(trees, rates=True), x)["x_relevance"]
+    expected = explain(regressor(trees, hit_rates=True), x)["x_relevance"]
     np.testing.assert_array_equal(explain(given, x)["x_relevance"], expected)
     with pytest.raises(InputError, match="of 1 trees"):
         with_covers(source, [{}])
@@ -138,16 +138,16 @@ def test_covers_of_the_caller():
         with_covers(source, [{}] * 4, node="another")
 
 
-@pytest.mark.parametrize("rates", [False, True])
+@pytest.mark.parametrize("hit_rates", [False, True])
 @pytest.mark.parametrize("aggregate", range(4))
-def test_tree_ensemble(aggregate, rates):
+def test_tree_ensemble(aggregate, hit_rates):
     """The newest form, in both runtimes: sets, and leaves that have no rate of their own."""
     rng = np.random.default_rng(3)
     drawing = Drawing(modes=(*MODES, "BRANCH_MEMBER"), missing=True)
     trees = [t for t in drawing.forest(rng, 8) if t.mode]
     for tree in trees:
         tree.weights = {}
-    tables = by_tables(trees, 1, rates=rates)
+    tables = by_tables(trees, 1, hit_rates=hit_rates)
     source = single("TreeEnsemble", version=5, aggregate_function=aggregate, **tables)
     # onnxruntime takes fractions for members of sets that hold a number past 30.
     x = samples(rng, 12, missing=True).round().astype(np.float32)
@@ -357,11 +357,11 @@ def test_several_targets_at_once():
 
 
 def test_tensors_beside_the_lists():
-    """Values, weights, rates and bases may be tensors."""
+    """Values, weights, hit rates and bases may be tensors."""
     rng = np.random.default_rng(16)
     trees, x = Drawing().forest(rng, 3), samples(rng, 5)
     base = numpy_helper.from_array(np.array([0.5]), "base")
-    source = regressor(trees, kind=TensorProto.DOUBLE, rates=True, base_values_as_tensor=base)
+    source = regressor(trees, kind=TensorProto.DOUBLE, hit_rates=True, base_values_as_tensor=base)
     exact = oracle.explain(source.graph.node[0], x, 1)
     found = explain(source, x)
     np.testing.assert_allclose(found["x_relevance"], exact.parts[..., 0], atol=1e-5)

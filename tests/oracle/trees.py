@@ -86,8 +86,8 @@ def trees(node: onnx.NodeProto) -> list[Branch | Leaf]:
     return _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
 
 
-def _informative(rates: Any) -> bool:
-    return rates is not None and len(set(np.asarray(rates).tolist())) > 1
+def _informative(hit_rates: Any) -> bool:
+    return hit_rates is not None and len(set(np.asarray(hit_rates).tolist())) > 1
 
 
 def _by_numbers(a: Mapping[str, Any]) -> list[Branch | Leaf]:
@@ -96,11 +96,11 @@ def _by_numbers(a: Mapping[str, Any]) -> list[Branch | Leaf]:
     for place in zip(*(a[f"{kind}_{k}"] for k in ("treeids", "nodeids", "ids", "weights")), strict=True):
         leaf = weights.setdefault(place[:2], {})
         leaf[place[2]] = leaf.get(place[2], 0.0) + float(place[3])
-    rates = a.get("nodes_hitrates")
+    hit_rates = a.get("nodes_hitrates")
     made: dict[tuple[int, int], Branch | Leaf] = {}
     roots: dict[int, Branch | Leaf] = {}
     for i, key in enumerate(zip(a["nodes_treeids"], a["nodes_nodeids"], strict=True)):
-        rate = float(rates[i]) if _informative(rates) else None
+        rate = float(hit_rates[i]) if _informative(hit_rates) else None
         if a["nodes_modes"][i] == "LEAF":
             made[key] = Leaf(weights.get(key, {}), rate)
         else:
@@ -127,12 +127,12 @@ def _by_tables(a: Mapping[str, Any]) -> list[Branch | Leaf]:
         else:
             current = [*current, value]
     asked = iter(sets)
-    rates = a.get("nodes_hitrates")
+    hit_rates = a.get("nodes_hitrates")
     tracks = a.get("nodes_missing_value_tracks_true") or [0] * len(a["nodes_modes"])
     branches = []
     for i, number in enumerate(a["nodes_modes"]):
         threshold = next(asked) if modes[number] == "BRANCH_MEMBER" else float(a["nodes_splits"][i])
-        rate = float(rates[i]) if _informative(rates) else None
+        rate = float(hit_rates[i]) if _informative(hit_rates) else None
         branches.append(Branch(modes[number], a["nodes_featureids"][i], threshold, bool(tracks[i]), rate))
     for i, branch in enumerate(branches):
         branch.yes, branch.no = (

@@ -7,7 +7,7 @@ import pytest
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer
 from onnxlrp.runtime.checking import compare_outputs, conservation, fitting_inputs, random_inputs
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import open_model
 
 X = np.ones((2, 3), np.float32)
@@ -60,12 +60,12 @@ def test_no_ledger_no_conservation(required):
 
 def test_random_inputs_fit_and_repeat():
     ports = {
-        "image": Port("image", np.dtype(np.float32), ("N", 3, "H", "W")),
-        "ids": Port("ids", np.dtype(np.int64), ("N", "T")),
-        "mask": Port("mask", np.dtype(np.int64), ("N", "T")),
-        "pixels": Port("pixels", np.dtype(np.uint8), (1, 4)),
-        "words": Port("words", np.dtype(object), ("N",)),
-        "spare": Port("spare", np.dtype(np.float32), (1,), optional=True),
+        "image": TensorSpec("image", np.dtype(np.float32), ("N", 3, "H", "W")),
+        "ids": TensorSpec("ids", np.dtype(np.int64), ("N", "T")),
+        "mask": TensorSpec("mask", np.dtype(np.int64), ("N", "T")),
+        "pixels": TensorSpec("pixels", np.dtype(np.uint8), (1, 4)),
+        "words": TensorSpec("words", np.dtype(object), ("N",)),
+        "spare": TensorSpec("spare", np.dtype(np.float32), (1,), optional=True),
     }
     first, second = random_inputs(ports), random_inputs(ports)
     assert {name: value.shape for name, value in first.items()} == {
@@ -81,8 +81,8 @@ def test_random_inputs_fit_and_repeat():
 
 def test_random_inputs_are_of_sizes_that_the_model_runs_on():
     ports = {
-        "signal": Port("signal", np.dtype(np.float32), ("N", "L")),
-        "state": Port("state", np.dtype(np.float32), (1, 4)),
+        "signal": TensorSpec("signal", np.dtype(np.float32), ("N", "L")),
+        "state": TensorSpec("state", np.dtype(np.float32), (1, 4)),
     }
     asked = []
 
@@ -95,7 +95,7 @@ def test_random_inputs_are_of_sizes_that_the_model_runs_on():
     assert fitting_inputs(ports, run)["signal"].shape == (1, 96)
     assert asked == [(2, 8), (1, 8), (2, 32), (1, 32), (2, 96), (1, 96)]
     asked.clear()
-    fixed = {"state": ports["state"], "signal": Port("signal", np.dtype(np.float32), (3, 7))}
+    fixed = {"state": ports["state"], "signal": TensorSpec("signal", np.dtype(np.float32), (3, 7))}
     assert fitting_inputs(fixed, run)["signal"].shape == (3, 7)
     assert asked == [(3, 7)]
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import Preprocess, load
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 
 RAMP = np.arange(16).reshape(4, 4)
-GREY = Port("x", np.dtype(np.float32), ("N", 1, 4, 4))
-COLOUR = Port("x", np.dtype(np.float32), ("N", 3, 4, 4))
+GREY = TensorSpec("x", np.dtype(np.float32), ("N", 1, 4, 4))
+COLOUR = TensorSpec("x", np.dtype(np.float32), ("N", 3, 4, 4))
 
 
 def grey(path):
@@ -110,7 +110,7 @@ def test_modes(tmp_path, mode):
 
 def test_pixels_that_overflow_in_float16(tmp_path):
     Image.new("L", (4, 4), 200).save(tmp_path / "a.png")
-    port = Port("x", np.dtype(np.float16), ("N", 1, 4, 4))
+    port = TensorSpec("x", np.dtype(np.float16), ("N", 1, 4, 4))
     with pytest.raises(InputError, match="float16, which cannot hold"):
         load(tmp_path / "a.png", port, Preprocess(std=(1e-5,)))
 
@@ -119,7 +119,7 @@ def test_pixels_that_overflow_in_float16(tmp_path):
 def test_models_whose_pictures_have_no_size_or_too_large_a_one(tmp_path, side):
     Image.new("L", (4, 4), 200).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"too large|must be > 0"):
-        load(tmp_path / "a.png", Port("x", np.dtype(np.float32), ("N", 1, side, side)))
+        load(tmp_path / "a.png", TensorSpec("x", np.dtype(np.float32), ("N", 1, side, side)))
 
 
 def test_a_picture_that_would_fill_the_memory(tmp_path):

@@ -8,11 +8,11 @@ from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import PREPROCESS, Preprocess, join, load, picture_layout
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 
 
 def port(dtype, *shape, name="x"):
-    return Port(name, np.dtype(dtype), shape)
+    return TensorSpec(name, np.dtype(dtype), shape)
 
 
 @pytest.fixture

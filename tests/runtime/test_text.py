@@ -9,14 +9,14 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.runtime import text
-from onnxlrp.runtime.inputs import Port
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.text import Tokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "##s", "sleep", ".", "naive"]
 
 
 def port(name="input_ids", *shape, dtype=np.int64, optional=False):
-    return Port(name, np.dtype(dtype), shape or ("N", "T"), optional)
+    return TensorSpec(name, np.dtype(dtype), shape or ("N", "T"), optional)
 
 
 def ports(*each):

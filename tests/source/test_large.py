@@ -62,7 +62,7 @@ def test_past_two_gigabytes_without_two_gigabytes(tmp_path, monkeypatch):
     """Weights go to a file beside the model; shapes and axes stay inside, where onnxruntime wants them."""
     explained = onnxlrp.convert(transformer(1, width=32), "attn_lrp")
     expected = onnxlrp.Explainer(explained)
-    monkeypatch.setattr("onnxlrp.emit.save._LIMIT", 10_000)
+    monkeypatch.setattr("onnxlrp.finish.save._LIMIT", 10_000)
     explained.save(tmp_path / "model.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
     x = np.random.default_rng(0).normal(size=(2, 5, 32)).astype(np.float32)

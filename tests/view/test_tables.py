@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from onnxlrp.runtime.checking import Conservation, OutputCheck
-from onnxlrp.runtime.ledger import Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.view import tables, terminal
 from onnxlrp.view.summary import Feature, Sample
 from onnxlrp.view.tokens import Piece

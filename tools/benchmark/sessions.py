@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from onnxlrp.runtime.bound import TYPES, Bound, open_outputs
+from onnxlrp.runtime.cuda_graphs import TYPES, Bound, open_outputs
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 Run = Callable[[], dict[str, np.ndarray]]

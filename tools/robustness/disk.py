@@ -105,7 +105,7 @@ def _fill_data_file(folder: Path) -> tuple[int, list[str]]:
 def _save_large(place: Path, composite: str) -> str:
     """The error of saving a model that counts as large; empty where there is none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("onnxlrp.emit.save._LIMIT", 1000)
+        patch.setattr("onnxlrp.finish.save._LIMIT", 1000)
         try:
             onnxlrp.convert(pictures(), composite).save(place / "large.onnx")
         except (InputError, OSError) as error:

@@ -13,40 +13,40 @@ from onnxscript.optimizer import fold_constants
 from onnxlrp.memory import GROWING
 from onnxlrp.source.canonical import (
     affine,
-    bypass,
     casts,
     concats,
-    deployed,
-    indicators,
-    leaf_functions,
-    lists,
-    maps,
-    members,
+    in_floats,
+    one_hot_lookups,
+    one_tree,
     pads,
     products,
+    remove_identities,
     softmaxes,
-    splits,
-    unsigned,
+    split_to_sequence,
+    uint8_qdq,
+    unpack_sequences,
+    unroll_sequence_loops,
+    unroll_sequence_maps,
 )
 from onnxlrp.source.canonical.common import Rewriter
-from onnxlrp.source.canonical.outside import move_weights_out
+from onnxlrp.source.canonical.hoist_initializers import move_weights_out
 from onnxlrp.source.inference import infer
 from onnxlrp.source.loggers import quiet
 from onnxlrp.source.unused import remove_unused
 
-LISTS = (maps.rewrite, lists.rewrite, members.rewrite)
+LISTS = (unroll_sequence_maps.rewrite, unroll_sequence_loops.rewrite, unpack_sequences.rewrite)
 """Nodes that these write out are folded again: in a step of a loop its number is known."""
 REWRITES = (
-    unsigned.rewrite,
-    deployed.rewrite,
-    bypass.rewrite,
+    uint8_qdq.rewrite,
+    in_floats.rewrite,
+    remove_identities.rewrite,
     concats.rewrite,
     softmaxes.rewrite,
     products.rewrite,
     pads.rewrite,
     affine.rewrite,
-    leaf_functions.rewrite,
-    indicators.rewrite,
+    one_tree.rewrite,
+    one_hot_lookups.rewrite,
 )
 """In the order in which each finds what it needs: what is deployed in integers gets its floats, nothing in between,
 plain products, then folds."""
@@ -78,7 +78,7 @@ def _fold(model: ir.Model) -> None:
     # It says of every list and loop that it leaves them alone.
     quiet("onnxscript.optimizer")
     # If the folding of one operator fails, all that is not folded yet stays as it is, which is right too.
-    with splits.as_defined(model), contextlib.suppress(RuntimeError):
+    with split_to_sequence.as_defined(model), contextlib.suppress(RuntimeError):
         fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE, should_fold=_refuse_large)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     move_weights_out(model.graph)

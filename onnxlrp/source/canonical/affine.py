@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators.normalisation import batch_norm_scale
-from onnxlrp.operators.registry import Call
 from onnxlrp.source.canonical.common import Rewriter
 
 _Affine = tuple["ir.Value | None", "ir.Value | None"]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.builder import Builder
+from onnxlrp.graph.builder import Builder
 from onnxlrp.operators.quantised import MARK
 from onnxlrp.source.constants import constants
 

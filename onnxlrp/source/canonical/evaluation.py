@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import content
+from onnxlrp.graph.call import content
 from onnxlrp.source.evaluate import run_nodes
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.operators import windows
-from onnxlrp.operators.registry import Call
 from onnxlrp.source.canonical.common import Rewriter
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.canonical.common import Rewriter
-from onnxlrp.source.canonical.deployed import deploy
+from onnxlrp.source.canonical.in_floats import deploy
 
 _BACK = ("Unsqueeze", "Reshape", "Expand")
 """What puts the axis back that a reduction takes away."""

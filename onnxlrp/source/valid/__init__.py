@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx
 
-from onnxlrp.source.valid import element_types, functions, graphs, versions
+from onnxlrp.source.valid import element_types, function_bodies, graphs, versions
 from onnxlrp.source.valid.contradictions import refuse_contradictions
 from onnxlrp.source.valid.scope import Scope
 
@@ -21,8 +21,8 @@ def check(proto: onnx.ModelProto) -> list[str]:
     Gives back notes of what onnxruntime does not run, but onnx's own evaluator may.
     """
     versions.check(proto)
-    functions.check(proto)
-    calls = functions.signatures(proto)
+    function_bodies.check(proto)
+    calls = function_bodies.signatures(proto)
     opsets = versions.imported(proto.opset_import)
     graphs.check(proto.graph, Scope(opsets, calls))
     wide: list[str] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
-from onnxlrp.source.valid import bodies, nodes, tensors
+from onnxlrp.source.valid import body_interfaces, nodes, tensors
 from onnxlrp.source.valid.inner import inner_graphs, reads
 from onnxlrp.source.valid.refusal import refused, refused_node
 from onnxlrp.source.valid.scope import Scope
@@ -90,7 +90,7 @@ def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Sco
         for name in node.input:
             if name and name not in given and not scope.has(name):
                 raise refused_node(node, scope.opsets, f"it reads {name!r}, which nothing computes")
-        bodies.check(node, scope)
+        body_interfaces.check(node, scope)
         if own := next((name for name in node.output if name in reads(node)), None):
             raise refused_node(node, scope.opsets, f"it reads its own output {own!r}")
         for graph in inner_graphs(node):

@@ -8,7 +8,7 @@ import onnx
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
-from onnxlrp.source.valid import attributes, lists, trees
+from onnxlrp.source.valid import attributes, list_tables, tree_columns
 from onnxlrp.source.valid.refusal import Refuse, refused_node
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
@@ -41,8 +41,8 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     if schema is not None:
         _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
-        lists.check(node, refuse)
-        trees.check(node, refuse)
+        list_tables.check(node, refuse)
+        tree_columns.check(node, refuse)
     return schema
 
 

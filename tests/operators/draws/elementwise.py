@@ -44,7 +44,9 @@ def one_operand(draw: DrawFn, op: str) -> Case:
     return Case(op, [x], attributes=attributes, opset=OPSETS.get(op, 21), **SMOOTH)
 
 
-draws(*(row.operator for row in table() if Kind(row.kind) is Kind.PASS and row.operator not in ELSEWHERE))(one_operand)
+draws(*(row.operator for row in table() if Kind(row.kind) is Kind.ELEMENTWISE and row.operator not in ELSEWHERE))(
+    one_operand
+)
 
 
 @draws("Clip")

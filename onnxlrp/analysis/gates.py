@@ -1,0 +1,143 @@
+"""Gates: what a product's operand comes from."""
+
+from __future__ import annotations
+
+import math
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.activations import is_power, is_soft
+from onnxlrp.analysis.elementwise_regions import region_entry
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.analysis.reach import is_routing, origin
+from onnxlrp.analysis.squashes import is_squashed
+from onnxlrp.graph.call import Call, content
+from onnxlrp.operators.registry import Kind, find
+
+
+def gate_kind(value: ir.Value, facts: Facts) -> str | None:
+    """Tell the kind of gate that a value is.
+
+    "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
+    `1 − ·`, averages, or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, whatever way that
+    is written, or from several of them alone. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
+    """
+    found = _one_gate_kind(value, facts)
+    return "gate" if found is None and _all_gates(value, facts) else found
+
+
+def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
+    """Tell the kind of gate that a value is which comes from a single one."""
+    first = True
+    while (node := value.producer()) is not None:
+        entry = find(node)
+        if entry is None:
+            return None
+        if entry.gate or _hard_sigmoid(node) or _sigmoid(node):
+            return "gate"
+        if entry.soft_rectifier and first:
+            return "soft"
+        entrance = region_entry(node, facts)
+        if entrance is not None and is_soft(node, entrance, facts):
+            return "soft" if first else None
+        if entrance is not None and is_power(node, entrance, facts):
+            value = entrance
+            continue
+        operands = facts.relevance_operands(node)
+        if node.op_type == "Div" and node.domain == "" and 0 in operands:
+            operands = {0: operands[0]}
+        affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
+        moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and is_routing(node, *operands))
+        if len(operands) != 1 or not (affine or moved):
+            return None
+        first = first and (moved or entry.scale)
+        (value,) = operands.values()
+    return None
+
+
+def _all_gates(value: ir.Value, facts: Facts) -> bool:
+    """Decide whether a value consists of gates and constants alone, joined, added, multiplied, averaged or bounded."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if _one_gate_kind(value, facts) == "gate" or is_squashed(value, facts):
+            continue
+        node = value.producer()
+        operands = [] if node is None or not _blends(node, facts) else list(facts.relevance_operands(node).values())
+        if not operands:
+            return False
+        waiting += operands
+    return True
+
+
+def _blends(node: ir.Node, facts: Facts) -> bool:
+    """Decide whether a node makes a gate of gates: it puts them together, averages, bounds or resizes them, or
+    multiplies or adds them up, which no layer does."""
+    entry = find(node)
+    if entry is None or entry.layer is not None or node in facts.layers:
+        return False
+    bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
+    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.selects_by_value)
+
+
+def divides(value: ir.Value, facts: Facts) -> bool:
+    """Whether a factor is a divisor written as one: `1 / data`, `Reciprocal(data)` or `data ^ −p`, perhaps times a
+    constant, bounded by one, or moved about."""
+    node = origin(value, facts.data, _scales)
+    if node is None or node.domain != "" or _sigmoid(node):
+        return False
+    if node.op_type == "Pow":
+        power = content(node.inputs[1])
+        return power is not None and bool((power < 0).all())
+    return node.op_type == "Reciprocal" or (node.op_type == "Div" and node.inputs[0] in facts.constants)
+
+
+def _scales(node: ir.Node, operand: int) -> bool:
+    """Whether what comes out of a node is one of its operands, moved about, scaled or bounded: not 1 over it."""
+    entry = find(node)
+    if entry is None:
+        return False
+    scaled = entry.scale and not entry.jointly and operand in (entry.linear_in or (operand,))
+    return (
+        is_routing(node, operand) or scaled or (entry.selects_by_value and entry.elementwise) or node.op_type == "Clip"
+    )
+
+
+def _sigmoid(node: ir.Node) -> bool:
+    """Whether a node is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
+    over = node.op_type == "Reciprocal" or (node.op_type == "Div" and content(node.inputs[0]) is not None)
+    below = node.inputs[-1] if over and node.domain == "" else None
+    add = None if below is None else below.producer()
+    if add is None or add.op_type != "Add":
+        return False
+    return any(v is not None and (p := v.producer()) is not None and p.op_type == "Exp" for v in add.inputs)
+
+
+def _hard_sigmoid(node: ir.Node) -> bool:
+    """A Clip to [0, 1] is a hard sigmoid written out, and one to [0, c] that is divided by c; so is one of `x + 3` to
+    [0, 6], whatever follows (the 3 may have become part of a layer's bias)."""
+    if node.op_type != "Clip":
+        return False
+    call = Call.of(node)
+    low, high = content(call.input(1)), content(call.input(2))
+    if low is None or high is None or float(low) != 0 or float(high) <= 0:
+        return False
+    top, clipped = float(high), node.outputs[0]
+    producer = call.operand(0).producer()
+    shifted = producer is not None and producer.op_type == "Add"
+    consumers = clipped.consumers()
+    return top == 1 or (top == 6 and shifted) or (bool(consumers) and all(_is_over(n, clipped, top) for n in consumers))
+
+
+def _is_over(node: ir.Node, value: ir.Value, number: float) -> bool:
+    """Whether a node is `value / number`, or `value · (1 / number)`."""
+    if node.op_type not in ("Div", "Mul"):
+        return False
+    other = content(node.inputs[1] if node.inputs[0] is value else node.inputs[0])
+    if other is None or other.size != 1 or (node.op_type == "Div" and node.inputs[0] is not value):
+        return False
+    scale = float(other.reshape(-1)[0])
+    return math.isclose(number, scale if node.op_type == "Div" else 1 / scale, rel_tol=1e-4) if scale else False

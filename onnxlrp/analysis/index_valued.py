@@ -1,0 +1,100 @@
+"""Integers that say where, not what: masks of tokens, and positions. What is computed from them is constant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx_ir as ir
+
+from onnxlrp.operators.quantised import MARK
+from onnxlrp.operators.registry import Kind, find
+
+_WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
+_WAVES = frozenset({"Sin", "Cos"})
+
+
+def becomes_float(node: ir.Node) -> bool:
+    """Whether wide integers become floats here."""
+    source, out = node.inputs[0] if node.inputs else None, node.outputs[0] if node.outputs else None
+    if node.op_type != "Cast" or source is None or out is None or out.dtype is None:
+        return False
+    return source.dtype in _WIDE and out.dtype.is_floating_point()
+
+
+def is_position(node: ir.Node, data: Collection[ir.Value]) -> bool:
+    """Whether a node counts: wide integers times others that were computed, as in `cumsum(mask)·mask`."""
+    if node.op_type != "Mul" or node.domain != "" or node.outputs[0].dtype not in _WIDE:
+        return False
+    return any(v is not None and v not in data and v.const_value is None for v in node.inputs)
+
+
+def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
+    """Whether wide integers that become floats are a mask or positions, not features.
+
+    Scaled, shifted, moved about and summed up, a mask only meets other data in sums, products and choices; positions
+    may be mixed by constants, on every way to a sine or cosine. Features meet a layer. `data`: what is data even if
+    these are not.
+    """
+    seen: set[tuple[ir.Value, bool]] = set()
+    waiting = [(cast.outputs[0], False)]
+    while waiting:
+        value, mixed = waiting.pop()
+        if (value, mixed) in seen:
+            continue
+        seen.add((value, mixed))
+        if value.is_graph_output():
+            return False
+        for node in value.consumers():
+            if MARK in node.metadata_props:
+                continue
+            entry = find(node)
+            if entry is None or (entry.kind is Kind.CUSTOM and not entry.rounding):
+                return False
+            layer = entry.layer is not None
+            met = any(v is not value and v in data for v in node.inputs if v is not None)
+            if entry.kind is Kind.STOP or node.op_type in _WAVES:
+                continue
+            if met and not mixed and (entry.elementwise or layer or node.op_type == "Where"):
+                continue
+            if met and (mixed or entry.kind is not Kind.ROUTING):
+                return False
+            waiting += [(v, mixed or layer) for v in node.outputs]
+    # What was mixed and then met nothing has come to a sine on every way.
+    return True
+
+
+def is_rotation(node: ir.Node) -> bool:
+    """Whether a lookup is one of a pair of tables, cosines and sines, that turn the channels of other values: looked up
+    by the same positions, and used for nothing but products that are added up."""
+    if not _is_lookup(node) or node.inputs[1] is None:
+        return False
+    pair = [n for n in node.inputs[1].consumers() if _is_lookup(n) and _only_scales(n.outputs[0])]
+    return node in pair and len({n.inputs[0] for n in pair}) > 1
+
+
+def _is_lookup(node: ir.Node) -> bool:
+    entry, table = find(node), node.inputs[0] if node.inputs else None
+    return entry is not None and entry.lookup and table is not None and table.const_value is not None
+
+
+def _only_scales(value: ir.Value) -> bool:
+    """Whether every way from a value ends in a product with what is no constant, which is added to something."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        consumers = value.consumers()
+        if not consumers or value.is_graph_output():
+            return False
+        for node in consumers:
+            entry = find(node)
+            if entry is None:
+                return False
+            other = [v for v in node.inputs if v is not value and v is not None and v.const_value is None]
+            if node.op_type == "Mul" and other:
+                if any(n.op_type not in ("Add", "Sub", "Concat") for v in node.outputs for n in v.consumers()):
+                    return False
+            elif (entry.kind is Kind.ROUTING or entry.scale or node.op_type == "Cast") and not entry.selects_by_value:
+                waiting += node.outputs
+            else:
+                return False
+    return True

@@ -1,0 +1,95 @@
+"""A Scan backwards."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.emit.reversed_body import (
+    Reverse,
+    append,
+    arrived_at,
+    captured_by,
+    distribute,
+    loop_carried,
+    next_state,
+    store,
+)
+from onnxlrp.emit.walk import Walk
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.plan import Step
+
+
+def scan(walk: Walk, step: Step) -> None:
+    """A Scan backwards, by a Scan in the other direction."""
+    node = step.node
+    (body,) = bodies(node)
+    reverse = Reverse(walk, step, body)
+    arrived, captured = arrived_at(walk, step), captured_by(walk, step)
+    carried = loop_carried(walk, step, reverse, arrived, captured)
+    in_axes, in_ways = (_ints(node, f"scan_input_{n}", len(body.slices)) for n in ("axes", "directions"))
+    out_axes, out_ways = (_ints(node, f"scan_output_{n}", len(body.stacked)) for n in ("axes", "directions"))
+    states = len(body.states)
+    seeds = [(reverse.outputs[k], carried.parameters[i]) for i, k in enumerate(carried.states)]
+    scanned: list[tuple[ir.Value, ir.Value, int, int]] = []
+    """(the body's input, what is scanned, axis, direction)"""
+    for index, (value, result) in enumerate(body.stacked):
+        if result in arrived:
+            part = reverse.parameter(f"r_slice_{index}", walk.dtype, value.shape)
+            seeds.append((reverse.outputs[states + index], part))
+            scanned.append((part, arrived[result], out_axes[index], 1 - out_ways[index]))
+    slices = [
+        i
+        for i, (value, operand) in enumerate(body.slices)
+        if operand in step.operands and value in walk.facts.data and walk.wants(step.operands[operand])
+    ]
+    wanted = [*(reverse.inputs[k] for k in carried.states), *captured, *(reverse.inputs[states + i] for i in slices)]
+    stands_for = dict(zip(reverse.inputs, body.graph.inputs, strict=True))
+    amounts = reverse.amounts(seeds, wanted, stands_for)
+    split = len(carried.states) + len(captured)
+    results = [*next_state(reverse, carried, amounts[:split]), *amounts[split:]]
+    for index, (value, kept) in enumerate(reverse.dear(results)):
+        assert value.dtype is not None
+        now = reverse.parameter(f"kept_{index}", value.dtype, value.shape)
+        ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
+        results = [now if v is value else v for v in results]
+        scanned.append((now, _stored(node, body.graph, kept), 0, 1))
+    graph = reverse.finish(carried.parameters, results)
+    for position, value in enumerate(reverse.inputs):
+        # Something must be scanned: it says how many steps there are.
+        if not value.uses() and (scanned or position < len(reverse.inputs) - 1):
+            continue
+        if position < states:
+            scanned.append((value, _stored(node, body.graph, body.graph.inputs[position]), 0, 1))
+        else:
+            source = node.inputs[position]
+            assert source is not None
+            scanned.append((value, source, in_axes[position - states], 1 - in_ways[position - states]))
+    graph.inputs.extend(v for v, _, _, _ in scanned)
+    attributes = [
+        ir.AttrGraph("body", graph),
+        ir.AttrInt64("num_scan_inputs", len(scanned)),
+        ir.AttrInt64s("scan_input_axes", [axis for _, _, axis, _ in scanned]),
+        ir.AttrInt64s("scan_input_directions", [way for _, _, _, way in scanned]),
+        ir.AttrInt64s("scan_output_axes", [in_axes[i] for i in slices]),
+        ir.AttrInt64s("scan_output_directions", [1 - in_ways[i] for i in slices]),
+    ]
+    back = ir.Node("", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results))
+    whole = [ir.Value(type=ir.TensorType(walk.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
+    outs = append(walk, step, back, [*carried.parameters, *whole])
+    distribute(walk, step, body, carried, outs)
+    for i, r in zip(slices, outs[len(carried.parameters) :], strict=True):
+        walk.send(step.operands[body.slices[i][1]], r)
+
+
+def _stored(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """One of a Scan's values at every step."""
+    stacked = store(node, graph, value)
+    for name in ("scan_output_axes", "scan_output_directions"):
+        if name in node.attributes:
+            node.attributes[name] = ir.AttrInt64s(name, [*node.attributes[name].as_ints(), 0])
+    return stacked
+
+
+def _ints(node: ir.Node, name: str, count: int) -> list[int]:
+    attribute = node.attributes.get(name)
+    return [0] * count if attribute is None else [int(i) for i in attribute.as_ints()]

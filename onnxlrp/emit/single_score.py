@@ -1,0 +1,100 @@
+"""Of a product whose scores are explained at one token and one class, the row and the column that make this score.
+
+Everything else there has no relevance, and its share of the arithmetic (a vocabulary's) is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.analysis.layers import Layer
+from onnxlrp.emit.seeds import Choice
+from onnxlrp.emit.walk import Walk
+from onnxlrp.plan import Step, StepKind
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """The layer of one score per sample: `score` [N, 1, 1] = f(row [N, 1, D]; column [N, D, 1])."""
+
+    step: Step
+    score: ir.Value
+    seed: ir.Value
+    """1, or 0 where no such token or class exists: [N, 1, 1]."""
+    row: ir.Value
+    rows: ir.Value
+    """What the row was taken from: [N, T, D]."""
+    position: ir.Value
+    """Where: int64 [N, 1]."""
+    rest: Sequence[Step]
+
+    def spread(self, walk: Walk) -> None:
+        """The row's relevance to its place among those of the other tokens, which have none."""
+        op, factor = walk.op, walk.carrier(self.row) is self.row
+        there = op.Unsqueeze(op.one_hot(self.position, op.dim(self.rows, 1), walk.dtype), op.ints([2]))
+        tensor = walk.factor(self.row) if factor else walk.amount(self.row)
+        walk.send(self.rows, op.Mul(there, tensor), self.rows if factor else None)
+
+
+def chosen(walk: Walk, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
+    """The first steps for one score alone; None where they are not a product by constant columns, and perhaps the
+    choice of a token behind it."""
+    position = choice.position
+    if position is None and len(steps) > 1:
+        position = _picked(walk, steps, score)
+        score, steps = steps[0].call.operand(0), steps[1:]
+    if position is None or not steps or steps[0].outputs != (score,):
+        return None
+    step, layer = steps[0], steps[0].layer
+    if layer is None or not _is_product(step, layer) or walk.gradient or walk.ledger is not None:
+        return None
+    one = _one(walk, layer, choice.index, position)
+    outputs, operands = (one.z,), {layer.data: one.x}
+    narrow = dataclasses.replace(step, layer=one, call=one.call, operands=operands, outputs=outputs)
+    seed = walk.op.Unsqueeze(walk.op.cast(choice.exists, walk.dtype), walk.op.ints([2]))
+    walk.receivers |= {one.x, one.z}
+    return Chosen(narrow, one.z, seed, one.x, layer.x, position, steps[1:])
+
+
+def _picked(walk: Walk, steps: Sequence[Step], score: ir.Value) -> ir.Value | None:
+    """The position [N, 1] at which a first step takes one of the scores [N, T, V], if it does just that."""
+    op, call = walk.op, steps[0].call
+    if (call.domain, call.op_type, steps[0].outputs) != ("", "Gather", (score,)) or call.attr("axis", 0) != 1:
+        return None
+    every, index = call.operand(0), call.operand(1)
+    if index in walk.facts.data or index.shape is None or len(index.shape) > 0:
+        return None
+    if sum(every in step.operands.values() for step in steps) > 1:
+        return None
+    wide = op.cast(index, ir.DataType.INT64)
+    known = op.Where(op.Less(wide, op.ints_scalar(0)), op.Add(wide, op.dim(every, 1)), wide)
+    return op.Expand(op.Reshape(known, op.ints([1, 1])), op.Concat(op.dim(every, 0), op.ints([1]), axis=0))
+
+
+def _is_product(step: Step, layer: Layer) -> bool:
+    if step.kind is not StepKind.LAYER or step.rule is None or step.rule.relative:
+        # A relative ε is of the size of all the scores of a sample.
+        return False
+    product = layer.call.op_type == "MatMul" and layer.call.domain == "" and layer.data == 0
+    inner = layer.x.producer() is not None
+    return product and inner and [len(v.shape or ()) for v in (layer.x, layer.w)] == [3, 2]
+
+
+def _one(walk: Walk, layer: Layer, index: ir.Value, position: ir.Value) -> Layer:
+    """The row, the column and the element of the bias, and the model's own score of them."""
+    op, classes = walk.op, walk.op.dim(layer.z, 2)
+    row = op.Unsqueeze(op.GatherND(layer.x, position, batch_dims=1), op.ints([1]))
+    columns = op.Gather(layer.w, op.Reshape(index, op.ints([-1])), axis=1)
+    column = op.Unsqueeze(op.Transpose(columns, perm=[1, 0]), op.ints([2]))
+    score = op.GatherND(layer.z, op.Concat(position, index, axis=1), batch_dims=1)
+    score, bias = op.Reshape(score, op.ints([-1, 1, 1])), layer.bias
+    if bias is not None:
+        bias = op.Gather(op.Expand(op.Reshape(bias, op.ints([-1])), classes), index)
+        bias = op.Unsqueeze(bias, op.ints([2]))
+    if layer.x in walk.facts.nonnegative:
+        walk.facts.nonnegative.add(row)
+    call = dataclasses.replace(layer.call.rebind({layer.data: row, layer.weight: column}), outputs=(score,))
+    return dataclasses.replace(layer, call=call, bias=bias, bias_operand=None, add=None)

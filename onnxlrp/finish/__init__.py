@@ -1,0 +1,1 @@
+"""The last passes over an explained model, and writing it."""

@@ -1,0 +1,32 @@
+"""The session's fusions survive what relevance reads of the model."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.graph.provenance import RULE
+
+
+def clip_rectified(graph: ir.Graph) -> None:
+    """Where relevance reads the ReLU of a convolution that the model clips at 0 or above, the model clips that ReLU:
+    the same values.
+
+    A session makes one kernel of a convolution and an activation that alone reads it, and does not where a second one
+    does: all of MobileNetV2's convolutions with a clip behind them, 6 to 12 % of its explanation.
+    """
+    for node in list(graph):
+        value = node.inputs[0] if node.op_type == "Relu" and RULE in node.metadata_props else None
+        producer = None if value is None else value.producer()
+        if value is None or producer is None or producer.op_type != "Conv" or value.is_graph_output():
+            continue
+        others = [use for use in value.uses() if use.node is not node]
+        if others and all(use.idx == 0 and _clips_from_zero(use.node, graph) for use in others):
+            for use in others:
+                use.node.replace_input_with(0, node.outputs[0])
+
+
+def _clips_from_zero(node: ir.Node, graph: ir.Graph) -> bool:
+    """Whether a node makes the same of a value and of its ReLU."""
+    low = node.inputs[1] if node.op_type == "Clip" and len(node.inputs) > 1 else None
+    number = None if low is None else ir.convenience.get_const_tensor(low)
+    return number is not None and bool((number.numpy() >= 0).all()) and node.graph is graph

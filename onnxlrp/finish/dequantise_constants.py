@@ -1,0 +1,59 @@
+"""Relevance dequantises the model's constants for itself, so that a session fuses the model's own DequantizeLinear.
+
+onnxruntime makes one kernel (MatMulNBits, which rounds its input to eight bits) of a product and the DequantizeLinear
+that makes its weight, and it does so only where integers, scales and zero points each have this one reader. A second
+DequantizeLinear of the same integers would be such a reader as much as one of its floats. So relevance reads Cast,
+Sub and Mul of the integers, which are folded as the session is created, before it looks for anything to fuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx_ir as ir
+
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call, captured
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import is_dequantised, written_out
+from onnxlrp.source.constants import constants
+
+
+def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
+    """Give relevance copies of the dequantised constants that the nodes upstream of `outputs` read."""
+    graph, own = op.graph, _upstream(outputs)
+    fixed, copies = constants(graph), dict[ir.Value, ir.Value]()
+    op.label("a dequantised constant, as relevance reads it")
+    for node in list(graph):
+        for value in node.outputs if node in own else ():
+            readers = [use for use in value.uses() if use.node not in own]
+            if readers and value in fixed and is_dequantised(value) and not value.is_graph_output():
+                copy = _copy(op, value, copies)
+                for use in readers:
+                    use.node.replace_input_with(use.idx, copy)
+
+
+def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
+    """Collect the nodes that outputs are computed by, those inside their bodies among them."""
+    found, waiting = set[ir.Node](), list(outputs)
+    while waiting:
+        node = waiting.pop().producer()
+        if node is not None and node not in found:
+            found.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
+            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+    return found
+
+
+def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:
+    """Compute a constant again from the integers upstream of it."""
+    node = value.producer()
+    if node is None or not is_dequantised(value):
+        return value
+    if value not in copies:
+        call = Call.of(node)
+        if node.op_type == "DequantizeLinear":
+            copies[value] = written_out(op, call)
+        else:
+            inputs = {i: None if v is None else _copy(op, v, copies) for i, v in enumerate(node.inputs)}
+            copies.update(zip(node.outputs, op.run(call.rebind(inputs), len(node.outputs)), strict=True))
+    return copies[value]

@@ -1,0 +1,185 @@
+"""In a quantised model, the floats between roundings are computed a second time for the relevance.
+
+A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads
+inside is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by
+1e-3. So relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and
+what lies between it computes for itself.
+
+A kernel of weights of a few bits rounds its input inside. There relevance reads the input as it is, and computes the
+product in floats: the product's own result is fused with what follows it, a bias, a norm or a GELU.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import Call, captured
+from onnxlrp.graph.provenance import RULE
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import MARK, OWN, has_packed_weight
+from onnxlrp.operators.registry import Kind, find
+from onnxlrp.source.constants import constants
+
+
+def compute_apart(op: Builder) -> None:
+    """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
+    graph = op.graph
+    op.label("apart")
+    copies = _Copies(op)
+    for node in list(graph):
+        if OWN not in node.metadata_props:
+            continue
+        for value in node.outputs:
+            readers = [use for use in value.uses() if OWN not in use.node.metadata_props]
+            if readers and (copy := copies.of(value)) is not value:
+                for use in readers:
+                    use.node.replace_input_with(use.idx, copy)
+    for value in copies.multiplied:
+        _shield(graph, value)
+
+
+def _shield(graph: ir.Graph, value: ir.Value) -> None:
+    """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
+    with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
+    node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
+    activated = node is not None and node.op_type in ("Clip", "Relu")
+    if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
+        uses, copy = list(value.uses()), alone(graph, value)
+        for use in uses:
+            use.node.replace_input_with(use.idx, copy)
+
+
+class _Copies:
+    """Copies of values, each made once; `graph` grows at its end."""
+
+    def __init__(self, op: Builder) -> None:
+        self.op, graph = op, op.graph
+        self.graph = graph
+        self.made: dict[ir.Value, ir.Value] = {}
+        self.apart: dict[ir.Value, ir.Value] = {}
+        self.data = {v for v in graph.inputs if not v.is_initializer()}
+        for node in graph:
+            if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
+                self.data.update(node.outputs)
+        fixed = constants(graph)
+        self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
+        self.multiplied = {v: None for n in self.packed for v in n.inputs if v is not None and v in self.data}
+        """Values that are multiplied by weights of a few bits, in their order."""
+
+    def of(self, value: ir.Value) -> ir.Value:
+        """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or
+        multiplied by a weight of a few bits."""
+        if value not in self.made:
+            self.made[value] = value
+            node, read = value.producer(), value.is_graph_output() or value in self.multiplied
+            if node is not None and value in self.data and not read and _is_copied(node):
+                self._copy(node)
+        return self.made[value]
+
+    def _copy(self, node: ir.Node) -> None:
+        # The weight of a copy is dequantised again, so that no session takes the two products for one.
+        own_weight = node in self.packed
+        if own_weight and node.domain:
+            self.made[node.outputs[0]] = self._in_floats(Call.of(node))
+            return
+        operand = self.of if own_weight else self._operand
+        inputs = [None if v is None else operand(v) for v in node.inputs]
+        if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            return
+        attributes = list(node.attributes.values())
+        outputs = len(node.outputs)
+        copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=outputs, version=node.version)
+        _add(self.graph, copy, str(node.name))
+        for value, result in zip(node.outputs, copy.outputs, strict=True):
+            self.made[value] = result
+            result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
+
+    def _in_floats(self, call: Call) -> ir.Value:
+        """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
+        entry = find(call)
+        assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
+        out = self.op.run(entry.layer.dequantised(self.op, call))
+        bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
+        return out if bias is None else self.op.Add(out, bias)
+
+    def _operand(self, value: ir.Value) -> ir.Value:
+        """What a copy reads: never what the model's own node reads, or sessions take the two for one."""
+        found = self.of(value)
+        floating = value.dtype is not None and value.dtype.is_floating_point()
+        if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
+            return found
+        if value not in self.apart:
+            self.apart[value] = alone(self.graph, value)
+        return self.apart[value]
+
+
+def read_apart(graph: ir.Graph) -> None:
+    """What relevance reads of the model's own halves it reads from a sum of each alone.
+
+    onnxruntime's CPU has no kernel for that in float16. For a Cast it has one, and next to it what has one too (Clip,
+    Concat, Transpose) is no longer computed in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %).
+    """
+    for node in list(graph):
+        for value in () if RULE in node.metadata_props else node.outputs:
+            readers = [use for use in value.uses() if RULE in use.node.metadata_props]
+            if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
+                copy = _norm_again(graph, node) if _begins_attention(node) else alone(graph, value)
+                for use in readers:
+                    use.node.replace_input_with(use.idx, copy)
+
+
+def _begins_attention(node: ir.Node) -> bool:
+    """Decide whether queries, keys, values and the sum that follows read a norm.
+
+    By these readers and no further one onnxruntime knows attention. It then joins the products with their biases later,
+    and until then computes the norm in float32: with a reader more the norm rounds, and outputs moved by 2.2e-3.
+    """
+    if node.op_type != "LayerNormalization" or node.domain:
+        return False
+    readers = [use.node for use in node.outputs[0].uses() if RULE not in use.node.metadata_props]
+    counts = [sum(reader.op_type == op_type for reader in readers) for op_type in ("Add", "MatMul", "Shape")]
+    return counts[:2] == [1, 3] and sum(counts) == len(readers)
+
+
+def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
+    """A copy of a norm's output, computed once more from a copy of its operand."""
+    x, value = node.inputs[0], node.outputs[0]
+    assert x is not None
+    inputs = [alone(graph, x), *node.inputs[1:]]
+    copy = ir.Node("", node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version)
+    _add(graph, copy, str(node.name))
+    result = copy.outputs[0]
+    result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
+    return result
+
+
+def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """A copy of a value that no session optimises away: the sum of it alone."""
+    node = ir.Node("", "Sum", [value], num_outputs=1)
+    _add(graph, node, str(value.name))
+    result = node.outputs[0]
+    result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
+    return result
+
+
+def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
+    node.name = f"lrp.apart.{name}"
+    node.metadata_props[RULE] = "apart"
+    graph.append(node)
+
+
+def _around(value: ir.Value, graph: ir.Graph) -> bool:
+    """Whether a body reads a value from around it."""
+    producer = value.producer()
+    return producer is not None and producer.graph is not graph
+
+
+def _is_copied(node: ir.Node) -> bool:
+    """Whether a node of the model's own computes with floats, and may be run again."""
+    entry, out = find(node), node.outputs[0]
+    if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
+        return False
+    if entry is None or entry.rounding or entry.kind is Kind.STOP:
+        return False
+    return out.dtype is not None and out.dtype.is_floating_point()

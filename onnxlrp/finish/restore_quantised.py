@@ -1,0 +1,51 @@
+"""The model's own integers back in their place, once the relevance part is written."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxlrp.finish.private_copies import alone, compute_apart
+from onnxlrp.graph.builder import Builder
+from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
+
+_MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+"""Operators that onnxruntime pulls a DequantizeLinear through, putting a QuantizeLinear in front of it. From opset 21
+on that node is wrong where signed bytes are made unsigned afterwards: sessions fail (1.31.1). Signed bytes without a
+zero point are pulled from opset 21 on only."""
+
+
+def settle(op: Builder, lifted: bool) -> None:
+    """`Deployed` gives way to the model's own value; `lifted`: the model's opset was below 21."""
+    graph = op.graph
+    for node in list(graph):
+        if node.domain == DEPLOYED:
+            own, out = node.inputs[0], node.outputs[0]
+            assert own is not None
+            name = out.name
+            ir.convenience.replace_all_uses_with(out, own, replace_graph_outputs=True)
+            graph.remove(node, safe=True)
+            own.name = name
+    graph.opset_imports.pop(DEPLOYED, None)
+    compute_apart(op)
+    shields: dict[ir.Value, ir.Value] = {}
+    for node in list(graph):
+        value = node.inputs[0] if node.inputs else None
+        if value is not None and node.op_type in _MOVED and node.domain == "" and _is_pulled(node, value, lifted):
+            if value not in shields:
+                shields[value] = alone(graph, value)
+            node.replace_input_with(0, shields[value])
+        node.metadata_props.pop(MARK, None)
+        node.metadata_props.pop(OWN, None)
+
+
+def _is_pulled(node: ir.Node, value: ir.Value, lifted: bool) -> bool:
+    """Whether a node moves dequantised signed bytes, and not to where they are quantised again; of a weight, whether
+    a session moves its bytes that did not in the source."""
+    source = value.producer()
+    given = source.inputs[0] if source is not None and source.inputs else None
+    if source is None or source.op_type != "DequantizeLinear" or given is None or given.dtype != ir.DataType.INT8:
+        return False
+    if given.is_initializer():
+        return lifted and (len(source.inputs) < 3 or source.inputs[2] is None)
+    back = all(u.node.op_type == "QuantizeLinear" for u in node.outputs[0].uses())
+    return not back or node.outputs[0].is_graph_output()

@@ -1,0 +1,126 @@
+"""Write the explained model, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from onnxlrp import external_data
+from onnxlrp.drafts import atomic_write
+from onnxlrp.errors import InputError
+from onnxlrp.external_data import Held
+from onnxlrp.replacing import check_data_file, check_replaceable
+from onnxlrp.source.map_inputs import put_map_inputs_back
+from onnxlrp.source.read import Source
+from onnxlrp.source.sparse import make_sparse
+
+_LIMIT = 2**31 - 2**20
+"""Protocol buffers end at 2 GB; a little is left for the graph."""
+_SMALL = 1024
+"""Bytes of a tensor that stays inside: onnxruntime looks at shapes and axes before it reads external data."""
+
+
+def to_proto(source: Source) -> onnx.ModelProto:
+    """The model with its weights inside."""
+    proto = _serialised(source)
+    if _weight_bytes(proto) > _LIMIT:
+        raise InputError("the model is past 2 GB, the limit of one ModelProto: save it to a file instead")
+    return _embedded(proto)
+
+
+def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
+    """Write to `path`; external weights beside it past 2 GB, or where they are shared with the source.
+
+    Raises InputError where that would replace a file of the source, one that is no regular file, or a data file that
+    was not written with the model at `path`.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist")
+    check_replaceable(path, source.files)
+    proto = _serialised(source)
+    if share_weights:
+        _write(path, _shared(proto, path))
+    elif _weight_bytes(proto) > _LIMIT:
+        _write_with_data(path, proto, source.files)
+    else:
+        _write(path, _embedded(proto))
+
+
+def _serialised(source: Source) -> onnx.ModelProto:
+    """The model as it is written, but for its external weights, which are still in the source's files."""
+    proto = ir.serde.serialize_model(source.model)
+    put_map_inputs_back(proto, source.map_inputs)
+    make_sparse(proto, source.sparse)
+    proto.graph.node.extend(source.zipmaps)
+    for position, declared in source.map_outputs:
+        proto.graph.output[position].CopyFrom(declared)
+    return proto
+
+
+def _external(proto: onnx.ModelProto) -> list[Held]:
+    return [held for held in external_data.tensors(proto) if held.is_external]
+
+
+def _embedded(proto: onnx.ModelProto) -> onnx.ModelProto:
+    for held in _external(proto):
+        external_data.embed(held.tensor)
+    return proto
+
+
+def _shared(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Refer to the source's weight files by their place beside `path`."""
+    folder = path.parent.resolve()
+    external = _external(proto)
+    if not external:
+        raise InputError("share_weights: the source keeps its weights inside, there is no weight file to refer to")
+    for held in external:
+        file = Path(held.entry("location") or "")
+        if not file.is_relative_to(folder):
+            raise InputError(
+                f"share_weights: {path.name} must lie beside the source's weight file {file}: runtimes refuse external "
+                "data in another folder, and links"
+            )
+        location = file.relative_to(folder).as_posix()
+        external_data.point(held.tensor, location, held.number("offset") or 0, held.size)
+    return proto
+
+
+def _weight_bytes(proto: onnx.ModelProto) -> int:
+    return sum(_bytes(held) for held in external_data.tensors(proto))
+
+
+def _bytes(held: Held) -> int:
+    return held.size if held.is_external else len(held.tensor.raw_data)
+
+
+def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) -> None:
+    """Write the initializers to a file beside `path`, and everything else to `path`."""
+    data = path.with_name(path.name + ".data")
+    check_data_file(data, path, sources)
+    with atomic_write(path) as model_draft, atomic_write(data) as data_draft:
+        _fill(model_draft, data_draft, proto, data.name)
+
+
+def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
+    """Write both files; `name`: what the model calls that of its weights."""
+    end = 0
+    with model.open("wb") as model_file, data.open("wb") as data_file:
+        for held in external_data.tensors(proto):
+            size = _bytes(held)
+            if held.is_initializer and size > _SMALL:
+                data_file.writelines(external_data.chunks_of(held.tensor))
+                external_data.point(held.tensor, name, end, size)
+                end += size
+            elif held.is_external:
+                external_data.embed(held.tensor)
+        inside = _weight_bytes(proto) - end
+        if inside > _LIMIT:
+            raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
+        model_file.write(proto.SerializeToString(deterministic=True))
+
+
+def _write(path: Path, proto: onnx.ModelProto) -> None:
+    with atomic_write(path) as draft:
+        draft.write_bytes(proto.SerializeToString(deterministic=True))

@@ -1,0 +1,141 @@
+"""Finish the model: remove unused nodes, restore declared shapes, write metadata."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Collection, Mapping
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from onnxlrp.finish.clip_rectified import clip_rectified
+from onnxlrp.finish.dequantise_constants import dequantise_again
+from onnxlrp.finish.private_copies import read_apart
+from onnxlrp.finish.restore_quantised import settle
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.names import Names
+from onnxlrp.graph.provenance import RULE
+from onnxlrp.operators.forests import drop_unused_attributes
+from onnxlrp.operators.quantised import OWN
+from onnxlrp.source.read import OPSET, Source
+from onnxlrp.source.unused import remove_unused
+
+
+def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
+    """Finish the explained model in place."""
+    op.assert_inferred()
+    model = source.model
+    graph = model.graph
+    remove_unused(model)
+    op.forget_removed()
+    for node in graph.all_nodes():
+        drop_unused_attributes(node)
+    own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
+    for body in (graph, *graph.subgraphs()):
+        settle(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
+    dequantise_again(op, graph.outputs[: len(source.outputs)])
+    read_apart(graph)
+    clip_rectified(graph)
+    graph.sort()
+    remove_unused(model)
+    passes.NameFixPass()(model)
+    _restore_outputs(source)
+    shapes = {d.name: d.shape for d in source.inputs}
+    for value in graph.inputs:
+        value.shape = shapes.get(str(value.name), value.shape)
+    kept = set(graph.outputs)
+    names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    for value in graph.outputs[len(source.outputs) :]:
+        value.shape = None if value.shape is None else _renamed(value.shape, names)
+    for node in graph:
+        for value in node.outputs:
+            if value not in kept:
+                # A quantised model's own fusions, which its bits hang on, need what it declared.
+                declared = value in own or _is_foreign(node)
+                value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
+                value.type = None if node.domain == "" and value.shape is None else value.type
+    for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
+        if not any(z.domain == domain for z in source.zipmaps):
+            del graph.opset_imports[domain]
+    model.metadata_props.update(metadata)
+    model.producer_name = model.producer_name or "onnxlrp"
+
+
+def _is_foreign(node: ir.Node) -> bool:
+    """Decide whether a node is one of the source's own of another domain, to whose outputs no shape is added.
+
+    onnxruntime computes a node in the memory of its operand where both are known to have one shape. Many operators of
+    ai.onnx.ml have no inference, so that it never does, nor do all bear it: a Normalizer (L2) then loses the signs of
+    its numbers (1.31.1).
+    """
+    return node.domain != "" and RULE not in node.metadata_props
+
+
+def _restore_outputs(source: Source) -> None:
+    """Give the source's outputs their declared shapes again.
+
+    Where a declaration says what was not found (CatBoost declares [N] for an operator that gives [N, 1]), a copy gets
+    the name and the declaration. onnxruntime takes it for a fact wherever the output is read: it checks nodes against
+    it, folds its numbers into constants, and lets values of sizes with one name share memory.
+    """
+    graph = source.model.graph
+    ports = [*source.inputs, *source.outputs]
+    names = collections.Counter(d.value for p in ports for d in p.shape or () if isinstance(d, ir.SymbolicDim))
+    shared = {name for name, count in names.items() if count > 1}
+    for index, declared in enumerate(source.outputs):
+        value = graph.outputs[index]
+        assert declared.name == value.name, f"output {declared.name!r} became {value.name!r}"
+        if value.producer() is not None and value.uses() and _claims(declared.shape, value.shape, shared):
+            value = _copied(graph, value)
+        value.shape = declared.shape
+
+
+def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """Let a copy of a value be the graph's output in its place, wherever it is listed, and under its name."""
+    name = str(value.name)
+    value.name = Names(graph).unique(f"{name}_computed")
+    copy = ir.node("Identity", [value], name=f"{value.name}_copy")
+    out = copy.outputs[0]
+    out.name, out.type, out.doc_string = name, value.type, value.doc_string
+    out.metadata_props.update(value.metadata_props)
+    graph.append(copy)
+    for index, listed in enumerate(graph.outputs):
+        if listed is value:
+            graph.outputs[index] = out
+    return out
+
+
+def _claims(declared: ir.Shape | None, found: ir.Shape | None, shared: Collection[str | None]) -> bool:
+    """Decide whether a declaration says more of a shape than was found, or another thing; `shared`: names of sizes
+    that stand in several declarations. A name that stands in one says nothing."""
+    if declared is None:
+        return False
+    if found is None or len(declared) != len(found):
+        return True
+    return any(
+        d != f and (isinstance(d, int) or isinstance(f, int) or d.value in shared)
+        for d, f in zip(declared, found, strict=True)
+    )
+
+
+def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
+    """The shape of floats where a size is known by its name only; onnxruntime infers all others anew.
+
+    It loses names at every Reshape to a computed shape, and what it cannot compare with anything stays in the list that
+    it goes through for each value to find memory to use again: sessions of graph networks took 20 s to create, not 3.
+    Not of integers: a target may be given once for the whole batch, whose name it bears.
+    """
+    shape, dtype = value.shape, value.dtype
+    if shape is None or dtype is None or not dtype.is_floating_point() or shape.is_static():
+        return None
+    if any(isinstance(d, ir.SymbolicDim) and d.value is None for d in shape):
+        return None
+    return _renamed(shape, names)
+
+
+def _renamed(shape: ir.Shape, names: Collection[str | None]) -> ir.Shape:
+    """Sizes whose names are not the inputs' under names of our own: inference counts them from `unk__0`, as did the
+    tool that wrote what the source declares, of other sizes, and onnxruntime takes sizes of one name for equal."""
+    return ir.Shape(
+        [f"lrp_{d.value}" if isinstance(d, ir.SymbolicDim) and d.value not in {*names, None} else d for d in shape]
+    )

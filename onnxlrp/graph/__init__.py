@@ -1,0 +1,1 @@
+"""The ground floor: ONNX graphs, without a word of relevance."""

@@ -1,0 +1,234 @@
+"""Tables and lines of text as the value of an input: one row of numbers a sample."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
+from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.values import cast
+
+TABLES = (".csv", ".tsv")
+_MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
+_LIKE_A_NUMBER = re.compile(r"[-+]?[\d.,'’_\s%$€]*\d[\d.,'’_\s%$€]*")
+_DECIMAL = re.compile(r"[-+].*|.*[.eE].*")
+
+
+def read_table(path: Path, port: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The rows of a .csv file in the type and shape of the input, and the names of its columns where it has a header.
+
+    Cells are parted by tabs, semicolons or commas, whichever part all rows alike. A column that has the input's name is
+    that input alone. A missing value (an empty cell, NA, null and the like) is NaN where the input takes fractions.
+    Raises InputError where a cell is no number: decimal commas and thousands separators are not guessed at.
+    """
+    rows = list(_rows(read_text(path), path))
+    if not rows:
+        raise InputError(f"'{escaped(path)}' is empty")
+    columns: tuple[str, ...] = ()
+    if _is_header(rows[0], rows[1:], port, path):
+        columns, rows = tuple(cell.strip() for cell in rows[0]), rows[1:]
+    if any(len(row) != len(rows[0]) for row in rows) or not rows:
+        raise InputError(f"'{escaped(path)}' is no table: its rows differ in length, or there are none")
+    cells = np.array(rows, dtype=object)
+    if port.name in columns:
+        if columns.count(port.name) > 1:
+            raise InputError(f"'{escaped(path)}' has several columns by the name of input {port.name!r}")
+        if len(columns) != cells.shape[1]:
+            raise InputError(
+                f"'{escaped(path)}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values"
+            )
+        cells, columns = cells[:, [columns.index(port.name)]], (port.name,)
+    return _shaped(_numbers(cells, port, path), port, path), columns
+
+
+def read_lines(path: Path, port: TensorSpec) -> np.ndarray:
+    """Lines for a string input; rows of numbers for any other."""
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    if port.dtype is not None and port.dtype.kind == "O":
+        return strings(lines, port)
+    rows = [line.replace(",", " ").split() for line in lines]
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise InputError(f"'{escaped(path)}': input {port.name!r} takes {port}, so each line must hold as many numbers")
+    return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
+
+
+def lines_of(path: Path) -> list[str] | None:
+    """The lines of a text that are not empty; None where it holds an array, a table, or no text at all."""
+    if path.suffix.lower() in (".npy", ".npz", *TABLES) or not path.is_file():
+        return None
+    try:
+        return [line for line in read_text(path).splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def are_numbers(lines: Sequence[str]) -> bool:
+    """Decide whether lines hold nothing but numbers."""
+    return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
+
+
+def strings(lines: Sequence[str], port: TensorSpec) -> np.ndarray:
+    """Lines as the value of a string input."""
+    array = np.array(lines, dtype=object)
+    return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
+
+
+def read_text(path: Path) -> str:
+    """The content of a text in UTF-8, a byte order mark left out. Raises InputError for a table or text that is none,
+    UnicodeDecodeError for any other file."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if path.suffix.lower() in (*TABLES, ".txt"):
+            raise InputError(f"'{escaped(path)}' is not text in UTF-8") from None
+        raise
+
+
+def _rows(text: str, path: Path) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        yield from (row for row in reader if any(cell.strip() for cell in row))
+    except csv.Error as error:
+        raise InputError(f"'{escaped(path)}' is no table: {error}") from error
+
+
+def _delimiter(text: str) -> str:
+    """The first of tab, semicolon and comma that parts all lines alike, else the one that the first line has most of:
+    where semicolons part, commas are decimal ones."""
+    lines = [re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line.strip()]
+    for delimiter in "\t;,":
+        counts = {line.count(delimiter) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            return delimiter
+    return max(",;\t", key=(lines or [""])[0].count)
+
+
+def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: TensorSpec, path: Path) -> bool:
+    """Decide whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
+
+    Raises InputError where a row of words holds fractions too.
+    """
+    if port.dtype is not None and port.dtype.kind == "O":
+        return port.name in row
+    cells = [cell.strip() for cell in row]
+    is_bool = port.dtype is not None and port.dtype.kind == "b"
+    known = ("true", "false") if is_bool else ()
+    words = [cell for cell in cells if not _is_missing(cell) and not _LIKE_A_NUMBER.fullmatch(cell)]
+    words = [cell for cell in words if not _is_number(cell) and cell.lower() not in known]
+    if not words:
+        counted = cells == [str(index) for index in range(len(cells))]
+        return counted and len(cells) > 1 and bool(rest) and all(_is_fraction(cell) for other in rest for cell in other)
+    fractions = [cell for cell in cells if _is_number(cell) and not _is_missing(cell) and _DECIMAL.fullmatch(cell)]
+    if fractions:
+        raise InputError(
+            f"'{escaped(path)}': the first row holds {words[0][:40]!r} and {fractions[0]:.40}, so that it is neither "
+            "names of columns nor numbers"
+        )
+    return True
+
+
+def _is_fraction(cell: str) -> bool:
+    return _is_missing(cell) or bool(_DECIMAL.fullmatch(cell.strip()))
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in _MISSING
+
+
+def _is_number(cell: str) -> bool:
+    """Decide whether a cell is a number as others write them too: Python alone takes 1_000."""
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
+    """Text cells [R, C] in the type of the input; a missing one is NaN."""
+    dtype = port.dtype
+    if dtype is None or dtype.kind == "O":
+        return cells
+    for row, column in np.ndindex(cells.shape):
+        cell = str(cells[row, column]).strip()
+        try:
+            cells[row, column] = _number(cell, dtype)
+        except OverflowError as error:
+            raise InputError(
+                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is too {error} for {dtype}, "
+                f"which input {port.name!r} takes"
+            ) from error
+        except ValueError as error:
+            raise InputError(
+                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input {port.name!r} takes"
+                + _hint(cell, dtype)
+            ) from error
+    try:
+        return cast(cells.astype(np.float64 if dtype.kind == "f" else dtype), port.name, dtype)
+    except InputError as error:
+        raise InputError(f"'{escaped(path)}': {error}") from error
+
+
+def _number(cell: str, dtype: np.dtype) -> Any:
+    """Raises ValueError for what is no number of that type, OverflowError for one that is too "large" or "small"."""
+    if dtype.kind == "b":
+        if cell.lower() not in ("0", "1", "true", "false"):
+            raise ValueError(cell)
+        return cell.lower() in ("1", "true")
+    if dtype.kind == "f":
+        number = float("nan") if _is_missing(cell) else float(cell)
+        if np.isinf(number) and "inf" not in cell.lower():
+            raise OverflowError("small" if number < 0 else "large")
+    else:
+        number = _whole(cell)
+        if not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+            raise OverflowError("small" if number < 0 else "large")
+    if "_" in cell:
+        raise ValueError(cell)
+    return number
+
+
+def _whole(cell: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        if float(cell).is_integer():
+            return int(float(cell))
+        raise
+
+
+def _hint(cell: str, dtype: np.dtype) -> str:
+    if _is_missing(cell):
+        return ": a missing value can stand for fractions only, as NaN"
+    if _LIKE_A_NUMBER.fullmatch(cell) and not _is_number(cell):
+        return ": numbers have a decimal point, and nothing parts their thousands"
+    return "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
+
+
+def _shaped(table: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
+    """Rows [R, C] in the rank of the input: one sample a row, or one sample whose rows are its time steps."""
+    shape = port.shape
+    if shape is None or len(shape) == 2:
+        return table
+    if len(shape) <= 1 and 1 in table.shape:
+        return table.reshape(-1) if len(shape) == 1 else table.reshape(())
+    if len(shape) >= 3:
+        trailing = [size if isinstance(size, int) else -1 for size in shape[1:]]
+        if len(shape) == 3 and trailing[-1] == table.shape[1] and trailing[0] in (-1, len(table)):
+            return table[None]
+        known = int(np.prod([size for size in trailing if size > 0]))
+        whole = known == table.shape[1] if -1 not in trailing else known and table.shape[1] % known == 0
+        if trailing.count(-1) <= 1 and whole:
+            return table.reshape(len(table), *trailing)
+    raise InputError(
+        f"'{escaped(path)}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up "
+        f"{port.name!r}: {port}"
+    )

@@ -1,0 +1,141 @@
+"""What a model computes in integers is explained by the same computation in floats.
+
+`q = Quantize(f(Dequantize(a), Dequantize(b)))`, whose runtime fuses it into one operator on integers, becomes
+`Deployed(q, f(a', b'))`: the value is q, and relevance goes on at the copy of f, which reads outputs of
+DequantizeLinear only, so that the runtime's fusion and the outputs' bits stay. An operator on integers becomes the same
+with `f` its computation in floats. Nodes that are never read are taken away as the model is finished.
+
+A constant that is added to an output after it was rounded is no bias of the layer: over `f(x; w, b)`, which is near 0
+where what was passed on is not, relevance of a real transformer came to nothing (correlation with the floats 0.0, not
+0.97).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.control_flow import bodies
+from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, has_packed_weight, written_out
+from onnxlrp.operators.quantised_products import integer_product
+from onnxlrp.operators.registry import Kind, find
+from onnxlrp.source.canonical.common import Rewriter
+
+_SOURCES = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Deployed")
+_INTEGERS = ("ConvInteger", "MatMulInteger")
+
+
+def rewrite(rewriter: Rewriter) -> None:
+    """Put a computation in floats beside every one that is deployed in integers."""
+    copies: dict[ir.Node, ir.Node] = {}
+    nodes = list(rewriter.graph)
+    if any(_rounds_activations(rewriter, n) or has_packed_weight(n, rewriter.constants) for n in nodes):
+        for node in nodes:
+            node.metadata_props[OWN] = "source"
+    for node in nodes:
+        entry = find(node)
+        if entry is None or rewriter.is_constant(node.outputs[0]):
+            continue
+        if node.op_type == "QuantizeLinear":
+            x = node.inputs[0]
+            copy = None if x is None else _copy(rewriter, x, copies)
+            if copy is not None:
+                deploy(rewriter, [node], [copy])
+        elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
+            made = entry.in_floats(rewriter.op, Call.of(node))
+            deploy(rewriter, [node], made if isinstance(made, list) else [made])
+        elif node.op_type in _INTEGERS:
+            found = integer_product(rewriter.op, node, rewriter.is_constant)
+            if found is not None:
+                deploy(rewriter, found[0], [found[1]])
+
+
+def _rounds_activations(rewriter: Rewriter, node: ir.Node) -> bool:
+    entry = find(node)
+    rounds = node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") or (entry is not None and entry.in_floats)
+    return bool(rounds) and not rewriter.is_constant(node.outputs[0])
+
+
+def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -> ir.Value | None:
+    """A copy of the node that makes what is quantised, and of the layer in front of an activation; None where its value
+    may be read as it is, since somebody else reads it."""
+    node = value.producer()
+    if node is None or node.graph is not rewriter.graph or len(node.outputs) != 1 or bodies(node):
+        return None
+    entry, readers = find(node), {u.node for u in value.uses()}
+    # The model's own readers: a copy that was made reads a copy.
+    alone = all(n.op_type == "QuantizeLinear" or n in copies for n in readers if n not in copies.values())
+    if entry is None or entry.kind in (Kind.STOP, Kind.REFUSED) or node.op_type in _SOURCES:
+        return None
+    if node.domain == DEPLOYED or value.is_graph_output() or rewriter.is_constant(value) or not alone:
+        return None
+    if node not in copies:
+        inputs = [None if v is None else _operand(rewriter, v) for v in node.inputs]
+        copy = ir.Node(
+            node.domain, node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version
+        )
+        copies[node] = copy
+        rewriter.graph.append(copy)
+        name, result = node.name, node.outputs[0]
+        copy.name, node.name = name, f"{name}_deployed"
+        copy.outputs[0].name, result.name = result.name, f"{result.name}_deployed"
+        copy.outputs[0].type, copy.outputs[0].shape = result.type, result.shape
+        node.metadata_props[MARK] = "source"
+        activation = entry.kind is Kind.ELEMENTWISE or entry.rectifier or node.op_type == "Clip"
+        if activation and (before := node.inputs[0]) is not None:
+            layer = _copy(rewriter, before, copies)
+            if layer is not None:
+                copy.replace_input_with(0, layer)
+    return copies[node].outputs[0]
+
+
+def _operand(rewriter: Rewriter, value: ir.Value) -> ir.Value:
+    """Constants that are dequantised are written out: then they fold."""
+    node = value.producer()
+    if node is None or node.op_type != "DequantizeLinear" or not rewriter.is_constant(value):
+        return value
+    return rewriter.made(written_out(rewriter.op, Call.of(node)))
+
+
+def _layer(value: ir.Value) -> ir.Node | None:
+    """The node that makes a value, or the layer to which that adds a bias."""
+    node = value.producer()
+    if node is None or node.op_type != "Add":
+        return node
+    makers = [v.producer() for v in node.inputs if v is not None]
+    layers = [n for n in makers if n is not None and (entry := find(n)) is not None and entry.layer is not None]
+    return layers[0] if len(layers) == 1 else node
+
+
+def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
+    """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
+    names, maker = [n.name for n in own], _layer(copies[0])
+    for node in own:
+        node.metadata_props[MARK] = "source"
+        node.name = f"{node.name}_deployed"
+    rewriter.graph.opset_imports[DEPLOYED] = 1
+    name = names[-1]
+    if maker is not None and str(maker.name).startswith("canonical"):
+        # Rules find the layer by the name of the model's own node.
+        maker.name, name = names[0], f"{names[-1]}_rounded" if len(own) == 1 else names[-1]
+    for index, (result, copy) in enumerate(zip(own[-1].outputs, copies, strict=True)):
+        node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
+        node.name = f"{name}_{index}" if index else name
+        rewriter.graph.append(node)
+        _put(rewriter, result, node)
+
+
+def _put(rewriter: Rewriter, result: ir.Value, node: ir.Node) -> None:
+    """What a node makes takes the place and the name of its first operand."""
+    out = node.outputs[0]
+    out.type, out.shape = result.type, result.shape
+    for use in list(result.uses()):
+        if use.node is not node:
+            use.node.replace_input_with(use.idx, out)
+    outputs = rewriter.graph.outputs
+    for index, value in enumerate(outputs):
+        if value is result:
+            outputs[index] = out
+    out.name, result.name = result.name, f"{result.name}_deployed"

@@ -1,0 +1,163 @@
+"""Functions of the leaf of one tree: `f(tree(x))` is a tree whose leaves hold `f(leaf)`.
+
+IsolationForest looks a leaf's depth up by its number, AdaBoost compares the largest class of a tree with each class.
+Relevance would stop at these integers and comparisons, although their result is constant wherever the tree is. So
+`LeafFunction(own, x)` stands for the last float value that one tree alone decides, or for the sum of several. The value
+is the model's own; the leaves of the tree that relevance goes back through are computed here, once, by the model's own
+nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.graph.call import Call
+from onnxlrp.operators.leaf_functions import as_regressor
+from onnxlrp.operators.quantised import DEPLOYED, MARK
+from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.tree_nodes import Forest
+from onnxlrp.operators.trees import one_tree
+from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.canonical.evaluation import evaluate_rows
+from onnxlrp.source.canonical.row_wise import repeated_rows, row_by_row, same_of_all_rows
+
+_SCORES = {"TreeEnsembleRegressor": 0, "TreeEnsembleClassifier": 1, "TreeEnsemble": 0}
+_ML = "ai.onnx.ml"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Forest:
+    """A sum of functions of one tree each."""
+
+    x: ir.Value
+    trees: tuple[tuple[Forest, np.ndarray], ...]
+    """Each tree with the function's values at its leaves, [leaves, columns]."""
+
+
+def rewrite(rewriter: Rewriter) -> None:
+    """Put a tree in the place of every function of one tree at which relevance would stop, a forest in that of sums."""
+    trees = _trees(rewriter)
+    if not trees:
+        return
+    rewriter.graph.sort()
+    forests: dict[ir.Value, _Forest] = {}
+    decided = _Decided(rewriter, trees)
+    for value, scores in decided.ends():
+        tree, leaves = trees[scores]
+        outputs = evaluate_rows(value, {scores: leaves}, decided.repeated, rewriter.graph.opset_imports)
+        x = None if (node := scores.producer()) is None else node.inputs[0]
+        if outputs is not None and x is not None:
+            forests[value] = _Forest(x, ((tree, outputs.reshape(len(leaves), -1)),))
+    for node in list(rewriter.graph) if forests else ():
+        added = [forests.get(v) for v in node.inputs if v is not None]
+        if node.domain == "" and node.op_type in ("Add", "Sum") and (whole := _joined(added)) is not None:
+            forests[node.outputs[0]] = whole
+    for value, forest in forests.items():
+        if value.is_graph_output() or any(u.node.outputs[0] not in forests for u in value.uses()):
+            _stand_in(rewriter, value, forest)
+
+
+def _joined(parts: Sequence[_Forest | None]) -> _Forest | None:
+    """One forest of several, None where they read different inputs or have different columns."""
+    known = [p for p in parts if p is not None]
+    if len(known) < len(parts) or not known:
+        return None
+    same = all(_equal(p.x, known[0].x) and p.trees[0][1].shape[1] == known[0].trees[0][1].shape[1] for p in known)
+    return _Forest(known[0].x, tuple(t for p in known for t in p.trees)) if same else None
+
+
+def _equal(a: ir.Value, b: ir.Value) -> bool:
+    """Decide whether two values are the same, or come from equal nodes with the same operands."""
+    one, other = a.producer(), b.producer()
+    if a is b or one is None or other is None:
+        return a is b
+    same = (one.domain, one.op_type, tuple(one.inputs)) == (other.domain, other.op_type, tuple(other.inputs))
+    kinds = [{k: v.value for k, v in n.attributes.items()} for n in (one, other)]
+    return same and a.index() == b.index() and kinds[0] == kinds[1]
+
+
+def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
+    """The scores of ensembles of one tree, with the tree and the scores at its leaves, [leaves, columns]."""
+    found = {}
+    for node in rewriter.graph:
+        if node.domain != _ML or node.op_type not in _SCORES or MARK in node.metadata_props:
+            continue
+        known = one_tree(Call.of(node))
+        if known is not None and len(node.outputs) > _SCORES[node.op_type]:
+            found[node.outputs[_SCORES[node.op_type]]] = known
+    return found
+
+
+class _Decided:
+    """Values that the leaf of one tree decides, row by row."""
+
+    def __init__(self, rewriter: Rewriter, trees: dict[ir.Value, tuple[Forest, np.ndarray]]) -> None:
+        self.rewriter = rewriter
+        self.by: dict[ir.Value, ir.Value] = {tree: tree for tree in trees}
+        """Value -> the scores of the tree that decides it."""
+        self.stopped: set[ir.Value] = set()
+        """Those that relevance does not go through on the way from the tree."""
+        self.alike: set[ir.Value] = set()
+        """Values that depend on the number of rows alone, the same in each."""
+        self.repeated: dict[ir.Value, np.ndarray] = {}
+        """Constants that hold the same row for each row of a batch of fixed size, and that row."""
+        for node in rewriter.graph:
+            self._visit(node)
+
+    def _visit(self, node: ir.Node) -> None:
+        inputs = [v for v in node.inputs if v is not None and not self.rewriter.is_constant(v)]
+        if any(v in self.by for v in node.outputs) or not inputs:
+            return
+        if same_of_all_rows(node, self.alike):
+            self.alike.update(node.outputs)
+            return
+        trees = {self.by.get(v) for v in inputs if v not in self.alike}
+        if len(trees) != 1 or None in trees or not row_by_row(node, set(inputs), self.rewriter.is_constant):
+            return
+        stops = _stops(node) or any(v in self.stopped for v in inputs)
+        self.repeated |= repeated_rows(node, set(inputs))
+        for out in node.outputs:
+            self.by[out] = trees.copy().pop()  # type: ignore[assignment]
+            if stops:
+                self.stopped.add(out)
+
+    def ends(self) -> list[tuple[ir.Value, ir.Value]]:
+        """The float values [N] or [N, C] that are read where more than one tree decides, each with its tree."""
+        return [(v, t) for v, t in self.by.items() if v in self.stopped and _is_score(v) and self._is_end(v)]
+
+    def _is_end(self, value: ir.Value) -> bool:
+        return value.is_graph_output() or any(u.node.outputs[0] not in self.by for u in value.uses())
+
+
+def _stops(node: ir.Node) -> bool:
+    """Decide whether relevance ends at a node of numbers: at positions, comparisons, categories and whole numbers."""
+    entry, out = find(node), node.outputs[0].dtype
+    whole = out is not None and not out.is_floating_point()
+    return whole or entry is None or entry.kind is Kind.STOP or node.op_type == "LabelEncoder"
+
+
+def _is_score(value: ir.Value) -> bool:
+    floating = value.dtype is not None and value.dtype.is_floating_point()
+    return floating and value.shape is not None and len(value.shape) in (1, 2)
+
+
+def _stand_in(rewriter: Rewriter, own: ir.Value, forest: _Forest) -> None:
+    """Let all readers of a value read the forest instead."""
+    attributes = as_regressor(forest.trees)
+    node = ir.Node(DEPLOYED, "LeafFunction", [own, forest.x], attributes, num_outputs=1, version=1)
+    maker, out = own.producer(), node.outputs[0]
+    node.name = f"{maker.name if maker is not None else own.name}_trees"
+    out.type, out.shape = own.type, own.shape
+    out.name, own.name = own.name, f"{own.name}_own"
+    rewriter.graph.opset_imports[DEPLOYED] = 1
+    rewriter.graph.append(node)
+    for use in list(own.uses()):
+        if use.node is not node:
+            use.node.replace_input_with(use.idx, out)
+    for index, value in enumerate(rewriter.graph.outputs):
+        if value is own:
+            rewriter.graph.outputs[index] = out

@@ -1,0 +1,40 @@
+"""Signed bytes that are quantised and dequantised at once count from −128: `q + 128` of an unsigned type.
+
+onnxruntime does the same on x86 before it fuses, but only where one DequantizeLinear alone reads the bytes, and where a
+single node reads that: once relevance reads the value as well, it computes in floats what it computed in integers, and
+outputs move. Written down before, the pair stays as it was.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.graph.call import content
+from onnxlrp.source.canonical.common import Rewriter
+
+
+def rewrite(rewriter: Rewriter) -> None:
+    """Every such pair with one zero point."""
+    for node in [n for n in rewriter.graph if n.op_type == "QuantizeLinear"]:
+        pair = _pair(rewriter, node)
+        if pair is None:
+            continue
+        (zero,) = {int(z) for n in pair for z in np.ravel(content(n.inputs[2]))}  # type: ignore[arg-type]
+        unsigned = rewriter.made(rewriter.op.constant(np.uint8(zero + 128)))
+        for member in pair:
+            member.replace_input_with(2, unsigned)
+            member.attributes.pop("output_dtype", None)
+        node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)
+
+
+def _pair(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Node, ir.Node] | None:
+    back = rewriter.sole_consumer(node.outputs[0])
+    if back is None or (back.op_type, back.domain) != ("DequantizeLinear", node.domain):
+        return None
+    uses = len(list(back.outputs[0].uses())) + back.outputs[0].is_graph_output()
+    zeros = [content(n.inputs[2]) if len(n.inputs) > 2 else None for n in (node, back)]
+    known = [z for z in zeros if z is not None and z.dtype == np.int8 and z.size == 1]
+    if uses > 1 or len(known) < 2 or known[0].item() != known[1].item():
+        return None
+    return node, back
