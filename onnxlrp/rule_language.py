@@ -26,17 +26,28 @@ class Modifier:
 
     The result is `same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one`.
 
-    Parameters:
-        same: the factor of v itself.
-        plus: the factor of the positive elements of v; the others count as 0.
-        minus: the factor of the negative elements of v; the others count as 0.
-        square: the factor of v².
-        one: a number that is added to every element.
+    Parameters
+    ----------
+    same
+        The factor of v itself.
+    plus, minus
+        The factors of the positive and of the negative elements of v; the others count as 0.
+    square
+        The factor of v².
+    one
+        A number that is added to every element.
 
-    Raises ValueError where a coefficient, or a sum of two that meet, is not a finite number.
+    Raises
+    ------
+    ValueError
+        A coefficient, or the sum of two that meet in one element, is not a finite number.
 
-    Example: `Modifier(same=1, plus=0.25)` is `v + 0.25·max(v, 0)`, the weight of the γ rule;
-    `Modifier(plus=1, minus=-1)` is |v|.
+    Examples
+    --------
+    ```python
+    favoured = Modifier(same=1, plus=0.25)  # v + 0.25·max(v, 0), the weight of the γ rule
+    size = Modifier(plus=1, minus=-1)  # |v|
+    ```
     """
 
     same: float = 0.0
@@ -103,15 +114,27 @@ class Below:
 class Term:
     """Run the layer on changed operands: `factor · f(x; weight, bias)`.
 
-    Parameters:
-        x: how the input changes: a `Modifier`, `Above` or `Below`.
-        weight: how the weight changes.
-        bias: how the bias changes; None leaves the bias out. A layer that has no bias adds none in any term.
-        factor: a finite number that multiplies the term, in the denominator and in what the input receives.
+    Parameters
+    ----------
+    x
+        How the input changes: a `Modifier`, `Above` or `Below`.
+    weight
+        How the weight changes.
+    bias
+        How the bias changes; None leaves the bias out. A layer that has no bias adds none in any term.
+    factor
+        A finite number that multiplies the term, in the denominator and in what the input receives.
 
-    Raises ValueError where `factor` is not finite.
+    Raises
+    ------
+    ValueError
+        `factor` is not finite, or `x` is none of the three.
 
-    Example: `Term(PLUS, MINUS, MINUS)` is `f(x⁺; w⁻, b⁻)`.
+    Examples
+    --------
+    ```python
+    lowering = Term(PLUS, MINUS, MINUS)  # f(x⁺; w⁻, b⁻)
+    ```
     """
 
     x: Modifier | Above | Below
@@ -131,16 +154,26 @@ class Share:
 
     With d the sum of the terms, the input receives `coefficient · Σ_terms factor · x · fᵀ(R / s(d); weight)`.
 
-    Parameters:
-        terms: at least one `Term`. Where one has `Above(low)` another has `Below(high)`, because an operator upstream
-            that turns signs exchanges the two bounds; all in one share mean the same two bounds.
-        coefficient: a finite number; the coefficients of a rule that conserves relevance add up to 1.
-        gate: 1 gives relevance only where the layer's own output z is positive, −1 only where it is negative, 0
-            everywhere.
+    Parameters
+    ----------
+    terms
+        At least one `Term`. Where one has `Above(low)` another has `Below(high)`, because an operator upstream that
+        turns signs exchanges the two bounds; all in one share mean the same two bounds.
+    coefficient
+        A finite number; the coefficients of a rule that conserves relevance add up to 1.
+    gate
+        1 gives relevance only where the layer's own output z is positive, −1 only where it is negative, 0 everywhere.
 
-    Raises ValueError where one of these does not hold.
+    Raises
+    ------
+    ValueError
+        One of these does not hold.
 
-    Example: `Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)))` is the z⁺ rule.
+    Examples
+    --------
+    ```python
+    raising = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)))  # the z⁺ rule
+    ```
     """
 
     terms: tuple[Term, ...]
