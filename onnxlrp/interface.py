@@ -30,9 +30,9 @@ class Interface:
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inner value -> the output that holds its relevance."""
     target: str = "class"
-    """"class", "token" or "weights"."""
+    """The kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets)."""
+    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or what else the kind chooses."""
     position_input: str | None = None
     weights_input: str | None = None
     required: bool = False
@@ -64,6 +64,12 @@ class Interface:
     """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
     has_base: bool = False
     """True where relevance adds up to the score's distance from a base value, as that of trees does."""
+
+    @property
+    def added_inputs(self) -> dict[str, str]:
+        """Inputs that choose the target, by the argument of an explainer's call that they take."""
+        names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
+        return {argument: name for argument, name in names.items() if name is not None}
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""
@@ -140,7 +146,6 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 _NEEDED = ("version", "composite", "output", "source_sha256", "relevance")
 _CHOICES = {
-    "target": ("class", "token", "weights"),
     "initial": ("output", "one"),
     "seed": ("score", "positive", "gradient"),
 }

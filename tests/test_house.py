@@ -38,6 +38,7 @@ LEAVES = (
     "replacing",
     "drafts",
     "strings",
+    "targets",
     "_version",
 )
 LEAF_IMPORTS = {
@@ -53,10 +54,11 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
+    "targets": {"errors", "interface", "printable"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "strings"},
+    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "strings", "targets"},
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 

@@ -15,12 +15,12 @@ from onnxlrp.runtime import described, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
-from onnxlrp.runtime.targets import Target
 from onnxlrp.runtime.values import as_mapping
 
 
@@ -226,9 +226,9 @@ class Explainer:
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
         explained = self._explained()
-        taken = self._file.added.get(self.interface.weights_input or "")
-        batch = self._batch(explained, feeds)
-        chosen = Target(self.interface, explained, taken, batch, target, position, weights)
+        shape = None if explained is None else explained.shape
+        given = {"target": target, "position": position, "weights": weights}
+        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
         except InputError:
@@ -238,9 +238,7 @@ class Explainer:
             raise
         try:
             described.check_values(self.interface, feeds, values)
-            classes, score = chosen.resolve(
-                values.get(self.explained_output), values.get(self.interface.label_output or "")
-            )
+            found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
             raise described.damaged(self._file.place, error) from error
         added = self._added()
@@ -248,11 +246,11 @@ class Explainer:
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
-            target=classes,
-            score=score,
+            target=found.target,
+            score=found.score,
             ledger=self._ledger(values),
             tokens=tokens,
-            position=chosen.positions,
+            position=found.position,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
