@@ -17,6 +17,7 @@ from onnxlrp._version import __version__
 from onnxlrp.errors import DefectError, InputError, OnnxLrpError, OutputsChangedError, TargetError
 from onnxlrp.printable import escaped, escaped_json, escaped_lines
 from onnxlrp.replacing import check_replaceable, files_of
+from onnxlrp.targets import TARGETS, kind_named
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -75,7 +76,14 @@ Preprocessing = Annotated[
 Providers = Annotated[
     list[str], typer.Option("--provider", metavar="NAME", help="onnxruntime provider (default: CUDA, else the CPU).")
 ]
-TargetKind = Literal["class", "token", "weights"]
+TargetKind = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(TARGETS),
+        callback=lambda name: _usage(kind_named, name, "--target").name,
+        help="What a target is.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -168,7 +176,7 @@ def convert(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
-    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    target: TargetKind = "class",
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="How many targets at once.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
@@ -362,7 +370,7 @@ def check(
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
-    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    target: TargetKind = "class",
     seed: Annotated[int, typer.Option(help="Of the random inputs, where none are given.")] = 0,
     provider: Providers = [],  # noqa: B006
     as_json: Json = False,

@@ -1,7 +1,8 @@
-"""The arrays that a caller gives for a target, checked."""
+"""The arrays that a caller gives for a target, checked, and the scores that maps hold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ def per_sample(given: Any, name: str, targets: int) -> np.ndarray:
     if array.ndim > 1:
         raise TargetError(f"{name} must be one integer or one per sample, not an array {shape_text(array.shape)}")
     return array.reshape(-1)
+
+
+def from_maps(maps: Sequence[Any]) -> np.ndarray | None:
+    """The scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None where there are none."""
+    if not maps or not all(isinstance(entry, dict) for entry in maps):
+        return None
+    return np.array([list(entry.values()) for entry in maps])
 
 
 def check_range(given: np.ndarray, count: int | str | None, name: str, things: tuple[str, str], output: str) -> None:

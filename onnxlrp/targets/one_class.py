@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import check_range, per_sample
+from onnxlrp.targets.given import check_range, from_maps, per_sample
 from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ClassTarget(Kind):
         if not shape:
             return Axes(None, None)
         if len(shape) == 1:
-            return _one_axis(shape[0], inputs)
+            return one_axis(shape[0], inputs)
         if any(size != 1 for size in shape[2:]):
             raise TargetError(
                 f"the explained output {name!r} has shape {shape_text(shape)}, more than one score per class: use "
@@ -67,16 +67,11 @@ class ClassTarget(Kind):
         return np.full((1, interface.targets) if many else (1,), PREDICTED, np.int64)
 
     def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
-        """The explained output as [N, C], or [N, T, C] for a token target; None where it is no array of scores.
-
-        Maps of ZipMap (a list of one dict per sample) become rows in the order of their keys in the model.
-        """
+        """The explained output as [N, C], or [N, T, C] for a token target; None where it is no array of scores."""
+        if isinstance(value, list):
+            return from_maps(value)
         if value is None:
             return None
-        if isinstance(value, list):
-            if not value or not all(isinstance(entry, dict) for entry in value):
-                return None
-            return np.array([list(entry.values()) for entry in value])
         scores = np.asarray(value)
         batch, classes = interface.batch_axis, interface.class_axis
         if scores.ndim and max(batch or 0, classes or 0) >= scores.ndim:
@@ -122,7 +117,7 @@ class ClassTarget(Kind):
         return interface.class_axis is None
 
 
-def _one_axis(size: int | str | None, inputs: Sequence[ir.Value]) -> Axes:
+def one_axis(size: int | str | None, inputs: Sequence[ir.Value]) -> Axes:
     """Rank 1: one score per sample if that axis is the batch, else the classes."""
     batches = [v.shape[0] for v in inputs if v.shape is not None and len(v.shape) > 0]
     if size == 1 or size in batches or not isinstance(size, int):
