@@ -167,7 +167,10 @@ def demo(
         demonstration.show(done)
 
 
-@app.command(epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus")
+@app.command(
+    epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
+    "of a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+)
 @guarded
 def convert(
     model: Model,
@@ -271,7 +274,8 @@ def inspect(
 
 @app.command(
     epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
-    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html"
+    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
+    "of one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
 )
 @guarded
 def explain(
@@ -285,6 +289,13 @@ def explain(
     ] = [],  # noqa: B006
     position: Annotated[
         list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
+    ] = [],  # noqa: B006
+    element: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INDICES",
+            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
+        ),
     ] = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
@@ -333,9 +344,14 @@ def explain(
     data = None if many else load(given, opened.inputs, how, model)
     if opened.interface is not None and (composite, rule, output) != ("auto", [], None):
         raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
-    kind = "token" if position else "class" if weights is None else "weights"
+    kind = "token" if position else "element" if element else "class" if weights is None else "weights"
+    if element and (target or (opened.interface is not None and opened.interface.target != "element")):
+        raise typer.BadParameter(
+            "it is for a model with --target element, without --target here", param_hint="--element"
+        )
     made = model if opened.interface is not None else _convert_for_target(model, **options, target=kind)
-    asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
+    chosen = _usage(_elements, element, "--element") or target
+    asked = {"target": chosen, "position": position, "weights": commands.read_weights(weights)}
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
         with terminal.cautions_heard() as cautions:
@@ -439,7 +455,9 @@ def _convert_for_target(model: Path, **options: Any) -> Any:
     try:
         return _convert(model, **options)
     except TargetError as error:
-        raise TargetError(f"{error}\nHere: --position N for a token (-1: the last), --weights FILE") from error
+        raise TargetError(
+            f"{error}\nHere: --position N for a token (-1: the last), --element INDICES, --weights FILE"
+        ) from error
 
 
 def _convert_with_ledger(model: Path, **options: Any) -> Any:
@@ -468,6 +486,17 @@ def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs
         "output": output,
         "inputs": tuple(inputs) or None,
     }
+
+
+def _elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Texts such as `3,17` as the indices of elements, as many of each."""
+    try:
+        found = [tuple(int(index) for index in text.split(",")) for text in texts]
+    except ValueError as error:
+        raise InputError(f"{', '.join(texts)!r:.80}: an element is written by its indices, such as 3,17") from error
+    if len({len(one) for one in found}) > 1:
+        raise InputError(f"elements of one output have as many indices each, unlike {', '.join(texts)!r:.80}")
+    return found
 
 
 def _rule(text: str) -> tuple[str, Any]:

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from onnxlrp.errors import InputError
 from onnxlrp.targets.kind import Kind
 from onnxlrp.targets.one_class import ClassTarget
+from onnxlrp.targets.one_element import ElementTarget
 from onnxlrp.targets.one_token import TokenTarget
 from onnxlrp.targets.weighted import WeightsTarget
 
-TARGETS: Mapping[str, Kind] = {kind.name: kind for kind in (ClassTarget(), TokenTarget(), WeightsTarget())}
+TARGETS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (ClassTarget(), TokenTarget(), ElementTarget(), WeightsTarget())
+}
 """Every kind of target by its name."""
 
 

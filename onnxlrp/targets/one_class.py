@@ -37,7 +37,8 @@ class ClassTarget(Kind):
         if any(size != 1 for size in shape[2:]):
             raise TargetError(
                 f"the explained output {name!r} has shape {shape_text(shape)}, more than one score per class: use "
-                'target="token" (scores [N, T, V]) or target="weights" (any shape), or name another output'
+                'target="token" (a class at a position of scores [N, T, V]), target="element" (one element by its '
+                'indices) or target="weights" (any shape), or name another output'
             )
         return Axes(0, 1)
 
