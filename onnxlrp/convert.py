@@ -91,12 +91,13 @@ def convert(
     """Add relevance outputs to a model: prediction and explanation from one run, in any ONNX runtime.
 
     Every explained input `x` gets an output `x_relevance` of its shape; the input `target` (int64, [1] or [N], default
-    −1: the predicted class) chooses what is explained. `background`: rows of data, whose mean kernels are explained
-    against (an array, a data frame, a dictionary of inputs, or the path of a .npy, .npz or .csv file). `check`: run
-    source and explained model once on random data where onnxruntime is installed, and compare all outputs; the finding
-    is `Explained.comparison`. Raises InvalidModelError, UnsupportedOperatorError (every node without a rule at once),
-    NothingToExplainError, TargetError, InputError, or OutputsChangedError where the check fails; nothing is emitted
-    then.
+    −1: the predicted class) chooses what is explained, or with `target="element"` the input `<output>_element` (the
+    indices of a pixel's class, a box's score, a step's forecast, default −1s: the largest). `background`: rows of data,
+    whose mean kernels are explained against (an array, a data frame, a dictionary of inputs, or the path of a .npy,
+    .npz or .csv file). `check`: run source and explained model once on random data where onnxruntime is installed, and
+    compare all outputs; the finding is `Explained.comparison`. Raises InvalidModelError, UnsupportedOperatorError
+    (every node without a rule at once), NothingToExplainError, TargetError, InputError, or OutputsChangedError where
+    the check fails; nothing is emitted then.
 
     Weights in other files are read for a model that is given by its path (or an onnx_ir model that knows its folder),
     from that folder only. Bytes and a ModelProto have none: give the path, or read the weights into the ModelProto.

@@ -79,9 +79,10 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
     """The input that takes the target has the shape that its kind takes: classes are [N], or [N, K] with K targets."""
+    want = TARGETS[interface.target].input_shape(interface)
     if interface.target_input is None:
         return
-    port, want = inputs[interface.target_input], TARGETS[interface.target].input_shape(interface)
+    port = inputs[interface.target_input]
     shape = port.shape or want
     sizes = zip(shape, want, strict=False)
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)

@@ -38,10 +38,11 @@ class Explanation:
     """The classes that were explained, int64 [N] (or [N, K]); None for a weighted target.
 
     Where none was given: the class of the model's label output where `Interface.label_output` names one, else the
-    largest of the explained output, first on ties.
+    largest of the explained output, first on ties. For an element target: the indices, int64 [N, indices] (or
+    [N, K, indices]); -1 where the sample has no elements.
     """
     score: np.ndarray | None
-    """The explained output at `target`, same shape; None for a weighted target."""
+    """The explained output at `target`, [N] (or [N, K]); None for a weighted target."""
     ledger: Ledger | None
     """The table of where relevance was absorbed; None where the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
@@ -113,7 +114,9 @@ class Explainer:
 
         `inputs` maps names to arrays, or an input of token ids to a list of texts (pairs of texts as tuples): then the
         inputs that go with it (attention_mask, …) need not be given. `target` is a class, or one per sample ([N]; [K]
-        or [N, K] with K targets); None or -1: the predicted class. `position` (token targets) likewise, -1: the last
+        or [N, K] with K targets); None or -1: the predicted class. For an element target it is the element's indices
+        after the batch axis, `(4, 6203)`, or a row of them per sample ([N, indices]; [K, indices] or [N, K, indices]);
+        None or -1 for all: the sample's largest element. `position` (token targets) likewise, -1: the last
         (None: of a text the last token, not the padding behind it). `weights` (weighted targets) must broadcast to the
         explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist.
         One `errors.ExplanationWarning` names all that makes the explanation doubtful: NaN, relevance of 0 or out of all

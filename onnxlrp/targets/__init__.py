@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from onnxlrp.errors import InputError
 from onnxlrp.targets.kind import Kind
 from onnxlrp.targets.one_class import ClassTarget
@@ -14,7 +12,7 @@ from onnxlrp.targets.one_element import ElementTarget
 from onnxlrp.targets.one_token import TokenTarget
 from onnxlrp.targets.weighted import WeightsTarget
 
-TARGETS: Mapping[str, Kind] = {
+TARGETS: dict[str, Kind] = {
     kind.name: kind for kind in (ClassTarget(), TokenTarget(), ElementTarget(), WeightsTarget())
 }
 """Every kind of target by its name."""
@@ -22,6 +20,6 @@ TARGETS: Mapping[str, Kind] = {
 
 def kind_named(name: str) -> Kind:
     """The kind of target that `convert(target=...)` names. Raises InputError where there is none."""
-    if name not in TARGETS:
+    if not isinstance(name, str) or name not in TARGETS:
         raise InputError(f"target is one of {', '.join(map(repr, TARGETS))}, not {name!r}")
     return TARGETS[name]

@@ -109,8 +109,13 @@ class ElementTarget(Kind):
         return len(self._one(interface)) if argument == "target" else 0
 
     def _one(self, interface: Interface) -> tuple[int, ...]:
-        """The shape of one sample's target: [indices], or [K, indices] with K targets."""
+        """The shape of one sample's target: [indices], or [K, indices] with K targets.
+
+        Raises ValueError where the description of a file does not say how many indices there are.
+        """
         indices = len(interface.output_shape or ()) - (interface.batch_axis is not None)
+        if indices < 1:
+            raise ValueError(f"elements are explained of an output {shape_text(interface.output_shape)}")
         return (indices,) if interface.targets == 1 else (interface.targets, indices)
 
 

@@ -80,17 +80,18 @@ def test_an_element_is_a_weight_of_one(name, options, runtime, dtype, error):
     assert np.any(found[key]) or (options.get("composite"), name) == ("deep_taylor", "one sample")  # a negative score
 
 
+@pytest.mark.parametrize(("runtime", "dtype"), [(onnxruntime, "float32"), (reference, "float64")])
 @pytest.mark.parametrize("name", SHAPES)
-def test_several_elements_at_once(name):
+def test_several_elements_at_once(name, runtime, dtype):
     """Each as if it had been asked alone; the default of a row is the largest."""
-    model, feeds = SHAPES[name][0], data(name)
+    model, feeds = SHAPES[name][0](dtype=dtype), data(name, dtype)
     batch = name != "one sample"
-    together = converted(model(), "element", targets=3, ledger=True)
-    port, one = interface(together).output, onnxruntime(converted(model(), "element"))
+    together = converted(model, "element", targets=3, ledger=True)
+    port, one = interface(together).output, runtime(converted(model, "element"))
     plain = one(feeds)
     asked = np.stack([elements_of(plain[port], batch, seed) for seed in (2, 3, 4)], axis=1)
     asked[0, 1] = -1
-    found = onnxruntime(together)({**feeds, f"{port}_element": asked})
+    found = runtime(together)({**feeds, f"{port}_element": asked})
     key = f"{next(iter(feeds))}_relevance"
     for k in range(3):
         alone = one({**feeds, f"{port}_element": asked[:, k]})[key]
