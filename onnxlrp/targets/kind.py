@@ -80,7 +80,7 @@ class Kind(abc.ABC):
     follows_label: ClassVar[bool] = False
     """True where the default is the class that the model's label output names."""
 
-    # ------------------------------------------------------------------------------------------------- at conversion
+    # At conversion
 
     @abc.abstractmethod
     def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
@@ -94,10 +94,12 @@ class Kind(abc.ABC):
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         """Add the kind's inputs to the graph, and the nodes of the seed."""
 
-    # ----------------------------------------------------------------------------------------------- at a call
+    # At a call
 
     @abc.abstractmethod
-    def read(self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None) -> Any:
+    def read(
+        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
+    ) -> np.ndarray:
         """The array for an argument of a call. Raises TargetError where it cannot be meant.
 
         `shape` is the explained output's as far as it is known; the batch is a number where that is.

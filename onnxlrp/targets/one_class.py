@@ -54,7 +54,9 @@ class ClassTarget(Kind):
         one = seeder.options.targets == 1 and axes.classes == 1
         return Seed(seeder.shaped(onehot), seeder.within(flat, index) if one else None)
 
-    def read(self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None) -> Any:
+    def read(
+        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
+    ) -> np.ndarray:
         found = per_sample(value, argument, interface.targets if argument == "target" else 1)
         if argument == "target":
             axis = interface.class_axis

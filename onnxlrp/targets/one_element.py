@@ -63,7 +63,9 @@ class ElementTarget(Kind):
             flat = op.Concat(flat, lowest, axis=1)
         return op.ArgMax(flat, axis=1, keepdims=1)
 
-    def read(self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None) -> Any:
+    def read(
+        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
+    ) -> np.ndarray:
         array, one = to_indices(value, argument), self._one(interface)
         if array.ndim == 0 and one == (1,):
             array = array.reshape(1)

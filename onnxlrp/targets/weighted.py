@@ -43,7 +43,9 @@ class WeightsTarget(Kind):
         weights = seeder.input("weights", f"{seeder.output}_weights", seeder.dtype, dims, default)
         return Seed(op.Expand(weights, shape))
 
-    def read(self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None) -> Any:
+    def read(
+        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
+    ) -> np.ndarray:
         weights = to_numbers(value, argument)
         if weights.dtype.kind not in "biuf":
             raise TargetError(f"weights must be numbers, not {weights.dtype}")
