@@ -1,4 +1,4 @@
-"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators`."""
+"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
 
 from __future__ import annotations
 
@@ -431,6 +431,20 @@ def operators(as_json: Json = False, debug: Debug = False) -> None:
         terminal.show(tables.operators_table(rows))
 
 
+@app.command(epilog="Example: onnxlrp composites --json")
+@guarded
+def composites(as_json: Json = False, debug: Debug = False) -> None:
+    """List every composite with its arguments and what it is for."""
+    from onnxlrp.composites import table
+    from onnxlrp.view import tables
+
+    rows = table()
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        terminal.show(tables.composites_table((row.composite, row.purpose) for row in rows))
+
+
 def main() -> None:
     """The console script."""
     for stream in (sys.stdout, sys.stderr):
@@ -474,12 +488,12 @@ def _plan(explained: Any) -> list[dict[str, str]]:
 
 def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
     """Arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
-    from onnxlrp import composites
+    from onnxlrp.composites import parse
 
     if composite.endswith(".toml"):
-        composites.parse(composite)  # a file that cannot be used is no wrong usage
+        parse(composite)  # a file that cannot be used is no wrong usage
     else:
-        _usage(composites.parse, composite, "--composite")
+        _usage(parse, composite, "--composite")
     return {
         "composite": composite,
         "rules": tuple(_usage(_rule, text, "--rule") for text in rules),

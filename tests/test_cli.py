@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from onnxlrp import composites
 from onnxlrp.cli import app
 from onnxlrp.runtime import Results
 
@@ -430,7 +431,20 @@ def test_operators():
     assert {"operator", "domain", "kind", "summary", "since"} == set(rows[0]) and len(rows) > 50
 
 
-@pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators"])
+def test_composites():
+    """Those of users' own are in the list, and in the message for a name that is none."""
+    composites.register("our_own", composites.Epsilon(1e-3))
+    try:
+        assert "our_own" in call("composites").stdout
+        rows = json.loads(call("composites", "--json").stdout)
+        assert rows[0]["composite"].startswith("auto(") and rows[-1]["purpose"] == "Epsilon(epsilon=0.001)"
+        assert "our_own" in call("inspect", DIGITS, "--composite", "their_own", status=2).stderr
+        assert json.loads(call("inspect", DIGITS, "--composite", "our_own", "--json").stdout)["plan"]
+    finally:
+        composites.unregister("our_own")
+
+
+@pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators", "composites"])
 def test_help_has_an_example(command):
     assert f"Example: onnxlrp {command}" in call(command, "--help").stdout
 

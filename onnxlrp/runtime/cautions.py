@@ -15,6 +15,7 @@ import numpy as np
 
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
+from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.targets import TARGETS
@@ -30,7 +31,7 @@ _TINY = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Caution:
+class Caution(Brief):
     """A doubt about an explanation."""
 
     kind: str

@@ -57,6 +57,11 @@ def operators_table(rows: Iterable[OperatorRow]) -> Table:
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
 
 
+def composites_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Every composite with its arguments, and what it is for."""
+    return _table(("composite", "what it is for"), rows)
+
+
 def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
     """The ledger's steps; with `top` only those where most relevance was absorbed."""
     order: Sequence[int] = range(len(ledger))
