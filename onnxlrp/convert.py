@@ -18,7 +18,6 @@ from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
 from onnxlrp.emit.emit import Emitted, Request, emit
-from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.finish import save
 from onnxlrp.finish.tidy import tidy
@@ -40,6 +39,8 @@ from onnxlrp.source.foreign import own_errors
 from onnxlrp.source.label_output import Label, label_of, order_note
 from onnxlrp.source.outputs import explained_output, hand_out_scores
 from onnxlrp.source.read import Model, Source, is_score, read
+from onnxlrp.targets import kind_named
+from onnxlrp.targets.options import TargetOptions
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
@@ -156,13 +157,16 @@ def convert(
         - `"class"` (default), for scores [N, classes]: `target`, int64 [1] or [N], default -1, the predicted class.
         - `"token"`, for scores [N, positions, classes]: `target` as above, and `position`, int64 [1] or [N], default
           -1, the last one.
+        - `"element"`, for any shape: `<output>_element`, int64 [1, indices] or [N, indices], default -1s, the sample's
+          largest element. For one pixel's class, one box's score, one step's forecast.
         - `"weights"`, for any shape: `<output>_weights`, float, broadcast to the output, default 1; relevance starts
           from weights × score. For segmentation, detection, several labels, and `onnxlrp.contrastive`.
     initial
         The relevance at the chosen score: `"output"` (default), its value, or `"one"`.
     targets
-        The number K of classes that one run explains, at least 1 (default). Where K > 1, `target` is int64 [1, K] or
-        [N, K] and every relevance is [N, K, ...]. Not for `target="weights"`.
+        The number K of classes or elements that one run explains, at least 1 (default). Where K > 1, `target` is int64
+        [1, K] or [N, K], `<output>_element` [1, K, indices] or [N, K, indices], and every relevance is [N, K, ...]. Not
+        for `target="weights"`.
     relevance_at
         The names of inner values, whose relevance becomes the outputs `<value>_relevance`, in the values' shapes.
         Default: none.
@@ -228,7 +232,7 @@ def convert(
     ```
     """
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
-    options = Options(target, targets, target_input)
+    options = TargetOptions(kind_named(target), targets, target_input)
     work = _prepare(model, composite, rules, output, inputs, explain_probability, on_unsupported, background)
     if work.plan.unsupported:
         raise UnsupportedOperatorError(_unsupported_message(work.plan), tuple(work.plan.unsupported_nodes))
@@ -236,12 +240,12 @@ def convert(
     _check_gradient(work, inner)
     if ledger and work.plan.composite.seed == "gradient":
         raise InputError(f"{work.plan.composite} is a gradient: it has no conservation ledger")
-    axes = layout(work.score, target, list(work.source.model.graph.inputs), work.output)
+    axes = options.kind.layout(work.score, list(work.source.model.graph.inputs), work.output)
     dtype = _working_type(type_of_layers(work.plan.steps, work.facts, work.score), precision)
     request = Request(
         score=work.score,
         visible=work.visible,
-        label=work.label if target == "class" and axes.classes is not None else None,
+        label=work.label if options.kind.follows_label and axes.classes is not None else None,
         output_name=work.output,
         axes=axes,
         inputs=reached,
@@ -340,7 +344,7 @@ def _label(source: Source, output: ir.Value, name: str) -> Label | None:
 
 def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
     """Describe the explained model, for its metadata."""
-    seed, options, label = emitted.seed, request.options, request.label
+    options, label = request.options, request.label
     return Interface(
         version=__version__,
         composite=str(work.plan.composite),
@@ -349,14 +353,12 @@ def _interface(work: _Work, emitted: Emitted, request: Request) -> Interface:
         rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in work.overrides),
         relevance=emitted.relevance,
         relevance_at=emitted.relevance_at,
-        target=options.kind,
-        target_input=None if seed.target is None else seed.target.name,
-        position_input=None if seed.position is None else seed.position.name,
-        weights_input=None if seed.weights is None else seed.weights.name,
+        target=options.kind.name,
+        **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
         required=options.target_input == "required",
         targets=options.targets,
-        batch_axis=seed.axes.batch,
-        class_axis=seed.axes.classes,
+        batch_axis=request.axes.batch,
+        class_axis=request.axes.classes,
         output_shape=_sizes(request.visible.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
