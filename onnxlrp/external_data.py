@@ -155,13 +155,6 @@ def _graphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
 # ------------------------------------------------------------------------------------------------------ the guard
 
 
-def settle_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """`settle` for a model that was read from a file. Where that is a link beside which no weights lie, they are
-    looked for beside the link's target."""
-    file = own_file(model, path)
-    return settle(model, file.parent, file)
-
-
 def own_file(model: onnx.ModelProto, path: Path) -> Path:
     """The model's file by the name beside which its weights lie: `path`, or what that links to."""
     first = next((held for held in tensors(model) if held.is_external), None)

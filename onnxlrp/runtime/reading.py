@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import onnx
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.model_bytes import parse, parse_file
+from onnxlrp.opening import opened
 from onnxlrp.runtime import described, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -64,28 +63,17 @@ def open_model(model: Any) -> ModelFile:
 
     Raises InvalidModelError where there is no such file or it is no model.
     """
-    if isinstance(model, (str, os.PathLike)):
-        return _from_file(Path(model))
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        data = bytes(model)
-        proto = parse(data, "the bytes")
-        external_data.settle(proto, None)
-        return _described(proto, data)
-    if isinstance(model, onnx.ModelProto):
-        return _from_proto(model)
     if hasattr(model, "to_proto") and hasattr(model, "save"):
         return _from_explained(model)
-    raise InvalidModelError(
-        f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of onnxlrp.convert"
-    )
-
-
-def _from_file(path: Path, folder: Any = None) -> ModelFile:
-    """A model whose weights lie, if not inside, where a session may read them."""
-    proto = parse_file(path)
-    file = external_data.own_file(proto, path)
-    external_data.settle(proto, file.parent, file)
-    return _described(proto, str(file), folder)
+    given = opened(model)
+    if given is None:
+        raise InvalidModelError(
+            f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of "
+            "onnxlrp.convert"
+        )
+    if given.content is None:
+        return _from_proto(given.proto)
+    return _described(given.proto, given.content if given.file is None else str(given.file))
 
 
 def _has_halves(graph: onnx.GraphProto) -> bool:
@@ -95,7 +83,7 @@ def _has_halves(graph: onnx.GraphProto) -> bool:
     return any(kind in halves for kind in (*(t.data_type for t in graph.initializer), *casts))
 
 
-def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
+def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     """Raises InvalidModelError where the model's description of itself is damaged."""
     place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
@@ -121,7 +109,6 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         halves=_has_halves(proto.graph),
         explained=explained,
         weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
-        folder=folder,
     )
 
 
@@ -135,7 +122,6 @@ def _explained_output(graph: onnx.GraphProto, name: str) -> str:
 
 
 def _from_proto(proto: onnx.ModelProto) -> ModelFile:
-    external_data.settle(proto, None)  # raises where there is external data, else changes nothing
     try:
         return _described(proto, proto.SerializeToString())
     except ValueError as error:  # protobuf's limit; EncodeError is a ValueError in some versions only
@@ -153,4 +139,4 @@ def _from_explained(explained: Any) -> ModelFile:
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return _from_file(path, folder)
+        return dataclasses.replace(open_model(path), folder=folder)
