@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.readers import sole_reader
 from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Operator, find
 
@@ -185,13 +186,13 @@ def _bias_add(
 ) -> tuple[ir.Node | None, ir.Value | None]:
     """The constant Add that reads a product, if it is the sole consumer and varies over output features only."""
     out = node.outputs[0]
-    uses = list(out.uses())
-    if len(uses) != 1 or out.is_graph_output() or out.shape is None:
+    reader = sole_reader(out)
+    if reader is None or out.shape is None:
         return None, None
-    add = uses[0].node
+    add, place = reader
     if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2:
         return None, None
-    bias = add.inputs[1 - uses[0].idx]
+    bias = add.inputs[1 - place]
     if bias is None or bias not in constants or bias.shape is None or len(bias.shape) > len(out.shape):
         return None, None
     varies = [a - len(bias.shape) for a, d in enumerate(bias.shape) if d != 1]

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.readers import redirect
 from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import is_dequantised, written_out
@@ -30,8 +31,7 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
             readers = [use for use in value.uses() if use.node not in own]
             if readers and value in fixed and is_dequantised(value) and not value.is_graph_output():
                 copy = _copy(op, value, copies)
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
 
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, captured
 from onnxlrp.graph.provenance import is_own, is_relevance, is_replaced, mark_rule
+from onnxlrp.graph.readers import redirect
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Kind, find
@@ -33,8 +34,7 @@ def compute_apart(op: Builder) -> None:
         for value in node.outputs:
             readers = [use for use in value.uses() if not is_own(use.node)]
             if readers and (copy := copies.of(value)) is not value:
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
     for value in copies.multiplied:
         _shield(graph, value)
 
@@ -46,8 +46,7 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
     activated = node is not None and node.op_type in ("Clip", "Relu")
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
         uses, copy = list(value.uses()), alone(graph, value)
-        for use in uses:
-            use.node.replace_input_with(use.idx, copy)
+        redirect(uses, copy)
 
 
 class _Copies:
@@ -125,8 +124,7 @@ def read_apart(graph: ir.Graph) -> None:
             readers = [use for use in value.uses() if is_relevance(use.node)]
             if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
                 copy = _norm_again(graph, node) if _begins_attention(node) else alone(graph, value)
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
 
 
 def _begins_attention(node: ir.Node) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.readers import sole_reader
 from onnxlrp.graph.walks import follow_operators
 
 if TYPE_CHECKING:
@@ -175,9 +176,8 @@ def _per_channel(bias: ir.Value | None) -> bool:
 
 def _sole(node: ir.Node) -> ir.Node | None:
     """The one node that reads what a node makes."""
-    out = node.outputs[0]
-    uses = list(out.uses())
-    return uses[0].node if len(uses) == 1 and not out.is_graph_output() and uses[0].node.domain == "" else None
+    reader = sole_reader(node.outputs[0])
+    return None if reader is None or reader[0].domain != "" else reader[0]
 
 
 def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:

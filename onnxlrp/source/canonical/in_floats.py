@@ -115,7 +115,6 @@ def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -
     for node in own:
         mark_replaced(node)
         node.name = f"{node.name}_deployed"
-    rewriter.graph.opset_imports[DEPLOYED] = 1
     name = names[-1]
     if maker is not None and str(maker.name).startswith("canonical"):
         # Rules find the layer by the name of the model's own node.
@@ -123,19 +122,4 @@ def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -
     for index, (result, copy) in enumerate(zip(own[-1].outputs, copies, strict=True)):
         node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
         node.name = f"{name}_{index}" if index else name
-        rewriter.graph.append(node)
-        _put(rewriter, result, node)
-
-
-def _put(rewriter: Rewriter, result: ir.Value, node: ir.Node) -> None:
-    """What a node makes takes the place and the name of its first operand."""
-    out = node.outputs[0]
-    out.type, out.shape = result.type, result.shape
-    for use in list(result.uses()):
-        if use.node is not node:
-            use.node.replace_input_with(use.idx, out)
-    outputs = rewriter.graph.outputs
-    for index, value in enumerate(outputs):
-        if value is result:
-            outputs[index] = out
-    out.name, result.name = result.name, f"{result.name}_deployed"
+        rewriter.stand_in(node, "deployed")

@@ -25,14 +25,7 @@ def rewrite(rewriter: Rewriter) -> None:
             continue
         marked = ir.Node(DEPLOYED, "Indicators", [own, ids], num_outputs=1, version=1)
         marked.name = f"{node.name}_indicators"
-        out = marked.outputs[0]
-        out.type, out.shape = own.type, own.shape
-        out.name, own.name = own.name, f"{own.name}_own"
-        rewriter.graph.opset_imports[DEPLOYED] = 1
-        for use in list(own.uses()):
-            if use.node is not marked:
-                use.node.replace_input_with(use.idx, out)
-        rewriter.graph.append(marked)
+        rewriter.stand_in(marked, "own")
 
 
 def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:

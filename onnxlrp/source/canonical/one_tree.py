@@ -150,15 +150,6 @@ def _stand_in(rewriter: Rewriter, own: ir.Value, forest: _Forest) -> None:
     """Let all readers of a value read the forest instead."""
     attributes = as_regressor(forest.trees)
     node = ir.Node(DEPLOYED, "LeafFunction", [own, forest.x], attributes, num_outputs=1, version=1)
-    maker, out = own.producer(), node.outputs[0]
+    maker = own.producer()
     node.name = f"{maker.name if maker is not None else own.name}_trees"
-    out.type, out.shape = own.type, own.shape
-    out.name, own.name = own.name, f"{own.name}_own"
-    rewriter.graph.opset_imports[DEPLOYED] = 1
-    rewriter.graph.append(node)
-    for use in list(own.uses()):
-        if use.node is not node:
-            use.node.replace_input_with(use.idx, out)
-    for index, value in enumerate(rewriter.graph.outputs):
-        if value is own:
-            rewriter.graph.outputs[index] = out
+    rewriter.stand_in(node, "own")

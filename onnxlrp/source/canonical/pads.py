@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.readers import is_read
 from onnxlrp.operators import windows
 from onnxlrp.source.canonical.common import Rewriter
 
@@ -25,7 +26,7 @@ def rewrite(rewriter: Rewriter) -> None:
         for consumer in node.outputs[0].consumers():
             if consumer.domain == "" and consumer.inputs[0] is node.outputs[0]:
                 _merge(rewriter, consumer, node, pads, fill)
-        if not node.outputs[0].uses() and not node.outputs[0].is_graph_output():
+        if not is_read(node.outputs[0]):
             rewriter.absorbed[str(node.outputs[0].name)] = "the window downstream of it"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.readers import is_read
 from onnxlrp.source.canonical.common import Rewriter
 
 
@@ -24,7 +25,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _inert(node: ir.Node) -> bool:
-    if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+    if any(map(is_read, node.outputs[1:])):
         return False
     training = node.inputs[2] if len(node.inputs) > 2 else None
     return training is None or (training.const_value is not None and not training.const_value.numpy().any())
