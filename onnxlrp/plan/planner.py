@@ -15,7 +15,7 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
-from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
@@ -244,6 +244,7 @@ class _Planner:
             layer=layer,
         )
         self.overriding.apply(step)
+        check_bounds(step, self.facts)
         assert step.rule is not None
         step.reference = layer_reference(layer, step.rule, self.facts)
         if step.reference is not None:
