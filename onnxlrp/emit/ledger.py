@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.emit.backward import Arrived, Backward
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Step
@@ -17,8 +18,7 @@ COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
 
 @dataclasses.dataclass
 class _Row:
-    name: str
-    arrives: ir.Value
+    arrives: list[ir.Value] = dataclasses.field(default_factory=list)
     passed: list[ir.Value] = dataclasses.field(default_factory=list)
     bias: list[ir.Value] = dataclasses.field(default_factory=list)
     epsilon: list[ir.Value] = dataclasses.field(default_factory=list)
@@ -26,7 +26,14 @@ class _Row:
     marked: bool = False
 
 
-class Ledger:
+class NoLedger:
+    """The ledger of a conversion that keeps none."""
+
+    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
+        """Leave a step out."""
+
+
+class Ledger(NoLedger):
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
@@ -39,35 +46,19 @@ class Ledger:
         flat = self.op.Flatten(self.op.cast(bounded(self.op, tensor), self.dtype), axis=0)
         return self.op.ReduceSum(flat, keepdims=1)
 
-    def arrives(self, step: Step, amounts: Sequence[ir.Value]) -> None:
-        """What has accumulated at the outputs of a step."""
-        total = functools.reduce(self.op.Add, map(self._total, amounts))
-        self.rows[step.name] = _Row(step.name, total)
-
-    def sent(self, step: Step, amount: ir.Value, *, goes_on: bool) -> None:
-        """What a step gives to an operand."""
-        row = self.rows[step.name]
-        (row.passed if goes_on else row.stopped).append(self._total(amount))
-
-    def bias(self, step: Step, amount: ir.Value) -> None:
-        """The share of constants."""
-        self.rows[step.name].bias.append(self._total(amount))
-
-    def epsilon(self, step: Step, amount: ir.Value) -> None:
-        """What the stabiliser kept."""
-        self.rows[step.name].epsilon.append(self._total(amount))
-
-    def stopped(self, step: Step, amount: ir.Value) -> None:
-        """What a rule dropped."""
-        self.rows[step.name].stopped.append(self._total(amount))
-
-    def mark(self, step: Step) -> None:
-        """A step that does not conserve relevance: its bias column is the remainder."""
-        self.rows[step.name].marked = True
+    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
+        """Add the row of a step: what accumulated at its outputs, what it sends to operands and what it keeps."""
+        row = self.rows[step.name] = _Row(marked=not back.conserves)
+        row.arrives = [self._total(r.amount(context)) for r in arrived if r is not None]
+        for part in back.parts.values():
+            goes_on = part.value in context.receivers
+            (row.passed if goes_on else row.stopped).append(self._total(part.amount(context)))
+        for column in ("bias", "epsilon", "stopped"):
+            getattr(row, column).extend(self._total(tap()) for tap in getattr(back.absorbed, column))
 
     @property
     def marked(self) -> bool:
-        """Whether any step does not conserve relevance."""
+        """True where any step does not conserve relevance."""
         return any(row.marked for row in self.rows.values())
 
     def total(self) -> ir.Value:
@@ -84,7 +75,7 @@ class Ledger:
         for row in self.rows.values():
             arrives, passed, bias, epsilon, stopped = (
                 functools.reduce(op.Add, part) if part else zero
-                for part in ([row.arrives], row.passed, row.bias, row.epsilon, row.stopped)
+                for part in (row.arrives, row.passed, row.bias, row.epsilon, row.stopped)
             )
             if row.marked:
                 bias = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
