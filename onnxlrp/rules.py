@@ -6,17 +6,9 @@ input. No rule names an operator: how a layer runs and how it is transposed is t
 
 `s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative` and sgn(0) = 1.
 
-A rule of one's own is a frozen dataclass whose `shares` returns these objects. Whatever they say is computed as this
-page says it, on every kind of layer; what has no meaning raises ValueError as the object is made:
-
-    @dataclasses.dataclass(frozen=True)
-    class HalfEven(Rule):
-        "Half of the relevance as ε shares it, half evenly over the inputs."
-
-        def shares(self) -> tuple[Share, ...]:
-            return (Share((Term(SAME, SAME, SAME),), 0.5), Share((Term(ONE, ONE),), 0.5))
-
-    onnxlrp.convert(model, rules=[("Gemm", HalfEven())])
+A rule of one's own is a frozen dataclass whose `shares` returns these objects; docs/rules.md has an example. Whatever
+they say is computed as this formula says it, on every kind of layer; what has no meaning raises ValueError as the
+object is made.
 """
 
 from __future__ import annotations
@@ -190,6 +182,12 @@ class Share:
         return low, next(t.x.high for t in self.terms if isinstance(t.x, Below))
 
 
+IN_PROPORTION = (Share((Term(SAME, SAME, SAME),)),)
+"""The shares of the ε rules. Steps without weights, such as sums, know these and `EVENLY` alone."""
+EVENLY = (Share((Term(ONE, ONE),)),)
+"""The shares of the flat rule."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
     """Base of all rules.
@@ -238,7 +236,7 @@ class LRP0(Rule):
     epsilon: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +247,7 @@ class Epsilon(Rule):
     relative: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,7 +355,7 @@ class Flat(Rule):
     """Evenly over the receptive field (Bach et al. 2016)."""
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(ONE, ONE),)),)
+        return EVENLY
 
 
 RULES: Mapping[str, type[Rule]] = {

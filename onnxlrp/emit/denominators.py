@@ -1,6 +1,6 @@
-"""What a share's denominator is made of: the facts that cheaper forms of it rest on.
+"""Expand a share's denominator into products, to prove the facts that cheaper forms of it rest on.
 
-A denominator is a sum of products of x⁺, x⁻, x² or 1 with w⁺, w⁻, w² or 1, and of the same parts of the bias. The
+It is a sum of products of x⁺, x⁻, x² or 1 with w⁺, w⁻, w² or 1, and of the same parts of the bias. The
 coefficients of these products say whether it is the layer's output z = x⁺w⁺ + x⁺w⁻ + x⁻w⁺ + x⁻w⁻ + b⁺ + b⁻ itself,
 whether two denominators add up to a multiple of z, and which sign it has.
 """

@@ -80,7 +80,7 @@ class _Layer:
             share = denominator.share
             own = denominator.is_output and not self.form.rounds and not self.unbiased
             sign = 0 if own else self._sign(denominator)
-            d = self.context.known(self.z) if own else self._sum_of(denominator, sign)
+            d = self.context.known(self.z) if own else self._denominator(denominator, sign)
             extra = sign * self.rule.epsilon if self.plain else 0.0
             if self.first is None:
                 self.first = d, 0.0
@@ -98,14 +98,14 @@ class _Layer:
         return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.context.known(self.z)
 
     def _sign(self, denominator: Denominator) -> int:
-        """+1 or −1 where a denominator that anything is divided by has this sign, 0 where it may have either."""
+        """Return 1 or −1 where a denominator has this sign wherever its gate is open, 0 where it may have either."""
         return denominator.sign if self.context.facts.nonnegative.issuperset(self.form.factors) else 0
 
-    def _sum_of(self, denominator: Denominator, sign: int) -> ir.Value:
-        """The denominator, of this sign.
+    def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
+        """Add up the terms of a denominator of this sign.
 
-        Where nobody asks for it alone, with its ε, which as a part of the layer's bias costs nothing. The bound keeps
-        what a gate leaves out, or rounding, from the other sign.
+        Its ε is added too where nobody asks for the sum alone: as a part of the layer's bias it costs nothing. A bound
+        keeps what a gate leaves out, and rounding, from the other sign.
         """
         op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
         bound = op.Max if sign > 0 else op.Min
@@ -118,12 +118,12 @@ class _Layer:
         return bound(d, op.number(extra, d)) if extra and denominator.share.gate else d
 
     def _rest(self, denominator: Denominator, extra: float) -> ir.Value | None:
-        """What the first denominator leaves of a multiple of the output, if that is this one with this much of ε: it
-        saves a forward pass.
+        """Subtract the first denominator from a multiple of the output, if that leaves this one with `extra` of ε: it
+        saves a forward pass. None if not.
 
-        Not where all that is left may be what the output was rounded by. Of few products often hardly any has the other
-        sign: of a depthwise convolution (MobileNetV2's relevance under α2β1 was off by 1e-4 in float32, and is by 3e-6)
-        or of 8 to 32 channels (a ledger that did not close by 2e-3).
+        None too if all that is left may be what the output was rounded by: where products are few, often hardly any has
+        the other sign. In a depthwise convolution (MobileNetV2) relevance under α2β1 was off by 1e-4 in float32, and is
+        by 3e-6; with 8 to 32 channels a ledger did not close by 2e-3.
         """
         multiple = denominator.multiple_with(self.denominators[0])
         if not multiple or self.first is None or self.first[1] != -extra:
@@ -135,7 +135,7 @@ class _Layer:
         return self.op.Sub(times(self.op, self._output(), multiple), self.first[0]) if precise else None
 
     def _sum(self, denominator: Denominator, extra: float) -> ir.Value:
-        """The terms of a denominator added up, and `extra`, as part of a bias where there is one."""
+        """Add up the terms of a denominator, and `extra`, as a part of a bias where there is one."""
         parts = []
         for term in denominator.terms:
             bias = None if term.bias is None or self.b is None else modified(self.op, self.b, term.bias)
@@ -148,13 +148,13 @@ class _Layer:
         return functools.reduce(self.op.Add, parts)
 
     def _gated(self, share: Share) -> ir.Value:
-        """R, or 0 where the share's gate is closed."""
+        """Return R, or 0 where the share's gate is closed."""
         if not share.gate or (self.rectified and share.gate > 0):
             return self.arrived.amount(self.context)
         return self.arrived.gated(self.context, lambda: self._open(share), 0 if self.unbiased else share.gate)
 
     def _open(self, share: Share) -> ir.Value:
-        """Where the output has the sign of the share's gate."""
+        """Return True where the output has the sign of the share's gate."""
         compare = self.op.Greater if share.gate > 0 else self.op.Less
         return compare(self._output(), 0.0)
 
@@ -248,7 +248,7 @@ class _Layer:
         return Amount(x, functools.reduce(op.Add, amounts))
 
     def _factor(self, pieces: _Pieces) -> ir.Value | None:
-        """What the input is multiplied with; None where nothing was filed so."""
+        """Return the factor of the input; None where no piece multiplies it."""
         op, sides = self.op, (pieces.where_positive, pieces.where_negative)
         if not any(sides):
             return None

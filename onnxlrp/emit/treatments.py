@@ -29,14 +29,14 @@ from onnxlrp.emit.reversed_control import control
 from onnxlrp.emit.stabiliser import divide
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, StepKind
-from onnxlrp.rules import Flat
+from onnxlrp.rules import EVENLY
 
 
 def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
     op, rule, z, r = context.op, step.rule, step.outputs[0], only(arrived)
     assert rule is not None
-    if isinstance(rule, Flat):
+    if rule.shares() == EVENLY:
         return _flat_sum(context, step, r)
     call = context.call(step)
     own = step.call.outputs[0] is z and step.call.op_type == step.node.op_type

@@ -21,7 +21,7 @@ from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
-from onnxlrp.plan.step_kinds import StepDecider
+from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
@@ -195,6 +195,7 @@ class _Planner:
                 compared(step, self.facts)
             if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
+            check_rule(step)
         return step
 
     def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:

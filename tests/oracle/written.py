@@ -44,7 +44,7 @@ class Written(Rule):
         elif any(x.one for x in inputs):
             self.name = "Flat"
         self.condition = 1.0
-        """How many times larger the parts of a denominator have been than itself."""
+        """How many times larger the parts of a sum have been than the sum: of a denominator, or of what is given."""
 
     def of_package(self) -> Listed:
         given = {k: v for k, v in self.params.items() if k not in ("low", "high")}
@@ -53,7 +53,7 @@ class Written(Rule):
     def __call__(self, layer: Layer, x: Array, r: Array, bounds: tuple[Array, Array] | None = None) -> Array:
         if self.params.get("zero_params") == "bias":
             layer = Layer(layer.A, np.zeros_like(layer.b))
-        z, total = layer.A @ x + layer.b, np.zeros_like(x)
+        z, total, given = layer.A @ x + layer.b, np.zeros_like(x), np.zeros_like(x)
         for share in self.shares:
             gate = {0: np.ones_like(z), 1: z > 0, -1: z < 0}[share.gate]
             terms = [(self.input(t.x, x, bounds), t.factor * changed(layer.A, t.weight), t) for t in share.terms]
@@ -62,6 +62,8 @@ class Written(Rule):
             parts = sum(np.abs(A) @ np.abs(v) for v, A, _ in terms) + sum(map(np.abs, shifts))
             s = share.coefficient * self.divided(np.where(gate, r, 0), d * np.ones_like(r), parts)
             total += sum(v * (A.T @ s) for v, A, _ in terms)
+            given += sum(np.abs(v) * (np.abs(A).T @ np.abs(s)) for v, A, _ in terms)
+        self._compare(given, total)
         return total
 
     def input(self, by: Any, x: Array, bounds: tuple[Array, Array] | None) -> Array:
@@ -72,7 +74,11 @@ class Written(Rule):
 
     def divided(self, r: Array, d: Array, parts: Array) -> Array:
         s = stabilise(d, self.params.get("epsilon", 1e-6), self.params.get("relative", 0.0))
-        known = (s != 0) & (r != 0)
-        if known.any():
-            self.condition = max(self.condition, float((parts[known] / np.abs(s[known])).max()))
+        for part, whole in zip(parts[r != 0], s[r != 0], strict=True):
+            self._compare(part, whole)
         return np.divide(r, s, out=np.zeros_like(r), where=s != 0)
+
+    def _compare(self, parts: Array, whole: Array) -> None:
+        large, small = np.linalg.norm(parts), np.linalg.norm(whole)
+        if large > 0:
+            self.condition = max(self.condition, float(large / small) if small > 0 else np.inf)
