@@ -73,6 +73,8 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
     if one is not None:
+        for step in one.skipped:
+            walk.hand_on(step, one.score)
         walk.run([one.step])
         walk.start(one.spread(walk.context, walk.relevance[one.row].total(walk.context)))
     walk.run(plan.steps if one is None else one.rest)
@@ -115,7 +117,7 @@ def _context(op: Builder, facts: Facts, plan: Plan, request: Request) -> Context
 
 def _one_score(context: Context, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
     """The last product alone, where all relevance starts at one of its scores and nobody asks for more of it."""
-    if seed.choice is None or request.inner or request.ledger:
+    if seed.choice is None or request.inner:
         return None
     return chosen(context, plan.steps, request.score, seed.choice)
 

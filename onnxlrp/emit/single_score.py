@@ -31,6 +31,8 @@ class Chosen:
     """What the row was taken from: [N, T, D]."""
     position: ir.Value
     """Where: int64 [N, 1]."""
+    skipped: Sequence[Step]
+    """The choice of a token, which hands all relevance on."""
     rest: Sequence[Step]
 
     def context(self, context: Context) -> Context:
@@ -52,9 +54,9 @@ class Chosen:
 def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
     """The first steps for one score alone; None where they are not a product by constant columns, and perhaps the
     choice of a token downstream of it."""
-    position = choice.position
+    position, skipped = choice.position, steps[:0]
     if position is None and len(steps) > 1:
-        position = _picked(context, steps, score)
+        position, skipped = _picked(context, steps, score), steps[:1]
         score, steps = steps[0].call.operand(0), steps[1:]
     if position is None or not steps or steps[0].outputs != (score,):
         return None
@@ -65,7 +67,7 @@ def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Cho
     outputs, operands = (one.z,), {layer.data: one.x}
     narrow = dataclasses.replace(step, layer=one, call=one.call, operands=operands, outputs=outputs)
     seed = context.op.Unsqueeze(context.op.cast(choice.exists, context.dtype), context.op.ints([2]))
-    return Chosen(narrow, one.z, seed, one.x, layer.x, position, steps[1:])
+    return Chosen(narrow, one.z, seed, one.x, layer.x, position, skipped, steps[1:])
 
 
 def _picked(context: Context, steps: Sequence[Step], score: ir.Value) -> ir.Value | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from onnxlrp.emit.backward import Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.ledger import NoLedger
 from onnxlrp.emit.relevance import Relevance
@@ -34,6 +35,11 @@ class Walk:
     def start(self, relevance: Relevance) -> None:
         """Let relevance begin at a value."""
         self._add(relevance.settled(self.context), None)
+
+    def hand_on(self, step: Step, value: ir.Value) -> None:
+        """Record a step that is left out, because it hands all relevance on to a value as it is."""
+        relevance, index = self.relevance[value], next(iter(step.operands))
+        self.ledger.record(self.context, step, [relevance], Backward({index: relevance}))
 
     def run(self, steps: Iterable[Step]) -> None:
         """Walk all steps, in their order."""
