@@ -11,9 +11,9 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.composites import Composite
 from onnxlrp.emit.float16 import working_type
-from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
+from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Overrides, Step, StepKind
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
 class Context:
     """The graph that is built, the facts about the model, and the choices of this conversion."""
 
-    op: Builder
+    op: ReverseBuilder
     facts: Facts
     composite: Composite
     dtype: ir.DataType

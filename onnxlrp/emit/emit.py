@@ -18,7 +18,7 @@ from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.single_score import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
-from onnxlrp.graph.builder import Builder
+from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
 
@@ -57,12 +57,11 @@ class Request:
     """Type of the relevance outputs."""
 
 
-def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
+def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     seeder = Seeder(op, request.score, request.visible, request.label, request.options, request.dtype, unique)
     seed = seeder.build(request.axes, request.output_name)
-    op.epsilon = plan.composite.norm.epsilon
     context = _context(op, facts, plan, request)
     one = _one_score(context, plan, request, seed)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
@@ -98,7 +97,7 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     return _name_outputs(op, request, seed, tensors, ledger, unique)
 
 
-def _context(op: Builder, facts: Facts, plan: Plan, request: Request) -> Context:
+def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     receivers = {v for s in plan.steps for v in s.outputs} | {*request.inputs, request.score}
     return Context(
@@ -153,7 +152,7 @@ def _result(walk: Walk, value: ir.Value, request: Request) -> ir.Value:
 
 
 def _name_outputs(
-    op: Builder,
+    op: ReverseBuilder,
     request: Request,
     seed: Seed,
     tensors: Sequence[ir.Value],

@@ -44,7 +44,7 @@ class Reverse:
         self.near = [copy for copy, original in ends if original in self.context.facts.near]
         # The copy's nodes, each with the one that it was copied from.
         self.copied = dict(zip(self.graph, self.body.graph, strict=True))
-        self.op = Builder(self.graph, f"{self.step.name}_back")
+        self.op = self.context.op.inside(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
         """The ledger's sums, [5]."""
         self.conserves = True

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
+from onnxlrp.operators.reverse_builder import least
 from onnxlrp.rules import Rule
 
 
@@ -18,7 +19,7 @@ def _quotient(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int)
     op = context.op
     if rule.epsilon == 0 and rule.relative == 0:
         return op.Div(r, op.stabilise(d, 0.0))
-    epsilon = op.least(rule.epsilon, context.dtype)
+    epsilon = least(rule.epsilon, context.dtype)
     small: ir.Value | float = epsilon
     if rule.relative:
         rank = len(d.shape or ())
