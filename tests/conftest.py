@@ -21,6 +21,19 @@ def same_numbers():
         torch.manual_seed(0)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forms", choices=("cheapest", "plain"), help="plain: convert with relevance carried as amounts alone"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if forms := config.getoption("--forms"):
+        from tests.oracle.compare import set_forms
+
+        set_forms(forms)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
     if missing:

@@ -87,13 +87,13 @@ def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
     return [None if r is None else r.amount(context) for r in arrived]
 
 
-def kept_by_division(context: Context, r: Tap, s: ir.Value, d: Tap, rule: Rule) -> Absorbed:
+def kept_by_division(context: Context, r: Tap, s: ir.Value, d: Tap, rule: Rule, *, masked: bool = False) -> Absorbed:
     """What the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0 and the
-    rule has no stabiliser."""
+    rule has no stabiliser; `masked`: d may be −∞ or NaN where s is 0."""
     op = context.op
 
     def epsilon() -> ir.Value:
-        return op.Sub(r(), share_of(context, s, d()))
+        return op.Sub(r(), share_of(context, s, d()) if masked else op.Mul(s, d()))
 
     def dropped() -> ir.Value:
         return op.Where(op.Equal(d(), 0.0), r(), context.zero)

@@ -55,6 +55,8 @@ class Request:
     """Type that the relevance part computes in."""
     result_dtype: ir.DataType
     """Type of the relevance outputs."""
+    forms: str = "cheapest"
+    """As `Context.forms` says: "plain" is for tests."""
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
@@ -111,6 +113,7 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
         plan.overrides,
         rounded_values(plan.steps, op.graph),
         request.ledger,
+        request.forms,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
@@ -187,7 +188,7 @@ def loop_carried(
         starts.append(op.full(op.shape(value), 0, context.dtype))
     if context.keeps_ledger:
         parameters.append(reverse.parameter("r_ledger", context.dtype, ir.Shape([5])))
-        starts.append(op.full(op.ints([5]), 0, context.dtype))
+        starts.append(op.constant(np.zeros(5), context.dtype))
     return Carried(states, captured, parameters, starts)
 
 

@@ -43,7 +43,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     value = context.read(z) if own else op.run(call)
     s = r.over(context, value, rule, is_output=own, sign=int(z in context.facts.nonnegative))
     parts = {i: Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()}
-    absorbed = kept_by_division(context, lambda: r.amount(context), s, lambda: value, rule)
+    absorbed = kept_by_division(context, lambda: r.amount(context), s, lambda: value, rule, masked=True)
     if any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
         absorbed += Absorbed(bias=[lambda: share_of(context, s, _without(context, step, step.operands))])
     return Backward(parts, absorbed)
@@ -138,14 +138,17 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
         return Backward({i: _onto(context, step, i, wanted[i], r.scaled(context, k)) for i, k in shares.items()})
     assert step.rule is not None
     s = r.over(context, context.read(z), step.rule, is_output=True)
-    if any(v in context.facts.hidden_rows for v in step.operands.values()):
+    hidden = any(v in context.facts.hidden_rows for v in step.operands.values())
+    if hidden:
         # A row that is NaN would take the values along with it.
         s = op.Where(op.IsNaN(context.read(z)), context.zero, s)
     parts = {
         i: Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
         for i, k in shares.items()
     }
-    absorbed = kept_by_division(context, lambda: r.amount(context), s, lambda: context.read(z), step.rule)
+    absorbed = kept_by_division(
+        context, lambda: r.amount(context), s, lambda: context.read(z), step.rule, masked=hidden
+    )
     bias = None if entry.layer is None else entry.layer.bias
     if bias is not None and call.input(bias) is not None and bias not in step.operands:
         absorbed += Absorbed(bias=[lambda: share_of(context, s, _without(context, step, step.shares))])
