@@ -1,4 +1,4 @@
-"""Relevance carried as amounts alone is the oracle's too: `pytest tests/test_exactness*.py --forms=plain` checks all."""
+"""Relevance carried as amounts alone is right too: `pytest tests/test_exactness*.py --forms=plain` checks more."""
 
 from __future__ import annotations
 
