@@ -9,43 +9,32 @@ import onnx_ir as ir
 
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.graph.builder import Builder
 from onnxlrp.operators.registry import Reversed
 from onnxlrp.plan import Step
 from onnxlrp.rules import Rule
 
 Arrived = Sequence[Relevance | None]
 """The relevance of each output of a step, None where none arrived."""
-Tap = Callable[[], ir.Value]
-"""Builds an amount of relevance; called only where a ledger is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Absorbed:
-    """The relevance that a step does not hand on, by the reason."""
+    """The amounts of relevance that a step does not hand on, by the reason."""
 
-    bias: Sequence[Tap] = ()
+    bias: Sequence[ir.Value] = ()
     """The share of constants."""
-    epsilon: Sequence[Tap] = ()
+    epsilon: Sequence[ir.Value] = ()
     """The share of stabilisers."""
-    stopped: Sequence[Tap] = ()
+    stopped: Sequence[ir.Value] = ()
     """What a rule drops."""
 
+    @property
+    def _columns(self) -> tuple[Sequence[ir.Value], ...]:
+        return self.bias, self.epsilon, self.stopped
+
     def __add__(self, other: Absorbed) -> Absorbed:
-        columns = ("bias", "epsilon", "stopped")
-        return Absorbed(*((*getattr(self, column), *getattr(other, column)) for column in columns))
-
-    def scaled(self, op: Builder, k: float) -> Absorbed:
-        """A multiple of it."""
-        every = (self.bias, self.epsilon, self.stopped)
-        return self if k == 1 else Absorbed(*([_scaled(op, tap, k) for tap in taps] for taps in every))
-
-
-def _scaled(op: Builder, tap: Tap, k: float) -> Tap:
-    return lambda: op.Mul(tap(), k)
-
-
-NOTHING = Absorbed()
+        pairs = zip(self._columns, other._columns, strict=True)
+        return Absorbed(*([*mine, *theirs] for mine, theirs in pairs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +43,8 @@ class Backward:
 
     parts: Mapping[int, Relevance]
     """The relevance of each operand, by its index."""
-    absorbed: Absorbed = NOTHING
+    absorbed: Callable[[], Absorbed] = Absorbed
+    """Builds what it keeps: called only where a ledger is kept."""
     conserves: bool = True
     """False where what is missing has no formula of its own, as at a softmax; the ledger marks such a step."""
     products: Mapping[int, Relevance] = dataclasses.field(default_factory=dict)
@@ -87,20 +77,15 @@ def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
     return [None if r is None else r.amount(context) for r in arrived]
 
 
-def kept_by_division(context: Context, r: Tap, s: ir.Value, d: Tap, rule: Rule, *, masked: bool = False) -> Absorbed:
+def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, rule: Rule) -> Absorbed:
     """What the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0 and the
-    rule has no stabiliser; `masked`: d may be −∞ or NaN where s is 0."""
+    rule has no stabiliser."""
     op = context.op
-
-    def epsilon() -> ir.Value:
-        return op.Sub(r(), share_of(context, s, d()) if masked else op.Mul(s, d()))
-
-    def dropped() -> ir.Value:
-        return op.Where(op.Equal(d(), 0.0), r(), context.zero)
-
-    if rule.epsilon == 0 and rule.relative == 0:
-        return Absorbed(epsilon=(lambda: op.Sub(epsilon(), dropped()),), stopped=(dropped,))
-    return Absorbed(epsilon=(epsilon,))
+    if rule.epsilon or rule.relative:
+        return Absorbed(epsilon=[op.Sub(r, share_of(context, s, d))])
+    dropped = op.Equal(d, 0.0)
+    kept = op.Sub(op.Where(dropped, context.zero, r), share_of(context, s, d))
+    return Absorbed(epsilon=[kept], stopped=[op.Where(dropped, r, context.zero)])
 
 
 def share_of(context: Context, s: ir.Value, part: ir.Value) -> ir.Value:
@@ -109,15 +94,18 @@ def share_of(context: Context, s: ir.Value, part: ir.Value) -> ir.Value:
     return op.Where(op.Equal(s, 0.0), context.zero, op.Mul(s, part))
 
 
-def factor_of(context: Context, r: Relevance, epsilon: float) -> tuple[ir.Value, Absorbed]:
-    """The factor c with R = c·y for the value y itself, and what is kept: an amount is divided by y and ε, and with
-    ε = 0 is lost where y is 0."""
-    op, c = context.op, r.own_factor(context)
-    if c is not None:
-        return c, NOTHING
-    y, amount = context.known(r.value), r.amount(context)
-    quotient = op.Div(amount, op.stabilise(y, epsilon))
-    return quotient, Absorbed(epsilon=[lambda: op.Sub(amount, op.Mul(quotient, y))])
+def factor_of(context: Context, r: Relevance, epsilon: float) -> ir.Value:
+    """The factor c with R = c·y for the value y itself; an amount is divided by y and ε, and with ε = 0 is lost where
+    y is 0."""
+    c, op = r.own_factor(context), context.op
+    return op.Div(r.amount(context), op.stabilise(context.known(r.value), epsilon)) if c is None else c
+
+
+def lost_by(context: Context, r: Relevance, c: ir.Value) -> Absorbed:
+    """What the factor c of a value keeps of the relevance that arrived there."""
+    if r.own_factor(context) is not None:
+        return Absorbed()
+    return Absorbed(epsilon=[context.op.Sub(r.amount(context), context.op.Mul(c, context.known(r.value)))])
 
 
 def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
@@ -129,11 +117,6 @@ def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
         found += [Amount(operand, r) for i, r in back.amounts.items() if i == index]
         if found:
             parts[index] = found[0] if len(found) == 1 else found[0].plus(found[1])
-    others = [r for index, r in back.amounts.items() if index not in step.operands]
-    bias = [r for r in (*others, back.bias) if r is not None]
-    epsilon = [r for r in (back.epsilon,) if r is not None]
-    return Backward(parts, Absorbed([_given(r) for r in bias], [_given(r) for r in epsilon]), back.conserves)
-
-
-def _given(r: ir.Value) -> Tap:
-    return lambda: r
+    bias = [r for index, r in back.amounts.items() if index not in step.operands]
+    kept = Absorbed(bias if back.bias is None else [*bias, back.bias], [] if back.epsilon is None else [back.epsilon])
+    return Backward(parts, lambda: kept, back.conserves)

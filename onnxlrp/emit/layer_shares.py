@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Tap, kept_by_division, only
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, kept_by_division, only
 from onnxlrp.emit.bounds import bounds
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.denominators import Denominator
@@ -75,21 +74,22 @@ class _Layer:
         self.b, self.unbiased = None, True
 
     def share_out(self) -> Backward:
-        pieces, absorbed = _Pieces(), self._dropped()
+        pieces, shared = _Pieces(), []
         for denominator in self.denominators:
-            share = denominator.share
             own = denominator.is_output and not self.form.rounds and not self.unbiased
             sign = 0 if own else self._sign(denominator)
             d = self.context.known(self.z) if own else self._denominator(denominator, sign)
             extra = sign * self.rule.epsilon if self.plain else 0.0
             if self.first is None:
                 self.first = d, 0.0
-            s = self.op.Div(self._gated(share), d) if extra else self._ratio(denominator, d, own, sign)
+            s = self.op.Div(self._gated(denominator), d) if extra else self._ratio(denominator, d, own, sign)
             for term in denominator.terms:
-                self._back(term, s, share, pieces)
-            absorbed += self._kept(denominator, d, extra, s)
+                self._back(term, s, denominator.share, pieces)
+            shared.append((denominator, d, extra, s))
         ((index, _),) = self.step.operands.items()
-        return Backward({index: self._collected(pieces)}, absorbed)
+        return Backward(
+            {index: self._collected(pieces)}, lambda: sum((self._kept(*one) for one in shared), self._dropped())
+        )
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
@@ -104,8 +104,8 @@ class _Layer:
     def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
         """Add up the terms of a denominator of this sign.
 
-        Its ε is added too where nobody asks for the sum alone: as a part of the layer's bias it costs nothing. A bound
-        keeps what a gate leaves out, and rounding, from the other sign.
+        Where its sign is known its ε is added too: as a part of the layer's bias it costs nothing. A bound keeps what a
+        gate leaves out, and rounding, from the other sign.
         """
         op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
         bound = op.Max if sign > 0 else op.Min
@@ -147,63 +147,45 @@ class _Layer:
             parts.append(self.op.constant(extra, self.context.dtype))
         return functools.reduce(self.op.Add, parts)
 
-    def _gated(self, share: Share) -> ir.Value:
+    def _gated(self, denominator: Denominator) -> ir.Value:
         """Return R, or 0 where the share's gate is closed."""
-        if not share.gate or (self.rectified and share.gate > 0):
+        gate = denominator.share.gate
+        if not gate or (self.rectified and gate > 0):
             return self.arrived.amount(self.context)
-        return self.arrived.gated(self.context, lambda: self._open(share), 0 if self.unbiased else share.gate)
+        return self.arrived.gated(self.context, lambda: self._open(gate), 0 if self.unbiased else gate)
 
-    def _open(self, share: Share) -> ir.Value:
-        """Return True where the output has the sign of the share's gate."""
-        compare = self.op.Greater if share.gate > 0 else self.op.Less
-        return compare(self._output(), 0.0)
+    def _open(self, gate: int) -> ir.Value:
+        """Return True where the output has the sign of a gate."""
+        return (self.op.Greater if gate > 0 else self.op.Less)(self._output(), 0.0)
 
     def _ratio(self, denominator: Denominator, d: ir.Value, own: bool, sign: int) -> ir.Value:
         """`gate · R / s(d)`."""
-        gate = denominator.share.gate
-        # What a gate leaves out has either sign.
-        s = self.arrived.over(self.context, d, self.rule, is_output=own, sign=0 if gate else sign)
-        if not gate or self.rectified:
-            return s
-        return self.op.Where(self._open(denominator.share), s, self.context.zero)
+        context, gate = self.context, denominator.share.gate
+        r, sign = self.arrived, 0 if gate else sign  # what a gate leaves out has either sign
+        s = r.over_output(context, d, self.rule) if own else r.over(context, d, self.rule, sign)
+        return s if not gate or self.rectified else self.op.Where(self._open(gate), s, context.zero)
 
     def _kept(self, denominator: Denominator, d: ir.Value, extra: float, s: ir.Value) -> Absorbed:
         """What a share keeps: the biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
-        op, context, share = self.op, self.context, denominator.share
-        whole = kept_by_division(
-            context, lambda: self._gated(share), s, lambda: op.Sub(d, extra) if extra else d, self.rule
-        )
-        biases = [t for t in denominator.terms if t.bias is not None and self.b is not None]
-        whole += Absorbed(bias=[self._bias(term, s) for term in biases])
-        return whole.scaled(op, share.coefficient)
-
-    def _bias(self, term: Term, s: ir.Value) -> Tap:
-        """The share of a term's bias."""
-
-        def share_of_bias() -> ir.Value:
-            assert self.b is not None and term.bias is not None
-            shift = self.form.shift(self.op, modified(self.op, self.b, term.bias))
-            return times(self.op, self.op.Mul(s, shift), term.factor)
-
-        return share_of_bias
+        op, k = self.op, denominator.share.coefficient
+        r, s = times(op, self._gated(denominator), k), times(op, s, k)
+        kept = kept_by_division(self.context, r, s, op.Sub(d, extra) if extra else d, self.rule)
+        shifts = [
+            times(op, self.form.shift(op, modified(op, self.b, term.bias)), term.factor)
+            for term in denominator.terms
+            if term.bias is not None and self.b is not None
+        ]
+        return kept + Absorbed(bias=[op.Mul(s, shift) for shift in shifts])
 
     def _dropped(self) -> Absorbed:
         """What no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
-        taps, shares = [], self.rule.shares()
-        for compare, gates in ((self.op.Greater, (0, 1)), (self.op.Less, (0, -1)), (self.op.Equal, (0,))):
+        op, shares, stopped = self.op, self.rule.shares(), []
+        for compare, gates in ((op.Greater, (0, 1)), (op.Less, (0, -1)), (op.Equal, (0,))):
             rest = 1 - sum(share.coefficient for share in shares if share.gate in gates)
             if abs(rest) > _CLOSES:
-                taps.append(self._rest_where(compare, rest))
-        return Absorbed(stopped=taps)
-
-    def _rest_where(self, compare: Callable[[ir.Value, float], ir.Value], rest: float) -> Tap:
-        """A part of R where the output compares so with 0."""
-
-        def dropped() -> ir.Value:
-            part = times(self.op, self.arrived.amount(self.context), rest)
-            return self.op.Where(compare(self._output(), 0.0), part, self.context.zero)
-
-        return dropped
+                dropped = times(op, self.arrived.amount(self.context), rest)
+                stopped.append(op.Where(compare(self._output(), 0.0), dropped, self.context.zero))
+        return Absorbed(stopped=stopped)
 
     def _input(self, term: Term, share: Share) -> ir.Value:
         """The layer's input as the term takes it."""

@@ -53,8 +53,9 @@ class Ledger(NoLedger):
         for part in back.parts.values():
             goes_on = part.value in context.receivers
             (row.passed if goes_on else row.stopped).append(self._total(part.amount(context)))
+        kept = back.absorbed()
         for column in ("bias", "epsilon", "stopped"):
-            getattr(row, column).extend(self._total(tap()) for tap in getattr(back.absorbed, column))
+            getattr(row, column).extend(map(self._total, getattr(kept, column)))
 
     @property
     def marked(self) -> bool:

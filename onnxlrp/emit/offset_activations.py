@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.activations import nodes_between, rounds
 from onnxlrp.analysis.elementwise_functions import Function
-from onnxlrp.emit.backward import Absorbed, Arrived, Backward, factor_of, only
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, factor_of, lost_by, only
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.relevance import Factor
 from onnxlrp.graph.call import Call
@@ -39,24 +40,30 @@ def offset(context: Context, step: Step, arrived: Arrived) -> Backward:
     near = op.And(op.Less(op.Abs(z), _NEAR), alike)
     secant = op.Div(change, op.Where(near, op.number(1.0, z), z))
     share = op.Where(near, _slope(context, step, op.Mul(z, 0.5)), secant)
-    c, lost = factor_of(context, only(arrived), 0.0)
+    r = only(arrived)
+    c = factor_of(context, r, 0.0)
 
-    def kept() -> ir.Value:
+    def absorbed() -> Absorbed:
         # Nothing is passed on to a masked −∞: all of the output is kept there.
         masked = function.argument in context.facts.maybe_infinite
-        return op.Mul(c, op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero)
+        kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
+        return lost_by(context, r, c) + Absorbed(bias=[op.Mul(c, kept)])
 
-    return _backward(context, step, op.Mul(c, share), lost + Absorbed(bias=[kept]))
+    return _backward(context, step, op.Mul(c, share), absorbed)
 
 
 def slope(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
     op, argument, y = context.op, _function(step).argument, step.outputs[0]
     z = context.known(argument)
-    c, lost = factor_of(context, only(arrived), 0.0)
+    r = only(arrived)
+    c = factor_of(context, r, 0.0)
     passed = context.where_known(argument, op.Mul(c, _slope(context, step, z)))
-    kept = Absorbed(bias=[lambda: op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])
-    return _backward(context, step, passed, lost + kept)
+
+    def absorbed() -> Absorbed:
+        return lost_by(context, r, c) + Absorbed(bias=[op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])
+
+    return _backward(context, step, passed, absorbed)
 
 
 def _function(step: Step) -> Function:
@@ -64,7 +71,7 @@ def _function(step: Step) -> Function:
     return step.function
 
 
-def _backward(context: Context, step: Step, factor: ir.Value, absorbed: Absorbed) -> Backward:
+def _backward(context: Context, step: Step, factor: ir.Value, absorbed: Callable[[], Absorbed]) -> Backward:
     ((index, argument),) = step.operands.items()
     return Backward({index: Factor(argument, context.op.unbroadcast(factor, argument), argument)}, absorbed)
 

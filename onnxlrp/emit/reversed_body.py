@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from onnxlrp.emit.backward import NOTHING, Absorbed, Arrived, Backward, Tap
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.ledger import Ledger, NoLedger
 from onnxlrp.emit.relevance import Amount
@@ -141,11 +141,8 @@ def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
 
 def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
     """What all steps inside gave to biases, stabilisers and nowhere, from the ledger's sums."""
-    return NOTHING if total is None else Absorbed(*([_column(context, total, i)] for i in (2, 3, 4)))
-
-
-def _column(context: Context, total: ir.Value, index: int) -> Tap:
-    return lambda: context.op.Gather(total, context.op.ints_scalar(index))
+    op = context.op
+    return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
 
 def captured_by(context: Context, step: Step) -> dict[int, ir.Value]:
@@ -209,7 +206,7 @@ def distribute(context: Context, step: Step, reverse: Reverse, carried: Carried,
     parts = {i: Amount(wanted[i], r) for i, r in starts.items() if i in wanted}
     parts |= {i: Amount(v, r) for (i, v), r in zip(carried.captured.items(), outs[split:], strict=False)}
     total = outs[split + len(carried.captured)] if context.keeps_ledger else None
-    return Backward(parts, absorbed_inside(context, total), reverse.conserves)
+    return Backward(parts, lambda: absorbed_inside(context, total), reverse.conserves)
 
 
 def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:

@@ -32,4 +32,5 @@ def branches(context: Context, step: Step, arrived: Arrived) -> Backward:
     node = ir.Node("", "If", [step.node.inputs[0]], attributes, num_outputs=len(results))
     outs = append(context, step, node, results)
     parts = {i: Amount(v, r) for (i, v), r in zip(wanted.items(), outs, strict=False)}
-    return Backward(parts, absorbed_inside(context, outs[-1] if context.keeps_ledger else None), conserves)
+    total = outs[-1] if context.keeps_ledger else None
+    return Backward(parts, lambda: absorbed_inside(context, total), conserves)

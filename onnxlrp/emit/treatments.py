@@ -7,20 +7,8 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from onnxlrp.emit.backward import (
-    NOTHING,
-    Absorbed,
-    Arrived,
-    Backward,
-    Tap,
-    Treat,
-    amounts,
-    factor_of,
-    from_reversed,
-    kept_by_division,
-    only,
-    share_of,
-)
+from onnxlrp.emit import backward
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Treat, amounts, kept_by_division, only, share_of
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.layer_shares import layer
 from onnxlrp.emit.offset_activations import offset, slope
@@ -41,11 +29,15 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     call = context.call(step)
     own = step.call.outputs[0] is z and step.call.op_type == step.node.op_type
     value = context.read(z) if own else op.run(call)
-    s = r.over(context, value, rule, is_output=own, sign=int(z in context.facts.nonnegative))
+    sign = int(z in context.facts.nonnegative)
+    s = r.over_output(context, value, rule) if own else r.over(context, value, rule, sign)
     parts = {i: Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()}
-    absorbed = kept_by_division(context, lambda: r.amount(context), s, lambda: value, rule, masked=True)
-    if any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
-        absorbed += Absorbed(bias=[lambda: share_of(context, s, _without(context, step, step.operands))])
+
+    def absorbed() -> Absorbed:
+        kept = kept_by_division(context, r.amount(context), s, value, rule)
+        shifts = any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs))
+        return kept + Absorbed([share_of(context, s, _without(context, step, step.operands))] if shifts else [])
+
     return Backward(parts, absorbed)
 
 
@@ -73,7 +65,7 @@ def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
         i: Amount(v, op.unbroadcast(s, v) if entry.elementwise else entry.function(op, call, i, s))
         for i, v in context.wanted(step).items()
     }
-    return Backward(parts, Absorbed(epsilon=[lambda: op.Sub(r.amount(context), op.Mul(s, d))]))
+    return Backward(parts, lambda: Absorbed(epsilon=[op.Sub(r.amount(context), op.Mul(s, d))]))
 
 
 def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -85,7 +77,7 @@ def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
 def _onto(context: Context, step: Step, index: int, operand: ir.Value, r: Relevance) -> Relevance:
     """All of R for one operand of a product."""
     call = context.call(step)
-    return r.to_factor_of(context, operand, lambda c: step.entry.function(context.op, call, index, c))
+    return r.to_multiple(context, operand, lambda c: step.entry.function(context.op, call, index, c))
 
 
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -120,13 +112,12 @@ def _routing(context: Context, step: Step, arrived: Arrived) -> Backward:
     }
     if every or entry.kind is not Kind.ROUTING or entry.lookup:
         return Backward(parts)
-    constants = [i for i in entry.operands(call) if i not in step.operands]
-    return Backward(parts, Absorbed(bias=[_routed_amount(context, step, i, only(arrived)) for i in constants]))
 
+    def to_constants() -> Absorbed:
+        r, constants = only(arrived).amount(context), [i for i in entry.operands(call) if i not in step.operands]
+        return Absorbed([entry.function(op, call, i, r) for i in constants])
 
-def _routed_amount(context: Context, step: Step, index: int, r: Relevance) -> Tap:
-    """What goes to a constant that values are selected from."""
-    return lambda: step.entry.function(context.op, context.call(step), index, r.amount(context))
+    return Backward(parts, to_constants)
 
 
 def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -135,63 +126,48 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     call, wanted = context.call(step), context.wanted(step)
     shares = {index: share for index, share in step.shares.items() if index in wanted}
     if entry.elementwise and len(step.shares) == 1:
-        return Backward({i: _onto(context, step, i, wanted[i], r.scaled(context, k)) for i, k in shares.items()})
+        return Backward({i: _onto(context, step, i, wanted[i], r) for i in shares})
     assert step.rule is not None
-    s = r.over(context, context.read(z), step.rule, is_output=True)
-    hidden = any(v in context.facts.hidden_rows for v in step.operands.values())
-    if hidden:
+    rule, value, bias = step.rule, context.read(z), None if entry.layer is None else entry.layer.bias
+    s = r.over_output(context, value, rule)
+    if any(v in context.facts.hidden_rows for v in step.operands.values()):
         # A row that is NaN would take the values along with it.
-        s = op.Where(op.IsNaN(context.read(z)), context.zero, s)
+        s = op.Where(op.IsNaN(value), context.zero, s)
     parts = {
         i: Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
         for i, k in shares.items()
     }
-    absorbed = kept_by_division(
-        context, lambda: r.amount(context), s, lambda: context.read(z), step.rule, masked=hidden
-    )
-    bias = None if entry.layer is None else entry.layer.bias
-    if bias is not None and call.input(bias) is not None and bias not in step.operands:
-        absorbed += Absorbed(bias=[lambda: share_of(context, s, _without(context, step, step.shares))])
+
+    def absorbed() -> Absorbed:
+        kept = kept_by_division(context, r.amount(context), s, value, rule)
+        shifts = bias is not None and call.input(bias) is not None and bias not in step.operands
+        return kept + Absorbed([share_of(context, s, _without(context, step, step.shares))] if shifts else [])
+
     return Backward(parts, absorbed)
 
 
 def _custom(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """The operator's own reverse."""
-    take = _factors if step.entry.factor else _divided if step.entry.divided else _amounts
-    taken, kept = take(context, step, arrived if step.entry.per_output else arrived[:1])
-    given = taken if step.entry.per_output else taken[0]
-    back = from_reversed(context, step, step.entry.function(context.op, context.call(step), given, False))
-    return dataclasses.replace(back, absorbed=kept + back.absorbed)
+    """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output."""
+    entry, norm = step.entry, context.composite.norm
+    arrived = arrived if entry.per_output else arrived[:1]
+    taken, first = amounts(context, arrived), arrived[0]
+    if entry.factor:
+        taken = [None if r is None else backward.factor_of(context, r, norm.epsilon) for r in arrived]
+    elif entry.divided and first is not None:
+        taken[0] = first.over_output(context, context.read(first.value), norm)
+    given = taken if entry.per_output else taken[0]
+    back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, False))
 
+    def absorbed() -> Absorbed:
+        kept = back.absorbed()
+        for r, s in zip(arrived, taken, strict=True):
+            if r is not None and s is not None and entry.factor:
+                kept += backward.lost_by(context, r, s)
+        if first is not None and taken[0] is not None and entry.divided:
+            kept += kept_by_division(context, first.amount(context), taken[0], context.read(first.value), norm)
+        return kept
 
-Taken = tuple[list[ir.Value | None], Absorbed]
-
-
-def _amounts(context: Context, step: Step, arrived: Arrived) -> Taken:
-    """R of each output."""
-    return amounts(context, arrived), NOTHING
-
-
-def _factors(context: Context, step: Step, arrived: Arrived) -> Taken:
-    """The factor c of each output, with R = output · c; an amount that arrives is divided, by ε."""
-    taken: list[ir.Value | None] = []
-    kept = NOTHING
-    for r in arrived:
-        c, own = (None, NOTHING) if r is None else factor_of(context, r, context.composite.norm.epsilon)
-        taken.append(c)
-        kept += own
-    return taken, kept
-
-
-def _divided(context: Context, step: Step, arrived: Arrived) -> Taken:
-    """`R / s(y)` of the first output, R of all others."""
-    first, rule = arrived[0], context.composite.norm
-    if first is None:
-        return amounts(context, arrived), NOTHING
-    y = context.read(first.value)
-    s = first.over(context, y, rule, is_output=True)
-    kept = kept_by_division(context, lambda: first.amount(context), s, lambda: y, rule)
-    return [s, *amounts(context, arrived[1:])], kept
+    return dataclasses.replace(back, absorbed=absorbed)
 
 
 def _lookup(context: Context, step: Step, arrived: Arrived) -> Backward:

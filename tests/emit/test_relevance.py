@@ -81,17 +81,16 @@ FORMS = {f.__name__[1:]: f for f in (_itself, _rectified, _cut, _of_sign, _defer
 
 QUESTIONS: dict[str, Callable[[Bench, Relevance], ir.Value]] = {
     "amount": lambda b, r: r.amount(b.context),
-    "over itself": lambda b, r: r.over(b.context, b.z, Epsilon(0.1), is_output=True),
-    "over itself without ε": lambda b, r: r.over(b.context, b.z, LRP0(), is_output=True),
-    "over itself, relative": lambda b, r: r.over(b.context, b.z, Epsilon(0.1, 0.5), is_output=True),
+    "over itself": lambda b, r: r.over_output(b.context, b.z, Epsilon(0.1)),
+    "over itself without ε": lambda b, r: r.over_output(b.context, b.z, LRP0()),
+    "over itself, relative": lambda b, r: r.over_output(b.context, b.z, Epsilon(0.1, 0.5)),
     "over another": lambda b, r: r.over(b.context, b.d, Epsilon(0.1)),
     "over a positive": lambda b, r: r.over(b.context, b.op.Abs(b.d), Epsilon(0.1), sign=1),
     "over a negative": lambda b, r: r.over(b.context, b.op.Neg(b.op.Abs(b.d)), Epsilon(0.1), sign=-1),
     "where positive": lambda b, r: r.gated(b.context, lambda: b.op.Greater(b.z, 0.0), 1),
     "where negative": lambda b, r: r.gated(b.context, lambda: b.op.Less(b.z, 0.0), -1),
     "where another is positive": lambda b, r: r.gated(b.context, lambda: b.op.Greater(b.d, 0.0), 0),
-    "scaled": lambda b, r: r.scaled(b.context, 0.5).amount(b.context),
-    "of the operand of a multiple": lambda b, r: r.to_factor_of(b.context, b.w, lambda t: b.op.Mul(t, 3.0)).amount(
+    "of the operand of a multiple": lambda b, r: r.to_multiple(b.context, b.w, lambda t: b.op.Mul(t, 3.0)).amount(
         b.context
     ),
     "of an activation's operand": lambda b, r: r.passed(b.context, b.w, CarrierKind.SIGN).amount(b.context),
