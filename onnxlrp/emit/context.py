@@ -10,7 +10,6 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.composites import Composite
-from onnxlrp.emit.float16 import working_type
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.reverse_builder import ReverseBuilder
@@ -50,10 +49,6 @@ class Context:
     """"plain": relevance is carried as amounts alone, which every other form must agree with."""
     senders: Mapping[ir.Value, Sequence[Step | None]] = dataclasses.field(default_factory=dict)
     """The steps that sent relevance to each value; None for the seed."""
-
-    def at(self, step: Step) -> Context:
-        """The context of one step."""
-        return dataclasses.replace(self, dtype=working_type(self.carried, step))
 
     def wants(self, value: ir.Value) -> bool:
         """Decide whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""

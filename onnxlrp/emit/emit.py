@@ -80,19 +80,15 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         walk.start(one.spread(walk.context, walk.relevance[one.row].total(walk.context)))
     walk.run(plan.steps if one is None else one.rest)
     op.label("relevance")
-    results: list[tuple[str, ir.Value, int]] = []
-    looked_up = _looked_up(walk, plan)
-    for value in (*request.inputs, *request.inner):
-        amount = _result(walk, value, request)
-        product = looked_up.amount(value, request.result_dtype)
-        amount = amount if product is None else op.Add(amount, op.cast(product, request.result_dtype))
-        results.append((str(value.name), unscaled(op, amount, scale), len(value.shape or ())))
+    values, looked_up = (*request.inputs, *request.inner), _looked_up(walk, plan)
+    tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
+    ranks = [len(value.shape or ()) for value in values]
     if ledger is not None:
-        results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
-    tensors = [tensor for _, tensor, _ in results]
+        tensors.append(unscaled(op, op.cast(ledger.table(), request.result_dtype), scale))
+        ranks.append(2)
     if request.options.targets > 1:
         stacked = multi_target.scan(op, start, first, tensors)
-        tensors = [multi_target.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
+        tensors = [multi_target.behind_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
@@ -143,15 +139,15 @@ def _looked_up(walk: Walk, plan: Plan) -> Walk:
     return more
 
 
-def _result(walk: Walk, value: ir.Value, request: Request) -> ir.Value:
+def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> ir.Value:
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
-    op, composite = walk.context.op, walk.context.composite
-    amount = walk.amount(value, request.result_dtype)
+    op, composite, dtype = walk.context.op, walk.context.composite, request.result_dtype
+    amount, product = (way.amount(value, dtype) for way in (walk, looked_up))
     if amount is None:
-        amount = op.full(op.shape(value), 0, request.result_dtype)
+        amount = op.full(op.shape(value), 0, dtype)
     elif composite.seed == "gradient" and composite.times_input:
-        amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=request.result_dtype).finite(value))
-    return op.cast(amount, request.result_dtype)
+        amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))
+    return op.cast(amount, dtype) if product is None else op.Add(amount, product)
 
 
 def _name_outputs(
@@ -176,12 +172,12 @@ def _name_outputs(
         elif value.shape is not None:
             out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
     split = len(request.inputs)
-    rows = {} if ledger is None else ledger.rows
+    steps = () if ledger is None else tuple(ledger.rows)
     return Emitted(
         seed,
         {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
         None if ledger is None else names[-1],
-        tuple(rows),
-        tuple(r.marked for r in rows.values()),
+        steps,
+        tuple(ledger is not None and step in ledger.marked for step in steps),
     )

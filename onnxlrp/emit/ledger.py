@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import onnx_ir as ir
@@ -12,18 +11,6 @@ from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Step
-
-COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
-
-
-@dataclasses.dataclass
-class _Row:
-    arrives: list[ir.Value] = dataclasses.field(default_factory=list)
-    passed: list[ir.Value] = dataclasses.field(default_factory=list)
-    bias: list[ir.Value] = dataclasses.field(default_factory=list)
-    epsilon: list[ir.Value] = dataclasses.field(default_factory=list)
-    stopped: list[ir.Value] = dataclasses.field(default_factory=list)
-    marked: bool = False
 
 
 class NoLedger:
@@ -38,7 +25,10 @@ class Ledger(NoLedger):
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
         self.op, self.dtype = op, widest(dtype)
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, list[list[ir.Value]]] = {}
+        """By the steps' names, for each column what is added up."""
+        self.marked: set[str] = set()
+        """Steps that do not conserve relevance: their bias column is the remainder."""
 
     def _total(self, tensor: ir.Value) -> ir.Value:
         """The sum of a tensor, [1, 1]: without a constant, for onnxruntime's optimiser is slow where hundreds of nodes
@@ -48,19 +38,14 @@ class Ledger(NoLedger):
 
     def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
         """Add the row of a step: what accumulated at its outputs, what it sends to operands and what it keeps."""
-        row = self.rows[step.name] = _Row(marked=not back.conserves)
-        row.arrives = [self._total(r.amount(context)) for r in arrived if r is not None]
+        sent: dict[bool, list[ir.Value]] = {True: [], False: []}
         for part in back.parts.values():
-            goes_on = part.value in context.receivers
-            (row.passed if goes_on else row.stopped).append(self._total(part.amount(context)))
-        kept = back.absorbed()
-        for column in ("bias", "epsilon", "stopped"):
-            getattr(row, column).extend(map(self._total, getattr(kept, column)))
-
-    @property
-    def marked(self) -> bool:
-        """True where any step does not conserve relevance."""
-        return any(row.marked for row in self.rows.values())
+            sent[part.value in context.receivers].append(part.amount(context))
+        kept, arrives = back.absorbed(), [r.amount(context) for r in arrived if r is not None]
+        columns = (arrives, sent[True], kept.bias, kept.epsilon, [*sent[False], *kept.stopped])
+        self.rows[step.name] = [[self._total(amount) for amount in column] for column in columns]
+        if not back.conserves:
+            self.marked.add(step.name)
 
     def total(self) -> ir.Value:
         """The sums of all columns, [5]."""
@@ -71,15 +56,11 @@ class Ledger(NoLedger):
 
     def table(self) -> ir.Value:
         """All rows, [steps, 5]."""
-        op, zero = self.op, self.op.constant([[0.0]], self.dtype)
-        columns: list[list[ir.Value]] = [[] for _ in COLUMNS]
-        for row in self.rows.values():
-            arrives, passed, bias, epsilon, stopped = (
-                functools.reduce(op.Add, part) if part else zero
-                for part in (row.arrives, row.passed, row.bias, row.epsilon, row.stopped)
-            )
-            if row.marked:
-                bias = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
-            for column, cell in zip(columns, (arrives, passed, bias, epsilon, stopped), strict=True):
-                column.append(cell)
-        return op.Concat(*(op.Concat(*column, axis=0) for column in columns), axis=1)
+        op, zero, rows = self.op, self.op.constant([[0.0]], self.dtype), []
+        for name, row in self.rows.items():
+            cells = [functools.reduce(op.Add, column) if column else zero for column in row]
+            if name in self.marked:
+                arrives, passed, _, epsilon, stopped = cells
+                cells[2] = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
+            rows.append(cells)
+        return op.Concat(*(op.Concat(*column, axis=0) for column in zip(*rows, strict=True)), axis=1)

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.context import Context
-from onnxlrp.emit.relevance import Relevance
+from onnxlrp.emit.relevance import Relevance, routed
 from onnxlrp.graph.call import Call, content
 from onnxlrp.plan import Step
 
@@ -28,9 +28,8 @@ def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Re
     if reached is None or len(reached) == width:
         return step, arrived
     narrow = _narrow(context, layer, reached)
-    # Where a value is taken apart all factors are its own: no stand-in for a piece is one for the whole.
-    relevance = arrived.narrowed(narrow.z, lambda tensor: _cut(context, tensor, reached, -1))
-    return dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,)), relevance
+    step = dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
+    return step, routed(context, [arrived], narrow.z, lambda r: _cut(context, r[0], reached, -1))
 
 
 def _is_product(layer: Layer) -> bool:
@@ -49,7 +48,7 @@ def _narrow(context: Context, layer: Layer, columns: range) -> Layer:
     return dataclasses.replace(layer, call=call, bias=bias, add=None)
 
 
-def _cut(context: Context, value: ir.Value, columns: range, axis: int) -> ir.Value:
+def _cut(context: Context, value: ir.Value | None, columns: range, axis: int) -> ir.Value:
     op = context.op
     return op.Slice(value, op.ints([columns.start]), op.ints([columns.stop]), op.ints([axis]))
 

@@ -92,10 +92,6 @@ class Relevance:
         """The relevance as it goes from step to step: in the type that carries it, 0 where the value is missing."""
         raise NotImplementedError
 
-    def narrowed(self, value: ir.Value, cut: Transpose) -> Relevance:
-        """The relevance of a slice of the value, which `cut` takes: no other value stands in for it."""
-        raise NotImplementedError
-
     def plus(self, other: Relevance) -> Relevance:
         """Both together, for the same value."""
         return Sum(self.value, (*_contributions(self), *_contributions(other)))
@@ -116,9 +112,6 @@ class Amount(Relevance):
 
     def settled(self, context: Context) -> Relevance:
         return Amount(self.value, _settled(context, self.value, self.tensor))
-
-    def narrowed(self, value: ir.Value, cut: Transpose) -> Relevance:
-        return Amount(value, cut(self.tensor))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,9 +181,6 @@ class Factor(Relevance):
         if self.value in context.rounded or context.forms == "plain":
             return Amount(self.value, self._product(context)).settled(context)
         return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
-
-    def narrowed(self, value: ir.Value, cut: Transpose) -> Relevance:
-        return Factor(value, cut(self.tensor), value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

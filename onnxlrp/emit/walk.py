@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.backward import Backward
 from onnxlrp.emit.context import Context
+from onnxlrp.emit.float16 import working_type
 from onnxlrp.emit.ledger import NoLedger
 from onnxlrp.emit.relevance import Relevance
 from onnxlrp.plan import Step
@@ -47,7 +48,7 @@ class Walk:
             found = [self.relevance.get(v) for v in step.outputs]
             if not any(found):
                 continue
-            context = self.context.at(step)
+            context = dataclasses.replace(self.context, dtype=working_type(self.context.carried, step))
             context.op.label(f"{step.name}: {step.rule_text}")
             arrived = [None if r is None else r.total(context) for r in found]
             back = context.treatments[step.kind](context, step, arrived)
