@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if items and items[0].config.getoption("--forms") == "plain":
+        for item in items:
+            if item.get_closest_marker("cheapest_forms"):
+                item.add_marker(pytest.mark.skip(reason="asks for the form, which --forms=plain leaves out"))
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
     if missing:
         skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
