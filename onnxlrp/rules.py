@@ -6,9 +6,11 @@ input. No rule names an operator: how a layer runs and how it is transposed is t
 
 `s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative` and sgn(0) = 1.
 
-A rule of one's own is a frozen dataclass whose `shares` returns these objects; docs/rules.md has an example. Whatever
-they say is computed as this formula says it, on every kind of layer; what has no meaning raises ValueError as the
-object is made.
+```python
+from onnxlrp.rules import Gamma, ZPlus
+
+explained = onnxlrp.convert("model.onnx", rules=[("/layer4/*", Gamma(0.1)), ("Gemm", ZPlus(epsilon=1e-3))])
+```
 """
 
 from __future__ import annotations
@@ -23,181 +25,86 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from onnxlrp.errors import InputError
+from onnxlrp.reprs import Brief, changed_fields, field_text
+from onnxlrp.rule_language import (
+    EVENLY,
+    IN_PROPORTION,
+    MINUS,
+    ONE,
+    PLUS,
+    SAME,
+    SQUARE,
+    Above,
+    Below,
+    Bound,
+    Modifier,
+    Share,
+    Term,
+)
 
-Bound = Any
-"""A bound of the input: a number, one number per channel, or an array of the input's shape."""
-
-
-def _check_finite(owner: object, *numbers: float) -> None:
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{owner!r}: every number, and every sum of those for one sign, must be finite")
-
-
-@dataclasses.dataclass(frozen=True)
-class Modifier:
-    """Change an input, a weight or a bias `v`, element by element, before a layer runs on it.
-
-    The result is `same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one`.
-
-    Parameters:
-        same: the factor of v itself.
-        plus: the factor of the positive elements of v; the others count as 0.
-        minus: the factor of the negative elements of v; the others count as 0.
-        square: the factor of v².
-        one: a number that is added to every element.
-
-    Raises ValueError where a coefficient, or a sum of two that meet, is not a finite number.
-
-    Example: `Modifier(same=1, plus=0.25)` is `v + 0.25·max(v, 0)`, the weight of the γ rule;
-    `Modifier(plus=1, minus=-1)` is |v|.
-    """
-
-    same: float = 0.0
-    plus: float = 0.0
-    minus: float = 0.0
-    square: float = 0.0
-    one: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_finite(self, *dataclasses.astuple(self), self.above, self.below)
-
-    @property
-    def above(self) -> float:
-        """Return the factor of positive elements."""
-        return self.same + self.plus
-
-    @property
-    def below(self) -> float:
-        """Return the factor of negative elements."""
-        return self.same + self.minus
-
-    def times(self, factor: float) -> Modifier:
-        """Return the modifier whose result is `factor` times as large."""
-        return Modifier(*(factor * f for f in dataclasses.astuple(self)))
-
-    def simplified(self, *, nonnegative: bool = False) -> Modifier:
-        """Return the one way to write this modifier: `same` alone, or `plus` and `minus` without `same`.
-
-        `nonnegative`: the elements that it changes are never negative, so that `minus` has nothing to change.
-        """
-        above, below = self.above, self.above if nonnegative else self.below
-        linear = (above, 0.0, 0.0) if above == below else (0.0, above, below)
-        return Modifier(*linear, self.square, self.one)
-
-
-SAME = Modifier(same=1)
-PLUS = Modifier(plus=1)
-MINUS = Modifier(minus=1)
-SQUARE = Modifier(square=1)
-ONE = Modifier(one=1)
-NOTHING = Modifier()
-"""Gives 0 whatever it changes."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Above:
-    """Take `x − low` for the input.
-
-    `low` is the lowest value that the *model's* input can have: a number, one number per channel, or an array of the
-    input's shape. It is carried to the layer through the operators between them.
-    """
-
-    low: Bound
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Below:
-    """Take `x − high` for the input; `high` is the highest value that the model's input can have, as in `Above`."""
-
-    high: Bound
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """Run the layer on changed operands: `factor · f(x; weight, bias)`.
-
-    Parameters:
-        x: how the input changes: a `Modifier`, `Above` or `Below`.
-        weight: how the weight changes.
-        bias: how the bias changes; None leaves the bias out. A layer that has no bias adds none in any term.
-        factor: a finite number that multiplies the term, in the denominator and in what the input receives.
-
-    Raises ValueError where `factor` is not finite.
-
-    Example: `Term(PLUS, MINUS, MINUS)` is `f(x⁺; w⁻, b⁻)`.
-    """
-
-    x: Modifier | Above | Below
-    weight: Modifier
-    bias: Modifier | None = None
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check_finite(self, self.factor)
-        if not isinstance(self.x, (Modifier, Above, Below)):
-            raise ValueError(f"Term: x is a Modifier, Above(low) or Below(high), not {self.x!r}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """Divide the relevance R of the output by one denominator and give it to the input.
-
-    With d the sum of the terms, the input receives `coefficient · Σ_terms factor · x · fᵀ(R / s(d); weight)`.
-
-    Parameters:
-        terms: at least one `Term`. Where one has `Above(low)` another has `Below(high)`, because an operator upstream
-            that turns signs exchanges the two bounds; all in one share mean the same two bounds.
-        coefficient: a finite number; the coefficients of a rule that conserves relevance add up to 1.
-        gate: 1 gives relevance only where the layer's own output z is positive, −1 only where it is negative, 0
-            everywhere.
-
-    Raises ValueError where one of these does not hold.
-
-    Example: `Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)))` is the z⁺ rule.
-    """
-
-    terms: tuple[Term, ...]
-    coefficient: float = 1.0
-    gate: int = 0
-
-    def __post_init__(self) -> None:
-        _check_finite(self, self.coefficient)
-        if not self.terms:
-            raise ValueError("Share: there is no term, so nothing says how the relevance is shared")
-        if self.gate not in (-1, 0, 1):
-            raise ValueError(f"Share: the gate is 1, −1 or 0, not {self.gate!r}")
-        bounds = [[t.x.low for t in self.terms if isinstance(t.x, Above)]]
-        bounds += [[t.x.high for t in self.terms if isinstance(t.x, Below)]]
-        if any(not np.array_equal(bound, same[0]) for same in bounds for bound in same):
-            raise ValueError("Share: all of its terms with Above or with Below must have the same bound")
-        if bool(bounds[0]) != bool(bounds[1]):
-            raise ValueError(
-                "Share: Above(low) and Below(high) go together, for operators upstream may exchange the two"
-            )
-
-    @property
-    def box(self) -> tuple[Bound, Bound]:
-        """Return the bounds of the model's input, low and high, of a share that has them."""
-        low = next(t.x.low for t in self.terms if isinstance(t.x, Above))
-        return low, next(t.x.high for t in self.terms if isinstance(t.x, Below))
-
-
-IN_PROPORTION = (Share((Term(SAME, SAME, SAME),)),)
-"""The shares of the ε rules. Steps without weights, such as sums, know these and `EVENLY` alone."""
-EVENLY = (Share((Term(ONE, ONE),)),)
-"""The shares of the flat rule."""
+__all__ = [
+    "LRP0",
+    "MINUS",
+    "ONE",
+    "PLUS",
+    "RULES",
+    "SAME",
+    "SQUARE",
+    "Above",
+    "AlphaBeta",
+    "Below",
+    "Bound",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "Modifier",
+    "Norm",
+    "Pass",
+    "Rule",
+    "Share",
+    "Term",
+    "WSquare",
+    "ZBox",
+    "ZPlus",
+    "call",
+    "parse",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rule:
-    """Base of all rules.
+class Rule(Brief):
+    """Base of all rules. A rule of your own is a frozen dataclass that derives from it and gives its `shares`.
 
-    Parameters:
-        epsilon: the stabiliser's ε, at least 0; with 0, and `relative` 0, nothing is given where d = 0.
-        relative: the stabiliser's ρ, at least 0.
-        zero_params: "bias" leaves the bias out of z and of every d.
+    Parameters
+    ----------
+    epsilon
+        ε of the stabiliser, in the units of the layer's output, at least 0. Default: 1e-6.
+    relative
+        ρ of the stabiliser: a part of the root mean square of the denominators, at least 0. Default: 0.
+    zero_params
+        `"bias"` sets the bias to 0 in outputs and denominators, so that it keeps no relevance. Default: None.
 
-    Raises InputError where a parameter is none of these.
+    Raises
+    ------
+    InputError
+        A value is out of its range.
+
+    Examples
+    --------
+    ```python
+    import dataclasses
+
+    from onnxlrp.rules import ONE, SAME, Rule, Share, Term
+
+
+    @dataclasses.dataclass(frozen=True)
+    class Evenly(Rule):  # half as ε, half evenly over the inputs
+        def shares(self):
+            return (Share((Term(SAME, SAME, SAME),), 0.5), Share((Term(ONE, ONE),), 0.5))
+
+
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Evenly())])
+    ```
     """
 
     epsilon: float = 1e-6
@@ -215,23 +122,23 @@ class Rule:
             raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
 
     def shares(self) -> tuple[Share, ...]:
-        """Return the shares of the rule; what they give to the input is added up."""
+        """The denominators of the rule, each with its terms."""
         raise NotImplementedError
 
     def __str__(self) -> str:
         """As it is written in Python and on the command line, defaults left out."""
-        given = [
-            f"{f.name}={_short(getattr(self, f.name))}"
-            for f in dataclasses.fields(self)
-            if f.default is dataclasses.MISSING or getattr(self, f.name) is not f.default
-            if not (isinstance(getattr(self, f.name), float) and getattr(self, f.name) == f.default)
-        ]
+        given = [f"{f.name}={field_text(getattr(self, f.name))}" for f in changed_fields(self)]
         return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
 
 
 @dataclasses.dataclass(frozen=True)
 class LRP0(Rule):
-    """`x · fᵀ(R / z)`, share 0 wherever z = 0 (Bach et al. 2015)."""
+    """LRP-0, `x · fᵀ(R / z)`: in proportion to the contributions, and 0 wherever z = 0 (Bach et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Gemm", LRP0())])
+    ```
+    """
 
     epsilon: float = 0.0
 
@@ -241,7 +148,12 @@ class LRP0(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Epsilon(Rule):
-    """`x · fᵀ(R / s(z))`, z with bias (Bach et al. 2015)."""
+    """LRP-ε, `x · fᵀ(R / s(z))`: in proportion to the contributions; ε and the bias keep a part (Bach et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Gemm", Epsilon(1e-3))])
+    ```
+    """
 
     epsilon: float = 1e-6
     relative: float = 0.0
@@ -252,12 +164,40 @@ class Epsilon(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Norm(Epsilon):
-    """`Epsilon` for steps without parameters: sums, average pools, linear resizes."""
+    """`Epsilon` for steps without parameters: sums, average pools, linear resizes.
+
+    ```python
+    from onnxlrp.composites import Composite
+
+
+    class Ours(Composite):  # ε everywhere, a larger one at sums
+        @property
+        def norm(self):
+            return Norm(1e-3)
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours())
+    ```
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Pass(Rule):
-    """`R_in = R`."""
+    """Relevance passes unchanged, element by element: for elementwise steps, such as a batch norm or an added constant.
+
+    ```python
+    from onnxlrp.composites import Composite
+
+
+    class Ours(Composite):  # ε everywhere, batch norms pass
+        @property
+        def batch_norm(self):
+            return Pass()
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours())
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
         raise InputError("Pass needs an output of the input's shape; this layer mixes its inputs")
@@ -266,7 +206,17 @@ class Pass(Rule):
 @dataclasses.dataclass(frozen=True)
 class Gamma(Rule):
     """Generalised γ rule, for inputs of any sign (Andéol et al. 2021): positive outputs favour positive
-    contributions, negative outputs favour negative ones, by the factor 1 + γ."""
+    contributions, negative outputs favour negative ones, by the factor 1 + γ.
+
+    Parameters
+    ----------
+    gamma
+        γ, at least 0. Default: 0.25. At 0 the rule is LRP-ε, for large values it nears z⁺.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Gamma(0.1))])
+    ```
+    """
 
     gamma: float = 0.25
 
@@ -285,7 +235,14 @@ class Gamma(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class ZPlus(Rule):
-    """Positive contributions only (Montavon et al. 2017)."""
+    """z⁺: in proportion to the positive contributions (Montavon et al. 2017).
+
+    It reads relevance as that of an activation, which is never negative; the plan warns where it may be negative.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZPlus())])
+    ```
+    """
 
     reads_activation: ClassVar[bool] = True
 
@@ -295,7 +252,17 @@ class ZPlus(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class AlphaBeta(Rule):
-    """α times the positive contributions minus β times the negative ones, α − β = 1 (Bach et al. 2015)."""
+    """αβ: α times the share of positive contributions minus β times that of negative ones (Bach et al. 2015).
+
+    Parameters
+    ----------
+    alpha, beta
+        α and β, at least 0, with α − β = 1. Default: 2 and 1.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", AlphaBeta(2, 1))])
+    ```
+    """
 
     alpha: float = 2.0
     beta: float = 1.0
@@ -317,10 +284,19 @@ class AlphaBeta(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class ZBox(Rule):
-    """For inputs between `low` and `high` (Montavon et al. 2017): bounds of the *model's* input, carried through the
-    affine operators before the layer.
+    """z-box, for a layer whose inputs lie between two bounds, such as pixels (Montavon et al. 2017).
 
     `d = f(x − l; w⁺) + f(x − h; w⁻)`, and back the same: the bias and one of three products cancel out.
+
+    Parameters
+    ----------
+    low, high
+        Bounds of the *model's* input, which are carried through the affine operators upstream of the layer: a number,
+        one number for each channel, or an array of the input's shape. Default: −1 and 1.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZBox(low=0, high=1))])
+    ```
     """
 
     low: Bound = dataclasses.field(default=-1.0, hash=False)
@@ -344,7 +320,12 @@ class ZBox(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class WSquare(Rule):
-    """In proportion to the squared weights, whatever the input (Montavon et al. 2017)."""
+    """w²: in proportion to the squared weights, whatever the input (Montavon et al. 2017).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", WSquare())])
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
         return (Share((Term(ONE, SQUARE, SQUARE),)),)
@@ -352,7 +333,12 @@ class WSquare(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Flat(Rule):
-    """Evenly over the receptive field (Bach et al. 2016)."""
+    """Flat: evenly over all inputs that an output depends on (Bach et al. 2016).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Flat())])
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
         return EVENLY
@@ -361,11 +347,7 @@ class Flat(Rule):
 RULES: Mapping[str, type[Rule]] = {
     r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
 }
-
-
-def _short(value: object) -> str:
-    text = repr(value.tolist() if hasattr(value, "tolist") else value)
-    return text if len(text) <= 60 else text[:57] + "..."
+"""Every rule by its name."""
 
 
 def call(text: str, names: Mapping[str, Any]) -> Any:
@@ -392,5 +374,9 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
 
 
 def parse(text: str) -> Rule:
-    """A rule from its text, as on the command line: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`."""
-    return call(text, RULES)
+    """Read a rule from its text, as the command line does: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`.
+
+    Raises InputError, with the known names, for any other text.
+    """
+    rule: Rule = call(text, RULES)
+    return rule

@@ -158,10 +158,12 @@ class Layer:
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
-    entry, call = find(node), Call.of(node)
-    if entry is None or entry.layer is None or MARK in node.metadata_props or entry.refuse(call) is not None:
+    entry = find(node)
+    if entry is None or entry.layer is None or MARK in node.metadata_props:
         return None
-    form = entry.layer
+    form, call = entry.layer, Call.of(node)
+    if entry.refuse(call) is not None:
+        return None
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:

@@ -13,7 +13,7 @@ from onnxlrp.emit.context import Context
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.rules import Bound
+from onnxlrp.rule_language import Bound
 
 
 def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> tuple[ir.Value, ir.Value]:

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from onnxlrp.rules import NOTHING, Above, Below, Modifier, Share, Term
+from onnxlrp.rule_language import NOTHING, Above, Below, Modifier, Share, Term
 
 _SIGNS = np.array([1.0, -1.0, 1.0, 1.0])
 """The signs of v⁺, v⁻, v² and 1."""

@@ -14,20 +14,23 @@ from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.single_score import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
+from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.options import TargetOptions
+from onnxlrp.targets.seeder import Seeder
 
 
 @dataclasses.dataclass
 class Emitted:
     """The additions to the graph, by the names really used."""
 
-    seed: Seed
+    inputs: dict[str, str]
+    """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
     ledger: str | None
@@ -48,7 +51,7 @@ class Request:
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
-    options: Options
+    options: TargetOptions
     initial: str
     ledger: bool
     dtype: ir.DataType
@@ -62,8 +65,10 @@ class Request:
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seeder = Seeder(op, request.score, request.visible, request.label, request.options, request.dtype, unique)
-    seed = seeder.build(request.axes, request.output_name)
+    seeder = Seeder(
+        op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
+    )
+    seed = seeder.build(request.axes)
     context = _context(op, facts, plan, request)
     one = _one_score(context, plan, request, seed)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
@@ -92,7 +97,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
-    return _name_outputs(op, request, seed, tensors, ledger, unique)
+    inputs = {argument: str(value.name) for argument, value in seeder.inputs.items()}
+    return _name_outputs(op, request, inputs, tensors, ledger, unique)
 
 
 def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
@@ -153,7 +159,7 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
 def _name_outputs(
     op: ReverseBuilder,
     request: Request,
-    seed: Seed,
+    inputs: dict[str, str],
     tensors: Sequence[ir.Value],
     ledger: Ledger | None,
     unique: Callable[[str], str],
@@ -174,7 +180,7 @@ def _name_outputs(
     split = len(request.inputs)
     steps = () if ledger is None else tuple(ledger.rows)
     return Emitted(
-        seed,
+        inputs,
         {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
         None if ledger is None else names[-1],

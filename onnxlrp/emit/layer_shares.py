@@ -18,7 +18,7 @@ from onnxlrp.emit.modified import modified, modified_weight, times
 from onnxlrp.emit.narrow_columns import narrowed
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.plan import Step
-from onnxlrp.rules import NOTHING, ONE, Above, Modifier, Share, Term
+from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 
 _MANY = 64
 """Products of an output, of which both signs surely have some."""

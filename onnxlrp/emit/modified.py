@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.float16 import bounded
 from onnxlrp.graph.builder import Builder
-from onnxlrp.rules import SAME, Modifier
+from onnxlrp.rule_language import SAME, Modifier
 
 
 def modified(op: Builder, v: ir.Value, by: Modifier) -> ir.Value:

@@ -13,9 +13,9 @@ import onnx_ir as ir
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Relevance, routed
-from onnxlrp.emit.seeds import Choice
 from onnxlrp.emit.walk import rounded_values
 from onnxlrp.plan import Step, StepKind
+from onnxlrp.targets.kind import Choice
 
 
 @dataclasses.dataclass(frozen=True)

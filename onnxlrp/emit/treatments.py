@@ -17,7 +17,7 @@ from onnxlrp.emit.reversed_control import control
 from onnxlrp.emit.stabiliser import divide
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, StepKind
-from onnxlrp.rules import EVENLY
+from onnxlrp.rule_language import EVENLY
 
 
 def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:

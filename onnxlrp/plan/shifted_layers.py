@@ -11,10 +11,10 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import find
-from onnxlrp.rules import IN_PROPORTION, Rule
+from onnxlrp.rule_language import IN_PROPORTION
+from onnxlrp.rules import Rule
 
 _AFFINE = frozenset({"Mul", "Div", "Neg", "Identity", "Cast", "Add", "Sub"})
 
@@ -41,7 +41,7 @@ def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
         layer = facts.layers.get(node)
         if layer is not None and layer.kind == "dense" and layer.x is value:
             value = layer.z
-        elif node.op_type in _AFFINE and node.domain == "" and len(relevance_operands(node, facts.data)) == 1:
+        elif node.op_type in _AFFINE and node.domain == "" and len(facts.relevance_operands(node)) == 1:
             value = node.outputs[0]
         else:
             return False

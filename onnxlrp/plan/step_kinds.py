@@ -11,13 +11,14 @@ from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.gates import divides, gate_kind
 from onnxlrp.analysis.labels import label_of
-from onnxlrp.analysis.reach import is_lookup, relevance_operands
+from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.composites import Composite
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.shifted_layers import leads_to_kernel
 from onnxlrp.plan.steps import Step, StepKind
-from onnxlrp.rules import EVENLY, IN_PROPORTION, Pass
+from onnxlrp.rule_language import EVENLY, IN_PROPORTION
+from onnxlrp.rules import Pass
 
 
 class StepDecider:
@@ -43,7 +44,7 @@ class StepDecider:
             self._activation(step)
         elif entry.kind is Kind.ELEMENTWISE:
             # Data to the power of data: the base takes all.
-            first, several = min(step.operands), len(relevance_operands(step.node, facts.data)) > 1
+            first, several = min(step.operands), len(facts.relevance_operands(step.node)) > 1
             step.operands, step.why = {first: step.operands[first]}, "activation"
             step.same_sign = entry.sign_of(call) == "same"
             self._activation(step, passes=several)
