@@ -82,16 +82,10 @@ def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, ru
     rule has no stabiliser."""
     op = context.op
     if rule.epsilon or rule.relative:
-        return Absorbed(epsilon=[op.Sub(r, share_of(context, s, d))])
+        return Absorbed(epsilon=[op.Sub(r, op.Mul(s, d))])
     dropped = op.Equal(d, 0.0)
-    kept = op.Sub(op.Where(dropped, context.zero, r), share_of(context, s, d))
+    kept = op.Sub(op.Where(dropped, context.zero, r), op.Mul(s, d))
     return Absorbed(epsilon=[kept], stopped=[op.Where(dropped, r, context.zero)])
-
-
-def share_of(context: Context, s: ir.Value, part: ir.Value) -> ir.Value:
-    """The share s·part of one part of a denominator: 0 where s is, even of the −∞ that a mask adds."""
-    op = context.op
-    return op.Where(op.Equal(s, 0.0), context.zero, op.Mul(s, part))
 
 
 def factor_of(context: Context, r: Relevance, epsilon: float) -> ir.Value:

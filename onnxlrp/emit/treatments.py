@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from onnxlrp.emit import backward
-from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Treat, amounts, kept_by_division, only, share_of
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Treat, amounts, kept_by_division, only
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.layer_shares import layer
 from onnxlrp.emit.offset_activations import offset, slope
@@ -34,9 +34,12 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     parts = {i: Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()}
 
     def absorbed() -> Absorbed:
-        kept = kept_by_division(context, r.amount(context), s, value, rule)
-        shifts = any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs))
-        return kept + Absorbed([share_of(context, s, _without(context, step, step.operands))] if shifts else [])
+        # No relevance arrives where a mask adds −∞, and 0 · ∞ is no number.
+        nothing, zero = op.Equal(s, 0.0), context.zero
+        kept = kept_by_division(context, r.amount(context), s, op.Where(nothing, zero, value), rule)
+        if not any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
+            return kept
+        return kept + Absorbed([op.Mul(s, op.Where(nothing, zero, _without(context, step, step.operands)))])
 
     return Backward(parts, absorbed)
 
@@ -132,7 +135,7 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     s = r.over_output(context, value, rule)
     if any(v in context.facts.hidden_rows for v in step.operands.values()):
         # A row that is NaN would take the values along with it.
-        s = op.Where(op.IsNaN(value), context.zero, s)
+        s, value = (op.Where(op.IsNaN(context.read(z)), context.zero, v) for v in (s, value))
     parts = {
         i: Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
         for i, k in shares.items()
@@ -141,7 +144,7 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     def absorbed() -> Absorbed:
         kept = kept_by_division(context, r.amount(context), s, value, rule)
         shifts = bias is not None and call.input(bias) is not None and bias not in step.operands
-        return kept + Absorbed([share_of(context, s, _without(context, step, step.shares))] if shifts else [])
+        return kept + Absorbed([op.Mul(s, _without(context, step, step.shares))] if shifts else [])
 
     return Backward(parts, absorbed)
 
