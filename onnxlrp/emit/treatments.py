@@ -97,7 +97,7 @@ def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     return Backward({index: only(arrived).rectified(context, operand)})
 
 
-def _routing(context: Context, step: Step, arrived: Arrived) -> Backward:
+def routing(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
@@ -149,24 +149,26 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     return Backward(parts, absorbed)
 
 
-def _custom(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output."""
-    entry, norm = step.entry, context.composite.norm
+def custom(context: Context, step: Step, arrived: Arrived) -> Backward:
+    """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
+    own derivative, of gradients, which are amounts."""
+    entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
+    factor, divided = entry.factor and not gradient, entry.divided and not gradient
     arrived = arrived if entry.per_output else arrived[:1]
     taken, first = amounts(context, arrived), arrived[0]
-    if entry.factor:
+    if factor:
         taken = [None if r is None else backward.factor_of(context, r, norm.epsilon) for r in arrived]
-    elif entry.divided and first is not None:
+    elif divided and first is not None:
         taken[0] = first.over_output(context, context.read(first.value), norm)
     given = taken if entry.per_output else taken[0]
-    back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, False))
+    back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, gradient))
 
     def absorbed() -> Absorbed:
         kept = back.absorbed()
         for r, s in zip(arrived, taken, strict=True):
-            if r is not None and s is not None and entry.factor:
+            if r is not None and s is not None and factor:
                 kept += backward.lost_by(context, r, s)
-        if first is not None and taken[0] is not None and entry.divided:
+        if first is not None and taken[0] is not None and divided:
             kept += kept_by_division(context, first.amount(context), taken[0], context.read(first.value), norm)
         return kept
 
@@ -184,13 +186,13 @@ RELEVANCE: Mapping[StepKind, Treat] = {
     StepKind.LAYER: layer,
     StepKind.SUM: _sum,
     StepKind.SCALE: _scale,
-    StepKind.ROUTING: _routing,
+    StepKind.ROUTING: routing,
     StepKind.PASS_THROUGH: _pass,
     StepKind.RECTIFIER: _rectifier,
     StepKind.OFFSET: offset,
     StepKind.SLOPE: slope,
     StepKind.PRODUCT: _product,
-    StepKind.CUSTOM: _custom,
+    StepKind.CUSTOM: custom,
     StepKind.CONTROL: control,
     StepKind.LOOKUP: _lookup,
 }

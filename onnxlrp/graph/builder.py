@@ -180,23 +180,6 @@ class Builder(OpBuilder):
             return self.ints([math.prod(int(k[0]) for k in known if k is not None)])
         return functools.reduce(self.Mul, dims)
 
-    def merge_last(self, value: ir.Value) -> ir.Value:
-        """The last two axes as one, for an empty batch too, where onnxruntime finds no size of −1."""
-        start = len(self.dims(value)) - 2
-        merged = self.volume(value, start)
-        known, front = self.known(merged), [0] * start
-        shape = self.Concat(self.ints(front), merged, axis=0) if known is None else self.ints([*front, int(known[0])])
-        return self.Reshape(value, shape)
-
-    def split_last(self, value: ir.Value, count: int) -> ir.Value:
-        """The last axis as `count` rows of equal width, for an empty batch too."""
-        width, front = self.dim(value, -1), [0] * (len(self.dims(value)) - 1)
-        known = self.known(width)
-        if known is not None:
-            return self.Reshape(value, self.ints([*front, count, int(known[0]) // count]))
-        each = self.Div(width, self.ints([count]))
-        return self.Reshape(value, self.Concat(self.ints([*front, count]), each, axis=0))
-
     def elements_for_each(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The number of elements of `x` for each one of `y`, an int64 scalar; any number where `y` has none."""
         # An empty batch has no elements, and integers are not divided by 0.
