@@ -302,6 +302,8 @@ def test_registering_and_taking_out():
         onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no option 'colour'; there are: operands, "):
         onnxlrp.operator("Mine", colour="blue")
+    with pytest.raises(InputError, match=r"linearity is one of product, sum, .*, not 'joint'"):
+        onnxlrp.operator("Mine", linearity="joint")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -45,6 +45,30 @@ Linearity = Literal["product", "sum", "scale", "quotient", "affine", "selection"
 is one element of an operand times a factor. *quotient*: a scale of operand 0, and not linear in its divisor. *sum*:
 linear in all data operands at once. *affine*: scales and shifts its one data operand. *selection*: only moves values.
 """
+Selection = Literal["in place", "moved", "value", "window"]
+"""*in place*: a routing operator leaves all elements where they are in memory, and so costs nothing. *moved*: it moves
+them. *value*: it selects them by their values. *window*: the same, from windows or axes, as pools and reductions do."""
+Sign = Literal["nonnegative", "rectified", "keeps", "same", "unknown"]
+"""*nonnegative*: never below 0. *rectified*: the same, and 0 wherever the operand is not above 0. *keeps*: not below 0
+where no operand is. *same*: for an activation, its operand's own sign or none (0)."""
+Activation = Literal["gate", "rectifier", "soft"]
+"""A *gate* (sigmoid, hard sigmoid, softmax) is a router, not a signal. The *rectifier*, ReLU itself, and *soft*
+rectifiers such as GELU and SiLU are the gate of a product without one."""
+Receives = Literal["amount", "factor", "ratio"]
+"""The relevance R itself as an *amount*; of each output the *factor* c with R = output·c, exact where the output is 0;
+the *ratio* R/s(y) of the first output y, divided as by ε. Gradients are amounts."""
+Head = Literal["squash", "rescale"]
+"""As the last operator of a model: one that squashes scores, as softmax does, is skipped on the way to the explained
+output, and with it one downstream that brings scores to a common size."""
+CHOICES: dict[str, tuple[str, ...]] = {
+    "linearity": get_args(Linearity),
+    "selection": get_args(Selection),
+    "sign": get_args(Sign),
+    "activation": get_args(Activation),
+    "receives": get_args(Receives),
+    "head": get_args(Head),
+}
+"""The fields of an operator that are words, and the words."""
 
 
 def _features(call: Call, data: int) -> set[int]:
@@ -107,34 +131,29 @@ class Operator:
     lookup: bool = False
     """Operand 1 are ids where operand 0 is a constant table: an embedding."""
     layer: LayerForm | None = None
-    sign: Literal["nonnegative", "rectified", "keeps", "same", "unknown"] | Callable[[Call], str] = "unknown"
-    """Sign of the output: never negative; never negative, and 0 wherever the operand is not above 0; never negative
-    where no operand is; for an activation, its operand's own sign or none (0)."""
+    sign: Sign | Callable[[Call], str] = "unknown"
+    """The sign of the output."""
     piecewise_constant: bool = False
     """Its derivative is 0 wherever it has one."""
     base: bool = False
     """True where relevance adds up to the output less a base value, which the ledger books as bias."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
-    selection: Literal["in place", "moved", "value", "window"] = "moved"
-    """A routing operator leaves all elements where they are in memory, and so costs nothing; moves them; selects them
-    by their values; or by their values from windows or axes, as pools and reductions do."""
+    selection: Selection = "moved"
+    """How a routing operator selects what its outputs hold."""
     per_output: bool = False
     """Takes a list of relevances, one per output, None where none arrives."""
-    activation: Literal["gate", "rectifier", "soft"] | None = None
-    """A gate (sigmoid, hard sigmoid, softmax) is a router, not a signal. ReLU itself, and soft rectifiers such as GELU
-    and SiLU, are the gate of a product without one."""
+    activation: Activation | None = None
+    """The part that an activation has in a product of data."""
     average: Callable | None = None
     """Max pooling: the average pooling over the same windows, as a `Call`."""
-    head: Literal["squash", "rescale"] | Callable[[Builder, Call], ir.Value] | None = None
-    """As the last operator of a model: softmax and its kin are skipped on the way to the explained output, and with
-    them what brings scores to a common size downstream of one. A function, for one that no rule leads through, computes
-    the score that its output is computed from."""
+    head: Head | Callable[[Builder, Call], ir.Value] | None = None
+    """What it is at the end of a model. A function, for an operator that no rule leads through, computes the score that
+    its output is computed from."""
     when: Callable[[ir.Node | Call], bool] | None = None
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
-    receives: Literal["amount", "factor", "ratio"] = "amount"
-    """The form of relevance that a custom operator takes: the amount R; for each output the factor c with R = output·c,
-    exact where the output is 0; or R/s(y) of the first output y, divided as by ε. A gradient is none of these."""
+    receives: Receives = "amount"
+    """The form of relevance that a custom operator takes."""
     compares: Callable[[Call], np.ndarray | None] = lambda call: None
     """The rows [rows, features] that a kernel compares operand 0 with; None where it needs no reference. The planner
     chooses the reference and hands it over as the attribute `reference`."""
