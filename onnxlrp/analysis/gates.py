@@ -12,6 +12,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import is_routing, origin
 from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -110,10 +111,8 @@ def _sigmoid(node: ir.Node) -> bool:
     """Whether a node is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
     over = node.op_type == "Reciprocal" or (node.op_type == "Div" and content(node.inputs[0]) is not None)
     below = node.inputs[-1] if over and node.domain == "" else None
-    add = None if below is None else below.producer()
-    if add is None or add.op_type != "Add":
-        return False
-    return any(v is not None and (p := v.producer()) is not None and p.op_type == "Exp" for v in add.inputs)
+    add = made_by(below, "Add")
+    return add is not None and any(made_by(v, "Exp") is not None for v in add.inputs)
 
 
 def _hard_sigmoid(node: ir.Node) -> bool:
@@ -126,8 +125,7 @@ def _hard_sigmoid(node: ir.Node) -> bool:
     if low is None or high is None or float(low) != 0 or float(high) <= 0:
         return False
     top, clipped = float(high), node.outputs[0]
-    producer = call.operand(0).producer()
-    shifted = producer is not None and producer.op_type == "Add"
+    shifted = made_by(call.operand(0), "Add") is not None
     consumers = clipped.consumers()
     return top == 1 or (top == 6 and shifted) or (bool(consumers) and all(_is_over(n, clipped, top) for n in consumers))
 

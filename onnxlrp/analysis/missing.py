@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import onnx_ir as ir
 
 from onnxlrp.analysis.maybe_infinite import keeps_elements
-from onnxlrp.graph.walks import mark_downstream, mark_upstream
+from onnxlrp.graph.walks import made_by, mark_downstream, mark_upstream
 
 
 def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
@@ -46,5 +46,4 @@ def _tested(node: ir.Node) -> ir.Value | None:
     if node.domain != "" or not (node.op_type == "IsNaN" or compares):
         return None
     value = node.inputs[0]
-    maker = None if value is None else value.producer()
-    return None if maker is not None and maker.op_type == "Softmax" else value
+    return value if made_by(value, "Softmax") is None else None

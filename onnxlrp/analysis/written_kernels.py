@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.expanded_distances import expanded_distance
 from onnxlrp.graph.call import content
-from onnxlrp.graph.walks import follow_operators
+from onnxlrp.graph.walks import follow_operators, made_by
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
@@ -161,8 +161,8 @@ def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
 
 def _beside_rows(value: ir.Value | None) -> ir.Value | None:
     """The value [N, F] that is unsqueezed to [N, 1, F]."""
-    node = None if value is None else value.producer()
-    axes = None if node is None or node.op_type != "Unsqueeze" else content(node.inputs[1])
+    node = made_by(value, "Unsqueeze")
+    axes = None if node is None else content(node.inputs[1])
     source = None if node is None else node.inputs[0]
     if axes is None or source is None or source.shape is None or len(source.shape) != 2:
         return None

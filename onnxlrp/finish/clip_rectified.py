@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.graph.provenance import is_relevance
+from onnxlrp.graph.walks import made_by
 
 
 def clip_rectified(graph: ir.Graph) -> None:
@@ -16,8 +17,7 @@ def clip_rectified(graph: ir.Graph) -> None:
     """
     for node in list(graph):
         value = node.inputs[0] if node.op_type == "Relu" and is_relevance(node) else None
-        producer = None if value is None else value.producer()
-        if value is None or producer is None or producer.op_type != "Conv" or value.is_graph_output():
+        if value is None or made_by(value, "Conv") is None or value.is_graph_output():
             continue
         others = [use for use in value.uses() if use.node is not node]
         if others and all(use.idx == 0 and _clips_from_zero(use.node, graph) for use in others):

@@ -17,6 +17,7 @@ from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, captured
 from onnxlrp.graph.provenance import is_own, is_relevance, is_replaced, mark_rule
 from onnxlrp.graph.readers import redirect
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Kind, find
@@ -42,8 +43,8 @@ def compute_apart(op: Builder) -> None:
 def _shield(graph: ir.Graph, value: ir.Value) -> None:
     """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
     with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
-    node, own = value.producer(), [use for use in value.uses() if is_own(use.node)]
-    activated = node is not None and node.op_type in ("Clip", "Relu")
+    own = [use for use in value.uses() if is_own(use.node)]
+    activated = made_by(value, "Clip", "Relu") is not None
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
         uses, copy = list(value.uses()), alone(graph, value)
         redirect(uses, copy)

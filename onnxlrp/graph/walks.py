@@ -25,6 +25,12 @@ def read_by(node: ir.Node) -> Sequence[ir.Value | None]:
     return (*node.inputs, *captured(node))
 
 
+def made_by(value: ir.Value | None, *op_types: str) -> ir.Node | None:
+    """Find the node that makes a value, if it is one of some of ONNX's own operators."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.domain == "" and node.op_type in op_types else None
+
+
 def follow(value: ir.Value, through: Callable[[ir.Node], ir.Value | None]) -> ir.Value:
     """Follow a value upstream, from node to node, as long as `through` names an operand to go on with."""
     while (node := value.producer()) is not None and (operand := through(node)) is not None:

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
-from onnxlrp.graph.walks import follow, mark_downstream
+from onnxlrp.graph.walks import follow, made_by, mark_downstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
@@ -342,7 +342,7 @@ def _without_flag(value: ir.Value) -> ir.Value | None:
     if node is None or (node.domain, node.op_type) != ("", "Add"):
         return None
     for scores, other in (node.inputs, node.inputs[::-1]):
-        flag = None if other is None else other.producer()
-        if flag is not None and flag.op_type == "Cast" and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
+        flag = made_by(other, "Cast")
+        if flag is not None and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
             return scores
     return None

@@ -10,6 +10,7 @@ from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import content, graphs_of
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.source import resized_sizes
@@ -120,8 +121,8 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
 def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
     """Find the shape that a Shape node reads: onnx forgets it where the value comes from an operator of another
     domain."""
-    node = None if sizes is None else sizes.producer()
-    x = node.inputs[0] if node is not None and node.op_type == "Shape" and not node.attributes else None
+    node = made_by(sizes, "Shape")
+    x = None if node is None or node.attributes else node.inputs[0]
     return None if x is None else x.shape
 
 

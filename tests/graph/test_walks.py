@@ -9,6 +9,7 @@ from onnxlrp.graph.walks import (
     ends_downstream,
     follow,
     follow_operators,
+    made_by,
     mark_downstream,
     mark_upstream,
     read_by,
@@ -40,6 +41,12 @@ def test_following_one_value():
     assert follow_operators(values["b"], {"Identity"}) is values["x"]
     assert follow_operators(values["c"], {"Identity"}) is values["c"]
     assert follow(values["y"], lambda node: node.inputs[0] if node.op_type != "Relu" else None) is values["c"]
+
+
+def test_the_node_that_makes_a_value():
+    nodes, values = graph()
+    assert made_by(values["c"], "Identity", "Relu") is nodes[2]
+    assert made_by(values["c"], "Identity") is made_by(values["x"], "Relu") is made_by(None, "Relu") is None
 
 
 def test_all_that_lies_upstream_once_and_the_nearest_first():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.graph.walks import ends_downstream
+from onnxlrp.graph.walks import ends_downstream, made_by
 from onnxlrp.operators.encoders import is_category
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import find
@@ -39,9 +39,9 @@ def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
     """The ids, one for each row of the last axis, that are compared with different integers along it."""
-    equal = None if node.inputs[0] is None else node.inputs[0].producer()
+    equal = made_by(node.inputs[0], "Equal")
     dtype = node.outputs[0].dtype
-    if equal is None or equal.op_type != "Equal" or dtype is None or not dtype.is_floating_point():
+    if equal is None or dtype is None or not dtype.is_floating_point():
         return None
     for ids, values in (equal.inputs, equal.inputs[::-1]):
         if ids is None or values is None or ids.dtype is None or not ids.dtype.is_integer() or ids.shape is None:
@@ -57,8 +57,8 @@ def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 
 def _before_copies(value: ir.Value) -> ir.Value:
-    node = value.producer()
-    return node.inputs[0] if node is not None and node.op_type == "Expand" and node.inputs[0] is not None else value
+    node = made_by(value, "Expand")
+    return value if node is None or node.inputs[0] is None else node.inputs[0]
 
 
 def _meets_weights(rewriter: Rewriter, value: ir.Value) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.graph.provenance import is_own
-from onnxlrp.graph.walks import follow_operators
+from onnxlrp.graph.walks import follow_operators, made_by
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.in_floats import deploy
 
@@ -31,7 +31,7 @@ def rewrite(rewriter: Rewriter) -> None:
         pairs = [(first, second)] if node.op_type == "Div" else [(first, second), (second, first)]
         for above, below in pairs:
             if node.op_type == "Mul":
-                below = _operand(_made(below, "Reciprocal"))
+                below = _operand(made_by(below, "Reciprocal"))
             found = None if above is None or below is None else _softmax(above, below)
             if found is not None and not rewriter.is_constant(node.outputs[0]):
                 _put(rewriter, node, rewriter.op.Softmax(found[0], axis=found[1]))
@@ -66,7 +66,7 @@ def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
         return None
     inside = node.inputs[0]
     if node.op_type == "Log" and inside is not None and (sums := _reduced(inside)) is not None:
-        exp = _made(sums.inputs[0], "Exp")
+        exp = made_by(sums.inputs[0], "Exp")
         node, inside = sums, None if exp is None or sums.op_type != "ReduceSum" else exp.inputs[0]
     elif node.op_type != "ReduceLogSumExp":
         return None
@@ -76,7 +76,7 @@ def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
 
 def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
     """The scores and the axis."""
-    node, exp = _reduced(below), _made(above, "Exp")
+    node, exp = _reduced(below), made_by(above, "Exp")
     if node is None or node.op_type != "ReduceSum" or node.inputs[0] is not above:
         return None
     axis = _axis(node, below, above)
@@ -87,7 +87,7 @@ def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
 
 def _whole(x: ir.Value, axis: int) -> ir.Value:
     """Before something was taken off that is the same along the axis: the softmax stays what it is."""
-    less = _made(x, "Sub")
+    less = made_by(x, "Sub")
     if less is None or less.inputs[0] is None or less.inputs[1] is None:
         return x
     alike = _as_large(less.inputs[0], x) and _same_along(less.inputs[1], axis, len(x.shape or ()))
@@ -112,8 +112,7 @@ def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
 
 def _same_along(value: ir.Value, axis: int, rank: int) -> bool:
     """Whether what broadcasts over values of a rank has one number along an axis, perhaps copied."""
-    node = value.producer()
-    if node is not None and node.op_type == "Expand" and node.inputs[0] is not None:
+    if (node := made_by(value, "Expand")) is not None and node.inputs[0] is not None:
         value = node.inputs[0]
     return value.shape is not None and len(value.shape) == rank and value.shape[axis] == 1
 
@@ -123,11 +122,6 @@ def _as_large(value: ir.Value, of: ir.Value) -> bool:
     if value.shape is None or of.shape is None or len(value.shape) != len(of.shape):
         return False
     return all(d != 1 or n == 1 for d, n in zip(value.shape, of.shape, strict=True))
-
-
-def _made(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type == op_type and node.domain == "" else None
 
 
 def _operand(node: ir.Node | None) -> ir.Value | None:
