@@ -1,4 +1,4 @@
-"""All facts of a graph together."""
+"""The facts about a graph and its bodies, collected in one object."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import (
     carries,
     data_values,
+    extend_downstream,
     is_lookup,
     origin,
     out_of_lists,
     relevance_operands,
-    spread,
     values_leading_to_input,
 )
 from onnxlrp.analysis.references import Background
@@ -38,28 +38,28 @@ _CLASSICAL = frozenset(
     }
 )
 LAYER_OPERATORS = _RECURRENT | _CLASSICAL
-"""Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""
+"""Operators that hold trained weights and count as layers, but are neither a convolution nor a dense layer."""
 
 
 @dataclasses.dataclass
 class Facts:
-    """Facts that the plan and the emission rely on, about values of the graph and of its bodies."""
+    """Facts about the values of a graph and of its bodies, on which the plan and the emission rely."""
 
     constants: set[ir.Value]
     data: set[ir.Value]
     leads_to_input: set[ir.Value]
     nonnegative: set[ir.Value]
     maybe_infinite: set[ir.Value]
-    """Data that a mask or a pad may have made infinite."""
+    """Data in which a mask or a pad may have put an infinity."""
     hidden_rows: set[ir.Value]
-    """Weights of attention that are NaN where a mask hides a whole row by −∞."""
+    """Attention weights that are NaN in rows that a mask of −∞ hides completely."""
     missing: set[ir.Value]
-    """Data that may be NaN where the model takes it for a missing value."""
+    """Data that may be NaN because the model reads NaN as a missing value."""
     layers: dict[ir.Node, Layer]
-    """Layers by their own node; a MatMul's bias Add belongs to its layer."""
+    """Layers by the node that holds the weight; the Add of a MatMul's bias belongs to its layer."""
     layer_nodes: set[ir.Node]
-    """The nodes whose output is a layer's: of convolutions and dense layers the last one, and recurrent and classical
-    operators and embedding lookups."""
+    """Nodes that compute the output of a layer: the last node of a convolution or dense layer, recurrent and classical
+    operators, and embedding lookups."""
     behind_layer: set[ir.Value]
     """Data with a layer among its ancestors."""
     before_layer: set[ir.Value]
@@ -67,25 +67,28 @@ class Facts:
     order: dict[ir.Node, int]
     attention: bool
     kernels: dict[ir.Node, Kernel] = dataclasses.field(default_factory=dict)
-    """Functions of distances to constant rows, by the node that ends them; none inside bodies."""
+    """Functions of distances to constant rows, by their last node; kernels inside bodies are not recognised."""
     background: Background | None = None
-    """Rows of the model's inputs that the user gave."""
+    """Rows of the model's inputs that the caller passed as `background`."""
     near: set[ir.Value] = dataclasses.field(default_factory=set)
-    """Values with no layer between them and the score, which the plan knows."""
+    """Values with no layer between them and the score; the plan fills this in."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
-    """Results of `analysis.regions`, by the node where elementwise branches meet."""
+    """Results of `elementwise_regions`: (entrance, whether it is nonlinear), by the node where branches meet."""
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
-    """The operators in graphs of so many nodes."""
+    """Operator types of a graph, by the graph and its number of nodes."""
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
-        """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
+        """Return the operator types of a graph; a changed number of nodes means that they are collected anew."""
         key = graph, len(graph)
         if key not in self.operators:
             self.operators[key] = frozenset(node.op_type for node in graph)
         return self.operators[key]
 
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
-        """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""
+        """Derive the facts of a copy of a body.
+
+        `stands_for` maps each input of the copy (or the value that replaces it) to the input of the body.
+        """
 
         def known(of: set[ir.Value]) -> set[ir.Value]:
             return of | {new for new, old in stands_for.items() if old in of}
@@ -103,7 +106,7 @@ class Facts:
 
 
 def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
-    """Compute every fact once."""
+    """Compute all facts of a graph whose inputs `explained` receive relevance."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     constant = constants(graph)
@@ -117,13 +120,13 @@ def _facts(
     data: set[ir.Value],
     explained: Collection[ir.Value],
     nonnegative: set[ir.Value],
-    behind: set[ir.Value],
+    downstream: set[ir.Value],
     attention: bool,
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
-    firsts: set[ir.Value] = set()
+    first_operands: set[ir.Value] = set()
 
     def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
@@ -131,19 +134,19 @@ def _facts(
 
     def behind_layer(node: ir.Node) -> bool:
         operands = relevance_operands(node, data)
-        return any(v in behind for v in operands.values()) or is_layer(node, operands)
+        return any(v in downstream for v in operands.values()) or is_layer(node, operands)
 
-    spread(graph, behind, behind_layer)
+    extend_downstream(graph, downstream, behind_layer)
     for node in nodes:
         operands = relevance_operands(node, data)
         if node in kernels:
             operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
-        if is_layer(node, operands) and not any(v in behind for v in operands.values()):
-            firsts.update(operands.values())
-    before = set(firsts)
+        if is_layer(node, operands) and not any(v in downstream for v in operands.values()):
+            first_operands.update(operands.values())
+    upstream = set(first_operands)
     for node in reversed(nodes):
-        if any(v in before for v in node.outputs):
-            before.update(relevance_operands(node, data).values())
+        if any(v in upstream for v in node.outputs):
+            upstream.update(relevance_operands(node, data).values())
     return Facts(
         constants=constant,
         data=data,
@@ -154,8 +157,8 @@ def _facts(
         missing=missing_values(nodes, data),
         layers=layers,
         layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, relevance_operands(n, data))},
-        behind_layer=behind,
-        before_layer=before - behind,
+        behind_layer=downstream,
+        before_layer=upstream - downstream,
         order={n: i for i, n in enumerate(nodes)},
         attention=attention,
         kernels=kernels,
@@ -163,13 +166,13 @@ def _facts(
 
 
 def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:
-    """The node that computes a layer's output: the Add of its bias where it has one."""
+    """Return the node that computes a layer's output: the Add of its bias, or else the layer's own node."""
     add = layers[node].add if node in layers else None
     return node if add is None else add
 
 
 def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
-    """Decide whether a node is a product of two data operands, one of them out of a softmax."""
+    """Decide whether a node is an attention operator, or a product of two data operands one of which is a softmax."""
     if node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention"):
         return True
     if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:
