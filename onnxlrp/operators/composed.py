@@ -1,4 +1,4 @@
-"""Operators that are written out in others as the model is read: by ONNX's own function body, or by ours."""
+"""Operators that are written out in others as the model is read, by ONNX's function body or by one given here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ by_function_body("SwiGLU", summary="Written out: a gated product.")
 def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a slice and a pad.
 
-    Of d elements more than wanted ⌊d/2⌋ are cut off in front, of d fewer ⌊d/2⌋ zeros go in front.
+    An axis with d elements too many loses ⌊d/2⌋ at its start and the rest at its end; one with d too few gains ⌊d/2⌋
+    zeros at its start and the rest at its end.
     """
     x, axes = call.operand(0), [int(a) % call.rank() for a in call.attr("axes", range(call.rank()))]
     wanted = op.known(call.input(1))
@@ -45,4 +46,6 @@ def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
     return [op.Pad(kept, op.Concat(front, op.Sub(fill, front), axis=0), None, where)]
 
 
-by_function_body("FlexAttention", domain="ai.onnx.preview", summary="Written out, as Attention is.")
+by_function_body(
+    "FlexAttention", domain="ai.onnx.preview", summary="Written out: products and softmax, as for Attention."
+)

@@ -1,4 +1,4 @@
-"""Convolutions as onnxruntime fuses them: with a sum and an activation, also with channels last."""
+"""Convolutions that onnxruntime fuses with a sum and an activation, also with channels last."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 _PLAIN = ("Relu", "Sigmoid", "Tanh")
 _PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "Clip": ("min", "max")}
-"""What the entries of `activation_params` are."""
+"""Names of the entries of `activation_params`, by activation."""
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
 def refuse_activation(call: Call) -> str | None:
-    """Why a fused activation cannot be written out, None where it can."""
+    """Tell why a fused activation cannot be written out; None where it can."""
     name, parameters = call.attr("activation", ""), call.attr("activation_params", ())
     if name in _PARAMETERS:
         wanted = len(_PARAMETERS[name])
@@ -30,7 +30,7 @@ def refuse_activation(call: Call) -> str | None:
 
 
 def activated(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> ir.Value:
-    """`act(z + added)`, the activation as the call has it."""
+    """Compute `act(z + added)` with the activation that the call names."""
     z = z if added is None else op.Add(z, added)
     name = call.attr("activation", "")
     parameters = dict(zip(_PARAMETERS.get(name, ()), call.attr("activation_params", ()), strict=False))
@@ -40,7 +40,7 @@ def activated(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> i
 
 
 def convolved(op: Builder, call: Call, x: ir.Value, weight: ir.Value) -> ir.Value:
-    """`x ∗ w + b`, the window and the bias as the call has them."""
+    """Compute the convolution `x ∗ w + b` with the window and the bias of the call."""
     window: dict[str, Any] = {k: call.attr(k) for k in _WINDOW if k in call.attributes}
     return op.Conv(x, weight, call.input(2), **window)
 

@@ -1,5 +1,8 @@
-"""LSTM. The operator runs as it is; gates are computed again, for all steps in one product, from its own output; one
-Scan goes back through the steps and holds nothing but what must go from step to step. Shapes as in `recurrent_cell`."""
+"""LSTM: the operator runs unchanged, and a Scan carries relevance back through its steps.
+
+One product recomputes the gates of all steps from the operator's own output, so that the Scan holds only what must go
+from step to step. Shapes are those of `recurrent_cell`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class _Lstm:
-    """An LSTM's gates and their sums (peepholes included), and its cell state behind and before each step."""
+    """Gates of an LSTM and their sums (peepholes included), and the cell state after (c) and before each step."""
 
     sums: dict[str, ir.Value]
     i: ir.Value
@@ -63,7 +66,7 @@ def _lstm_values(cell: Cell) -> _Lstm:
 def _peeping(
     op: Builder, cell: Cell, sums: Mapping[str, ir.Value], c: ir.Value, peepholes: Mapping[str, ir.Value]
 ) -> tuple[ir.Value, ir.Value]:
-    """The gates i and f that see the cell state."""
+    """Compute the gates i and f, which see the cell state through peepholes."""
     gate = cell.functions[0]
     i = gate.value(op, op.Add(sums["i"], op.Mul(peepholes["i"], c)))
     if cell.call.attr("input_forget", 0):
@@ -72,7 +75,7 @@ def _peeping(
 
 
 def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, step: Callable) -> ir.Value:
-    """The cell state behind each step, by a Scan in the order in which the steps are taken."""
+    """Compute the cell state after each step, a sequence, by a Scan that runs in the operator's own order."""
 
     def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
         after = step(op, states[0], at)
@@ -85,9 +88,9 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
 
 @custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
 def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Gates get none; c shares between f·c and i·g, the candidate's sum between Wx and Uh (Epsilon).
+    """Skips the gates; is shared by Epsilon between f·c and i·g, and for the candidate between Wx and Uh.
 
-    Arras et al. 2017. h = o·tanh(c): what arrives at h passes to c.
+    Arras et al. 2017. From h = o·tanh(c) relevance passes to c.
     """
     cell = Cell(op, call, r)
     v = _lstm_values(cell)
@@ -116,10 +119,10 @@ def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) 
 
 
 def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
-    """Of c' = f·c + i·g and h = o·h(c')."""
+    """Compute the gradient of c' = f·c + i·g and h = o·h(c'), where h(·) is the output activation."""
     op, call = cell.op, cell.call
     gate, g, squash = cell.functions
-    # onnxruntime clips what goes into f and g, not the cell state.
+    # onnxruntime clips the operands of f and g, not the cell state.
     squash = dataclasses.replace(squash, clip=None)
     o, squashed = gate.value(op, v.sums["o"]), squash.value(op, v.c)
     slope = {k: gate.slope(op, v.sums[k], y) for k, y in (("i", v.i), ("o", o))}
@@ -158,7 +161,7 @@ def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
 
 
 def _to_peepholes(cell: Cell, d: ir.Value, v: _Lstm) -> ir.Value:
-    """Σ of each gate's gradient times the cell state that it saw."""
+    """Compute the gradient of the peepholes: the sum of each gate's gradient times the cell state that it saw."""
     op = cell.op
     gates = zip(cell.split(d), (v.before, v.c, v.before), strict=False)
     return op.Concat(*(op.ReduceSum(op.Mul(g, cell.rows(c)), op.ints([1]), keepdims=0) for g, c in gates), axis=1)

@@ -1,4 +1,4 @@
-"""Shapes behind convolutions and pools of quantised numbers: as ONNX infers them in floats, also with channels last."""
+"""Shape inference for convolutions and pools of quantised numbers: that of ONNX for floats, also with channels last."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ _WINDOW = ("auto_pad", "ceil_mode", "dilations", "group", "kernel_shape", "pads"
 
 
 def infer_as(op_type: str, context: Any, weight: int | None = None) -> None:
-    """The shape that an operator of ONNX gives floats; `weight`: the operand of its weight, which the channels come
-    from."""
+    """Infer the shape that ONNX's operator `op_type` gives floats; `weight` is the index of a convolution's weight."""
     last = (attribute := context.get_attribute("channels_last")) is not None and attribute.i == 1
     types = [context.get_input_type(i).tensor_type for i in (0, weight) if i is not None]
 

@@ -1,6 +1,8 @@
-"""RNN and GRU. The operators run as they are; gates are computed again, for all steps in one product, from their own
-output; one Scan goes back through the steps and holds nothing but what must go from step to step. Shapes as in
-`recurrent_cell`."""
+"""RNN and GRU: the operators run unchanged, and a Scan carries relevance back through their steps.
+
+One product recomputes the gates of all steps from the operator's own output, so that the Scan holds only what must go
+from step to step. Shapes are those of `recurrent_cell`.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class _Hidden:
-    """One step back of a cell whose only state is h: `d = factor·dh` goes through the state's weight, `r` goes on as
-    `around·(d·weight) + stays·dh`."""
+    """One step back through a cell whose only state is h, for all steps.
+
+    With dh the relevance or gradient that arrives at h and d = factor·dh, the state before the step receives
+    `around·(d·weight) + stays·dh`.
+    """
 
     factor: ir.Value
-    """[T, D, N, k·H]: of each of k copies of what arrives."""
+    """Factors of dh, [T, D, N, copies·H]."""
     weight: ir.Value
     around: ir.Value | None = None
     stays: ir.Value | None = None
@@ -33,7 +38,7 @@ class _Hidden:
 
 
 def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
-    """(what arrives at the initial state, what arrives at each step)."""
+    """Carry relevance or gradients back through all steps; return those of the initial state and of each step's h."""
 
     def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
         dh = op.Add(states[0], at["y"]) if "y" in at else states[0]
@@ -50,7 +55,7 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
 
 @custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def rnn(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Each step's sum Wx + Uh + biases in proportion to the contributions (Epsilon)."""
+    """Is shared by Epsilon over each step's sum Wx + Uh + biases."""
     cell = Cell(op, call, r)
     (f,) = cell.functions
     (a,) = cell.sums()
@@ -69,15 +74,16 @@ def rnn(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -
 
 @dataclasses.dataclass
 class _Gru:
-    """A GRU's gates z and r, candidate n of its sum a, and with linear_before_reset what r resets."""
+    """Gates z and r of a GRU, its candidate n and the candidate's sum a."""
 
     z: ir.Value
     r: ir.Value
     n: ir.Value
     a: ir.Value
     sums: list[ir.Value]
-    """Of z and r."""
+    """Sums of z and r, the arguments of their activations."""
     reset: ir.Value | None = None
+    """The term of the candidate's sum that r multiplies; None unless linear_before_reset."""
 
 
 def _gru_values(cell: Cell) -> _Gru:
@@ -102,7 +108,7 @@ def _gru_values(cell: Cell) -> _Gru:
 
 @custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Gates get none; h shares between (1−z)·n and z·h, the candidate's sum between Wx and Uh (Epsilon)."""
+    """Skips the gates; is shared by Epsilon between (1−z)·n and z·h, and for the candidate between Wx and Uh."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)
     if gradient:
@@ -125,7 +131,7 @@ def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -
 
 
 def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
-    """Of h' = (1−z)·n + z·h."""
+    """Compute the gradient of h' = (1−z)·n + z·h."""
     op, h = cell.op, cell.before
     f, g = cell.functions
     slope_z, slope_r = (f.slope(op, s, y) for s, y in zip(v.sums, (v.z, v.r), strict=True))
@@ -144,7 +150,8 @@ def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
 
 
 def _reset_first(cell: Cell, v: _Gru, to_r: ir.Value, to_z: ir.Value, to_a: ir.Value, stays: ir.Value) -> Reversed:
-    """The reset gate before the product: what comes through it depends on the candidate's way back."""
+    """Compute the gradient of a GRU that applies the reset gate before the product with U: the gate's gradient then
+    depends on that of the candidate within each step."""
     op = cell.op
     weight_z, weight_r, weight_n = cell.split(cell.r, 1)
     gates = op.Concat(weight_z, weight_r, axis=1)

@@ -1,8 +1,8 @@
-"""Comparisons of trees with sets and with chains of single numbers, as onnxruntime's kernel takes them.
+"""Comparisons of tree nodes with sets and with chains of numbers, as onnxruntime's kernel evaluates them.
 
-It spreads `x in {a, b}` out to `x = a, else x = b`, and joins such a chain again, whoever wrote it: see `merged`. A set
-with a member below 0 or above 30 it keeps as one of int32, and looks a feature up there as C casts it: without its
-fraction, and as −2³¹ if that is no int32, which NaN is not either.
+The kernel expands `x in {a, b}` into `x = a, else x = b`, and joins such chains, whoever wrote them, into one
+comparison: see `merged`. A set with a member below 0 or above 30 stays a set of int32, and the feature is compared as C
+casts it: without its fraction, and as −2³¹ if it is out of int32's range or NaN.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 from onnxlrp.operators.tree_nodes import EQUAL, LEAF, MEMBER, Array, Forest
 
 _WHOLE_TABLE = ("roots", "aggregate", "base")
-"""The parts of a forest beside its nodes."""
+"""Fields of a forest that are not columns of its table of nodes."""
 _LARGEST = 30
-"""The largest member of sets that are spread out."""
+"""Largest member of a set that the kernel expands."""
 _JOINED = (32, 64)
-"""The largest number of a chain that is joined, in float trees and in double ones: the bits of a threshold."""
+"""Largest number in a chain that the kernel joins, for float and for double trees: the bits of a threshold."""
 
 
 def without_members(found: Forest, values: Array) -> Forest:
-    """`x in {a, b}` as `x = a, else x = b`: a chain of nodes, each with the first one's expectation. That is the last
-    one's, of which the others take all.
+    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b` that all have the expectation of the set.
 
-    `values`: the sets of the nodes that ask for membership, in the order of the nodes, a NaN at the end of each.
+    The last node of a chain has the set's share; the others give all to their false branch. `values` holds the members
+    of all sets, in the order of their nodes, with a NaN after each set.
     """
     flat = values.astype(np.float64)
     sets = [part[~np.isnan(part)] for part in np.split(flat, np.flatnonzero(np.isnan(flat)) + 1)]
@@ -53,12 +53,12 @@ def without_members(found: Forest, values: Array) -> Forest:
 
 
 def merged(trees: Forest, double: bool) -> Forest:
-    """Chains `x = a, else x = b` of small whole numbers as onnxruntime joins them to one comparison.
+    """Join chains `x = a, else x = b` of small whole numbers into one comparison, as onnxruntime does.
 
-    That goes where the first one's true branch leads, and sends NaN the first one's way. onnxruntime joins where the
-    true branches are equal, but takes leaves with the same first weight for equal, whatever class that is for: such a
-    tree answers another class than its file says, and the path that it takes is explained. A node that sends NaN the
-    way of a true comparison begins no chain.
+    The joined comparison leads to the true branch of the chain's first node and sends NaN the way of that node.
+    onnxruntime joins nodes whose true branches are equal, but considers leaves with the same first weight equal,
+    whatever class that weight is for. Such a tree may answer another class than its file says; the path that it really
+    follows is explained. A node that sends NaN to its true branch begins no chain.
     """
     number = trees.threshold
     bits = (trees.mode == EQUAL) & ~trees.whole & (number == np.round(number))
@@ -78,7 +78,7 @@ def merged(trees: Forest, double: bool) -> Forest:
 
 
 def _taken_for_equal(trees: Forest, one: int, other: int) -> bool:
-    """Decide whether onnxruntime takes two nodes, and all downstream of them, for equal."""
+    """Decide whether onnxruntime considers two nodes and their subtrees equal."""
     pairs = [(one, other)]
     while pairs:
         a, b = pairs.pop()
