@@ -155,8 +155,8 @@ def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast:
 
 def _is_layer(node: ir.Node, facts: Facts) -> bool:
     """Decide whether a node is a layer or adds the bias of one."""
-    makers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
-    return node in facts.layers or any(facts.layers[maker].add is node for maker in makers)
+    producers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
+    return node in facts.layers or any(facts.layers[producer].add is node for producer in producers)
 
 
 def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:

@@ -109,15 +109,15 @@ def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     receives it.
     """
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
-    found: list[ir.Value] = []
+    floats: list[ir.Value] = []
     for node in graph.all_nodes():
         if any(v in lists for v in node.inputs):
             for value in node.outputs:
                 if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
                     lists.add(value)
                 elif value.dtype is not None and value.dtype.is_floating_point():
-                    found.append(value)
-    return found
+                    floats.append(value)
+    return floats
 
 
 def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:

@@ -141,16 +141,16 @@ def _hidden(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | Non
     These are later keys under a causal mask, keys outside of the window, and keys after the end of a sample.
     """
     keys, rows = heads.count(op, op.dim(k, 2)), _rows(op, call, q)
-    found = []
+    masks = []
     if call.attr("is_causal", 0):
-        found.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
+        masks.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
     for side, ahead in (("left", op.Sub(rows, keys)), ("right", op.Sub(keys, rows))) if _has_window(call) else ():
         size = int(call.attr(f"{side}_window_size", -1))
         if size >= 0:
-            found.append(op.Greater(ahead, op.ints([size])))
+            masks.append(op.Greater(ahead, op.ints([size])))
     if call.input(6) is not None:
-        found.append(op.Not(heads.before(op, k, call.operand(6))))
-    return functools.reduce(op.Or, found) if found else None
+        masks.append(op.Not(heads.within_length(op, k, call.operand(6))))
+    return functools.reduce(op.Or, masks) if masks else None
 
 
 def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:

@@ -18,12 +18,12 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 
 def forest(call: Call) -> Forest:
     """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier."""
-    found = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
+    trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
     x = call.original[0]
-    if (found.mode == MEMBER).any():
+    if (trees.mode == MEMBER).any():
         values = call.attr("membership_values")
-        found = without_members(found, np.zeros(0) if values is None else values.numpy())
-    return merged(found, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+        trees = without_members(trees, np.zeros(0) if values is None else values.numpy())
+    return merged(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 
 
 def drop_unused_attributes(node: ir.Node) -> None:

@@ -32,7 +32,7 @@ def _mask(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Val
     if not call.attr("unidirectional", 0):
         return added
     shown = op.number(0.0, q) if added is None else added
-    return op.Where(heads.behind(op, q, k), shown, heads.lowest(op, q))
+    return op.Where(heads.causal(op, q, k), shown, heads.lowest(op, q))
 
 
 def _keys(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
@@ -67,10 +67,10 @@ def _between(op: Builder, mask: ir.Value, q: ir.Value, k: ir.Value) -> ir.Value:
     """Mark the visible keys, bool [B, 1, 1, T], of a mask of rank 1: B ends, and B starts if it has 2·B numbers."""
     batch, size = op.dim(q, 0), op.dim(mask, 0)
     twice = op.Add(batch, batch)
-    shown = heads.before(op, k, op.Slice(mask, op.ints([0]), batch, op.ints([0])))
+    visible = heads.within_length(op, k, op.Slice(mask, op.ints([0]), batch, op.ints([0])))
     padded = op.Concat(mask, op.Expand(op.constant(0, mask.dtype), batch), axis=0)
     starts = op.Where(op.Equal(size, twice), op.Slice(padded, batch, twice, op.ints([0])), op.constant(0, mask.dtype))
-    return op.And(shown, op.Not(heads.before(op, k, starts)))
+    return op.And(visible, op.Not(heads.within_length(op, k, starts)))
 
 
 def _refuse_attention(call: Call) -> str | None:
@@ -114,7 +114,7 @@ def _scores(
     scale = heads.scale_of(op, call, q)
     if bias is None and mask is None and call.attr("unidirectional", 0):
         scores = heads.scores_of(op, q, k, scale, None)
-        return op.Where(heads.behind(op, q, k), scores, heads.lowest(op, scores))
+        return op.Where(heads.causal(op, q, k), scores, heads.lowest(op, scores))
     added = heads.total(op, None if bias is None else heads.wide(op, bias), _mask(op, call, mask, q, k))
     return heads.scores_of(op, q, k, scale, added)
 
@@ -223,7 +223,7 @@ def _packed(
     lengths = op.Sub(
         op.Slice(sums, op.ints([1]), last, op.ints([0])), op.Slice(sums, op.ints([0]), op.ints([-1]), op.ints([0]))
     )
-    visible = heads.before(op, k, lengths)
+    visible = heads.within_length(op, k, lengths)
     out = heads.attend(op, op.Where(visible, scores, heads.lowest(op, scores)), v)
     flat = op.Reshape(out, op.Concat(op.ints([-1]), op.dim(out, 2), axis=0))
     return op.Gather(flat, where, axis=0)
@@ -238,13 +238,13 @@ refused("LongformerAttention", "SparseAttention", domain=DOMAIN, reason="sparse 
 
 def _infer_bias(context: Any) -> None:
     """Infer the shape [1, heads, queries, keys] from a table [buckets, heads]."""
-    table, made = context.get_input_type(0).tensor_type, onnx.TypeProto()
-    made.tensor_type.elem_type = table.elem_type
-    made.tensor_type.shape.dim.add().dim_value = 1
-    made.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
+    table, result = context.get_input_type(0).tensor_type, onnx.TypeProto()
+    result.tensor_type.elem_type = table.elem_type
+    result.tensor_type.shape.dim.add().dim_value = 1
+    result.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
     for _ in range(2):
-        made.tensor_type.shape.dim.add()
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.add()
+    context.set_output_type(0, result)
 
 
 stop(

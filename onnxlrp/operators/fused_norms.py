@@ -23,8 +23,8 @@ def _outputs(call: Call, *values: ir.Value | None) -> list[ir.Value | None]:
 
 def _wanted(call: Call, *indices: int) -> bool:
     """Decide whether one of these outputs is read."""
-    made = (call.outputs[i] for i in indices if i < len(call.outputs))
-    return any(bool(v.uses()) or v.is_graph_output() for v in made)
+    values = (call.outputs[i] for i in indices if i < len(call.outputs))
+    return any(bool(v.uses()) or v.is_graph_output() for v in values)
 
 
 def _skipped(op: Builder, call: Call, x: ir.Value, skip: ir.Value, bias: ir.Value | None) -> ir.Value:

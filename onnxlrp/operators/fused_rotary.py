@@ -39,10 +39,10 @@ def rotate(
     turned = op.Sub(op.Mul(a, cos), op.Mul(b, sin)), op.Add(op.Mul(b, cos), op.Mul(a, sin))
     if interleaved:
         pairs = op.Concat(*(op.Unsqueeze(part, op.ints([-1])) for part in turned), axis=-1)
-        made = op.Reshape(pairs, op.Concat(op.shape(x, 0, 3), op.ints([-1]), axis=0))
+        rotated = op.Reshape(pairs, op.Concat(op.shape(x, 0, 3), op.ints([-1]), axis=0))
     else:
-        made = op.Concat(*turned, axis=-1)
-    return made if whole else op.Concat(made, op.Slice(x, turning, end, last), axis=-1)
+        rotated = op.Concat(*turned, axis=-1)
+    return rotated if whole else op.Concat(rotated, op.Slice(x, turning, end, last), axis=-1)
 
 
 def _refuse(call: Call) -> str | None:
@@ -65,8 +65,8 @@ def rotary_embedding(op: Builder, call: Call) -> list[ir.Value]:
     if call.rank(1) == 1:
         # A vector holds the position of the first token.
         positions = op.Unsqueeze(op.Add(positions, heads.count(op, op.dim(x, 2))), op.ints([0]))
-    made = rotate(op, x, positions, cosines, sines, bool(call.attr("interleaved", 0)))
-    return [heads.merge_heads(op, made) if flat else made]
+    rotated = rotate(op, x, positions, cosines, sines, bool(call.attr("interleaved", 0)))
+    return [heads.merge_heads(op, rotated) if flat else rotated]
 
 
 @decomposed("GemmaRotaryEmbedding", domain=DOMAIN, operands=all_operands)

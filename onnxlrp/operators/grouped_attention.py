@@ -93,7 +93,7 @@ def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value
 def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -> list[ir.Value]:
     """Append keys and values to the cache: row t of a sample comes from the cache while t < past, then from the new."""
     whole = op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1]))
-    made = []
+    results = []
     for cache, new in ((call.operand(3), k), (call.operand(4), v)):
         size, fresh = op.dim(cache, 2), op.dim(new, 2)
         places = heads.count(op, op.Max(size, whole))
@@ -101,11 +101,11 @@ def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -
         # A last row of zeros serves the rows that are neither.
         row = op.Concat(op.shape(new, 0, 2), op.ints([1]), op.dim(new, 3), axis=0)
         rows = op.Concat(cache, new, op.full(row, 0, new.dtype), axis=2)
-        behind = op.Where(op.Less(ahead, fresh), op.Add(ahead, size), op.Add(size, fresh))
-        source = op.Where(op.Less(ahead, op.ints([0])), places, behind)
+        after_cache = op.Where(op.Less(ahead, fresh), op.Add(ahead, size), op.Add(size, fresh))
+        source = op.Where(op.Less(ahead, op.ints([0])), places, after_cache)
         shape = op.Concat(op.shape(new, 0, 2), op.dim(source, 1), op.dim(new, 3), axis=0)
-        made.append(op.GatherElements(rows, op.Expand(op.Unsqueeze(source, op.ints([1, 3])), shape), axis=2))
-    return made
+        results.append(op.GatherElements(rows, op.Expand(op.Unsqueeze(source, op.ints([1, 3])), shape), axis=2))
+    return results
 
 
 def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) -> ir.Value:

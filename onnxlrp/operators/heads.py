@@ -50,14 +50,14 @@ def lowest_of(dtype: ir.DataType) -> float:
     return _LOWEST.get(dtype, -3.4028234663852886e38)
 
 
-def behind(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
+def causal(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
     """Compute whether a key is no later than a query, bool [S, T]; the last key and the last query coincide."""
     queries, keys = op.dim(q, 2), op.dim(k, 2)
     rows = op.Add(count(op, queries), op.Sub(keys, queries))
     return op.LessOrEqual(count(op, keys), op.Unsqueeze(rows, op.ints([1])))
 
 
-def before(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
+def within_length(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
     """Compute whether a key lies within the length [B] of its sample, bool [B, 1, 1, T]."""
     ends = op.Reshape(op.cast(lengths, ir.DataType.INT64), op.ints([-1, 1, 1, 1]))
     return op.Less(count(op, op.dim(k, 2)), ends)

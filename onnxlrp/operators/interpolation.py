@@ -59,7 +59,7 @@ def cubic(op: Builder, at: ir.Value, a: float = -0.75) -> list[Tap]:
     """
     low = op.Floor(at)
     part = op.Sub(at, low)
-    found = []
+    taps = []
     for shift in (-1, 0, 1, 2):
         d = op.Add(part, float(-shift)) if shift <= 0 else op.Sub(float(shift), part)
         if shift in (0, 1):
@@ -68,8 +68,8 @@ def cubic(op: Builder, at: ir.Value, a: float = -0.75) -> list[Tap]:
         else:
             weight = op.Sub(op.Mul(op.Add(op.Mul(op.Sub(op.Mul(d, a), 5 * a), d), 8 * a), d), 4 * a)
             slope = op.Add(op.Mul(op.Sub(op.Mul(d, 3 * a), 10 * a), d), 8 * a)
-        found.append(Tap(op.Add(low, float(shift)), weight, slope if shift <= 0 else op.Neg(slope)))
-    return found
+        taps.append(Tap(op.Add(low, float(shift)), weight, slope if shift <= 0 else op.Neg(slope)))
+    return taps
 
 
 def inside(op: Builder, tap: Tap, length: ir.Value, *, zeros: bool = False) -> Tap:
@@ -123,34 +123,34 @@ def gathered(op: Builder, pictures: ir.Value, index: ir.Value, shape: ir.Value) 
     return op.GatherElements(pictures, op.Expand(index, shape), axis=2)
 
 
-def read(op: Builder, pictures: ir.Value, found: Sequence[Corner], shape: ir.Value) -> ir.Value:
+def read(op: Builder, pictures: ir.Value, corners: Sequence[Corner], shape: ir.Value) -> ir.Value:
     """Compute what positions read from pictures [N, C, elements]; `shape` is the result's, [N, C, positions]."""
     parts = []
-    for corner in found:
+    for corner in corners:
         part = gathered(op, pictures, corner.index, shape)
         parts.append(part if corner.weight is None else op.Mul(part, corner.weight))
     return functools.reduce(op.Add, parts)
 
 
-def give_back(op: Builder, r: ir.Value, found: Sequence[Corner], pictures: ir.Value) -> ir.Value:
+def give_back(op: Builder, r: ir.Value, corners: Sequence[Corner], pictures: ir.Value) -> ir.Value:
     """Carry `r` [N, C, positions] back to pictures [N, C, elements], by the transpose of `read`."""
     assert r.dtype is not None
     # onnxruntime's CPU cannot add up halves in ScatterElements.
     wide = ir.DataType.FLOAT if r.dtype == ir.DataType.FLOAT16 else r.dtype
     total = op.full(op.shape(pictures), 0, wide)
-    for corner in found:
+    for corner in corners:
         part = op.cast(r if corner.weight is None else op.Mul(r, corner.weight), wide)
         total = op.ScatterElements(total, op.Expand(corner.index, op.shape(r)), part, axis=2, reduction="add")
     return op.cast(total, r.dtype)
 
 
-def by_position(op: Builder, r: ir.Value, found: Sequence[Corner], pictures: ir.Value) -> list[ir.Value]:
+def by_position(op: Builder, r: ir.Value, corners: Sequence[Corner], pictures: ir.Value) -> list[ir.Value]:
     """Compute the derivative of ⟨r, read(positions)⟩ by the position along each axis, [N, 1, positions] each."""
-    axes = len(found[0].slopes)
+    axes = len(corners[0].slopes)
     parts: list[list[ir.Value]] = [[] for _ in range(axes)]
-    for corner in found:
+    for corner in corners:
         value = op.ReduceSum(op.Mul(r, gathered(op, pictures, corner.index, op.shape(r))), op.ints([1]), keepdims=1)
         for axis, slope in enumerate(corner.slopes):
             if slope is not None:
                 parts[axis].append(op.Mul(value, slope))
-    return [functools.reduce(op.Add, p) if p else op.full(op.shape(found[0].index), 0, r.dtype) for p in parts]
+    return [functools.reduce(op.Add, p) if p else op.full(op.shape(corners[0].index), 0, r.dtype) for p in parts]

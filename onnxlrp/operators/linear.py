@@ -50,7 +50,7 @@ def _kernel_back(
 
 @linear("Conv", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
 def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule, back by the transposed convolution; a kernel of data makes it a product of data."""
+    """Takes the layer's rule, with the transposed convolution; a kernel of data makes it a product of data."""
     x, w = call.operand(0), call.operand(1)
     if operand == 2:
         return _bias_back(op, call, r)
@@ -147,7 +147,7 @@ def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
 
 @linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2, channels=0))
 def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule, back by the convolution; a kernel of data makes it a product of data."""
+    """Takes the layer's rule, with the convolution as the transpose; a kernel of data makes it a product of data."""
     if operand == 2:
         return _bias_back(op, call, r)
     w = call.operand(1)

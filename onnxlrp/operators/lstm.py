@@ -81,8 +81,8 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
         after = step(op, states[0], at)
         return [after], [after]
 
-    taken = {k: None if v is None else cell.flip(v) for k, v in sequences.items()}
-    _, (c,) = cell.through("cell states", [c0], taken, body)
+    in_time = {k: None if v is None else cell.flip(v) for k, v in sequences.items()}
+    _, (c,) = cell.through("cell states", [c0], in_time, body)
     return cell.flip(c)
 
 
@@ -113,9 +113,9 @@ def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) 
     sequences |= {"counts": counts, "keep": cell.keep}
     first, (dc,) = cell.through("relevance", [cell.at_last(1), cell.at_last(2)], sequences, body)
     share = op.Mul(dc, factor)
-    kept = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
+    absorbed = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
     bias = [times(op, share, last_bias(cell, side)) for side in (0, 1)]
-    return shared(cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, kept)
+    return shared(cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, absorbed)
 
 
 def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
@@ -154,10 +154,12 @@ def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
     sequences = {"y": cell.at_output, "through": through, "factor": factor, "stays": stays, "keep": cell.keep}
     first, (every,) = cell.through("gradient", [cell.at_last(1), cell.at_last(2)], sequences, body)
     d = cell.rows(every)
-    found = gradients(cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before)))
+    reversed_lstm = gradients(
+        cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before))
+    )
     if v.peepholes:
-        found.amounts[P] = _to_peepholes(cell, d, v)
-    return found
+        reversed_lstm.amounts[P] = _to_peepholes(cell, d, v)
+    return reversed_lstm
 
 
 def _to_peepholes(cell: Cell, d: ir.Value, v: _Lstm) -> ir.Value:

@@ -92,10 +92,10 @@ def batch_norm_in_training(op: Builder, call: Call, r: list[ir.Value | None], gr
             parts.append(Reversed({**fresh.amounts, operand: op.Mul(momentum, arrived)}))
             continue
         share = op.Div(arrived, op.stabilise(y))
-        taken = op.Mul(share, op.Sub(y, old))
-        fresh = backwards(op, x, _per_channel(op, rank, taken), axes, gradient)
-        kept = Reversed({}, epsilon=op.Sub(arrived, op.Mul(share, y)), bias=op.Mul(share, old))
-        parts.append(_plus(op, fresh, kept))
+        new = op.Mul(share, op.Sub(y, old))
+        fresh = backwards(op, x, _per_channel(op, rank, new), axes, gradient)
+        absorbed = Reversed({}, epsilon=op.Sub(arrived, op.Mul(share, y)), bias=op.Mul(share, old))
+        parts.append(_plus(op, fresh, absorbed))
     return functools.reduce(lambda a, b: _plus(op, a, b), parts)
 
 

@@ -52,8 +52,8 @@ def _weight(op: Builder, call: Call) -> ir.Value:
         shifted = op.Sub(numbers, float(2 ** (bits - 1)))
     elif zeros.dtype == ir.DataType.UINT8:
         fields = _fields(op, op.Reshape(zeros, op.ints([n, -1])), bits, wide)
-        kept = op.Slice(fields, op.ints([0]), op.ints([blocks]), op.ints([1]))
-        shifted = op.Sub(numbers, op.Reshape(kept, column))
+        used = op.Slice(fields, op.ints([0]), op.ints([blocks]), op.ints([1]))
+        shifted = op.Sub(numbers, op.Reshape(used, column))
     else:
         shifted = op.Sub(numbers, op.Reshape(op.cast(zeros, wide), column))
     scaled = op.Mul(shifted, op.Reshape(op.cast(scales, wide), column))
@@ -101,13 +101,13 @@ def _refuse(call: Call) -> str | None:
 
 def _infer_product(context: Any) -> None:
     """Infer the shape of A with N as its last dimension."""
-    made = onnx.TypeProto()
-    made.CopyFrom(context.get_input_type(0))
-    if made.tensor_type.HasField("shape"):
-        last = made.tensor_type.shape.dim[-1]
+    result = onnx.TypeProto()
+    result.CopyFrom(context.get_input_type(0))
+    if result.tensor_type.HasField("shape"):
+        last = result.tensor_type.shape.dim[-1]
         last.Clear()
         last.dim_value = context.get_attribute("N").i
-    context.set_output_type(0, made)
+    context.set_output_type(0, result)
 
 
 @linear(
@@ -152,18 +152,18 @@ def _infer_lookup(context: Any) -> None:
         return default if attribute is None else int(attribute.i)
 
     table, ids, scales = (context.get_input_type(i).tensor_type for i in range(3))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = scales.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = scales.elem_type
     if table.HasField("shape") and ids.HasField("shape"):
         dims = list(table.shape.dim)
         if table.elem_type == onnx.TensorProto.UINT8 and dims[-1].HasField("dim_value"):
             dims[-1].dim_value *= 8 // number("bits", 4)
         axis = number("gather_axis", 0) % len(dims)
-        made.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
+    context.set_output_type(0, result)
 
 
 @routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)
 def gather_block_quantized(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is summed over the embedding and goes to the ids that look it up."""
+    """Is summed over the embedding and goes to the id that looks it up."""
     return over_embedding(op, call, int(call.attr("gather_axis", 0)), r)

@@ -136,12 +136,12 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
     parts: list[ir.Value] = []
     before: ir.Value | None = None
     for places in range(1, kernel[axis] + 1):
-        so_far, found = [*beginning, places], r
+        so_far, running = [*beginning, places], r
         if places < kernel[axis]:
             largest = op.MaxPool(call.operand(0), kernel_shape=so_far + kernel[axis + 1 :], strides=kernel)
-            found = op.Mul(op.cast(op.Equal(largest, y), r.dtype), r)
-        parts.append(_to_first_largest(op, call, found if before is None else op.Sub(found, before), so_far))
-        before = found
+            running = op.Mul(op.cast(op.Equal(largest, y), r.dtype), r)
+        parts.append(_to_first_largest(op, call, running if before is None else op.Sub(running, before), so_far))
+        before = running
     return windows.interleave(op, parts, axis)
 
 
@@ -163,15 +163,15 @@ def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
 @custom("LpPool", pooling=True, sign="nonnegative")
 def lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to |x|^p, of which the norm is a sum."""
-    back, kept = _by_powers(op, call, r, gradient)
-    return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=kept)
+    back, absorbed = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=absorbed)
 
 
 @custom("GlobalLpPool", pooling=True, sign="nonnegative")
 def global_lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to |x|^p, of which the norm is a sum."""
-    back, kept = _by_powers(op, call, r, gradient)
-    return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=kept)
+    back, absorbed = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=absorbed)
 
 
 def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir.Value, ir.Value | None]:
@@ -257,7 +257,7 @@ def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
 
 @linear("Col2Im", jointly=True, sign="keeps")
 def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions, which overlaps add up (Norm)."""
+    """Is shared in proportion to the contributions, which add up where blocks overlap (Norm)."""
     spatial = len(op.dims(call.outputs[0])) - 2
     strides, dilations = call.ints("strides", [1] * spatial), call.ints("dilations", [1] * spatial)
     pads = call.ints("pads", [0] * 2 * spatial)

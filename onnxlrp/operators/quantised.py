@@ -36,11 +36,11 @@ def infer_dequantised(context: Any) -> None:
 
 
 def _infer_like(context: Any, operand: int, default: int) -> None:
-    made = type(context.get_input_type(0))()
-    made.CopyFrom(context.get_input_type(0))
+    result = type(context.get_input_type(0))()
+    result.CopyFrom(context.get_input_type(0))
     given = context.get_input_type(operand) if context.get_num_inputs() > operand else None
-    made.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
-    context.set_output_type(0, made)
+    result.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
+    context.set_output_type(0, result)
 
 
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
@@ -70,7 +70,7 @@ def _dequantized_sign(call: Call) -> str:
     return "nonnegative" if known is not None and (known == x.dtype.min).all() else "unknown"
 
 
-def _spread(op: Builder, call: Call, value: ir.Value) -> ir.Value:
+def _repeat_to_elements(op: Builder, call: Call, value: ir.Value) -> ir.Value:
     """Repeat a value of the scale's shape so that it broadcasts to x: one number, one per channel, or one per block."""
     x, axis, block = call.operand(0), int(call.attr("axis", 1)), int(call.attr("block_size", 0))
     rank, dims = call.rank(), len(op.dims(value))
@@ -89,13 +89,13 @@ def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
         return Reversed({0: r})
     # y = (x − zero)·scale for a number, an axis or blocks of x: ∂x = r·scale, ∂scale = Σ r·y/scale.
     scale, y = call.operand(1), call.outputs[0]
-    spread = _spread(op, call, scale)
-    slope = op.Mul(r, op.Div(y, spread))
+    scales = _repeat_to_elements(op, call, scale)
+    slope = op.Mul(r, op.Div(y, scales))
     if call.attr("block_size", 0):
-        total = op.scatter_back(slope, _spread(op, call, op.index_grid(scale)), scale)
+        total = op.scatter_back(slope, _repeat_to_elements(op, call, op.index_grid(scale)), scale)
     else:
-        total = op.Reshape(op.unbroadcast(slope, spread), op.shape(scale))
-    return Reversed({0: op.Mul(r, spread), 1: total})
+        total = op.Reshape(op.unbroadcast(slope, scales), op.shape(scale))
+    return Reversed({0: op.Mul(r, scales), 1: total})
 
 
 _DEQUANTIZE: dict[str, Any] = {
@@ -122,8 +122,8 @@ def written_out(op: Builder, call: Call) -> ir.Value:
     wide = ir.DataType.DOUBLE if scale.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     numbers = op.Cast(x, to=wide)
     if zero is not None:
-        numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=wide)))
-    floats = op.Mul(numbers, _spread(op, call, op.cast(scale, wide)))
+        numbers = op.Sub(numbers, _repeat_to_elements(op, call, op.Cast(zero, to=wide)))
+    floats = op.Mul(numbers, _repeat_to_elements(op, call, op.cast(scale, wide)))
     return op.cast(floats, call.outputs[0].dtype or scale.dtype)
 
 
@@ -211,6 +211,6 @@ def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 refused(
     "ConvInteger",
     "MatMulInteger",
-    reason="the way in which its integers are converted to floats is not recognised",
+    reason="its integers are converted to floats in a way that is not recognised",
     operands=lambda call: (0, 1),
 )

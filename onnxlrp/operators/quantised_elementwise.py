@@ -25,14 +25,14 @@ def _operand(op: Builder, call: Call, index: int) -> ir.Value:
 def _infer_broadcast(first: int, second: int) -> Any:
     def infer(context: Any) -> None:
         a, b = (context.get_input_type(i).tensor_type for i in (first, second))
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = a.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = a.elem_type
         if a.HasField("shape") and b.HasField("shape"):
             rank = max(len(a.shape.dim), len(b.shape.dim))
             one = onnx.TensorShapeProto.Dimension(dim_value=1)
             rows = [[*[one] * (rank - len(t.shape.dim)), *t.shape.dim] for t in (a, b)]
-            made.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
-        context.set_output_type(0, made)
+            result.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
+        context.set_output_type(0, result)
 
     return infer
 
@@ -79,8 +79,8 @@ def qlinear_where(op: Builder, call: Call) -> ir.Value:
 
 def _infer_concat(context: Any) -> None:
     parts = [context.get_input_type(i).tensor_type for i in range(2, context.get_num_inputs(), 3)]
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
     if all(p.HasField("shape") for p in parts):
         dims = list(parts[0].shape.dim)
         axis = int(context.get_attribute("axis").i) % len(dims)
@@ -88,8 +88,8 @@ def _infer_concat(context: Any) -> None:
         whole = onnx.TensorShapeProto.Dimension()
         if all(sizes):
             whole.dim_value = sum(sizes)
-        made.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
+    context.set_output_type(0, result)
 
 
 @in_floats("QLinearConcat", domain=DOMAIN, operands=lambda call: range(2, len(call.inputs), 3), inference=_infer_concat)

@@ -27,14 +27,14 @@ def _refuse_attention(call: Call) -> str | None:
 def _infer_attention(context: Any) -> None:
     """Infer the shape of x with a third of the weight's columns as its last dimension."""
     x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
     if x.HasField("shape") and w.HasField("shape"):
         last = onnx.TensorShapeProto.Dimension()
         if w.shape.dim[-1].dim_value:
             last.dim_value = w.shape.dim[-1].dim_value // 3
-        made.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
+    context.set_output_type(0, result)
 
 
 @in_floats("QAttention", domain=DOMAIN, operands=(0,), refuse=_refuse_attention, inference=_infer_attention)
@@ -51,12 +51,12 @@ def _infer_embedding(context: Any) -> None:
     """Infer the outputs: the ids' shape with the table's columns, and for output 1 a number of tokens for each text."""
     ids, table, scale = (context.get_input_type(i).tensor_type for i in (0, 2, 8))
     for index in range(context.get_num_outputs()):
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
         if ids.HasField("shape") and table.HasField("shape"):
             dims = ids.shape.dim[:1] if index == 1 else [*ids.shape.dim, table.shape.dim[1]]
-            made.tensor_type.shape.dim.extend(dims)
-        context.set_output_type(index, made)
+            result.tensor_type.shape.dim.extend(dims)
+        context.set_output_type(index, result)
 
 
 @in_floats("QEmbedLayerNormalization", domain=DOMAIN, operands=(0, 1), inference=_infer_embedding)
@@ -82,13 +82,13 @@ def _infer_lstm(context: Any) -> None:
     x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
     size = onnx.TensorShapeProto.Dimension(dim_value=int(context.get_attribute("hidden_size").i))
     for index in range(context.get_num_outputs()):
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = x.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = x.elem_type
         if x.HasField("shape") and w.HasField("shape"):
-            made.tensor_type.shape.dim.extend(
+            result.tensor_type.shape.dim.extend(
                 _LSTM_OUTPUTS[index](x.shape.dim[0], w.shape.dim[0], x.shape.dim[1], size)
             )
-        context.set_output_type(index, made)
+        context.set_output_type(index, result)
 
 
 def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:
@@ -112,7 +112,7 @@ def dynamic_quantize_lstm(op: Builder, call: Call) -> list[ir.Value]:
     w = _matrix(op, call.operand(1), call.operand(8), call.input(9))
     r = _matrix(op, call.operand(2), call.operand(10), call.input(11))
     attributes = {name: attribute.value for name, attribute in call.attributes.items()}
-    made = op.LSTM(
+    outputs = op.LSTM(
         call.operand(0), w, r, *(call.input(i) for i in range(3, 8)), **attributes, _outputs=len(call.outputs)
     )
-    return list(made) if len(call.outputs) > 1 else [made]
+    return list(outputs) if len(call.outputs) > 1 else [outputs]

@@ -58,15 +58,15 @@ def qlinear_matmul(op: Builder, call: Call) -> ir.Value:
 def _infer_product(context: Any, second: int, kind: int | None) -> None:
     """Infer the shape of A·B and its type, that of input `kind`, or float32 for None; `second` is the index of B."""
     a, b = (context.get_input_type(i).tensor_type for i in (0, second))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = onnx.TensorProto.FLOAT
     if kind is not None:
-        made.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
+        result.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
     if a.HasField("shape") and b.HasField("shape") and len(b.shape.dim) == 2 and len(a.shape.dim) >= 2:
         turned = [(t := context.get_attribute(n)) is not None and bool(t.i) for n in ("transA", "transB")]
         rows = list(a.shape.dim[:-1]) if not turned[0] else [a.shape.dim[1]]
-        made.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
+    context.set_output_type(0, result)
 
 
 def _infer_gemm(context: Any) -> None:

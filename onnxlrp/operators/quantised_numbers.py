@@ -36,7 +36,7 @@ def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axi
     vectors along `axis`."""
     rank = None if w.shape is None else len(w.shape)
 
-    def spread(value: ir.Value) -> ir.Value:
+    def along_axis(value: ir.Value) -> ir.Value:
         if value.shape is None or len(value.shape) != 1 or rank is None or value.shape[0] == 1:
             return value
         return op.Reshape(value, op.ints([-1 if a == axis % rank else 1 for a in range(rank)]))
@@ -45,8 +45,8 @@ def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axi
         return number
     numbers = op.Cast(w, to=scale.dtype)
     if zero is not None:
-        numbers = op.Sub(numbers, spread(op.Cast(zero, to=scale.dtype)))
-    return op.Mul(numbers, spread(scale))
+        numbers = op.Sub(numbers, along_axis(op.Cast(zero, to=scale.dtype)))
+    return op.Mul(numbers, along_axis(scale))
 
 
 def reals(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int = -1) -> ir.Value:
@@ -69,10 +69,10 @@ def _scalar(op: Builder, value: ir.Value) -> ir.Value:
 def infer_like(context: Any, data: int, dims: Callable[[list], list | None] = list, zero: int = 0) -> None:
     """Infer the shape of operand `data` after `dims`, and the type of operand `zero` if present, else of `data`."""
     given = context.get_input_type(data).tensor_type
-    made = onnx.TypeProto()
+    result = onnx.TypeProto()
     kind = context.get_input_type(zero) if context.get_num_inputs() > zero else None
-    made.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
+    result.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
     shape = dims(list(given.shape.dim)) if given.HasField("shape") else None
     if shape is not None:
-        made.tensor_type.shape.dim.extend(shape)
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend(shape)
+    context.set_output_type(0, result)

@@ -36,11 +36,11 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
     missing = [s for n in (x, w) if n is not None and not constant(s := _scale(n))]
     chain, factors = [*chain, cast], []
     while (following := _sole(chain[-1])) is not None and following.op_type == "Mul":
-        found = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
-        if found is None or not all(f in missing or _fits(f, weight, matrix) for f in found):
+        scale_factors = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
+        if scale_factors is None or not all(f in missing or _fits(f, weight, matrix) for f in scale_factors):
             break
-        missing = [s for s in missing if s not in found]
-        factors += [f for f in found if constant(f)]
+        missing = [s for s in missing if s not in scale_factors]
+        factors += [f for f in scale_factors if constant(f)]
         chain.append(following)
     if missing or chain[-1] is cast:
         return None
@@ -162,9 +162,9 @@ def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Cons
     while value is not None and (node := value.producer()) is not None:
         if node.op_type == "Div":
             b, by = node.inputs
-            found = _factors(by, scales, constant)
+            factors = _factors(by, scales, constant)
             vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
-            return b if vector and found is not None and set(found) == set(scales) else None
+            return b if vector and factors is not None and set(factors) == set(scales) else None
         if node.op_type not in ("Reshape", "Cast", "Floor", "Round"):
             return None
         value = node.inputs[0]

@@ -124,10 +124,10 @@ def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -
         hidden = _Hidden(op.Mul(factor, v.r), weight, h, stays)
     first, dh = _back(cell, "relevance", hidden)
     share = op.Mul(dh, factor)
-    kept = op.Sub(dh, op.Add(op.Mul(dh, stays), op.Mul(share, v.a)))
+    absorbed = op.Sub(dh, op.Add(op.Mul(dh, stays), op.Mul(share, v.a)))
     reset = share if v.reset is None else op.Mul(share, v.r)
     bias = [times(op, share, last_bias(cell, 0)), times(op, reset, last_bias(cell, 1))]
-    return shared(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, kept)
+    return shared(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, absorbed)
 
 
 def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:

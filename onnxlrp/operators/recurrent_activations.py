@@ -115,7 +115,7 @@ def functions(call: Call, directions: int) -> list[tuple[_Function, ...]]:
     """
     names = [text_of(n) for n in call.attr("activations") or _ACTIVATIONS[call.op_type] * directions]
     alphas, betas = (iter(call.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))
-    made = [
+    activations = [
         _Function(
             n,
             float(next(alphas, _ALPHA[n])) if n in _ALPHA else None,
@@ -124,7 +124,7 @@ def functions(call: Call, directions: int) -> list[tuple[_Function, ...]]:
         for n in names
     ]
     count = len(_ACTIVATIONS[call.op_type])
-    return [tuple(made[k::count][:directions]) for k in range(count)]
+    return [tuple(activations[k::count][:directions]) for k in range(count)]
 
 
 def unknown(call: Call) -> str | None:

@@ -198,14 +198,14 @@ class Cell:
         """List the sums of relevance that arrives at steps that samples do not have, where it ends."""
         if self.mask is None:
             return []
-        total, found = self._total, []
+        total, sums = self._total, []
         if self.arrived[0] is not None and self.at_output is not None:
-            found.append(self.op.Sub(total(self.arrived[0]), total(self.at_output)))
+            sums.append(self.op.Sub(total(self.arrived[0]), total(self.at_output)))
         for output in (1, 2):
             r = self.arrived[output]
             if r is not None:
-                found.append(self.op.Sub(total(r), total(self.at_last(output))))
-        return found
+                sums.append(self.op.Sub(total(r), total(self.at_last(output))))
+        return sums
 
     def _total(self, v: ir.Value) -> ir.Value:
         return self.op.ReduceSum(v, keepdims=0)
@@ -268,7 +268,7 @@ def shared(
     weight: ir.Value,
     first: Mapping[int, ir.Value],
     bias: Sequence[ir.Value | None],
-    kept: ir.Value,
+    absorbed: ir.Value,
 ) -> Reversed:
     """Collect the relevance of all operands.
 
@@ -279,7 +279,7 @@ def shared(
     back = cell.to_input(op.MatMul(cell.rows(v), weight))
     amounts = {X: op.Mul(cell.call.operand(X), back)}
     amounts |= {i: cell.to_state(r) for i, r in first.items() if cell.call.input(i) is not None}
-    return Reversed(amounts, epsilon=kept, bias=cell.total([*bias, *cell.dropped()]))
+    return Reversed(amounts, epsilon=absorbed, bias=cell.total([*bias, *cell.dropped()]))
 
 
 def last_bias(cell: Cell, side: int) -> ir.Value | None:
@@ -297,7 +297,7 @@ def gradients(
 ) -> Reversed:
     """Collect the gradients of all operands from those of the input's and of the state's products, which are rows."""
     op, call = cell.op, cell.call
-    found = {X: cell.to_input(op.MatMul(from_x, cell.w)), W: cell.to_weight(from_x, cell.x_rows), R: to_r}
+    amounts = {X: cell.to_input(op.MatMul(from_x, cell.w)), W: cell.to_weight(from_x, cell.x_rows), R: to_r}
     if call.input(B) is not None:
-        found[B] = cell.to_bias(from_x, from_h)
-    return Reversed(found | {i: cell.to_state(g) for i, g in first.items() if call.input(i) is not None})
+        amounts[B] = cell.to_bias(from_x, from_h)
+    return Reversed(amounts | {i: cell.to_state(g) for i, g in first.items() if call.input(i) is not None})

@@ -69,9 +69,9 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 def _proportional(op: Builder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
     """Share relevance in proportion to `parts`, whose sum over the axes is stabilised and divides."""
     total = sums(op, call, parts)
-    kept, divisor = keep(op, call, r), op.stabilise(total)
-    share = op.Div(kept, divisor)
-    return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(kept, op.Mul(share, total)))
+    wide, divisor = keep(op, call, r), op.stabilise(total)
+    share = op.Div(wide, divisor)
+    return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(wide, op.Mul(share, total)))
 
 
 def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
@@ -107,11 +107,11 @@ def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reve
     A logarithm has no value at 0 to subtract. Relevance as an amount would change its sign where the logarithm is
     negative, so it is a factor c.
     """
-    kept = keep(op, call, c)
+    wide = keep(op, call, c)
     # A masked score of −∞ has a share of 0, not of 0·∞.
     shares = op.Where(op.Equal(slope, 0.0), op.number(0.0, slope), op.Mul(slope, call.operand(0)))
     rest = op.Sub(keep(op, call, op.output(call)), sums(op, call, shares))
-    return Reversed(factors={0: op.Mul(kept, slope)}, bias=op.Mul(kept, rest))
+    return Reversed(factors={0: op.Mul(wide, slope)}, bias=op.Mul(wide, rest))
 
 
 @custom("ReduceLogSum", pooling=True, factor=True)
@@ -159,11 +159,11 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if not which:
         return r
     rank = call.rank()
-    kept = [a for a in range(rank) if a not in which]
-    perm = kept + which
+    others = [a for a in range(rank) if a not in which]
+    perm = others + which
     turned = op.Transpose(x, perm=perm)
     # Flatten keeps sizes that a Reshape to −1 cannot infer in an empty batch.
-    flat = op.Flatten(turned, axis=len(kept))
+    flat = op.Flatten(turned, axis=len(others))
     best = op.ArgMax if call.op_type == "ReduceMax" else op.ArgMin
     winner = best(flat, axis=-1, keepdims=1)
     onehot = op.Reshape(op.one_hot(winner, op.dim(flat, 1), r.dtype), op.shape(turned))

@@ -83,10 +83,10 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     at = op.Min(op.Max(at, nothing), end)
     taps = []
     for tap in interpolation.linear(op, at):
-        found = interpolation.inside(op, tap, n)
-        assert found.weight is not None and found.slope is not None
-        weight, slope = (op.Where(visible, v, nothing) for v in (found.weight, op.Mul(found.slope, moves)))
-        taps.append(Tap(found.index, weight, slope))
+        inside = interpolation.inside(op, tap, n)
+        assert inside.weight is not None and inside.slope is not None
+        weight, slope = (op.Where(visible, v, nothing) for v in (inside.weight, op.Mul(inside.slope, moves)))
+        taps.append(Tap(inside.index, weight, slope))
     last = op.Mul(op.Mul(along, scale), free)
     return _Samples(taps, op.Sub(scale, last), last, exists, count, op.dim(x, 2 + axis))
 

@@ -187,7 +187,7 @@ def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
     return True
 
 
-class _Evaluated:
+class _Evaluation:
     """Evaluation of a kernel's nodes at the reference, next to the model's own values at x."""
 
     def __init__(self, op: Builder, kernel: Kernel, dtype: ir.DataType, references: Sequence[np.ndarray]) -> None:
@@ -253,10 +253,10 @@ def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call,
     def reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         assert not gradient, "gradients go through the kernel's own nodes"
         assert c.dtype is not None
-        found = _Evaluated(op, kernel, c.dtype, references)
-        end = found.points[kernel.end]
+        evaluation = _Evaluation(op, kernel, c.dtype, references)
+        end = evaluation.points[kernel.end]
         amounts = {}
-        for i, moved in enumerate(found.moved):
+        for i, moved in enumerate(evaluation.moved):
             quotient = end.quotients[i]
             amounts[i] = moved.share_out(c if quotient is None else op.Mul(c, quotient))
         return Reversed(amounts, bias=op.Mul(c, end.r))

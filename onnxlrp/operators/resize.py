@@ -135,8 +135,8 @@ def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir
     else:
         sizes = op.Concat(size, op.ints([1]), op.dim(y, axis), op.ints([2]), axis=0)
     region = _region_along(op, call, axis) if _crops(call) else None
-    again = Call(call.op_type, call.domain, call.version, attributes, (identity, region, scales, sizes), call.outputs)
-    rows = op.Gather(op.run(again), op.ints_scalar(0), axis=3)
+    resized = Call(call.op_type, call.domain, call.version, attributes, (identity, region, scales, sizes), call.outputs)
+    rows = op.Gather(op.run(resized), op.ints_scalar(0), axis=3)
     return op.Transpose(op.Squeeze(rows, op.ints([1])), perm=[1, 0])
 
 

@@ -1,4 +1,4 @@
-"""Operators that only move values: relevance follows the values, and that of copies adds up."""
+"""Operators that only move values: relevance follows the values, and the relevance of copies adds up."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> i
     # Slices [n, …] are compared with [m, …]: two are equal where all their elements are.
     axis, rank = int(axis) % call.rank(), call.rank()
     front = [axis, *(a for a in range(rank) if a != axis)]
-    made, given = (op.Flatten(op.Transpose(v, perm=front), axis=1) for v in (y, x))
-    same = op.Equal(op.Unsqueeze(made, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
+    results, given = (op.Flatten(op.Transpose(v, perm=front), axis=1) for v in (y, x))
+    same = op.Equal(op.Unsqueeze(results, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
     least = op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0)
     equal = op.Equal(least, op.constant(np.int32(1)))
     return op.scatter_back(back, op.Gather(grid, _first_true(op, equal), axis=axis), x)
@@ -196,7 +196,7 @@ def selection(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Expand", sign="keeps")
 def expand(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; that of copies adds up."""
+    """Follows the values; the relevance of copies adds up."""
     return op.unbroadcast(r, call.operand(0))
 
 
@@ -208,7 +208,7 @@ def _pad_sign(call: Call) -> str:
 
 @routing("Pad", sign=_pad_sign, operands=lambda call: (0, 2) if call.attr("mode", "constant") == "constant" else (0,))
 def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; that of the padding goes to its constant."""
+    """Follows the values; the relevance of padding goes to its constant."""
     x, pads = call.operand(0), call.operand(1)
     if operand == 2:
         inside = op.run(call.rebind({0: op.full(op.shape(x), 1, r.dtype), 2: None}))

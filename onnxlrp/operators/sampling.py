@@ -59,11 +59,11 @@ def _grid_mode(call: Call) -> str:
 def grid_sample(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions, or follows the values (nearest); the grid gets none."""
     x, grid = call.operand(0), call.operand(1)
-    found, pictures, back = _grid_corners(op, call), as_pictures(op, x), as_pictures(op, r)
+    corners, pictures, back = _grid_corners(op, call), as_pictures(op, x), as_pictures(op, r)
     if operand == 0:
-        return op.Reshape(interpolation.give_back(op, back, found, pictures), op.shape(x))
+        return op.Reshape(interpolation.give_back(op, back, corners, pictures), op.shape(x))
     # The grid counts its axes from the innermost.
-    along = interpolation.by_position(op, back, found, pictures)[::-1]
+    along = interpolation.by_position(op, back, corners, pictures)[::-1]
     return op.Reshape(op.Transpose(op.Concat(*along, axis=1), perm=[0, 2, 1]), op.shape(grid))
 
 
@@ -102,12 +102,12 @@ def _grid_taps(op: Builder, call: Call, at: ir.Value, axis: int) -> list[Tap]:
         span = op.Max(last, op.number(1.0, at)) if aligned else n
         position, sign = _reflected(op, position, low, span)
         scale = op.Mul(scale, sign)
-    found = []
+    taps = []
     for tap in getattr(interpolation, mode)(op, position):
         index = _reflected(op, tap.index, low, span)[0] if padding == "reflection" else tap.index
         slope = None if tap.slope is None else op.Mul(tap.slope, scale)
-        found.append(interpolation.inside(op, Tap(index, tap.weight, slope), n, zeros=padding == "zeros"))
-    return found
+        taps.append(interpolation.inside(op, Tap(index, tap.weight, slope), n, zeros=padding == "zeros"))
+    return taps
 
 
 def _reflected(op: Builder, position: ir.Value, low: ir.Value, span: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -130,26 +130,26 @@ def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if operand == 3:
         return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)
     groups = int(call.attr("offset_group", 1))
-    pictures, found = as_pictures(op, x, groups), _deformed(op, call)
+    pictures, corners = as_pictures(op, x, groups), _deformed(op, call)
     mask = None if call.input(4) is None else _by_offset_group(op, call, call.operand(4))
     if operand == 1:
-        read = interpolation.read(op, pictures, found, _columns_shape(op, call, pictures, found))
+        read = interpolation.read(op, pictures, corners, _columns_shape(op, call, pictures, corners))
         return _deform_kernel_back(op, call, r, read if mask is None else op.Mul(read, mask))
-    columns = _deform_columns_back(op, call, r, _columns_shape(op, call, pictures, found))
+    columns = _deform_columns_back(op, call, r, _columns_shape(op, call, pictures, corners))
     if operand == 4:
-        read = interpolation.read(op, pictures, found, op.shape(columns))
+        read = interpolation.read(op, pictures, corners, op.shape(columns))
         return op.Reshape(op.ReduceSum(op.Mul(columns, read), op.ints([1]), keepdims=1), op.shape(call.operand(4)))
     columns = columns if mask is None else op.Mul(columns, mask)
     if operand == 0:
-        return op.Reshape(interpolation.give_back(op, columns, found, pictures), op.shape(x))
+        return op.Reshape(interpolation.give_back(op, columns, corners, pictures), op.shape(x))
     offset, axes = call.operand(2), call.rank(1) - 2
     apart = op.Concat(op.ints([-1]), op.volume(w, 2), op.ints([1]), op.volume(offset, 2), axis=0)
-    along = [op.Reshape(a, apart) for a in interpolation.by_position(op, columns, found, pictures)]
+    along = [op.Reshape(a, apart) for a in interpolation.by_position(op, columns, corners, pictures)]
     assert len(along) == axes
     return op.Reshape(op.Concat(*along, axis=2), op.shape(offset))
 
 
-def _columns_shape(op: Builder, call: Call, pictures: ir.Value, found: Sequence[Corner]) -> ir.Value:
+def _columns_shape(op: Builder, call: Call, pictures: ir.Value, corners: Sequence[Corner]) -> ir.Value:
     """Compute the shape of what all positions read, [N·offset groups, channels of a group, kernel · positions]."""
     both = op.Mul(op.volume(call.operand(1), 2), op.volume(call.operand(2), 2))
     return op.Concat(op.shape(pictures, 0, 2), both, axis=0)
@@ -173,7 +173,7 @@ def _deformed(op: Builder, call: Call) -> list[Corner]:
     pads = call.ints("pads", [0] * 2 * axes)
     kernel, positions = op.volume(w, 2), op.volume(offset, 2)
     offsets = op.Reshape(offset, op.Concat(op.ints([-1]), kernel, op.ints([axes]), positions, axis=0))
-    spread = op.Concat(op.shape(w, 2), op.shape(offset, 2), axis=0)
+    both_shapes = op.Concat(op.shape(w, 2), op.shape(offset, 2), axis=0)
     flat = op.Concat(op.ints([-1, 1]), op.Mul(kernel, positions), axis=0)
     taps = []
     for axis in range(axes):
@@ -183,7 +183,7 @@ def _deformed(op: Builder, call: Call) -> list[Corner]:
         )
         rows = op.Reshape(element, op.ints([-1 if a == axis else 1 for a in range(2 * axes)]))
         columns = op.Reshape(output, op.ints([-1 if a == axis + axes else 1 for a in range(2 * axes)]))
-        plain = op.Reshape(op.Expand(op.Add(rows, columns), spread), op.Concat(kernel, positions, axis=0))
+        plain = op.Reshape(op.Expand(op.Add(rows, columns), both_shapes), op.Concat(kernel, positions, axis=0))
         at = op.Reshape(op.Add(op.Gather(offsets, op.ints_scalar(axis), axis=2), plain), flat)
         n = length(op, x, axis + 2, offset.dtype)
         taps.append([interpolation.inside(op, tap, n, zeros=True) for tap in interpolation.linear(op, at)])
@@ -256,7 +256,7 @@ def _grid_axes(op: Builder, call: Call) -> int:
     entries = op.dims(size)[0] if size.shape is not None and len(size.shape) == 1 else None
     if rows is None and entries is None:
         raise InputError(
-            f"AffineGrid node {call.name!r}: it is not known whether it has 2 or 3 spatial axes: declare the shape of "
+            f"AffineGrid node {call.name!r}: 2 or 3 spatial axes cannot be told: declare the shape of "
             f"{theta.name!r} or {size.name!r}"
         )
     return rows if rows is not None else int(entries or 0) - 2

@@ -41,8 +41,8 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 )
 @routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: that of updates to the updates, the rest to the data. A reduction add shares in proportion,
-    mul equally; min and max give all to the winner, of equal ones to the data, then to the first update."""
+    """Follows the values to the updates and the data. A reduction `add` shares in proportion, `mul` equally; `min` and
+    `max` give all to the winner, which among equal ones is the data, then the first update."""
     data, updates = call.operand(0), call.operand(2)
     zero = op.constant(0, r.dtype)
     if _reduction(call) == "none":
@@ -102,7 +102,7 @@ def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
 
 @routing("TensorScatter", operands=lambda call: (0, 1), sign="keeps")
 def tensor_scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: that of the update to the update, the rest to the cache."""
+    """Follows the values to the update and the cache."""
     cache, update = call.operand(0), call.operand(1)
     rank = call.rank()
     axis = int(call.attr("axis", -2)) % rank

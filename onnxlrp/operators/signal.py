@@ -83,8 +83,8 @@ def _around(op: Builder, shape: ir.Value, rank: int, axis: ir.Value) -> tuple[ir
         sizes = op.Cast(op.Where(condition, shape, one), to=ir.DataType.DOUBLE)
         return op.Cast(op.ReduceProd(sizes, keepdims=1), to=ir.DataType.INT64)
 
-    behind = op.And(op.Greater(places, axis), op.Less(places, op.ints_scalar(rank - 1)))
-    return total(op.Less(places, axis)), op.Gather(shape, axis, axis=0), total(behind)
+    after = op.And(op.Greater(places, axis), op.Less(places, op.ints_scalar(rank - 1)))
+    return total(op.Less(places, axis)), op.Gather(shape, axis, axis=0), total(after)
 
 
 def _axis(op: Builder, call: Call) -> ir.Value:
@@ -104,7 +104,7 @@ def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     x, rank = call.operand(0), call.rank()
     inverse, onesided = bool(call.attr("inverse", 0)), bool(call.attr("onesided", 0))
-    before, size, behind = _around(op, op.shape(x), rank, axis := _axis(op, call))
+    before, size, after = _around(op, op.shape(x), rank, axis := _axis(op, call))
     half = inverse and onesided
     if call.input(1) is not None:
         length = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), op.ints([1]))
@@ -112,16 +112,16 @@ def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         length = op.Mul(op.Sub(size, op.ints([1])), op.ints([2])) if half else size
     # [before, K, after, real and imaginary] becomes [before, after, 2, K]: matrices multiply along the last axis.
     across = op.Gather(op.Shape(r), axis, axis=0)
-    rows = op.Reshape(r, op.Concat(before, across, behind, op.ints([1 if half else 2]), axis=0))
+    rows = op.Reshape(r, op.Concat(before, across, after, op.ints([1 if half else 2]), axis=0))
     rows = op.Transpose(rows, perm=[0, 2, 3, 1])
     back = _real_back(op, rows, size, length) if half else _spectrum_back(op, rows, size, length, inverse)
-    kept = op.Slice(back, op.ints([0]), op.dim(x, rank - 1), op.ints([2]))
-    return op.Reshape(op.Transpose(kept, perm=[0, 3, 1, 2]), op.shape(x), allowzero=1)
+    components = op.Slice(back, op.ints([0]), op.dim(x, rank - 1), op.ints([2]))
+    return op.Reshape(op.Transpose(components, perm=[0, 3, 1, 2]), op.shape(x), allowzero=1)
 
 
 @linear("STFT", operands=lambda call: (0, 2))
 def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm); with a window of data, takes the composite's rule for products."""
+    """Is shared in proportion to the contributions (Norm); a window of data makes it a product of data."""
     x, window = call.operand(0), call.input(2)
     flat = op.ints([1])
     # onnxruntime also accepts a real signal without the last axis.
@@ -137,12 +137,12 @@ def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     begins = op.Unsqueeze(op.Mul(_range(op, frames), step), op.ints([1]))
     places = op.Add(begins, op.Unsqueeze(_range(op, length), op.ints([0])))
     back = _spectrum_back(op, op.Transpose(r, perm=[0, 1, 3, 2]), length, length, inverse=False)
-    kept = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
-    kept = op.Transpose(kept, perm=[0, 1, 3, 2])
+    components = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
+    components = op.Transpose(components, perm=[0, 1, 3, 2])
     if operand == 2:
         read = op.Gather(signal, places, axis=1)
-        return op.ReduceSum(op.Mul(kept, read), op.ints([0, 1, 3]), keepdims=0)
+        return op.ReduceSum(op.Mul(components, read), op.ints([0, 1, 3]), keepdims=0)
     if window is not None:
-        kept = op.Mul(kept, op.Unsqueeze(window, op.ints([1])))
-    back = op.scatter_back(kept, op.Gather(op.index_grid(signal), places, axis=1), signal)
+        components = op.Mul(components, op.Unsqueeze(window, op.ints([1])))
+    back = op.scatter_back(components, op.Gather(op.index_grid(signal), places, axis=1), signal)
     return op.Squeeze(back, op.ints([2])) if alone else back

@@ -141,13 +141,13 @@ class _Kernel:
             assert reference is not None
             moved = Moved.of(op, self.x, self.vectors, reference)
             quotient, at_reference = gaussian(op, moved, machine.gamma)
-            kept = op.ReduceSum(op.Mul(over, at_reference), keepdims=0)
-            return moved.share_out(op.Mul(over, quotient)), None, kept
+            absorbed = op.ReduceSum(op.Mul(over, at_reference), keepdims=0)
+            return moved.share_out(op.Mul(over, quotient)), None, absorbed
         arrived = op.Mul(over, self.kernels)
         part = op.Div(arrived, op.stabilise(self.products))
         back = op.Mul(self.x, op.Mul(machine.gamma, op.MatMul(part, self.vectors)))
-        kept = op.Sub(arrived, op.Mul(part, self.products))
-        return back, op.ReduceSum(kept, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
+        absorbed = op.Sub(arrived, op.Mul(part, self.products))
+        return back, op.ReduceSum(absorbed, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
 
     def gradient(self, slopes: ir.Value) -> ir.Value:
         """Compute the gradient by the features from that by the decisions."""
@@ -181,11 +181,11 @@ def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient
     epsilon = None
     if call.attr("one_class", 0):
         share, epsilon = _through_sign(op, kernel.decisions(), share)
-    back, kept, constant = kernel.relevance(share, _reference(call))
+    back, absorbed, constant = kernel.relevance(share, _reference(call))
     bias = op.ReduceSum(op.Mul(share, kernel.shift), keepdims=0)
     return Reversed(
         {0: op.Reshape(back, op.shape(x))},
-        epsilon=kept if epsilon is None else epsilon if kept is None else op.Add(kept, epsilon),
+        epsilon=absorbed if epsilon is None else epsilon if absorbed is None else op.Add(absorbed, epsilon),
         bias=bias if constant is None else op.Add(bias, constant),
     )
 

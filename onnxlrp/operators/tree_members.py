@@ -22,7 +22,7 @@ _JOINED = (32, 64)
 """Largest number in a chain that the kernel joins, for float and for double trees: the bits of a threshold."""
 
 
-def without_members(found: Forest, values: Array) -> Forest:
+def without_members(trees: Forest, values: Array) -> Forest:
     """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b` that all have the expectation of the set.
 
     The last node of a chain has the set's share; the others give all to their false branch. `values` holds the members
@@ -30,9 +30,9 @@ def without_members(found: Forest, values: Array) -> Forest:
     """
     flat = values.astype(np.float64)
     sets = [part[~np.isnan(part)] for part in np.split(flat, np.flatnonzero(np.isnan(flat)) + 1)]
-    found = dataclasses.replace(found, known_share=found.share)
-    members = np.flatnonzero(found.mode == MEMBER)
-    table = {f.name: list(getattr(found, f.name)) for f in dataclasses.fields(found) if f.name not in _WHOLE_TABLE}
+    trees = dataclasses.replace(trees, known_share=trees.share)
+    members = np.flatnonzero(trees.mode == MEMBER)
+    table = {f.name: list(getattr(trees, f.name)) for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE}
     for node, members_of in zip(members, sets, strict=False):
         last = table["no"][node]
         table["whole"][node] = bool(((members_of < 0) | (members_of > _LARGEST)).any())
@@ -49,7 +49,7 @@ def without_members(found: Forest, values: Array) -> Forest:
             table["mode"][node], table["threshold"][node] = EQUAL, np.inf
             table["yes"][node] = last
     arrays: dict[str, Any] = {name: np.asarray(column) for name, column in table.items()}
-    return dataclasses.replace(found, **arrays)
+    return dataclasses.replace(trees, **arrays)
 
 
 def merged(trees: Forest, double: bool) -> Forest:
@@ -68,7 +68,7 @@ def merged(trees: Forest, double: bool) -> Forest:
         for head in nodes[bits[nodes] & ~trees.missing[nodes]]:
             node = trees.no[head]
             while not joined[head] and bits[node] and trees.feature[node] == trees.feature[head]:
-                if not _taken_for_equal(trees, trees.yes[head], trees.yes[node]):
+                if not _are_equal(trees, trees.yes[head], trees.yes[node]):
                     break
                 yes[node], missing[node], joined[node] = yes[head], False, True
                 node = trees.no[node]
@@ -77,7 +77,7 @@ def merged(trees: Forest, double: bool) -> Forest:
     return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.share)
 
 
-def _taken_for_equal(trees: Forest, one: int, other: int) -> bool:
+def _are_equal(trees: Forest, one: int, other: int) -> bool:
     """Decide whether onnxruntime considers two nodes and their subtrees equal."""
     pairs = [(one, other)]
     while pairs:

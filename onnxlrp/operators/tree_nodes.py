@@ -50,18 +50,18 @@ class Forest:
     @functools.cached_property
     def levels(self) -> list[Array]:
         """The nodes by their distance from the root, the longest where several paths lead to a node."""
-        found: list[Array] = []
+        by_level: list[Array] = []
         inner, frontier = self.mode != LEAF, np.unique(self.roots)
         while frontier.size:
-            if len(found) > self.mode.size:
+            if len(by_level) > self.mode.size:
                 raise InvalidModelError("a tree of the ensemble leads back to one of its own nodes")
-            found.append(frontier)
+            by_level.append(frontier)
             within = frontier[inner[frontier]]
             frontier = np.unique(np.concatenate([self.yes[within], self.no[within]]))
         depth = np.zeros(self.mode.size, np.int64)
-        for level, nodes in enumerate(found):
+        for level, nodes in enumerate(by_level):
             depth[nodes] = level
-        return [nodes[depth[nodes] == level] for level, nodes in enumerate(found)]
+        return [nodes[depth[nodes] == level] for level, nodes in enumerate(by_level)]
 
     @property
     def depth(self) -> int:

@@ -41,14 +41,14 @@ def floats(op: Builder, column: Array, dtype: ir.DataType) -> ir.Value:
     """
     column = column.astype(dtype.numpy())
     narrow = column.astype(np.float32)
-    kept = narrow if np.array_equal(narrow, column, equal_nan=True) else column
+    numbers = narrow if np.array_equal(narrow, column, equal_nan=True) else column
     ways = [
-        (kept.nbytes, kept, None),
-        *(_listed(*found) for found in (_different(kept), _different_rows(kept)) if found),
+        (numbers.nbytes, numbers, None),
+        *(_listed(*listed) for listed in (_different(numbers), _different_rows(numbers)) if listed),
     ]
     _, table, places = min(ways, key=lambda way: way[0])
-    made = op.cast(op.constant(table), dtype)
-    return made if places is None else op.Gather(made, whole_numbers(op, places), axis=0)
+    table_values = op.cast(op.constant(table), dtype)
+    return table_values if places is None else op.Gather(table_values, whole_numbers(op, places), axis=0)
 
 
 def _listed(table: Array, places: Array) -> tuple[int, Array, Array]:
@@ -93,16 +93,16 @@ class _Places:
     @classmethod
     def of(cls, trees: Forest) -> _Places:
         inner, seen = trees.mode != LEAF, np.zeros(trees.mode.size, bool)
-        levels, again, frontier = [], [], trees.roots
+        levels, repeats, frontier = [], [], trees.roots
         while frontier.size:
             first = np.zeros(frontier.size, bool)
             first[np.unique(frontier, return_index=True)[1]] = True
-            again.append(inner[frontier] & (seen[frontier] | ~first))
+            repeats.append(inner[frontier] & (seen[frontier] | ~first))
             levels.append(frontier)
             seen[frontier] = True
-            within = frontier[inner[frontier] & ~again[-1]]
+            within = frontier[inner[frontier] & ~repeats[-1]]
             frontier = np.stack([trees.yes[within], trees.no[within]], axis=1).reshape(-1)
-        return cls(np.concatenate(levels), np.concatenate(again), [nodes.size for nodes in levels])
+        return cls(np.concatenate(levels), np.concatenate(repeats), [nodes.size for nodes in levels])
 
 
 class Tables:
@@ -132,8 +132,8 @@ class Tables:
             return own
         first = np.zeros(self.trees.mode.size, np.int64)
         first[places.nodes[self.inner]] = np.flatnonzero(self.inner)
-        again = op.Reshape(op.NonZero(bits(op, places.is_repeat)), op.ints([-1]))
-        return op.ScatterElements(own, again, whole_numbers(op, first[places.nodes[places.is_repeat]]), axis=0)
+        repeats = op.Reshape(op.NonZero(bits(op, places.is_repeat)), op.ints([-1]))
+        return op.ScatterElements(own, repeats, whole_numbers(op, first[places.nodes[places.is_repeat]]), axis=0)
 
     def _rank(self, flags: ir.Value) -> ir.Value:
         """Number the nodes that have a flag, 0, 1, 2, …; the others get the number of some such node."""
@@ -152,17 +152,17 @@ class Tables:
 
     def of_comparisons(self, column: Array, dtype: ir.DataType = INT32) -> ir.Value:
         """Emit a column that is used only at nodes that compare; elsewhere it holds other numbers."""
-        kept = column[self.places.nodes[self.inner]]
+        numbers = column[self.places.nodes[self.inner]]
         if dtype == ir.DataType.BOOL:
-            made = bits(self.op, kept)
+            stored = bits(self.op, numbers)
         else:
-            made = whole_numbers(self.op, kept) if dtype == INT32 else floats(self.op, kept, dtype)
-        return self.op.Gather(made, self.rank, axis=0)
+            stored = whole_numbers(self.op, numbers) if dtype == INT32 else floats(self.op, numbers, dtype)
+        return self.op.Gather(stored, self.rank, axis=0)
 
     def of_leaves(self, column: Array, dtype: ir.DataType) -> ir.Value:
         """Emit a column [nodes], or several [nodes, columns], that are used only at nodes that do not compare."""
-        kept = floats(self.op, column[self.places.nodes[~self.inner]], dtype)
-        return self.op.Gather(kept, self._rank(self.op.Not(self.compares)), axis=0)
+        stored = floats(self.op, column[self.places.nodes[~self.inner]], dtype)
+        return self.op.Gather(stored, self._rank(self.op.Not(self.compares)), axis=0)
 
     def expected(self, values: Array) -> ir.Value:
         """Emit every node's expectation from the values of the leaves, [nodes] or [nodes, targets].
@@ -178,17 +178,17 @@ class Tables:
             own = op.Mul(own, op.constant(np.float64(self.trees.scale)))
         owns, ranks, weights = self._split(own), self._split(self.rank), self._weights(len(rest))
         flags = self._split(op.Unsqueeze(self.compares, op.ints([1])) if rest else self.compares)
-        first, found = sum(self.counts), [owns[-1]]
+        first, means_by_level = sum(self.counts), [owns[-1]]
         for level in reversed(range(len(self.counts))):
             first -= self.counts[level]
-            pairs = op.Reshape(found[-1], op.ints([self.counts[level], 2, *rest]))
+            pairs = op.Reshape(means_by_level[-1], op.ints([self.counts[level], 2, *rest]))
             means = op.ReduceSum(op.Mul(pairs, weights[level]), op.ints([1]), keepdims=0)
             if self.counts[level] < self.places.sizes[level]:
                 # A leaf before the level's first comparison has the place −1, which is not used.
                 places = op.Sub(ranks[level], op.constant(np.int32(first)))
                 means = op.Where(flags[level], op.Gather(means, places, axis=0), owns[level])
-            found.append(means)
-        return op.cast(op.Concat(*reversed(found), axis=0), self.dtype)
+            means_by_level.append(means)
+        return op.cast(op.Concat(*reversed(means_by_level), axis=0), self.dtype)
 
     def _split(self, column: ir.Value) -> Sequence[ir.Value]:
         return _split(self.op, column, self.places.sizes)

@@ -231,7 +231,7 @@ class _Walk:
         return true
 
     def relevance(self, c: ir.Value, several: bool) -> tuple[ir.Value, ir.Value]:
-        """Compute the relevance [samples, features] and the roots' share from factors [samples, targets] of the sums."""
+        """Compute the relevance [samples, features] and the roots' share from the sums' factors [samples, targets]."""
         op = self.op
         if several:
             expected, weigh = self._of_targets(c)

@@ -15,8 +15,8 @@ _SHOWN = 12
 def reason_for(error: UnknownRankError) -> OnnxLrpError:
     """Return an UnsupportedOperatorError that names the nodes of the graph that neither ONNX nor the registry knows, or
     the error itself if there are none."""
-    maker = error.value.producer()
-    graph = None if maker is None else maker.graph
+    producer = error.value.producer()
+    graph = None if producer is None else producer.graph
     nodes = () if graph is None else tuple(graph)
     strange = [n for n in nodes if find(n) is None and not onnx.defs.has(n.op_type, domain=n.domain)]
     if not strange or graph is None:

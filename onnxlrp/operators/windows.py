@@ -124,8 +124,8 @@ def _surplus(op: Builder, x: ir.Value, axis: int, stride: int, rest: int) -> int
     size = op.dims(x)[axis]
     if size is not None:
         return max(stride * (size - 1) + rest, 0)
-    made = op.Add(op.Mul(op.Sub(op.dim(x, axis), op.ints([1])), op.ints([stride])), op.ints([rest]))
-    return op.Max(made, op.ints([0]))
+    surplus = op.Add(op.Mul(op.Sub(op.dim(x, axis), op.ints([1])), op.ints([stride])), op.ints([rest]))
+    return op.Max(surplus, op.ints([0]))
 
 
 def pad_to_size(
@@ -147,14 +147,14 @@ def pad_to_size(
     sizes, outs = op.dims(like)[2:], op.dims(r)[2:]
     front = [b for b in begins if isinstance(b, int)]
     if None not in sizes and None not in outs:
-        behind = [
+        ends_pads = [
             (int(n or 0) - 1) * s + k - int(o or 0) - b
             for n, s, k, o, b in zip(sizes, strides, width, outs, front, strict=True)
         ]
-        if min(front + behind) >= 0:
-            return r, front + behind
-        extend = [max(v, 0) for v in front], [max(v, 0) for v in behind]
-        cut_front, cut_behind = [max(-v, 0) for v in front], [max(-v, 0) for v in behind]
+        if min(front + ends_pads) >= 0:
+            return r, front + ends_pads
+        extend = [max(v, 0) for v in front], [max(v, 0) for v in ends_pads]
+        cut_front, cut_behind = [max(-v, 0) for v in front], [max(-v, 0) for v in ends_pads]
         ends = [int(o or 0) - c for o, c in zip(outs, cut_behind, strict=True)]
         r = op.Slice(r, op.ints(cut_front), op.ints(ends), op.ints(range(2, 2 + spatial)))
         return r, extend[0] + extend[1]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @custom("TfIdfVectorizer", piecewise_constant=True)
 def tf_idf_vectorizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by the occurrences of an n-gram, and that of an occurrence equally by its words."""
+    """Is shared equally by the occurrences of an n-gram, and within an occurrence equally by its words."""
     x = call.operand(0)
     alone = call.rank() == 1
     words, scores = (op.Unsqueeze(v, op.ints([0])) if alone else v for v in (x, r))
@@ -49,8 +49,8 @@ def _of_windows(op: Builder, call: Call, words: ir.Value, starts: list[int], eac
     The model's own operator, run on each window alone, tells which n-gram it is. A filler that is in no n-gram follows
     the last word.
     """
-    behind = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
-    filled = op.Concat(words, op.Expand(_filler(op, call, words), behind), axis=1) if starts[-1] else words
+    more = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
+    filled = op.Concat(words, op.Expand(_filler(op, call, words), more), axis=1) if starts[-1] else words
     width = op.dim(words, 1)
     columns = [
         op.Unsqueeze(op.Slice(filled, op.ints([s]), op.plus(width, op.ints([s])), op.ints([1])), op.ints([2]))
@@ -91,11 +91,11 @@ def _shifted(op: Builder, share: ir.Value, places: int) -> ir.Value:
 def _infer_words(context: Any) -> None:
     """Infer the shape of the texts with one more axis, of words."""
     given = context.get_input_type(0)
-    made = onnx.TypeProto()
-    made.CopyFrom(given)
+    result = onnx.TypeProto()
+    result.CopyFrom(given)
     if given.tensor_type.HasField("shape"):
-        made.tensor_type.shape.dim.add()
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.add()
+    context.set_output_type(0, result)
 
 
 @custom("Tokenizer", domain="com.microsoft", inference=_infer_words)
