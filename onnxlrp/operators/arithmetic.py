@@ -77,7 +77,7 @@ def _floating(call: Call) -> list[int]:
 @activation("Mod", operands=_floating, gradient_only=(1,))
 def mod(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged to the dividend."""
-    # y = a − q·b with the rounded quotient q: 1 and −q, and 0 for q where b is infinite.
+    # y = a − q·b with the rounded quotient q, 0 where b is infinite: ∂a is 1 and ∂b is −q.
     a, b, y = call.operand(0), call.operand(1), call.outputs[0]
     return op.full_like(y, 1) if operand == 0 else op.Round(op.Div(op.Sub(y, a), b))
 
@@ -88,7 +88,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
     if training is not None and not training.any():
         return r
-    # A value that is 0 on both sides shows neither mask nor ratio: it gets nothing, unless dropout does not train.
+    # Where x is 0, so is y, and neither mask nor ratio shows: the gradient is 0 there in training, else 1.
     x, y = call.operand(0), call.outputs[0]
     empty = op.Equal(x, 0.0)
     ratio = op.Div(y, op.Where(empty, op.number(1.0, x), x))

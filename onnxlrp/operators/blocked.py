@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.block_size import block_size
-from onnxlrp.operators.fused_convolutions import activated, convolved, refuse_activation
+from onnxlrp.operators.fused_convolutions import activate, convolve, refuse_activation
 from onnxlrp.operators.registry import all_operands, decomposed
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def conv(op: Builder, call: Call) -> list[ir.Value]:
     out, into, *kernel = [int(d or 0) for d in op.dims(weight)]
     group = int(call.attr("group", 1))
     if into == 1 and group == out and kernel == [1, 1] and not {"kernel_shape", "strides"} & set(call.attributes):
-        return [activated(op, call, _batch_norm(op, call, out), call.input(3))]
+        return [activate(op, call, _batch_norm(op, call, out), call.input(3))]
     if into >= b:
         lying = op.Reshape(weight, op.ints([out // b, into // b, *kernel, b, b]))
         turned = op.Transpose(lying, perm=[0, 5, 1, 4, 2, 3])
@@ -96,7 +96,7 @@ def conv(op: Builder, call: Call) -> list[ir.Value]:
     if bare is not None and group == 1:
         # Padding channels are removed from the input, because a flat rule would give them a share.
         x, plain = bare, op.Slice(plain, op.ints([0]), op.dim(bare, 1), op.ints([1]))
-    return [activated(op, call, convolved(op, call, x, plain), call.input(3))]
+    return [activate(op, call, convolve(op, call, x, plain), call.input(3))]
 
 
 def _batch_norm(op: Builder, call: Call, channels: int) -> ir.Value:

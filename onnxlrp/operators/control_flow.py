@@ -46,7 +46,7 @@ def bodies(node: ir.Node) -> tuple[Body, ...]:
     return ()
 
 
-def _behind_condition(call: Call) -> range:
+def _relevance_operands(call: Call) -> range:
     """Name the operands that may carry relevance: all, captured values included, but conditions and the trip count."""
     return range({"If": 1, "Loop": 2}.get(call.op_type, 0), len(call.inputs))
 
@@ -64,7 +64,7 @@ def _takes_no_step(call: Call) -> str | None:
     return None
 
 
-@custom("If", "Loop", "Scan", operands=_behind_condition, per_output=True, nested=True, refuse=_takes_no_step)
+@custom("If", "Loop", "Scan", operands=_relevance_operands, per_output=True, nested=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
     """Goes back through the branch or the steps that ran; every operator inside takes its own rule."""
     raise NotImplementedError("emit.reversed_control walks the bodies")

@@ -49,7 +49,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     nothing = op.Equal(norm, op.number(0.0, x))
     norm = op.Where(nothing, op.number(1.0, x), norm)
     y = op.Div(x, norm)
-    # The first of several largest.
+    # Of several equal maxima, the first one counts.
     best = op.ArgMax(x, axis=-1, keepdims=1)
     u = {"L1": op.Sign(x), "L2": y, "MAX": op.one_hot(best, op.dim(x, -1), r.dtype)}[kind]
     around = op.Mul(u, op.ReduceSum(op.Mul(r, y), axes, keepdims=1))

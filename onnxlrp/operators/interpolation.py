@@ -118,7 +118,7 @@ def matrix(op: Builder, taps: Sequence[Tap], length: ir.Value, *, slopes: bool =
     return functools.reduce(op.Add, rows)
 
 
-def gathered(op: Builder, pictures: ir.Value, index: ir.Value, shape: ir.Value) -> ir.Value:
+def gather_elements(op: Builder, pictures: ir.Value, index: ir.Value, shape: ir.Value) -> ir.Value:
     """Gather the elements of pictures [N, C, elements] at `index` [N, 1, positions]; `shape` is [N, C, positions]."""
     return op.GatherElements(pictures, op.Expand(index, shape), axis=2)
 
@@ -127,7 +127,7 @@ def read(op: Builder, pictures: ir.Value, corners: Sequence[Corner], shape: ir.V
     """Compute what positions read from pictures [N, C, elements]; `shape` is the result's, [N, C, positions]."""
     parts = []
     for corner in corners:
-        part = gathered(op, pictures, corner.index, shape)
+        part = gather_elements(op, pictures, corner.index, shape)
         parts.append(part if corner.weight is None else op.Mul(part, corner.weight))
     return functools.reduce(op.Add, parts)
 
@@ -149,7 +149,9 @@ def by_position(op: Builder, r: ir.Value, corners: Sequence[Corner], pictures: i
     axes = len(corners[0].slopes)
     parts: list[list[ir.Value]] = [[] for _ in range(axes)]
     for corner in corners:
-        value = op.ReduceSum(op.Mul(r, gathered(op, pictures, corner.index, op.shape(r))), op.ints([1]), keepdims=1)
+        value = op.ReduceSum(
+            op.Mul(r, gather_elements(op, pictures, corner.index, op.shape(r))), op.ints([1]), keepdims=1
+        )
         for axis, slope in enumerate(corner.slopes):
             if slope is not None:
                 parts[axis].append(op.Mul(value, slope))

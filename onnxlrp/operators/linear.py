@@ -62,10 +62,10 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     begins, ends = windows.pads(op, call, kernel)
     if operand == 1:
         return _kernel_back(op, call, x, r, begins, ends)
-    reach = windows.kernel_extent(kernel, dilations)
+    extent = windows.kernel_extent(kernel, dilations)
     pads = [p for p in (*begins, *ends) if isinstance(p, int)]
     known = len(pads) == 2 * spatial
-    left: list[int] = [k - p for k, p in zip(reach * 2, pads, strict=False)]
+    left: list[int] = [k - p for k, p in zip(extent * 2, pads, strict=False)]
     if set(strides) == {1} and known and min(left) >= 0:
         back = _flipped(op, w, group)
         if group == 1 and set(dilations) == {1} and _in_fours(op.dims(x), kernel):
@@ -78,7 +78,7 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return windows.crop(op, back, begins, x)
     # Elements that the strides leave over at the end are restored by output padding.
     over = [
-        int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
+        int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - extent[a] + pads[a] + pads[a + spatial]
         for a in range(spatial)
     ]
     around = left[:spatial] + [k - s + 1 + o for k, s, o in zip(left[spatial:], strides, over, strict=True)]

@@ -14,7 +14,20 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
-from onnxlrp.operators.recurrent_cell import C0, H0, B, Cell, P, R, W, X, gradients, last_bias, shared, times
+from onnxlrp.operators.recurrent_cell import (
+    C0,
+    H0,
+    B,
+    Cell,
+    P,
+    R,
+    W,
+    X,
+    gradients_of_operands,
+    last_bias,
+    relevance_of_operands,
+    times,
+)
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -115,7 +128,9 @@ def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) 
     share = op.Mul(dc, factor)
     absorbed = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
     bias = [times(op, share, last_bias(cell, side)) for side in (0, 1)]
-    return shared(cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, absorbed)
+    return relevance_of_operands(
+        cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, absorbed
+    )
 
 
 def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
@@ -154,7 +169,7 @@ def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
     sequences = {"y": cell.at_output, "through": through, "factor": factor, "stays": stays, "keep": cell.keep}
     first, (every,) = cell.through("gradient", [cell.at_last(1), cell.at_last(2)], sequences, body)
     d = cell.rows(every)
-    reversed_lstm = gradients(
+    reversed_lstm = gradients_of_operands(
         cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before))
     )
     if v.peepholes:

@@ -23,7 +23,7 @@ def transform(call: ir.Node | Call) -> str:
     return _NUMBERS[value] if isinstance(value, int) else value
 
 
-def given(call: ir.Node | Call) -> bool:
+def has_transform(call: ir.Node | Call) -> bool:
     """Decide whether a model has a post-transform."""
     return transform(call) != "NONE"
 

@@ -14,7 +14,18 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
-from onnxlrp.operators.recurrent_cell import H0, B, Cell, R, W, X, gradients, last_bias, shared, times
+from onnxlrp.operators.recurrent_cell import (
+    H0,
+    B,
+    Cell,
+    R,
+    W,
+    X,
+    gradients_of_operands,
+    last_bias,
+    relevance_of_operands,
+    times,
+)
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -63,13 +74,13 @@ def rnn(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -
         factor = cell.masked(f.slope(op, a, f.value(op, a)))
         first, dh = _back(cell, "gradient", _Hidden(factor, cell.r, stays=cell.keep))
         d = cell.rows(op.Mul(dh, factor))
-        return gradients(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
+        return gradients_of_operands(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
     factor = cell.masked(op.Reciprocal(op.stabilise(a)))
     first, dh = _back(cell, "relevance", _Hidden(factor, cell.r, cell.before, cell.keep))
     v = op.Mul(dh, factor)
     passed = op.Mul(v, a) if cell.keep is None else op.Add(op.Mul(v, a), op.Mul(cell.keep, dh))
     bias = [times(op, v, last_bias(cell, 0)), times(op, v, last_bias(cell, 1))]
-    return shared(cell, v, cell.w, {H0: first}, bias, op.Sub(dh, passed))
+    return relevance_of_operands(cell, v, cell.w, {H0: first}, bias, op.Sub(dh, passed))
 
 
 @dataclasses.dataclass
@@ -127,7 +138,7 @@ def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -
     absorbed = op.Sub(dh, op.Add(op.Mul(dh, stays), op.Mul(share, v.a)))
     reset = share if v.reset is None else op.Mul(share, v.r)
     bias = [times(op, share, last_bias(cell, 0)), times(op, reset, last_bias(cell, 1))]
-    return shared(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, absorbed)
+    return relevance_of_operands(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, absorbed)
 
 
 def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
@@ -146,7 +157,7 @@ def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
     from_h = cell.rows(op.Mul(op.Concat(dh, dh, dh, axis=-1), factor))
     parts = [op.Mul(dh, to) for to in (to_z, to_r, to_a)]
     from_x = cell.rows(op.Concat(*parts, axis=-1))
-    return gradients(cell, from_x, from_h, {H0: first}, cell.to_weight(from_h, cell.rows(h)))
+    return gradients_of_operands(cell, from_x, from_h, {H0: first}, cell.to_weight(from_h, cell.rows(h)))
 
 
 def _reset_first(cell: Cell, v: _Gru, to_r: ir.Value, to_z: ir.Value, to_a: ir.Value, stays: ir.Value) -> Reversed:
@@ -170,4 +181,4 @@ def _reset_first(cell: Cell, v: _Gru, to_r: ir.Value, to_z: ir.Value, to_a: ir.V
     *gate_rows, candidate = cell.split(d)
     h = cell.rows(cell.before)
     parts = [*(cell.to_weight(g, h) for g in gate_rows), cell.to_weight(candidate, cell.rows(op.Mul(v.r, cell.before)))]
-    return gradients(cell, d, d, {H0: first}, op.Concat(*parts, axis=1))
+    return gradients_of_operands(cell, d, d, {H0: first}, op.Concat(*parts, axis=1))

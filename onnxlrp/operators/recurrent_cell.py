@@ -262,7 +262,7 @@ def _shaped(v: ir.Value, like: ir.Value) -> ir.Value:
     return v
 
 
-def shared(
+def relevance_of_operands(
     cell: Cell,
     v: ir.Value,
     weight: ir.Value,
@@ -292,7 +292,7 @@ def times(op: Builder, v: ir.Value, bias: ir.Value | None) -> ir.Value | None:
     return None if bias is None else op.Mul(v, bias)
 
 
-def gradients(
+def gradients_of_operands(
     cell: Cell, from_x: ir.Value, from_h: ir.Value, first: Mapping[int, ir.Value], to_r: ir.Value
 ) -> Reversed:
     """Collect the gradients of all operands from those of the input's and of the state's products, which are rows."""

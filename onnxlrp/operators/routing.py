@@ -26,7 +26,7 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     shape = op.shape(call.operand(0))
     known = op.known(shape)
-    # With allowzero a size of 0 means 0 elements, and copies no size of the operand.
+    # With allowzero a size of 0 means 0 elements; without it, the size would be copied from r.
     return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
-def _rebuilt(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
+def _rebuild(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
     """Emit the operators that build a list once more, with other tensors in place of its own."""
     if value in instead:
         return instead[value]
@@ -28,7 +28,7 @@ def _rebuilt(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) ->
     if node.op_type == "SequenceEmpty":
         return op.SequenceEmpty(dtype=ir.DataType.INT64)
     moved = {i: v for i, v in enumerate(node.inputs) if v is not None and (is_list(v) or v in instead)}
-    return op.run(Call.of(node).rebind({i: _rebuilt(op, v, instead) for i, v in moved.items()}))
+    return op.run(Call.of(node).rebind({i: _rebuild(op, v, instead) for i, v in moved.items()}))
 
 
 def _open(call: Call) -> str | None:
@@ -56,7 +56,7 @@ def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         starts.append(before)
         before = op.Add(before, op.size(tensor))
     alone = dataclasses.replace(call, inputs=call.inputs[:own])
-    places = op.run(alone.rebind({0: _rebuilt(op, call.operand(0), instead)}))
+    places = op.run(alone.rebind({0: _rebuild(op, call.operand(0), instead)}))
     x, start = tensors[operand - own], starts[operand - own]
     here = op.And(op.GreaterOrEqual(places, start), op.Less(places, op.Add(start, op.size(x))))
     inside = op.Where(here, op.Sub(places, start), op.ints_scalar(0))

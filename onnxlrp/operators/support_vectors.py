@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear_models import rows
-from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
+from onnxlrp.operators.post_transforms import has_transform, transform, transformed, two_classes
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
@@ -192,9 +192,9 @@ def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient
 
 def _reference(call: Call) -> np.ndarray | None:
     """Return the reference that the planner chose, or without a planner the mean of the vectors."""
-    given, vectors = call.attr("reference"), _machine(call).vectors
-    if given is not None:
-        return given.numpy()
+    reference, vectors = call.attr("reference"), _machine(call).vectors
+    if reference is not None:
+        return reference.numpy()
     return None if vectors is None else vectors.mean(0)
 
 
@@ -289,7 +289,9 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if single else _kernel_known(call)
 
 
-@decomposed("SVMClassifier", domain=_ML, when=lambda c: given(c) and not _probable(c), refuse=_refused_transform)
+@decomposed(
+    "SVMClassifier", domain=_ML, when=lambda c: has_transform(c) and not _probable(c), refuse=_refused_transform
+)
 def transformed_svm(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the scores; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)

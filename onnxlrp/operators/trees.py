@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.forests import class_count, forest, numbers
-from onnxlrp.operators.post_transforms import given, pair, transform, transformed
+from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
@@ -60,7 +60,7 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
     None for ensembles of several trees, and for trees whose output at a leaf is not its weights alone.
     """
     roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
-    if given(call) or roots is None or len(roots) != 1:
+    if has_transform(call) or roots is None or len(roots) != 1:
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
@@ -80,7 +80,7 @@ def _refused(call: Call) -> str | None:
     return _BINARY_BASES if class_count(call) == 2 and numbers(call, "base_values").size == 2 else None
 
 
-@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=given)
+@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=has_transform)
 def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the sums."""
     scores = op.run(call.variant(without=("post_transform",)))
@@ -92,7 +92,7 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if probit else _refused(call)
 
 
-@decomposed("TreeEnsembleClassifier", domain=_ML, when=given, refuse=_refused_transform)
+@decomposed("TreeEnsembleClassifier", domain=_ML, when=has_transform, refuse=_refused_transform)
 def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the sums; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)

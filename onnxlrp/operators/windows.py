@@ -184,11 +184,11 @@ def repeat_to_windows(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
         # A Resize is one pass, also in onnxruntime's blocked layout, which its CPU has for float32 only.
         scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
         places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        repeat_to_windows = op.Resize(r, None, scales, mode="nearest", **places)
+        resized = op.Resize(r, None, scales, mode="nearest", **places)
         # Shape inference of Resize loses the names of symbolic sizes.
         sizes = (int(d or 0) * k for d, k in zip(op.dims(r)[2:], kernel, strict=True))
-        repeat_to_windows.shape = ir.Shape([*ranked(r)[:2], *sizes])
-        return repeat_to_windows
+        resized.shape = ir.Shape([*ranked(r)[:2], *sizes])
+        return resized
     for axis in reversed(range(len(kernel))):
         r = interleave(op, [r] * kernel[axis], axis)
     return r
