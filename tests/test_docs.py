@@ -14,7 +14,7 @@ import pytest
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
-from onnxlrp.operators import registry
+from onnxlrp.operators import own, registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
 
@@ -82,10 +82,12 @@ def test_the_site_lists_every_page():
 @pytest.fixture
 def operators():
     """The operators that a page registers, taken out again."""
-    known = dict(registry._OPERATORS)
+    known, users = dict(registry._OPERATORS), dict(own._OWN)
     yield
     registry._OPERATORS.clear()
     registry._OPERATORS.update(known)
+    own._OWN.clear()
+    own._OWN.update(users)
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=_name)

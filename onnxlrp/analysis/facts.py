@@ -55,6 +55,8 @@ class Facts:
     """Attention weights that are NaN in rows that a mask of −∞ hides completely."""
     missing: set[ir.Value]
     """Data that may be NaN because the model reads NaN as a missing value."""
+    operands: dict[ir.Node, dict[int, ir.Value]]
+    """Operands of each node that relevance goes to, by index."""
     layers: dict[ir.Node, Layer]
     """Layers by the node that holds the weight; the Add of a MatMul's bias belongs to its layer."""
     layer_nodes: set[ir.Node]
@@ -76,6 +78,12 @@ class Facts:
     """Results of `elementwise_regions`: (entrance, whether it is nonlinear), by the node where branches meet."""
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
     """Operator types of a graph, by the graph and its number of nodes."""
+
+    def relevance_operands(self, node: ir.Node) -> Mapping[int, ir.Value]:
+        """Return the operands of a node that relevance goes to, by index, also of a node that was added later."""
+        if node not in self.operands:
+            self.operands[node] = relevance_operands(node, self.data)
+        return self.operands[node]
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
         """Return the operator types of a graph; a changed number of nodes means that they are collected anew."""
@@ -125,38 +133,37 @@ def _facts(
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
+    operands = {n: relevance_operands(n, data) for n in nodes}
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     first_operands: set[ir.Value] = set()
 
-    def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
+    def is_layer(node: ir.Node) -> bool:
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
-        return bool(operands) and (known or is_lookup(node, operands))
+        return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
     def behind_layer(node: ir.Node) -> bool:
-        operands = relevance_operands(node, data)
-        return any(v in downstream for v in operands.values()) or is_layer(node, operands)
+        return any(v in downstream for v in operands[node].values()) or is_layer(node)
 
     extend_downstream(graph, downstream, behind_layer)
-    for node in nodes:
-        operands = relevance_operands(node, data)
-        if node in kernels:
-            operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
-        if is_layer(node, operands) and not any(v in downstream for v in operands.values()):
-            first_operands.update(operands.values())
+    for node in filter(is_layer, nodes):
+        read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
+        if not read & downstream:
+            first_operands |= read
     upstream = set(first_operands)
     for node in reversed(nodes):
         if any(v in upstream for v in node.outputs):
-            upstream.update(relevance_operands(node, data).values())
+            upstream.update(operands[node].values())
     return Facts(
         constants=constant,
         data=data,
-        leads_to_input=values_leading_to_input(graph, data, explained),
+        leads_to_input=values_leading_to_input(graph, operands, data, explained),
         nonnegative=nonnegative,
         maybe_infinite=maybe_infinite_values(nodes, data),
         hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
+        operands=operands,
         layers=layers,
-        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, relevance_operands(n, data))},
+        layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
         behind_layer=downstream,
         before_layer=upstream - downstream,
         order={n: i for i, n in enumerate(nodes)},

@@ -13,7 +13,7 @@ from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import is_routing, origin, relevance_operands
+from onnxlrp.analysis.reach import is_routing, origin
 from onnxlrp.operators.registry import Kind, find
 
 _UNITS = {
@@ -48,7 +48,7 @@ def label_of(node: ir.Node, facts: Facts) -> str | None:
 
 def _attention(node: ir.Node, facts: Facts) -> str | None:
     """Label a product of queries by keys, which leads to a softmax, and one of attention weights by values."""
-    operands = relevance_operands(node, facts.data).values()
+    operands = facts.relevance_operands(node).values()
     if len(operands) < 2:
         return None
     if any(_is(origin(v, facts.data, _scales), "Softmax") for v in operands):
@@ -113,7 +113,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
     """Return the data operand of a product with a table, the values that it is routed from, and whether one of these is
     negated; None for other values."""
     node = None if value is None else value.producer()
-    operands = {} if node is None else relevance_operands(node, facts.data)
+    operands = {} if node is None else facts.relevance_operands(node)
     if node is None or node.op_type != "Mul" or len(operands) != 1:
         return None
     (operand,) = operands.values()
@@ -129,7 +129,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
         producer = value.producer()
         if producer is not None and (producer.op_type == "Neg" or is_routing(producer, 0)):
             negative = negative or producer.op_type == "Neg"
-            waiting += [v for v in relevance_operands(producer, facts.data).values() if v not in waiting]
+            waiting += [v for v in facts.relevance_operands(producer).values() if v not in waiting]
         else:
             sources.add(value)
     return operand, sources, negative
@@ -140,7 +140,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
 
 def _unit(node: ir.Node, facts: Facts) -> str | None:
     """Label a product of data with an activation of other data, or with an expert's weight, outside recurrent cells."""
-    operands = list(relevance_operands(node, facts.data).values())
+    operands = list(facts.relevance_operands(node).values())
     if len(operands) != 2 or region_entry(node, facts) is not None or in_cell(node, facts):
         return None
     if any(_routes(v, facts) for v in operands):
@@ -165,7 +165,7 @@ def _routes(value: ir.Value, facts: Facts) -> bool:
     chosen = False
     for _ in range(2 * _FAR):
         node = value.producer()
-        operands = {} if node is None else relevance_operands(node, facts.data)
+        operands = {} if node is None else facts.relevance_operands(node)
         if node is None or not operands:
             return False
         if node.op_type in ("Softmax", "Sigmoid"):

@@ -51,6 +51,20 @@ class Layer:
         return self.rounds or (self.entry.layer is not None and self.entry.layer.rounds(self.call))
 
     @property
+    def factors(self) -> list[ir.Value]:
+        """List the operands that multiply the products of input and weight, such as a mask."""
+        form = self.entry.layer
+        assert form is not None
+        return [v for v in map(self.call.input, form.factors) if v is not None]
+
+    @property
+    def alike_rows(self) -> bool:
+        """True where equal rows of the input, along axis 0, yield equal rows of the output."""
+        form = self.entry.layer
+        assert form is not None
+        return self.data == 0 and not self.entry.gradient_only and form.by_rows(self.call)
+
+    @property
     def spatial(self) -> int:
         """Count the axes that a convolution runs over; 0 for a dense layer.
 
@@ -145,10 +159,12 @@ class Layer:
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """Return a node as a layer; None where no operand or more than one is data, or the node has no rule."""
-    entry, call = find(node), Call.of(node)
-    if entry is None or entry.layer is None or MARK in node.metadata_props or entry.refuse(call) is not None:
+    entry = find(node)
+    if entry is None or entry.layer is None or MARK in node.metadata_props:
         return None
-    form = entry.layer
+    form, call = entry.layer, Call.of(node)
+    if entry.refuse(call) is not None:
+        return None
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:

@@ -110,7 +110,7 @@ def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     """
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     floats: list[ir.Value] = []
-    for node in graph.all_nodes():
+    for node in graph.all_nodes() if lists else ():
         if any(v in lists for v in node.inputs):
             for value in node.outputs:
                 if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
@@ -145,10 +145,15 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
         features |= new_features
 
 
-def values_leading_to_input(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
-    """Return the data that leads back to one of the explained inputs."""
+def values_leading_to_input(
+    graph: ir.Graph,
+    operands: Mapping[ir.Node, Mapping[int, ir.Value]],
+    data: set[ir.Value],
+    explained: Collection[ir.Value],
+) -> set[ir.Value]:
+    """Return the data that leads back to one of the explained inputs; `operands` are those of `relevance_operands`."""
     leading = set(explained)
-    extend_downstream(graph, leading, lambda node: any(v in leading for v in relevance_operands(node, data).values()))
+    extend_downstream(graph, leading, lambda node: any(v in leading for v in operands[node].values()))
     return leading & (data | set(explained))
 
 

@@ -26,8 +26,30 @@ Covers = Sequence[Sequence[float] | Mapping[int, float] | np.ndarray]
 def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None) -> onnx.ModelProto:
     """Return a copy of the model whose tree ensemble knows how many training samples reached each node.
 
-    `covers` holds for each tree, in the order in which the model lists them, the count of each node by its number.
-    `node` names the ensemble if there are several. Raises InputError where the covers do not fit the model.
+    Parameters
+    ----------
+    model
+        The model; it is not changed.
+    covers
+        For each tree, in the order in which the model lists them, the number of samples at each node: a sequence or an
+        array by node number, or a mapping from it.
+    node
+        The name of the ensemble's node. Default: the only ensemble.
+
+    Raises
+    ------
+    InputError
+        The model does not have one such ensemble, or the covers do not fit its trees.
+
+    Examples
+    --------
+    ```python
+    import onnx
+
+    # scikit-learn: covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]
+    model = onnxlrp.with_covers(onnx.load("forest.onnx"), covers=[[10, 6, 4]])
+    explained = onnxlrp.convert(model)
+    ```
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
