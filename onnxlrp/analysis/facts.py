@@ -62,9 +62,9 @@ class Facts:
     layer_nodes: set[ir.Node]
     """Nodes that compute the output of a layer: the last node of a convolution or dense layer, recurrent and classical
     operators, and embedding lookups."""
-    behind_layer: set[ir.Value]
+    downstream_of_layer: set[ir.Value]
     """Data with a layer among its ancestors."""
-    before_layer: set[ir.Value]
+    input_side: set[ir.Value]
     """Data with a first layer among its descendants, and none among its ancestors: the input side."""
     order: dict[ir.Node, int]
     attention: bool
@@ -107,7 +107,7 @@ class Facts:
             data_values(graph, known(self.data)),
             known(self.leads_to_input),
             nonnegative_values(graph, known(self.nonnegative)),
-            known(self.behind_layer),
+            known(self.downstream_of_layer),
             self.attention,
             {},
         )
@@ -141,10 +141,10 @@ def _facts(
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
         return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
-    def behind_layer(node: ir.Node) -> bool:
+    def is_downstream(node: ir.Node) -> bool:
         return any(v in downstream for v in operands[node].values()) or is_layer(node)
 
-    extend_downstream(graph, downstream, behind_layer)
+    extend_downstream(graph, downstream, is_downstream)
     for node in filter(is_layer, nodes):
         read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
         if not read & downstream:
@@ -164,8 +164,8 @@ def _facts(
         operands=operands,
         layers=layers,
         layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
-        behind_layer=downstream,
-        before_layer=upstream - downstream,
+        downstream_of_layer=downstream,
+        input_side=upstream - downstream,
         order={n: i for i, n in enumerate(nodes)},
         attention=attention,
         kernels=kernels,

@@ -217,7 +217,7 @@ class _Planner:
     def _layer(self, node: ir.Node, layer: Layer) -> Step:
         role = Role(
             kind=layer.kind,
-            first=layer.x not in self.facts.behind_layer,
+            first=layer.x not in self.facts.downstream_of_layer,
             last=layer.z in self.facts.near,
             spatial=layer.spatial,
             channels=layer.channels,
