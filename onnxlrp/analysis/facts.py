@@ -65,7 +65,7 @@ class Facts:
     downstream_of_layer: set[ir.Value]
     """Data with a layer among its ancestors."""
     input_side: set[ir.Value]
-    """Data with a first layer among its descendants, and none among its ancestors: the input side."""
+    """Data upstream of a first layer, with no layer among its ancestors."""
     order: dict[ir.Node, int]
     attention: bool
     kernels: dict[ir.Node, Kernel] = dataclasses.field(default_factory=dict)

@@ -58,7 +58,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
 
 @custom("Imputer", domain=_ML, elementwise=True)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: what is missing is a fact about its column."""
+    """Passes unchanged: that a value is missing is information about its column."""
     if not gradient:
         return Reversed({0: r})
     x = call.original[0]

@@ -57,9 +57,9 @@ class Moved:
 
     op: Builder
     x: ir.Value
-    """x − r, [samples, features]"""
+    """The difference x − r, [samples, features]."""
     rows: ir.Value
-    """u − r, [rows, features]"""
+    """The difference u − r, [rows, features]."""
 
     @classmethod
     def of(cls, op: Builder, x: ir.Value, rows: ir.Value | np.ndarray, reference: np.ndarray) -> Moved:
