@@ -11,7 +11,7 @@ from tests.operators.node_cases import attempt, collect
 
 LATER: dict[str, str] = {}
 """What is refused because its rules are still to come: an expected failure each."""
-FOR_GOOD = ("optional value comes out of", "a step of training")
+FOR_GOOD = ("optional value comes from", "a step of training")
 """What is refused because nothing could be given back, or no model in use holds it."""
 
 
