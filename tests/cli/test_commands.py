@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from onnxlrp.cli import app
 from onnxlrp.runtime import Results
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 DIGITS = MODELS / "digits_cnn" / "digits_cnn.torchscript.onnx"
 CANCER = MODELS / "breast_cancer_mlp" / "breast_cancer_mlp.onnx"
 WINE = MODELS / "wine_mlp" / "wine_mlp.onnx"

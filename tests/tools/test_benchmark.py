@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 from tools.benchmark import __main__ as benchmark
 from tools.benchmark import models, plot, row, sessions, table, timing
 
-MODEL = Path(__file__).parents[1] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
+MODEL = Path(__file__).parents[2] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
 QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
 
 
