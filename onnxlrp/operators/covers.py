@@ -1,7 +1,7 @@
 """Covers given by the caller: how many samples of the training data came by each node of a tree ensemble.
 
 ONNX files rarely hold them, and a node's expectation is then the plain mean of its two sides. Where the trainer still
-knows them they go into the model as its nodes' hit hit_rates, ONNX's own place for them:
+knows them they go into the model as its nodes' hit rates, ONNX's own place for them:
 
 ```python
 covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]         # scikit-learn

@@ -14,7 +14,7 @@ from onnxlrp.runtime.providers import cuda_present
 
 pytest.importorskip("onnxruntime")
 from tools.benchmark import __main__ as benchmark
-from tools.benchmark import models, plot, row, sessions, table, timing
+from tools.benchmark import against, conversions, models, plot, row, sessions, table, timing
 
 MODEL = Path(__file__).parents[2] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
 QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
@@ -128,3 +128,47 @@ def test_rounds_are_interleaved(monkeypatch):
     monkeypatch.setattr(timing, "MOST", 3)
     assert {key: len(seconds) for key, seconds in timing.interleaved(programs, 2, pause=0).items()} == {"a": 2, "b": 2}
     assert "".join(runs) == "aaaabbbb" * 2
+
+
+def test_two_states_take_turns(tmp_path, quick, capsys, monkeypatch):
+    """Here the tree and itself: a row that is slower than it may be gives status 1."""
+    assert benchmark.main(command(tmp_path, "--against", "HEAD", "--provider", "cuda")) == 2
+    monkeypatch.setattr(against.revision, "commit", lambda _: "0123456789")
+    monkeypatch.setattr(against.revision, "package", lambda _: against.revision.ROOT)
+    monkeypatch.setattr(against, "SLOWER", 0.0)
+    assert benchmark.main(command(tmp_path, "--rounds", "1", "--against", "HEAD", "--again")) == 1
+    assert capsys.readouterr().out.count("**slower**") == 2
+    assert "| digits_cnn.torchscript | 1 | `epsilon` | 0." in (tmp_path / "against-01234567.md").read_text()
+
+
+def test_equal_graphs_are_not_run(tmp_path):
+    """Their conversions are timed; and a model that one state refuses is a row that failed, nothing more."""
+    options = row.Options(folder=str(tmp_path), rounds=1)
+    with conversions.Converter(against.revision.ROOT) as state:
+        states = {"old": state, "new": state}
+        line, fine = against._row(states, str(MODEL), 1, "no_composite", options, False)
+        assert line.startswith("RuntimeError: InputError")
+        assert not fine
+        found = against.measure(states, str(MODEL), 1, "epsilon", options, False)
+    assert found["run"] is None
+    assert found["conversion"]["old"][0] > 0
+    assert list(against.cells(found))[:3] == ["", "", "the same graph"]
+
+
+def test_intervals_of_ranks():
+    """Of 7 values the smallest and largest, of 15 the fourth from either end: 98 % and 96 %."""
+    assert against.interval([7.0, 1, 2, 3, 6, 5, 4]) == (1, 4, 7)
+    assert against.interval([float(i) for i in range(15)]) == (3, 7, 11)
+    assert against.coverage(7) == pytest.approx(1 - 2 / 2**7)
+    assert 0.95 <= against.coverage(15) < 0.97
+    old = [1.0] * 7
+    assert against.is_slower({"old": old, "new": [1.04] * 7})
+    assert not against.is_slower({"old": old, "new": [1.5] * 6 + [1.0]})
+
+
+def test_who_began_a_round_ends_the_next():
+    """Long runs, of which each turn has one."""
+    runs: list[str] = []
+    programs = {name: lambda name=name: runs.append(name) for name in "ab"}
+    timing.in_turns(programs, 2, iter(range(0, 10_000, 5)).__next__)
+    assert "".join(runs) == "abba"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tools.benchmark import models, plot, table
+from tools.benchmark import against, models, plot, table
 from tools.benchmark.environment import ROOT
 from tools.benchmark.peers import PEERS
 from tools.benchmark.row import Options, place
@@ -25,10 +25,12 @@ def main(given: list[str] | None = None) -> int:
     arguments = parser().parse_args(given)
     options = _options(arguments)
     console = Console(highlight=False)
-    if problem := _cannot(options):
+    if problem := _cannot(options, arguments.against):
         console.print(problem)
         return 2
     wanted = list(rows(arguments))
+    if arguments.against is not None:
+        return against.main(wanted, arguments.against, options, arguments.again, console)
     failed = 0
     for index, (name, batch, composite) in enumerate(wanted, 1):
         path = place(name, batch, composite, options)
@@ -59,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--static", action="store_true", help="models of a fixed batch; always so on a GPU")
     made.add_argument("--bound", action="store_true", help="bind inputs and outputs; always so on a GPU")
     made.add_argument("--folder", default=Options.folder, help="where rows, table and plot go")
+    made.add_argument("--against", metavar="REVISION", help="time what this revision emits and what the tree emits")
     made.add_argument("--again", action="store_true", help="measure anew what is there already")
     return made
 
@@ -96,12 +99,14 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(**{**given, "static": arguments.static or on_gpu, "bound": arguments.bound or on_gpu})
 
 
-def _cannot(options: Options) -> str | None:
+def _cannot(options: Options, revision: str | None) -> str | None:
     """Why this machine cannot do it."""
     from onnxlrp.runtime.providers import cuda_present
 
     if options.provider == "cuda" and not cuda_present():
         return "no CUDA here: onnxruntime-gpu and a driver that sees a device are needed"
+    if revision is not None and options.provider != "cpu":
+        return "--against measures processor time: --provider cpu"
     if options.provider == "cpu" and options.precision == "tf32":
         return "TF32 is an arithmetic of NVIDIA's GPUs: --provider cuda"
     return None

@@ -125,7 +125,7 @@ def measure(model: Model, name: str, batch: int, composite: str, options: Option
 def _prepare(model: Model, name: str, batch: int, composite: str, options: Options, folder: Path) -> _Subject:
     """Build, export and convert; the network and its export are kept for the next row."""
     x = model.sample(batch)
-    source, weights = _source(model, name, x, options)
+    source, weights = source_file(model, name, x, options)
     started = time.perf_counter()
     converted = onnxlrp.convert(source, composite, precision="model" if options.half else "float32")
     explained = folder / "explained.onnx"
@@ -137,7 +137,8 @@ def _prepare(model: Model, name: str, batch: int, composite: str, options: Optio
     return _Subject(model, weights, source, explained, relevance, own, x, conversion)
 
 
-def _source(model: Model, name: str, x: np.ndarray, options: Options) -> tuple[Path, Any]:
+def source_file(model: Model, name: str, x: np.ndarray, options: Options) -> tuple[Path, Any]:
+    """The file of a model and its torch weights (None for a model that is a file): exported where it is not there."""
     if model.file is not None:
         return model.file, None
     import torch

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 Program = Callable[[], object]
+Clock = Callable[[], float]
 
 PAUSE = 0.3
 """Seconds between programs: onnxruntime's and torch's threads spin on for a while, into the time of who runs next."""
@@ -24,23 +25,37 @@ def interleaved(programs: Mapping[str, Program], rounds: int, pause: float = PAU
     return seconds
 
 
-def turn(run: Program) -> float:
+def in_turns(programs: Mapping[str, Program], rounds: int, clock: Clock) -> dict[str, list[float]]:
+    """The same by another clock and without pauses; who began a round ends the next."""
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for index in range(rounds):
+        for name in list(programs)[:: -1 if index % 2 else 1]:
+            seconds[name].append(turn(programs[name], clock))
+    return seconds
+
+
+def turn(run: Program, clock: Clock = time.perf_counter) -> float:
     """Seconds of one run: the median of several in a row, the caches warm."""
-    first = _once(run)
+    first = _once(run, clock)
     if first > 2 * LEAST:
         return first  # long against what waking the threads and filling the caches takes
     seconds: list[float] = []
     while len(seconds) < 3 or (sum(seconds) < LEAST and len(seconds) < MOST):
-        seconds.append(_once(run))
+        seconds.append(_once(run, clock))
     return statistics.median(seconds)
 
 
-def _once(run: Program) -> float:
-    started = time.perf_counter()
+def _once(run: Program, clock: Clock) -> float:
+    started = clock()
     run()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
     """The median of the rounds' ratios: what the machine did to a round it did to both."""
-    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+    return statistics.median(ratios(over, under))
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """The ratio of every round."""
+    return [a / b for a, b in zip(over, under, strict=True)]

@@ -74,10 +74,10 @@ def samples(rng: np.random.Generator, count: int, features: int = 4, missing: bo
     return np.where(rng.random(x.shape) < 0.3, np.nan, x) if missing else x
 
 
-def by_numbers(trees: Sequence[Tree], kind: str, *, rates: bool = False, double: bool = False) -> dict[str, Any]:
+def by_numbers(trees: Sequence[Tree], kind: str, *, hit_rates: bool = False, double: bool = False) -> dict[str, Any]:
     """The attributes of a regressor ("target") or classifier ("class"): nodes in the order of a walk."""
     columns: dict[str, list] = {
-        k: [] for k in ("trees", "ids", "features", "modes", "values", "yes", "no", "nan", "rates")
+        k: [] for k in ("trees", "ids", "features", "modes", "values", "yes", "no", "nan", "hit_rates")
     }
     weights: dict[str, list] = {k: [] for k in ("treeids", "nodeids", "ids", "weights")}
 
@@ -110,15 +110,15 @@ def by_numbers(trees: Sequence[Tree], kind: str, *, rates: bool = False, double:
     found["nodes_missing_value_tracks_true"] = columns["nan"]
     found |= {f"{kind}_{k}": v for k, v in weights.items() if k != "weights"}
     numbers = {"nodes_values": columns["values"], f"{kind}_weights": weights["weights"]}
-    if rates:
-        numbers["nodes_hitrates"] = columns["rates"]
+    if hit_rates:
+        numbers["nodes_hitrates"] = columns["hit_rates"]
     for name, value in numbers.items():
         found[f"{name}_as_tensor" if double else name] = numpy_helper.from_array(np.array(value)) if double else value
     return found
 
 
 def by_tables(
-    trees: Sequence[Tree], targets: int, *, rates: bool = False, floating: type = np.float32
+    trees: Sequence[Tree], targets: int, *, hit_rates: bool = False, floating: type = np.float32
 ) -> dict[str, Any]:
     """The attributes of `TreeEnsemble`; every tree's root must compare."""
     nodes: list[Tree] = []
@@ -152,7 +152,7 @@ def by_tables(
     sets = [v for t in nodes if t.mode == "BRANCH_MEMBER" for v in (*t.members, np.nan)]
     if sets:
         tensors["membership_values"] = np.array(sets, floating)
-    if rates:
+    if hit_rates:
         tensors["nodes_hitrates"] = np.array([t.rate for t in nodes], floating)
     return found | {name: numpy_helper.from_array(value, name) for name, value in tensors.items()}
 

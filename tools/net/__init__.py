@@ -1,0 +1,1 @@
+"""Compare what two states of the project emit: `python -m tools.net`."""
