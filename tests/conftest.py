@@ -21,12 +21,15 @@ def same_numbers():
         torch.manual_seed(0)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the live comparisons where their packages are missing; the quick round leaves them out anyway."""
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
-    if missing:
-        skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
-        for item in items:
-            if item.get_closest_marker("peers"):
+    skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
+    for item in items:
+        if item.get_closest_marker("peers"):
+            item.add_marker(pytest.mark.slow)
+            if missing:
                 item.add_marker(skip)
 
 

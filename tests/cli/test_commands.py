@@ -340,6 +340,7 @@ def test_zeros_are_meant(tmp_path):
     assert "note: relevance is 0 everywhere, although the score is not. Inputs of value 0 get no share" in result.stderr
 
 
+@pytest.mark.slow
 def test_as_a_module():
     result = subprocess.run([sys.executable, "-m", "onnxlrp", "--help"], capture_output=True, text=True)
     assert result.returncode == 0 and "explain" in result.stdout
@@ -435,6 +436,7 @@ def test_help_has_an_example(command):
     assert f"Example: onnxlrp {command}" in call(command, "--help").stdout
 
 
+@pytest.mark.slow
 def test_real_processes_are_clean(tmp_path):
     """No stray line on stderr, no traceback, the right status, in the process that users start."""
 

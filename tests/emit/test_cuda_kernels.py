@@ -40,6 +40,7 @@ def test_the_check_sees_what_has_no_kernel():
     assert without_kernel(helper.make_node("Pad", ["i", "i"], ["i"]), 21, types)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name"),
     [(p, n) for p in MODELS for n in COMPOSITES if n in LARGE or p.stem != "efficientnet_lite0"],
@@ -115,6 +116,7 @@ def test_pools_of_quantised_values(integers):
     report(onnxlrp.convert(onnx.parser.parse_model(source), "epsilon").to_proto())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))
 @settings(deadline=None, derandomize=True, max_examples=4, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

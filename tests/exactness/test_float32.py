@@ -73,6 +73,7 @@ def check(net: Net, case: tuple[str, dict], feeds: dict[str, Array], model: onnx
         assert error(outputs[output].astype(np.float64)[None], truth[key][None]) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("case", COMPOSITES, ids=str)
 def test_networks(net, case):

@@ -27,6 +27,7 @@ def end() -> None:
 CHEAP = ("arrays", "files", "ways", "finite", "terminal")
 
 
+@pytest.mark.slow
 def test_cheap_parts_hold(capsys):
     assert tool.main(["--quick", "--part", *CHEAP]) == 0
     lines = capsys.readouterr().out.splitlines()
