@@ -1,20 +1,54 @@
-"""Relevance for deployed models: an ONNX file in, the same model with its explanation as outputs out."""
+"""Relevance for deployed models: an ONNX file in, the same model with its explanation as outputs out.
+
+Convert a model once, wherever; run the result in any ONNX runtime, or in `Explainer`:
+
+```python
+import onnxlrp
+
+explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")
+explained.save("model.lrp.onnx")
+
+explainer = onnxlrp.Explainer("model.lrp.onnx")
+explanation = explainer({"image": x})
+explanation.relevance["image"]  # numpy, in the shape of x
+```
+
+- `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
+- `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
+- `onnxlrp.rules` holds the rules for layers, `onnxlrp.composites` says which rule where.
+- `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
+- `contrastive` makes weights that set a class against others; `with_covers` tells a tree ensemble its sample counts.
+- `onnxlrp.errors` holds every error and warning.
+
+A call's help, such as `help(onnxlrp.convert)`, describes every parameter.
+"""
 
 from __future__ import annotations
 
 from onnxlrp import composites, errors, rules
 from onnxlrp._version import __version__
 from onnxlrp.convert import Explained, convert, inspect
-from onnxlrp.operators.registry import operator
+from onnxlrp.interface import Interface
+from onnxlrp.operators.covers import with_covers
+from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
+from onnxlrp.plan.steps import Plan, PlanRow, Step
+from onnxlrp.runtime.checking import Comparison
 from onnxlrp.runtime.contrast import contrastive
 from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 
 __all__ = [
+    "Comparison",
     "Explained",
     "Explainer",
     "Explanation",
+    "Interface",
+    "Ledger",
+    "Plan",
+    "PlanRow",
     "Results",
+    "Step",
     "__version__",
     "composites",
     "contrastive",
@@ -23,4 +57,7 @@ __all__ = [
     "inspect",
     "operator",
     "rules",
+    "stopping_operator",
+    "unregister_operator",
+    "with_covers",
 ]

@@ -1,4 +1,12 @@
-"""The errors and warnings of onnxlrp, in the user's words."""
+"""The errors and warnings of onnxlrp, in the user's words.
+
+```python
+try:
+    onnxlrp.convert("model.onnx", output="probabilities")
+except onnxlrp.errors.OnnxLrpError as error:  # any of them
+    print(error)
+```
+"""
 
 from __future__ import annotations
 
@@ -7,6 +15,19 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from onnxlrp.printable import escaped_lines
+
+__all__ = [
+    "DefectError",
+    "ExplanationWarning",
+    "InputError",
+    "InvalidModelError",
+    "NothingToExplainError",
+    "OnnxLrpError",
+    "OutputsChangedError",
+    "TargetError",
+    "UnsupportedOperatorError",
+    "own_errors",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,11 +44,11 @@ class OnnxLrpError(Exception):
 
 
 class InvalidModelError(OnnxLrpError):
-    """The file or graph cannot be read as a model that could be explained."""
+    """Raised where a file or graph cannot be read as a model, contradicts itself, or is explained already."""
 
 
 class UnsupportedOperatorError(OnnxLrpError):
-    """Operators on the path of relevance that have no rule; every such node is named at once."""
+    """Raised for operators on the path of relevance that have no rule; `nodes` names every such node."""
 
     def __init__(self, message: str, nodes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -35,23 +56,23 @@ class UnsupportedOperatorError(OnnxLrpError):
 
 
 class NothingToExplainError(OnnxLrpError):
-    """Relevance stops before it reaches any input; the message says where and why."""
+    """Raised where relevance stops before it reaches any input; the message says where and why."""
 
 
 class TargetError(OnnxLrpError):
-    """The target does not exist, or the explained output needs another kind of target."""
+    """Raised where a target does not exist, or the explained output needs another kind of target."""
 
 
 class InputError(OnnxLrpError):
-    """An option or an array does not fit the model."""
+    """Raised for an option, an array or a file that does not fit."""
 
 
 class OutputsChangedError(OnnxLrpError):
-    """The explained model does not give the outputs of its source: a defect of onnxlrp, so it must not be deployed."""
+    """Raised where the explained model does not give its source's outputs: a defect of onnxlrp; do not deploy it."""
 
 
 class DefectError(OnnxLrpError):
-    """Something went wrong that onnxlrp has no words for: a defect of onnxlrp, with what to report.
+    """Raised for what onnxlrp has no words for: a defect of onnxlrp; the message says what to report.
 
     The error itself is its `__cause__`.
     """
@@ -70,6 +91,8 @@ class ExplanationWarning(UserWarning):
     """Warns that an explanation is doubtful; `cautions` has each doubt with its kind and its samples.
 
     ```python
+    import warnings
+
     warnings.simplefilter("error", onnxlrp.errors.ExplanationWarning)  # no doubtful explanation passes
     ```
     """

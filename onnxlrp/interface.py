@@ -9,6 +9,10 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from onnxlrp.reprs import cut, some
+
+__all__ = ["Interface"]
+
 _PREFIX = "onnxlrp."
 
 
@@ -16,28 +20,43 @@ _PREFIX = "onnxlrp."
 class Interface:
     """Names and meaning of what onnxlrp added to a model.
 
-    Every name is the one really used in the file (a name that the source already had gets `_1` appended).
+    Every name is the one really used in the file (a name that the source already had gets `_1` appended). It is written
+    into the file's metadata, from which it is read without onnxruntime:
+
+    ```python
+    import onnx
+
+    metadata = {entry.key: entry.value for entry in onnx.load("model.lrp.onnx").metadata_props}
+    onnxlrp.Interface.from_metadata(metadata).relevance  # {"image": "image_relevance"}
+    ```
     """
 
     version: str
+    """The version of onnxlrp that wrote the model."""
     composite: str
+    """The composite, as text that `convert` takes."""
     output: str
     """The explained output."""
     source_sha256: str
+    """The SHA-256 of the source's file, or of its serialisation where it was given as an object."""
     rules: tuple[str, ...] = ()
+    """The overrides, each as `pattern=rule`."""
     relevance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Explained input -> the output that holds its relevance."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inner value -> the output that holds its relevance."""
     target: str = "class"
-    """"class", "token" or "weights"."""
+    """The kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets)."""
+    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or what else the kind chooses."""
     position_input: str | None = None
+    """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
+    """Input that takes the weights of a weighted target, float, which broadcast to the explained output."""
     required: bool = False
     """True where target, position and weights are ordinary inputs without a default."""
     targets: int = 1
+    """The number of classes that one run explains."""
     batch_axis: int | None = 0
     """Axis of the explained output that counts samples; None: the output is of one sample."""
     class_axis: int | None = 1
@@ -64,6 +83,16 @@ class Interface:
     """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
     has_base: bool = False
     """True where relevance adds up to the score's distance from a base value, as that of trees does."""
+
+    def __repr__(self) -> str:
+        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
+        return f"<Interface of onnxlrp {cut(self.version, 20)}: {what}>"
+
+    @property
+    def added_inputs(self) -> dict[str, str]:
+        """Inputs that choose the target, by the argument of an explainer's call that they take."""
+        names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
+        return {argument: name for argument, name in names.items() if name is not None}
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""
@@ -140,7 +169,6 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 _NEEDED = ("version", "composite", "output", "source_sha256", "relevance")
 _CHOICES = {
-    "target": ("class", "token", "weights"),
     "initial": ("output", "one"),
     "seed": ("score", "positive", "gradient"),
 }

@@ -4,7 +4,13 @@ A rule for a linear layer `z = f(x; w, b)` is a list of shares. A share has a de
 `f(modified x; modified w, modified b)`, and gives `coefficient · Σ_terms modified x · fᵀ(R / s(d); modified w)` to the
 input. No rule names an operator: how a layer runs and how it is transposed is the operator's knowledge.
 
-`s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative`.
+`s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative` and sgn(0) = 1.
+
+```python
+from onnxlrp.rules import Gamma, ZPlus
+
+explained = onnxlrp.convert("model.onnx", rules=[("/layer4/*", Gamma(0.1)), ("Gemm", ZPlus(epsilon=1e-3))])
+```
 """
 
 from __future__ import annotations
@@ -12,76 +18,94 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from onnxlrp.errors import InputError
+from onnxlrp.reprs import Brief, changed_fields, field_text
+from onnxlrp.rule_language import (
+    EVENLY,
+    IN_PROPORTION,
+    MINUS,
+    ONE,
+    PLUS,
+    SAME,
+    SQUARE,
+    Above,
+    Below,
+    Bound,
+    Modifier,
+    Share,
+    Term,
+)
 
-Bound = Any
-"""A bound of the input: a number, one number per channel, or an array of the input's shape."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Modifier:
-    """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one·1`, of an input, a weight or a bias."""
-
-    same: float = 0.0
-    plus: float = 0.0
-    minus: float = 0.0
-    square: float = 0.0
-    one: float = 0.0
-
-    def times(self, factor: float) -> Modifier:
-        """The same, `factor` times as large."""
-        return Modifier(*(factor * f for f in dataclasses.astuple(self)))
-
-    @property
-    def sign(self) -> int:
-        """+1 where the result is never negative, −1 where it is never positive, 0 where nothing is known."""
-        if self.same or (self.minus and (self.plus or self.square or self.one)):
-            return 0
-        if self.minus:
-            return -1 if self.minus > 0 else 1
-        coefficients = (self.plus, self.square, self.one)
-        return 1 if min(coefficients) >= 0 else -1 if max(coefficients) <= 0 else 0
-
-
-SAME = Modifier(same=1)
-PLUS = Modifier(plus=1)
-MINUS = Modifier(minus=1)
-SQUARE = Modifier(square=1)
-ONE = Modifier(one=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """`factor · f(x; w, b)`; `x` may be "above" or "below", x less the lowest or the highest that it can be; no `bias`:
-    none in this term."""
-
-    x: Modifier | Literal["above", "below"]
-    weight: Modifier
-    bias: Modifier | None = None
-    factor: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """One denominator and what it shares out.
-
-    `gate`: only where the layer's own output is positive (+1) or negative (−1).
-    `complement`: where both denominators add up to a multiple of the layer's output, that multiple: this one is
-    `min(complement·z − d₁, 0)`. It saves a forward pass.
-    """
-
-    terms: tuple[Term, ...]
-    coefficient: float = 1.0
-    gate: int = 0
-    complement: float = 0.0
+__all__ = [
+    "LRP0",
+    "MINUS",
+    "ONE",
+    "PLUS",
+    "RULES",
+    "SAME",
+    "SQUARE",
+    "Above",
+    "AlphaBeta",
+    "Below",
+    "Bound",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "Modifier",
+    "Norm",
+    "Pass",
+    "Rule",
+    "Share",
+    "Term",
+    "WSquare",
+    "ZBox",
+    "ZPlus",
+    "call",
+    "parse",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rule:
-    """Base of all rules: the stabiliser's ε and ρ, and `zero_params="bias"`, which sets the bias to 0 in z and d."""
+class Rule(Brief):
+    """Base of all rules. A rule of your own is a frozen dataclass that derives from it and gives its `shares`.
+
+    Parameters
+    ----------
+    epsilon
+        ε of the stabiliser, in the units of the layer's output, at least 0. Default: 1e-6.
+    relative
+        ρ of the stabiliser: a part of the root mean square of the denominators, at least 0. Default: 0.
+    zero_params
+        `"bias"` sets the bias to 0 in outputs and denominators, so that it keeps no relevance. Default: None.
+
+    Raises
+    ------
+    InputError
+        A value is out of its range.
+
+    Examples
+    --------
+    ```python
+    import dataclasses
+
+    from onnxlrp.rules import ONE, SAME, Rule, Share, Term
+
+
+    @dataclasses.dataclass(frozen=True)
+    class Evenly(Rule):  # half as ε, half evenly over the inputs
+        def shares(self):
+            return (Share((Term(SAME, SAME, SAME),), 0.5), Share((Term(ONE, ONE),), 0.5))
+
+
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Evenly())])
+    ```
+    """
 
     epsilon: float = 1e-6
     relative: float = 0.0
@@ -92,8 +116,8 @@ class Rule:
     negative."""
 
     def __post_init__(self) -> None:
-        if self.epsilon < 0 or self.relative < 0:
-            raise InputError(f"{type(self).__name__}: epsilon and relative must not be negative")
+        if not (0 <= self.epsilon < math.inf and 0 <= self.relative < math.inf):
+            raise InputError(f"{type(self).__name__}: epsilon and relative must be finite and not negative")
         if self.zero_params not in (None, "bias"):
             raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
 
@@ -103,44 +127,77 @@ class Rule:
 
     def __str__(self) -> str:
         """As it is written in Python and on the command line, defaults left out."""
-        given = [
-            f"{f.name}={_short(getattr(self, f.name))}"
-            for f in dataclasses.fields(self)
-            if f.default is dataclasses.MISSING or getattr(self, f.name) is not f.default
-            if not (isinstance(getattr(self, f.name), float) and getattr(self, f.name) == f.default)
-        ]
+        given = [f"{f.name}={field_text(getattr(self, f.name))}" for f in changed_fields(self)]
         return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
 
 
 @dataclasses.dataclass(frozen=True)
 class LRP0(Rule):
-    """`x · fᵀ(R / z)`, share 0 wherever z = 0 (Bach et al. 2015)."""
+    """LRP-0, `x · fᵀ(R / z)`: in proportion to the contributions, and 0 wherever z = 0 (Bach et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Gemm", LRP0())])
+    ```
+    """
 
     epsilon: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
 class Epsilon(Rule):
-    """`x · fᵀ(R / s(z))`, z with bias (Bach et al. 2015)."""
+    """LRP-ε, `x · fᵀ(R / s(z))`: in proportion to the contributions; ε and the bias keep a part (Bach et al. 2015).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Gemm", Epsilon(1e-3))])
+    ```
+    """
 
     epsilon: float = 1e-6
     relative: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
 class Norm(Epsilon):
-    """`Epsilon` for steps without parameters: sums, average pools, linear resizes."""
+    """`Epsilon` for steps without parameters: sums, average pools, linear resizes.
+
+    ```python
+    from onnxlrp.composites import Composite
+
+
+    class Ours(Composite):  # ε everywhere, a larger one at sums
+        @property
+        def norm(self):
+            return Norm(1e-3)
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours())
+    ```
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Pass(Rule):
-    """`R_in = R`."""
+    """Relevance passes unchanged, element by element: for elementwise steps, such as a batch norm or an added constant.
+
+    ```python
+    from onnxlrp.composites import Composite
+
+
+    class Ours(Composite):  # ε everywhere, batch norms pass
+        @property
+        def batch_norm(self):
+            return Pass()
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours())
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
         raise InputError("Pass needs an output of the input's shape; this layer mixes its inputs")
@@ -149,26 +206,43 @@ class Pass(Rule):
 @dataclasses.dataclass(frozen=True)
 class Gamma(Rule):
     """Generalised γ rule, for inputs of any sign (Andéol et al. 2021): positive outputs favour positive
-    contributions, negative outputs favour negative ones, by the factor 1 + γ."""
+    contributions, negative outputs favour negative ones, by the factor 1 + γ.
+
+    Parameters
+    ----------
+    gamma
+        γ, at least 0. Default: 0.25. At 0 the rule is LRP-ε, for large values it nears z⁺.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Gamma(0.1))])
+    ```
+    """
 
     gamma: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gamma < 0:
-            raise InputError("Gamma: gamma must not be negative")
+        if not 0 <= self.gamma < math.inf:
+            raise InputError("Gamma: gamma must be finite and not negative")
 
     def shares(self) -> tuple[Share, ...]:
         up, down = Modifier(same=1, plus=self.gamma), Modifier(same=1, minus=self.gamma)
         return (
             Share((Term(PLUS, up, up), Term(MINUS, down)), gate=1),
-            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1, complement=2 + self.gamma),
+            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class ZPlus(Rule):
-    """Positive contributions only (Montavon et al. 2017)."""
+    """z⁺: in proportion to the positive contributions (Montavon et al. 2017).
+
+    It reads relevance as that of an activation, which is never negative; the plan warns where it may be negative.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZPlus())])
+    ```
+    """
 
     reads_activation: ClassVar[bool] = True
 
@@ -178,7 +252,17 @@ class ZPlus(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class AlphaBeta(Rule):
-    """α times the positive contributions minus β times the negative ones, α − β = 1 (Bach et al. 2015)."""
+    """αβ: α times the share of positive contributions minus β times that of negative ones (Bach et al. 2015).
+
+    Parameters
+    ----------
+    alpha, beta
+        α and β, at least 0, with α − β = 1. Default: 2 and 1.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", AlphaBeta(2, 1))])
+    ```
+    """
 
     alpha: float = 2.0
     beta: float = 1.0
@@ -187,35 +271,61 @@ class AlphaBeta(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alpha < 0 or self.beta < 0 or abs(self.alpha - self.beta - 1) > 1e-12:
+        if not (self.alpha >= 0 and self.beta >= 0 and abs(self.alpha - self.beta - 1) <= 1e-12):
             raise InputError(
                 f"AlphaBeta: alpha − beta must be 1 and both at least 0, not alpha={self.alpha}, beta={self.beta}"
             )
 
     def shares(self) -> tuple[Share, ...]:
         positive = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)), self.alpha)
-        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta, complement=1.0)
+        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta)
         return (positive, negative) if self.beta else (positive,)
 
 
 @dataclasses.dataclass(frozen=True)
 class ZBox(Rule):
-    """For inputs between `low` and `high` (Montavon et al. 2017): bounds of the *model's* input, carried through the
-    affine operators before the layer.
+    """z-box, for a layer whose inputs lie between two bounds, such as pixels (Montavon et al. 2017).
 
     `d = f(x − l; w⁺) + f(x − h; w⁻)`, and back the same: the bias and one of three products cancel out.
+
+    Parameters
+    ----------
+    low, high
+        Bounds of the *model's* input, which are carried through the affine operators upstream of the layer: a number,
+        one number for each channel, or an array of the input's shape. Default: −1 and 1.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZBox(low=0, high=1))])
+    ```
     """
 
     low: Bound = dataclasses.field(default=-1.0, hash=False)
     high: Bound = dataclasses.field(default=1.0, hash=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            low, high = (np.asarray(bound, np.float64) for bound in (self.low, self.high))
+        except (TypeError, ValueError) as e:
+            raise InputError(f"ZBox: a bound is a number or an array of numbers: {e}") from e
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise InputError("ZBox: low and high must be finite")
+        comparable = low.shape == high.shape or 1 in (low.size, high.size)
+        if comparable and (low > high).any():
+            raise InputError("ZBox: low must not be above high")
+
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term("above", PLUS), Term("below", MINUS))),)
+        return (Share((Term(Above(self.low), PLUS), Term(Below(self.high), MINUS))),)
 
 
 @dataclasses.dataclass(frozen=True)
 class WSquare(Rule):
-    """In proportion to the squared weights, whatever the input (Montavon et al. 2017)."""
+    """w²: in proportion to the squared weights, whatever the input (Montavon et al. 2017).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", WSquare())])
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
         return (Share((Term(ONE, SQUARE, SQUARE),)),)
@@ -223,20 +333,21 @@ class WSquare(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Flat(Rule):
-    """Evenly over the receptive field (Bach et al. 2016)."""
+    """Flat: evenly over all inputs that an output depends on (Bach et al. 2016).
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", rules=[("Conv", Flat())])
+    ```
+    """
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(ONE, ONE),)),)
+        return EVENLY
 
 
 RULES: Mapping[str, type[Rule]] = {
     r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
 }
-
-
-def _short(value: object) -> str:
-    text = repr(value.tolist() if hasattr(value, "tolist") else value)
-    return text if len(text) <= 60 else text[:57] + "..."
+"""Every rule by its name."""
 
 
 def call(text: str, names: Mapping[str, Any]) -> Any:
@@ -263,5 +374,9 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
 
 
 def parse(text: str) -> Rule:
-    """A rule from its text, as on the command line: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`."""
-    return call(text, RULES)
+    """Read a rule from its text, as the command line does: `"ZPlus"`, `"Gamma(0.1)"`, `"ZBox(low=-1, high=1)"`.
+
+    Raises InputError, with the known names, for any other text.
+    """
+    rule: Rule = call(text, RULES)
+    return rule

@@ -1,22 +1,34 @@
-"""The documents: rules and composites by name, links, and the code in docs/rules.md."""
+"""The documents: rules and composites by name, links, terms, and the code in the pages that a reader may copy."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import ExplanationWarning
+from onnxlrp.interface import Interface
+from onnxlrp.operators import own, registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
 
 ROOT = Path(__file__).parents[1]
 RULES_PAGE = ROOT / "docs" / "rules.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "findings" / "README.md"]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", CONTRIBUTING, ROOT / "findings" / "README.md"]
+EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
+PROGRAMS = {RULES_PAGE: ["less than half of the score arrives"], EMITTED_PAGE: [], CONTRIBUTING: []}
+"""Pages whose code is run, and the warnings that it gives."""
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("name", [*RULES, *COMPOSITES, *KINDS])
@@ -25,7 +37,13 @@ def test_every_name_has_its_row(name):
     assert any(re.search(rf"`{name}\b", row) for row in rows), f"docs/rules.md has no row for {name}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Interface)])
+def test_every_entry_of_the_metadata_is_described(field):
+    rows = EMITTED_PAGE.read_text().split("## Metadata")[1].split("\n## ")[0].splitlines()
+    assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page):
     text = page.read_text()
     links = re.findall(r"\]\(([^)\s]+)\)", text)
@@ -37,18 +55,51 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in _anchors(page if not path else page.parent / path), link
 
 
+@pytest.mark.parametrize("page", [ROOT / "docs" / "architecture.md", CONTRIBUTING], ids=_name)
+def test_files_that_a_page_names_are_there(page):
+    """Paths between backticks, from the root or within the package; `*` stands for any name."""
+    named = set(re.findall(r"`([\w./*-]+(?:\.py|/))`", page.read_text()))
+    assert len(named) > 20
+    for path in named:
+        found = [*ROOT.glob(path), *(ROOT / "onnxlrp").glob(path), *(ROOT / "onnxlrp").glob(f"*/{path}")]
+        assert found, f"{page.name} names {path}, which is not there"
+
+
 def _anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as they are made from the words."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_code_of_the_rules_page_prints_what_it_says():
-    """All blocks are one program; a comment after a `print` is what it prints."""
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", RULES_PAGE.read_text(), re.MULTILINE | re.DOTALL))
+def test_the_site_lists_every_page():
+    """The navigation of the site and the list of contents name each page of docs/."""
+    navigation, contents = (ROOT / "mkdocs.yml").read_text(), (ROOT / "docs" / "index.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f": {page.name}\n" in navigation, f"mkdocs.yml lacks {page.name}"
+        assert page.name == "index.md" or f"({page.name})" in contents, f"docs/index.md lacks {page.name}"
+
+
+@pytest.fixture
+def operators():
+    """The operators that a page registers, taken out again."""
+    known, users = dict(registry._OPERATORS), dict(own._OWN)
+    yield
+    registry._OPERATORS.clear()
+    registry._OPERATORS.update(known)
+    own._OWN.clear()
+    own._OWN.update(users)
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=_name)
+def test_the_code_of_a_page_prints_what_it_says(page, operators):
+    """All Python blocks of a page are one program; a comment after a `print` is what it prints."""
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
     expected = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
-    assert len(expected) == code.count("print(") > 5
-    halved = pytest.warns(ExplanationWarning, match="less than half of the score arrives")
-    with halved, contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(code, str(RULES_PAGE), "exec"), {})
+    assert len(expected) == code.count("print(") > 3
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()) as printed:
+        warnings.simplefilter("always", ExplanationWarning)
+        exec(compile(code, str(page), "exec", dont_inherit=True), {})
     assert printed.getvalue().splitlines() == expected
+    doubts = [str(one.message) for one in caught if issubclass(one.category, ExplanationWarning)]
+    assert len(doubts) == len(PROGRAMS[page])
+    assert all(said in doubt for said, doubt in zip(PROGRAMS[page], doubts, strict=True)), doubts

@@ -17,9 +17,14 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
+from onnxlrp import composites, targets
+from onnxlrp.errors import InputError, NothingToExplainError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
-from onnxlrp.rules import ONE, PLUS, SAME, Rule, Share, Term
+from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Pass, Rule, Share, Term, ZPlus
+from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.seeder import Seeder
+from onnxlrp.targets.weighted import WeightsTarget
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
@@ -28,35 +33,43 @@ LINE = ("source", "analysis", "plan", "emit", "finish", "convert")
 LEAVES = (
     "graph",
     "operators",
+    "rule_language",
     "rules",
     "composites",
     "memory",
+    "collector",
     "errors",
     "interface",
     "printable",
+    "reprs",
     "external_data",
     "replacing",
     "drafts",
     "strings",
+    "targets",
     "_version",
 )
 LEAF_IMPORTS = {
-    "graph": {"errors"},
-    "operators": {"graph", "errors", "memory"},
-    "rules": {"errors"},
-    "composites": {"rules", "errors"},
+    "graph": {"errors", "reprs"},
+    "operators": {"graph", "errors", "memory", "reprs"},
+    "rule_language": set(),
+    "rules": {"rule_language", "errors", "reprs"},
+    "composites": {"rules", "errors", "reprs"},
     "memory": {"errors"},
+    "collector": set(),
     "printable": set(),
+    "reprs": {"printable"},
     "errors": {"printable"},
-    "interface": set(),
+    "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
+    "targets": {"errors", "interface", "printable"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "strings"},
+    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings", "targets"},
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 
@@ -133,6 +146,30 @@ def test_tests_lie_where_the_package_does():
 # ---------------------------------------------------------------------------------------------------- adding things
 
 
+class Lead(WeightsTarget):
+    """A made-up kind of target: the lead of the first class over the last. There is nothing to choose."""
+
+    name = "lead"
+    explains = by_default = "the lead of the first class over the last"
+    arguments = ()
+
+    def seed(self, seeder: Seeder, axes: Axes) -> Seed:
+        op = seeder.op
+        return Seed(op.Expand(op.constant(np.array([1, 0, -1]), seeder.dtype), op.shape(seeder.score)))
+
+
+def test_a_made_up_target(monkeypatch):
+    """Emission, `Explainer` and the command line know it by the list of kinds."""
+    monkeypatch.setitem(targets.TARGETS, "lead", Lead())
+    explainer = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="lead"))
+    x = {"x": np.random.default_rng(3).normal(size=(6, 4))}
+    weights = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="weights"))
+    wanted = weights(x, weights=[1, 0, -1]).relevance["x"]
+    np.testing.assert_allclose(explainer(x).relevance["x"], wanted, atol=1e-12)
+    with pytest.raises(onnxlrp.errors.TargetError, match="the lead of the first class"):
+        explainer(x, target=1)
+
+
 class Backwards(OpRun):
     """my.domain::Backwards: the last axis the other way round, doubled."""
 
@@ -152,7 +189,7 @@ def backwards():
         return op.Mul(op.Slice(r, op.ints([-1]), op.ints([-(2**31)]), op.ints([-1]), op.ints([-1])), 2.0)
 
     yield transpose
-    registry.unregister("Backwards", "my.domain")
+    onnxlrp.unregister_operator("Backwards", "my.domain")
 
 
 def network(domain: str = "") -> onnx.ModelProto:
@@ -204,8 +241,65 @@ def test_without_its_handler_it_is_refused():
 
 
 def test_two_handlers_for_one_operator_are_a_mistake(backwards):
-    with pytest.raises(ValueError, match=r"my\.domain::Backwards"):
+    with pytest.raises(InputError, match=r"my\.domain::Backwards.*unregister_operator"):
         onnxlrp.operator("Backwards", domain="my.domain")(backwards)
+    with pytest.raises(InputError, match=r"two handlers for ai\.onnx::Conv: onnxlrp brings one along"):
+        onnxlrp.operator("Conv", domain="ai.onnx")(backwards)
+
+
+@pytest.fixture
+def written_out():
+    """The same operator, written out in ONNX's own as the model is read."""
+
+    @onnxlrp.operator("Backwards", domain="my.domain", kind="decomposed")
+    def write_out(op, call):
+        """Written out: a slice, doubled."""
+        x = call.operand(0)
+        return [op.Mul(op.Slice(x, op.ints([-1]), op.ints([-(2**31)]), op.ints([-1]), op.ints([-1])), 2.0)]
+
+    yield write_out
+    onnxlrp.unregister_operator("Backwards", "my.domain")
+
+
+def test_a_made_up_operator_that_is_written_out(written_out):
+    """The explained model needs nothing of its domain any more, and every rule goes through what it is made of."""
+    plain = onnxlrp.convert(network("my.domain"), "lrp0")
+    assert [o.domain for o in plain.to_proto().opset_import] == [""]
+    assert {step.operator for step in plain.plan.steps} >= {"Slice", "Mul"}
+    x = np.random.default_rng(3).normal(size=(6, 4))
+    source = ReferenceEvaluator(network("my.domain"), new_ops=[Backwards])
+    np.testing.assert_allclose(outputs(plain)["y"], source.run(None, {"x": x})[0], atol=1e-12)
+    gradient = outputs(onnxlrp.convert(network("my.domain"), "gradient"))["x_relevance"]
+    np.testing.assert_allclose(outputs(plain)["x_relevance"], gradient * x, atol=1e-12)
+
+
+@pytest.fixture
+def stopping():
+    """The same operator, at which relevance ends."""
+    onnxlrp.stopping_operator("Backwards", domain="my.domain", reason="a secret")
+    yield
+    onnxlrp.unregister_operator("Backwards", "my.domain")
+
+
+def test_a_made_up_operator_at_which_relevance_ends(stopping):
+    with pytest.raises(NothingToExplainError, match="a secret"):
+        onnxlrp.convert(network("my.domain"), "epsilon")
+
+
+def test_registering_and_taking_out():
+    """A second `unregister_operator`, one of an operator that onnxlrp brings along, kinds and options that are none."""
+    onnxlrp.operator("Mine", domain="my.domain", when=lambda node: True)(lambda op, call, operand, r: r)
+    onnxlrp.operator("Mine", domain="my.domain")(lambda op, call, operand, r: r)
+    assert [row.domain for row in registry.table() if row.operator == "Mine"] == ["my.domain"]
+    onnxlrp.unregister_operator("Mine", "my.domain")
+    assert not registry.is_known("my.domain", "Mine")
+    for name, domain in (("Mine", "my.domain"), ("Conv", "")):
+        with pytest.raises(InputError, match=name):
+            onnxlrp.unregister_operator(name, domain)
+    with pytest.raises(InputError, match=r"kind is one of .*stopping_operator"):
+        onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no option 'colour'; there are: operands, "):
+        onnxlrp.operator("Mine", colour="blue")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,6 +328,69 @@ def test_a_made_up_rule():
     np.testing.assert_allclose(table[0, 0], values["y"].max(1).sum(), rtol=1e-6)
     np.testing.assert_allclose(table[0, 0], values["x_relevance"].sum() + table[:, 2:].sum(), atol=1e-9)
     assert np.isfinite(outputs(onnxlrp.convert(network(), "epsilon", rules=[("Gemm", Eager())]))["x_relevance"]).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves(composites.Composite):
+    """A made-up composite: one rule for dense layers, another for all others."""
+
+    gamma: float = 0.5
+
+    def layer(self, role: composites.Role) -> tuple[Rule, str]:
+        return (Gamma(self.gamma), "dense") if role.kind == "dense" else (Evenly(), "any other layer")
+
+
+@pytest.fixture
+def named():
+    """A class, an object and an object with overrides under names of their own."""
+    made = {"halves": Halves, "quarter": Halves(0.25), "over": composites.Overridden(Halves(), (("Gemm", Evenly()),))}
+    for name, composite in made.items():
+        composites.register(name, composite)
+    yield
+    for name in made:
+        composites.unregister(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("halves", Gamma(0.5)), ("halves(gamma=2)", Gamma(2)), ("quarter", Gamma(0.25)), ("over", Evenly())],
+)
+def test_a_made_up_composite_by_name(named, text, rule):
+    assert [s.rule for s in onnxlrp.inspect(network(), text).steps if s.layer] == [rule, rule]
+    assert text.partition("(")[0] in {row.composite.partition("(")[0] for row in composites.table()}
+
+
+def test_a_made_up_composite_in_a_file(named, tmp_path):
+    """The file's own rules are tried first, then those of the composite that it names."""
+    file = tmp_path / "ours.toml"
+    file.write_text('composite = "over"\n[[rules]]\nmatch = "y"\nrule = "ZPlus"\n')
+    assert composites.parse(file) == composites.Overridden(Halves(), (("y", ZPlus()), ("Gemm", Evenly())))
+
+
+def test_names_of_composites(named):
+    """Names that are taken or are none, things that are no composite, and names that nobody registered."""
+    for name, composite in (("auto", Halves), ("halves", Halves), ("a b", Halves), ("thing", Gamma(0.5))):
+        with pytest.raises(InputError):
+            composites.register(name, composite)
+    with pytest.raises(InputError, match="no composite 'auto' was registered; there are: halves, quarter, over"):
+        composites.unregister("auto")
+    with pytest.raises(InputError, match="halves"):
+        onnxlrp.inspect(network(), "thing")
+    with pytest.raises(InputError, match=r"write halves\("):
+        onnxlrp.inspect(network(), "halves(beta=1)")
+
+
+def test_relevance_of_a_sum_of_two_is_not_passed():
+    """Each of two operands would get all of it."""
+    node = helper.make_node("Add", ["a", "x"], ["y"], "sum")
+    double = helper.make_node("Mul", ["x", "two"], ["a"], "double")
+    ends = [helper.make_tensor_value_info(n, TensorProto.DOUBLE, ["N", 4]) for n in "xy"]
+    two = [onnx.numpy_helper.from_array(np.full(4, 2.0), "two")]
+    graph = helper.make_graph([double, node], "residual", ends[:1], ends[1:], two)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with pytest.raises(InputError, match="no step on the path takes the override for 'Add'"):
+        onnxlrp.convert(model, "epsilon", rules=[("Add", Pass())])
+    assert onnxlrp.inspect(model, "epsilon", rules=[("Mul", Pass())]).steps[-1].rule == Pass()
 
 
 def test_a_made_up_rule_by_hand():

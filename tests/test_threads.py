@@ -199,7 +199,7 @@ def test_no_one_else_sees_an_operator_that_was_taught():
         )
         proto = onnxlrp.convert(source).to_proto()
     finally:
-        onnxlrp.operators.registry.unregister("Doubled", "our.own")
+        onnxlrp.unregister_operator("Doubled", "our.own")
     assert seen and not any(seen) and not onnx.defs.has("Doubled", domain="our.own")
     assert {o.domain for o in proto.opset_import} == {"", "our.own"}
 

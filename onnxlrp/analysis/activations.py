@@ -14,7 +14,6 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.operators.registry import find
 from onnxlrp.source.evaluate import evaluate
 
@@ -113,7 +112,7 @@ def nodes_between(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.No
         if inside in found:
             continue
         found.add(inside)
-        values = relevance_operands(inside, facts.data).values()
+        values = facts.relevance_operands(inside).values()
         waiting += [p for v in values if v is not entrance and (p := v.producer()) is not None]
     return sorted(found, key=facts.order.__getitem__)
 

@@ -14,7 +14,6 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.evaluate import evaluate_at
@@ -143,7 +142,7 @@ def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast:
     if not entry.elementwise or entry.kind is Kind.CUSTOM:
         return None
     region = region_entry(maker, facts)
-    operands = [region] if region is not None else list(relevance_operands(maker, facts.data).values())
+    operands = [region] if region is not None else list(facts.relevance_operands(maker).values())
     known = len(operands) == 1 and operands[0].shape is not None and value.shape is not None
     return operands[0] if known and (broadcast or operands[0].shape == value.shape) else None
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -83,7 +82,7 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
     entry = find(node)
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None
-    operands = relevance_operands(node, facts.data)
+    operands = facts.relevance_operands(node)
     alone = len(operands) == 1 and (entry.linear_in is None or set(operands) <= set(entry.linear_in))
     return not (entry.jointly or alone)
 
@@ -95,4 +94,4 @@ def _elementwise(node: ir.Node) -> bool:
 
 
 def _data(node: ir.Node, facts: Facts) -> list[ir.Value]:
-    return list(relevance_operands(node, facts.data).values())
+    return list(facts.relevance_operands(node).values())

@@ -55,6 +55,8 @@ class Facts:
     """Weights of attention that are NaN where a mask hides a whole row by −∞."""
     missing: set[ir.Value]
     """Data that may be NaN where the model takes it for a missing value."""
+    operands: dict[ir.Node, dict[int, ir.Value]]
+    """The operands of nodes that relevance goes to, by their places."""
     layers: dict[ir.Node, Layer]
     """Layers by their own node; a MatMul's bias Add belongs to its layer."""
     layer_nodes: set[ir.Node]
@@ -76,6 +78,12 @@ class Facts:
     """Results of `analysis.regions`, by the node where elementwise branches meet."""
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
     """The operators in graphs of so many nodes."""
+
+    def relevance_operands(self, node: ir.Node) -> Mapping[int, ir.Value]:
+        """Give the operands of a node that relevance goes to, also of one that was added since."""
+        if node not in self.operands:
+            self.operands[node] = relevance_operands(node, self.data)
+        return self.operands[node]
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
         """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
@@ -122,38 +130,37 @@ def _facts(
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
+    operands = {n: relevance_operands(n, data) for n in nodes}
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
     firsts: set[ir.Value] = set()
 
-    def is_layer(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
+    def is_layer(node: ir.Node) -> bool:
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
-        return bool(operands) and (known or is_lookup(node, operands))
+        return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
     def behind_layer(node: ir.Node) -> bool:
-        operands = relevance_operands(node, data)
-        return any(v in behind for v in operands.values()) or is_layer(node, operands)
+        return any(v in behind for v in operands[node].values()) or is_layer(node)
 
     spread(graph, behind, behind_layer)
-    for node in nodes:
-        operands = relevance_operands(node, data)
-        if node in kernels:
-            operands = {i: d.x for i, d in enumerate(kernels[node].distances)}
-        if is_layer(node, operands) and not any(v in behind for v in operands.values()):
-            firsts.update(operands.values())
+    for node in filter(is_layer, nodes):
+        read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
+        if not read & behind:
+            firsts |= read
     before = set(firsts)
     for node in reversed(nodes):
         if any(v in before for v in node.outputs):
-            before.update(relevance_operands(node, data).values())
+            before.update(operands[node].values())
     return Facts(
         constants=constant,
         data=data,
-        leads_to_input=values_leading_to_input(graph, data, explained),
+        leads_to_input=values_leading_to_input(graph, operands, data, explained),
         nonnegative=nonnegative,
         maybe_infinite=maybe_infinite_values(nodes, data),
         hidden_rows=hidden_rows(nodes, data),
         missing=missing_values(nodes, data),
+        operands=operands,
         layers=layers,
-        layer_nodes={_last_node(n, layers) for n in nodes if is_layer(n, relevance_operands(n, data))},
+        layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
         behind_layer=behind,
         before_layer=before - behind,
         order={n: i for i, n in enumerate(nodes)},

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.activations import is_power, is_soft
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import is_routing, origin, relevance_operands
+from onnxlrp.analysis.reach import is_routing, origin
 from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.registry import Kind, find
@@ -43,7 +43,7 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
         if entrance is not None and is_power(node, entrance, facts):
             value = entrance
             continue
-        operands = relevance_operands(node, facts.data)
+        operands = facts.relevance_operands(node)
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
         affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
@@ -66,9 +66,7 @@ def _all_gates(value: ir.Value, facts: Facts) -> bool:
         if _one_gate_kind(value, facts) == "gate" or is_squashed(value, facts):
             continue
         node = value.producer()
-        operands = (
-            [] if node is None or not _blends(node, facts) else list(relevance_operands(node, facts.data).values())
-        )
+        operands = [] if node is None or not _blends(node, facts) else list(facts.relevance_operands(node).values())
         if not operands:
             return False
         waiting += operands

@@ -13,7 +13,7 @@ from onnxlrp.analysis.activations import activation_of
 from onnxlrp.analysis.cells import in_cell
 from onnxlrp.analysis.elementwise_regions import region_entry
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import is_routing, origin, relevance_operands
+from onnxlrp.analysis.reach import is_routing, origin
 from onnxlrp.operators.registry import Kind, find
 
 _UNITS = {
@@ -48,7 +48,7 @@ def label_of(node: ir.Node, facts: Facts) -> str | None:
 
 def _attention(node: ir.Node, facts: Facts) -> str | None:
     """Queries by keys, whose product leads to a softmax, or its weights by values."""
-    operands = relevance_operands(node, facts.data).values()
+    operands = facts.relevance_operands(node).values()
     if len(operands) < 2:
         return None
     if any(_is(origin(v, facts.data, _scales), "Softmax") for v in operands):
@@ -109,7 +109,7 @@ def _rotates(node: ir.Node, facts: Facts) -> bool:
 def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Value], bool] | None:
     """The data in a product with a table, what it is made of, and whether some of it is made negative."""
     node = None if value is None else value.producer()
-    operands = {} if node is None else relevance_operands(node, facts.data)
+    operands = {} if node is None else facts.relevance_operands(node)
     if node is None or node.op_type != "Mul" or len(operands) != 1:
         return None
     (operand,) = operands.values()
@@ -125,7 +125,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
         made = value.producer()
         if made is not None and (made.op_type == "Neg" or is_routing(made, 0)):
             negative = negative or made.op_type == "Neg"
-            waiting += [v for v in relevance_operands(made, facts.data).values() if v not in waiting]
+            waiting += [v for v in facts.relevance_operands(made).values() if v not in waiting]
         else:
             sources.add(value)
     return operand, sources, negative
@@ -136,7 +136,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
 
 def _unit(node: ir.Node, facts: Facts) -> str | None:
     """A product of data with an activation of other data, or with the weight of an expert; none of a recurrent cell."""
-    operands = list(relevance_operands(node, facts.data).values())
+    operands = list(facts.relevance_operands(node).values())
     if len(operands) != 2 or region_entry(node, facts) is not None or in_cell(node, facts):
         return None
     if any(_routes(v, facts) for v in operands):
@@ -161,7 +161,7 @@ def _routes(value: ir.Value, facts: Facts) -> bool:
     chosen = False
     for _ in range(2 * _FAR):
         node = value.producer()
-        operands = {} if node is None else relevance_operands(node, facts.data)
+        operands = {} if node is None else facts.relevance_operands(node)
         if node is None or not operands:
             return False
         if node.op_type in ("Softmax", "Sigmoid"):

@@ -105,7 +105,7 @@ def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     could be explained, so that their share stops there and no other input gets it."""
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     found: list[ir.Value] = []
-    for node in graph.all_nodes():
+    for node in graph.all_nodes() if lists else ():
         if any(v in lists for v in node.inputs):
             for value in node.outputs:
                 if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
@@ -140,10 +140,16 @@ def data_values(graph: ir.Graph, seeds: Collection[ir.Value]) -> set[ir.Value]:
         features |= found
 
 
-def values_leading_to_input(graph: ir.Graph, data: set[ir.Value], explained: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that leads back to one of the explained inputs."""
+def values_leading_to_input(
+    graph: ir.Graph,
+    operands: Mapping[ir.Node, Mapping[int, ir.Value]],
+    data: set[ir.Value],
+    explained: Collection[ir.Value],
+) -> set[ir.Value]:
+    """Collect the data that leads back to one of the explained inputs; `operands`: those that each node carries
+    relevance to."""
     alive = set(explained)
-    spread(graph, alive, lambda node: any(v in alive for v in relevance_operands(node, data).values()))
+    spread(graph, alive, lambda node: any(v in alive for v in operands[node].values()))
     return alive & (data | set(explained))
 
 

@@ -24,10 +24,32 @@ Covers = Sequence[Sequence[float] | Mapping[int, float] | np.ndarray]
 
 
 def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None) -> onnx.ModelProto:
-    """A copy of the model whose tree ensemble knows how many samples came by each node.
+    """Return a copy of the model whose tree ensemble knows how many samples of the training data came by each node.
 
-    `covers`: of each tree, in the order in which the model lists them, a number for each node number. `node` names the
-    ensemble where there are several. Raises InputError where they do not fit.
+    Parameters
+    ----------
+    model
+        The model; it is not changed.
+    covers
+        For each tree, in the order in which the model lists them, the number of samples at each node: a sequence or an
+        array by node number, or a mapping from it.
+    node
+        The name of the ensemble's node. Default: the only ensemble.
+
+    Raises
+    ------
+    InputError
+        The model does not have one such ensemble, or the covers do not fit its trees.
+
+    Examples
+    --------
+    ```python
+    import onnx
+
+    # scikit-learn: covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]
+    model = onnxlrp.with_covers(onnx.load("forest.onnx"), covers=[[10, 6, 4]])
+    explained = onnxlrp.convert(model)
+    ```
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

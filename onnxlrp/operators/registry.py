@@ -18,8 +18,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
+from onnxlrp.reprs import Brief, cut
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -65,6 +65,10 @@ class LayerForm:
     dequantised: Callable[[Builder, Call], Call] | None = None
     """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""
+    factors: tuple[int, ...] = ()
+    """Operands that multiply the products of data and weight, and may have any sign."""
+    by_rows: Callable[[Call], bool] = lambda call: True
+    """True where each row of the data along axis 0 goes into the output by itself."""
     rounds: Callable[[Call], bool] = lambda call: False
     """True where the model's own run rounds, so that its output is not what stands in for it would make."""
 
@@ -156,6 +160,9 @@ class Operator:
     """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
 
+    def __repr__(self) -> str:
+        return f"<Operator {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}: {self.kind.value}>"
+
     def sign_of(self, call: Call) -> str:
         """The sign of this very node's output."""
         return self.sign(call) if callable(self.sign) else self.sign
@@ -190,16 +197,25 @@ def register(entry: Operator) -> None:
     _OPERATORS[key] = entry
 
 
-def unregister(op_type: str, domain: str = "") -> None:
+def unregister(entry: Operator) -> None:
     """Take an entry out again."""
-    del _OPERATORS[domain, op_type]
-    _VARIANTS.pop((domain, op_type), None)
+    key = (entry.domain, entry.op_type)
+    if entry.when is None:
+        del _OPERATORS[key]
+    else:
+        _VARIANTS[key] = [other for other in _VARIANTS[key] if other is not entry]
+        if not _VARIANTS[key]:
+            del _VARIANTS[key]
+
+
+def plain(domain: str) -> str:
+    """Name a domain as the table does: ONNX's own is empty."""
+    return "" if domain == "ai.onnx" else domain
 
 
 def find(node: ir.Node | Call) -> Operator | None:
     """The entry of a node's operator, None where there is none."""
-    domain = node.domain
-    key = ("" if domain == "ai.onnx" else domain, node.op_type)
+    key = (plain(node.domain), node.op_type)
     for variant in _VARIANTS.get(key, ()):
         if variant.when is not None and variant.when(node):
             return variant
@@ -222,14 +238,23 @@ def all_operands(call: Call) -> Sequence[int]:
 
 def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Callable:
     def decorate(function: Callable) -> Callable:
-        text = inspect.getdoc(function) or ""
-        options.setdefault("operands", _first)
-        summary = options.pop("summary", None) or text.split("\n\n")[0].replace("\n", " ")
         for name in names:
-            register(Operator(name, domain, kind, function, summary=summary, **options))
+            register(make_entry(kind, name, domain, function, **options))
         return function
 
     return decorate
+
+
+def make_entry(kind: Kind, name: str, domain: str, function: Callable, **options: Any) -> Operator:
+    """Make an entry; without a `summary` the first paragraph of the function's docstring is it."""
+    text = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+    given = {"operands": _first, **options, "summary": options.get("summary") or text}
+    return Operator(name, plain(domain), kind, function, **given)
+
+
+def make_stop(name: str, domain: str, reason: str, **options: Any) -> Operator:
+    """Make the entry of an operator at which relevance ends."""
+    return Operator(name, plain(domain), Kind.STOP, lambda: reason, lambda call: (), reason, **options)
 
 
 def linear(*names: str, domain: str = "", **options: Any) -> Callable:
@@ -254,12 +279,8 @@ def custom(*names: str, domain: str = "", **options: Any) -> Callable:
 
 def stop(*names: str, reason: str, domain: str = "", **options: Any) -> None:
     """Register operators at which relevance ends."""
-
-    def function() -> str:
-        return reason
-
     for name in names:
-        register(Operator(name, domain, Kind.STOP, function, lambda call: (), reason, **options))
+        register(make_stop(name, domain, reason, **options))
 
 
 def refused(*names: str, reason: str, operands: Operands = all_operands, domain: str = "") -> None:
@@ -287,26 +308,8 @@ def by_function_body(*names: str, summary: str, domain: str = "") -> None:
         register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), summary, own_body=True))
 
 
-def operator(op_type: str, *, domain: str = "", kind: str = "linear", **options: Any) -> Callable:
-    """Register a handler for an operator of your own.
-
-    ```python
-    @onnxlrp.operator("Double", domain="my.domain")            # linear in operand 0
-    def double(op, call, operand, r):
-        return op.Mul(r, 2.0)
-    ```
-    `kind` is "linear", "routing", "elementwise" or "custom"; `options` are the fields of `registry.Operator`.
-    """
-    makers = {"linear": linear, "routing": routing, "elementwise": activation, "custom": custom}
-    if kind not in makers:
-        raise InputError(f"kind is one of {', '.join(makers)}, not {kind!r}")
-    if kind == "linear":
-        options.setdefault("jointly", True)
-    return makers[kind](op_type, domain=domain, **options)
-
-
 @dataclasses.dataclass(frozen=True)
-class Reversed:
+class Reversed(Brief):
     """The result of a custom operator's way back, for its data operands.
 
     `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x

@@ -7,7 +7,6 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.operators.control_flow import Body, bodies
 
 
@@ -28,7 +27,7 @@ def _spread(graph: ir.Graph, facts: Facts, near: set[ir.Value]) -> None:
         if inner := bodies(node):
             _through(node, inner, facts, near)
         else:
-            near.update(relevance_operands(node, facts.data).values())
+            near.update(facts.relevance_operands(node).values())
 
 
 def _through(node: ir.Node, inner: tuple[Body, ...], facts: Facts, near: set[ir.Value]) -> None:

@@ -6,7 +6,8 @@ import fnmatch
 
 from onnxlrp.errors import InputError
 from onnxlrp.plan.steps import Overrides, Step, StepKind
-from onnxlrp.rules import LRP0, Epsilon, Flat, Norm, Pass, Rule
+from onnxlrp.rule_language import EVENLY, IN_PROPORTION
+from onnxlrp.rules import Norm, Pass, Rule
 
 
 class Overriding:
@@ -49,12 +50,12 @@ def _matches(pattern: object, step: Step) -> bool:
 
 
 def _applies(rule: Rule, step: Step, by_type: bool) -> bool:
-    """Layers take every rule but Pass and Norm; sums and scales take Norm and Pass, and, where the override names their
-    operator, ε and flat as well."""
+    """Layers take every rule but Pass and Norm; sums and scales take Norm, with one data operand Pass, and, where the
+    override names their operator, ε and flat as well."""
     if step.kind is StepKind.LAYER:
         return not isinstance(rule, (Pass, Norm))
     if isinstance(rule, Pass):
-        return step.entry.elementwise or step.entry.scale
+        return len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale)
     if step.kind is not StepKind.SUM:
         return False
-    return isinstance(rule, Norm) or (by_type and isinstance(rule, (Epsilon, LRP0, Flat)))
+    return isinstance(rule, Norm) or (by_type and rule.shares() in (IN_PROPORTION, EVENLY))

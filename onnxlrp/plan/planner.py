@@ -10,18 +10,17 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.analysis.norms import norm_of
 from onnxlrp.analysis.patterns import Recognised
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
-from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
-from onnxlrp.plan.step_kinds import StepDecider
+from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
@@ -160,14 +159,14 @@ class _Planner:
             return self._norm(node, norm)
         if not self.gradient and node in self.facts.kernels:
             return kernel(self.facts.kernels[node], self.facts)
-        operands = relevance_operands(node, self.facts.data)
-        entry = find(node)
+        operands = dict(self.facts.relevance_operands(node))
+        entry, call = find(node), Call.of(node)
         if entry is not None and not self.gradient and operands:
             operands = {i: v for i, v in operands.items() if i not in entry.gradient_only}
             if not operands:
                 self.stopped.append(f"{node.op_type} {node.name!r}: the input says where or how much, not what")
                 return None
-        if entry is None or (reason := self._refused(node, entry, wanted)) is not None:
+        if entry is None or (reason := self._refused(call, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # All that lies upstream is planned all the same, so that every node without a rule is named at once.
             self.behind.update(v for v in Call.of(node).inputs if v in self.facts.leads_to_input and not self.stop)
@@ -176,7 +175,6 @@ class _Planner:
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
                 self.stopped.append(f"{node.op_type} {node.name!r}: {entry.summary}")
             return None
-        call = Call.of(node)
         step = Step(
             name=str(node.name),
             operator=node.op_type,
@@ -195,10 +193,11 @@ class _Planner:
                 compared(step, self.facts)
             if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
+            check_rule(step)
         return step
 
-    def _refused(self, node: ir.Node, entry: Operator, wanted: list[bool]) -> str | None:
-        if (reason := entry.refuse(Call.of(node))) is not None:
+    def _refused(self, call: Call, entry: Operator, wanted: list[bool]) -> str | None:
+        if (reason := entry.refuse(call)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
             return "its integers are made floats in a way that is not recognised"
@@ -244,6 +243,7 @@ class _Planner:
             layer=layer,
         )
         self.overriding.apply(step)
+        check_bounds(step, self.facts)
         assert step.rule is not None
         step.reference = layer_reference(layer, step.rule, self.facts)
         if step.reference is not None:

@@ -11,17 +11,17 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.analysis.reach import relevance_operands
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import find
-from onnxlrp.rules import LRP0, Epsilon, Rule
+from onnxlrp.rule_language import IN_PROPORTION
+from onnxlrp.rules import Rule
 
 _AFFINE = frozenset({"Mul", "Div", "Neg", "Identity", "Cast", "Add", "Sub"})
 
 
 def layer_reference(layer: Layer, rule: Rule, facts: Facts) -> np.ndarray | None:
     """The mean of the background at a layer's input, [1, features], where the layer leads to a kernel; else None."""
-    if facts.background is None or layer.kind != "dense" or not isinstance(rule, (Epsilon, LRP0)):
+    if facts.background is None or layer.kind != "dense" or rule.shares() != IN_PROPORTION:
         return None
     if layer.x.shape is None or len(layer.x.shape) != 2 or not leads_to_kernel(layer.z, facts):
         return None
@@ -41,7 +41,7 @@ def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
         layer = facts.layers.get(node)
         if layer is not None and layer.kind == "dense" and layer.x is value:
             value = layer.z
-        elif node.op_type in _AFFINE and node.domain == "" and len(relevance_operands(node, facts.data)) == 1:
+        elif node.op_type in _AFFINE and node.domain == "" and len(facts.relevance_operands(node)) == 1:
             value = node.outputs[0]
         else:
             return False

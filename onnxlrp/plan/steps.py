@@ -16,6 +16,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Operator
 from onnxlrp.printable import escaped
+from onnxlrp.reprs import Brief, counted, cut
 from onnxlrp.rules import Rule
 
 Overrides = Sequence[tuple[object, Rule]]
@@ -45,20 +46,30 @@ class StepKind(enum.Enum):
 
 @dataclasses.dataclass
 class Step:
-    """One node of the plan."""
+    """One node of the plan: what happens to the relevance that arrives at it."""
 
     name: str
+    """The node's name."""
     operator: str
+    """The node's operator, such as "Conv"."""
     node: ir.Node
+    """The node itself, or the last of several that are explained as one."""
     call: Call
+    """The operator with its operands and attributes."""
     entry: Operator
+    """The operator's entry in the registry."""
     kind: StepKind
+    """The kind of step."""
     operands: dict[int, ir.Value]
     """Operand index -> the data that relevance goes to."""
     outputs: tuple[ir.Value, ...]
+    """The values at which relevance arrives."""
     rule: Rule | None = None
+    """The rule; None for a step that needs none."""
     why: str = ""
+    """The reason for the rule, in a few words."""
     layer: Layer | None = None
+    """The layer with its weight and bias; None for any other step."""
     reference: np.ndarray | None = None
     """Of a layer upstream of a kernel: what its input is at the reference that the kernel is explained against."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
@@ -72,37 +83,58 @@ class Step:
     inner: tuple[Step, ...] = ()
     """The steps inside the node's bodies."""
 
+    def __repr__(self) -> str:
+        return f"<Step {cut(self.name)}: {cut(self.operator, 40)}, {cut(self.rule_text)}, {cut(self.why)}>"
+
     @property
     def rule_text(self) -> str:
         return str(self.rule) if self.rule is not None else self.kind.value
 
 
 @dataclasses.dataclass(frozen=True)
-class PlanRow:
+class PlanRow(Brief):
     """A line of the plan's table."""
 
     node: str
+    """The node's name."""
     operator: str
+    """The node's operator."""
     rule: str
+    """The rule, or the kind of step where none is needed."""
     why: str
+    """The reason, in a few words."""
 
 
 @dataclasses.dataclass
 class Plan:
-    """All steps from the explained score to the inputs, in the order in which relevance visits them."""
+    """All steps from the explained score to the inputs, in the order in which relevance visits them.
+
+    ```python
+    plan = onnxlrp.inspect("model.onnx")
+    print(plan)  # the table
+    [row.rule for row in plan.rows() if row.operator == "Conv"]
+    ```
+    """
 
     steps: list[Step]
+    """The steps; those inside of bodies are in `Step.inner`."""
     graph: nx.MultiDiGraph
     """Nodes are step names (and inputs); an edge from a step to the step it hands relevance to carries `output` (the
     index of the receiving step's output) and `input` (the operand index of the handing step)."""
     composite: Composite
+    """The composite in use; for "auto" the one that it stands for in this model."""
     composite_why: str
+    """The reason where the model decided on the composite, else empty."""
     unsupported: list[str]
+    """The nodes that have no rule, each in words."""
     unsupported_nodes: list[str] = dataclasses.field(default_factory=list)
+    """Their names."""
     stopped: list[str] = dataclasses.field(default_factory=list)
     """The nodes at which relevance ends although an input lies further upstream, and why."""
     notes: list[str] = dataclasses.field(default_factory=list)
+    """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
+    """The overrides: patterns, each with its rule."""
 
     def rows(self) -> list[PlanRow]:
         """The plan as a table; the steps inside a body follow the node that holds it."""
@@ -121,6 +153,10 @@ class Plan:
     def title(self) -> str:
         """The composite, and where it was chosen by the model, why."""
         return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
+
+    def __repr__(self) -> str:
+        refused = f", {len(self.unsupported)} unsupported" if self.unsupported else ""
+        return f"<Plan {cut(self.composite)}: {counted(len(self.rows()), 'step')}{refused}>"
 
     def __str__(self) -> str:
         rows = [("node", "operator", "rule", "why")]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
+from onnxlrp.reprs import Brief, cut
 from onnxlrp.runtime import providers
 from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.inputs import TensorSpec
@@ -26,7 +27,7 @@ _MOST_ELEMENTS = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
-class OutputCheck:
+class OutputCheck(Brief):
     """One output of the source against the same output of the explained model."""
 
     name: str
@@ -57,9 +58,12 @@ class Comparison:
         found = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
         return f"outputs are {found} to the source's, on random inputs in onnxruntime"
 
+    def __repr__(self) -> str:
+        return f"<Comparison: {cut(self.text, 200)}>"
+
 
 @dataclasses.dataclass(frozen=True)
-class Conservation:
+class Conservation(Brief):
     """seeds = relevance at the inputs + bias + epsilon + stopped, from the ledger."""
 
     seeds: float
@@ -168,7 +172,7 @@ def fitting_inputs(
     ports: Mapping[str, TensorSpec], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Random inputs of the first sizes that a model runs on; of the first ones where it runs on none of them."""
-    tried: dict[tuple, dict[str, np.ndarray]] = {}
+    tried: dict[tuple[tuple[int, ...], ...], dict[str, np.ndarray]] = {}
     for length, side in _SIZES:
         for samples in (2, 1):
             arrays = random_inputs(ports, seed, samples, length, side)

@@ -10,18 +10,37 @@ from onnxlrp.errors import TargetError
 
 
 def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
-    """Weights float32 [N, classes] that set a class against the rest, for a model with `target="weights"`.
+    """Make weights that set a class against others, for a model that was converted with `target="weights"`.
 
-    1 at `target` (a class, or one per sample), −1/k at each of the k classes of `against` (a class, or several;
-    None: all others). What is explained is the score's lead over the mean of those, z_t − mean z_a: relevance that all
-    of them share cancels (after Gu, Yang and Tresp 2018, Understanding Individual Decisions of CNNs via Contrastive
+    The explanation is then that of the score's lead over the mean of the others, z_t − mean z_a: relevance that all of
+    them share cancels (after Gu, Yang and Tresp 2018, Understanding Individual Decisions of CNNs via Contrastive
     Backpropagation).
 
+    Parameters
+    ----------
+    target
+        The class, from 0, or one for each sample [N].
+    classes
+        The number of classes of the explained output.
+    against
+        The class or classes to set it against. Default: all others.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32 [N, classes]: 1 at the target, −1/k at each of the k other classes, 0 elsewhere.
+
+    Raises
+    ------
+    TargetError
+        A class does not exist, or is set against itself.
+
+    Examples
+    --------
     ```python
     explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", target="weights"))
-    explainer({"image": x}, weights=onnxlrp.contrastive(243, classes=1000))
+    explanation = explainer({"image": x}, weights=onnxlrp.contrastive(1, classes=3))
     ```
-    Raises TargetError for a class that does not exist or that is set against itself.
     """
     targets = _classes(target, classes, "target")
     rivals = np.arange(classes) if against is None else np.unique(_classes(against, classes, "against"))
@@ -36,7 +55,7 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
         raise TargetError("there is one class only, and no other to set it against")
     weights = -negative / count
     weights[rows, targets] = 1.0
-    return weights.astype(np.float32)
+    return np.asarray(weights, np.float32)
 
 
 def _classes(given: Any, classes: int, name: str) -> np.ndarray:

@@ -5,53 +5,70 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
+from onnxlrp.reprs import Brief, counted, cut, some
 from onnxlrp.runtime import described, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
-from onnxlrp.runtime.targets import Target
 from onnxlrp.runtime.values import as_mapping
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """The result of one call."""
+    """The result of one call of an `Explainer`.
+
+    ```python
+    explanation = explainer({"image": x})
+    explanation.relevance["image"]  # numpy, in the shape of x
+    explanation.outputs["logits"]  # as the source computes it
+    explanation.target, explanation.score  # the explained class of each sample, and its score
+    ```
+    """
 
     relevance: dict[str, np.ndarray]
-    """Per explained input, in its shape ([N, K, ...] with K targets)."""
+    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
     outputs: dict[str, Any]
-    """The model's own outputs, unchanged."""
+    """The model's own outputs by name, unchanged."""
     relevance_at: dict[str, np.ndarray]
-    """Per inner value that `convert(relevance_at=...)` named."""
+    """Relevance of each inner value that `convert(relevance_at=...)` named, in the value's shape."""
     target: np.ndarray | None
-    """The classes that were explained, int64 [N] (or [N, K]); None for a weighted target.
+    """The classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
 
     Where none was given: the class of the model's label output where `Interface.label_output` names one, else the
-    largest of the explained output, first on ties.
+    class of the largest score, the first of equal ones. For an element target: the indices of the elements, int64
+    [N, indices], or [N, K, indices]; -1 where a sample has no elements.
     """
     score: np.ndarray | None
-    """The explained output at `target`, same shape; None for a weighted target."""
+    """The explained output at `target`, [N] or [N, K]; None for a weighted target."""
     ledger: Ledger | None
     """The table of where relevance was absorbed; None where the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """Per input that was given as text (or as ids, where a tokenizer was given too): its tokens, one entry a sample."""
+    """The tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
     position: np.ndarray | None = None
-    """The positions of the explained scores of a token target, int64 [N]."""
+    """The positions of the explained scores of a token target, int64 [N]; None for other targets."""
+
+    def __repr__(self) -> str:
+        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
+        target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
+        ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
+        return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Brief):
     """The arrays that a session takes, and the tokens of texts."""
 
     feeds: dict[str, Any]
@@ -59,15 +76,37 @@ class Prepared:
 
 
 class Explainer:
-    """A session on an explained model.
+    """A session on an explained model: arrays or texts in, relevance out.
 
-    `model` is a path, bytes, an `onnx.ModelProto` or the result of `onnxlrp.convert`. `providers=None` runs on CUDA
-    where it works (in full float32, without TF32) and else on the CPU; a list is given to onnxruntime as it is:
-    `[("CUDAExecutionProvider", {"enable_cuda_graph": "1"})]` records a CUDA graph for each set of input shapes, of a
-    model whose outputs have static ones.
-    `tokenizer`, for texts: a tokenizer.json, a vocab.txt or a `tokenizers.Tokenizer`; None: the file beside the model.
-    Raises InvalidModelError where the model was not written by onnxlrp or cannot be loaded, or where it refers to files
-    outside its folder, or to any file if it is not given by its path.
+    Parameters
+    ----------
+    model
+        The path of an explained model, its bytes, an `onnx.ModelProto`, or the result of `onnxlrp.convert`. Only a
+        model that is given by its path may have its weights in files beside it.
+    providers
+        onnxruntime's execution providers, as onnxruntime takes them. Default: CUDA where it works, in full float32
+        without TF32, else the CPU. `[("CUDAExecutionProvider", {"enable_cuda_graph": "1"})]` records a CUDA graph for
+        each set of input shapes, for a model whose outputs have static shapes.
+    tokenizer
+        The tokenizer for texts: the path of a tokenizer.json or vocab.txt, or a `tokenizers.Tokenizer`. Default: the
+        file of that name beside the model.
+
+    Raises
+    ------
+    InvalidModelError
+        onnxlrp has not written the model, it cannot be loaded, or it refers to files outside its folder.
+    InputError
+        onnxruntime has no such provider, or no list of providers was given.
+    OnnxLrpError
+        onnxruntime is not installed; the message says what to install.
+
+    Examples
+    --------
+    ```python
+    explainer = onnxlrp.Explainer("model.lrp.onnx")
+    explanation = explainer({"image": x}, target=1)
+    explanation.relevance["image"]  # numpy, in the shape of x
+    ```
     """
 
     @own_errors
@@ -85,39 +124,78 @@ class Explainer:
         self._session = sessions.create_session(self._file.source, providers)
         self._graphs = sessions.graph_runs(self._session)
 
+    def __repr__(self) -> str:
+        file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
+        what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
+        return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
+
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
-        """The model's own inputs: name, type, shape."""
+        """The model's own inputs by name, each with its type and shape."""
         return self._file.inputs
 
     @property
     def outputs(self) -> dict[str, arrays.TensorSpec]:
-        """The model's own outputs: name, type, shape."""
+        """The model's own outputs by name, each with its type and shape."""
         added = self._added()
         return {name: port for name, port in self._file.outputs.items() if name not in added}
 
     @property
     def explained_output(self) -> str:
-        """The output that is explained (of a ZipMap: its maps)."""
+        """The name of the output that is explained; for a ZipMap, of its maps."""
         return self._file.explained
 
     @property
     def providers(self) -> list[str]:
         """The execution providers in use, in order of preference."""
-        return self._session.get_providers()
+        return list(self._session.get_providers())
 
     def __call__(
         self, inputs: Mapping[str, Any], target: Any = None, position: Any = None, weights: Any = None
     ) -> Explanation:
         """Explain one batch.
 
-        `inputs` maps names to arrays, or an input of token ids to a list of texts (pairs of texts as tuples): then the
-        inputs that go with it (attention_mask, …) need not be given. `target` is a class, or one per sample ([N]; [K]
-        or [N, K] with K targets); None or -1: the predicted class. `position` (token targets) likewise, -1: the last
-        (None: of a text the last token, not the padding behind it). `weights` (weighted targets) must broadcast to the
-        explained output. Raises InputError for arrays that do not fit, TargetError for a target that does not exist.
-        One `errors.ExplanationWarning` names all that makes the explanation doubtful: NaN, relevance of 0 or out of all
-        proportion, a score that mostly went elsewhere or that is negative.
+        Parameters
+        ----------
+        inputs
+            An array for each of the model's inputs, by name, of the declared type and shape (`Explainer.inputs`). An
+            input of token ids takes a list of texts, or of pairs of texts as tuples; the inputs that go with it, such
+            as attention_mask, are then filled in.
+        target
+            The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
+            Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
+            such as (4, 6203), for all samples, or [N, indices]; with K targets [K, indices] or [N, K, indices].
+            Default, and -1 for all indices: the sample's largest element.
+        position
+            For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
+            the last; default: the last, of texts the last token that is no padding.
+        weights
+            For `target="weights"`: float weights, which must broadcast to the explained output. Default: 1.
+
+        Returns
+        -------
+        Explanation
+            Relevance of each explained input, and the model's own outputs.
+
+        Raises
+        ------
+        InputError
+            An array is missing, or does not fit the model.
+        TargetError
+            There is no such class or position, or the model takes another kind of target.
+
+        Warns
+        -----
+        ExplanationWarning
+            The explanation is doubtful: it holds NaN, is 0 or out of all proportion, or the score mostly went elsewhere
+            or is negative. One warning names all doubts.
+
+        Examples
+        --------
+        ```python
+        explanation = explainer({"image": x}, target=[0, 2])  # two samples, a class for each
+        explanation.relevance["image"].sum((1, 2, 3)), explanation.score
+        ```
         """
         return self.run(self.prepare(inputs), target, position, weights)
 
@@ -163,26 +241,55 @@ class Explainer:
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
 
-        `inputs` maps names to arrays (anything with a length and slices), lists of texts, or files: a path, a folder, a
-        pattern such as "pictures/*.png", a list of paths; pictures, .npy, .npz, .csv and text, as on the command line
-        (of an input that takes text, a path must be a `pathlib.Path`). Pictures are one sample each, rows and lines
-        are samples. `batch_size=None`: what the model's file declares, else 16; the last batch may be smaller.
-        `target`, `position` and `weights` as in a call, per sample where axis 0 has as many. `preprocess`: pixels of
-        picture files, a name or MEAN/STD. `progress` shows a bar where stderr is a terminal.
+        Parameters
+        ----------
+        inputs
+            For each input, by name: an array (anything with a length and slices), a list of texts, or files: a path, a
+            folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz, .csv or text, as
+            on the command line. Of an input that takes text, a path must be a `pathlib.Path`. Every picture is a
+            sample, and so is every row of a table and every line of text.
+        batch_size
+            The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16.
+        to
+            A folder for the results, one .npz a batch. Batches that it holds already are not computed again, so that
+            the same call continues after an interruption; their data are read again and compared (arrays and tables by
+            type, shape and every byte, pictures by the content of their files). Default: nothing is written.
+        target, position, weights
+            As in a call; one a sample where axis 0 has as many as there are samples.
+        preprocess
+            The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
+            1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+        progress
+            True shows a bar where stderr is a terminal. Default: False.
 
-        Without `to`: an iterator over the explanations, one a batch, computed as they are asked for. With `to`, a
-        folder: everything is computed and written there, one .npz a batch, and comes back as `Results`. Batches that
-        the folder already holds are not computed again, so the same call continues after an interruption. It reads them
-        and their data again: arrays and tables are compared by type, shape and every byte, pictures by the content of
-        their files (a copied or touched file is the same, an edited one is not).
-        Raises InputError where files or arrays do not fit, where the folder was begun with another model, data,
-        provider or options, where a file in it is damaged (it says which; once that is removed, the same call computes
-        it again), and where another thread or process is writing there. What makes explanations doubtful is one
-        `errors.ExplanationWarning` after the last batch.
+        Returns
+        -------
+        Iterator[Explanation] or Results
+            Without `to` an iterator with one explanation a batch, computed as they are asked for; with `to` the
+            folder's `Results`, once everything is computed and written.
 
+        Raises
+        ------
+        InputError
+            Files or arrays do not fit; or the folder was begun with another model, data, provider or options, holds a
+            damaged file (the message says which; remove it, and the same call computes it again), or is written to by
+            another thread or process.
+        TargetError
+            As in a call.
+
+        Warns
+        -----
+        ExplanationWarning
+            Explanations are doubtful; one warning after the last batch.
+
+        Examples
+        --------
         ```python
-        results = explainer.map({"image": "pictures/*.png"}, preprocess="imagenet", to="results")
-        results["image_relevance"]  # [samples, 3, 224, 224]
+        for explanation in explainer.map({"image": x}, batch_size=2):
+            print(explanation.target, explanation.relevance["image"].shape)
+
+        results = explainer.map({"image": "pictures/*.png"}, preprocess="unit", to="results")
+        results["image_relevance"]  # numpy, [samples, 3, 8, 8]
         ```
         """
         how = Preprocess.parse(preprocess)
@@ -194,13 +301,19 @@ class Explainer:
 
     @own_errors
     def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
-        """The first half of a call, without the session: texts cut into tokens, arrays checked."""
+        """Cut texts into tokens and check arrays: the first half of a call, which needs no session.
+
+        Raises InputError where an array is missing or does not fit the model.
+        """
         inputs, tokens = self._cut(as_mapping(inputs))
         return Prepared(arrays.check(inputs, self.inputs), tokens)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """The second half of a call."""
+        """Explain what `prepare` returned: the second half of a call.
+
+        Parameters, errors and warnings are those of a call.
+        """
         explanation = self.compute(prepared, target, position, weights)
         watch = self.watch()
         watch.see(explanation, prepared.feeds)
@@ -221,14 +334,14 @@ class Explainer:
 
     @own_errors
     def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """The second half of a call, without any warning."""
+        """Explain what `prepare` returned, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
         explained = self._explained()
-        taken = self._file.added.get(self.interface.weights_input or "")
-        batch = self._batch(explained, feeds)
-        chosen = Target(self.interface, explained, taken, batch, target, position, weights)
+        shape = None if explained is None else explained.shape
+        given = {"target": target, "position": position, "weights": weights}
+        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
         except InputError:
@@ -238,9 +351,7 @@ class Explainer:
             raise
         try:
             described.check_values(self.interface, feeds, values)
-            classes, score = chosen.resolve(
-                values.get(self.explained_output), values.get(self.interface.label_output or "")
-            )
+            found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
             raise described.damaged(self._file.place, error) from error
         added = self._added()
@@ -248,11 +359,11 @@ class Explainer:
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
-            target=classes,
-            score=score,
+            target=found.target,
+            score=found.score,
             ledger=self._ledger(values),
             tokens=tokens,
-            position=chosen.positions,
+            position=found.position,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -271,8 +382,8 @@ class Explainer:
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
-        """What numbers depend on besides the inputs: SHA-256 of the model with its weights' files, and of the tokenizer
-        where these inputs are texts, and the names of the providers, whose numbers differ in the last digits."""
+        """Say what relevance depends on besides the inputs: the SHA-256 of the model with its weights' files, that of
+        the tokenizer where these inputs are texts, and the providers, whose numbers differ in the last digits."""
         is_text = any(_is_number(self.inputs.get(name)) and text.as_texts(inputs[name]) for name in inputs)
         return {
             "model": self._file.sha256(),
@@ -309,7 +420,7 @@ class Explainer:
         for name, value in feeds.items():
             shape = self.inputs[name].shape or ()
             if symbol in shape and isinstance(value, np.ndarray):
-                return value.shape[shape.index(symbol)]
+                return int(value.shape[shape.index(symbol)])
         return None
 
 

@@ -7,15 +7,28 @@ import dataclasses
 import numpy as np
 
 from onnxlrp.printable import escaped
+from onnxlrp.reprs import counted
 
 COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ledger:
-    """Signed sums over the batch, one row per step of the plan, in the columns of `COLUMNS`."""
+    """Where relevance went: signed sums over the batch, one row for each step of the plan.
+
+    The columns are *arrives*, *passed on* (to other steps and explained inputs), *bias* (kept by constants), *epsilon*
+    (kept by stabilisers) and *stopped* (sent where no explained input is reached).
+
+    ```python
+    explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", "epsilon", ledger=True))
+    ledger = explainer({"image": x}).ledger
+    ledger.totals  # {"bias": 0.0, "epsilon": 1e-05, "stopped": 0.0}
+    print(ledger)  # the whole table
+    ```
+    """
 
     names: tuple[str, ...]
+    """The steps' names."""
     values: np.ndarray
     """Float [steps, 5]."""
     marked: tuple[bool, ...]
@@ -25,12 +38,12 @@ class Ledger:
     def gaps(self) -> np.ndarray:
         """The amount missing at each step, |arrives - the rest|, float64 [steps]."""
         values = self.values.astype(np.float64)
-        return np.abs(values[:, 0] - values[:, 1:].sum(axis=1))
+        return np.asarray(np.abs(values[:, 0] - values[:, 1:].sum(axis=1)))
 
     @property
     def absorbed(self) -> np.ndarray:
         """The amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
-        return self.values[:, 2:].astype(np.float64).sum(axis=1)
+        return np.asarray(self.values[:, 2:].astype(np.float64).sum(axis=1))
 
     @property
     def totals(self) -> dict[str, float]:
@@ -49,6 +62,10 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        sums = ", ".join(f"{name} {value:.3g}" for name, value in self.totals.items())
+        return f"<Ledger: {counted(len(self), 'step')}, {sums}>"
 
     def __str__(self) -> str:
         names = [escaped(name) for name in self.names]

@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxlrp.drafts import draft
 from onnxlrp.errors import InputError
+from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import seal
 from onnxlrp.runtime.archive import remove_drafts, write_npz
 from onnxlrp.runtime.lock import only_writer
@@ -101,7 +102,7 @@ class Results(Mapping[str, np.ndarray]):
         return len(list(iter(self)))
 
     def __repr__(self) -> str:
-        return f"Results('{self.folder}', {self.done} of {self.samples} samples)"
+        return f"<Results '{cut(self.folder, 120)}': {self.done:,} of {counted(self.samples, 'sample')}>"
 
     def part(self, start: int, stop: int) -> Path:
         """The file of a batch."""

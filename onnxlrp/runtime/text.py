@@ -14,6 +14,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import listed
+from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.strings import as_strings
 
@@ -53,6 +54,9 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Tokens: {counted(len(self), 'token')}, {cut(' '.join(self.names), 100)}>"
 
 
 class Tokenizer:

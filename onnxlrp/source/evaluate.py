@@ -51,15 +51,12 @@ class FunctionOfOne:
     """
 
     def __init__(self, result: ir.Value, operand: ir.Value) -> None:
-        self._operand, self._rank = operand, (1,) * len(operand.shape or ())
+        self._operand, self._rank = operand, len(operand.shape or ())
         plain = result is operand or result.const_value is not None
         self._evaluate = functools.partial(evaluate, result) if plain else _computation(result, {operand})
 
     def __call__(self, values: np.ndarray) -> np.ndarray | None:
-        if self._evaluate is None:
-            return None
-        shape = np.broadcast_shapes(values.shape, self._rank)
-        return self._evaluate({self._operand: np.broadcast_to(values, shape)})
+        return None if self._evaluate is None else self._evaluate({self._operand: np.array(values, ndmin=self._rank)})
 
 
 def evaluate_at(result: ir.Value, operand: ir.Value, values: np.ndarray) -> np.ndarray | None:

@@ -10,7 +10,7 @@ be shown to be monotone are left to the rules of the backward pass.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -26,7 +26,7 @@ from onnxlrp.source.one_logit import one_logit
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
 _FAR = 16
-"""Values upstream that are kept of a chain: two factors of one argument meet after a few nodes."""
+"""Values upstream that are looked at: two factors of one argument meet after a few nodes."""
 _QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
 """Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
@@ -67,12 +67,26 @@ class _Argument:
 class _Chain:
     """A value as a monotone function of arguments upstream of it."""
 
+    value: ir.Value
     low: np.ndarray
     high: np.ndarray
     argument: _Argument | None = None
     """The argument of the innermost nonlinear function, where there is one."""
-    upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ()
-    """Values of the same shape that this one is a monotone function of, nearest first, each with its sign."""
+    source: tuple[_Chain, np.ndarray] | None = None
+    """The chain of a value of the same shape that this one is a monotone function of: +1 where it rises with that
+    value, −1 where it falls."""
+
+    def upstream(self) -> Iterator[tuple[ir.Value, np.ndarray]]:
+        """Yield the value and the nearest ones of the same shape that it is a monotone function of, each with its
+        sign."""
+        chain, sign = self, _UP
+        yield chain.value, sign
+        for _ in range(_FAR):
+            if chain.source is None:
+                return
+            chain, rises = chain.source
+            sign = sign * rises
+            yield chain.value, sign
 
     @property
     def skipped(self) -> _Argument | None:
@@ -132,16 +146,16 @@ class _Chains:
 
     def of(self, output: ir.Value) -> _Chain:
         """Visit each value once and without recursion: the way may be long, and part and meet again."""
-        waiting = [output]
+        waiting, sources = [output], {}
         while waiting:
             value = waiting[-1]
-            unknown = [v for v in self._sources(value).values() if v not in self.found]
-            if unknown and value not in self.found:
-                waiting += unknown
+            if value not in sources:
+                sources[value] = self._sources(value)
+                waiting += sources[value].values()
                 continue
             waiting.pop()
             if value not in self.found:
-                self.found[value] = self._chain(value)
+                self.found[value] = self._chain(value, sources[value])
         return self.found[output]
 
     def _sources(self, value: ir.Value) -> dict[int, ir.Value]:
@@ -163,24 +177,23 @@ class _Chains:
         operands = {i: call.input(i) for i in indices}
         return {i: v for i, v in operands.items() if v is not None and v in self.data and _floats(v)}
 
-    def _chain(self, value: ir.Value) -> _Chain:
+    def _chain(self, value: ir.Value, sources: dict[int, ir.Value]) -> _Chain:
         node = value.producer()
         entry = None if node is None else find(node)
         if node is None or entry is None:
             return _itself(value)
         if entry.score is not None and node.outputs.index(value) == len(node.outputs) - 1:
             score = entry.score(self.op, Call.of(node))
-            return _Chain(-_ANY, _ANY, _Argument(score, _UP, _UP, _named(node)))
-        sources = self._sources(value)
+            return _Chain(value, -_ANY, _ANY, _Argument(score, _UP, _UP, _named(node)))
         if not sources:
             return _itself(value)
         if entry.rounding or _is_cast(node):
             source = self.found[next(iter(sources.values()))]
-            return dataclasses.replace(source, upstream=((value, _UP), *source.upstream[:_FAR]))
+            return dataclasses.replace(source, value=value, source=(source, _UP))
         rescaled = sources[0] if entry.rescales else _normalised(node, self.data)
         if rescaled is not None:
             head = self.found[rescaled].skipped
-            return _itself(value) if head is None else _Chain(-_UP, _UP, head, ((value, _UP),))
+            return _itself(value) if head is None else _Chain(value, -_UP, _UP, head)
         if entry.score_head and not entry.elementwise:
             return self._softmax(node, value, sources[0])
         if (entry.elementwise and entry.kind is not Kind.ROUTING) or entry.selects_by_value:
@@ -204,27 +217,24 @@ class _Chains:
             argument = dataclasses.replace(argument, sign=sign, at_zero=at_zero, spread=spread)
         elif not found.affine:
             argument = _Argument(operand, found.rises, found.at_zero, _named(node), spread=spreads)
-        upstream: tuple[tuple[ir.Value, np.ndarray], ...] = ((value, _UP),)
-        if not spreads:
-            upstream += tuple((v, sign * found.rises) for v, sign in source.upstream[:_FAR])
-        return _Chain(found.low, found.high, argument, upstream)
+        return _Chain(value, found.low, found.high, argument, None if spreads else (source, found.rises))
 
     def _softmax(self, node: ir.Node, value: ir.Value, scores: ir.Value) -> _Chain:
         """A class's share rises with its own score; of two classes with one score, it falls with the other's."""
         low, high = (-_ANY, np.zeros(())) if node.op_type == "LogSoftmax" else (np.zeros(()), _UP)
         source = self.found[scores]
         if source.skipped is not None:
-            return _Chain(low, high, source.skipped, ((value, _UP),))
+            return _Chain(value, low, high, source.skipped)
         axis = int(Call.of(node).attr("axis", -1))
         single = one_logit(scores, axis, self.data)
         if single is None:
-            return _Chain(low, high, _Argument(scores, _UP, _UP, _named(node)), ((value, _UP),))
+            return _Chain(value, low, high, _Argument(scores, _UP, _UP, _named(node)))
         logit, place = single
         parts = tuple(
             Part(str(logit.name), 1 if i == place else -1, _named(node), elements_of(axis, i, i + 1)) for i in (0, 1)
         )
         pair = [logit if i == place else self.op.Neg(logit) for i in (0, 1)]
-        return _Chain(low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts), ((value, _UP),))
+        return _Chain(value, low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts))
 
     def _product(self, node: ir.Node, operands: list[ir.Value]) -> _Chain:
         """A product of two functions that are not negative and move alike with one argument."""
@@ -233,18 +243,18 @@ class _Chains:
         negative = bool((first.low < 0).any() or (second.low < 0).any())
         if node.op_type != "Mul" or node.domain != "" or len(node.inputs) != 2 or negative:
             return _itself(value)
-        signs = dict(second.upstream)
-        common = [(v, s) for v, s in first.upstream if v in signs and _alike(s, signs[v])]
+        signs = dict(second.upstream())
         low, high = first.low * second.low, first.high * second.high
-        for place, (argument, sign) in enumerate(common):
+        for argument, sign in first.upstream():
             # A common argument counts only if each factor is explained by it, or by a value downstream of it.
-            if all(_reaches(chain, argument) for chain in (first, second)):
+            alike = argument in signs and bool((sign == signs[argument]).all())
+            if alike and _reaches(first, argument) and _reaches(second, argument):
                 at_zero = evaluate_at(value, argument, np.zeros(()))
                 if at_zero is None:
                     break
                 function = next((c.argument.function for c in (first, second) if c.argument is not None), _named(node))
-                upstream = ((value, _UP), *common[place:])
-                return _Chain(low, high, _Argument(argument, sign, at_zero, function), upstream)
+                skipped = _Argument(argument, sign, at_zero, function)
+                return _Chain(value, low, high, skipped, (self.found[argument], sign))
         return _itself(value)
 
     def _moved(self, node: ir.Node, entry: Operator, value: ir.Value, sources: Mapping[int, ir.Value]) -> _Chain:
@@ -259,11 +269,11 @@ class _Chains:
         low, high = (-_ANY, _ANY) if outside else (np.asarray(low), np.asarray(high))
         integers = any(v.dtype is not None and not v.dtype.is_floating_point() for v in sources.values())
         if not any(heads.values()) or (integers and (outside or not all(heads.values()))):
-            return _Chain(low, high, upstream=((value, _UP),))
+            return _Chain(value, low, high)
         replaced = {i: self._like(sources[i], _signed(self.op, h)) for i, h in heads.items() if h is not None}
         score = self.op.run(call.rebind(replaced))
         own = {i: (Part(str(sources[i].name), 1, ""),) if h is None else _parts(h) for i, h in heads.items()}
-        return _Chain(low, high, _Argument(score, _UP, _UP, "", put_together(node, own)), ((value, _UP),))
+        return _Chain(value, low, high, _Argument(score, _UP, _UP, "", put_together(node, own)))
 
     def _like(self, value: ir.Value, argument: ir.Value) -> ir.Value:
         """An argument in the floating-point type of the value that follows from it, through casts perhaps."""
@@ -284,7 +294,7 @@ def _data(graph: ir.Graph) -> set[ir.Value]:
 
 def _itself(value: ir.Value) -> _Chain:
     """A value of which nothing is known but itself."""
-    return _Chain(-_ANY, _ANY, None, ((value, _UP),))
+    return _Chain(value, -_ANY, _ANY)
 
 
 def _floats(value: ir.Value) -> bool:
@@ -299,13 +309,9 @@ def _named(node: ir.Node) -> str:
     return f"{node.op_type} {node.name!r}"
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool((a == b).all())
-
-
 def _reaches(chain: _Chain, value: ir.Value) -> bool:
     """Decide whether a value is the argument that a chain is explained by, or lies upstream of it."""
-    values = [v for v, _ in chain.upstream]
+    values = [v for v, _ in chain.upstream()]
     argument = chain.skipped
     return argument is None or (argument.value in values and values.index(argument.value) <= values.index(value))
 

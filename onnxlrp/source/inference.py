@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp.graph import node_inference
-from onnxlrp.graph.call import content
+from onnxlrp.graph.call import content, graphs_of
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.source import classical, resized_sizes
@@ -18,6 +18,7 @@ from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
 from onnxlrp.source.taught import is_known, taught
+from onnxlrp.source.valid.inner import inner_graphs
 
 _LIKE_INPUT = frozenset({"GroupNormalization"})
 """Operators whose output has the shape of their input, which onnx has no inference for."""
@@ -31,15 +32,15 @@ def infer(model: ir.Model) -> None:
     """
     ranks = {v: len(v.shape) for v in model.graph.outputs if v.shape is not None}
     quiet("onnx_ir")
-    unsettled = True
+    unsettled, nodes = True, list(model.graph.all_nodes())
     for body in model.graph.subgraphs():
         body.opset_imports.update(model.graph.opset_imports)
     while unsettled:
-        for node in model.graph.all_nodes():
+        for node in nodes:
             if is_known(node):
                 for value in node.outputs:
                     value.shape = None
-        with taught(model.graph.all_nodes(), model.graph.opset_imports):
+        with taught(nodes, model.graph.opset_imports):
             _ask_library(model)
         _infer_the_rest(model.graph)
         while resized_sizes.correct(model.graph):
@@ -62,14 +63,21 @@ def _ask_library(model: ir.Model) -> None:
         proto = _c_api_utils.call_onnx_api(ask, model)
     except Exception:  # onnx raises what it likes; what it leaves open is inferred node by node
         return
-    for graph, inferred in zip(model.graphs(), ir.serde.deserialize_model(proto).graphs(), strict=True):
-        answers = ir.convenience.create_value_mapping(inferred)
-        for name, value in ir.convenience.create_value_mapping(graph).items():
-            answer = answers.get(name)
-            if answer is None:
-                continue
-            value.shape = value.shape if answer.shape is None else answer.shape
-            value.type = value.type if answer.type is None else answer.type
+    _take_over(model.graph, proto.graph)
+
+
+def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
+    """Give the values of a graph the types and shapes that the same graph declares once it is inferred."""
+    types = {v.name: v.type for v in (*inferred.input, *inferred.value_info, *inferred.output)}
+    for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
+        answer = types.get(str(value.name), onnx.TypeProto())
+        if (shape := ir.serde.deserialize_type_proto_for_shape(answer)) is not None:
+            value.shape = shape
+        if (kind := ir.serde.deserialize_type_proto_for_type(answer)) is not None:
+            value.type = kind
+    for node, same in zip(graph, inferred.node, strict=True):
+        for inner, answer in zip(graphs_of(node), inner_graphs(same), strict=True):
+            _take_over(inner, answer)
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:

@@ -67,6 +67,8 @@ class Source:
     """Notes for the user."""
     opset: int = OPSET
     """The default-domain version that the file is written in."""
+    name: str = "model"
+    """The file's name without its ending; the graph's name where the model was not given by a path."""
 
 
 def read(model: Model) -> Source:
@@ -84,8 +86,10 @@ def read(model: Model) -> Source:
     taken = take_map_inputs(proto)
     try:
         keep_opsets(proto)
+        changed = bool(proto.functions or zipmaps or taken)
         proto, more = write_out_functions(proto)
-        valid.check(proto)
+        if changed:
+            valid.check(proto)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
@@ -93,7 +97,10 @@ def read(model: Model) -> Source:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
-    source = Source(loaded, digest, files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken)
+    name = Path(model).stem if isinstance(model, (str, Path)) else loaded.graph.name
+    source = Source(
+        loaded, digest, files, name=name or "model", zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken
+    )
     source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
@@ -204,17 +211,7 @@ def _take_zipmaps(proto: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[tu
 
 def _standardise(source: Source) -> None:
     model = source.model
-    if "ai.onnx" in model.graph.opset_imports:
-        model.graph.opset_imports.setdefault("", model.graph.opset_imports.pop("ai.onnx"))
-    for node in model.graph.all_nodes():
-        if node.domain == "ai.onnx":
-            node.domain = ""
-    model.graph.opset_imports.setdefault("", OPSET)
-    for node in model.graph.all_nodes():
-        # onnxruntime's tools leave it out for the operators that they fuse.
-        model.graph.opset_imports.setdefault(node.domain, 1)
-    _own_domain(model)
-    _check_operators(model)
+    _settle_operators(model.graph)
     _describe_initializers(model)
     _check_graph(model)
     source.inputs = [Declared(str(v.name), v.type, v.shape) for v in model.graph.inputs]
@@ -285,17 +282,21 @@ def _describe_initializers(model: ir.Model) -> None:
                 value.shape = ir.Shape(list(value.const_value.shape.numpy()))
 
 
-def _own_domain(model: ir.Model) -> None:
-    """onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up."""
-    for node in model.graph.all_nodes():
+def _settle_operators(graph: ir.Graph) -> None:
+    """Give every operator its one domain and an imported version; refuse those whose names no message could quote on a
+    line."""
+    imports = graph.opset_imports
+    if "ai.onnx" in imports:
+        imports.setdefault("", imports.pop("ai.onnx"))
+    imports.setdefault("", OPSET)
+    for node in graph.all_nodes():
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        # onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up.
         if node.domain == "" and node.op_type in ("SimplifiedLayerNormalization", *EXPERIMENTS):
             node.domain = "com.microsoft"
-            model.graph.opset_imports.setdefault("com.microsoft", 1)
-
-
-def _check_operators(model: ir.Model) -> None:
-    """Refuse operators whose names no message could quote on a line."""
-    for node in model.graph.all_nodes():
+        # onnxruntime's tools leave the import out for the operators that they fuse.
+        imports.setdefault(node.domain, 1)
         if not (node.domain + node.op_type).isprintable():
             raise InvalidModelError(
                 f"node {node.name!r} is of the operator {node.domain + '::' + node.op_type!r}: the name of an operator "

@@ -5,25 +5,24 @@ A size is `⌊size · scale⌋` of float32 numbers: 3 · 5/3 is 5. onnx's shape 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.call import Call, content, graphs_of
 
 
 def correct(graph: ir.Graph) -> bool:
     """Put the right sizes in the place of wrong ones, and forget all shapes downstream, to be inferred anew;
     answers whether there were any."""
-    owners = {inner: node for node in graph.all_nodes() for inner in _graphs(node)}
-    stale: list[ir.Value] = []
     right: dict[ir.Value, ir.Shape] = {}
     for node in graph.all_nodes():
         shape = _sizes(node) if node.op_type == "Resize" and node.domain == "" else None
         if shape is not None and shape != node.outputs[0].shape:
             right[node.outputs[0]] = shape
-            stale.append(node.outputs[0])
+    if not right:
+        return False
+    owners = {inner: node for node in graph.all_nodes() for inner in graphs_of(node)}
+    stale = list(right)
     seen: set[ir.Node] = set()
     while stale:
         value = stale.pop()
@@ -38,13 +37,7 @@ def correct(graph: ir.Graph) -> bool:
     for value, shape in right.items():
         # A Resize downstream of another knows its sizes only once that one does.
         value.shape = shape if value.producer() not in seen else None
-    return bool(right)
-
-
-def _graphs(node: ir.Node) -> Iterable[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
+    return True
 
 
 def _sizes(node: ir.Node) -> ir.Shape | None:

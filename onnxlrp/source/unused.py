@@ -11,8 +11,8 @@ _WIDE = 64
 
 def remove_unused(model: ir.Model) -> None:
     """Remove what no output of the model depends on."""
-    for node in _unused(model.graph):
-        if len(node.inputs) > _WIDE:
+    if any(len(node.inputs) > _WIDE for node in model.graph):
+        for node in _unused(model.graph):
             _read_nothing(node)
     passes.RemoveUnusedNodesPass()(model)
 

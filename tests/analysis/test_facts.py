@@ -145,7 +145,7 @@ def test_what_is_rounded_is_constant():
 
 def test_only_what_leads_to_an_explained_input_is_alive():
     graph = Graph("""g (float[N,3] x, float[N,3] z) => (float[N,3] y) { a = Relu(x)  b = Relu(z)  y = Add(a, b) }""")
-    alive = values_leading_to_input(graph.graph, graph.facts.data, [graph["x"]])
+    alive = values_leading_to_input(graph.graph, graph.facts.operands, graph.facts.data, [graph["x"]])
     assert graph.names(alive) == {"x", "a", "y"}
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from onnxlrp import composites
 from onnxlrp.cli import app
 from onnxlrp.runtime import Results
 
@@ -431,7 +432,20 @@ def test_operators():
     assert {"operator", "domain", "kind", "summary", "since"} == set(rows[0]) and len(rows) > 50
 
 
-@pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators"])
+def test_composites():
+    """Those of users' own are in the list, and in the message for a name that is none."""
+    composites.register("our_own", composites.Epsilon(1e-3))
+    try:
+        assert "our_own" in call("composites").stdout
+        rows = json.loads(call("composites", "--json").stdout)
+        assert rows[0]["composite"].startswith("auto(") and rows[-1]["purpose"] == "Epsilon(epsilon=0.001)"
+        assert "our_own" in call("inspect", DIGITS, "--composite", "their_own", status=2).stderr
+        assert json.loads(call("inspect", DIGITS, "--composite", "our_own", "--json").stdout)["plan"]
+    finally:
+        composites.unregister("our_own")
+
+
+@pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators", "composites"])
 def test_help_has_an_example(command):
     assert f"Example: onnxlrp {command}" in call(command, "--help").stdout
 
@@ -454,6 +468,51 @@ def test_real_processes_are_clean(tmp_path):
 def test_what_is_missing_and_the_version():
     call("convert", DIGITS, status=2)
     assert call("--version").stdout.startswith("onnxlrp ")
+
+
+# elements
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    """A detector in small, `found` [N, 2, 3], as a file, and two pictures for it."""
+    text = """<ir_version: 8, opset_import: ["": 17]> detect (float[N, 4] x) => (float[N, 2, 3] found) {
+        h = MatMul (x, w)
+        shape = Constant <value_ints = [-1, 2, 3]> ()
+        found = Reshape (h, shape)
+    }"""
+    model, weight = onnx.parser.parse_model(text), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    onnx.save(model, tmp_path / "boxes.onnx")
+    np.save(tmp_path / "x.npy", np.arange(1, 9, dtype=np.float32).reshape(2, 4))
+    return tmp_path / "boxes.onnx", f"x={tmp_path / 'x.npy'}"
+
+
+def test_explain_an_element(boxes, tmp_path):
+    model, given = boxes
+    result = json.loads(call("explain", model, "--input", given, "--element", "1,2", "--json").stdout)
+    assert [sample["target"] for sample in result["samples"]] == [[1, 2], [1, 2]]
+    shown = call("explain", model, "--input", given, "--element", "1,2", "--element", "0,1").stdout
+    assert "element" in shown and "1, 2" in shown and "0, 1" in shown
+    made = tmp_path / "made.onnx"
+    call("convert", model, "-o", made, "--target", "element", "--composite", "epsilon")
+    plain = json.loads(call("explain", made, "--input", given, "--json").stdout)
+    best = ",".join(map(str, plain["samples"][0]["target"]))
+    again = json.loads(call("explain", made, "--input", given, "--element", best, "--json").stdout)
+    assert again["samples"][0] == plain["samples"][0]
+    call("explain", made, "--input", given, "--element", "1,2", "-o", tmp_path / "all")
+    np.testing.assert_array_equal(Results(tmp_path / "all")["target"], [[1, 2], [1, 2]])
+
+
+def test_elements_that_cannot_be_meant(boxes, explained, digit, tmp_path):
+    model, given = boxes
+    assert "element 1, 3: axis 2 of 'found' has 3 elements" in refused(
+        "explain", model, "--input", given, "--element", "1,3"
+    )
+    for wrong in (["--element", "1,x"], ["--element", "1,2", "--element", "1"], ["--element", "1,2", "--target", 3]):
+        assert "--element" in call("explain", model, "--input", given, *wrong, status=2).stderr
+    assert "--element" in call("explain", explained, "--input", f"image={digit}", "--element", "3", status=2).stderr
+    assert "--element INDICES" in refused("explain", model, "--input", given)
 
 
 # many samples

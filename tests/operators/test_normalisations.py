@@ -1,4 +1,4 @@
-"""Layer, instance and group norm: relevance by RULES' formula, `x·Jᵀ(R/s(y))`, and a ledger that closes."""
+"""Layer, instance and group norm: relevance `x·Jᵀ(R/s(y))` (docs/rules.md, Softmax and norms), and a closed ledger."""
 
 from __future__ import annotations
 

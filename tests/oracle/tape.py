@@ -1,8 +1,8 @@
 """Networks of products, softmax and norms, with their relevance by explicit Jacobians.
 
 Every rule here is one formula: `R_in = share · x ⊙ Jᵀ(R / s(d))`, with J the Jacobian of the step in that operand while
-everything that RULES calls constant is held fixed, and d the denominator. J is computed by complex steps, exact to
-rounding (Squire & Trapp 1998), so no transpose or derivative of ours is used.
+everything that docs/rules.md (Rules for linear layers) calls constant is held fixed, and d the denominator. J is
+computed by complex steps, exact to rounding (Squire & Trapp 1998), so no transpose or derivative of ours is used.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from onnx import helper
 from onnxscript.rewriter import pattern
 
 import onnxlrp
-from onnxlrp.analysis import elementwise_regions
+from onnxlrp.analysis import elementwise_regions, facts
 from onnxlrp.graph.builder import Builder
-from onnxlrp.source import evaluate
+from onnxlrp.source import evaluate, explained_score, valid
 from tests.source.deep import transformer
 from tests.source.nets import info, model
 from tools import growth
@@ -62,6 +62,28 @@ def test_functions_that_are_written_alike_are_evaluated_once(monkeypatch):
     assert len(runs) < 20
     onnxlrp.convert(growth.own_constants(100))
     assert len(built) < 10 and len(runs) > 100
+
+
+def test_a_node_is_asked_once_which_operands_carry_relevance(monkeypatch):
+    """The facts remember it: the plan asks for every node in several places."""
+    asked = counted(monkeypatch, facts, "relevance_operands")
+    onnxlrp.convert(growth.chain(100))
+    assert len(asked) == 100
+
+
+@pytest.mark.parametrize(("make", "times"), [(growth.chain, 1), (growth.functions, 2)])
+def test_a_model_is_checked_again_after_its_functions_are_written_out(monkeypatch, make, times):
+    """A model without functions is what it was when it was checked."""
+    checks = counted(monkeypatch, valid, "check")
+    onnxlrp.convert(make(16))
+    assert len(checks) == times
+
+
+def test_only_products_look_upstream_of_their_factors(monkeypatch):
+    """A chain of functions of one value has no common argument to look for."""
+    looked = counted(monkeypatch, explained_score._Chain, "upstream")
+    onnxlrp.convert(growth.chain(40))
+    assert not looked
 
 
 def test_norms_are_looked_for_where_their_operators_are(monkeypatch):

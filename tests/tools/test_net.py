@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tools.net.emitted_graph import digest, operators, without
+from tools.net.subjects import rows
 from tools.net.verdict import OPERATORS, REFUSAL, REWIRED, SAME, VALUES, Record, judge
 
 
@@ -22,7 +23,8 @@ def loop_model(
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["going"], ["on"]),
-            *(helper.make_node("Add", [name, f"{p}y"], [f"{name}_next"]) for name in carried),
+            helper.make_node("Mul", [f"{p}y", "inner"], ["scaled"]),
+            *(helper.make_node("Add", [name, "scaled"], [f"{name}_next"]) for name in carried),
         ],
         "body",
         [
@@ -34,6 +36,7 @@ def loop_model(
             helper.make_tensor_value_info("on", TensorProto.BOOL, []),
             *(helper.make_tensor_value_info(f"{name}_next", TensorProto.DOUBLE, [2]) for name in carried),
         ],
+        [onnx.numpy_helper.from_array(np.array(7.0), "inner")],
     )
     outputs = {"sum": "r", "tap": "ledger"}
     nodes = [
@@ -59,9 +62,9 @@ def test_operators_are_counted_with_attributes_and_bodies():
     found = operators(loop_model())
     assert found["LeakyRelu(alpha=0.5)"] == 1
     assert found["Loop.body › Add()"] == 2
-    assert found["initializer int64[]=3"] == 1
+    assert found["initializer int64[]=3"] == found["Loop.body › initializer double[]=7.0"] == 1
     assert operators(loop_model(), relevance=True) == Counter(
-        {"Loop()": 1, "Loop.body › Add()": 2, "Loop.body › Identity()": 1}
+        {"Loop()": 1, "Loop.body › Add()": 2, "Loop.body › Mul()": 1, "Loop.body › Identity()": 1}
     )
 
 
@@ -112,3 +115,13 @@ def test_verdicts(new, kinds):
 
 def test_refused_alike_is_equal():
     assert judge(Record(refused="InputError"), Record(refused="InputError"), 1e-12).kinds == (SAME,)
+
+
+def test_every_row_has_a_name_of_its_own():
+    """Bodies, attention, half precision and options are among them; quick runs have some of them all."""
+    every, quick = ([row.name for row in rows(quick=quick)] for quick in (False, True))
+    assert len(set(every)) == len(every) > 2 * len(quick)
+    assert set(quick) < set(every)
+    for name in ("loop auto", "mixer epsilon target=weights ledger", "digits_lstm-float64 epsilon ledger"):
+        assert name in every
+    assert not any("gradient" in name and name.endswith("ledger") for name in every)

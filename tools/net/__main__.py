@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tools.net import revision, state
+from tools.net import emitted_graph, revision, state
 from tools.net.subjects import TOLERANCES, Row, Subject, rows
 from tools.net.verdict import Record, difference, judge
 
@@ -38,7 +38,9 @@ def main(given: list[str] | None = None) -> int:
     """Compare, print the rows that differ and a count of all; 1 where one differs."""
     arguments = parser().parse_args(given)
     wanted = [
-        row for row in rows(quick=arguments.quick, folder=arguments.models) if re.search(arguments.only, row.name)
+        row
+        for row in rows(quick=arguments.quick, folder=arguments.models, nodes=arguments.nodes)
+        if re.search(arguments.only, row.name)
     ]
     if not wanted:
         print(f"no row's name matches {arguments.only!r}")
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--quick", action="store_true", help="few composites, no large model")
     made.add_argument("--models", type=Path, metavar="FOLDER", help="compare the operators of its ONNX files too")
+    made.add_argument("--nodes", action="store_true", help="compare the operators of ONNX's own node cases too")
     made.add_argument("--cache", type=Path, default=revision.FOLDER, metavar="FOLDER", help="where revisions are kept")
     made.add_argument("--long", action="store_true", help="print every line of a difference")
     return made
@@ -95,7 +98,7 @@ def jobs_of(wanted: Sequence[Row], folder: Path) -> Jobs:
 
 
 def _written(subject: Subject, folder: Path) -> tuple[str, str | None, str]:
-    """The files of model and inputs, and a digest of both and of this tool."""
+    """The files of model and inputs, and a digest of both and of what makes the records."""
     model, feeds = folder / f"{subject.name}.onnx", folder / f"{subject.name}.npz"
     if isinstance(subject.model, onnx.ModelProto):
         model.write_bytes(subject.model.SerializeToString(deterministic=True))
@@ -103,7 +106,11 @@ def _written(subject: Subject, folder: Path) -> tuple[str, str | None, str]:
         model = subject.model
     if subject.feeds is not None:
         np.savez(feeds, **subject.feeds)
-    files = [model, *([feeds] if subject.feeds is not None else []), *sorted(Path(__file__).parent.glob("*.py"))]
+    files = [
+        model,
+        *([feeds] if subject.feeds is not None else []),
+        *map(Path, (state.__file__, emitted_graph.__file__)),
+    ]
     key = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

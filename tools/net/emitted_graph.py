@@ -19,7 +19,7 @@ def operators(model: onnx.ModelProto, *, relevance: bool = False) -> Counter[str
     """
     found = Counter(text for text, added in _nodes(model.graph) if added or not relevance)
     if not relevance:
-        found.update(f"initializer {_tensor(tensor)}" for tensor in model.graph.initializer)
+        found.update(_initializers(model.graph))
         found.update(f"{f.name} › {_operator(node)}" for f in model.functions for node in f.node)
     return found
 
@@ -51,6 +51,14 @@ def _nodes(graph: GraphProto, path: str = "", added: bool = False) -> Iterator[t
         yield path + _operator(node), own
         for name, body in _bodies(node):
             yield from _nodes(body, f"{path}{node.op_type}.{name} › ", own)
+
+
+def _initializers(graph: GraphProto, path: str = "") -> Iterator[str]:
+    """Every initializer as text, those of bodies included."""
+    yield from (f"{path}initializer {_tensor(tensor)}" for tensor in graph.initializer)
+    for node in graph.node:
+        for name, body in _bodies(node):
+            yield from _initializers(body, f"{path}{node.op_type}.{name} › ")
 
 
 def _operator(node: NodeProto) -> str:

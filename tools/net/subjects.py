@@ -1,4 +1,4 @@
-"""What is converted: the bundled models, the oracle's networks, and every composite, with and without a ledger."""
+"""What is converted: bundled models, the oracle's networks and a few others, each with every composite and option."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ import onnx
 from onnx import AttributeProto, GraphProto, TensorProto, numpy_helper
 
 from onnxlrp.composites import parse
+from tests.operators.node_cases import collect
+from tests.operators.test_control_flow import BRANCH, LOOP, SCAN
+from tests.operators.test_control_flow import model as of_text
+from tests.oracle.half import in_type
+from tests.oracle.half_nets import attention
 from tests.oracle.zoo import NETS
 from tools.net.revision import ROOT
 
@@ -38,6 +43,14 @@ COMPOSITES = (
     "beta_smooth",
 )
 QUICK = ("auto", "epsilon", COMPOSITES[3], "epsilon_alpha2_beta1", "attn_lrp", "gradient")
+VARIED = ("residual", "mixer")
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {"target": "weights"},
+    {"targets": 3},
+    {"initial": "one"},
+    {"relevance_at": ["v0"]},
+)
+"""Options that the VARIED networks are converted with as well, by a composite of each kind."""
 LARGE = 1 << 20
 """Models of more bytes are left out of quick runs."""
 SAMPLES = 3
@@ -56,6 +69,8 @@ class Subject:
     """Inputs; None where the operators alone are compared."""
     runner: str = "reference"
     composites: tuple[str, ...] = COMPOSITES
+    options: tuple[dict[str, Any], ...] = ()
+    """Options that are tried besides none."""
 
     @property
     def large(self) -> bool:
@@ -72,30 +87,64 @@ class Row:
 
     @property
     def name(self) -> str:
-        return " ".join(
-            [self.subject.name, self.composite.replace(" ", ""), *(k for k, v in self.options.items() if v)]
-        )
+        """Subject, composite and options; "ledger" comes last."""
+        options = sorted(f"{name}={value}".replace(" ", "") for name, value in self.options.items() if name != "ledger")
+        options += ["ledger"] if self.options["ledger"] else []
+        return " ".join([self.subject.name, self.composite.replace(" ", ""), *options])
 
 
-def rows(*, quick: bool = False, folder: Path | None = None) -> Iterator[Row]:
-    """All rows; `quick`: without large models, and with few composites. `folder`: its ONNX files too."""
+def rows(*, quick: bool = False, folder: Path | None = None, nodes: bool = False) -> Iterator[Row]:
+    """All rows; `quick`: without large models, and with few composites.
+
+    `folder`: its ONNX files too. `nodes`: ONNX's node cases too.
+    """
     more = files(folder) if folder is not None else iter(())
-    for subject in (*zoo(), *bundled(), *more):
-        if quick and subject.large:
+    cases = node_cases() if nodes else iter(())
+    for subject in (*zoo(), *others(), *bundled(), *more, *cases):
+        if not (quick and subject.large):
+            for composite, options in _conversions(subject, quick):
+                yield Row(subject, composite, options)
+
+
+def _conversions(subject: Subject, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Composites and options of a subject, without and, but for gradients, with a ledger."""
+    for composite in subject.composites:
+        if quick and composite not in QUICK:
             continue
-        for composite in subject.composites:
-            if quick and composite not in QUICK:
-                continue
-            yield Row(subject, composite, {"ledger": False})
+        varied = subject.options if composite in ("epsilon", "gradient") else ()
+        for options in ({}, *varied):
+            yield composite, {**options, "ledger": False}
             if parse(composite).seed != "gradient":
-                yield Row(subject, composite, {"ledger": True})
+                yield composite, {**options, "ledger": True}
 
 
 def zoo() -> Iterator[Subject]:
     """The networks of the exactness tests, in float64."""
     for name, make in NETS.items():
         net = make()
-        yield Subject(name, net.model(), net.feeds(SAMPLES))
+        yield Subject(name, net.model(), net.feeds(SAMPLES), options=OPTIONS if name in VARIED else ())
+
+
+def others() -> Iterator[Subject]:
+    """What the zoo lacks: attention, bodies of If, Loop and Scan, and half precision."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3))
+    yield Subject("attention", in_double(attention()), {"x": rng.normal(size=(SAMPLES, 5, 8))})
+    for name, text, feeds in (
+        ("loop", LOOP, {"x": x, "n": np.array(3)}),
+        ("scan", SCAN, {"x": x, "s": rng.normal(size=(3, 2, 3))}),
+        ("branch", BRANCH, {"x": x, "c": np.array(True)}),
+    ):
+        yield Subject(name, of_text(text), feeds)
+    half = in_type(NETS["residual"]().model(), TensorProto.FLOAT16)
+    yield Subject("residual-float16", half, None, options=({"precision": "model"},))
+
+
+def node_cases() -> Iterator[Subject]:
+    """ONNX's own node cases, for their operators alone: every operator, by its rule and by its gradient."""
+    for case in collect():
+        if not case.name.endswith("_expanded"):
+            yield Subject(case.name, case.model, None, composites=("epsilon_plus", "gradient"))
 
 
 def bundled() -> Iterator[Subject]:

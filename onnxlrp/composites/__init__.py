@@ -1,0 +1,65 @@
+"""Which rule where: every composite of the field under its usual name.
+
+A composite answers for a *layer* by its role in the model (first match wins, from the most to the least specific) and
+says how the few kinds of step without parameters are treated. It names no operator.
+
+```python
+from onnxlrp.composites import EpsilonPlus
+
+explained = onnxlrp.convert("model.onnx", composite=EpsilonPlus())
+explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")  # the same by name
+```
+"""
+
+from __future__ import annotations
+
+from onnxlrp.composites.auto import Auto
+from onnxlrp.composites.base import Composite, Overridden, Product, Role
+from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
+from onnxlrp.composites.lrp import (
+    AttnLrp,
+    CpLrp,
+    DeepTaylor,
+    Epsilon,
+    EpsilonAlpha2Beta1,
+    EpsilonAlpha2Beta1Flat,
+    EpsilonGammaBox,
+    EpsilonPlus,
+    EpsilonPlusFlat,
+    ExcitationBackprop,
+    Lrp0,
+    VggOverview,
+)
+from onnxlrp.composites.modified_gradients import BetaSmooth, Deconvnet, Gradient, GradientXInput, GuidedBackprop
+
+__all__ = [
+    "COMPOSITES",
+    "AttnLrp",
+    "Auto",
+    "BetaSmooth",
+    "Composite",
+    "CpLrp",
+    "Deconvnet",
+    "DeepTaylor",
+    "Epsilon",
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+    "ExcitationBackprop",
+    "Gradient",
+    "GradientXInput",
+    "GuidedBackprop",
+    "Listed",
+    "Lrp0",
+    "Overridden",
+    "Product",
+    "Role",
+    "VggOverview",
+    "from_toml",
+    "parse",
+    "register",
+    "table",
+    "unregister",
+]

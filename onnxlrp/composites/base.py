@@ -1,0 +1,163 @@
+"""The base of composites: what a composite is asked, and what it may know of a layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Literal
+
+from onnxlrp.errors import InputError
+from onnxlrp.reprs import Brief
+from onnxlrp.rules import Epsilon, Norm, Rule
+
+Product = Literal["uniform", "gated", "signal", "constant"]
+"""How a product of two data operands shares its relevance out: see `Composite.product`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Role:
+    """The facts about a layer and the model around it that a composite may use."""
+
+    kind: str
+    """"convolution", "dense", "recurrent" or "embedding"."""
+    first: bool = False
+    """No other layer among its ancestors."""
+    last: bool = False
+    """No other layer between it and the score."""
+    spatial: int = 0
+    """How many spatial axes a convolution runs over, 0 where it is none."""
+    channels: int = 0
+    """How many input channels a convolution has, those of all its groups together; 0 where that is not known."""
+    overlaps: bool = False
+    """True where a convolution's kernel is larger than its stride along every axis."""
+    index: int = 0
+    """Position among the model's convolutions, in topological order, from 0."""
+    convolutions: int = 0
+    """How many convolutions the model has."""
+    attention: bool = False
+    """True where the model has attention."""
+
+    @property
+    def first_convolution(self) -> bool:
+        return self.first and self.kind == "convolution"
+
+    @property
+    def picture_stem(self) -> bool:
+        """A first convolution over a grey or colour picture: two axes, 1 or 3 channels, windows that overlap."""
+        return self.first_convolution and self.spatial == 2 and self.channels in (1, 3) and self.overlaps
+
+
+@dataclasses.dataclass(frozen=True)
+class Composite(Brief):
+    """Base of all composites; as it stands, ε everywhere. A composite of your own derives from it and has a `layer`.
+
+    Parameters
+    ----------
+    activations
+        The treatment of elementwise activations with f(0) ≠ 0, such as a sigmoid. `"offset"` (default): they keep the
+        share of f(0) and pass the rest on, so that relevance has the sign of the operand's effect. `"pass"`: they pass
+        everything on, as in Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+
+    Raises
+    ------
+    InputError
+        An argument has no such value.
+
+    Examples
+    --------
+    ```python
+    import dataclasses
+
+    from onnxlrp.composites import Composite
+    from onnxlrp.rules import Epsilon, Gamma
+
+
+    @dataclasses.dataclass(frozen=True)
+    class Ours(Composite):
+        gamma: float = 0.1
+
+        def layer(self, role):
+            rule = Gamma(self.gamma) if role.kind == "convolution" else Epsilon()
+            return rule, f"{role.kind} layer"  # the rule, and why, as the plan shows it
+
+
+    explained = onnxlrp.convert("model.onnx", composite=Ours(gamma=0.2))
+    ```
+    """
+
+    activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.activations not in ("offset", "pass"):
+            raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
+
+    def layer(self, role: Role) -> tuple[Rule, str]:
+        """Return the rule of a layer with this role, and why, in a few words."""
+        return Epsilon(), "every layer"
+
+    @property
+    def norm(self) -> Rule:
+        """Rule of sums, averages and constants that are added."""
+        return Norm()
+
+    @property
+    def batch_norm(self) -> Rule:
+        """Rule of a batch norm that is folded into no layer."""
+        return Epsilon()
+
+    @property
+    def product(self) -> Product:
+        """Shares of a product of two data operands.
+
+        "uniform": half each; "gated": half each, but nothing to the gate of an elementwise product; "signal": all to
+        the signal; "constant": all to the signal, and nothing to attention weights.
+        """
+        return "signal"
+
+    def pooling(self, before: int, convolutions: int) -> Rule | None:
+        """Rule of a max pool downstream of `before` of the model's `convolutions`, explained as average pooling; None:
+        the winner takes all."""
+        return None
+
+    @property
+    def seed(self) -> Literal["score", "positive", "gradient"]:
+        """Start from the score, from max(0, score), or, for gradients, from 1 at the output itself."""
+        return "score"
+
+    @property
+    def rectifier(self) -> Literal["gradient", "deconvnet", "guided", "smooth"]:
+        """Treatment of the gradient at a ReLU, in composites that are gradients."""
+        return "gradient"
+
+    @property
+    def times_input(self) -> bool:
+        """True where the relevance of an input is multiplied by the input at the end (always, but for plain
+        gradients)."""
+        return True
+
+    def __str__(self) -> str:
+        given = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if f.repr and getattr(self, f.name) is not f.default
+        ]
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        return f"{name}({', '.join(given)})" if given else name
+
+
+@dataclasses.dataclass(frozen=True)
+class Overridden(Brief):
+    """A composite and overrides that are tried before it, first match wins; the content of a TOML file.
+
+    ```python
+    from onnxlrp.rules import Gamma
+
+    ours = onnxlrp.composites.Overridden(onnxlrp.composites.EpsilonPlus(), (("/layer4/*", Gamma(0.1)),))
+    explained = onnxlrp.convert("model.onnx", composite=ours)
+    ```
+    """
+
+    base: Composite
+    """The composite for all steps that no override takes."""
+    rules: tuple[tuple[str, Rule], ...] = ()
+    """Patterns (a node's name with wildcards, or an operator), each with its rule."""
