@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -89,3 +90,24 @@ def test_children():
     assert call_in_child(lambda: 5) == 5
     with pytest.raises(ChildDied, match="status -9"):
         call_in_child(end)
+
+
+def test_a_child_does_not_collect_what_its_parent_left():
+    """Garbage of the parent is ended in the parent alone."""
+
+    class Session:
+        def __del__(self):
+            ended.append(self)
+
+    ended: list[Session] = []
+    gc.disable()
+    try:
+        session = Session()
+        session.itself = session
+        del session
+        assert call_in_child(lambda: (gc.isenabled(), gc.collect(), len(ended))[::2]) == (True, 0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert len(ended) == 1
