@@ -21,9 +21,26 @@ def same_numbers():
         torch.manual_seed(0)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forms", choices=("cheapest", "plain"), help="plain: convert with relevance carried as amounts alone"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if forms := config.getoption("--forms"):
+        from tests.oracle.compare import set_forms
+
+        set_forms(forms)
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the live comparisons where their packages are missing; the quick round leaves them out anyway."""
+    if items and items[0].config.getoption("--forms") == "plain":
+        for item in items:
+            if item.get_closest_marker("cheapest_forms"):
+                item.add_marker(pytest.mark.skip(reason="asks for the form, which --forms=plain leaves out"))
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
     skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
     for item in items:
