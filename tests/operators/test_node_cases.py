@@ -19,6 +19,7 @@ INFINITE = "test_mod_float_edge_cases_fmod_0"
 """Cases whose values are infinite or no numbers: nothing can be differentiated there."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", collect(), ids=lambda case: case.name.removeprefix("test_"))
 def test_node_case(case, record_property):
     outcome = attempt(case)
