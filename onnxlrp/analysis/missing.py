@@ -1,4 +1,4 @@
-"""Values that may be NaN because the model takes NaN for a missing value, which it tests for and replaces."""
+"""Values that may be NaN because the model tests for NaN and replaces it: there NaN means a missing value."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnxlrp.graph.walks import made_by, mark_downstream, mark_upstream
 
 
 def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that is tested for NaN, what it is computed from without a layer, what else is computed from that, and the
-    inputs that lead to any of it.
+    """Return the data that may be NaN for a missing value; `nodes` are in topological order.
 
-    The output of a softmax is left out: its own reversal knows the rows that a mask hides as a whole. `nodes` in their
-    order.
+    These are the values that are tested for NaN, the data upstream of them up to a layer, the data downstream of those
+    up to a layer or Where, and the inputs that lead to any of these. The output of a softmax does not count: its own
+    reversal handles rows that a mask hides completely.
     """
     order = list(nodes)
     found = {v for n in order if (v := _tested(n)) is not None and v in data}
@@ -34,14 +34,14 @@ def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[
 
 
 def _inputs(order: list[ir.Node], found: set[ir.Value], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that no node makes, and that leads to some values: a layer's input is NaN where its output is."""
+    """Return the inputs among data that lead to any of some values, also through layers, which pass a NaN on."""
     upstream = set(found)
     mark_upstream(order, upstream, lambda node: [v for v in node.inputs if v in data])
     return {v for v in upstream if v.producer() is None}
 
 
 def _tested(node: ir.Node) -> ir.Value | None:
-    """The value that a node tests for NaN: by IsNaN, or by comparing it with itself."""
+    """Return the value that a node tests for NaN, by IsNaN or by a comparison with itself; None for other nodes."""
     compares = node.op_type == "Equal" and node.inputs[0] is node.inputs[1]
     if node.domain != "" or not (node.op_type == "IsNaN" or compares):
         return None
