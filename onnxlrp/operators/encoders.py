@@ -12,6 +12,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, Reversed, custom, find, stop
+from onnxlrp.operators.shape_functions import kind_of, set_like
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -92,12 +93,7 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
 
-def like_own(context: Any) -> None:
-    """Infer the type and shape of the model's own value, the first operand."""
-    context.set_output_type(0, context.get_input_type(0))
-
-
-@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=like_own, piecewise_constant=True)
+@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=set_like, piecewise_constant=True)
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is summed over the indicators along the last axis and goes to the id that they encode; the gradient is 0."""
     total = op.Reshape(op.ReduceSum(r, op.ints([-1]), keepdims=0), op.shape(call.operand(1)))
@@ -107,22 +103,20 @@ def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
 def _infer_codes(context: Any) -> None:
     """Infer the shape of the operand. The first version goes between strings and integers; later ones name the type
     that they put in."""
-    made = type(context.get_input_type(0))()
-    made.CopyFrom(context.get_input_type(0))
-    tensor = made.tensor_type
+    kind = kind_of(context, 0)
     kinds = {
         "values_strings": TensorProto.STRING,
         "values_int64s": TensorProto.INT64,
         "values_floats": TensorProto.FLOAT,
     }
     if (table := context.get_attribute("values_tensor")) is not None:
-        tensor.elem_type = table.t.data_type
+        kind = table.t.data_type
     elif context.get_attribute("classes_strings") is not None:
-        tensor.elem_type = TensorProto.INT64 if tensor.elem_type == TensorProto.STRING else TensorProto.STRING
+        kind = TensorProto.INT64 if kind == TensorProto.STRING else TensorProto.STRING
     else:
-        found = (kind for name, kind in kinds.items() if context.get_attribute(name) is not None)
-        tensor.elem_type = next(found, TensorProto.UNDEFINED)
-    context.set_output_type(0, made)
+        named = (k for name, k in kinds.items() if context.get_attribute(name) is not None)
+        kind = next(named, TensorProto.UNDEFINED)
+    set_like(context, kind)
 
 
 _CODES: dict[str, Any] = {"elementwise": True, "operands": _categories, "piecewise_constant": True}

@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.classical_outputs import infer_classes, infer_targets
 from onnxlrp.operators.post_transforms import transform, transformed, two_classes
 from onnxlrp.operators.registry import decomposed
+from onnxlrp.operators.shape_functions import infer_classes, infer_targets
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder

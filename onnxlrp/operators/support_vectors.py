@@ -10,11 +10,11 @@ import onnx_ir as ir
 from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.classical_outputs import class_labels, infer_targets, set_samples
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import has_transform, transform, transformed, two_classes
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
+from onnxlrp.operators.shape_functions import class_labels, infer_targets, set_samples
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder

@@ -11,10 +11,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.classical_outputs import infer_classes, infer_targets
 from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
+from onnxlrp.operators.shape_functions import infer_classes, infer_targets
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
