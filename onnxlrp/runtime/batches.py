@@ -1,4 +1,4 @@
-"""What `Explainer.map` is given, cut into batches: several inputs, and targets of their own per sample."""
+"""Batches of `Explainer.map`: several inputs and per-sample targets, cut along axis 0."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from onnxlrp.targets import TARGETS
 from onnxlrp.targets.given import to_numbers
 
 USUAL = 16
-"""Samples in a batch where neither the caller nor the model says how many."""
+"""Number of samples in a batch if neither the caller nor the model says how many."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: the arguments of a call."""
+    """The inputs and options of one call of an explainer."""
 
     inputs: dict[str, Any]
     options: dict[str, Any]
 
 
 class Batches:
-    """Batches of `size` samples, the last one perhaps smaller; read one by one.
+    """A sequence of batches of `size` samples, the last one perhaps smaller; each is read only when it is asked for.
 
-    Raises InputError where inputs differ in their number of samples, or where the model takes another size of batch.
+    Raises InputError if the inputs differ in their number of samples, or if the model takes another batch size.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Batches:
         size: int | None,
         preprocess: Preprocess,
     ) -> None:
-        """`options`: target, position and weights; None where not given."""
+        """Take the `inputs` of all samples, and `options`: target, position and weights, None for those not given."""
         inputs = as_mapping(inputs)
         if not inputs or any(name not in ports for name in inputs):
-            check(inputs, ports)  # raises: names them all, and the ones there are
+            check(inputs, ports)  # raises an error that lists the unknown names and the model's own
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
         per_sample, fixed = _split(leading, {name: ports[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
@@ -57,7 +57,7 @@ class Batches:
         self._samples = {name: samples.find(inputs[name], ports[name], preprocess) for name in per_sample}
         self._shared = {name: value for name, value in inputs.items() if name not in per_sample}
         self.count = len(self._samples[leading])
-        """Of samples."""
+        """Number of samples."""
         lengths = {name: len(one) for name, one in self._samples.items()}
         if len({*lengths.values()}) > 1 or not self.count:
             found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
@@ -72,20 +72,20 @@ class Batches:
         return -(-self.count // self.size)
 
     def span(self, index: int) -> tuple[int, int]:
-        """The samples of a batch: first, and one past the last."""
+        """Return the range of samples in a batch: the first, and one past the last."""
         return index * self.size, min((index + 1) * self.size, self.count)
 
     def read(self, index: int) -> Batch:
-        """Opens the files of a batch."""
+        """Read one batch, opening its files."""
         start, stop = self.span(index)
         inputs = {name: one.read(start, stop) for name, one in self._samples.items()}
         options = {name: one.read(start, stop) if isinstance(one, Rows) else one for name, one in self._options.items()}
         return Batch({**self._shared, **inputs}, options)
 
     def fingerprint(self, index: int, about: Any = None) -> str:
-        """Tells a batch's inputs and targets from others; `about` is what else they depend on.
+        """Hash the inputs and targets of a batch, together with `about`: everything else that its relevance depends on.
 
-        Arrays, lists and tables are told apart by type, shape and every byte, pictures by the bytes of their files.
+        Arrays, lists and tables are hashed by type, shape and every byte, pictures by the bytes of their files.
         """
         varying: dict[str, Samples] = {**self._samples}
         varying |= {f"{name} of the call": one for name, one in self._options.items() if isinstance(one, Rows)}
@@ -98,20 +98,21 @@ class Batches:
 
     @property
     def names(self) -> list[str]:
-        """The inputs that were given."""
+        """Names of the inputs that were given."""
         return [*self._samples, *self._shared]
 
     def shared(self) -> str:
-        """Fingerprint of what all batches have in common."""
+        """Hash the inputs and options that all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}
         return fingerprint.of([self._shared, same])
 
 
 def _split(leading: str, ports: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
-    """The inputs that hold one value per sample, and how many samples the model takes at once, None for any number.
+    """Find the inputs that hold one value per sample, and the batch size that the model fixes, or None if it fixes
+    none.
 
-    Where the leading input's batch axis has a name, an input whose first axis is a number is the same for all samples;
-    where it is a number, inputs of another one are.
+    If the leading input's batch axis is a symbol, inputs whose first axis is a number are shared by all samples; if it
+    is a number, inputs with another number there are.
     """
     shape = ports[leading].shape
     first = shape[0] if shape else None
@@ -127,7 +128,7 @@ def _split(leading: str, ports: Mapping[str, TensorSpec]) -> tuple[list[str], in
 
 
 def _size(size: int | None, fixed: int | None, count: int) -> int:
-    """The size of a batch that caller and model agree on."""
+    """Agree on a batch size: the caller's, the model's fixed one, or the usual one."""
     if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
         raise InputError(f"batch_size is a whole number from 1 on, not {size!r}")
     if fixed is None:

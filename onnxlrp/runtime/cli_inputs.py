@@ -1,4 +1,4 @@
-"""What the command line was given for a model's inputs, files and texts, as arrays that fit."""
+"""Inputs from the command line: files and texts as arrays that fit the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CliInputs:
     inputs: Sequence[tuple[str, Path]] = ()
     texts: Sequence[tuple[str, str]] = ()
     tokenizer: Path | None = None
-    """For texts; None: the file beside the model."""
+    """Tokenizer file for the texts; None stands for the file beside the model."""
 
     def __bool__(self) -> bool:
         return bool(self.inputs or self.texts)
@@ -29,28 +29,31 @@ class CliInputs:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """What they held, per input."""
+    """Values of all inputs, as read from files and texts."""
 
     ports: Mapping[str, TensorSpec]
     loaded: Mapping[str, files.Loaded]
-    """Of files that hold no text."""
+    """Content of each file that holds no text."""
     arrays: Mapping[str, np.ndarray]
-    """As the model takes them."""
+    """Arrays as the model takes them."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """Of inputs that are text, or ids."""
+    """Tokens of the inputs that are texts or ids."""
     tokenizer: text.Tokenizer | None = None
 
 
 def load(
     given: CliInputs, ports: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
 ) -> Data:
-    """Files and texts as the model takes them; InputError where one does not fit, is missing or is not known."""
+    """Read files and texts into the arrays that the model takes.
+
+    Raises InputError if one does not fit, if one is missing, or if the model has no input of that name.
+    """
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
         grouped.setdefault(name, []).extend(expand(path))
     names = dict.fromkeys([*grouped, *(name for name, _ in given.texts)])
     if any(name not in ports for name in names):
-        check(names, ports)  # raises: names them all, and the ones there are
+        check(names, ports)  # raises an error that lists the unknown names and the model's own
     lines = _lines(grouped, given, ports)
     loaded = {
         name: files.join([files.load(path, ports[name], preprocess) for path in paths], ports[name])
@@ -70,7 +73,10 @@ def load(
 def _lines(
     grouped: Mapping[str, Sequence[Path]], given: CliInputs, ports: Mapping[str, TensorSpec]
 ) -> dict[str, list[str]]:
-    """The texts per input, first those in files; lines of numbers are ids, unless a tokenizer was given for them."""
+    """Collect the texts of each input, those in files first.
+
+    Lines of numbers in a file are ids, not a text, unless a tokenizer was given.
+    """
     found: dict[str, list[str]] = {}
     for name, paths in grouped.items():
         if not text.takes_text(ports[name]):
@@ -87,7 +93,7 @@ def _lines(
 
 
 def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Tokenizer | None:
-    """What is needed or was asked for must be there; for the names of ids, what lies beside the model is welcome."""
+    """Read the tokenizer; if it only names ids, a missing or unreadable one gives None instead of an error."""
     if needed or given.tokenizer is not None:
         return text.find(given.tokenizer, model)
     try:

@@ -1,4 +1,4 @@
-"""Runs whose inputs and outputs keep their places on a device, as CUDA graphs need it."""
+"""Runs with inputs and outputs at fixed addresses on the device, as CUDA graphs require."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ TYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-"""Of what a session says of its inputs and outputs."""
+"""numpy's type for each type name that a session gives its inputs and outputs."""
 
 
 def open_outputs(session: Any) -> list[str]:
-    """Outputs that have no place before the first run, since their shapes are not static: CUDA graphs want none."""
+    """List the outputs whose shapes are not static: CUDA graphs need the address of each before the first run."""
     return [port.name for port in session.get_outputs() if not all(isinstance(size, int) for size in port.shape)]
 
 
 class Bound:
-    """Inputs and outputs that stay where they are on the device, at addresses that never change."""
+    """A session bound to inputs and outputs whose addresses on the device never change."""
 
     def __init__(self, session: Any, feeds: Mapping[str, np.ndarray], device: str) -> None:
         import onnxruntime
 
         values = onnxruntime.OrtValue
         self._session, self._binding = session, session.io_binding()
-        # Copies: on the CPU a value lies in the very array that it was made from, and `update` writes there.
+        # Inputs are copied: on the CPU an OrtValue shares the memory of its array, and `update` would write there.
         self._inputs = {n: values.ortvalue_from_numpy(np.array(v, order="C"), device, 0) for n, v in feeds.items()}
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
@@ -53,22 +53,22 @@ class Bound:
         self._binding.synchronize_outputs()
 
     def update(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Other values of the same shapes and types, at the same places."""
+        """Overwrite the inputs in place with values of the same shapes and types."""
         for name, value in feeds.items():
             self._inputs[name].update_inplace(np.ascontiguousarray(value))
 
     def read(self, options: Any = None) -> dict[str, np.ndarray]:
-        """One run, and its outputs as arrays of their own."""
+        """Run once and return copies of the outputs by name."""
         self(options)
         return {n: np.array(v.numpy()) for n, v in zip(self._names, self._binding.get_outputs(), strict=True)}
 
 
 class GraphRuns:
-    """One bound run, and so one CUDA graph, for each set of shapes that comes along.
+    """A bound run, and with it a CUDA graph, for each set of input shapes.
 
-    A session that records CUDA graphs replays reads and writes at the places of the first run: given arrays at other
-    places, as a plain run gives them, it would answer with the first run's outputs. Raises InputError where an output's
-    shape is not static.
+    A session that records CUDA graphs repeats the reads and writes of its first run at the same addresses: a plain run,
+    which passes arrays at other addresses, would return the first run's outputs again. Raises InputError if the shape
+    of an output is not static.
     """
 
     def __init__(self, session: Any, device: str = "cuda") -> None:
@@ -81,12 +81,12 @@ class GraphRuns:
         self._bound: dict[tuple, Bound] = {}
 
     def __call__(self, feeds: Mapping[str, np.ndarray], options: Any) -> dict[str, np.ndarray]:
-        """Outputs by name."""
+        """Run on these inputs and return the outputs by name."""
         key = tuple((name, value.shape, value.dtype.str) for name, value in sorted(feeds.items()))
         if key in self._bound:
             self._bound[key].update(feeds)
         else:
             self._bound[key] = Bound(self._session, feeds, self._device)
-        # 0 is onnxruntime's own; each graph has a number.
+        # Each set of shapes has a graph of its own; its number is from 1 on, because onnxruntime uses 0 itself.
         options.add_run_config_entry("gpu_graph_id", str(1 + list(self._bound).index(key)))
         return self._bound[key].read(options)

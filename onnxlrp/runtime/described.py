@@ -1,4 +1,4 @@
-"""The check that what an explained model says of itself fits its graph."""
+"""Check that the description in an explained model's metadata fits its graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onnxlrp.targets import TARGETS
 
 
 def damaged(place: str, why: object) -> InvalidModelError:
-    """The error for a description that cannot be true."""
+    """Make the error for a description that cannot be true."""
     return InvalidModelError(
         f"{place}: the description that onnxlrp wrote into the model's metadata is damaged ({why}); convert the source "
         "again"
@@ -26,7 +26,8 @@ def damaged(place: str, why: object) -> InvalidModelError:
 def check(
     interface: Interface, explained: str, inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]
 ) -> None:
-    """Compares names, types and ranks with the declarations of the graph; `explained` is the output that shows scores.
+    """Compare names, types and ranks with the declarations of the graph; `explained` is the output that shows the
+    scores.
 
     Raises ValueError that says what is wrong.
     """
@@ -52,7 +53,7 @@ def check(
 
 
 def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Compares what a run gave with the description. Raises ValueError that says what is wrong."""
+    """Compare the outputs of a run with the description. Raises ValueError that says what is wrong."""
     for name, output in interface.relevance.items():
         found, fed = values[output], feeds.get(name)
         if not isinstance(found, np.ndarray) or not isinstance(fed, np.ndarray):
@@ -78,7 +79,7 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
-    """The input that takes the target has the shape that its kind takes: classes are [N], or [N, K] with K targets."""
+    """Check the shape of the target's input: for classes [N], or [N, K] with K targets."""
     want = TARGETS[interface.target].input_shape(interface)
     if interface.target_input is None:
         return

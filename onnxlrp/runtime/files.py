@@ -1,4 +1,4 @@
-"""A file as the value of a model's input: picture, .npy, .npz, .csv or text."""
+"""Conversion of a file to the value of a model's input: picture, .npy, .npz, .csv or text."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _STD = (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """What a floating-point input holds for a pixel of 0 to 255: `(pixel - mean) / std`, per channel."""
+    """The scale of a floating-point input: `(pixel - mean) / std` per channel, for pixels of 0 to 255."""
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
     @classmethod
     def parse(cls, text: str) -> Preprocess:
-        """A name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
+        """Parse a name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
         if isinstance(text, str) and text in PREPROCESS:
             return PREPROCESS[text]
         try:
@@ -44,7 +44,7 @@ class Preprocess:
         raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels [..., C] of 0 to 255 -> float64 of the same shape."""
+        """Scale pixels [..., C] of 0 to 255 to float64 of the same shape."""
         wrong = [len(values) for values in (self.mean, self.std) if len(values) not in (1, pixels.shape[-1])]
         if wrong:
             raise InputError(f"the preprocessing is for {wrong[0]} channels, the picture has {pixels.shape[-1]}")
@@ -61,24 +61,24 @@ PREPROCESS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """What a file held, in the type and shape of the input."""
+    """Content of a file, in the type and shape of the input."""
 
     array: np.ndarray
     pictures: tuple[Image.Image, ...] = ()
-    """RGB, in the size that the model sees; one per sample."""
+    """Pictures in RGB, in the size that the model sees; one per sample."""
     columns: tuple[str, ...] = ()
-    """Names of the last axis, where a .csv file has a header."""
+    """Names along the last axis, from the header of a .csv file."""
 
 
 def load(path: Path, port: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
-    """The file's content for that input; arrays are taken as they are, everything else is converted.
+    """Read a file for an input; arrays are returned unchanged, everything else is converted.
 
-    `mapped`: an .npy file as a memory map.
-    A picture is turned as its EXIF data say, put on white where it is transparent, converted to the input's number of
-    channels (palettes and CMYK to RGB, without colour profiles), resized to the input's height and width (the whole
-    picture, so its sides may be stretched), and gets its channels first or last as the input has them. Deeper pictures
-    are taken as 8 bits a channel, see `depth`; of several pictures in a file the first, with a warning. For tables see
-    `rows`. Raises InputError where the file cannot be that input's value; nothing is ever unpickled.
+    With `mapped` an .npy file is returned as a memory map. A picture is turned as its EXIF data say, put on white if it
+    is transparent, converted to the input's number of channels (palettes and CMYK to RGB, without colour profiles),
+    resized to the input's height and width (the whole picture, so its sides may be stretched), and gets its channels
+    first or last as the input has them. Deeper pictures are converted to 8 bits, see `depth`. If a file holds several
+    pictures, the first is read, with a warning. For tables see `table_inputs.read_table`. Raises InputError if the file
+    cannot be that input's value; nothing is ever unpickled.
     """
     if path.is_dir():
         raise InputError(f"'{escaped(path)}' is a folder, not a file for input {port.name!r}")
@@ -100,7 +100,7 @@ def load(path: Path, port: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"
 
 
 def join(parts: Sequence[Loaded], port: TensorSpec) -> Loaded:
-    """Several files of one input as one batch, along axis 0."""
+    """Join several files for one input to one batch, along axis 0."""
     if len(parts) == 1:
         return parts[0]
     try:
@@ -112,12 +112,12 @@ def join(parts: Sequence[Loaded], port: TensorSpec) -> Loaded:
 
 
 def picture_layout(port: TensorSpec) -> str | None:
-    """Where a picture's axes are: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None where the input takes none."""
+    """Name the order of a picture's axes: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None if the input takes none."""
     shape = port.shape
     if shape is None or port.dtype is None or port.dtype.kind not in "uif":
         return None
     if len(shape) == 4:
-        for channels in (3, 1, 4):  # a picture may be 4 high, or 1: colour decides
+        for channels in (3, 1, 4):  # 3 first, because a side may also be 1 or 4 long
             for layout, axis in (("NCHW", 1), ("NHWC", 3)):
                 if shape[axis] == channels:
                     return layout
@@ -154,7 +154,7 @@ def _numpy(path: Path, port: TensorSpec, mapped: bool) -> np.ndarray:
 def _picture_or_text(path: Path, port: TensorSpec, preprocess: Preprocess) -> Loaded:
     try:
         with Image.open(path) as opened:
-            if getattr(opened, "is_animated", False) and opened.format != "MPO":  # a camera's photograph and previews
+            if getattr(opened, "is_animated", False) and opened.format != "MPO":  # MPO: a photograph and its previews
                 warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is taken", stacklevel=2)
             picture = ImageOps.exif_transpose(opened)
             picture.load()
@@ -168,7 +168,7 @@ def _picture_or_text(path: Path, port: TensorSpec, preprocess: Preprocess) -> Lo
             return Loaded(table_inputs.read_lines(path, port))
         except UnicodeDecodeError as error:
             raise InputError(f"'{escaped(path)}' is neither a picture nor .npy, .npz, .csv or text") from error
-    except Exception as error:  # each format has a reader of its own, and errors of its own
+    except Exception as error:  # each format's reader raises its own errors
         raise InputError(f"'{escaped(path)}' is a damaged picture, or too large a one: {error}") from error
     return _picture(picture, kind, path, port, preprocess)
 
@@ -205,7 +205,7 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, port: TensorSpe
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    """The picture in a mode of Pillow; what is transparent would turn black, so it is put on white paper."""
+    """Convert a picture to a mode of Pillow, on white paper if it is transparent, which would turn black otherwise."""
     if mode != "RGBA" and picture.has_transparency_data:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)

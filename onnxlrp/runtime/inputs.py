@@ -1,4 +1,4 @@
-"""The inputs of a model, and the check that given arrays fit them."""
+"""Specifications of a model's inputs and outputs, and the check that arrays fit them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from onnxlrp.strings import as_strings
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of a model, as the file declares it."""
+    """Name, type and shape of an input or output, as the model's file declares them."""
 
     name: str
     dtype: np.dtype | None
-    """Element type (`object` for strings); None for what is no tensor (sequences, maps)."""
+    """Element type (`object` for strings); None for sequences and maps, which are no tensors."""
     shape: tuple[int | str | None, ...] | None
-    """A number, a symbol or None (unknown) per axis; None: not even the rank is declared."""
+    """Size of each axis: a number, a symbol, or None if unknown; None as a whole if not even the rank is declared."""
     optional: bool = False
-    """True where the model has a default for it."""
+    """True if the model has a default for it."""
 
     def __str__(self) -> str:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"
 
     @classmethod
     def of(cls, value: onnx.ValueInfoProto, optional: bool = False) -> TensorSpec:
-        """The port that a declaration in a graph describes."""
+        """Read the declaration of a value in a graph."""
         if not value.type.HasField("tensor_type"):
             return cls(value.name, None, None, optional)
         tensor = value.type.tensor_type
@@ -52,17 +52,17 @@ class TensorSpec:
 
 
 def type_name(dtype: np.dtype | None) -> str:
-    """The name of an element type in an error message."""
+    """Name an element type for an error message."""
     if dtype is None:
         return "a value that is no tensor"
     return "string" if dtype.kind in "OUST" else str(dtype)
 
 
 def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[str, Any]:
-    """The arrays as the session takes them.
+    """Check all inputs of a call, and return them as arrays that the session takes.
 
-    Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
-    is explained. Raises InputError where one is missing, unknown, of another type or of another shape.
+    Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what is
+    explained. Raises InputError if one is missing, unknown, of another type or of another shape.
     """
     inputs = as_mapping(inputs)
     unknown = [name for name in inputs if name not in ports]
@@ -76,7 +76,7 @@ def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[st
 
 
 def check_one(value: Any, port: TensorSpec) -> Any:
-    """One input as the session takes it; see `check`."""
+    """Check one input and return it as the session takes it; see `check`."""
     if port.dtype is None:
         return value
     array = to_array(value, port.name, port, port.dtype)
@@ -94,10 +94,10 @@ def check_one(value: Any, port: TensorSpec) -> Any:
 
 
 def check_names(feeds: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> None:
-    """Raises InputError where sizes that the file gives one name differ.
+    """Raise InputError if sizes differ to which the model's file gives the same name.
 
-    onnxruntime minds only where two values come to share memory, which depends on the model: to be asked once a run
-    has failed.
+    onnxruntime minds only if the two values happen to share memory, which depends on the model; so call this only after
+    a run has failed.
     """
     first: dict[str, tuple[str, int]] = {}
     for name, value in feeds.items():
@@ -126,7 +126,7 @@ def _unknown(names: list[Any], ports: Mapping[str, TensorSpec]) -> str:
 
 
 def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:
-    """Say what is wrong with a shape and how to mend it; empty where it fits."""
+    """Say what is wrong with a shape and how to mend it; empty if it fits."""
     if declared is None or _fits(actual, declared):
         return ""
     if _fits((1, *actual), declared):

@@ -1,4 +1,5 @@
-"""The seal of a finished part: its last bytes are a hash of all others, so that damage is found without other files."""
+"""Seal of a finished file of results: its last bytes are a hash of all others, so that damage shows without other
+files."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _BLOCK = 1 << 20
 
 
 def comment(mark: str) -> str:
-    """The comment for the archive of a part that explains data with that fingerprint; `close` fills in the seal."""
+    """Make the archive's comment for a part: the fingerprint of its data, and blanks where `close` writes the seal."""
     return mark + _BLANK
 
 
 def close(path: Path) -> None:
-    """Puts the seal in its place: the last bytes of the file become the SHA-256 of those before them."""
+    """Write the seal: the last bytes of the file become the SHA-256 of all bytes before them."""
     with path.open("r+b") as file:
         seal = _hash(file).encode()
         file.seek(-_DIGITS, os.SEEK_END)
@@ -31,9 +32,9 @@ def close(path: Path) -> None:
 
 
 def mark(path: Path) -> str | None:
-    """The fingerprint of the data that a part explains; None where there is no such part.
+    """Return the fingerprint of the data that a part explains, None if there is no such part.
 
-    The whole file is read for it. Raises InputError where it is not as it was written.
+    This reads the whole file. Raises InputError if it is not as it was written.
     """
     try:
         with path.open("rb") as file:
@@ -52,7 +53,7 @@ def mark(path: Path) -> str | None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a part. Raises InputError where it is not as it was written."""
+    """Read the arrays of a part. Raises InputError if it is not as it was written."""
     if mark(path) is None:
         raise InputError(f"'{path}' is not there any more")
     try:
@@ -63,7 +64,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _hash(file: IO[bytes]) -> str:
-    """The SHA-256 of all bytes but those of the seal. Raises ValueError where there are not even as many."""
+    """Hash all bytes but those of the seal. Raises ValueError if the file is too short to hold one."""
     rest = os.fstat(file.fileno()).st_size - _DIGITS
     if rest < _DIGITS:
         raise ValueError("it is cut short")

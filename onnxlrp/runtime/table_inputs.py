@@ -1,4 +1,4 @@
-"""Tables and lines of text as the value of an input: one row of numbers a sample."""
+"""Tables and lines of text as the value of an input: each row of numbers is a sample."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _DECIMAL = re.compile(r"[-+].*|.*[.eE].*")
 
 
 def read_table(path: Path, port: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The rows of a .csv file in the type and shape of the input, and the names of its columns where it has a header.
+    """Read the rows of a .csv file in the type and shape of the input, and the names of its columns if it has a header.
 
-    Cells are parted by tabs, semicolons or commas, whichever part all rows alike. A column that has the input's name is
-    that input alone. A missing value (an empty cell, NA, null and the like) is NaN where the input takes fractions.
-    Raises InputError where a cell is no number: decimal commas and thousands separators are not guessed at.
+    Cells are separated by tabs, semicolons or commas: the first of them that occurs equally often in all rows. A column
+    with the input's name is its whole value. A missing value (an empty cell, NA, null and the like) is NaN if the input
+    takes fractions. Raises InputError if a cell is no number; decimal commas and thousands separators are not guessed.
     """
     rows = list(_rows(read_text(path), path))
     if not rows:
@@ -50,7 +50,7 @@ def read_table(path: Path, port: TensorSpec) -> tuple[np.ndarray, tuple[str, ...
 
 
 def read_lines(path: Path, port: TensorSpec) -> np.ndarray:
-    """Lines for a string input; rows of numbers for any other."""
+    """Read lines for a string input, and rows of numbers for any other."""
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     if port.dtype is not None and port.dtype.kind == "O":
         return strings(lines, port)
@@ -61,7 +61,7 @@ def read_lines(path: Path, port: TensorSpec) -> np.ndarray:
 
 
 def lines_of(path: Path) -> list[str] | None:
-    """The lines of a text that are not empty; None where it holds an array, a table, or no text at all."""
+    """Return the lines of a text that are not empty; None if the file holds an array, a table, or no text at all."""
     if path.suffix.lower() in (".npy", ".npz", *TABLES) or not path.is_file():
         return None
     try:
@@ -76,14 +76,16 @@ def are_numbers(lines: Sequence[str]) -> bool:
 
 
 def strings(lines: Sequence[str], port: TensorSpec) -> np.ndarray:
-    """Lines as the value of a string input."""
+    """Shape lines as the value of a string input."""
     array = np.array(lines, dtype=object)
     return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
 
 
 def read_text(path: Path) -> str:
-    """The content of a text in UTF-8, a byte order mark left out. Raises InputError for a table or text that is none,
-    UnicodeDecodeError for any other file."""
+    """Read a text in UTF-8, without a byte order mark.
+
+    Raises InputError for a .csv, .tsv or .txt file that is no such text, and UnicodeDecodeError for any other file.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -101,8 +103,11 @@ def _rows(text: str, path: Path) -> Iterator[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """The first of tab, semicolon and comma that parts all lines alike, else the one that the first line has most of:
-    where semicolons part, commas are decimal ones."""
+    """Choose the first of tab, semicolon and comma that all lines hold equally often, else the one most frequent in the
+    first.
+
+    Semicolons come before commas, because a table separated by semicolons may hold decimal commas.
+    """
     lines = [re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line.strip()]
     for delimiter in "\t;,":
         counts = {line.count(delimiter) for line in lines}
@@ -112,9 +117,9 @@ def _delimiter(text: str) -> str:
 
 
 def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: TensorSpec, path: Path) -> bool:
-    """Decide whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
+    """Decide whether the first row names columns: it holds words, or just 0, 1, 2, … above rows of fractions.
 
-    Raises InputError where a row of words holds fractions too.
+    Raises InputError if a row of words holds fractions too.
     """
     if port.dtype is not None and port.dtype.kind == "O":
         return port.name in row
@@ -144,7 +149,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Decide whether a cell is a number as others write them too: Python alone takes 1_000."""
+    """Decide whether a cell is a number in other programs too, which 1_000 is in Python alone."""
     try:
         float(cell or "nan")
     except ValueError:
@@ -153,7 +158,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
-    """Text cells [R, C] in the type of the input; a missing one is NaN."""
+    """Convert text cells [R, C] to the type of the input; a missing one becomes NaN."""
     dtype = port.dtype
     if dtype is None or dtype.kind == "O":
         return cells
@@ -178,7 +183,8 @@ def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
-    """Raises ValueError for what is no number of that type, OverflowError for one that is too "large" or "small"."""
+    """Convert one cell. Raises ValueError if it is no number of that type, OverflowError if it is too "large" or
+    "small"."""
     if dtype.kind == "b":
         if cell.lower() not in ("0", "1", "true", "false"):
             raise ValueError(cell)
@@ -214,7 +220,7 @@ def _hint(cell: str, dtype: np.dtype) -> str:
 
 
 def _shaped(table: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
-    """Rows [R, C] in the rank of the input: one sample a row, or one sample whose rows are its time steps."""
+    """Give rows [R, C] the rank of the input: each row is a sample, or all rows are the time steps of one sample."""
     shape = port.shape
     if shape is None or len(shape) == 2:
         return table
