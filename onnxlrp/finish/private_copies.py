@@ -1,12 +1,12 @@
-"""In a quantised model, the floats between roundings are computed a second time for the relevance.
+"""Pass that computes a quantised model's floats between roundings a second time, for relevance alone.
 
-A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads
-inside is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by
-1e-3. So relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and
-what lies between it computes for itself.
+onnxruntime fuses a sum with the norm downstream of it, the nodes of a norm, or a product with its scale. If relevance
+read a value inside, that would no longer be fused, its last bit would change, and the next rounding could turn this
+into a whole step: outputs of a MiniLM moved by 1e-3. So relevance reads only the model's dequantised values, the
+results of its integer arithmetic and its outputs, and computes all floats between these itself.
 
-A kernel of weights of a few bits rounds its input inside. There relevance reads the input as it is, and computes the
-product in floats: the product's own result is fused with what follows it, a bias, a norm or a GELU.
+A kernel for weights of a few bits rounds its input internally. There relevance reads the input itself and computes the
+product in floats, because the kernel's result is fused with the bias, norm or GELU downstream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from onnxlrp.source.constants import constants
 
 
 def compute_apart(op: Builder) -> None:
-    """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
+    """Let relevance read copies of the model's floats, except those that it may read directly; see `_Copies.of`."""
     graph = op.graph
     op.label("apart")
     copies = _Copies(op)
@@ -40,8 +40,11 @@ def compute_apart(op: Builder) -> None:
 
 
 def _shield(graph: ir.Graph, value: ir.Value) -> None:
-    """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
-    with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
+    """Leave an activation that one product reads with a single reader: a copy, which all former readers read.
+
+    By the number of readers a session decides whether to fuse the activation with the layer upstream, or that layer
+    with the DequantizeLinear of its weight.
+    """
     node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
     activated = node is not None and node.op_type in ("Clip", "Relu")
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
@@ -51,7 +54,7 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
 
 
 class _Copies:
-    """Copies of values, each made once; `graph` grows at its end."""
+    """Copies of the model's values for relevance, one of each; their nodes are appended to the graph."""
 
     def __init__(self, op: Builder) -> None:
         self.op, graph = op, op.graph
@@ -68,8 +71,11 @@ class _Copies:
         """Values that are multiplied by weights of a few bits, in their order."""
 
     def of(self, value: ir.Value) -> ir.Value:
-        """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or
-        multiplied by a weight of a few bits."""
+        """Return the copy of a value that relevance reads.
+
+        It is the value itself if that is a constant, an integer, dequantised, an output, or multiplied by a weight of a
+        few bits.
+        """
         if value not in self.made:
             self.made[value] = value
             node, read = value.producer(), value.is_graph_output() or value in self.multiplied
@@ -78,7 +84,7 @@ class _Copies:
         return self.made[value]
 
     def _copy(self, node: ir.Node) -> None:
-        # The weight of a copy is dequantised again, so that no session takes the two products for one.
+        # The weight of a copy is dequantised again, so that no session merges the two products.
         own_weight = node in self.packed
         if own_weight and node.domain:
             self.made[node.outputs[0]] = self._in_floats(Call.of(node))
@@ -96,7 +102,8 @@ class _Copies:
             result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
 
     def _in_floats(self, call: Call) -> ir.Value:
-        """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
+        """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
+        source."""
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
@@ -104,7 +111,8 @@ class _Copies:
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
-        """What a copy reads: never what the model's own node reads, or sessions take the two for one."""
+        """Choose the operand of a copied node: never the one that the model's own node reads, or sessions merge the two
+        nodes."""
         found = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
         if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
@@ -115,10 +123,11 @@ class _Copies:
 
 
 def read_apart(graph: ir.Graph) -> None:
-    """What relevance reads of the model's own halves it reads from a sum of each alone.
+    """Let relevance read the model's own float16 values through copies, each the sum of one value.
 
-    onnxruntime's CPU has no kernel for that in float16. For a Cast it has one, and next to it what has one too (Clip,
-    Concat, Transpose) is no longer computed in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %).
+    onnxruntime's CPU has no float16 kernel for Sum. It has one for Cast, and operators next to a Cast that have one too
+    (Clip, Concat, Transpose) are then no longer computed in float32, so that the model's outputs move (MobileNetV2: by
+    1.1 %).
     """
     for node in list(graph):
         for value in () if RULE in node.metadata_props else node.outputs:
@@ -130,10 +139,10 @@ def read_apart(graph: ir.Graph) -> None:
 
 
 def _begins_attention(node: ir.Node) -> bool:
-    """Decide whether queries, keys, values and the sum that follows read a norm.
+    """Decide whether a norm is read by queries, keys, values and the sum downstream.
 
-    By these readers and no further one onnxruntime knows attention. It then joins the products with their biases later,
-    and until then computes the norm in float32: with a reader more the norm rounds, and outputs moved by 2.2e-3.
+    By exactly these readers onnxruntime recognises attention. It then joins the products with their biases later, and
+    until then computes the norm in float32; with one reader more the norm is rounded, and outputs moved by 2.2e-3.
     """
     if node.op_type != "LayerNormalization" or node.domain:
         return False
@@ -143,7 +152,7 @@ def _begins_attention(node: ir.Node) -> bool:
 
 
 def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
-    """A copy of a norm's output, computed once more from a copy of its operand."""
+    """Copy a norm's output, computed once more from a copy of its operand."""
     x, value = node.inputs[0], node.outputs[0]
     assert x is not None
     inputs = [alone(graph, x), *node.inputs[1:]]
@@ -155,7 +164,7 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
 
 
 def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    """A copy of a value that no session optimises away: the sum of it alone."""
+    """Copy a value in a way that no session optimises away: as the sum of it alone."""
     node = ir.Node("", "Sum", [value], num_outputs=1)
     _add(graph, node, str(value.name))
     result = node.outputs[0]
@@ -170,13 +179,13 @@ def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
 
 
 def _around(value: ir.Value, graph: ir.Graph) -> bool:
-    """Whether a body reads a value from around it."""
+    """Decide whether a value belongs to a graph around this one, which a body reads it from."""
     producer = value.producer()
     return producer is not None and producer.graph is not graph
 
 
 def _is_copied(node: ir.Node) -> bool:
-    """Whether a node of the model's own computes with floats, and may be run again."""
+    """Decide whether a node of the model computes with floats and may be run again."""
     entry, out = find(node), node.outputs[0]
     if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
         return False

@@ -1,4 +1,4 @@
-"""The model's own integers back in their place, once the relevance part is written."""
+"""Pass that restores the model's own integers once the relevance part is emitted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from onnxlrp.graph.builder import Builder
 from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
 _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
-"""Operators that onnxruntime pulls a DequantizeLinear through, putting a QuantizeLinear in front of it. From opset 21
-on that node is wrong where signed bytes are made unsigned afterwards: sessions fail (1.31.1). Signed bytes without a
-zero point are pulled from opset 21 on only."""
+"""Operators through which onnxruntime moves a DequantizeLinear, inserting a QuantizeLinear upstream of it. From opset
+21 on that node is wrong if signed bytes are made unsigned afterwards: sessions fail (1.31.1). Signed bytes without a
+zero point are moved from opset 21 on only."""
 
 
 def settle(op: Builder, lifted: bool) -> None:
-    """`Deployed` gives way to the model's own value; `lifted`: the model's opset was below 21."""
+    """Replace every `Deployed` node by the model's own value; `lifted` says that the model's opset was below 21."""
     graph = op.graph
     for node in list(graph):
         if node.domain == DEPLOYED:
@@ -39,8 +39,10 @@ def settle(op: Builder, lifted: bool) -> None:
 
 
 def _is_pulled(node: ir.Node, value: ir.Value, lifted: bool) -> bool:
-    """Whether a node moves dequantised signed bytes, and not to where they are quantised again; of a weight, whether
-    a session moves its bytes that did not in the source."""
+    """Decide whether a node moves dequantised signed bytes to a value that is not just quantised again.
+
+    For a weight, decide whether a session moves its bytes although it did not in the source.
+    """
     source = value.producer()
     given = source.inputs[0] if source is not None and source.inputs else None
     if source is None or source.op_type != "DequantizeLinear" or given is None or given.dtype != ir.DataType.INT8:

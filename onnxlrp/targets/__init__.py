@@ -1,4 +1,4 @@
-"""The kinds of target: each in one class, which emission and runtime both read.
+"""Targets: each kind is one class, which emission and runtime both read.
 
 `convert(target=...)` names the kind. To add one, write a subclass of `Kind` and list it in TARGETS.
 """
@@ -19,7 +19,7 @@ TARGETS: dict[str, Kind] = {
 
 
 def kind_named(name: str) -> Kind:
-    """The kind of target that `convert(target=...)` names. Raises InputError where there is none."""
+    """Look up the kind of target that `convert(target=...)` names. Raises InputError if there is none."""
     if not isinstance(name, str) or name not in TARGETS:
         raise InputError(f"target is one of {', '.join(map(repr, TARGETS))}, not {name!r}")
     return TARGETS[name]

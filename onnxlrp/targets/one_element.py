@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ElementTarget(Kind):
-    """Scores [N, …] of any rank, or of one sample alone: as many indices as there are axes besides the batch's."""
+    """Target in scores [N, …] of any rank, or of one sample alone: an index for each axis but the batch."""
 
     name = "element"
     explains = "an element"
@@ -53,12 +53,12 @@ class ElementTarget(Kind):
         return Seed(seeder.shaped(op.one_hot(chosen, op.volume(score, first), seeder.dtype)))
 
     def _largest(self, seeder: Seeder, first: int) -> ir.Value:
-        """The place of each flattened sample's largest element, int64 [N, 1]; past the end where there are none."""
+        """Find the place of each flattened sample's largest element, int64 [N, 1]; past the end if it has no elements."""
         op, visible = seeder.op, seeder.visible
         samples, count = op.dim(visible, 0) if first else op.ints([1]), op.volume(visible, first)
         flat = op.Reshape(visible, op.Concat(samples, count, axis=0))
         if op.known(count) is None:
-            # A detector may find no boxes, and no operator finds the largest of nothing.
+            # A detector may find no boxes, and ArgMax fails on an empty axis, so one element of -∞ is appended.
             lowest = op.full(op.Concat(samples, op.ints([1]), axis=0), -np.inf, visible.dtype)
             flat = op.Concat(flat, lowest, axis=1)
         return op.ArgMax(flat, axis=1, keepdims=1)
@@ -111,9 +111,9 @@ class ElementTarget(Kind):
         return len(self._one(interface)) if argument == "target" else 0
 
     def _one(self, interface: Interface) -> tuple[int, ...]:
-        """The shape of one sample's target: [indices], or [K, indices] with K targets.
+        """Shape of one sample's target: [indices], or [K, indices] with K targets.
 
-        Raises ValueError where the description of a file does not say how many indices there are.
+        Raises ValueError if the description in a file does not say how many indices there are.
         """
         indices = len(interface.output_shape or ()) - (interface.batch_axis is not None)
         if indices < 1:
@@ -122,7 +122,7 @@ class ElementTarget(Kind):
 
 
 def _all(seeder: Seeder, holds: ir.Value) -> ir.Value:
-    """True where a condition holds for every index of an element: [N, …, indices] -> [N, …, 1]."""
+    """Reduce a condition to True if it holds for every index of an element: [N, …, indices] -> [N, …, 1]."""
     op = seeder.op
     least = op.ReduceMin(op.cast(holds, ir.DataType.FLOAT), op.ints([-1]), keepdims=1)  # CUDA compares no integers
     return op.Greater(least, 0.0)

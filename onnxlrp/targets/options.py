@@ -1,4 +1,4 @@
-"""The arguments of `convert` that concern the target, checked."""
+"""Options of `convert` that concern the target, checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUTS = ("optional", "required", "none")
 
 @dataclasses.dataclass(frozen=True)
 class TargetOptions:
-    """What is explained: the kind of target, how many at once, and how the explained model takes them."""
+    """Kind of target, the number of targets at once, and the way in which the explained model takes them."""
 
     kind: Kind
     targets: int = 1
@@ -31,5 +31,5 @@ class TargetOptions:
 
     @property
     def has_input(self) -> bool:
-        """True where the explained model takes its target as an input."""
+        """True if the explained model takes its target as an input."""
         return self.target_input != "none"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WeightsTarget(Kind):
-    """Weights that are broadcast to the explained output, 1 by default."""
+    """Target of weights that are broadcast to the explained output, 1 by default."""
 
     name = "weights"
     explains = "a weighted sum of scores"
@@ -63,7 +63,7 @@ class WeightsTarget(Kind):
         return Resolved()
 
     def check_counts(self, given: Given, batch: int | None) -> None:
-        """Weights need only be broadcast to the output, which `read` has checked."""
+        """Accept any number of weights: they need only broadcast to the output, which `read` has checked."""
 
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
         return bool(shape) and interface.batch_axis == 0 and count > 1 and shape[0] == count

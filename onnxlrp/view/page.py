@@ -1,4 +1,7 @@
-"""Texts by their relevance as one HTML file: no scripts, nothing from elsewhere, readable on light and dark screens."""
+"""Page of texts coloured by their relevance: one HTML file without scripts or anything from elsewhere.
+
+It is readable on light and dark screens.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from onnxlrp.view.summary import Sample, summarise, target_words
 from onnxlrp.view.tables import number
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
-# Texts stand on white paper also on a dark screen: their colours start from white.
+# Texts stand on white even on a dark screen, because white is the colour of relevance 0.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -39,12 +42,12 @@ _STEPS = (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1)
 
 
 def page(samples: Iterable[Sample], title: str) -> str:
-    """The whole file."""
+    """Make the whole HTML file."""
     return _PAGE.format(title=escape(title), samples="\n".join(map(_section, samples)))
 
 
 def page_of(explanation: Explanation, title: str = "Relevance", words: bool = False) -> str:
-    """The page of an explanation whose inputs were given as text; `words`: by word, not by token."""
+    """Make the page of an explanation whose inputs were given as text; `words` shows whole words, not tokens."""
     return page(summarise(explanation, {}, words=words), title)
 
 
@@ -75,7 +78,7 @@ def _text(pieces: Sequence[Piece], limit: float) -> str:
 
 
 def _coloured(words: str, relevance: float, limit: float, piece: Piece | None = None) -> str:
-    """Words that are escaped already, on the colour of their relevance."""
+    """Put words, escaped already, on the colour of their relevance."""
     paper, ink = paper_and_ink(relevance, limit)
     more = "" if piece is None else f' title="{number(relevance)}"' + (' class="here"' if piece.marked else "")
     return f'<span style="background: {paper}; color: {ink}"{more}>{words}</span>'
