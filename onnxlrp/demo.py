@@ -1,4 +1,4 @@
-"""`onnxlrp demo`: the bundled image classifier, explained on the bundled pictures."""
+"""`onnxlrp demo`: explains the bundled image classifier on the bundled pictures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MODEL = "efficientnet_lite0.lrp.onnx"
 SHEET = "contact_sheet.png"
 FILES = (MODEL, SHEET)
 COMPOSITES = ("epsilon_plus", "epsilon_gamma_box(low=0, high=255)", "vgg_overview(low=0, high=255)")
-"""The first one's model is written."""
+"""Composites to explain with; the explained model of the first one is written."""
 STEPS = 2 * len(COMPOSITES) + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """The class of a picture, and how much of its score each composite leaves at the pixels."""
+    """Class of a picture, and the part of its score that arrives at the pixels under each composite."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """The results of the demo."""
+    """Results of the demo."""
 
     source: str
     written: list[str]
@@ -49,7 +49,7 @@ class Demo:
 
 
 def bundled() -> Path:
-    """The folder of bundled models: inside an installed package, beside it in a checkout."""
+    """Find the folder of bundled models: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     for folder in (package / "_models", package.parent / "models"):
         if (folder / "efficientnet_lite0").is_dir():
@@ -58,7 +58,7 @@ def bundled() -> Path:
 
 
 def files_read() -> list[Path]:
-    """The bundled files, which the demo must not replace by whatever link leads to them."""
+    """List the bundled files, so that the demo refuses to write over them, even through a link."""
     return [_source(), *_pictures()]
 
 
@@ -71,9 +71,9 @@ def _pictures() -> list[Path]:
 
 
 def run(folder: Path, step: Callable[[str], None] = lambda description: None) -> Demo:
-    """Convert, explain and write FILES into `folder`; `step` is told what comes next, STEPS times."""
+    """Convert, explain and write FILES into `folder`; `step` is called STEPS times with the name of the next step."""
     start = time.perf_counter()
-    onnxruntime()  # says what to install before anything is written
+    onnxruntime()  # raises, before anything is written, an error that says what to install
     folder.mkdir(parents=True, exist_ok=True)
     source = _source()
     labels = (source.parent / "labels.txt").read_text(encoding="utf-8").splitlines()
@@ -87,7 +87,7 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         explainer = Explainer(explained)
         port = explainer.inputs["image"]
         data = files.join([files.load(path, port) for path in paths], port)
-        # Without cautions: the table shows how much the biases absorb, and the text below it says so.
+        # Cautions are left out, because the table shows how much the biases absorb, and the text below it says so.
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
     found = _describe([path.stem for path in paths], labels, explanations)
@@ -104,7 +104,7 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
 
 
 def show(done: Demo) -> None:
-    """Say what the demo did, for a terminal."""
+    """Print the results of the demo on a terminal."""
     table = Table()
     table.add_column("picture")
     table.add_column("predicted class")
@@ -142,7 +142,7 @@ def _describe(names: list[str], labels: list[str], explanations: dict[str, Expla
 
 
 def _sheet(shown: tuple[Image.Image, ...], found: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
-    """A row per picture: the picture with its class and score, then a heatmap per composite."""
+    """Draw a row per picture: the picture with its class and score, then a heatmap per composite."""
     rows = []
     for index, (picture, one) in enumerate(zip(shown, found, strict=True)):
         row = [pictures.Cell(picture, f"{one.label.split(',')[0]} {one.probability:.2f}\nscore {one.score:.2f}")]

@@ -239,7 +239,8 @@ class Builder(OpBuilder):
     # The model's own nodes
 
     def run(self, call: Call, outputs: int | None = None) -> Any:
-        """Run the operator on the call's operands; returns its first output, or a list if `outputs` asks for several."""
+        """Run the operator on the call's operands; returns its first output, or as many as `outputs` asks for in a
+        list."""
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -274,7 +275,8 @@ class Builder(OpBuilder):
         return call.outputs[0] if call.inputs == call.original else self.run(call)
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """Make 1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is that axis' length."""
+        """Make 1 at position `index` [..., 1] along the last axis, 0 elsewhere; `size`, int64 [1], is that axis'
+        length."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)

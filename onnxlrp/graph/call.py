@@ -51,7 +51,7 @@ def captured(node: ir.Node) -> list[ir.Value]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
-    """An operator applied to operands, some perhaps replaced: everything that a transpose or a derivative may look at."""
+    """An operator applied to operands, some perhaps replaced: all that a transpose or a derivative may look at."""
 
     op_type: str
     domain: str

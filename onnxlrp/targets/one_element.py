@@ -53,7 +53,7 @@ class ElementTarget(Kind):
         return Seed(seeder.shaped(op.one_hot(chosen, op.volume(score, first), seeder.dtype)))
 
     def _largest(self, seeder: Seeder, first: int) -> ir.Value:
-        """Find the place of each flattened sample's largest element, int64 [N, 1]; past the end if it has no elements."""
+        """Find the place of each flattened sample's largest element, int64 [N, 1]; past the end if it has none."""
         op, visible = seeder.op, seeder.visible
         samples, count = op.dim(visible, 0) if first else op.ints([1]), op.volume(visible, first)
         flat = op.Reshape(visible, op.Concat(samples, count, axis=0))

@@ -1,4 +1,4 @@
-"""Start of relevance: the explained score, the inputs that choose part of it, and the nodes that kinds of target share."""
+"""Start of relevance: the explained score, the inputs that choose part of it, and nodes that kinds of target share."""
 
 from __future__ import annotations
 
