@@ -43,7 +43,7 @@ class Role:
 
     @property
     def picture_stem(self) -> bool:
-        """True for a first convolution over a grey or colour picture: two axes, 1 or 3 channels, windows that overlap."""
+        """True for a first convolution over a grey or colour picture: 2 axes, 1 or 3 channels, overlapping windows."""
         return self.first_convolution and self.spatial == 2 and self.channels in (1, 3) and self.overlaps
 
 
