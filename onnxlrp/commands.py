@@ -150,7 +150,7 @@ def save(done: Explained, path: Path) -> None:
         done.explanation,
         path,
         names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(port) for name, port in data.ports.items()},
+        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
         inputs=data.arrays,
         seen={name: one.pictures for name, one in data.loaded.items()},
         columns={name: one.columns for name, one in data.loaded.items()},

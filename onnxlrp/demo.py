@@ -85,8 +85,8 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
             explained.save(folder / MODEL)
         step(f"explaining with {composite}")
         explainer = Explainer(explained)
-        port = explainer.inputs["image"]
-        data = files.join([files.load(path, port) for path in paths], port)
+        spec = explainer.inputs["image"]
+        data = files.join([files.load(path, spec) for path in paths], spec)
         # Cautions are left out, because the table shows how much the biases absorb, and the text below it says so.
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")

@@ -22,7 +22,7 @@ from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
 
-def compute_apart(op: Builder) -> None:
+def copy_quantised_floats(op: Builder) -> None:
     """Let relevance read copies of the model's floats, except those that it may read directly; see `_Copies.of`."""
     graph = op.graph
     op.label("apart")
@@ -48,7 +48,7 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
     node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
     activated = node is not None and node.op_type in ("Clip", "Relu")
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
-        uses, copy = list(value.uses()), alone(graph, value)
+        uses, copy = list(value.uses()), unfused_copy(graph, value)
         for use in uses:
             use.node.replace_input_with(use.idx, copy)
 
@@ -63,7 +63,7 @@ class _Copies:
         self.apart: dict[ir.Value, ir.Value] = {}
         self.data = {v for v in graph.inputs if not v.is_initializer()}
         for node in graph:
-            if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
+            if any(v in self.data or (v is not None and _is_outer(v, graph)) for v in (*node.inputs, *captured(node))):
                 self.data.update(node.outputs)
         fixed = constants(graph)
         self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
@@ -115,14 +115,14 @@ class _Copies:
         nodes."""
         found = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
-        if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
+        if found is not value or not floating or not (value in self.data or _is_outer(value, self.graph)):
             return found
         if value not in self.apart:
-            self.apart[value] = alone(self.graph, value)
+            self.apart[value] = unfused_copy(self.graph, value)
         return self.apart[value]
 
 
-def read_apart(graph: ir.Graph) -> None:
+def copy_float16(graph: ir.Graph) -> None:
     """Let relevance read the model's own float16 values through copies, each the sum of one value.
 
     onnxruntime's CPU has no float16 kernel for Sum. It has one for Cast, and operators next to a Cast that have one too
@@ -133,7 +133,7 @@ def read_apart(graph: ir.Graph) -> None:
         for value in () if RULE in node.metadata_props else node.outputs:
             readers = [use for use in value.uses() if RULE in use.node.metadata_props]
             if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
-                copy = _norm_again(graph, node) if _begins_attention(node) else alone(graph, value)
+                copy = _norm_again(graph, node) if _begins_attention(node) else unfused_copy(graph, value)
                 for use in readers:
                     use.node.replace_input_with(use.idx, copy)
 
@@ -155,7 +155,7 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
     """Copy a norm's output, computed once more from a copy of its operand."""
     x, value = node.inputs[0], node.outputs[0]
     assert x is not None
-    inputs = [alone(graph, x), *node.inputs[1:]]
+    inputs = [unfused_copy(graph, x), *node.inputs[1:]]
     copy = ir.Node("", node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version)
     _add(graph, copy, str(node.name))
     result = copy.outputs[0]
@@ -163,7 +163,7 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
     return result
 
 
-def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
+def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
     """Copy a value in a way that no session optimises away: as the sum of it alone."""
     node = ir.Node("", "Sum", [value], num_outputs=1)
     _add(graph, node, str(value.name))
@@ -178,7 +178,7 @@ def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
     graph.append(node)
 
 
-def _around(value: ir.Value, graph: ir.Graph) -> bool:
+def _is_outer(value: ir.Value, graph: ir.Graph) -> bool:
     """Decide whether a value belongs to a graph around this one, which a body reads it from."""
     producer = value.producer()
     return producer is not None and producer.graph is not graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.finish.private_copies import alone, compute_apart
+from onnxlrp.finish.private_copies import copy_quantised_floats, unfused_copy
 from onnxlrp.graph.builder import Builder
 from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
@@ -14,7 +14,7 @@ _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsq
 zero point are moved from opset 21 on only."""
 
 
-def settle(op: Builder, lifted: bool) -> None:
+def restore_quantised(op: Builder, lifted: bool) -> None:
     """Replace every `Deployed` node by the model's own value; `lifted` says that the model's opset was below 21."""
     graph = op.graph
     for node in list(graph):
@@ -26,13 +26,13 @@ def settle(op: Builder, lifted: bool) -> None:
             graph.remove(node, safe=True)
             own.name = name
     graph.opset_imports.pop(DEPLOYED, None)
-    compute_apart(op)
+    copy_quantised_floats(op)
     shields: dict[ir.Value, ir.Value] = {}
     for node in list(graph):
         value = node.inputs[0] if node.inputs else None
         if value is not None and node.op_type in _MOVED and node.domain == "" and _is_pulled(node, value, lifted):
             if value not in shields:
-                shields[value] = alone(graph, value)
+                shields[value] = unfused_copy(graph, value)
             node.replace_input_with(0, shields[value])
         node.metadata_props.pop(MARK, None)
         node.metadata_props.pop(OWN, None)

@@ -10,8 +10,8 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
 from onnxlrp.finish.dequantise_constants import dequantise_again
-from onnxlrp.finish.private_copies import read_apart
-from onnxlrp.finish.restore_quantised import settle
+from onnxlrp.finish.private_copies import copy_float16
+from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.provenance import RULE
@@ -32,9 +32,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         drop_unused_attributes(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
-        settle(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
+        restore_quantised(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
     dequantise_again(op, graph.outputs[: len(source.outputs)])
-    read_apart(graph)
+    copy_float16(graph)
     clip_rectified(graph)
     graph.sort()
     remove_unused(model)
@@ -136,7 +136,7 @@ def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
 
 
 def _renamed(shape: ir.Shape, names: Collection[str | None]) -> ir.Shape:
-    """Put `lrp_` in front of names of sizes that no input has.
+    """Prefix `lrp_` to the names of sizes that no input has.
 
     Inference counts names from `unk__0`, as did the tool that wrote the source's declarations, for other sizes, and
     onnxruntime takes sizes of one name to be equal.

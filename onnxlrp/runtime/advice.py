@@ -32,21 +32,21 @@ def where(samples: int, first: int | None, total: int) -> str:
     return f" in {samples} of {total} samples (the first: sample {first})"
 
 
-def counted(holes: Mapping[str, int], infinite: Mapping[str, int]) -> str:
+def not_finite_inputs(holes: Mapping[str, int], infinite: Mapping[str, int]) -> str:
     """Say how many NaN and infinities each input holds; empty if none does."""
     words = [f"input {name!r} holds {count} NaN" for name, count in holes.items() if count]
     words += [f"input {name!r} holds {count} infinite numbers" for name, count in infinite.items() if count]
     return ", ".join(words)
 
 
-def passed_over(counted: str) -> str:
+def harmless(inputs: str) -> str:
     """Make the sentence for NaN and infinities in the inputs that did no visible harm."""
-    return f"{counted}: the model takes it as a missing value or passes over it"
+    return f"{inputs}: the model takes it as a missing value or passes over it"
 
 
-def not_finite(where: str, counted: str) -> str:
+def not_finite(where: str, inputs: str) -> str:
     """Make the sentence for NaN in the relevance or the score that comes from NaN or infinities in the inputs."""
-    return f"relevance or score is NaN or infinite{where}: {counted}. Fill them in first"
+    return f"relevance or score is NaN or infinite{where}: {inputs}. Fill them in first"
 
 
 def overflowed(where: str, ledger: Ledger | None) -> str:

@@ -17,7 +17,7 @@ from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Rows, Samples
 from onnxlrp.runtime.values import as_mapping
 from onnxlrp.targets import TARGETS
-from onnxlrp.targets.given import to_numbers
+from onnxlrp.targets.argument_arrays import to_numbers
 
 USUAL = 16
 """Number of samples in a batch if neither the caller nor the model says how many."""
@@ -41,20 +41,20 @@ class Batches:
         self,
         inputs: Mapping[str, Any],
         options: Mapping[str, Any],
-        ports: Mapping[str, TensorSpec],
+        specs: Mapping[str, TensorSpec],
         interface: Interface,
         size: int | None,
         preprocess: Preprocess,
     ) -> None:
         """Take the `inputs` of all samples, and `options`: target, position and weights, None for those not given."""
         inputs = as_mapping(inputs)
-        if not inputs or any(name not in ports for name in inputs):
-            check(inputs, ports)  # raises an error that lists the unknown names and the model's own
+        if not inputs or any(name not in specs for name in inputs):
+            check(inputs, specs)  # raises an error that lists the unknown names and the model's own
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
-        per_sample, fixed = _split(leading, {name: ports[name] for name in inputs})
+        per_sample, fixed = _split(leading, {name: specs[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
             raise InputError("the model explains one sample that has no batch axis: call the explainer on each")
-        self._samples = {name: samples.find(inputs[name], ports[name], preprocess) for name in per_sample}
+        self._samples = {name: samples.find(inputs[name], specs[name], preprocess) for name in per_sample}
         self._shared = {name: value for name, value in inputs.items() if name not in per_sample}
         self.count = len(self._samples[leading])
         """Number of samples."""
@@ -107,21 +107,21 @@ class Batches:
         return fingerprint.of([self._shared, same])
 
 
-def _split(leading: str, ports: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
+def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
     """Find the inputs that hold one value per sample, and the batch size that the model fixes, or None if it fixes
     none.
 
     If the leading input's batch axis is a symbol, inputs whose first axis is a number are shared by all samples; if it
     is a number, inputs with another number there are.
     """
-    shape = ports[leading].shape
+    shape = specs[leading].shape
     first = shape[0] if shape else None
-    if ports[leading].dtype is None or shape == ():
-        raise InputError(f"input {leading!r} takes {ports[leading]}, which has no axis for samples")
+    if specs[leading].dtype is None or shape == ():
+        raise InputError(f"input {leading!r} takes {specs[leading]}, which has no axis for samples")
     found = []
-    for name, port in ports.items():
-        axis = port.shape[0] if port.shape else None
-        tensor = port.dtype is not None and port.shape != ()
+    for name, spec in specs.items():
+        axis = spec.shape[0] if spec.shape else None
+        tensor = spec.dtype is not None and spec.shape != ()
         if tensor and (axis == first if isinstance(first, int) else not isinstance(axis, int)):
             found.append(name)
     return found, first if isinstance(first, int) else None

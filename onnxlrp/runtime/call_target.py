@@ -12,7 +12,7 @@ from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.values import cast
 from onnxlrp.targets import TARGETS
-from onnxlrp.targets.kind import Kind, Resolved
+from onnxlrp.targets.kind import Resolved, TargetKind
 
 
 class CallTarget:
@@ -57,11 +57,11 @@ class CallTarget:
         return feeds
 
     def resolve(self, value: Any, label: Any = None) -> Resolved:
-        """Determine the target that was explained; see `Kind.resolve`."""
+        """Determine the target that was explained; see `TargetKind.resolve`."""
         return self._kind.resolve(self._given, value, label, self._interface)
 
 
-def _refuse(given: Mapping[str, Any], kind: Kind, interface: Interface) -> None:
+def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) -> None:
     """Raise TargetError for an argument that this model does not take."""
     foreign = [argument for argument in given if argument not in kind.arguments]
     if foreign:

@@ -130,15 +130,15 @@ class Watch:
         cautions = [self._caution(count) for count in sorted(counts, key=lambda count: KINDS.index(count.doubt.kind))]
         # Additive masks hold infinity by design: unless relevance suffers, only infinities in explained inputs count.
         infinite = {name: count for name, count in self._infinite.items() if name in self._interface.relevance}
-        bad = advice.counted(self._holes, infinite)
+        bad = advice.not_finite_inputs(self._holes, infinite)
         if bad and not any(caution.kind == "nan" for caution in cautions):
-            cautions.append(Caution("nan", 0, None, advice.passed_over(bad)))
+            cautions.append(Caution("nan", 0, None, advice.harmless(bad)))
         return cautions
 
     def _caution(self, count: _Count) -> Caution:
         doubt, first = count.doubt, None if count.doubt.in_sum else count.first
         where = advice.where(count.samples, first, self._samples)
-        bad = advice.counted(self._holes, self._infinite) if doubt.kind == "nan" else ""
+        bad = advice.not_finite_inputs(self._holes, self._infinite) if doubt.kind == "nan" else ""
         sentence = advice.not_finite(where, bad) if bad else doubt.words(where)
         return Caution(doubt.kind, count.samples, first, sentence)
 

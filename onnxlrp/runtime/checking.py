@@ -96,8 +96,8 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
     """
     try:
         opened = open_model(source)
-        ports, deployed = opened.inputs, _deployed(opened)
-        arrays = fitting_inputs(ports, deployed, seed)
+        specs, deployed = opened.inputs, _deployed(opened)
+        arrays = fitting_inputs(specs, deployed, seed)
         expected = deployed(arrays)
     except OnnxLrpError as error:
         return Comparison(skipped=str(error))
@@ -169,13 +169,13 @@ def conservation(explanation: Explanation) -> Conservation | None:
 
 
 def fitting_inputs(
-    ports: Mapping[str, TensorSpec], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
+    specs: Mapping[str, TensorSpec], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Make random inputs of the first sizes that a model runs on, or of the first sizes tried if it runs on none."""
     tried: dict[tuple[tuple[int, ...], ...], dict[str, np.ndarray]] = {}
     for length, side in _SIZES:
         for samples in (2, 1):
-            arrays = random_inputs(ports, seed, samples, length, side)
+            arrays = random_inputs(specs, seed, samples, length, side)
             shapes = tuple(a.shape for a in arrays.values())
             if tried and (shapes in tried or sum(a.size for a in arrays.values()) > _MOST_ELEMENTS):
                 continue
@@ -187,7 +187,7 @@ def fitting_inputs(
 
 
 def random_inputs(
-    ports: Mapping[str, TensorSpec], seed: int = 0, samples: int = 2, length: int = 8, side: int = 224
+    specs: Mapping[str, TensorSpec], seed: int = 0, samples: int = 2, length: int = 8, side: int = 224
 ) -> dict[str, np.ndarray]:
     """Make random arrays of the declared types and shapes, equal for equal seeds.
 
@@ -198,15 +198,15 @@ def random_inputs(
     random = np.random.default_rng(seed)
     sizes: dict[str, int] = {}
     arrays = {}
-    for port in ports.values():
-        if port.optional or port.dtype is None:
+    for spec in specs.values():
+        if spec.optional or spec.dtype is None:
             continue
-        arrays[port.name] = _random(random, port.dtype, _random_shape(port, sizes, samples, length, side))
+        arrays[spec.name] = _random(random, spec.dtype, _random_shape(spec, sizes, samples, length, side))
     return arrays
 
 
-def _random_shape(port: TensorSpec, sizes: dict[str, int], samples: int, length: int, side: int) -> tuple[int, ...]:
-    declared: tuple[int | str | None, ...] = (None, None) if port.shape is None else port.shape
+def _random_shape(spec: TensorSpec, sizes: dict[str, int], samples: int, length: int, side: int) -> tuple[int, ...]:
+    declared: tuple[int | str | None, ...] = (None, None) if spec.shape is None else spec.shape
     shape = []
     for axis, size in enumerate(declared):
         if isinstance(size, int):

@@ -31,7 +31,7 @@ class CliInputs:
 class Data:
     """Values of all inputs, as read from files and texts."""
 
-    ports: Mapping[str, TensorSpec]
+    specs: Mapping[str, TensorSpec]
     loaded: Mapping[str, files.Loaded]
     """Content of each file that holds no text."""
     arrays: Mapping[str, np.ndarray]
@@ -42,7 +42,7 @@ class Data:
 
 
 def load(
-    given: CliInputs, ports: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
+    given: CliInputs, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
 ) -> Data:
     """Read files and texts into the arrays that the model takes.
 
@@ -52,26 +52,26 @@ def load(
     for name, path in given.inputs:
         grouped.setdefault(name, []).extend(expand(path))
     names = dict.fromkeys([*grouped, *(name for name, _ in given.texts)])
-    if any(name not in ports for name in names):
-        check(names, ports)  # raises an error that lists the unknown names and the model's own
-    lines = _lines(grouped, given, ports)
+    if any(name not in specs for name in names):
+        check(names, specs)  # raises an error that lists the unknown names and the model's own
+    lines = _lines(grouped, given, specs)
     loaded = {
-        name: files.join([files.load(path, ports[name], preprocess) for path in paths], ports[name])
+        name: files.join([files.load(path, specs[name], preprocess) for path in paths], specs[name])
         for name, paths in grouped.items()
         if name not in lines
     }
     arrays = {name: one.array for name, one in loaded.items()}
-    arrays |= {name: table_inputs.strings(some, ports[name]) for name, some in lines.items() if _is_string(ports[name])}
+    arrays |= {name: table_inputs.strings(some, specs[name]) for name, some in lines.items() if _is_string(specs[name])}
     words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
-    tokenizer = _tokenizer(given, model, needed=any(text.takes_text(ports[name]) for name in words))
-    filled, tokens = text.fill(words, ports, names, lambda: tokenizer or text.find(given.tokenizer, model))
-    ready = check({**arrays, **filled}, ports)
+    tokenizer = _tokenizer(given, model, needed=any(text.takes_text(specs[name]) for name in words))
+    filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
+    ready = check({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
-    return Data(ports, loaded, ready, {**tokens, **text.read_ids(ids, ports, tokenizer)}, tokenizer)
+    return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer)
 
 
 def _lines(
-    grouped: Mapping[str, Sequence[Path]], given: CliInputs, ports: Mapping[str, TensorSpec]
+    grouped: Mapping[str, Sequence[Path]], given: CliInputs, specs: Mapping[str, TensorSpec]
 ) -> dict[str, list[str]]:
     """Collect the texts of each input, those in files first.
 
@@ -79,7 +79,7 @@ def _lines(
     """
     found: dict[str, list[str]] = {}
     for name, paths in grouped.items():
-        if not text.takes_text(ports[name]):
+        if not text.takes_text(specs[name]):
             continue
         parts = [table_inputs.lines_of(path) for path in paths]
         lines = [line for part in parts if part is not None for line in part]
@@ -102,5 +102,5 @@ def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Token
         return None
 
 
-def _is_string(port: TensorSpec) -> bool:
-    return port.dtype is not None and port.dtype.kind == "O"
+def _is_string(spec: TensorSpec) -> bool:
+    return spec.dtype is not None and spec.dtype.kind == "O"

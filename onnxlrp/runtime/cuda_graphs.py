@@ -24,7 +24,7 @@ TYPES = {
 
 def open_outputs(session: Any) -> list[str]:
     """List the outputs whose shapes are not static: CUDA graphs need the address of each before the first run."""
-    return [port.name for port in session.get_outputs() if not all(isinstance(size, int) for size in port.shape)]
+    return [spec.name for spec in session.get_outputs() if not all(isinstance(size, int) for size in spec.shape)]
 
 
 class Bound:
@@ -39,14 +39,14 @@ class Bound:
         self._inputs = {n: values.ortvalue_from_numpy(np.array(v, order="C"), device, 0) for n, v in feeds.items()}
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)
-        self._names = [port.name for port in session.get_outputs()]
+        self._names = [spec.name for spec in session.get_outputs()]
         unplaced = open_outputs(session)
-        for port in session.get_outputs():
-            if port.name in unplaced:
-                self._binding.bind_output(port.name, device, 0)
+        for spec in session.get_outputs():
+            if spec.name in unplaced:
+                self._binding.bind_output(spec.name, device, 0)
             else:
-                room = values.ortvalue_from_shape_and_type(port.shape, TYPES[port.type], device, 0)
-                self._binding.bind_ortvalue_output(port.name, room)
+                room = values.ortvalue_from_shape_and_type(spec.shape, TYPES[spec.type], device, 0)
+                self._binding.bind_ortvalue_output(spec.name, room)
 
     def __call__(self, options: Any = None) -> None:
         self._session.run_with_iobinding(self._binding, options)

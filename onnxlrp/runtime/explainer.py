@@ -13,7 +13,7 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief, counted, cut, some
-from onnxlrp.runtime import described, streaming, text
+from onnxlrp.runtime import description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
@@ -138,7 +138,7 @@ class Explainer:
     def outputs(self) -> dict[str, arrays.TensorSpec]:
         """Outputs of the model itself by name, each with its type and shape."""
         added = self._added()
-        return {name: port for name, port in self._file.outputs.items() if name not in added}
+        return {name: spec for name, spec in self._file.outputs.items() if name not in added}
 
     @property
     def explained_output(self) -> str:
@@ -329,7 +329,7 @@ class Explainer:
         symbol = declared.shape[axis]
         if not isinstance(symbol, str):
             return Watch(self.interface)
-        shapes = {name: port.shape or () for name, port in self.inputs.items()}
+        shapes = {name: spec.shape or () for name, spec in self.inputs.items()}
         return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
 
     @own_errors
@@ -350,10 +350,10 @@ class Explainer:
             arrays.check_names(feeds, self.inputs)
             raise
         try:
-            described.check_values(self.interface, feeds, values)
+            description_check.check_values(self.interface, feeds, values)
             found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
-            raise described.damaged(self._file.place, error) from error
+            raise description_check.damaged(self._file.place, error) from error
         added = self._added()
         return Explanation(
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
@@ -396,10 +396,10 @@ class Explainer:
 
     def _explained(self) -> arrays.TensorSpec | None:
         """Specification of the explained output, with its actual shape where the file declares another."""
-        port = self._file.outputs.get(self.explained_output)
-        if port is None or port.dtype is None or self.interface.output_shape is None:
-            return port
-        return dataclasses.replace(port, shape=self.interface.output_shape)
+        spec = self._file.outputs.get(self.explained_output)
+        if spec is None or spec.dtype is None or self.interface.output_shape is None:
+            return spec
+        return dataclasses.replace(spec, shape=self.interface.output_shape)
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger
@@ -427,6 +427,6 @@ class Explainer:
         return None
 
 
-def _is_number(port: arrays.TensorSpec | None) -> bool:
+def _is_number(spec: arrays.TensorSpec | None) -> bool:
     """Decide whether an input takes numbers, so that a text for it must be cut into tokens first."""
-    return port is not None and port.dtype is not None and port.dtype.kind in "iubf"
+    return spec is not None and spec.dtype is not None and spec.dtype.kind in "iubf"

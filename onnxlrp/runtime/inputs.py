@@ -58,42 +58,42 @@ def type_name(dtype: np.dtype | None) -> str:
     return "string" if dtype.kind in "OUST" else str(dtype)
 
 
-def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[str, Any]:
+def check(inputs: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
     """Check all inputs of a call, and return them as arrays that the session takes.
 
     Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what is
     explained. Raises InputError if one is missing, unknown, of another type or of another shape.
     """
     inputs = as_mapping(inputs)
-    unknown = [name for name in inputs if name not in ports]
+    unknown = [name for name in inputs if name not in specs]
     if unknown:
-        raise InputError(_unknown(unknown, ports))
-    missing = [port for port in ports.values() if port.name not in inputs and not port.optional]
+        raise InputError(_unknown(unknown, specs))
+    missing = [spec for spec in specs.values() if spec.name not in inputs and not spec.optional]
     if missing:
-        wanted = "\n".join(f"  {escaped(port.name)}: {port}" for port in missing)
+        wanted = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in missing)
         raise InputError(f"the model needs a value for each of these inputs too:\n{wanted}")
-    return {name: check_one(value, ports[name]) for name, value in inputs.items()}
+    return {name: check_one(value, specs[name]) for name, value in inputs.items()}
 
 
-def check_one(value: Any, port: TensorSpec) -> Any:
+def check_one(value: Any, spec: TensorSpec) -> Any:
     """Check one input and return it as the session takes it; see `check`."""
-    if port.dtype is None:
+    if spec.dtype is None:
         return value
-    array = to_array(value, port.name, port, port.dtype)
-    is_text = port.dtype.kind == "O"
+    array = to_array(value, spec.name, spec, spec.dtype)
+    is_text = spec.dtype.kind == "O"
     convertible = not is_text and array.dtype.kind in "biuf"
-    if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
+    if (array.dtype.kind not in "OUST") if is_text else (array.dtype != spec.dtype):
         raise InputError(
-            f"input {port.name!r} takes {port}, but the array is {_described(array)}"
-            + (f": convert it with array.astype('{port.dtype}')" if convertible else "")
+            f"input {spec.name!r} takes {spec}, but the array is {_described(array)}"
+            + (f": convert it with array.astype('{spec.dtype}')" if convertible else "")
         )
-    problem = _shape_problem(array.shape, port.shape)
+    problem = _shape_problem(array.shape, spec.shape)
     if problem:
-        raise InputError(f"input {port.name!r} takes {port}, but the array is {_described(array)}: {problem}")
-    return as_strings(array, port.name) if is_text else array
+        raise InputError(f"input {spec.name!r} takes {spec}, but the array is {_described(array)}: {problem}")
+    return as_strings(array, spec.name) if is_text else array
 
 
-def check_names(feeds: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> None:
+def check_names(feeds: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
     """Raise InputError if sizes differ to which the model's file gives the same name.
 
     onnxruntime minds only if the two values happen to share memory, which depends on the model; so call this only after
@@ -101,7 +101,7 @@ def check_names(feeds: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> No
     """
     first: dict[str, tuple[str, int]] = {}
     for name, value in feeds.items():
-        pairs = zip(ports[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
+        pairs = zip(specs[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
         for symbol, size in pairs:
             if not isinstance(symbol, str):
                 continue
@@ -117,9 +117,9 @@ def _described(array: np.ndarray) -> str:
     return f"{type_of(array, type_name(array.dtype))} {shape_text(array.shape)}"
 
 
-def _unknown(names: list[Any], ports: Mapping[str, TensorSpec]) -> str:
-    known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
-    near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
+def _unknown(names: list[Any], specs: Mapping[str, TensorSpec]) -> str:
+    known = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in specs.values())
+    near = difflib.get_close_matches(str(names[0]), list(specs), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     many = ", ".join(f"{name!r:.80}" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"

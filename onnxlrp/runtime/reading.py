@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime import described, fingerprint
+from onnxlrp.runtime import description_check, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -132,13 +132,13 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         if interface is not None:
             names = {*interface.added_inputs.values()}
             explained = _explained_output(proto.graph, interface.output)
-            described.check(interface, explained, inputs, outputs)
+            description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
-        raise described.damaged(place, error) from error
+        raise description_check.damaged(place, error) from error
     return ModelFile(
         source=source,
-        inputs={name: port for name, port in inputs.items() if name not in names},
-        added={name: port for name, port in inputs.items() if name in names},
+        inputs={name: spec for name, spec in inputs.items() if name not in names},
+        added={name: spec for name, spec in inputs.items() if name in names},
         outputs=outputs,
         interface=interface,
         halves=_has_halves(proto.graph),

@@ -72,8 +72,8 @@ class Files:
     Raises InputError for a file that does not exist or holds no samples. Pictures are opened when they are read.
     """
 
-    def __init__(self, paths: Sequence[Path], port: TensorSpec, preprocess: files.Preprocess) -> None:
-        self._port = port
+    def __init__(self, paths: Sequence[Path], spec: TensorSpec, preprocess: files.Preprocess) -> None:
+        self._port = spec
         self._preprocess = preprocess
         self._files = [self._open(path) for path in paths]
         self._ends = np.cumsum([file.length for file in self._files], dtype=np.int64)
@@ -159,25 +159,25 @@ class Files:
         return None if not lines or table_inputs.are_numbers(lines) else [text.parted(line) for line in lines]
 
 
-def find(value: Any, port: TensorSpec, preprocess: files.Preprocess) -> Samples:
+def find(value: Any, spec: TensorSpec, preprocess: files.Preprocess) -> Samples:
     """Find the samples that a value names: a path, a folder, a pattern such as `pictures/*.png`, a list of paths, an
     array or a list. A string is a path unless the input takes texts or strings."""
-    named = paths_of(value, port)
+    named = paths_of(value, spec)
     if named is not None:
-        return Files(named, port, preprocess)
+        return Files(named, spec, preprocess)
     value = [value] if isinstance(value, str) else value
     sliced = hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, Mapping)
     try:
         if sliced and getattr(value, "ndim", 1) != 0 and len(value) >= 0:
-            return Rows(value, port.name)
+            return Rows(value, spec.name)
     except Exception as error:  # whatever a library's __len__ raises, a sparse matrix's at least
-        raise InputError(_NO_SAMPLES.format(port.name, port, type(value).__name__)) from error
-    raise InputError(_NO_SAMPLES.format(port.name, port, f"{value!r:.80}"))
+        raise InputError(_NO_SAMPLES.format(spec.name, spec, type(value).__name__)) from error
+    raise InputError(_NO_SAMPLES.format(spec.name, spec, f"{value!r:.80}"))
 
 
-def paths_of(value: Any, port: TensorSpec) -> list[Path] | None:
+def paths_of(value: Any, spec: TensorSpec) -> list[Path] | None:
     """List the files that a value names; None if it is no path."""
-    is_words = text.takes_text(port) or (port.dtype is not None and port.dtype.kind == "O")
+    is_words = text.takes_text(spec) or (spec.dtype is not None and spec.dtype.kind == "O")
     kinds = Path if is_words else (Path, str)
     if isinstance(value, kinds):
         return expand(Path(value))

@@ -182,10 +182,10 @@ def beside(model: Any) -> Path | None:
     return next((place / name for place in folders for name in FILES if (place / name).is_file()), None)
 
 
-def takes_text(port: TensorSpec) -> bool:
+def takes_text(spec: TensorSpec) -> bool:
     """Decide whether an input may hold the ids of tokens: whole numbers [texts, tokens]."""
-    is_ids = port.dtype is not None and port.dtype.kind == "i" and port.dtype.itemsize >= 4
-    return is_ids and (port.shape is None or len(port.shape) == 2)
+    is_ids = spec.dtype is not None and spec.dtype.kind == "i" and spec.dtype.itemsize >= 4
+    return is_ids and (spec.shape is None or len(spec.shape) == 2)
 
 
 def parted(line: str) -> Text:
@@ -215,7 +215,7 @@ def as_texts(value: Any) -> list[Text] | None:
 
 def fill(
     texts: Mapping[str, Sequence[Text]],
-    ports: Mapping[str, TensorSpec],
+    specs: Mapping[str, TensorSpec],
     given: Collection[str],
     tokenizer: Callable[[], Tokenizer],
 ) -> tuple[dict[str, np.ndarray], dict[str, list[Tokens]]]:
@@ -227,32 +227,32 @@ def fill(
     arrays: dict[str, np.ndarray] = {}
     tokens: dict[str, list[Tokens]] = {}
     for name, wanted in texts.items():
-        port = ports[name]
-        if not takes_text(port):
-            fitting = [other.name for other in ports.values() if takes_text(other)]
+        spec = specs[name]
+        if not takes_text(spec):
+            fitting = [other.name for other in specs.values() if takes_text(other)]
             others = f"; those that do: {listed(fitting)}" if fitting else ""
-            raise InputError(f"input {name!r} takes {port}, not the ids of a text's tokens{others}")
-        length = None if port.shape is None or not isinstance(port.shape[1], int) else port.shape[1]
+            raise InputError(f"input {name!r} takes {spec}, not the ids of a text's tokens{others}")
+        length = None if spec.shape is None or not isinstance(spec.shape[1], int) else spec.shape[1]
         cut = tokenizer().cut(wanted, length)
         if not len(cut[0]):
             raise InputError(f"the text for input {name!r} makes no token at all")
         tokens[name] = cut
-        arrays[name] = np.array([one.ids for one in cut], port.dtype)
-        for other, rows in _companions(name, ports, alone=len(texts) == 1).items():
+        arrays[name] = np.array([one.ids for one in cut], spec.dtype)
+        for other, rows in _companions(name, specs, alone=len(texts) == 1).items():
             if other not in given and other not in texts:
-                arrays[other] = rows(cut).astype(ports[other].dtype)
+                arrays[other] = rows(cut).astype(specs[other].dtype)
     return arrays, tokens
 
 
 def read_ids(
-    arrays: Mapping[str, Any], ports: Mapping[str, TensorSpec], tokenizer: Tokenizer | None
+    arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec], tokenizer: Tokenizer | None
 ) -> dict[str, list[Tokens]]:
     """Make tokens of ids that were given as numbers; without a tokenizer they are named by their numbers."""
     padding = None if tokenizer is None else tokenizer.padding
     found: dict[str, list[Tokens]] = {}
     for name, array in arrays.items():
         goes_along = any(usual in name for usual in _COMPANIONS)
-        if goes_along or not takes_text(ports[name]) or np.ndim(array) != 2 or not np.size(array):
+        if goes_along or not takes_text(specs[name]) or np.ndim(array) != 2 or not np.size(array):
             continue
         for row in np.asarray(array).tolist():
             names = tuple(str(index) if tokenizer is None else tokenizer.name_of(index) for index in row)
@@ -269,7 +269,7 @@ def ends(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray | None:
 
 
 def _companions(
-    name: str, ports: Mapping[str, TensorSpec], alone: bool
+    name: str, specs: Mapping[str, TensorSpec], alone: bool
 ) -> dict[str, Callable[[Sequence[Tokens]], np.ndarray]]:
     """Find the inputs that accompany the ids of input `name`, with the functions that fill them."""
     made: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
@@ -278,8 +278,8 @@ def _companions(
     for usual, kind in _COMPANIONS.items():
         ending = ":0" if name.endswith(":0") else ""  # TensorFlow's exporters append it
         other = name.replace("input_ids", usual) if "input_ids" in name else usual + ending if alone else ""
-        port = ports.get(other)
-        if port is not None and not port.optional and port.dtype is not None and port.dtype.kind in "iubf":
+        spec = specs.get(other)
+        if spec is not None and not spec.optional and spec.dtype is not None and spec.dtype.kind in "iubf":
             found[other] = made[kind]
     return found
 

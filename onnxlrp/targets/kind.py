@@ -65,11 +65,11 @@ class Resolved:
     """Positions of token targets, int64 [N]."""
 
 
-Given = Mapping[str, np.ndarray]
+Arguments = Mapping[str, np.ndarray]
 """Checked arrays of one call by argument, without those that were not given."""
 
 
-class Kind(abc.ABC):
+class TargetKind(abc.ABC):
     """A kind of target. `arguments` are those of an explainer's call that it takes, each with an input in the graph."""
 
     name: ClassVar[str]
@@ -113,7 +113,7 @@ class Kind(abc.ABC):
         """Make the default of an argument, for models whose input for it has none."""
 
     @abc.abstractmethod
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         """Determine the target that was explained, and its score.
 
         `value` is the explained output of this run, `label` the label output if the interface names one. Raises
@@ -136,7 +136,7 @@ class Kind(abc.ABC):
         """Decide whether the explained output is one score per sample, so that there is nothing to choose."""
         return False
 
-    def check_counts(self, given: Given, batch: int | None) -> None:
+    def check_counts(self, given: Arguments, batch: int | None) -> None:
         """Raise TargetError if an array holds neither one value nor as many as the batch has samples."""
         for name, array in given.items():
             if batch is not None and len(array) not in (1, batch):

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import check_range, from_maps, per_sample
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import check_range, from_maps, per_sample
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLASS = ("class", "classes")
 
 
-class ClassTarget(Kind):
+class ClassTarget(TargetKind):
     """Target in scores [N, C], perhaps with further axes of size 1, in one score per sample [N], or in the classes [C]
     alone."""
 
@@ -93,7 +93,7 @@ class ClassTarget(Kind):
         """Reshape scores, samples first and classes last, to the layout of this kind; None if they do not have it."""
         return scores.reshape(samples, count) if inner == 1 else None
 
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         scores = self.scores(value, interface)
         target = given.get("target")
         if scores is None:
@@ -102,7 +102,7 @@ class ClassTarget(Kind):
             check_range(target, scores.shape[-1], "target", CLASS, interface.output)
         return self._resolve(given, scores, label, interface)
 
-    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+    def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the explained classes of scores [N, C]."""
         samples, targets, target = len(scores), interface.targets, given.get("target")
         predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)

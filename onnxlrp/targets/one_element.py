@@ -14,15 +14,15 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import from_maps, to_indices
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import from_maps, to_indices
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
 from onnxlrp.targets.one_class import one_axis
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
 
-class ElementTarget(Kind):
+class ElementTarget(TargetKind):
     """Target in scores [N, …] of any rank, or of one sample alone: an index for each axis but the batch."""
 
     name = "element"
@@ -88,7 +88,7 @@ class ElementTarget(Kind):
             return None
         return np.asarray(scores if interface.batch_axis == 0 else scores[None])
 
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         scores = self.scores(value, interface)
         if scores is None:
             return Resolved()

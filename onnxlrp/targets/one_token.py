@@ -12,8 +12,8 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import check_range
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import check_range
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, sizes
 from onnxlrp.targets.one_class import ClassTarget
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class TokenTarget(ClassTarget):
     def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray:
         return scores.reshape(samples, inner, count)
 
-    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+    def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the classes of [N, T, V] at the requested positions; a ZipMap's [N, V] has no positions."""
         if scores.ndim < 3:
             return super()._resolve(given, scores, label, interface)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxlrp.errors import InputError
 
 if TYPE_CHECKING:
-    from onnxlrp.targets.kind import Kind
+    from onnxlrp.targets.kind import TargetKind
 
 INPUTS = ("optional", "required", "none")
 
@@ -17,7 +17,7 @@ INPUTS = ("optional", "required", "none")
 class TargetOptions:
     """Kind of target, the number of targets at once, and the way in which the explained model takes them."""
 
-    kind: Kind
+    kind: TargetKind
     targets: int = 1
     target_input: str = "optional"
 

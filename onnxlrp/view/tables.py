@@ -68,7 +68,7 @@ def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
     if top is not None:
         order = [int(index) for index in np.argsort(-np.abs(ledger.absorbed), kind="stable")[:top]]
     lines = (
-        (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(number(x) for x in ledger.values[index]))
+        (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(four_digits(x) for x in ledger.values[index]))
         for index in order
     )
     return _table(("step", *COLUMNS), lines, numbers=len(COLUMNS))
@@ -87,8 +87,8 @@ def samples_table(samples: Sequence[Sample]) -> Table:
             *((str(sample.position),) if placed else ()),
             target_words(sample.target)[1],
             *((sample.label,) if labelled else ()),
-            "-" if sample.score is None else number(sample.score),
-            *(number(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
+            "-" if sample.score is None else four_digits(sample.score),
+            *(four_digits(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
         )
         for sample in samples
     )
@@ -102,12 +102,12 @@ def features_table(sample: Sample) -> Table:
         table.add_column(name, justify="right" if name in ("value", "relevance") else "left")
     limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
     for feature in sample.features:
-        words = feature.value if isinstance(feature.value, str) else number(feature.value)
+        words = feature.value if isinstance(feature.value, str) else four_digits(feature.value)
         table.add_row(
             escaped(feature.input),
             escaped(feature.name),
             escaped(words),
-            heat(number(feature.relevance), feature.relevance, limit),
+            heat(four_digits(feature.relevance), feature.relevance, limit),
         )
     return table
 
@@ -124,7 +124,7 @@ def conservation_table(kept: Conservation) -> Table:
     parts = [("at the output", kept.seeds)]
     parts += [(f"at input {name}", value) for name, value in kept.inputs.items()]
     parts += [("absorbed by biases", kept.bias), ("absorbed by ε", kept.epsilon), ("stopped", kept.stopped)]
-    lines = ((name, number(value), share(value)) for name, value in parts)
+    lines = ((name, four_digits(value), share(value)) for name, value in parts)
     return _table(("relevance", "sum", "share"), lines, numbers=2)
 
 
@@ -135,7 +135,7 @@ def texts_table(sample: Sample) -> Table:
     for name in ("input", "Σ relevance", "text"):
         table.add_column(name, justify="right" if name == "Σ relevance" else "left", overflow="fold")
     for name, pieces in sample.texts.items():
-        table.add_row(escaped(name), number(sample.relevance[name]), heat_text(pieces, limit))
+        table.add_row(escaped(name), four_digits(sample.relevance[name]), heat_text(pieces, limit))
     table.add_row("", "", _scale(limit))
     return table
 
@@ -158,11 +158,11 @@ def heat(words: str, relevance: float, limit: float, underline: bool = False) ->
 def _scale(limit: float) -> Text:
     """Draw the scale of colours in one line."""
     steps = [heat("  ", share * limit, limit) for share in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)]
-    ends = (heat(f" {number(-limit)} ", -limit, limit), heat(f" +{number(limit)} ", limit, limit))
+    ends = (heat(f" {four_digits(-limit)} ", -limit, limit), heat(f" +{four_digits(limit)} ", limit, limit))
     return Text.assemble("against ", ends[0], *steps, ends[1], " for")
 
 
-def number(value: float) -> str:
+def four_digits(value: float) -> str:
     """Write a number with four significant digits."""
     return f"{float(value):.4g}"
 

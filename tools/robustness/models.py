@@ -64,9 +64,9 @@ def random_inputs(explained: onnxlrp.Explainer, rows: int, rng: np.random.Genera
     """Draw numbers for every input, for `rows` samples."""
     return {
         name: rng.normal(
-            size=[rows, *(size if isinstance(size, int) else 8 for size in (port.shape or ())[1:])]
-        ).astype(port.dtype)
-        for name, port in explained.inputs.items()
+            size=[rows, *(size if isinstance(size, int) else 8 for size in (spec.shape or ())[1:])]
+        ).astype(spec.dtype)
+        for name, spec in explained.inputs.items()
     }
 
 

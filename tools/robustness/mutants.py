@@ -77,11 +77,11 @@ def _table(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"| {outcome} | {counts.get(outcome, 0):,} |"
 
 
-_WORDS = """What onnxruntime runs and onnxlrp refuses hands out a constant as the explained output (half of them), or
-several scores for each class, no floats or nothing at all, reads what a loop that takes no step would make, or
-contradicts ONNX: an axis or an attribute that is not there, a name that is no UTF-8. What passes without a note though
-onnxruntime refuses it has operators that it has no kernel for, or attributes and operators of com.microsoft that it
-does not know, since its schemas cannot be asked without it.
+_WORDS = """Models that onnxruntime runs and onnxlrp refuses have a constant as the explained output (half of them), or
+several scores for each class, no floats or nothing at all; or they read results of a loop that takes no step, or
+contradict ONNX: an axis or an attribute that does not exist, a name that is no UTF-8. Models that pass without a note
+though onnxruntime refuses them have operators that it has no kernel for, or attributes and operators of com.microsoft
+that it does not know, since its schemas cannot be asked without it.
 """
 """Description of the outcomes that are no faults, as of the last look at them."""
 

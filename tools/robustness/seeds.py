@@ -1,6 +1,6 @@
-"""The same source and options give the same bytes, whatever the seed of Python's hashes.
+"""Conversion gives the same bytes for the same source and options, whatever the seed of Python's hashes.
 
-Every seed is an interpreter of its own that converts the bundled models and those of tests/test_threads.py.
+Each seed has an interpreter of its own, which converts the bundled models and those of tests/test_threads.py.
 """
 
 from __future__ import annotations

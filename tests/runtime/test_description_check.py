@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
-from onnxlrp.runtime import Explainer, described
+from onnxlrp.runtime import Explainer, description_check
 
 X = np.ones((2, 3), np.float32)
 VALUES = [
@@ -101,9 +101,9 @@ def test_relevance_of_another_rank(many_targets, shape):
     """Declared ranks may be wrong, so that only a run shows it: relevance of two targets is [N, 2, 3]."""
     interface = Explainer(many_targets).interface
     feeds = {"x": np.ones((3, 3), np.float32)}
-    described.check_values(interface, feeds, {"x_relevance": np.zeros((3, 2, 3))})
+    description_check.check_values(interface, feeds, {"x_relevance": np.zeros((3, 2, 3))})
     with pytest.raises(ValueError, match="x_relevance"):
-        described.check_values(interface, feeds, {"x_relevance": np.zeros(shape)})
+        description_check.check_values(interface, feeds, {"x_relevance": np.zeros(shape)})
 
 
 def test_an_output_of_another_rank_has_no_score(linear):

@@ -83,12 +83,12 @@ def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> Non
     want = TARGETS[interface.target].input_shape(interface)
     if interface.target_input is None:
         return
-    port = inputs[interface.target_input]
-    shape = port.shape or want
+    spec = inputs[interface.target_input]
+    shape = spec.shape or want
     sizes = zip(shape, want, strict=False)
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
-    if port.dtype != np.int64 or wrong:
-        raise ValueError(f"input {port.name!r} is {port}, but {interface.targets} targets are explained")
+    if spec.dtype != np.int64 or wrong:
+        raise ValueError(f"input {spec.name!r} is {spec}, but {interface.targets} targets are explained")
 
 
 def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:
