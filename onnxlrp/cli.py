@@ -559,7 +559,7 @@ def _refuse_overwriting(
     for path in paths:
         _usage(lambda one: check_replaceable(one, sources), path, hint)
         if path.exists() and not force:
-            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
+            raise typer.BadParameter(f"'{path}' exists already; --force overwrites it", param_hint=hint)
         if not makes_folder and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 

@@ -115,9 +115,7 @@ def show(done: Demo) -> None:
         table.add_row(one.name, one.label, f"{one.probability:.2f}", f"{one.score:.2f}", *sums)
     terminal.say(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
     terminal.show(table)
-    terminal.say(
-        "what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where"
-    )
+    terminal.say("the rest was absorbed by the network's biases; onnxlrp check --composite ... shows where")
     terminal.say(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
     for path in done.written:
         terminal.say(f"  {path}")

@@ -42,7 +42,7 @@ def check_data_file(data: Path, model: Path, sources: Iterable[Path] = ()) -> No
     explained model in that very place."""
     check_replaceable(data, sources)
     if data.exists() and not any(map(data.samefile, _own_data(model))):
-        raise InputError(f"'{data}' is there already, and was not written with an explained model '{model}': move it")
+        raise InputError(f"'{data}' exists already, and was not written with an explained model '{model}': move it")
 
 
 def files_of(path: Path) -> list[Path]:

@@ -135,7 +135,7 @@ def test_a_data_file_of_somebody_else_stays(large, source, tmp_path):
     out, data = tmp_path / "out.onnx", tmp_path / "out.onnx.data"
     explained = onnxlrp.convert(source, "epsilon")
     data.write_text("precious")
-    with pytest.raises(InputError, match=r"out\.onnx\.data' is there already, and was not written with"):
+    with pytest.raises(InputError, match=r"out\.onnx\.data' exists already, and was not written with"):
         explained.save(out)
     assert r"there already" in refused("convert", source, "-o", out, "--force")
     assert data.read_text() == "precious" and not out.exists()

@@ -8,13 +8,13 @@ import numpy as np
 
 from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 
-_COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
+_COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "the relevance that ends at"}
 _TRY = {
     # On EfficientNet-Lite0 without the bias |R| was NaN under Epsilon (it grew to 1e32 half way), 1e6 under Gamma(0.1),
     # 90 under Gamma(0.25), for a score of 11.
-    "bias": "zero_params='bias' in the rule of that step shares it out among the inputs (in deep networks under ZPlus "
-    "or Gamma(0.25) only, Epsilon and a small γ may overflow); else read relevance as what the score holds besides "
-    "that constant",
+    "bias": "zero_params='bias' in the rule of that step gives that share to the inputs (in deep networks under ZPlus "
+    "or Gamma(0.25) only, because Epsilon and a small γ may overflow); without it relevance explains the score except "
+    "for that constant",
     "epsilon": "a smaller ε, such as composite='epsilon(epsilon=1e-9)', or a Gamma rule keeps less",
     "stopped": "name more inputs with inputs=, or another rule; `onnxlrp inspect` says why relevance ends there",
     "remainder": "a step such as a softmax does not conserve relevance; under composite='cp_lrp' none reaches it",
@@ -41,12 +41,12 @@ def not_finite_inputs(holes: Mapping[str, int], infinite: Mapping[str, int]) -> 
 
 def harmless(inputs: str) -> str:
     """Make the sentence for NaN and infinities in the inputs that did no visible harm."""
-    return f"{inputs}: the model takes it as a missing value or passes over it"
+    return f"{inputs}: the model treats these as missing values or ignores them"
 
 
 def not_finite(where: str, inputs: str) -> str:
     """Make the sentence for NaN in the relevance or the score that comes from NaN or infinities in the inputs."""
-    return f"relevance or score is NaN or infinite{where}: {inputs}. Fill them in first"
+    return f"relevance or score is NaN or infinite{where}: {inputs}. Replace these first"
 
 
 def overflowed(where: str, ledger: Ledger | None) -> str:
@@ -122,16 +122,15 @@ def turned(where: str) -> str:
     """Make the sentence for relevance that was divided by a negative score."""
     return (
         f"initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are "
-        "turned there. Multiply it by -1, or convert with initial='output'"
+        "reversed there. Multiply it by -1, or convert with initial='output'"
     )
 
 
 def negative(where: str) -> str:
     """Make the sentence for a class whose own score is negative."""
     return (
-        f"the score of the explained class is itself negative{where}: what is explained is a negative number, and "
-        "relevance adds up towards it. What sets the class apart from others is shown by target='weights' and "
-        "onnxlrp.contrastive"
+        f"the score of the explained class is itself negative{where}: relevance adds up to a negative "
+        "number. For the difference from other classes use target='weights' with onnxlrp.contrastive"
     )
 
 

@@ -61,7 +61,7 @@ class Batches:
         lengths = {name: len(one) for name, one in self._samples.items()}
         if len({*lengths.values()}) > 1 or not self.count:
             found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
-            raise InputError(f"the inputs must hold as many samples each, and at least one; here are {found}")
+            raise InputError(f"the inputs must all hold the same number of samples, at least one; they hold {found}")
         self.size = _size(size, fixed, self.count)
         self._options = {
             name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
@@ -136,7 +136,7 @@ def _size(size: int | None, fixed: int | None, count: int) -> int:
     if size not in (None, fixed):
         raise InputError(f"the model takes batches of {fixed}, as its file declares: leave batch_size out")
     if count % fixed:
-        raise InputError(f"the model takes batches of {fixed} only, and {count} samples do not make up whole ones")
+        raise InputError(f"the model takes batches of {fixed} only, and {count} samples do not fill whole batches")
     return fixed
 
 

@@ -48,11 +48,11 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
     negative[:, rivals] = 1.0
     rows = np.arange(len(targets))
     if against is not None and negative[rows, targets].any():
-        raise TargetError(f"class {targets[negative[rows, targets] > 0][0]} is set against itself")
+        raise TargetError(f"class {targets[negative[rows, targets] > 0][0]} is compared with itself")
     negative[rows, targets] = 0.0
     count = negative.sum(1, keepdims=True)
     if not count.all():
-        raise TargetError("there is one class only, and no other to set it against")
+        raise TargetError("there is one class only, and no other to compare it with")
     weights = -negative / count
     weights[rows, targets] = 1.0
     return np.asarray(weights, np.float32)

@@ -74,7 +74,7 @@ class GraphRuns:
     def __init__(self, session: Any, device: str = "cuda") -> None:
         if unplaced := open_outputs(session):
             raise InputError(
-                f"a CUDA graph needs outputs of static shape, which {listed(unplaced)} has not: declare the sizes "
+                f"a CUDA graph needs outputs of static shape, but {listed(unplaced)} has none: declare the sizes "
                 "of the model's inputs, or leave enable_cuda_graph out"
             )
         self._session, self._device = session, device

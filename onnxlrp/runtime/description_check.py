@@ -39,7 +39,7 @@ def check(
     added = [*relevance, *_some(interface.ledger)]
     twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
     if twice:
-        raise ValueError(f"output '{twice[0]}' is named for two things")
+        raise ValueError(f"output '{twice[0]}' is named for two purposes")
     for name in added:
         dtype = outputs[name].dtype
         if dtype is None or dtype.kind not in "fV":  # bfloat16 is a V to numpy

@@ -155,7 +155,7 @@ def _picture_or_text(path: Path, spec: TensorSpec, preprocess: Preprocess) -> Lo
     try:
         with Image.open(path) as opened:
             if getattr(opened, "is_animated", False) and opened.format != "MPO":  # MPO: a photograph and its previews
-                warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is taken", stacklevel=2)
+                warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is used", stacklevel=2)
             picture = ImageOps.exif_transpose(opened)
             picture.load()
             kind = opened.format

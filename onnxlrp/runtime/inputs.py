@@ -108,8 +108,8 @@ def check_names(feeds: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> No
             other, known = first.setdefault(symbol, (name, size))
             if size != known:
                 raise InputError(
-                    f"the model's file calls a size of '{other}' and one of {name!r} {symbol}, but they are {known} "
-                    f"and {size}: give both the same size, or one of them another name in the source, and convert that"
+                    f"the model's file gives a size of '{other}' and one of {name!r} the same name, {symbol}, but they "
+                    f"are {known} and {size}: give both the same size, or rename one in the source and convert again"
                 )
 
 

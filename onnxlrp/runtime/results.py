@@ -149,7 +149,7 @@ def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from error
+        raise InputError(f"the folder '{folder}' cannot be created: {error.strerror or error}") from error
     with only_writer(folder):
         remove_drafts(folder)
         if not (folder / _ABOUT).exists():
@@ -159,8 +159,8 @@ def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
         other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
         if other:
             raise InputError(
-                f"'{folder}' was begun otherwise, here differ: {', '.join(other)}. Call it as before to go on, or "
-                "write to another folder"
+                f"'{folder}' was begun with other settings; these differ: {', '.join(other)}. Call it as before to "
+                "continue, or write to another folder"
             )
         yield Results(folder)
 
@@ -174,7 +174,7 @@ def is_done(results: Results, span: tuple[int, int], fingerprint: Callable[[], s
     known = seal.mark(path)
     if known is not None and known != fingerprint():
         raise InputError(
-            f"'{path}' explains other data or another target than samples {span[0]} to {span[1] - 1} are now: remove "
+            f"'{path}' explains other data or another target than samples {span[0]} to {span[1] - 1} have now: remove "
             "it, and it is computed again, or write to another folder"
         )
     return known is not None

@@ -55,7 +55,7 @@ def mark(path: Path) -> str | None:
 def read(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of a part. Raises InputError if it is not as it was written."""
     if mark(path) is None:
-        raise InputError(f"'{path}' is not there any more")
+        raise InputError(f"'{path}' no longer exists")
     try:
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}

@@ -56,7 +56,9 @@ def read_lines(path: Path, spec: TensorSpec) -> np.ndarray:
         return strings(lines, spec)
     rows = [line.replace(",", " ").split() for line in lines]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"'{escaped(path)}': input {spec.name!r} takes {spec}, so each line must hold as many numbers")
+        raise InputError(
+            f"'{escaped(path)}': input {spec.name!r} takes {spec}, so lines must hold equally many numbers"
+        )
     return _shaped(_numbers(np.array(rows, dtype=object), spec, path), spec, path)
 
 
@@ -213,9 +215,9 @@ def _whole(cell: str) -> int:
 
 def _hint(cell: str, dtype: np.dtype) -> str:
     if _is_missing(cell):
-        return ": a missing value can stand for fractions only, as NaN"
+        return ": a missing value, read as NaN, may stand for fractions only"
     if _LIKE_A_NUMBER.fullmatch(cell) and not _is_number(cell):
-        return ": numbers have a decimal point, and nothing parts their thousands"
+        return ": numbers need a decimal point, and no thousands separators"
     return "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
 
 

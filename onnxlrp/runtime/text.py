@@ -120,12 +120,12 @@ class Tokenizer:
                 warnings.warn(f"text {number} is cut off after {limit} tokens, as its tokenizer says", stacklevel=2)
             if length is not None and len(encoding.ids) > length:
                 raise InputError(
-                    f"text {number} makes {len(encoding.ids)} tokens, but the model takes {length}: shorten it"
+                    f"text {number} has {len(encoding.ids)} tokens, but the model takes {length}: shorten it"
                 )
         length = longest if length is None else length
         if self.padding is None and any(len(encoding.ids) < length for encoding in encodings):
             raise InputError(
-                "the tokenizer has no padding token, and the texts make different numbers of tokens: "
+                "the tokenizer has no padding token, and the texts have different numbers of tokens: "
                 "explain them one at a time"
             )
         return [self._tokens(text, encoding, length) for text, encoding in zip(texts, encodings, strict=True)]
@@ -235,7 +235,7 @@ def fill(
         length = None if spec.shape is None or not isinstance(spec.shape[1], int) else spec.shape[1]
         cut = tokenizer().cut(wanted, length)
         if not len(cut[0]):
-            raise InputError(f"the text for input {name!r} makes no token at all")
+            raise InputError(f"the text for input {name!r} has no tokens")
         tokens[name] = cut
         arrays[name] = np.array([one.ids for one in cut], spec.dtype)
         for other, rows in _companions(name, specs, alone=len(texts) == 1).items():

@@ -30,7 +30,7 @@ def to_array(value: Any, name: str, takes: object, dtype: np.dtype | None) -> np
         array = _as_objects(value) if dtype is not None and dtype.kind == "O" else np.asarray(value)
     except Exception as error:  # whatever a library's __array__ raises
         words = " ".join(str(error).split())
-        raise InputError(f"input {name!r} takes {takes}; what was given is no array: {words:.300}") from error
+        raise InputError(f"input {name!r} takes {takes}; the value is no array: {words:.300}") from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if isinstance(value, (np.ndarray, np.generic)) or dtype is None:

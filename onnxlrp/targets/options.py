@@ -27,7 +27,7 @@ class TargetOptions:
         if not isinstance(self.targets, int) or self.targets < 1:
             raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
         if self.targets > 1 and not (self.kind.several and self.has_input):
-            raise InputError("targets above 1 need a target that chooses (not weights), and an input to name them with")
+            raise InputError('targets above 1 need another target than weights, and a target_input other than "none"')
 
     @property
     def has_input(self) -> bool:

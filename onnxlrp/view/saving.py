@@ -95,7 +95,7 @@ def sheet(
     name = next((name for name in explanation.relevance if layouts.get(name)), None)
     if name is None:
         other = ".html" if explanation.tokens else ".npz or .csv"
-        raise InputError(f"a .png needs an explained input that is a picture, here are {_shapes(explanation)}: "
+        raise InputError(f"a .png needs an explained input that is a picture, not {_shapes(explanation)}: "
                          f"write {other}")  # fmt: skip
     layout = str(layouts[name])
     relevance = explanation.relevance[name]
@@ -120,7 +120,7 @@ def sheet(
 
 def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> str:
     if not any(sample.texts for sample in samples):
-        raise InputError(f"a .html needs an explained input that is text, here are {_shapes(explanation)}: write .npz")
+        raise InputError(f"a .html needs an explained input that is text, not {_shapes(explanation)}: write .npz")
     return page(samples, title)
 
 
