@@ -21,9 +21,9 @@ from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.finish import save
 from onnxlrp.finish.tidy import tidy
-from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
+from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.without_numbers import encoded_words, lookup_without_product
 from onnxlrp.plan.working_types import type_of_layers
@@ -313,7 +313,7 @@ def inspect(
 @dataclasses.dataclass
 class _Work:
     source: Source
-    op: Builder
+    op: ReverseBuilder
     facts: Facts
     plan: Plan
     score: ir.Value
@@ -396,7 +396,7 @@ def _prepare(
     absorbed = canonicalise(source.model)
     graph = source.model.graph
     explained = _explained_inputs(graph, inputs)
-    op = Builder(graph, "lrp")
+    op = ReverseBuilder(graph, "lrp", chosen.norm.epsilon)
     value, name = explained_output(source, output)
     op.label("score")
     whole = chosen.seed == "gradient" or explain_probability
