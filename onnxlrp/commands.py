@@ -42,10 +42,10 @@ class Explained:
     def samples(self) -> list[summary.Sample]:
         """Summaries of the explanation, per sample."""
         columns = {name: one.columns for name, one in self.data.loaded.items()}
-        found = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
+        summaries = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
         interface = self.explainer.interface
         one = TARGETS[interface.target].is_one_score(interface)
-        return [dataclasses.replace(sample, target=None) for sample in found] if one else found
+        return [dataclasses.replace(sample, target=None) for sample in summaries] if one else summaries
 
     @property
     def title(self) -> str:
@@ -90,11 +90,11 @@ def read_weights(path: Path | None) -> np.ndarray | None:
 
 def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Path]:
     """List every file that `explain` reads: the model's, the inputs', and `others`."""
-    found = [*files_of(model), *others]
+    paths = [*files_of(model), *others]
     for _, path in given.inputs:
         with contextlib.suppress(InputError):  # a bad path is reported when it is read
-            found += expand(path)
-    return found
+            paths += expand(path)
+    return paths
 
 
 def explain(
@@ -211,18 +211,18 @@ def check(
         assert source is not None
         expected = providers.run(session, None, dict(arrays))
         outputs = checking.compare_outputs(expected, explanation.outputs, source.halves)
-    kept = checking.conservation(explanation)
+    sums = checking.conservation(explanation)
     problems = checking.changed(outputs or ())
     problems += [
         f"the relevance of {name!r} holds NaN or infinity"
         for name, value in explanation.relevance.items()
         if not np.isfinite(value).all()
     ]
-    if kept is not None and not kept.ok:
+    if sums is not None and not sums.ok:
         problems.append(
-            f"the ledger does not close at {kept.worst_step!r}: {kept.worst_gap:.2g} of all relevance is missing"
+            f"the ledger does not close at {sums.worst_step!r}: {sums.worst_gap:.2g} of all relevance is missing"
         )
-    return Report(outputs, kept, explanation, problems)
+    return Report(outputs, sums, explanation, problems)
 
 
 def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Explanation]:
@@ -254,11 +254,11 @@ def report_json(report: Report) -> dict[str, Any]:
     outputs = None
     if report.outputs is not None:
         outputs = [{**dataclasses.asdict(one), "ok": one.ok} for one in report.outputs]
-    kept = report.conservation
+    sums = report.conservation
     return saving.plain(
         {
             "outputs": outputs,
-            "conservation": None if kept is None else {**dataclasses.asdict(kept), "ok": kept.ok},
+            "conservation": None if sums is None else {**dataclasses.asdict(sums), "ok": sums.ok},
             "ledger": saving.ledger_json(report.explanation),
             "problems": report.problems,
         }

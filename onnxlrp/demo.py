@@ -90,16 +90,16 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         # Cautions are left out, because the table shows how much the biases absorb, and the text below it says so.
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
-    found = _describe([path.stem for path in paths], labels, explanations)
+    entries = _describe([path.stem for path in paths], labels, explanations)
     with atomic_write(folder / SHEET) as draft:
-        _sheet(data.pictures, found, explanations).save(draft)
+        _sheet(data.pictures, entries, explanations).save(draft)
     step("done")
     return Demo(
         source=str(source),
         written=[str(folder / name) for name in FILES],
         provider=explainer.providers[0],
         seconds=time.perf_counter() - start,
-        pictures=found,
+        pictures=entries,
     )
 
 
@@ -139,10 +139,10 @@ def _describe(names: list[str], labels: list[str], explanations: dict[str, Expla
     ]
 
 
-def _sheet(shown: tuple[Image.Image, ...], found: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
+def _sheet(shown: tuple[Image.Image, ...], entries: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
     """Draw a row per picture: the picture with its class and score, then a heatmap per composite."""
     rows = []
-    for index, (picture, one) in enumerate(zip(shown, found, strict=True)):
+    for index, (picture, one) in enumerate(zip(shown, entries, strict=True)):
         row = [pictures.Cell(picture, f"{one.label.split(',')[0]} {one.probability:.2f}\nscore {one.score:.2f}")]
         for composite, explanation in explanations.items():
             relevance = pictures.to_map(explanation.relevance["image"], "NCHW")[index]

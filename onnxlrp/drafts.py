@@ -49,8 +49,8 @@ def remove_abandoned(path: Path) -> None:
     """
     ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+-[0-9a-f]{{8}}{re.escape(path.suffix)}")
     with contextlib.suppress(OSError):
-        for found in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
-            _remove_unless_held(found)
+        for path_of_draft in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+            _remove_unless_held(path_of_draft)
 
 
 def _new(path: Path) -> tuple[Path, int | None]:

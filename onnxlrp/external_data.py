@@ -181,13 +181,13 @@ def settle(model: onnx.ModelProto, folder: Path | None, file: Path | None = None
     `folder` is that of the model's file, None if it has none; `file` is the model's file if it is known. Raises
     InvalidModelError at the first tensor whose file may not be read (`judge`).
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for held in tensors(model):
         if held.is_external:
             data = judge(held, folder, file)
             point(held.tensor, str(data), held.number("offset") or 0, held.size)
-            found[data] = None
-    return list(found)
+            files[data] = None
+    return list(files)
 
 
 def judge(held: Held, folder: Path | None, file: Path | None = None) -> Path:

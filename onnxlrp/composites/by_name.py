@@ -64,8 +64,8 @@ def parse(composite: str | Path | Composite | Overridden) -> Composite | Overrid
     text = str(composite)
     if text.endswith(".toml"):
         return from_toml(Path(text))
-    made: Composite | Overridden = call(text, _by_name())
-    return made
+    parsed_composite: Composite | Overridden = call(text, _by_name())
+    return parsed_composite
 
 
 def from_toml(path: Path) -> Overridden:
@@ -161,12 +161,15 @@ class Listed(Brief):
 
 def table() -> list[Listed]:
     """List every composite that has a name, users' own last."""
-    return [Listed(_form(name, made), _purpose(made)) for name, made in {**COMPOSITES, **_OWN}.items()]
+    return [Listed(_form(name, composite), _purpose(composite)) for name, composite in {**COMPOSITES, **_OWN}.items()]
 
 
 def _by_name() -> dict[str, Callable[..., Composite | Overridden]]:
     """Map every name to a function that makes its composite."""
-    own = {name: made if isinstance(made, type) else functools.partial(_finished, made) for name, made in _OWN.items()}
+    own = {
+        name: composite if isinstance(composite, type) else functools.partial(_finished, composite)
+        for name, composite in _OWN.items()
+    }
     return {**COMPOSITES, **own}
 
 
@@ -174,13 +177,13 @@ def _finished(composite: Composite | Overridden) -> Composite | Overridden:
     return composite
 
 
-def _form(name: str, made: type[Composite] | Composite | Overridden) -> str:
-    fields = sorted(dataclasses.fields(made), key=lambda f: bool(f.kw_only)) if isinstance(made, type) else []
+def _form(name: str, composite: type[Composite] | Composite | Overridden) -> str:
+    fields = sorted(dataclasses.fields(composite), key=lambda f: bool(f.kw_only)) if isinstance(composite, type) else []
     shown = [f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default!r}" for f in fields if f.repr]
     return f"{name}({', '.join(shown)})" if shown else name
 
 
-def _purpose(made: type[Composite] | Composite | Overridden) -> str:
-    if not isinstance(made, type):
-        return repr(made)
-    return " ".join((inspect.getdoc(made) or "").split("\n\n")[0].split())
+def _purpose(composite: type[Composite] | Composite | Overridden) -> str:
+    if not isinstance(composite, type):
+        return repr(composite)
+    return " ".join((inspect.getdoc(composite) or "").split("\n\n")[0].split())

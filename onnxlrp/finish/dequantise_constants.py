@@ -35,13 +35,13 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
     """Collect the nodes that outputs are computed by, including those inside their bodies."""
-    found, waiting = set[ir.Node](), list(outputs)
+    nodes, waiting = set[ir.Node](), list(outputs)
     while waiting:
         node = waiting.pop().producer()
-        if node is not None and node not in found:
-            found.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
+        if node is not None and node not in nodes:
+            nodes.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
             waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
-    return found
+    return nodes
 
 
 def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

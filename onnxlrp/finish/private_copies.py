@@ -113,10 +113,10 @@ class _Copies:
     def _operand(self, value: ir.Value) -> ir.Value:
         """Choose the operand of a copied node: never the one that the model's own node reads, or sessions merge the two
         nodes."""
-        found = self.of(value)
+        copy = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
-        if found is not value or not floating or not (value in self.data or _is_outer(value, self.graph)):
-            return found
+        if copy is not value or not floating or not (value in self.data or _is_outer(value, self.graph)):
+            return copy
         if value not in self.apart:
             self.apart[value] = unfused_copy(self.graph, value)
         return self.apart[value]

@@ -43,13 +43,13 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     shapes = {d.name: d.shape for d in source.inputs}
     for value in graph.inputs:
         value.shape = shapes.get(str(value.name), value.shape)
-    kept = set(graph.outputs)
+    outputs = set(graph.outputs)
     names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
     for value in graph.outputs[len(source.outputs) :]:
         value.shape = None if value.shape is None else _renamed(value.shape, names)
     for node in graph:
         for value in node.outputs:
-            if value not in kept:
+            if value not in outputs:
                 # A quantised model keeps its declared shapes: fusions depend on them, and its bits on the fusions.
                 declared = value in own or _is_foreign(node)
                 value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
@@ -105,18 +105,18 @@ def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
     return out
 
 
-def _claims(declared: ir.Shape | None, found: ir.Shape | None, shared: Collection[str | None]) -> bool:
-    """Decide whether a declaration says more about a shape than inference found, or something else.
+def _claims(declared: ir.Shape | None, inferred: ir.Shape | None, shared: Collection[str | None]) -> bool:
+    """Decide whether a declaration contradicts the inferred shape, or says more than it.
 
     `shared` holds the names of sizes that occur in several declarations; a name that occurs in one says nothing.
     """
     if declared is None:
         return False
-    if found is None or len(declared) != len(found):
+    if inferred is None or len(declared) != len(inferred):
         return True
     return any(
         d != f and (isinstance(d, int) or isinstance(f, int) or d.value in shared)
-        for d, f in zip(declared, found, strict=True)
+        for d, f in zip(declared, inferred, strict=True)
     )
 
 

@@ -199,10 +199,10 @@ class Builder(OpBuilder):
     def full_like(self, value: ir.Value, number: float) -> ir.Value:
         """Make a tensor of one number in the value's shape and type."""
         assert value.dtype is not None
-        made = self.full(self.shape(value), number, value.dtype)
+        tensor = self.full(self.shape(value), number, value.dtype)
         if value.shape is not None:
-            made.shape = value.shape  # inference loses the names of sizes
-        return made
+            tensor.shape = value.shape  # inference loses the names of sizes
+        return tensor
 
     def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """Cast a value, unless it has the type already."""
@@ -240,10 +240,10 @@ class Builder(OpBuilder):
             )
             self._equal[key] = list(values) if isinstance(values, Sequence) else [values]
             same = all(_alike(a, b) for a, b in zip(inputs, call.original, strict=False))
-            for made, known in zip(self._equal[key], call.outputs, strict=False):
+            for result, known in zip(self._equal[key], call.outputs, strict=False):
                 # ONNX infers nothing for an operator that it does not know, so the type of the model's value is used.
-                made.type = made.type or known.type
-                made.shape = made.shape or (known.shape if same else None)
+                result.type = result.type or known.type
+                result.shape = result.shape or (known.shape if same else None)
             if _sized_alike(call, inputs):
                 # Inference loses the names of sizes at a window, but the model's own output has them.
                 self._equal[key][0].shape = ranked(call.outputs[0])

@@ -28,25 +28,25 @@ class UnknownRankError(InvalidModelError):
 
 def graphs_of(node: ir.Node) -> list[ir.Graph]:
     """List the graphs that a node's attributes hold."""
-    found: list[ir.Graph] = []
+    graphs: list[ir.Graph] = []
     if not node.attributes:  # Walking through an empty dictionary takes ten times as long.
-        return found
+        return graphs
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
-            found.append(attribute.as_graph())
+            graphs.append(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS:
-            found += attribute.as_graphs()
-    return found
+            graphs += attribute.as_graphs()
+    return graphs
 
 
 def captured(node: ir.Node) -> list[ir.Value]:
     """List the values that a node's bodies (of If, Loop, Scan) read from the graphs around them, each once."""
-    found: dict[ir.Value, None] = {}
+    outer: dict[ir.Value, None] = {}
     for graph in graphs_of(node):
         inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
         read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
-        found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
-    return list(found)
+        outer.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
+    return list(outer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,8 +81,8 @@ class Call:
 
     def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
         """Apply another operator, or the same with fewer attributes, to the same operands."""
-        kept = {k: v for k, v in self.attributes.items() if k not in without}
-        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=kept)
+        attributes = {k: v for k, v in self.attributes.items() if k not in without}
+        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=attributes)
 
     def input(self, index: int) -> ir.Value | None:
         """Return an operand, None if it is left out."""

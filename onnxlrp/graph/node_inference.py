@@ -95,9 +95,9 @@ def _seen(value: ir.Value) -> Hashable | None:
 
 def _answers(node: ir.Node) -> tuple[_Answer, ...] | None:
     """Collect the inferred types and shapes; None if inference failed, or gave anything but plain tensors."""
-    found = []
+    answers = []
     for value in node.outputs:
         if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
             return None
-        found.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
-    return tuple(found)
+        answers.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
+    return tuple(answers)

@@ -11,8 +11,8 @@ _TAKE = frozenset({"SequenceAt", "ConcatFromSequence", "OptionalGetElement"})
 def is_list(value: ir.Value | None) -> bool:
     """Decide whether a value is a list of tensors, by its producer or by its inferred type."""
     producer = None if value is None else value.producer()
-    made = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
-    return made or (value is not None and isinstance(value.type, ir.SequenceType))
+    by_producer = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
+    return by_producer or (value is not None and isinstance(value.type, ir.SequenceType))
 
 
 def sources(value: ir.Value) -> list[ir.Value] | None:
@@ -22,7 +22,7 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
         return None
     if node.op_type == "SplitToSequence":
         return [v for v in node.inputs[:1] if v is not None]
-    found: dict[ir.Value, None] = {}
+    unique: dict[ir.Value, None] = {}
     # The last operand of SequenceInsert and SequenceErase is a position.
     values = node.inputs if node.op_type == "SequenceConstruct" else node.inputs[:2]
     for operand in values[: 1 if node.op_type == "SequenceErase" else None]:
@@ -31,8 +31,8 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
         tensors = sources(operand) if is_list(operand) else [operand]
         if tensors is None:
             return None
-        found.update(dict.fromkeys(tensors))
-    return list(found)
+        unique.update(dict.fromkeys(tensors))
+    return list(unique)
 
 
 def held_tensors(node: ir.Node) -> list[ir.Value]:

@@ -136,11 +136,11 @@ def negative(where: str) -> str:
 
 def where_it_went(ledger: Ledger | None) -> str:
     """Name the one or two cells of the ledger that kept most of the score, and say what to try against the first."""
-    kept = [] if ledger is None else _largest(ledger)
-    if ledger is None or not kept:
+    cells = [] if ledger is None else _largest(ledger)
+    if ledger is None or not cells:
         return ""
-    names = " and ".join(f"{_of(column)} {ledger.names[row]!r}" for row, column in kept)
-    return f". Most of the score stays in {names}: {_TRY[kept[0][1]]}"
+    names = " and ".join(f"{_of(column)} {ledger.names[row]!r}" for row, column in cells)
+    return f". Most of the score stays in {names}: {_TRY[cells[0][1]]}"
 
 
 def _of(column: str) -> str:
@@ -153,10 +153,10 @@ def _largest(ledger: Ledger) -> list[tuple[int, str]]:
     cells = np.where(np.isfinite(cells), cells * np.sign(np.nansum(cells)), 0.0)
     order = np.argsort(-cells, axis=None, kind="stable")[:2]
     values = cells.ravel()[order]
-    found = []
+    largest = []
     for place, value in zip(order, values, strict=True):
         row, column = divmod(int(place), cells.shape[1])
         if value > 0 and value >= values[0] / 4:
             is_remainder = column == 0 and ledger.marked[row]
-            found.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
-    return found
+            largest.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
+    return largest

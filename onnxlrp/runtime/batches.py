@@ -60,8 +60,8 @@ class Batches:
         """Number of samples."""
         lengths = {name: len(one) for name, one in self._samples.items()}
         if len({*lengths.values()}) > 1 or not self.count:
-            found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
-            raise InputError(f"the inputs must all hold the same number of samples, at least one; they hold {found}")
+            counts = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+            raise InputError(f"the inputs must all hold the same number of samples, at least one; they hold {counts}")
         self.size = _size(size, fixed, self.count)
         self._options = {
             name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
@@ -111,20 +111,20 @@ def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], in
     """Find the inputs that hold one value per sample, and the batch size that the model fixes, or None if it fixes
     none.
 
-    If the leading input's batch axis is a symbol, inputs whose first axis is a number are shared by all samples; if it
-    is a number, inputs with another number there are.
+    If the leading input's first axis is a number, only inputs with the same number there hold one value per sample. If
+    it is a symbol, all inputs do whose first axis is no number. All other inputs are shared by all samples.
     """
     shape = specs[leading].shape
     first = shape[0] if shape else None
     if specs[leading].dtype is None or shape == ():
         raise InputError(f"input {leading!r} takes {specs[leading]}, which has no axis for samples")
-    found = []
+    per_sample = []
     for name, spec in specs.items():
         axis = spec.shape[0] if spec.shape else None
         tensor = spec.dtype is not None and spec.shape != ()
         if tensor and (axis == first if isinstance(first, int) else not isinstance(axis, int)):
-            found.append(name)
-    return found, first if isinstance(first, int) else None
+            per_sample.append(name)
+    return per_sample, first if isinstance(first, int) else None
 
 
 def _size(size: int | None, fixed: int | None, count: int) -> int:

@@ -164,15 +164,15 @@ def cautions(
     return watch.cautions()
 
 
-def warn(found: Sequence[Caution]) -> None:
+def warn(cautions: Sequence[Caution]) -> None:
     """Issue one warning for all cautions, at the line outside this package that asked for the explanation."""
-    if not found:
+    if not cautions:
         return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
         level, frame = level + 1, frame.f_back
-    message = "\n".join(caution.sentence for caution in found)
-    warnings.warn(ExplanationWarning(message, tuple(found)), stacklevel=level)
+    message = "\n".join(caution.sentence for caution in cautions)
+    warnings.warn(ExplanationWarning(message, tuple(cautions)), stacklevel=level)
 
 
 # ------------------------------------------------------------------------------------------------------- numbers

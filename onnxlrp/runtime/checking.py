@@ -55,8 +55,8 @@ class Comparison:
         if self.skipped:
             return f"outputs were not compared with the source's: {self.skipped}"
         largest = max((one.difference for one in self.outputs), default=0.0)
-        found = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
-        return f"outputs are {found} to the source's, on random inputs in onnxruntime"
+        verdict = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
+        return f"outputs are {verdict} to the source's, on random inputs in onnxruntime"
 
     def __repr__(self) -> str:
         return f"<Comparison: {cut(self.text, 200)}>"
@@ -103,10 +103,10 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
         return Comparison(skipped=str(error))
     try:
         explainer = Explainer(explained, providers=[providers.CPU])
-        found = explainer.compute(explainer.prepare(arrays)).outputs
+        outputs = explainer.compute(explainer.prepare(arrays)).outputs
     except OnnxLrpError as error:
         raise OutputsChangedError(f"the explained model does not run where its source does: {error}") from error
-    checks = compare_outputs(expected, found, opened.halves)
+    checks = compare_outputs(expected, outputs, opened.halves)
     if changed(checks):
         if changed(compare_outputs(expected, deployed(arrays), opened.halves)):
             return Comparison(skipped="the source itself gives other outputs at every run")
@@ -125,12 +125,12 @@ def _deployed(opened: ModelFile, optimise: bool = True) -> Callable[[Mapping[str
 
 def _with_rounding(checks: Iterable[OutputCheck], optimised: Iterable[OutputCheck]) -> list[OutputCheck]:
     """Widen tolerances to the rounding that onnxruntime's optimisations cause in the source's own outputs."""
-    found = []
+    wider = []
     for check, own in zip(checks, optimised, strict=True):
         rounds = own.tolerance > 0 and own.difference < _ROUNDING
         widest = max(check.tolerance, 3 * own.difference) if rounds else check.tolerance
-        found.append(dataclasses.replace(check, tolerance=widest))
-    return found
+        wider.append(dataclasses.replace(check, tolerance=widest))
+    return wider
 
 
 def changed(checks: Iterable[OutputCheck]) -> list[str]:

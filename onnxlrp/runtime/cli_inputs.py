@@ -77,19 +77,19 @@ def _lines(
 
     Lines of numbers in a file are ids, not a text, unless a tokenizer was given.
     """
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for name, paths in grouped.items():
         if not text.takes_text(specs[name]):
             continue
         parts = [table_inputs.lines_of(path) for path in paths]
         lines = [line for part in parts if part is not None for line in part]
         if None not in parts and lines and (given.tokenizer is not None or not table_inputs.are_numbers(lines)):
-            found[name] = lines
+            texts[name] = lines
     for name, words in given.texts:
-        if name in grouped and name not in found:
+        if name in grouped and name not in texts:
             raise InputError(f"input {name!r} is given twice: as a text, and as a file that holds none")
-        found.setdefault(name, []).append(words)
-    return found
+        texts.setdefault(name, []).append(words)
+    return texts
 
 
 def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Tokenizer | None:

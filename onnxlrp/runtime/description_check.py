@@ -55,15 +55,15 @@ def check(
 def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Compare the outputs of a run with the description. Raises ValueError that says what is wrong."""
     for name, output in interface.relevance.items():
-        found, fed = values[output], feeds.get(name)
-        if not isinstance(found, np.ndarray) or not isinstance(fed, np.ndarray):
+        relevance, fed = values[output], feeds.get(name)
+        if not isinstance(relevance, np.ndarray) or not isinstance(fed, np.ndarray):
             continue
-        if found.ndim != fed.ndim + (interface.targets > 1):
+        if relevance.ndim != fed.ndim + (interface.targets > 1):
             raise ValueError(
-                f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(found.shape)}"
+                f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(relevance.shape)}"
             )
-        if interface.targets > 1 and interface.targets not in found.shape[:2]:
-            raise ValueError(f"{output!r} {shape_text(found.shape)} is not of {interface.targets} targets")
+        if interface.targets > 1 and interface.targets not in relevance.shape[:2]:
+            raise ValueError(f"{output!r} {shape_text(relevance.shape)} is not of {interface.targets} targets")
     if interface.ledger is not None:
         _check_ledger(interface, np.shape(values[interface.ledger]))
 

@@ -351,7 +351,7 @@ class Explainer:
             raise
         try:
             description_check.check_values(self.interface, feeds, values)
-            found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
+            choice = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
@@ -359,17 +359,17 @@ class Explainer:
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
-            target=found.target,
-            score=found.score,
+            target=choice.target,
+            score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
-            position=found.position,
+            position=choice.position,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
         """Replace texts by their ids, and return the tokens of all texts and ids."""
-        found = {name: text.as_texts(value) for name, value in inputs.items() if _is_number(self.inputs.get(name))}
-        texts = {name: value for name, value in found.items() if value is not None}
+        candidates = {name: text.as_texts(value) for name, value in inputs.items() if _is_number(self.inputs.get(name))}
+        texts = {name: value for name, value in candidates.items() if value is not None}
         ids, tokens = text.fill(texts, self.inputs, inputs, self._read_tokenizer)
         if self._tokenizer is not None:
             given = {name: inputs[name] for name in inputs if name in self.inputs and name not in texts}

@@ -140,9 +140,9 @@ def _numpy(path: Path, spec: TensorSpec, mapped: bool) -> np.ndarray:
             alone = content.files[0] if len(content.files) == 1 else None
             name = spec.name if spec.name in content.files else alone
             if name is not None:
-                found = content[name]
-                if isinstance(found, np.ndarray):
-                    return found
+                entry = content[name]
+                if isinstance(entry, np.ndarray):
+                    return entry
                 raise ValueError(f"its entry {name!r} is no array")
             names = listed(content.files) or "nothing"
     except UNREADABLE as error:

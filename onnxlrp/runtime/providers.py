@@ -92,8 +92,8 @@ def run(
     names = [output.name for output in session.get_outputs()] if names is None else list(names)
     try:
         if graphs is not None:
-            found = graphs(feeds, options)
-            return {name: found[name] for name in names}
+            outputs = graphs(feeds, options)
+            return {name: outputs[name] for name in names}
         return dict(zip(names, session.run(names, feeds, options), strict=True))
     except Exception as error:
         raise InputError(f"the model does not run on these inputs: {tidy_message(error)}") from error

@@ -155,8 +155,8 @@ def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
         if not (folder / _ABOUT).exists():
             with draft(folder / _ABOUT) as file:
                 file.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        found = _read_about(folder)
-        other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
+        existing = _read_about(folder)
+        other = [words for key, words in _WORDS.items() if existing.get(key) != about.get(key)]
         if other:
             raise InputError(
                 f"'{folder}' was begun with other settings; these differ: {', '.join(other)}. Call it as before to "

@@ -108,13 +108,13 @@ class Files:
 
     def _within(self, start: int, stop: int) -> list[tuple[_File, int, int]]:
         """Find the files that hold a range of samples, and the range of each one's own samples."""
-        found = []
+        ranges = []
         index = int(np.searchsorted(self._ends, start, side="right"))
         while index < len(self._files) and (before := int(self._ends[index]) - self._files[index].length) < stop:
             file = self._files[index]
-            found.append((file, max(start - before, 0), min(stop - before, file.length)))
+            ranges.append((file, max(start - before, 0), min(stop - before, file.length)))
             index += 1
-        return found
+        return ranges
 
     def _open(self, path: Path) -> _File:
         suffix = path.suffix.lower()
@@ -190,15 +190,15 @@ def expand(path: Path) -> list[Path]:
     """List the files of a folder or of a pattern by name, without hidden ones; any other path stands for itself."""
     try:
         if path.is_dir():
-            found, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
+            paths, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
         elif not path.exists() and glob.has_magic(str(path)):
             root = Path(path.anchor)
-            found, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
+            paths, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
         else:
             return [path]
     except (OSError, ValueError) as error:
         raise InputError(f"'{escaped(path)}' is no file, folder or pattern that can be read: {error}") from error
-    kept = sorted(one for one in found if one.is_file() and not one.name.startswith("."))
-    if not kept:
+    visible = sorted(one for one in paths if one.is_file() and not one.name.startswith("."))
+    if not visible:
         raise InputError(words)
-    return kept
+    return visible

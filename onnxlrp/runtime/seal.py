@@ -38,7 +38,7 @@ def mark(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            found = _hash(file)
+            content_hash = _hash(file)
             file.seek(-2 * _DIGITS, os.SEEK_END)
             written = file.read()
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def mark(path: Path) -> str | None:
         if isinstance(error, PermissionError) and not path.is_dir():  # a folder is one on Windows
             raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
-    if written[_DIGITS:] != found.encode():
+    if written[_DIGITS:] != content_hash.encode():
         raise _damaged(path, "its content is not what was written")
     return written[:_DIGITS].decode("ascii", "replace")
 

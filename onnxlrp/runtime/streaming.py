@@ -87,13 +87,13 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
     def note(index: int) -> None:
         marks[index] = mark(index)
 
-    with results.open_store(folder, about) as kept:
+    with results.open_store(folder, about) as output:
         spans = [batches.span(index) for index in range(len(batches))]
-        missing = [i for i, span in enumerate(spans) if not results.is_done(kept, span, functools.partial(mark, i))]
+        missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain(explainer, batches, progress, missing, note):
             arrays = _arrays(explanation, explainer.interface.relevance)
-            results.write(kept, spans[index], marks.pop(index), arrays)
-    return kept
+            results.write(output, spans[index], marks.pop(index), arrays)
+    return output
 
 
 def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:

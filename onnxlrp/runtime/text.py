@@ -249,7 +249,7 @@ def read_ids(
 ) -> dict[str, list[Tokens]]:
     """Make tokens of ids that were given as numbers; without a tokenizer they are named by their numbers."""
     padding = None if tokenizer is None else tokenizer.padding
-    found: dict[str, list[Tokens]] = {}
+    tokens: dict[str, list[Tokens]] = {}
     for name, array in arrays.items():
         goes_along = any(usual in name for usual in _COMPANIONS)
         if goes_along or not takes_text(specs[name]) or np.ndim(array) != 2 or not np.size(array):
@@ -257,8 +257,8 @@ def read_ids(
         for row in np.asarray(array).tolist():
             names = tuple(str(index) if tokenizer is None else tokenizer.name_of(index) for index in row)
             used = tuple(index != padding for index in row)
-            found.setdefault(name, []).append(Tokens(tuple(row), names, used))
-    return found
+            tokens.setdefault(name, []).append(Tokens(tuple(row), names, used))
+    return tokens
 
 
 def ends(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray | None:
@@ -272,16 +272,16 @@ def _companions(
     name: str, specs: Mapping[str, TensorSpec], alone: bool
 ) -> dict[str, Callable[[Sequence[Tokens]], np.ndarray]]:
     """Find the inputs that accompany the ids of input `name`, with the functions that fill them."""
-    made: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
-    made = {"mask": _mask, "types": _types, "positions": _positions}
-    found = {}
+    fillers: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
+    fillers = {"mask": _mask, "types": _types, "positions": _positions}
+    companions = {}
     for usual, kind in _COMPANIONS.items():
         ending = ":0" if name.endswith(":0") else ""  # TensorFlow's exporters append it
         other = name.replace("input_ids", usual) if "input_ids" in name else usual + ending if alone else ""
         spec = specs.get(other)
         if spec is not None and not spec.optional and spec.dtype is not None and spec.dtype.kind in "iubf":
-            found[other] = made[kind]
-    return found
+            companions[other] = fillers[kind]
+    return companions
 
 
 def _mask(tokens: Sequence[Tokens]) -> np.ndarray:

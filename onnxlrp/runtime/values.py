@@ -57,16 +57,16 @@ def cast(array: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
     Raises InputError if a number overflows.
     """
     with np.errstate(all="ignore"):
-        found = array.astype(dtype)
+        numbers = array.astype(dtype)
     if dtype.kind != "f":
-        return found if np.array_equal(found, array) else array
-    large = np.isinf(found) & ~np.isinf(array)
+        return numbers if np.array_equal(numbers, array) else array
+    large = np.isinf(numbers) & ~np.isinf(array)
     if large.any():
         raise InputError(
             f"input {name!r} takes {dtype}, which cannot hold {array[large].flat[0]:.6g}: its largest number is "
             f"{np.finfo(dtype).max:.6g}"
         )
-    return found
+    return numbers
 
 
 def type_of(array: np.ndarray, name: str) -> str:

@@ -37,7 +37,7 @@ class Choice:
 
     index: ir.Value
     exists: ir.Value
-    """True if the requested index was in range, bool [N, 1]; no relevance starts elsewhere."""
+    """True if the requested index was in range, bool [N, 1]; if it was not, the sample gets no relevance."""
     position: ir.Value | None = None
 
 
@@ -103,7 +103,7 @@ class TargetKind(abc.ABC):
     def read(
         self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
     ) -> np.ndarray:
-        """Convert an argument of a call to its array. Raises TargetError if the value cannot be meant.
+        """Convert an argument of a call to its array. Raises TargetError if the value makes no sense for it.
 
         `shape` is the explained output's as far as it is known; the batch is a number if that is known.
         """

@@ -58,13 +58,13 @@ class ClassTarget(TargetKind):
     def read(
         self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
     ) -> np.ndarray:
-        found = per_sample(value, argument, interface.targets if argument == "target" else 1)
+        indices = per_sample(value, argument, interface.targets if argument == "target" else 1)
         if argument == "target":
             axis = interface.class_axis
             known = shape is not None and axis is not None and axis < len(shape)
             count = 1 if axis is None else shape[axis] if known and shape is not None else None
-            check_range(found, count, argument, CLASS, interface.output)
-        return found
+            check_range(indices, count, argument, CLASS, interface.output)
+        return indices
 
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         many = argument == "target" and interface.targets > 1
@@ -135,7 +135,7 @@ def _named(label: Any, largest: np.ndarray, classes: int, interface: Interface) 
     names = np.asarray(label).reshape(-1).tolist() if isinstance(label, np.ndarray) else []
     if len(names) != len(largest):
         raise ValueError(f"the label output names {len(names)} classes of {len(largest)} samples")
-    found = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
-    if found.max(initial=0) >= classes:
+    indices = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
+    if indices.max(initial=0) >= classes:
         raise ValueError(f"it names {len(interface.labels)} classes, but there are scores of {classes}")
-    return found
+    return indices

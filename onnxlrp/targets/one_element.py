@@ -100,9 +100,9 @@ class ElementTarget(TargetKind):
             return Resolved(asked, np.zeros(asked.shape[:-1], scores.dtype))
         largest = np.stack(np.unravel_index(flat.argmax(axis=1), shape), axis=-1)
         largest = largest.reshape(len(scores), *[1] * (asked.ndim - 2), len(shape))
-        found = np.where((asked == PREDICTED).all(axis=-1, keepdims=True), largest, asked)
-        places = np.ravel_multi_index(tuple(np.moveaxis(found, -1, 0)), shape).reshape(len(scores), -1)
-        return Resolved(found, np.take_along_axis(flat, places, axis=1).reshape(found.shape[:-1]))
+        elements = np.where((asked == PREDICTED).all(axis=-1, keepdims=True), largest, asked)
+        places = np.ravel_multi_index(tuple(np.moveaxis(elements, -1, 0)), shape).reshape(len(scores), -1)
+        return Resolved(elements, np.take_along_axis(flat, places, axis=1).reshape(elements.shape[:-1]))
 
     def input_shape(self, interface: Interface) -> tuple[int | None, ...]:
         return (None, *self._one(interface))

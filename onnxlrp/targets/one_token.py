@@ -86,8 +86,8 @@ class TokenTarget(ClassTarget):
         position = given.get("position", np.array([PREDICTED]))
         check_range(position, length, "position", ("position", "positions"), interface.output)
         places = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
-        found = super()._resolve(given, scores[np.arange(samples), places], label, interface)
-        return dataclasses.replace(found, position=places)
+        choice = super()._resolve(given, scores[np.arange(samples), places], label, interface)
+        return dataclasses.replace(choice, position=places)
 
     def is_one_score(self, interface: Interface) -> bool:
         return False

@@ -30,7 +30,7 @@ class Seeder:
         unique: Callable[[str], str],
         output: str,
     ) -> None:
-        """Start with no inputs added.
+        """Prepare to build the seed of `score` in the graph of `op`.
 
         `visible` is the model's own output, in the layout of `score`: the default class is its largest element, unless
         a label output names another. `output` is its name.

@@ -109,8 +109,8 @@ def sheet(
     side = pictures.side_of_cells(len(samples))
     overlays = []
     for index, one in enumerate(samples):  # one by one: maps of large pictures take far more memory than overlays
-        (kept,) = pictures.to_map(one, layout.removeprefix("N"))
-        overlay = pictures.explained(shown[index // count], kept)
+        (relevance_map,) = pictures.to_map(one, layout.removeprefix("N"))
+        overlay = pictures.explained(shown[index // count], relevance_map)
         overlays.append(overlay if len(samples) == 1 else pictures.within(overlay, side))
     if len(overlays) == 1:
         return overlays[0]

@@ -132,12 +132,12 @@ def _texts(
     position: int | None,
 ) -> dict[str, tuple[Piece, ...]]:
     """Collect one sample's texts; a single text for several samples belongs to each of them."""
-    found: dict[str, tuple[Piece, ...]] = {}
+    texts: dict[str, tuple[Piece, ...]] = {}
     for name, rows in tokens.items():
         if name in relevance and rows:
             row = rows[index if len(rows) > 1 else 0]
-            found[name] = pieces(row, relevance[name].reshape(-1), words, position if not found else None)
-    return found
+            texts[name] = pieces(row, relevance[name].reshape(-1), words, position if not texts else None)
+    return texts
 
 
 def _features(
@@ -150,10 +150,10 @@ def _features(
     top: int,
 ) -> tuple[Feature, ...]:
     """Pick the `top` entries by |relevance| over all inputs that hold one number per feature."""
-    found = []
+    entries = []
     for name, part in relevance.items():
         if name in texts:
-            found += [Feature(name, str(n), piece.text, piece.relevance) for n, piece in enumerate(texts[name])]
+            entries += [Feature(name, str(n), piece.text, piece.relevance) for n, piece in enumerate(texts[name])]
             continue
         if part.ndim > 1:
             continue
@@ -164,5 +164,7 @@ def _features(
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]
         for number, amount in enumerate(flat):
             value: Any = "" if values is None else np.asarray(values).reshape(-1)[number]
-            found.append(Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount)))
-    return tuple(sorted(found, key=lambda feature: -abs(feature.relevance))[:top])
+            entries.append(
+                Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount))
+            )
+    return tuple(sorted(entries, key=lambda feature: -abs(feature.relevance))[:top])

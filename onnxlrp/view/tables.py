@@ -118,12 +118,12 @@ def outputs_table(checks: Iterable[OutputCheck]) -> Table:
     return _table(("output", "largest relative difference", "allowed", "verdict"), lines)
 
 
-def conservation_table(kept: Conservation) -> Table:
+def conservation_table(sums: Conservation) -> Table:
     """Show the amount of relevance at the output, and the parts that arrived or were absorbed."""
-    share = (lambda value: f"{value / kept.seeds:.1%}") if kept.seeds else (lambda value: "-")
-    parts = [("at the output", kept.seeds)]
-    parts += [(f"at input {name}", value) for name, value in kept.inputs.items()]
-    parts += [("absorbed by biases", kept.bias), ("absorbed by ε", kept.epsilon), ("stopped", kept.stopped)]
+    share = (lambda value: f"{value / sums.seeds:.1%}") if sums.seeds else (lambda value: "-")
+    parts = [("at the output", sums.seeds)]
+    parts += [(f"at input {name}", value) for name, value in sums.inputs.items()]
+    parts += [("absorbed by biases", sums.bias), ("absorbed by ε", sums.epsilon), ("stopped", sums.stopped)]
     lines = ((name, four_digits(value), share(value)) for name, value in parts)
     return _table(("relevance", "sum", "share"), lines, numbers=2)
 

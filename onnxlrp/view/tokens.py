@@ -37,7 +37,7 @@ def pieces(
             parts[-1].join(part)
         else:
             parts.append(part)
-    found: list[Piece] = []
+    result: list[Piece] = []
     end = 0
     for part in parts:
         name, gap = part.name, " "
@@ -45,9 +45,9 @@ def pieces(
             name = tokens.text[part.start : part.end]
             gap = "" if end == part.start else " "
         # There is no gap between pieces that adjoin in the text; special tokens stand apart.
-        found.append(Piece(" ".join(name.split()) or name, part.relevance, gap if found else "", part.marked))
+        result.append(Piece(" ".join(name.split()) or name, part.relevance, gap if result else "", part.marked))
         end = part.end or -1
-    return tuple(found)
+    return tuple(result)
 
 
 @dataclasses.dataclass

@@ -263,7 +263,7 @@ def test_nan_that_a_model_takes_as_a_missing_value():
     x = X.copy()
     x[1, 0] = np.nan
     found = heard(forest(), x, "auto")
-    assert only(found, "nan").startswith("input 'x' holds 1 NaN: the model takes it as a missing value")
+    assert only(found, "nan").startswith("input 'x' holds 1 NaN: the model treats these as missing values")
 
 
 @pytest.mark.parametrize("ledger", [False, True])
