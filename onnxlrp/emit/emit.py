@@ -14,13 +14,13 @@ from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.emit.single_score import Chosen, chosen
+from onnxlrp.emit.single_score import chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
-from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.options import TargetOptions
 from onnxlrp.targets.seeder import Seeder
 
@@ -70,7 +70,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     )
     seed = seeder.build(request.axes)
     context = _context(op, facts, plan, request)
-    one = _one_score(context, plan, request, seed)
+    # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
+    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, request.score, seed.choice)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16
     scale, start = half_seed(op, whole, score) if half else (None, whole)
@@ -117,13 +118,6 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
         request.ledger,
         request.forms,
     )
-
-
-def _one_score(context: Context, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
-    """The last product alone, where all relevance starts at one of its scores and nobody asks for more of it."""
-    if seed.choice is None or request.inner:
-        return None
-    return chosen(context, plan.steps, request.score, seed.choice)
 
 
 def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:

@@ -140,7 +140,7 @@ def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
 
 
 def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
-    """What all steps inside gave to biases, stabilisers and nowhere, from the ledger's sums."""
+    """Take from the ledger's sums what all steps inside gave to biases, stabilisers and nowhere."""
     op = context.op
     return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
@@ -192,9 +192,7 @@ def loop_carried(
 def next_state(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
     """The values for the next step: the states' relevance, and the sums with this step's added."""
     split = len(carried.states)
-    added = list(amounts[split : split + len(carried.parameters) - split])
-    if reverse.total is not None:
-        added.append(reverse.total)
+    added = [*amounts[split : len(carried.parameters)], *([] if reverse.total is None else [reverse.total])]
     sums = [shaped(reverse.op.Add(p, a), p) for p, a in zip(carried.parameters[split:], added, strict=True)]
     return [*amounts[:split], *sums]
 
