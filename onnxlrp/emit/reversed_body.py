@@ -73,13 +73,12 @@ class Reverse:
             inner.start(Amount(value, r))
         inner.run(steps)
         op.label(f"{self.step.name}: {self.step.rule_text}")
+        found = [(v, inner.amount(v, context.dtype)) for v in wanted]
+        results = [shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r for v, r in found]
         if isinstance(ledger, Ledger):
             self.total, self.conserves = ledger.total(), not ledger.marked
-        found = [inner.amount(v, context.dtype) for v in wanted]
-        return [
-            shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r
-            for v, r in zip(wanted, found, strict=True)
-        ]
+            ledger.label(results)
+        return results
 
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
