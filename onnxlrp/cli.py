@@ -1,4 +1,4 @@
-"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
+"""Command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ app = typer.Typer(
 )
 P = ParamSpec("P")
 UNUSABLE = 3
-"""Exit status: the model or the data cannot be used. (2, wrong usage, is typer's own.)"""
+"""Exit status if the model or the data cannot be used. (Status 2, wrong usage, is typer's own.)"""
 FOUND = 4
-"""Exit status: a check found something."""
+"""Exit status if a check found something."""
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
 Composite = Annotated[
-    str, typer.Option(metavar="NAME|FILE", help="Which rule where: a name, NAME(option=value, ...) or a TOML file.")
+    str, typer.Option(metavar="NAME|FILE", help="Choice of rules: a name, NAME(option=value, ...) or a TOML file.")
 ]
 Rules = Annotated[
     list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
@@ -81,16 +81,16 @@ TargetKind = Annotated[
     typer.Option(
         metavar="|".join(TARGETS),
         callback=lambda name: _usage(kind_named, name, "--target").name,
-        help="What a target is.",
+        help="Kind of target to explain.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Every error of a command as a message and an exit status, never as a traceback."""
+    """Report every error of a command as a message and an exit status, never as a traceback."""
 
     @functools.wraps(command)
     def run(*args: P.args, **options: P.kwargs) -> None:
@@ -118,14 +118,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _defect(error: Exception) -> DefectError:
-    """The same error, with the traceback of what nobody foresaw."""
+    """Wrap an error that nobody foresaw in a DefectError, with its traceback."""
     defect = DefectError(error)
     defect.__cause__ = error
     return defect
 
 
 def _not_equal(error: OutputsChangedError) -> OutputsChangedError:
-    """The same with what to do."""
+    """Add to the error what the user can do."""
     return OutputsChangedError(
         f"{error}\nThis is a defect of onnxlrp, so nothing was written; --no-check writes the model all the same."
     )
@@ -149,7 +149,7 @@ def onnxlrp(
 @app.command(epilog="Example: onnxlrp demo my-folder")
 @guarded
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("onnxlrp-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")] = Path("onnxlrp-demo"),
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -169,7 +169,7 @@ def demo(
 
 @app.command(
     epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
-    "of a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+    "for a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
 )
 @guarded
 def convert(
@@ -180,7 +180,7 @@ def convert(
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
     target: TargetKind = "class",
-    targets: Annotated[int, typer.Option(min=1, metavar="K", help="How many targets at once.")] = 1,
+    targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
@@ -188,19 +188,19 @@ def convert(
         bool,
         typer.Option(
             "--explain-probability",
-            help="Explain the output itself: no softmax, sigmoid or the like at its end is skipped.",
+            help="Explain the output itself, without skipping a final softmax, sigmoid or the like.",
         ),
     ] = False,
     on_unsupported: Annotated[Literal["error", "stop"], typer.Option(help="Operators without a rule.")] = "error",
     target_input: Annotated[
-        Literal["optional", "required", "none"], typer.Option(help="How the explained model takes its target.")
+        Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
     ] = "optional",
     precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not run source and explained model once to compare their outputs.")
+        bool, typer.Option("--no-check", help="Do not compare the outputs of source and explained model.")
     ] = False,
     as_json: Json = False,
     force: Force = False,
@@ -250,7 +250,7 @@ def inspect(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show which rule every node would get and why, and what is not supported, without converting."""
+    """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
     options = _conversion(composite, rule, output, input)
     from onnxlrp.convert import inspect as inspect_model
     from onnxlrp.view import tables
@@ -274,8 +274,8 @@ def inspect(
 
 @app.command(
     epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
-    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
-    "of one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
+    "a text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
+    "one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
 )
 @guarded
 def explain(
@@ -304,12 +304,12 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv; a name without suffix: a folder for many "
-            "samples, an .npz a batch, and the same command goes on where it was interrupted.",
+            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv. A name without suffix is a folder for many "
+            "samples, with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples a batch, where OUT is a folder (default: 16).")
+        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
     preprocess: Preprocessing = "raw",
@@ -387,12 +387,12 @@ def check(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     target: TargetKind = "class",
-    seed: Annotated[int, typer.Option(help="Of the random inputs, where none are given.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs, if none are given.")] = 0,
     provider: Providers = [],  # noqa: B006
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
+    """Run source and explained model, compare their outputs, and show whether and where relevance is lost."""
     from onnxlrp import commands
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
@@ -420,7 +420,7 @@ def check(
 @app.command(epilog="Example: onnxlrp operators --json")
 @guarded
 def operators(as_json: Json = False, debug: Debug = False) -> None:
-    """List every operator and what happens to relevance there."""
+    """List every operator with the way in which relevance passes it."""
     from onnxlrp.operators import registry
     from onnxlrp.view import tables
 
@@ -434,7 +434,7 @@ def operators(as_json: Json = False, debug: Debug = False) -> None:
 @app.command(epilog="Example: onnxlrp composites --json")
 @guarded
 def composites(as_json: Json = False, debug: Debug = False) -> None:
-    """List every composite with its arguments and what it is for."""
+    """List every composite with its arguments and its purpose."""
     from onnxlrp.composites import table
     from onnxlrp.view import tables
 
@@ -446,7 +446,7 @@ def composites(as_json: Json = False, debug: Debug = False) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Σ or … shows ?, and no traceback
@@ -454,7 +454,7 @@ def main() -> None:
 
 
 def _convert(model: Path, **options: Any) -> Any:
-    """The explained model; its notes go to stderr."""
+    """Convert a model, and print its notes on stderr."""
     from onnxlrp.convert import convert as convert_model
 
     with terminal.progress(f"converting {model}"):
@@ -465,7 +465,7 @@ def _convert(model: Path, **options: Any) -> Any:
 
 
 def _convert_for_target(model: Path, **options: Any) -> Any:
-    """An error of the target says which options there are."""
+    """Convert a model; an error about its target names the options that choose one."""
     try:
         return _convert(model, **options)
     except TargetError as error:
@@ -475,7 +475,7 @@ def _convert_for_target(model: Path, **options: Any) -> Any:
 
 
 def _convert_with_ledger(model: Path, **options: Any) -> Any:
-    """With the ledger where the composite has one: gradients conserve nothing."""
+    """Convert a model with the ledger if the composite has one; gradients have none."""
     try:
         return _convert(model, **options, ledger=True)
     except InputError:
@@ -487,11 +487,11 @@ def _plan(explained: Any) -> list[dict[str, str]]:
 
 
 def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
+    """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
     from onnxlrp.composites import parse
 
     if composite.endswith(".toml"):
-        parse(composite)  # a file that cannot be used is no wrong usage
+        parse(composite)  # an unusable file is an error of its own, not wrong usage
     else:
         _usage(parse, composite, "--composite")
     return {
@@ -503,7 +503,7 @@ def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs
 
 
 def _elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """Texts such as `3,17` as the indices of elements, as many of each."""
+    """Parse texts such as `3,17` as the indices of elements, all with the same number of indices."""
     try:
         found = [tuple(int(index) for index in text.split(",")) for text in texts]
     except ValueError as error:
@@ -514,7 +514,7 @@ def _elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
 
 
 def _rule(text: str) -> tuple[str, Any]:
-    """`PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
+    """Parse `PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
     from onnxlrp import rules
 
     parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
@@ -540,7 +540,7 @@ def _pair(given: str, option: str, form: str) -> tuple[str, str]:
 
 
 def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
-    """The result of a check of what was typed; its InputError is wrong usage."""
+    """Check a value from the command line and return the result; an InputError becomes wrong usage."""
     try:
         return check(value)
     except InputError as error:
@@ -550,13 +550,16 @@ def _usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
 def _refuse_overwriting(
     paths: Sequence[Path], force: bool, read: Callable[[], Sequence[Path]], hint: str = "-o", makes_folder: bool = False
 ) -> None:
-    """Wrong usage: a file that the command reads itself, what is no regular file, a file that is there without --force,
-    a folder that is not there (unless the command makes it)."""
+    """Refuse, as wrong usage, paths that must not be written.
+
+    These are files that the command reads itself, paths of anything but regular files, existing files without --force,
+    and files in folders that do not exist (unless the command makes them).
+    """
     sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
         _usage(lambda one: check_replaceable(one, sources), path, hint)
         if path.exists() and not force:
-            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
+            raise typer.BadParameter(f"'{path}' exists already; --force overwrites it", param_hint=hint)
         if not makes_folder and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 

@@ -1,9 +1,9 @@
-"""Relevance dequantises the model's constants for itself, so that a session fuses the model's own DequantizeLinear.
+"""Pass that gives relevance its own copies of dequantised constants, so that sessions still fuse the model's products.
 
-onnxruntime makes one kernel (MatMulNBits, which rounds its input to eight bits) of a product and the DequantizeLinear
-that makes its weight, and it does so only where integers, scales and zero points each have this one reader. A second
-DequantizeLinear of the same integers would be such a reader as much as one of its floats. So relevance reads Cast,
-Sub and Mul of the integers, which are folded as the session is created, before it looks for anything to fuse.
+onnxruntime fuses a product with the DequantizeLinear of its weight to one kernel (MatMulNBits, which rounds its input
+to eight bits), but only if the integers, scales and zero points each have this one reader, and the floats too. A second
+DequantizeLinear of the same integers would prevent it. So relevance reads Cast, Sub and Mul of the integers: these are
+folded when a session is created, before it looks for fusions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
 
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
-    """Collect the nodes that outputs are computed by, those inside their bodies among them."""
+    """Collect the nodes that outputs are computed by, including those inside their bodies."""
     found = set(upstream(outputs, read_by))
     return found | {inner for node in found for body in bodies(node) for inner in body.graph.all_nodes()}
 
