@@ -11,8 +11,8 @@ from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import captured
 from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.plan import Step
 
@@ -53,14 +53,9 @@ class Ledger(NoLedger):
 
     def label(self, results: Sequence[ir.Value]) -> None:
         """Label the nodes that no result needs as the ledger's own, in the metadata where others have their rule."""
-        waiting = list(results)
-        while waiting:
-            node = waiting.pop().producer()
-            if node is not None and node not in self._before:
-                self._before.add(node)
-                waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+        needed = set(upstream(results, lambda node: () if node in self._before else read_by(node)))
         for node in self.op.graph:
-            if node not in self._before:
+            if node not in needed and node not in self._before:
                 mark_rule(node, "ledger")
 
     def total(self) -> ir.Value:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-_RULE = "onnxlrp.rule"
+RULE = "onnxlrp.rule"
+"""The key of a node's metadata that names the step and rule that it comes from; explained files keep it."""
 _OWN = "onnxlrp.own"
 _REPLACED = "onnxlrp.deployed"
 
 
 def mark_rule(node: ir.Node, text: str) -> None:
-    """Note of which step and rule a node of the relevance part is; the explained file keeps it."""
-    node.metadata_props[_RULE] = text
+    """Note the step and rule that a node of the relevance part comes from."""
+    node.metadata_props[RULE] = text
 
 
 def is_relevance(node: ir.Node) -> bool:
     """Decide whether a node belongs to the relevance part."""
-    return _RULE in node.metadata_props
+    return RULE in node.metadata_props
 
 
 def mark_own(node: ir.Node) -> None:
