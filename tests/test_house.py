@@ -25,7 +25,7 @@ from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Pass, Rule, Share, Term, ZPlus
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
-LINE = ("source", "analysis", "plan", "emit", "finish", "convert")
+LINE = ("source", "analysis", "plan", "emit", "finish", "explained", "convert")
 """The pipeline: each may import what stands to its left, and the leaves."""
 LEAVES = (
     "graph",

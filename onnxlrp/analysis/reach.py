@@ -95,11 +95,6 @@ def spread(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], b
                 marked.update(node.outputs[i] for v, i in body.stacked if v in marked)
 
 
-def carries(value: ir.Value) -> bool:
-    """Whether an input of the graph may carry relevance: a tensor of numbers, or of words that are encoded."""
-    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
-
-
 def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     """Floats that come out of inputs that are lists of tensors or optional values: data that leads to no input that
     could be explained, so that their share stops there and no other input gets it."""
