@@ -4,7 +4,7 @@ A rule for a linear layer `z = f(x; w, b)` is a list of shares. A share has a de
 `f(modified x; modified w, modified b)`, and gives `coefficient · Σ_terms modified x · fᵀ(R / s(d); modified w)` to the
 input. No rule names an operator: how a layer runs and how it is transposed is the operator's knowledge.
 
-`s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative`.
+`s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative` and sgn(0) = 1.
 
 ```python
 from onnxlrp.rules import Gamma, ZPlus
@@ -18,11 +18,29 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from onnxlrp.errors import InputError
 from onnxlrp.reprs import Brief, changed_fields, field_text
+from onnxlrp.rule_language import (
+    EVENLY,
+    IN_PROPORTION,
+    MINUS,
+    ONE,
+    PLUS,
+    SAME,
+    SQUARE,
+    Above,
+    Below,
+    Bound,
+    Modifier,
+    Share,
+    Term,
+)
 
 __all__ = [
     "LRP0",
@@ -32,7 +50,9 @@ __all__ = [
     "RULES",
     "SAME",
     "SQUARE",
+    "Above",
     "AlphaBeta",
+    "Below",
     "Bound",
     "Epsilon",
     "Flat",
@@ -49,67 +69,6 @@ __all__ = [
     "call",
     "parse",
 ]
-
-Bound = Any
-"""A bound of the input: a number, one number per channel, or an array of the input's shape."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Modifier:
-    """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one·1`, of an input, a weight or a bias."""
-
-    same: float = 0.0
-    plus: float = 0.0
-    minus: float = 0.0
-    square: float = 0.0
-    one: float = 0.0
-
-    def times(self, factor: float) -> Modifier:
-        """The same, `factor` times as large."""
-        return Modifier(*(factor * f for f in dataclasses.astuple(self)))
-
-    @property
-    def sign(self) -> int:
-        """+1 where the result is never negative, −1 where it is never positive, 0 where nothing is known."""
-        if self.same or (self.minus and (self.plus or self.square or self.one)):
-            return 0
-        if self.minus:
-            return -1 if self.minus > 0 else 1
-        coefficients = (self.plus, self.square, self.one)
-        return 1 if min(coefficients) >= 0 else -1 if max(coefficients) <= 0 else 0
-
-
-SAME = Modifier(same=1)
-PLUS = Modifier(plus=1)
-MINUS = Modifier(minus=1)
-SQUARE = Modifier(square=1)
-ONE = Modifier(one=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """`factor · f(x; w, b)`; `x` may be "above" or "below", x less the lowest or the highest that it can be; no `bias`:
-    none in this term."""
-
-    x: Modifier | Literal["above", "below"]
-    weight: Modifier
-    bias: Modifier | None = None
-    factor: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """One denominator and what it shares out.
-
-    `gate`: only where the layer's own output is positive (+1) or negative (−1).
-    `complement`: where both denominators add up to a multiple of the layer's output, that multiple: this one is
-    `min(complement·z − d₁, 0)`. It saves a forward pass.
-    """
-
-    terms: tuple[Term, ...]
-    coefficient: float = 1.0
-    gate: int = 0
-    complement: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,8 +116,8 @@ class Rule(Brief):
     negative."""
 
     def __post_init__(self) -> None:
-        if self.epsilon < 0 or self.relative < 0:
-            raise InputError(f"{type(self).__name__}: epsilon and relative must not be negative")
+        if not (0 <= self.epsilon < math.inf and 0 <= self.relative < math.inf):
+            raise InputError(f"{type(self).__name__}: epsilon and relative must be finite and not negative")
         if self.zero_params not in (None, "bias"):
             raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
 
@@ -184,7 +143,7 @@ class LRP0(Rule):
     epsilon: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +159,7 @@ class Epsilon(Rule):
     relative: float = 0.0
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(SAME, SAME, SAME),)),)
+        return IN_PROPORTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,14 +222,14 @@ class Gamma(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gamma < 0:
-            raise InputError("Gamma: gamma must not be negative")
+        if not 0 <= self.gamma < math.inf:
+            raise InputError("Gamma: gamma must be finite and not negative")
 
     def shares(self) -> tuple[Share, ...]:
         up, down = Modifier(same=1, plus=self.gamma), Modifier(same=1, minus=self.gamma)
         return (
             Share((Term(PLUS, up, up), Term(MINUS, down)), gate=1),
-            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1, complement=2 + self.gamma),
+            Share((Term(PLUS, down, down), Term(MINUS, up)), gate=-1),
         )
 
 
@@ -312,14 +271,14 @@ class AlphaBeta(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alpha < 0 or self.beta < 0 or abs(self.alpha - self.beta - 1) > 1e-12:
+        if not (self.alpha >= 0 and self.beta >= 0 and abs(self.alpha - self.beta - 1) <= 1e-12):
             raise InputError(
                 f"AlphaBeta: alpha − beta must be 1 and both at least 0, not alpha={self.alpha}, beta={self.beta}"
             )
 
     def shares(self) -> tuple[Share, ...]:
         positive = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)), self.alpha)
-        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta, complement=1.0)
+        negative = Share((Term(PLUS, MINUS, MINUS), Term(MINUS, PLUS)), -self.beta)
         return (positive, negative) if self.beta else (positive,)
 
 
@@ -343,8 +302,20 @@ class ZBox(Rule):
     low: Bound = dataclasses.field(default=-1.0, hash=False)
     high: Bound = dataclasses.field(default=1.0, hash=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            low, high = (np.asarray(bound, np.float64) for bound in (self.low, self.high))
+        except (TypeError, ValueError) as e:
+            raise InputError(f"ZBox: a bound is a number or an array of numbers: {e}") from e
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise InputError("ZBox: low and high must be finite")
+        comparable = low.shape == high.shape or 1 in (low.size, high.size)
+        if comparable and (low > high).any():
+            raise InputError("ZBox: low must not be above high")
+
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term("above", PLUS), Term("below", MINUS))),)
+        return (Share((Term(Above(self.low), PLUS), Term(Below(self.high), MINUS))),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,7 +341,7 @@ class Flat(Rule):
     """
 
     def shares(self) -> tuple[Share, ...]:
-        return (Share((Term(ONE, ONE),)),)
+        return EVENLY
 
 
 RULES: Mapping[str, type[Rule]] = {

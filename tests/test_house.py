@@ -30,6 +30,7 @@ LINE = ("source", "analysis", "plan", "emit", "finish", "explained", "convert")
 LEAVES = (
     "graph",
     "operators",
+    "rule_language",
     "rules",
     "composites",
     "memory",
@@ -47,7 +48,8 @@ LEAVES = (
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
     "operators": {"graph", "errors", "memory", "reprs"},
-    "rules": {"errors", "reprs"},
+    "rule_language": set(),
+    "rules": {"rule_language", "errors", "reprs"},
     "composites": {"rules", "errors", "reprs"},
     "memory": {"errors"},
     "collector": set(),

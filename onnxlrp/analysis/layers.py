@@ -51,6 +51,20 @@ class Layer:
         return self.rounds or (self.entry.layer is not None and self.entry.layer.rounds(self.call))
 
     @property
+    def factors(self) -> list[ir.Value]:
+        """List what multiplies the products of input and weight besides: a mask."""
+        form = self.entry.layer
+        assert form is not None
+        return [v for v in map(self.call.input, form.factors) if v is not None]
+
+    @property
+    def alike_rows(self) -> bool:
+        """True where equal rows of the input, along axis 0, give equal rows of the output."""
+        form = self.entry.layer
+        assert form is not None
+        return self.data == 0 and not self.entry.gradient_only and form.by_rows(self.call)
+
+    @property
     def spatial(self) -> int:
         """Count the axes that a convolution runs over: not those where its input and its kernel have size 1, as where a
         series is written as a picture of height 1; 0 for a dense layer."""

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from onnxlrp.composites.base import Composite, Product, Role
+from onnxlrp.errors import InputError
 from onnxlrp.rules import LRP0, AlphaBeta, Bound, Flat, Gamma, Norm, Pass, Rule, WSquare, ZBox, ZPlus
 from onnxlrp.rules import Epsilon as EpsilonRule
 
@@ -159,6 +160,11 @@ class EpsilonGammaBox(_Convolutional):
     high: Bound = dataclasses.field(hash=False)
     gamma: float = 0.25
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ZBox(self.low, self.high)
+        Gamma(self.gamma)
+
     @property
     def convolution(self) -> Rule:
         return Gamma(self.gamma)
@@ -187,6 +193,10 @@ class VggOverview(Composite):
 
     low: Bound = dataclasses.field(hash=False)
     high: Bound = dataclasses.field(hash=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ZBox(self.low, self.high)
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         if role.first_convolution:
@@ -220,8 +230,15 @@ class DeepTaylor(Composite):
     low: Bound = dataclasses.field(default=None, hash=False)
     high: Bound = dataclasses.field(default=None, hash=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.low is None) != (self.high is None):
+            raise InputError("DeepTaylor: give both bounds of the model's input, low and high, or none")
+        if self.low is not None:
+            ZBox(self.low, self.high)
+
     def layer(self, role: Role) -> tuple[Rule, str]:
-        if role.first and self.low is not None and self.high is not None:
+        if role.first and self.low is not None:
             return ZBox(self.low, self.high), "first layer, bounds given"
         if role.first:
             return WSquare(), "first layer"

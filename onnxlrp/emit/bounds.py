@@ -1,6 +1,9 @@
-"""Bounds of the model's input, carried to a layer through what stands between: the low and high of the z-box rule."""
+"""Carry bounds of the model's input to a layer, through the operators between them."""
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -10,37 +13,48 @@ from onnxlrp.emit.walk import Walk
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.rules import Rule
+from onnxlrp.rules import Bound
 
 
-def bounds(walk: Walk, value: ir.Value, rule: Rule) -> tuple[ir.Value, ir.Value]:
-    """The lowest and highest that `value` can be, one row of a batch, by running the operators before it on the bounds.
+def bounds(walk: Walk, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> tuple[ir.Value, ir.Value]:
+    """Return the lowest and highest that `value` can be, one row of a batch each, given those of the model's input.
 
-    A negative scale swaps the two.
+    The operators upstream are run on the bounds; one that turns signs exchanges the two.
     """
     op = walk.op
     node = value.producer()
     if value.is_graph_input():
-        return _of_input(walk, value, rule.low), _of_input(walk, value, rule.high)  # type: ignore[attr-defined]
+        return _of_input(walk, value, at_lowest), _of_input(walk, value, at_highest)
     entry = None if node is None else find(node)
     if node is None or entry is None or value not in walk.facts.data:
         return walk.read(value), walk.read(value)
     call = Call.of(node)
     if node.op_type == "Cast":
-        return bounds(walk, call.operand(0), rule)
-    low, high = {}, {}
+        return bounds(walk, call.operand(0), at_lowest, at_highest)
+    ends: dict[int, tuple[ir.Value, ir.Value]] = {}
     for index in relevance_operands(node, walk.facts.data):
-        low[index], high[index] = bounds(walk, call.operand(index), rule)
-    for index, other in enumerate(call.inputs):
-        if index not in low and other is not None and other.dtype is not None and other.dtype.is_floating_point():
-            low[index] = high[index] = walk.read(other) if entry.elementwise or entry.scale else other
-    at_low, at_high = op.run(call.rebind(low)), op.run(call.rebind(high))
+        ends[index] = bounds(walk, call.operand(index), at_lowest, at_highest)
+    others = {
+        index: walk.read(other) if entry.elementwise or entry.scale else other
+        for index, other in enumerate(call.inputs)
+        if index not in ends and other is not None and other.dtype is not None and other.dtype.is_floating_point()
+    }
+    rows = [op.run(call.rebind(others | dict(zip(ends, corner, strict=True)))) for corner in _corners(call, ends)]
     if entry.kind is Kind.ROUTING:
-        return at_low, at_high
-    return op.Min(at_low, at_high), op.Max(at_low, at_high)
+        return rows[0], rows[1]
+    return op.Min(*rows), op.Max(*rows)
 
 
-def _of_input(walk: Walk, value: ir.Value, bound: object) -> ir.Value:
+def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Iterable[tuple[ir.Value, ...]]:
+    """Choose a bound of each operand, so that the extremes are among the outputs: all lowest and all highest, unless an
+    operator of several operands, a difference or a product, falls with some of them."""
+    entry = find(call)
+    assert entry is not None
+    rises = entry.kind is Kind.ROUTING or not entry.elementwise or (entry.jointly and entry.sign_of(call) == "keeps")
+    return zip(*ends.values(), strict=True) if rises or len(ends) == 1 else itertools.product(*ends.values())
+
+
+def _of_input(walk: Walk, value: ir.Value, bound: Bound) -> ir.Value:
     """A bound of a graph input, in the shape of one row of it."""
     op = walk.op
     array = np.asarray(bound, np.float64)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.bounds import bounds
+from onnxlrp.emit.denominators import Denominator
 from onnxlrp.emit.float16 import bounded
+from onnxlrp.emit.modified import modified, modified_weight, times
 from onnxlrp.emit.narrow_columns import narrowed
 from onnxlrp.emit.relevance import Stand
 from onnxlrp.emit.stabilised_division import ratio
 from onnxlrp.emit.walk import Walk, shaped
-from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Step
-from onnxlrp.rules import MINUS, ONE, PLUS, SAME, Modifier, Share, Term
+from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 
 _MANY = 64
 """Products of an output, of which both signs surely have some."""
+_CLOSES = 1e-9
+"""Coefficients that add up to 1 but for this lose nothing."""
 
 
 def layer(walk: Walk, step: Step) -> None:
@@ -47,55 +49,48 @@ class _Layer:
         self.x, self.w = walk.known(self.form.x), walk.read(self.form.w)
         self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
         self.z = self.form.z
-        self.positive_input = self.form.x in walk.facts.nonnegative
+        nonnegative = self.form.x in walk.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
         if step.reference is not None:
             self._shift(step.reference)
+            nonnegative = False
         self.rectified = walk.stand(self.z) in (Stand.RECTIFIED, Stand.CUT) and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
-        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
-        # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
-        left = any(share.complement and not share.gate for share in self.rule.shares())
         self.half = walk.dtype == ir.DataType.FLOAT16
+        open_ = [s for s in self.rule.shares() if s.coefficient and not (s.gate < 0 and self.rectified)]
+        self.denominators = [Denominator.of(s, nonnegative=nonnegative, biased=self.b is not None) for s in open_]
+        # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
+        left = any(d.multiple_with(self.denominators[0]) and not d.share.gate for d in self.denominators[1:])
+        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
         self.plain = plain and not left and not self.half
         """Nobody asks for a denominator itself, only for it with its ε."""
+        self.first: tuple[ir.Value, float] | None = None
+        """The sum of the first denominator's terms, and the ε that is part of it."""
 
     def _shift(self, reference: np.ndarray) -> None:
         """Share out the change from a reference, W·(x − r), in which no bias has a part."""
         self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.walk.dtype)), self.form.x)
-        self.b, self.positive_input, self.unbiased = None, False, True
+        self.b, self.unbiased = None, True
 
     def share_out(self) -> None:
-        pieces, first = _Pieces(), None
-        for share in self.rule.shares():
-            if share.gate < 0 and self.rectified:
-                continue
-            share = dataclasses.replace(share, terms=self._terms(share))
-            own = self._is_output(share.terms)
-            sign = 0 if own else self._sign_of(share)
-            if self.plain and sign:
-                d, first = self._stabilised(share, sign, first)
-                s = self.op.Div(self._arrived(share), d)
-            else:
-                d, first = self._denominator(share, own, first)
-                s = self._ratio(share, d, own)
-            for term in share.terms:
-                self._back(term, s, share.coefficient, pieces)
-        if self.walk.ledger is not None and any(share.gate for share in self.rule.shares()):
-            dropped = self.op.Where(self.op.Equal(self._output(), 0.0), self.walk.amount(self.z), self._zero())
-            self.walk.ledger.stopped(self.step, dropped)
+        pieces = _Pieces()
+        for denominator in self.denominators:
+            share = denominator.share
+            own = denominator.is_output and not self.form.rounds and not self.unbiased
+            sign = 0 if own else self._sign(denominator)
+            d = self.walk.known(self.z) if own else self._denominator(denominator, sign)
+            if self.first is None:
+                self.first = d, 0.0
+            s = self.op.Div(self._arrived(share), d) if self.plain and sign else self._ratio(denominator, d, own, sign)
+            for term in denominator.terms:
+                self._back(term, s, share, pieces)
+        if self.walk.ledger is not None:
+            self._book_dropped()
         self._send(pieces)
 
     def _zero(self) -> ir.Value:
         return self.op.constant(0, self.walk.dtype)
-
-    def _is_output(self, terms: Sequence[Term]) -> bool:
-        """Whether the denominator is the layer's own output."""
-        if len(terms) != 1 or self.form.rounds or self.unbiased:
-            return False
-        same = (SAME, PLUS) if self.positive_input else (SAME,)
-        return terms[0].x in same and terms[0].weight == SAME and terms[0].bias == SAME and terms[0].factor == 1
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
@@ -103,75 +98,58 @@ class _Layer:
             return self.form.forward(self.op, self.x, self.w, None)
         return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.known(self.z)
 
-    def _terms(self, share: Share) -> tuple[Term, ...]:
-        """Those that can be other than 0."""
-        return tuple(t for t in share.terms if not (self.positive_input and t.x == MINUS))
+    def _sign(self, denominator: Denominator) -> int:
+        """Return 1 or −1 where a denominator has this sign wherever its gate is open, 0 where it may have either."""
+        return denominator.sign if self.walk.facts.nonnegative.issuperset(self.form.factors) else 0
 
-    def _sign_of(self, share: Share) -> int:
-        """+1 or −1 where a denominator that anything is divided by has this sign, 0 where it may have either."""
-        if share.gate:
-            return share.gate
-        signs = {self._sign(t) for t in share.terms}
-        return signs.pop() if len(signs) == 1 else 0
+    def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
+        """Add up the terms of a denominator of this sign.
 
-    def _stabilised(self, share: Share, sign: int, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
-        """`s(d)` of a known sign, and the first share's before it is bounded: ε is a part of the layer's bias, which
-        costs nothing, and the bound keeps what a gate leaves out, or rounding, from the other sign."""
-        op, epsilon = self.op, self.rule.epsilon
-        if share.complement and first is not None:
-            rest = op.Sub(self._multiple(share.complement), first)
-            return op.Min(rest, op.number(-epsilon, rest)), first
-        d = self._sum(share.terms, sign * epsilon)
-        kept = (op.Max if sign > 0 else op.Min)(d, op.number(sign * epsilon, d)) if share.gate else d
-        return kept, d if first is None else first
+        Its ε is added too where nobody asks for the sum alone: as a part of the layer's bias it costs nothing. A bound
+        keeps what a gate leaves out, and rounding, from the other sign.
+        """
+        op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
+        bound = op.Max if sign > 0 else op.Min
+        rest = self._rest(denominator, extra) if sign else None
+        if rest is not None:
+            return bound(rest, op.number(extra, rest))
+        d = self._sum(denominator, extra)
+        if self.first is None:
+            self.first = d, extra
+        return bound(d, op.number(extra, d)) if extra and denominator.share.gate else d
 
-    def _multiple(self, factor: float) -> ir.Value:
-        """Of the layer's own output."""
-        return self._output() if factor == 1 else self.op.Mul(self._output(), factor)
+    def _rest(self, denominator: Denominator, extra: float) -> ir.Value | None:
+        """Subtract the first denominator from a multiple of the output, if that leaves this one with `extra` of ε: it
+        saves a forward pass. None if not.
 
-    def _denominator(self, share: Share, own: bool, first: ir.Value | None) -> tuple[ir.Value, ir.Value]:
-        """d, and the first share's."""
-        if own:
-            d = self.walk.known(self.z)
-        elif share.complement and first is not None and self._subtracts(share):
-            d = self.op.Min(self.op.Sub(self._multiple(share.complement), first), self._zero())
+        None too if all that is left may be what the output was rounded by: where products are few, often hardly any has
+        the other sign. In a depthwise convolution (MobileNetV2) relevance under α2β1 was off by 1e-4 in float32, and is
+        by 3e-6; with 8 to 32 channels a ledger did not close by 2e-3.
+        """
+        multiple = denominator.multiple_with(self.denominators[0])
+        if not multiple or self.first is None or self.first[1] != -extra:
+            return None
+        if denominator.share.gate:
+            precise = self.rule.relative == 0 and not self.half
         else:
-            d = self._sum(share.terms)
-        return d, d if first is None else first
+            precise = self.form.products >= _MANY and self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+        return self.op.Sub(times(self.op, self._output(), multiple), self.first[0]) if precise else None
 
-    def _subtracts(self, share: Share) -> bool:
-        """Whether a denominator may be what another leaves of the output: not where all that is left may be what the
-        output was rounded by. Of few products often hardly any has the other sign: of a depthwise convolution
-        (MobileNetV2's relevance under α2β1 was off by 1e-4 in float32, and is by 3e-6) or of 8 to 32 channels (a
-        ledger that did not close by 2e-3)."""
-        if share.gate:
-            return self.rule.relative == 0 and not self.half
-        return self.form.products >= _MANY and self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
-
-    def _sum(self, terms: Sequence[Term], extra: float = 0.0) -> ir.Value:
-        """The terms of a denominator added up, and `extra`, as part of a bias where there is one."""
+    def _sum(self, denominator: Denominator, extra: float) -> ir.Value:
+        """Add up the terms of a denominator, and `extra`, as a part of a bias where there is one."""
         parts = []
-        for term in terms:
-            bias = None if term.bias is None or self.b is None else self._modified(self.b, term.bias)
-            if bias is not None and extra:
+        for term in denominator.terms:
+            bias = None if term.bias is None or self.b is None else modified(self.op, self.b, term.bias)
+            if bias is not None and extra and term.factor == 1:
                 bias, extra = self.op.Add(bias, extra), 0.0
-            out = self.form.forward(self.op, self._input(term), self._weight(term.weight), bias)
+            out = self.form.forward(self.op, self._input(term, denominator.share), self._weight(term.weight), bias)
             parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
-        total = functools.reduce(self.op.Add, parts)
-        return self.op.Add(total, extra) if extra else total
-
-    def _sign(self, term: Term) -> int:
-        """Of a term of the denominator: +1, −1, or 0 where it is not known."""
-        if not isinstance(term.x, Modifier):
-            return 0
-        x = 1 if self.positive_input and term.x == SAME else term.x.sign
-        product = x * term.weight.sign
-        if term.bias is not None and self.b is not None and term.bias.sign != product:
-            return 0
-        return product if term.factor > 0 else -product
+        if extra or not parts:
+            parts.append(self.op.constant(extra, self.walk.dtype))
+        return functools.reduce(self.op.Add, parts)
 
     def _arrived(self, share: Share) -> ir.Value:
-        """R, or 0 where the share's gate is closed."""
+        """Return R, or 0 where the share's gate is closed."""
         op, walk = self.op, self.walk
         if not share.gate or (self.rectified and share.gate > 0):
             return walk.amount(self.z)
@@ -181,27 +159,26 @@ class _Layer:
         return op.Where(self._open(share), walk.amount(self.z), self._zero())
 
     def _open(self, share: Share) -> ir.Value:
-        """Where the output has the sign of the share's gate."""
+        """Return True where the output has the sign of the share's gate."""
         compare = self.op.Greater if share.gate > 0 else self.op.Less
         return compare(self._output(), 0.0)
 
-    def _ratio(self, share: Share, d: ir.Value, own: bool) -> ir.Value:
+    def _ratio(self, denominator: Denominator, d: ir.Value, own: bool, sign: int) -> ir.Value:
         """`gate · R / s(d)`."""
-        op, walk = self.op, self.walk
+        op, walk, share = self.op, self.walk, denominator.share
         # What a gate leaves out has either sign.
-        sign = 0 if own or share.gate else self._sign_of(share)
-        s = ratio(walk, self.z, d, self.rule, own=own, sign=sign)
+        s = ratio(walk, self.z, d, self.rule, own=own, sign=0 if share.gate else sign)
         gate = None
         if share.gate and not self.rectified:
             gate = self._open(share)
             s = op.Where(gate, s, self._zero())
         if walk.ledger is not None:
-            self._book(share, d, s, gate)
+            self._book(denominator, d, s, gate)
         return s
 
-    def _book(self, share: Share, d: ir.Value, s: ir.Value, gate: ir.Value | None) -> None:
+    def _book(self, denominator: Denominator, d: ir.Value, s: ir.Value, gate: ir.Value | None) -> None:
         """Bias, ε and what was dropped at d = 0, by their own formulas."""
-        op, ledger = self.op, self.walk.ledger
+        op, ledger, share = self.op, self.walk.ledger, denominator.share
         assert ledger is not None
         r = self.walk.amount(self.z)
         if gate is not None:
@@ -212,80 +189,58 @@ class _Layer:
             ledger.stopped(self.step, op.Where(op.Equal(d, 0.0), r, self._zero()))
             r = op.Where(op.Equal(d, 0.0), self._zero(), r)
         ledger.epsilon(self.step, op.Sub(r, op.Mul(s, d)))
-        for term in share.terms:
+        for term in denominator.terms:
             if term.bias is not None and self.b is not None:
-                shift = self.form.shift(op, self._modified(self.b, term.bias))
+                shift = self.form.shift(op, modified(op, self.b, term.bias))
                 share_of_bias = op.Mul(s, shift)
                 ledger.bias(self.step, share_of_bias if term.factor == 1 else op.Mul(share_of_bias, term.factor))
 
-    def _input(self, term: Term) -> ir.Value:
-        if isinstance(term.x, str):
-            return self.op.Sub(self.x, bounds(self.walk, self.form.x, self.rule)[term.x == "below"])
-        positions = self.form.entry.gradient_only
-        if term.x == ONE and self.form.data == 0 and len(self.form.x.shape or ()) > 1 and not positions:
-            # The rows of the batch are alike: one will do (where each has no positions of its own).
-            op = self.op
+    def _book_dropped(self) -> None:
+        """Book what no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
+        op, ledger = self.op, self.walk.ledger
+        assert ledger is not None
+        shares = self.rule.shares()
+        for compare, gates in ((op.Greater, (0, 1)), (op.Less, (0, -1)), (op.Equal, (0,))):
+            rest = 1 - sum(share.coefficient for share in shares if share.gate in gates)
+            if abs(rest) > _CLOSES:
+                dropped = times(op, self.walk.amount(self.z), rest)
+                ledger.stopped(self.step, op.Where(compare(self._output(), 0.0), dropped, self._zero()))
+
+    def _input(self, term: Term, share: Share) -> ir.Value:
+        """The layer's input as the term takes it."""
+        op = self.op
+        if not isinstance(term.x, Modifier):
+            low, high = bounds(self.walk, self.form.x, *share.box)
+            return op.Sub(self.x, low if isinstance(term.x, Above) else high)
+        if term.x == ONE and self.form.alike_rows and len(self.form.x.shape or ()) > 1:
+            # One row of the batch will do.
             return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.walk.dtype)
-        return self.x if self.positive_input and term.x == PLUS else self._modified(self.x, term.x)
+        return modified(op, self.x, term.x)
 
     def _weight(self, by: Modifier) -> ir.Value:
-        """The weight, modified; in float32 also where it is in float16: only that is done as the session is created."""
-        if not self.half or by == SAME:
-            return self._modified(self.w, by)
-        wide = self._modified(self.op.cast(self.w, ir.DataType.FLOAT), by)
-        return self.op.cast(wide, self.walk.dtype)
+        return modified_weight(self.op, self.w, by)
 
-    def _modified(self, v: ir.Value, by: Modifier) -> ir.Value:
-        """`same·v + plus·max(v, 0) + minus·min(v, 0) + square·v² + one`."""
-        op = self.op
-        parts: list[ir.Value] = []
-        if by.same or by.plus or by.minus:
-            parts.append(self._bent(v, by.same + by.plus, by.same + by.minus))
-        if by.square:
-            parts.append(_times(op, op.Mul(v, v), by.square))
-        if by.one:
-            parts.append(_times(op, op.full_like(v, 1), by.one))
-        return functools.reduce(op.Add, parts)
-
-    def _bent(self, v: ir.Value, above: float, below: float) -> ir.Value:
-        """`above·v` where v is positive and `below·v` where it is negative, in as few operations as that takes: a
-        session copies a whole weight for each, which is most of the time that it takes to create."""
-        op, zero = self.op, self.op.number(0, v)
-        if above == below:
-            return _times(op, v, above)
-        if below == 0:
-            return _times(op, op.Max(v, zero), above)
-        if above == 0:
-            return op.Sub(op.Max(v, zero), v) if below == -1 else _times(op, op.Min(v, zero), below)
-        return (op.Max if above > below else op.Min)(_times(op, v, above), _times(op, v, below))
-
-    def _back(self, term: Term, s: ir.Value, coefficient: float, pieces: _Pieces) -> None:
+    def _back(self, term: Term, s: ir.Value, share: Share, pieces: _Pieces) -> None:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
-        op = self.op
-        weight = term.weight.times(coefficient * term.factor)
-        back = bounded(op, shaped(self.form.transpose(op, s, self.x, self._weight(weight)), self.x))
-        if isinstance(term.x, str):
-            pieces.amounts.append(bounded(op, op.Mul(back, self._input(term))))
-        elif term.x.one or term.x.square:
+        op, x = self.op, term.x
+        if NOTHING in (x, term.weight):
+            return
+        weight = self._weight(term.weight.times(share.coefficient * term.factor))
+        back = bounded(op, shaped(self.form.transpose(op, s, self.x, weight), self.x))
+        if x == ONE:
             pieces.amounts.append(back)
+        elif not isinstance(x, Modifier) or x.one or x.square:
+            pieces.amounts.append(bounded(op, op.Mul(back, self._input(term, share))))
         else:
-            if term.x.same or term.x.plus:
-                pieces.where_positive.append(back)
-            if term.x.same or term.x.minus:
-                pieces.where_negative.append(back)
+            pieces.where_positive += [times(op, back, x.above)] if x.above else []
+            pieces.where_negative += [times(op, back, x.below)] if x.below else []
 
     def _send(self, pieces: _Pieces) -> None:
         op, x = self.op, self.form.x
-        factor = None
-        if pieces.where_positive:
-            positive = functools.reduce(op.Add, pieces.where_positive)
-            if self.positive_input or pieces.where_positive == pieces.where_negative:
-                factor = positive
-            else:
-                negative = functools.reduce(op.Add, pieces.where_negative) if pieces.where_negative else self._zero()
-                factor = op.Where(op.Greater(self.x, 0.0), positive, negative)
-        if not pieces.amounts and self.step.reference is None:
-            assert factor is not None
+        factor = self._factor(pieces)
+        if factor is None and not pieces.amounts:
+            factor = op.full_like(self.x, 0)
+        if factor is not None and not pieces.amounts and self.step.reference is None:
             self.walk.send(x, factor, x)
             return
         amounts = list(pieces.amounts)
@@ -293,6 +248,10 @@ class _Layer:
             amounts.append(bounded(op, op.Mul(factor, self.x)))
         self.walk.send(x, functools.reduce(op.Add, amounts))
 
-
-def _times(op: Builder, v: ir.Value, factor: float) -> ir.Value:
-    return v if factor == 1 else op.Neg(v) if factor == -1 else op.Mul(v, factor)
+    def _factor(self, pieces: _Pieces) -> ir.Value | None:
+        """Return the factor of the input; None where no piece multiplies it."""
+        op, sides = self.op, (pieces.where_positive, pieces.where_negative)
+        if not any(sides):
+            return None
+        positive, negative = (functools.reduce(op.Add, side) if side else self._zero() for side in sides)
+        return positive if sides[0] == sides[1] else op.Where(op.Greater(self.x, 0.0), positive, negative)

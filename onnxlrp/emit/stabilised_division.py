@@ -66,10 +66,11 @@ def _quotient(walk: Walk, r: ir.Value, d: ir.Value, rule: Rule, sign: int) -> ir
         wide = op.cast(d, widest(walk.dtype))
         rms = op.cast(op.Sqrt(op.ReduceMean(op.Mul(wide, wide), axes, keepdims=1)), walk.dtype)
         small = op.Add(op.Mul(rms, rule.relative), epsilon)
-    if sign > 0:
-        return op.Div(r, op.Add(d, small))
-    if sign < 0:
-        return op.Div(r, op.Sub(d, small))
-    if isinstance(small, float):
-        return op.Div(r, op.stabilise(d, small))
-    return op.Div(r, op.Add(d, op.Where(op.GreaterOrEqual(d, 0.0), small, op.Neg(small))))
+    if sign:
+        s = op.Add(d, small) if sign > 0 else op.Sub(d, small)
+    elif isinstance(small, float):
+        s = op.stabilise(d, small)
+    else:
+        s = op.Add(d, op.Where(op.GreaterOrEqual(d, 0.0), small, op.Neg(small)))
+    # With ε = 0 the root of the mean square alone keeps s from 0, and is 0 where all of d is.
+    return op.Div(r, s if epsilon else op.stabilise(s, 0.0))

@@ -15,7 +15,7 @@ from onnxlrp.emit.stabilised_division import divide, ratio
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, StepKind
-from onnxlrp.rules import Flat
+from onnxlrp.rule_language import EVENLY
 
 
 def _output(step: Step) -> ir.Value:
@@ -26,7 +26,7 @@ def _sum(walk: Walk, step: Step) -> None:
     """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
     op, rule, z = walk.op, step.rule, _output(step)
     assert rule is not None
-    if isinstance(rule, Flat):
+    if rule.shares() == EVENLY:
         _flat_sum(walk, step)
         return
     own = step.call.outputs[0] is z and step.call.op_type == step.node.op_type

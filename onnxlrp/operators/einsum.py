@@ -41,6 +41,10 @@ class Equation:
         return cls(tuple(written), (right if arrow else implied).replace("...", broad))
 
 
+def _equation(call: Call) -> Equation:
+    return Equation.of(str(call.attr("equation")), [call.rank(i) for i in range(len(call.inputs))])
+
+
 def _operands(call: Call) -> Sequence[int]:
     """Of integers it is arithmetic on positions."""
     dtype = call.operand(0).dtype
@@ -49,12 +53,21 @@ def _operands(call: Call) -> Sequence[int]:
 
 def _features(call: Call, data: int) -> set[int]:
     """Axes of the output that come from the weight alone."""
-    equation = Equation.of(str(call.attr("equation")), [call.rank(i) for i in range(len(call.inputs))])
+    equation = _equation(call)
     own = equation.operands[data]
     return {i - len(equation.output) for i, letter in enumerate(equation.output) if letter not in own}
 
 
-@linear("Einsum", operands=_operands, sign="keeps", layer=LayerForm("dense", ((0, 1), (1, 0)), features=_features))
+def _by_rows(call: Call) -> bool:
+    """Decide whether the first axis of the first operand is one of the output's, and no other operand's."""
+    first, second = (equation := _equation(call)).operands
+    return first.count(first[0]) == 1 and first[0] in equation.output and first[0] not in second
+
+
+_LAYER = LayerForm("dense", ((0, 1), (1, 0)), features=_features, by_rows=_by_rows)
+
+
+@linear("Einsum", operands=_operands, sign="keeps", layer=_LAYER)
 def einsum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer with a constant: every rule. Of several data operands: by the composite's rule for products."""
     return _transpose(op, call, operand, r)
@@ -68,7 +81,7 @@ def of_several(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """The Einsum of what came back and of the other operands, for the letters of this one."""
-    equation = Equation.of(str(call.attr("equation")), [call.rank(i) for i in range(len(call.inputs))])
+    equation = _equation(call)
     like, own = call.operand(operand), equation.operands[operand]
     terms = [(equation.output, r)]
     terms += [(t, call.operand(i)) for i, t in enumerate(equation.operands) if i != operand]

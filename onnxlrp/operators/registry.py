@@ -65,6 +65,10 @@ class LayerForm:
     dequantised: Callable[[Builder, Call], Call] | None = None
     """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
     transpose and for every run on other weights. The model's own run stays as it is."""
+    factors: tuple[int, ...] = ()
+    """Operands that multiply the products of data and weight, and may have any sign."""
+    by_rows: Callable[[Call], bool] = lambda call: True
+    """True where each row of the data along axis 0 goes into the output by itself."""
     rounds: Callable[[Call], bool] = lambda call: False
     """True where the model's own run rounds, so that its output is not what stands in for it would make."""
 

@@ -123,7 +123,12 @@ def _reflected(op: Builder, position: ir.Value, low: ir.Value, span: ir.Value) -
 # ---------------------------------------------------------------------------------------------------------- DeformConv
 
 
-@linear("DeformConv", operands=all_operands, gradient_only=(2, 4), layer=LayerForm("convolution", ((0, 1),), bias=3))
+@linear(
+    "DeformConv",
+    operands=all_operands,
+    gradient_only=(2, 4),
+    layer=LayerForm("convolution", ((0, 1),), bias=3, factors=(4,)),
+)
 def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Layer: every rule, at the positions that the offsets gave. Offsets and mask say where and how much."""
     x, w = call.operand(0), call.operand(1)

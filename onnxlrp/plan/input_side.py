@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.errors import InputError
 from onnxlrp.plan.steps import Step, StepKind
-from onnxlrp.rules import Flat, Pass, Rule
+from onnxlrp.rules import Flat, Modifier, Pass, Rule
+
+
+def _inputs(rule: Rule | None) -> list[object]:
+    """List how the terms of a rule change the input."""
+    if rule is None or isinstance(rule, Pass):
+        return []
+    return [term.x for share in rule.shares() for term in share.terms]
 
 
 def ignores_value(rule: Rule | None) -> bool:
-    """Whether a rule may give relevance to an input that is 0: flat, w², z-box."""
-    if rule is None or isinstance(rule, Pass):
-        return False
-    return any(isinstance(term.x, str) or term.x.one for share in rule.shares() for term in share.terms)
+    """Decide whether a rule may give relevance to an input that is 0: flat, w², z-box."""
+    return any(not isinstance(x, Modifier) or x.one for x in _inputs(rule))
+
+
+def check_bounds(step: Step, facts: Facts) -> None:
+    """Raise InputError for a rule with bounds of the model's input on a layer that has a layer upstream."""
+    assert step.layer is not None
+    if step.layer.x in facts.behind_layer and not all(isinstance(x, Modifier) for x in _inputs(step.rule)):
+        raise InputError(
+            f"{step.rule} bounds the model's input, but {step.operator} {step.name!r} reads what another layer "
+            "computes: give this rule to the first layer alone, by its node's name"
+        )
 
 
 def input_side(steps: list[Step], facts: Facts) -> None:

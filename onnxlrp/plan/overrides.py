@@ -6,7 +6,8 @@ import fnmatch
 
 from onnxlrp.errors import InputError
 from onnxlrp.plan.steps import Overrides, Step, StepKind
-from onnxlrp.rules import LRP0, Epsilon, Flat, Norm, Pass, Rule
+from onnxlrp.rule_language import EVENLY, IN_PROPORTION
+from onnxlrp.rules import Norm, Pass, Rule
 
 
 class Overriding:
@@ -57,4 +58,4 @@ def _applies(rule: Rule, step: Step, by_type: bool) -> bool:
         return len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale)
     if step.kind is not StepKind.SUM:
         return False
-    return isinstance(rule, Norm) or (by_type and isinstance(rule, (Epsilon, LRP0, Flat)))
+    return isinstance(rule, Norm) or (by_type and rule.shares() in (IN_PROPORTION, EVENLY))

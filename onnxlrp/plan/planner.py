@@ -14,13 +14,13 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
-from onnxlrp.plan.input_side import input_side
+from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
-from onnxlrp.plan.step_kinds import StepDecider
+from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
@@ -193,6 +193,7 @@ class _Planner:
                 compared(step, self.facts)
             if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
+            check_rule(step)
         return step
 
     def _refused(self, call: Call, entry: Operator, wanted: list[bool]) -> str | None:
@@ -242,6 +243,7 @@ class _Planner:
             layer=layer,
         )
         self.overriding.apply(step)
+        check_bounds(step, self.facts)
         assert step.rule is not None
         step.reference = layer_reference(layer, step.rule, self.facts)
         if step.reference is not None:

@@ -13,14 +13,15 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import find
-from onnxlrp.rules import LRP0, Epsilon, Rule
+from onnxlrp.rule_language import IN_PROPORTION
+from onnxlrp.rules import Rule
 
 _AFFINE = frozenset({"Mul", "Div", "Neg", "Identity", "Cast", "Add", "Sub"})
 
 
 def layer_reference(layer: Layer, rule: Rule, facts: Facts) -> np.ndarray | None:
     """The mean of the background at a layer's input, [1, features], where the layer leads to a kernel; else None."""
-    if facts.background is None or layer.kind != "dense" or not isinstance(rule, (Epsilon, LRP0)):
+    if facts.background is None or layer.kind != "dense" or rule.shares() != IN_PROPORTION:
         return None
     if layer.x.shape is None or len(layer.x.shape) != 2 or not leads_to_kernel(layer.z, facts):
         return None

@@ -13,9 +13,11 @@ from onnxlrp.analysis.gates import divides, gate_kind
 from onnxlrp.analysis.labels import label_of
 from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.composites import Composite
+from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.shifted_layers import leads_to_kernel
 from onnxlrp.plan.steps import Step, StepKind
+from onnxlrp.rule_language import EVENLY, IN_PROPORTION
 from onnxlrp.rules import Pass
 
 
@@ -167,6 +169,16 @@ class StepDecider:
         if self.composite.product == "gated":
             return kind == "gate" and entry.elementwise
         return self.composite.product != "uniform"
+
+
+def check_rule(step: Step) -> None:
+    """Raise InputError where a composite gives a step without weights a rule that needs them."""
+    known = {StepKind.SUM: (IN_PROPORTION, EVENLY), StepKind.PRODUCT: (IN_PROPORTION,)}.get(step.kind)
+    if known is not None and step.rule is not None and step.rule.shares() not in known:
+        raise InputError(
+            f"{step.operator} {step.name!r} has no weights, so it cannot share by {step.rule}: the composite's norm, "
+            "batch_norm and pooling rules are Norm, Epsilon or LRP0, and Flat where nothing is multiplied"
+        )
 
 
 def _gradient_kind(entry: Operator) -> StepKind:

@@ -88,16 +88,17 @@ def test_sums_share_by_contribution(name):
     np.testing.assert_allclose(relevance(case, weights), expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("mask", [MASK, MASK - 0.5], ids=["positive", "any sign"])
 @pytest.mark.parametrize("composite", ["epsilon", "epsilon_plus"])
-def test_a_deformable_convolution_is_a_layer(composite):
+def test_a_deformable_convolution_is_a_layer(composite, mask):
     """ε, and z⁺ with the weights' signs, at the positions that the offsets give; offsets and mask get nothing."""
     bias = RNG.normal(size=2)
     attributes = {"group": 2, "offset_group": 2}
-    case = Case("DeformConv", [PICTURE, KERNEL, OFFSETS, bias, MASK], (0, 2), attributes=attributes)
+    case = Case("DeformConv", [PICTURE, KERNEL, OFFSETS, bias, mask], (0, 2), attributes=attributes)
     weights = RNG.normal(size=(2, 2, 3, 4))
 
     def matrix(kernel: Array) -> Array:
-        return affine(Case("DeformConv", [PICTURE, kernel, OFFSETS, None, MASK], (0,), attributes=attributes))[0]
+        return affine(Case("DeformConv", [PICTURE, kernel, OFFSETS, None, mask], (0,), attributes=attributes))[0]
 
     x, plain = PICTURE.reshape(-1), matrix(KERNEL)
     shift = np.broadcast_to(bias[None, :, None, None], weights.shape).reshape(-1)
