@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.operators.quantised import MARK, has_packed_weight
 from onnxlrp.operators.registry import Operator, find
 

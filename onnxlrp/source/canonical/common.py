@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.misses import miss
 from onnxlrp.operators.quantised import MARK
 from onnxlrp.source.constants import constants
 
@@ -33,7 +34,9 @@ class Rewriter:
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
         """The one node that reads a value, None where there are several or it is an output."""
         uses = list(value.uses())
-        return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+        if value.is_graph_output():
+            return miss(f"{value.name!r} is an output")
+        return uses[0].node if len(uses) == 1 else miss(f"{value.name!r} is read by {len(uses)} nodes")
 
     def made(self, value: ir.Value) -> ir.Value:
         """A value that was just computed from constants."""
