@@ -228,7 +228,10 @@ def convert(
         terminal.say(f"  {explained.comparison.text}")
 
 
-@app.command(epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'")
+@app.command(
+    epilog="Example: onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'; "
+    "to ask why a batch norm is a step of its own: onnxlrp inspect model.onnx --why-not bn1"
+)
 @guarded
 def inspect(
     model: Model,
@@ -236,6 +239,13 @@ def inspect(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
+    why_not: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE",
+            help="Show, in place of the plan, why rewrites, layers, norms and activations do not apply to this node.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -245,11 +255,16 @@ def inspect(
     from onnxlrp.view import tables
 
     with terminal.progress(f"reading {model}"):
-        plan = inspect_model(model, **options)
+        plan = inspect_model(model, **options, why_not=why_not)
     unsupported = list(plan.unsupported)
     if as_json:
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
-        _print_json({"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)})
+        asked = {} if why_not is None else {"why_not": plan.why_not}
+        about = {"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)}
+        _print_json({**about, **asked})
+    elif why_not is not None:
+        for sentence in plan.why_not or [f"nothing was tried at {why_not!r} that failed"]:
+            terminal.say(sentence)
     else:
         terminal.say(plan.title)
         terminal.show(tables.plan_table(plan.rows()))

@@ -21,6 +21,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.misses import asking, find_asked
 from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
 from onnxlrp.plan import Plan, Step, make_plan
@@ -219,6 +220,7 @@ def inspect(
     inputs: Sequence[str] | None = None,
     explain_probability: bool = False,
     background: Any = None,
+    why_not: str | None = None,
 ) -> Plan:
     """Say what `convert` would do: every step from the explained score to the inputs, its rule, and why.
 
@@ -228,6 +230,9 @@ def inspect(
     ----------
     model, composite, rules, output, inputs, explain_probability, background
         As in `convert`.
+    why_not
+        The name of a node of the model. `Plan.why_not` then says of every rewrite of the graph, and of everything that
+        recognises layers, norms, activations and cells, why it did not apply to this node. Default: none.
 
     Returns
     -------
@@ -239,7 +244,7 @@ def inspect(
     InvalidModelError
         The model cannot be read, contradicts itself, or is explained already.
     InputError
-        An argument does not fit the model.
+        An argument does not fit the model; also where it has no node of the name `why_not`.
 
     Examples
     --------
@@ -247,10 +252,17 @@ def inspect(
     plan = onnxlrp.inspect("model.onnx", composite="epsilon_plus")
     print(plan)
     layers = [(row.node, row.rule) for row in plan.rows() if row.operator in ("Conv", "Gemm")]
+
+    print("\\n".join(onnxlrp.inspect("model.onnx", why_not="bn1").why_not))
+    # BatchNormalization 'bn1' is not folded into Conv 'conv1': 'conv1_out' is read by 2 nodes
     ```
     """
     rulebook = _rulebook(composite, rules)
-    return _plan(_ask(model, rulebook, output, inputs, explain_probability, background), rulebook, "error")[1]
+    with asking(why_not) as misses:
+        work = _ask(model, rulebook, output, inputs, explain_probability, background)
+        _, plan = _plan(work, rulebook, "error")
+    plan.why_not = [] if misses is None else misses.about(work.source.model.graph, work.absorbed)
+    return plan
 
 
 def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
@@ -298,6 +310,7 @@ def _ask(
 ) -> _Work:
     """Read, canonicalise, and decide what is explained."""
     source = read(model)
+    find_asked(source.model.graph)
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.graph.misses import attempt, miss
+from onnxlrp.graph.misses import attempt, holds, miss
 from onnxlrp.operators.quantised import MARK, has_packed_weight
 from onnxlrp.operators.registry import Operator, find
 
@@ -158,22 +158,27 @@ class Layer:
 
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
+    """Return a node as a layer; None where it is none."""
+    return attempt("is no layer", node, _layer, node, data, constants)
+
+
+def _layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
     entry = find(node)
     if entry is None or entry.layer is None or MARK in node.metadata_props:
         return None
     form, call = entry.layer, Call.of(node)
-    if entry.refuse(call) is not None:
-        return None
+    if (reason := entry.refuse(call)) is not None:
+        return miss(reason)
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:
             break
     else:
-        return None
+        return miss("it has no operand that depends on an input beside a weight that depends on none")
     own = call.input(form.bias) if form.bias is not None else None
     if own is not None and own in data:
-        return None
+        return miss(f"its bias {own.name!r} depends on an input")
     rounds = form.dequantised is None and has_packed_weight(node, constants)
     if form.bias is not None and (own is not None or form.dequantised is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias, rounds=rounds)
@@ -185,15 +190,25 @@ def _bias_add(
     node: ir.Node, features: Collection[int], constants: set[ir.Value]
 ) -> tuple[ir.Node | None, ir.Value | None]:
     """The constant Add that reads a product, if it is the sole consumer and varies over output features only."""
+    for use in tuple(node.outputs[0].uses()):
+        what = f"is not taken for the bias of {node.op_type} {node.name!r}"
+        if (bias := attempt(what, use.node, _bias, node, use.node, use.idx, features, constants)) is not None:
+            return use.node, bias
+    return None, None
+
+
+def _bias(
+    node: ir.Node, add: ir.Node, operand: int, features: Collection[int], constants: set[ir.Value]
+) -> ir.Value | None:
+    """The bias that a node adds to a product, its operand of some index; None where it does anything else."""
     out = node.outputs[0]
-    uses = list(out.uses())
-    if len(uses) != 1 or out.is_graph_output() or out.shape is None:
-        return None, None
-    add = uses[0].node
-    if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2:
-        return None, None
-    bias = add.inputs[1 - uses[0].idx]
+    if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2 or out.shape is None:
+        return None
+    if len(out.uses()) != 1 or out.is_graph_output():
+        return miss(f"{out.name!r} is read by other nodes too, or is an output")
+    bias = add.inputs[1 - operand]
     if bias is None or bias not in constants or bias.shape is None or len(bias.shape) > len(out.shape):
-        return None, None
+        return miss("its other operand depends on an input, or broadcasts the product")
     varies = [a - len(bias.shape) for a, d in enumerate(bias.shape) if d != 1]
-    return (add, bias) if all(a in features for a in varies) else (None, None)
+    alone = all(a in features for a in varies)
+    return bias if holds(alone, f"{bias.name!r} varies along other axes than the features") else None

@@ -31,14 +31,18 @@ class Misses:
         self._reasons: list[str] | None = None
 
     def attempt(self, what: str, node: ir.Node, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        outer, self._reasons = self._reasons, [] if node.name == self.name else None
+        concerned = node.name == self.name
+        outer, self._reasons = self._reasons, [] if concerned else None
+        before = dict(self.sentences)
         try:
             found = call(*args, **options)
-            if found is None or found is False:
-                where = f"{node.op_type} {node.name!r} {what}"
-                self.sentences.update(dict.fromkeys(f"{where}: {reason}" for reason in self._reasons or ()))
         finally:
-            self._reasons = outer
+            reasons, self._reasons = self._reasons or (), outer
+        if found is None or found is False:
+            where = f"{node.op_type} {node.name!r} {what}"
+            self.sentences.update(dict.fromkeys(f"{where}: {reason}" for reason in reasons))
+        elif concerned:
+            self.sentences = before  # The reasons against its other ways do not matter.
         return found
 
     def add(self, reason: str | Callable[[], str]) -> None:
@@ -86,6 +90,12 @@ def asking(name: str | None) -> Iterator[Misses | None]:
         _LISTENING.reset(token)
 
 
+def find_asked(graph: ir.Graph) -> None:
+    """Look up the node that a caller asks about in a model as it was read; raises InputError where there is none."""
+    if (listening := _LISTENING.get()) is not None:
+        listening.find(graph)
+
+
 def attempt(what: str, node: ir.Node, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Call a search that concerns a node; `what` is said of the node where it returns None or False.
 
@@ -106,6 +116,12 @@ def miss(reason: str | Callable[[], str]) -> Any:
     """
     if (listening := _LISTENING.get()) is not None:
         listening.add(reason)
+
+
+def is_asked(node: ir.Node) -> bool:
+    """Decide whether a caller asks about a node."""
+    listening = _LISTENING.get()
+    return listening is not None and node.name == listening.name
 
 
 def holds(condition: bool, reason: str | Callable[[], str]) -> bool:

@@ -136,6 +136,9 @@ class Plan:
     """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
     """The overrides: patterns, each with its rule."""
+    why_not: list[str] = dataclasses.field(default_factory=list)
+    """The rewrites and recognisers that did not apply to the node that `inspect` was asked about by `why_not=`, each in
+    a sentence with the condition that failed."""
 
     def rows(self) -> list[PlanRow]:
         """The plan as a table; the steps inside a body follow the node that holds it."""
