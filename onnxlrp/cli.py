@@ -17,6 +17,7 @@ from onnxlrp._version import __version__
 from onnxlrp.errors import DefectError, InputError, OnnxLrpError, OutputsChangedError, TargetError
 from onnxlrp.printable import escaped, escaped_json, escaped_lines
 from onnxlrp.replacing import check_replaceable, files_of
+from onnxlrp.targets import TARGETS, kind_named
 from onnxlrp.view import terminal
 
 app = typer.Typer(
@@ -75,7 +76,14 @@ Preprocessing = Annotated[
 Providers = Annotated[
     list[str], typer.Option("--provider", metavar="NAME", help="onnxruntime provider (default: CUDA, else the CPU).")
 ]
-TargetKind = Literal["class", "token", "weights"]
+TargetKind = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(TARGETS),
+        callback=lambda name: _usage(kind_named, name, "--target").name,
+        help="What a target is.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -159,7 +167,10 @@ def demo(
         demonstration.show(done)
 
 
-@app.command(epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus")
+@app.command(
+    epilog="Example: onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
+    "of a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+)
 @guarded
 def convert(
     model: Model,
@@ -168,7 +179,7 @@ def convert(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
-    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    target: TargetKind = "class",
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="How many targets at once.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
@@ -278,7 +289,8 @@ def inspect(
 
 @app.command(
     epilog="Example: onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
-    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html"
+    "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
+    "of one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
 )
 @guarded
 def explain(
@@ -292,6 +304,13 @@ def explain(
     ] = [],  # noqa: B006
     position: Annotated[
         list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
+    ] = [],  # noqa: B006
+    element: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INDICES",
+            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
+        ),
     ] = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
@@ -340,9 +359,14 @@ def explain(
     data = None if many else load(given, opened.inputs, how, model)
     if opened.interface is not None and (composite, rule, output) != ("auto", [], None):
         raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
-    kind = "token" if position else "class" if weights is None else "weights"
+    kind = "token" if position else "element" if element else "class" if weights is None else "weights"
+    if element and (target or (opened.interface is not None and opened.interface.target != "element")):
+        raise typer.BadParameter(
+            "it is for a model with --target element, without --target here", param_hint="--element"
+        )
     made = model if opened.interface is not None else _convert_for_target(model, **options, target=kind)
-    asked = {"target": target, "position": position, "weights": commands.read_weights(weights)}
+    chosen = _usage(_elements, element, "--element") or target
+    asked = {"target": chosen, "position": position, "weights": commands.read_weights(weights)}
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
         with terminal.cautions_heard() as cautions:
@@ -377,7 +401,7 @@ def check(
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
-    target: Annotated[TargetKind, typer.Option(help="What a target is.")] = "class",
+    target: TargetKind = "class",
     seed: Annotated[int, typer.Option(help="Of the random inputs, where none are given.")] = 0,
     provider: Providers = [],  # noqa: B006
     as_json: Json = False,
@@ -460,7 +484,9 @@ def _convert_for_target(model: Path, **options: Any) -> Any:
     try:
         return _convert(model, **options)
     except TargetError as error:
-        raise TargetError(f"{error}\nHere: --position N for a token (-1: the last), --weights FILE") from error
+        raise TargetError(
+            f"{error}\nHere: --position N for a token (-1: the last), --element INDICES, --weights FILE"
+        ) from error
 
 
 def _convert_with_ledger(model: Path, **options: Any) -> Any:
@@ -489,6 +515,17 @@ def _conversion(composite: str, rules: Sequence[str], output: str | None, inputs
         "output": output,
         "inputs": tuple(inputs) or None,
     }
+
+
+def _elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Texts such as `3,17` as the indices of elements, as many of each."""
+    try:
+        found = [tuple(int(index) for index in text.split(",")) for text in texts]
+    except ValueError as error:
+        raise InputError(f"{', '.join(texts)!r:.80}: an element is written by its indices, such as 3,17") from error
+    if len({len(one) for one in found}) > 1:
+        raise InputError(f"elements of one output have as many indices each, unlike {', '.join(texts)!r:.80}")
+    return found
 
 
 def _rule(text: str) -> tuple[str, Any]:

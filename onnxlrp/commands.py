@@ -20,6 +20,7 @@ from onnxlrp.runtime.cli_inputs import CliInputs, Data
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile
 from onnxlrp.runtime.samples import expand
+from onnxlrp.targets import TARGETS
 from onnxlrp.view import saving, summary, tables, terminal
 
 _TOP_STEPS = 10
@@ -42,7 +43,8 @@ class Explained:
         """The explanation per sample."""
         columns = {name: one.columns for name, one in self.data.loaded.items()}
         found = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
-        one = self.explainer.interface.class_axis is None  # one score has no class
+        interface = self.explainer.interface
+        one = TARGETS[interface.target].is_one_score(interface)
         return [dataclasses.replace(sample, target=None) for sample in found] if one else found
 
     @property
@@ -104,9 +106,9 @@ def explain(
     """
     explainer = Explainer(model, providers=list(names) or None)
     chosen = {key: _given(value) for key, value in given.items()}
-    if explainer.interface.target == "token":
-        if chosen["position"] is None:
-            chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
+    if explainer.interface.position_input is not None and chosen["position"] is None:
+        chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
+    if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     explanation = dataclasses.replace(explainer(data.arrays, **chosen), tokens=data.tokens)
     value = explanation.outputs.get(explainer.explained_output)

@@ -16,7 +16,6 @@ from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
 from onnxlrp.emit.emit import Emitted, Request, emit
-from onnxlrp.emit.seeds import Options, layout
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.tidy import tidy
@@ -36,8 +35,11 @@ from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.foreign import own_errors
 from onnxlrp.source.outputs import hand_out_scores
-from onnxlrp.source.question import Layout, Question, ask
+from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
+from onnxlrp.targets import kind_named
+from onnxlrp.targets.kind import Kind
+from onnxlrp.targets.options import TargetOptions
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
@@ -98,13 +100,16 @@ def convert(
         - `"class"` (default), for scores [N, classes]: `target`, int64 [1] or [N], default -1, the predicted class.
         - `"token"`, for scores [N, positions, classes]: `target` as above, and `position`, int64 [1] or [N], default
           -1, the last one.
+        - `"element"`, for any shape: `<output>_element`, int64 [1, indices] or [N, indices], default -1s, the sample's
+          largest element. For one pixel's class, one box's score, one step's forecast.
         - `"weights"`, for any shape: `<output>_weights`, float, broadcast to the output, default 1; relevance starts
           from weights × score. For segmentation, detection, several labels, and `onnxlrp.contrastive`.
     initial
         The relevance at the chosen score: `"output"` (default), its value, or `"one"`.
     targets
-        The number K of classes that one run explains, at least 1 (default). Where K > 1, `target` is int64 [1, K] or
-        [N, K] and every relevance is [N, K, ...]. Not for `target="weights"`.
+        The number K of classes or elements that one run explains, at least 1 (default). Where K > 1, `target` is int64
+        [1, K] or [N, K], `<output>_element` [1, K, indices] or [N, K, indices], and every relevance is [N, K, ...]. Not
+        for `target="weights"`.
     relevance_at
         The names of inner values, whose relevance becomes the outputs `<value>_relevance`, in the values' shapes.
         Default: none.
@@ -170,10 +175,9 @@ def convert(
     ```
     """
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
-    options = Options(target, targets, target_input)
+    options = TargetOptions(kind_named(target), targets, target_input)
     rulebook = _rulebook(composite, rules)
-    lay_out: Layout = lambda score, ports, name: layout(score, target, ports, name)
-    work = _ask(model, rulebook, output, inputs, explain_probability, background, lay_out)
+    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind)
     facts, plan = _plan(work, rulebook, on_unsupported)
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
@@ -188,7 +192,7 @@ def convert(
     request = Request(
         score=question.score,
         visible=question.output,
-        label=question.label if target == "class" and question.axes.classes is not None else None,
+        label=question.label,
         output_name=question.name,
         axes=question.axes,
         inputs=reached,
@@ -253,8 +257,8 @@ def inspect(
     print(plan)
     layers = [(row.node, row.rule) for row in plan.rows() if row.operator in ("Conv", "Gemm")]
 
-    print("\\n".join(onnxlrp.inspect("model.onnx", why_not="bn1").why_not))
-    # BatchNormalization 'bn1' is not folded into Conv 'conv1': 'conv1_out' is read by 2 nodes
+    print(onnxlrp.inspect("model.onnx", why_not="/layer4/relu").why_not[0])
+    # Relu '/layer4/relu' is not folded into Conv '/layer4/conv': it is no BatchNormalization, Add, Sub, Mul or Div
     ```
     """
     rulebook = _rulebook(composite, rules)
@@ -306,7 +310,7 @@ def _ask(
     inputs: Sequence[str] | None,
     explain_probability: bool,
     background: Any,
-    layout: Layout | None = None,
+    kind: Kind | None = None,
 ) -> _Work:
     """Read, canonicalise, and decide what is explained."""
     source = read(model)
@@ -316,7 +320,7 @@ def _ask(
     graph = source.model.graph
     op = Builder(graph, "lrp")
     whole = explain_probability or rulebook[0].seed == "gradient"
-    question = ask(source, op, output, inputs, whole=whole, layout=layout)
+    question = ask(source, op, output, inputs, whole=whole, kind=kind)
     rows = None if background is None else Background(rows_of(background, graph.inputs))
     return _Work(source, op, question, rows, absorbed)
 
@@ -334,7 +338,7 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
 
 def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
     """Describe the explained model, for its metadata."""
-    seed, options, label = emitted.seed, request.options, request.label
+    options, label = request.options, request.label
     return Interface(
         version=__version__,
         composite=str(plan.composite),
@@ -343,14 +347,12 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in plan.overrides),
         relevance=emitted.relevance,
         relevance_at=emitted.relevance_at,
-        target=options.kind,
-        target_input=None if seed.target is None else seed.target.name,
-        position_input=None if seed.position is None else seed.position.name,
-        weights_input=None if seed.weights is None else seed.weights.name,
+        target=options.kind.name,
+        **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
         required=options.target_input == "required",
         targets=options.targets,
-        batch_axis=seed.axes.batch,
-        class_axis=seed.axes.classes,
+        batch_axis=request.axes.batch,
+        class_axis=request.axes.classes,
         output_shape=_sizes(request.visible.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,

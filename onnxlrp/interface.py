@@ -46,9 +46,9 @@ class Interface:
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inner value -> the output that holds its relevance."""
     target: str = "class"
-    """"class", "token" or "weights"."""
+    """The kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets)."""
+    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or what else the kind chooses."""
     position_input: str | None = None
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
@@ -87,6 +87,12 @@ class Interface:
     def __repr__(self) -> str:
         what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
         return f"<Interface of onnxlrp {cut(self.version, 20)}: {what}>"
+
+    @property
+    def added_inputs(self) -> dict[str, str]:
+        """Inputs that choose the target, by the argument of an explainer's call that they take."""
+        names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
+        return {argument: name for argument, name in names.items() if name is not None}
 
     def to_metadata(self) -> dict[str, str]:
         """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""
@@ -163,7 +169,6 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 _NEEDED = ("version", "composite", "output", "source_sha256", "relevance")
 _CHOICES = {
-    "target": ("class", "token", "weights"),
     "initial": ("output", "one"),
     "seed": ("score", "positive", "gradient"),
 }

@@ -37,3 +37,10 @@ def escaped_json(text: str) -> str:
 def listed(names: Iterable[object]) -> str:
     """Names in a row, separated by commas."""
     return ", ".join(escaped(name) for name in names)
+
+
+def shape_text(shape: Iterable[int | str | None] | None) -> str:
+    """A shape as `[N, 3, ?]`; an unknown rank is `[…]`."""
+    if shape is None:
+        return "[…]"
+    return "[" + ", ".join("?" if size is None else escaped(str(size)) for size in shape) + "]"

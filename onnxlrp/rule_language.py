@@ -45,6 +45,8 @@ class Modifier:
     Examples
     --------
     ```python
+    from onnxlrp.rules import Modifier
+
     favoured = Modifier(same=1, plus=0.25)  # v + 0.25·max(v, 0), the weight of the γ rule
     size = Modifier(plus=1, minus=-1)  # |v|
     ```
@@ -133,6 +135,8 @@ class Term:
     Examples
     --------
     ```python
+    from onnxlrp.rules import MINUS, PLUS, Term
+
     lowering = Term(PLUS, MINUS, MINUS)  # f(x⁺; w⁻, b⁻)
     ```
     """
@@ -172,6 +176,8 @@ class Share:
     Examples
     --------
     ```python
+    from onnxlrp.rules import MINUS, PLUS, Share, Term
+
     raising = Share((Term(PLUS, PLUS, PLUS), Term(MINUS, MINUS)))  # the z⁺ rule
     ```
     """

@@ -468,6 +468,51 @@ def test_what_is_missing_and_the_version():
     assert call("--version").stdout.startswith("onnxlrp ")
 
 
+# elements
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    """A detector in small, `found` [N, 2, 3], as a file, and two pictures for it."""
+    text = """<ir_version: 8, opset_import: ["": 17]> detect (float[N, 4] x) => (float[N, 2, 3] found) {
+        h = MatMul (x, w)
+        shape = Constant <value_ints = [-1, 2, 3]> ()
+        found = Reshape (h, shape)
+    }"""
+    model, weight = onnx.parser.parse_model(text), np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    onnx.save(model, tmp_path / "boxes.onnx")
+    np.save(tmp_path / "x.npy", np.arange(1, 9, dtype=np.float32).reshape(2, 4))
+    return tmp_path / "boxes.onnx", f"x={tmp_path / 'x.npy'}"
+
+
+def test_explain_an_element(boxes, tmp_path):
+    model, given = boxes
+    result = json.loads(call("explain", model, "--input", given, "--element", "1,2", "--json").stdout)
+    assert [sample["target"] for sample in result["samples"]] == [[1, 2], [1, 2]]
+    shown = call("explain", model, "--input", given, "--element", "1,2", "--element", "0,1").stdout
+    assert "element" in shown and "1, 2" in shown and "0, 1" in shown
+    made = tmp_path / "made.onnx"
+    call("convert", model, "-o", made, "--target", "element", "--composite", "epsilon")
+    plain = json.loads(call("explain", made, "--input", given, "--json").stdout)
+    best = ",".join(map(str, plain["samples"][0]["target"]))
+    again = json.loads(call("explain", made, "--input", given, "--element", best, "--json").stdout)
+    assert again["samples"][0] == plain["samples"][0]
+    call("explain", made, "--input", given, "--element", "1,2", "-o", tmp_path / "all")
+    np.testing.assert_array_equal(Results(tmp_path / "all")["target"], [[1, 2], [1, 2]])
+
+
+def test_elements_that_cannot_be_meant(boxes, explained, digit, tmp_path):
+    model, given = boxes
+    assert "element 1, 3: axis 2 of 'found' has 3 elements" in refused(
+        "explain", model, "--input", given, "--element", "1,3"
+    )
+    for wrong in (["--element", "1,x"], ["--element", "1,2", "--element", "1"], ["--element", "1,2", "--target", 3]):
+        assert "--element" in call("explain", model, "--input", given, *wrong, status=2).stderr
+    assert "--element" in call("explain", explained, "--input", f"image={digit}", "--element", "3", status=2).stderr
+    assert "--element INDICES" in refused("explain", model, "--input", given)
+
+
 # many samples
 
 

@@ -155,6 +155,7 @@ OPTIONS = {
     "ledger": {"ledger": True},
     "targets": {"targets": 3},
     "weights": {"target": "weights"},
+    "element": {"target": "element"},
     "one": {"initial": "one"},
     "none": {"target_input": "none"},
     "required": {"target_input": "required"},

@@ -17,11 +17,14 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 import onnxlrp
-from onnxlrp import composites
+from onnxlrp import composites, targets
 from onnxlrp.errors import InputError, NothingToExplainError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
 from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Pass, Rule, Share, Term, ZPlus
+from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.seeder import Seeder
+from onnxlrp.targets.weighted import WeightsTarget
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
@@ -43,6 +46,7 @@ LEAVES = (
     "replacing",
     "drafts",
     "strings",
+    "targets",
     "_version",
 )
 LEAF_IMPORTS = {
@@ -61,10 +65,11 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
+    "targets": {"errors", "interface", "printable"},
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings"},
+    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings", "targets"},
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 
@@ -129,6 +134,30 @@ def test_readme_names_every_folder():
 
 
 # ---------------------------------------------------------------------------------------------------- adding things
+
+
+class Lead(WeightsTarget):
+    """A made-up kind of target: the lead of the first class over the last. There is nothing to choose."""
+
+    name = "lead"
+    explains = by_default = "the lead of the first class over the last"
+    arguments = ()
+
+    def seed(self, seeder: Seeder, axes: Axes) -> Seed:
+        op = seeder.op
+        return Seed(op.Expand(op.constant(np.array([1, 0, -1]), seeder.dtype), op.shape(seeder.score)))
+
+
+def test_a_made_up_target(monkeypatch):
+    """Emission, `Explainer` and the command line know it by the list of kinds."""
+    monkeypatch.setitem(targets.TARGETS, "lead", Lead())
+    explainer = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="lead"))
+    x = {"x": np.random.default_rng(3).normal(size=(6, 4))}
+    weights = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="weights"))
+    wanted = weights(x, weights=[1, 0, -1]).relevance["x"]
+    np.testing.assert_allclose(explainer(x).relevance["x"], wanted, atol=1e-12)
+    with pytest.raises(onnxlrp.errors.TargetError, match="the lead of the first class"):
+        explainer(x, target=1)
 
 
 class Backwards(OpRun):

@@ -13,20 +13,23 @@ from onnxlrp.emit import multi_target
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
-from onnxlrp.emit.seeds import Axes, Options, Seed, Seeder
 from onnxlrp.emit.single_score import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Treat, Walk
 from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Plan, StepKind
 from onnxlrp.source.label_output import Label
+from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.options import TargetOptions
+from onnxlrp.targets.seeder import Seeder
 
 
 @dataclasses.dataclass
 class Emitted:
     """The additions to the graph, by the names really used."""
 
-    seed: Seed
+    inputs: dict[str, str]
+    """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
     ledger: str | None
@@ -47,7 +50,7 @@ class Request:
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
-    options: Options
+    options: TargetOptions
     initial: str
     ledger: bool
     dtype: ir.DataType
@@ -59,8 +62,10 @@ class Request:
 def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seeder = Seeder(op, request.score, request.visible, request.label, request.options, request.dtype, unique)
-    seed = seeder.build(request.axes, request.output_name)
+    seeder = Seeder(
+        op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
+    )
+    seed = seeder.build(request.axes)
     receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
     ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
@@ -94,7 +99,8 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
-    return _name_outputs(op, request, seed, tensors, ledger, unique)
+    inputs = {argument: str(value.name) for argument, value in seeder.inputs.items()}
+    return _name_outputs(op, request, inputs, tensors, ledger, unique)
 
 
 def _one_score(walk: Walk, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
@@ -142,7 +148,7 @@ def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request)
 def _name_outputs(
     op: Builder,
     request: Request,
-    seed: Seed,
+    inputs: dict[str, str],
     tensors: Sequence[ir.Value],
     ledger: Ledger | None,
     unique: Callable[[str], str],
@@ -163,7 +169,7 @@ def _name_outputs(
     split = len(request.inputs)
     rows = [] if ledger is None else list(ledger.rows.values())
     return Emitted(
-        seed,
+        inputs,
         {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
         None if ledger is None else names[-1],

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.emit.seeds import Choice
 from onnxlrp.emit.walk import Walk
 from onnxlrp.plan import Step, StepKind
+from onnxlrp.targets.kind import Choice
 
 
 @dataclasses.dataclass(frozen=True)

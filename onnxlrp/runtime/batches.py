@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.errors import InputError, TargetError
+from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Rows, Samples
-from onnxlrp.runtime.targets import to_numbers
 from onnxlrp.runtime.values import as_mapping
+from onnxlrp.targets import TARGETS
+from onnxlrp.targets.given import to_numbers
 
 USUAL = 16
 """Samples in a batch where neither the caller nor the model says how many."""
@@ -139,14 +140,7 @@ def _size(size: int | None, fixed: int | None, count: int) -> int:
 
 
 def _is_per_sample(name: str, value: Any, interface: Interface, count: int) -> bool:
-    """Whether a target, position or weights differ between samples: then axis 0 counts them."""
-    shape = () if value is None else to_numbers(value, name).shape
-    if not shape:
+    """Decide whether a target, position or weights differ between samples: then axis 0 counts them."""
+    if value is None:
         return False
-    if name == "weights":
-        return interface.batch_axis == 0 and count > 1 and shape[0] == count
-    if name == "target" and interface.targets > 1 and len(shape) == 1:
-        return False
-    if shape[0] not in (1, count):
-        raise TargetError(f"{shape[0]} values for {name}, but there are {count} samples: give 1 or {count}")
-    return shape[0] == count and count > 1
+    return TARGETS[interface.target].is_per_sample(name, to_numbers(value, name).shape, interface, count)

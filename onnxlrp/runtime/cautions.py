@@ -18,7 +18,7 @@ from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
 from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.runtime.targets import scores_of
+from onnxlrp.targets import TARGETS
 
 if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explanation
@@ -189,7 +189,7 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
     bad = ~np.isfinite(size)
     if score is not None and score.shape == total.shape:
         bad |= ~np.isfinite(score)
-    elif score is not None or interface.target == "weights":
+    elif score is not None or not TARGETS[interface.target].several:
         # No score is explained, or samples are no axis of the inputs, as with the boxes of one picture.
         return _Numbers(total, size, None, None, None, None, bad)
     visible = score if interface.score_is_output else None
@@ -256,10 +256,10 @@ def _scale(
 def _largest_output(explanation: Explanation, interface: Interface, samples: int) -> np.ndarray:
     """The largest score of each sample over all classes, [samples, 1]; 0 where that is not at hand."""
     value = explanation.outputs.get(interface.output)
-    scores = scores_of(value, interface) if isinstance(value, np.ndarray) and interface.target == "class" else None
+    scores = TARGETS[interface.target].scores(value, interface) if isinstance(value, np.ndarray) else None
     if scores is None or scores.shape[0] != samples or not scores.size:
         return np.zeros((samples, 1))
-    return np.abs(scores.astype(np.float64)).max(axis=1, keepdims=True)
+    return np.abs(scores.reshape(samples, -1).astype(np.float64)).max(axis=1, keepdims=True)
 
 
 # -------------------------------------------------------------------------------------------------------- doubts

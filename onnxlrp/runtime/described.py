@@ -9,8 +9,10 @@ import numpy as np
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime.inputs import TensorSpec, shape_text
+from onnxlrp.printable import shape_text
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.ledger_table import COLUMNS
+from onnxlrp.targets import TARGETS
 
 
 def damaged(place: str, why: object) -> InvalidModelError:
@@ -29,7 +31,9 @@ def check(
     Raises ValueError that says what is wrong.
     """
     relevance = [*interface.relevance.values(), *interface.relevance_at.values()]
-    _check_names("input", [*interface.relevance, *_added(interface)], inputs)
+    if interface.target not in TARGETS:
+        raise ValueError(f"onnxlrp.target is {interface.target!r:.80}, not {' or '.join(TARGETS)}")
+    _check_names("input", [*interface.relevance, *interface.added_inputs.values()], inputs)
     _check_names("output", [explained, *relevance, *_some(interface.ledger, interface.label_output)], outputs)
     added = [*relevance, *_some(interface.ledger)]
     twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
@@ -63,10 +67,6 @@ def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping
         _check_ledger(interface, np.shape(values[interface.ledger]))
 
 
-def _added(interface: Interface) -> list[str]:
-    return _some(interface.target_input, interface.position_input, interface.weights_input)
-
-
 def _some(*names: str | None) -> list[str]:
     return [name for name in names if name is not None]
 
@@ -78,13 +78,14 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
-    """The classes are [N], or [N, K] with K targets."""
+    """The input that takes the target has the shape that its kind takes: classes are [N], or [N, K] with K targets."""
+    want = TARGETS[interface.target].input_shape(interface)
     if interface.target_input is None:
         return
     port = inputs[interface.target_input]
-    rank = 1 if interface.targets == 1 else 2
-    shape = port.shape or (None,) * rank
-    wrong = len(shape) != rank or (rank == 2 and shape[1] not in (None, interface.targets) and type(shape[1]) is int)
+    shape = port.shape or want
+    sizes = zip(shape, want, strict=False)
+    wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
     if port.dtype != np.int64 or wrong:
         raise ValueError(f"input {port.name!r} is {port}, but {interface.targets} targets are explained")
 

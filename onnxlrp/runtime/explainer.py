@@ -17,12 +17,12 @@ from onnxlrp.runtime import described, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
-from onnxlrp.runtime.targets import Target
 from onnxlrp.runtime.values import as_mapping
 
 
@@ -48,10 +48,11 @@ class Explanation:
     """The classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
 
     Where none was given: the class of the model's label output where `Interface.label_output` names one, else the
-    class of the largest score, the first of equal ones.
+    class of the largest score, the first of equal ones. For an element target: the indices of the elements, int64
+    [N, indices], or [N, K, indices]; -1 where a sample has no elements.
     """
     score: np.ndarray | None
-    """The explained output at `target`, in its shape; None for a weighted target."""
+    """The explained output at `target`, [N] or [N, K]; None for a weighted target."""
     ledger: Ledger | None
     """The table of where relevance was absorbed; None where the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
@@ -162,7 +163,9 @@ class Explainer:
             as attention_mask, are then filled in.
         target
             The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
-            Default, and -1: the predicted class.
+            Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
+            such as (4, 6203), for all samples, or [N, indices]; with K targets [K, indices] or [N, K, indices].
+            Default, and -1 for all indices: the sample's largest element.
         position
             For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
             the last; default: the last, of texts the last token that is no padding.
@@ -336,9 +339,9 @@ class Explainer:
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
         explained = self._explained()
-        taken = self._file.added.get(self.interface.weights_input or "")
-        batch = self._batch(explained, feeds)
-        chosen = Target(self.interface, explained, taken, batch, target, position, weights)
+        shape = None if explained is None else explained.shape
+        given = {"target": target, "position": position, "weights": weights}
+        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
         except InputError:
@@ -348,9 +351,7 @@ class Explainer:
             raise
         try:
             described.check_values(self.interface, feeds, values)
-            classes, score = chosen.resolve(
-                values.get(self.explained_output), values.get(self.interface.label_output or "")
-            )
+            found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
             raise described.damaged(self._file.place, error) from error
         added = self._added()
@@ -358,11 +359,11 @@ class Explainer:
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
-            target=classes,
-            score=score,
+            target=found.target,
+            score=found.score,
             ledger=self._ledger(values),
             tokens=tokens,
-            position=chosen.positions,
+            position=found.position,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
-from onnxlrp.printable import escaped
+from onnxlrp.printable import escaped, shape_text
 from onnxlrp.runtime.values import as_mapping, to_array, type_of
 from onnxlrp.strings import as_strings
 
@@ -56,13 +56,6 @@ def type_name(dtype: np.dtype | None) -> str:
     if dtype is None:
         return "a value that is no tensor"
     return "string" if dtype.kind in "OUST" else str(dtype)
-
-
-def shape_text(shape: Iterable[int | str | None] | None) -> str:
-    """`[N, 3, ?]`; unknown ranks are `[…]`."""
-    if shape is None:
-        return "[…]"
-    return "[" + ", ".join("?" if size is None else escaped(str(size)) for size in shape) + "]"
 
 
 def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[str, Any]:

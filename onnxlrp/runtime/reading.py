@@ -125,12 +125,12 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
     defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
     inputs = {value.name: TensorSpec.of(value, value.name in defaults) for value in proto.graph.input}
     outputs = {value.name: TensorSpec.of(value) for value in proto.graph.output}
-    names: set[str | None] = set()
+    names: set[str] = set()
     explained = ""
     try:
         interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
         if interface is not None:
-            names = {interface.target_input, interface.position_input, interface.weights_input}
+            names = {*interface.added_inputs.values()}
             explained = _explained_output(proto.graph, interface.output)
             described.check(interface, explained, inputs, outputs)
     except ValueError as error:

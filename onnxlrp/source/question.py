@@ -6,8 +6,7 @@ It is settled before the graph is analysed, and nothing later changes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -17,14 +16,7 @@ from onnxlrp.source.explained_score import ExplainedScore, explained_score
 from onnxlrp.source.label_output import Label, label_of, order_note
 from onnxlrp.source.outputs import explained_output
 from onnxlrp.source.read import Source
-
-if TYPE_CHECKING:
-    from onnxlrp.emit.seeds import Axes
-
-Layout = Callable[[ir.Value, list[ir.Value], str], "Axes"]
-"""A function from a score, the model's inputs and the output's name to the axes of samples and classes.
-
-It raises TargetError where the score needs another kind of target."""
+from onnxlrp.targets.kind import Axes, Kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +30,13 @@ class Question:
     score: ir.Value
     """The value that is explained in place of the output, in its layout."""
     label: Label | None
-    """The label output that names the class to explain by default."""
+    """The label output that names the class to explain by default; None where the kind of target has no such class."""
     inputs: tuple[ir.Value, ...]
     """The inputs to explain."""
     by_name: bool
     """True where the caller named the inputs, so that each must be reached."""
     axes: Axes | None
-    """The axes of the score that count samples and classes; None where no layout was asked for."""
+    """The axes of the score that count samples and classes; None where no target is asked for."""
     notes: tuple[str, ...]
     """Sentences about these decisions."""
 
@@ -56,7 +48,7 @@ def ask(
     inputs: Sequence[str] | None,
     *,
     whole: bool,
-    layout: Layout | None = None,
+    kind: Kind | None = None,
 ) -> Question:
     """Decide what is explained in a canonical graph.
 
@@ -68,8 +60,8 @@ def ask(
         Names, as the caller gives them; None for the defaults.
     whole
         True explains the output itself, False the score that a monotone function computes it from.
-    layout
-        The layout of a kind of target; None where targets do not matter.
+    kind
+        The kind of target; None where targets do not matter.
 
     Raises
     ------
@@ -87,7 +79,9 @@ def ask(
     score = ExplainedScore(value) if whole else explained_score(op, value)
     label, notes = _label(graph, value, name)
     notes += [f"explained in place of {name!r}: {part}" for part in score.parts]
-    axes = None if layout is None else layout(score.value, list(graph.inputs), name)
+    axes = None if kind is None else kind.layout(score.value, list(graph.inputs), name)
+    if kind is None or axes is None or axes.classes is None or not kind.follows_label:
+        label = None
     return Question(value, name, score.value, label, explained, inputs is not None, axes, tuple(notes))
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view.pictures import paper_and_ink
-from onnxlrp.view.summary import Sample, summarise
+from onnxlrp.view.summary import Sample, summarise, target_words
 from onnxlrp.view.tables import number
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
@@ -64,7 +64,7 @@ def _heading(sample: Sample) -> str:
     if sample.position is not None:
         parts.append(f"position {sample.position}")
     if sample.label or sample.target is not None:
-        parts.append(f"class {sample.target} {sample.label}".rstrip())
+        parts.append(" ".join((*target_words(sample.target), sample.label)).rstrip())
     if sample.score is not None:
         parts.append(f"score {number(sample.score)}")
     return ", ".join(parts)

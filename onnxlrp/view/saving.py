@@ -19,7 +19,7 @@ from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page
-from onnxlrp.view.summary import Sample
+from onnxlrp.view.summary import Sample, captions
 
 SUFFIXES = (".png", ".html", ".npz", ".npy", ".json", ".csv")
 
@@ -114,8 +114,7 @@ def sheet(
         overlays.append(overlay if len(samples) == 1 else pictures.within(overlay, side))
     if len(overlays) == 1:
         return overlays[0]
-    captions = _captions(explanation)
-    cells = [pictures.Cell(one, caption) for one, caption in zip(overlays, captions, strict=True)]
+    cells = [pictures.Cell(one, caption) for one, caption in zip(overlays, captions(explanation), strict=True)]
     return pictures.contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
 
 
@@ -127,14 +126,6 @@ def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> st
 
 def _shapes(explanation: Explanation) -> str:
     return ", ".join(f"{escaped(name)} {list(value.shape)}" for name, value in explanation.relevance.items())
-
-
-def _captions(explanation: Explanation) -> list[str]:
-    if explanation.target is None or explanation.score is None:
-        first = next(iter(explanation.relevance.values()))
-        return [f"sample {index}" for index in range(len(first))]
-    pairs = zip(explanation.target.reshape(-1), explanation.score.reshape(-1), strict=True)
-    return [f"class {target}: {score:.4g}" for target, score in pairs]
 
 
 def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:

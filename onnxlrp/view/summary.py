@@ -28,7 +28,8 @@ class Sample:
     """What was explained for one sample (with K targets: K entries of the same index)."""
 
     index: int
-    target: int | None
+    target: int | tuple[int, ...] | None
+    """The class, or the indices of an element of the output; None where nothing was chosen."""
     label: str
     score: float | None
     relevance: dict[str, float]
@@ -54,13 +55,14 @@ def summarise(
     `words`: texts by word, not by token.
     """
     target, score = explanation.target, explanation.score
-    many = target is not None and target.ndim == 2
+    chooses = score if score is not None else target
+    many = chooses is not None and chooses.ndim == 2
     samples = _samples(explanation)
     entries = []
     for index in range(samples):
-        for k in range(target.shape[1]) if target is not None and many else (None,):
+        for k in range(chooses.shape[1]) if chooses is not None and many else (None,):
             place = (index,) if k is None else (index, k)
-            chosen = None if target is None else int(target[place])
+            chosen = None if target is None else _plain(target[place])
             relevance = {}
             for name, values in explanation.relevance.items():
                 part = _part(values, samples, place)
@@ -72,7 +74,7 @@ def summarise(
                 Sample(
                     index=index,
                     target=chosen,
-                    label=labels[chosen] if chosen is not None and 0 <= chosen < len(labels) else "",
+                    label=labels[chosen] if isinstance(chosen, int) and 0 <= chosen < len(labels) else "",
                     score=None if score is None else float(score[place]),
                     relevance={name: float(part.sum(dtype=np.float64)) for name, part in relevance.items()},
                     features=_features(relevance, inputs, columns or {}, texts, index, samples, top),
@@ -81,6 +83,30 @@ def summarise(
                 )
             )
     return entries
+
+
+def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
+    """What a target is and which one it is: ("class", "3"), ("element", "3, 17"), or ("class", "-") for none."""
+    if isinstance(target, tuple):
+        return "element", ", ".join(map(str, target))
+    return "class", "-" if target is None else str(target)
+
+
+def captions(explanation: Explanation) -> list[str]:
+    """A line for every sample and target: what was explained, and its score."""
+    if explanation.target is None or explanation.score is None:
+        first = next(iter(explanation.relevance.values()))
+        return [f"sample {index}" for index in range(len(first))]
+    scores = explanation.score.reshape(-1)
+    targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
+    return [
+        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
+    ]
+
+
+def _plain(target: np.ndarray) -> int | tuple[int, ...]:
+    """One sample's target: a class, or the indices of an element."""
+    return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
 
 
 def _samples(explanation: Explanation) -> int:

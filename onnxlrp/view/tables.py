@@ -14,7 +14,7 @@ from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 from onnxlrp.view.pictures import paper_and_ink
-from onnxlrp.view.summary import Sample
+from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
 
@@ -79,12 +79,13 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
     labelled = any(sample.label for sample in samples)
     placed = any(sample.position is not None for sample in samples)
-    shown = ("sample", *(("position",) if placed else ()), "class", *(("label",) if labelled else ()), "score")
+    kind = next((target_words(sample.target)[0] for sample in samples), "class")
+    shown = ("sample", *(("position",) if placed else ()), kind, *(("label",) if labelled else ()), "score")
     lines = (
         (
             str(sample.index),
             *((str(sample.position),) if placed else ()),
-            "-" if sample.target is None else str(sample.target),
+            target_words(sample.target)[1],
             *((sample.label,) if labelled else ()),
             "-" if sample.score is None else number(sample.score),
             *(number(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),

@@ -47,6 +47,7 @@ def tampered(model, **entries):
         ({"output": "x_relevance"}, "'x_relevance' is named for two things"),
         ({"output": "gone"}, "names an output 'gone'"),
         ({"target": "nonsense"}, "onnxlrp.target is 'nonsense'"),
+        ({"target": "element"}, "elements are explained of an output"),
         ({"target_input": '"gone"'}, "names an input 'gone'"),
         ({"target_input": '"x"'}, "input 'x' is float32"),
         ({"target_input": "5"}, "no str"),

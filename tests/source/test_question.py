@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 
-import onnx_ir as ir
 import pytest
 
 import onnxlrp
-from onnxlrp.errors import InputError, NothingToExplainError
+from onnxlrp.errors import InputError, NothingToExplainError, TargetError
 from onnxlrp.graph.builder import Builder
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import read
+from onnxlrp.targets import kind_named
+from onnxlrp.targets.kind import Axes
 from tests.plan.models import model
 
 TEXT = """g (float[N,3] x, float[N,3] z, bool b) => (float[N,2] p, float[N,2] q) {
@@ -21,10 +22,10 @@ STAGES = ("read", "canonicalise", "ask", "analyse", "make_plan", "emit", "tidy")
 PIPELINE = importlib.import_module("onnxlrp.convert")
 
 
-def question(text: str = TEXT, output=None, inputs=None, *, whole=False, layout=None) -> Question:
+def question(text: str = TEXT, output=None, inputs=None, *, whole=False, kind=None) -> Question:
     source = read(model(text, {"w": (3, 2)}))
     canonicalise(source.model)
-    return ask(source, Builder(source.model.graph, "lrp"), output, inputs, whole=whole, layout=layout)
+    return ask(source, Builder(source.model.graph, "lrp"), output, inputs, whole=whole, kind=kind)
 
 
 def test_the_defaults():
@@ -42,15 +43,10 @@ def test_what_the_caller_names():
     assert found.notes == ()
 
 
-def test_the_layout_is_that_of_the_score():
-    seen: list[ir.Value | str] = []
-
-    def layout(score, ports, name):
-        seen.extend([score.name, *(v.name for v in ports), name])
-        return "axes"
-
-    assert question(layout=layout).axes == "axes"
-    assert seen == ["q", "x", "z", "b", "p"]
+def test_the_kind_of_target_lays_out_the_score():
+    assert question(kind=kind_named("class")).axes == Axes(0, 1)
+    with pytest.raises(TargetError, match="'p' has rank 2"):
+        question(kind=kind_named("token"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.saving import plain, save
-from onnxlrp.view.summary import summarise
+from onnxlrp.view.summary import captions, summarise
 
 
 def explanation(relevance, **changes) -> Explanation:
@@ -149,6 +149,19 @@ def test_summary_names_the_features_that_matter():
         ("c", 6.0, 3.0),
         ("b", -3.0, -1.5),
     ]
+
+
+def test_elements_are_named_by_their_indices():
+    """A target of several indices is one element of the output, not several targets."""
+    one = explanation({"x": TABLE}, target=np.array([[3, 17]]), score=np.array([2.0]))
+    (sample,) = summarise(one, {"x": TABLE}, labels=["a", "b", "c", "d"])
+    assert (sample.target, sample.label, sample.score) == ((3, 17), "", 2.0)
+    assert captions(one) == ["element 3, 17: 2"]
+    two = explanation(
+        {"x": np.stack([TABLE, -TABLE], 1)}, target=np.array([[[3, 17], [0, 1]]]), score=np.array([[2.0, 1.0]])
+    )
+    assert [sample.target for sample in summarise(two, {"x": TABLE})] == [(3, 17), (0, 1)]
+    assert captions(two) == ["element 3, 17: 2", "element 0, 1: 1"]
 
 
 def test_summary_of_pictures_targets_and_strings():

@@ -57,7 +57,9 @@ def test_samples_and_features():
     features = (Feature("x", "age", 31.0, 2.0), Feature("x", "town", "Berlin", -1.0))
     sample = Sample(0, 285, "Egyptian cat", 9.5, {"x": 9.25}, features)
     shown = text(tables.samples_table([sample]))
-    assert "285" in shown and "Egyptian cat" in shown and "9.25" in shown
+    assert "285" in shown and "Egyptian cat" in shown and "9.25" in shown and "class" in shown
+    element = text(tables.samples_table([dataclasses.replace(sample, target=(3, 17), label="")]))
+    assert "element" in element and "3, 17" in element and "class" not in element
     shown = text(tables.features_table(sample))
     assert "age" in shown and "Berlin" in shown and "-1" in shown
     assert "label" not in text(tables.samples_table([Sample(0, None, "", None, {"x": 1.0})]))

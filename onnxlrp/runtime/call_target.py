@@ -1,0 +1,86 @@
+"""The target of one call of an explainer: what was given for it, checked, and what to feed to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import TargetError
+from onnxlrp.interface import Interface
+from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.values import cast
+from onnxlrp.targets import TARGETS
+from onnxlrp.targets.kind import Kind, Resolved
+
+
+class CallTarget:
+    """The target of one call.
+
+    Everything that is known before the model runs is checked here, the rest by `resolve` once the outputs are known.
+    """
+
+    def __init__(
+        self,
+        interface: Interface,
+        shape: Sequence[int | str | None] | None,
+        added: Mapping[str, TensorSpec],
+        batch: int | None,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """`shape`: that of the explained output, None where not even its rank is known; `added`: the declarations of
+        the inputs that onnxlrp added; `batch`: the number of samples, None where unknown; `arguments`: those of the
+        call that choose a target, None where not given."""
+        self._interface, self._kind, self._added = interface, TARGETS[interface.target], added
+        given = {name: value for name, value in arguments.items() if value is not None}
+        _refuse(given, self._kind, interface)
+        if shape is not None and batch is not None:
+            shape = [batch if axis == interface.batch_axis else size for axis, size in enumerate(shape)]
+        self._given = {name: self._kind.read(name, value, interface, shape) for name, value in given.items()}
+        self.check_counts(batch)
+
+    def check_counts(self, batch: int | None) -> None:
+        """Raise TargetError where an argument is given neither once nor for as many samples as the batch holds."""
+        self._kind.check_counts(self._given, batch)
+
+    def feeds(self) -> dict[str, np.ndarray]:
+        """The arrays for the model's added inputs; a model without defaults gets those of its kind."""
+        feeds = {}
+        for argument, name in self._interface.added_inputs.items():
+            if argument in self._given or self._interface.required:
+                array = self._given.get(argument)
+                array = self._kind.default(argument, self._interface) if array is None else array
+                feeds[name] = _declared_form(array, argument, self._added.get(name))
+        return feeds
+
+    def resolve(self, value: Any, label: Any = None) -> Resolved:
+        """The target that was explained: see `Kind.resolve`."""
+        return self._kind.resolve(self._given, value, label, self._interface)
+
+
+def _refuse(given: Mapping[str, Any], kind: Kind, interface: Interface) -> None:
+    """Raise TargetError where an argument is given that this model does not take."""
+    foreign = [argument for argument in given if argument not in kind.arguments]
+    if foreign:
+        takers = " or ".join(f'"{other.name}"' for other in TARGETS.values() if foreign[0] in other.arguments)
+        wanted = " and ".join(f"{argument}=" for argument in kind.arguments)
+        raise TargetError(
+            f"this model explains {kind.explains}, it takes no {foreign[0]}: give {wanted}, or "
+            f"convert it with target={takers} for that"
+        )
+    if given and not interface.added_inputs and not kind.is_one_score(interface):
+        raise TargetError(f'this model always explains {kind.by_default}: it was converted with target_input="none"')
+
+
+def _declared_form(array: np.ndarray, argument: str, spec: TensorSpec | None) -> np.ndarray:
+    """The same numbers in the type, rank and static sizes that onnxruntime insists on."""
+    if spec is None or spec.dtype is None:
+        return array
+    array = cast(array, argument, spec.dtype)
+    if spec.shape is None:
+        return array
+    array = array.reshape((1,) * (len(spec.shape) - array.ndim) + array.shape)
+    sizes = zip(array.shape, spec.shape, strict=True)
+    shape = tuple(want if have == 1 and isinstance(want, int) else have for have, want in sizes)
+    return np.ascontiguousarray(np.broadcast_to(array, shape))

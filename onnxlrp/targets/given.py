@@ -1,0 +1,70 @@
+"""The arrays that a caller gives for a target, checked, and the scores that maps hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import TargetError
+from onnxlrp.printable import shape_text
+from onnxlrp.targets.kind import PREDICTED
+
+
+def to_numbers(given: Any, name: str) -> np.ndarray:
+    """An array of the numbers that were given. Raises TargetError where they make none, or where some are masked."""
+    if np.ma.is_masked(given):
+        raise TargetError(f"{name} holds masked values: fill them in first")
+    try:
+        return np.asarray(given)
+    except Exception as error:  # whatever a library's __array__ raises
+        raise TargetError(f"{name} must be numbers: {error}") from error
+
+
+def to_indices(given: Any, name: str) -> np.ndarray:
+    """An int64 array of the indices that were given. Raises TargetError where they are no integers."""
+    array = to_numbers(given, name)
+    if array.dtype.kind not in "iu" or array.size == 0 or array.max() > np.iinfo(np.int64).max:
+        raise TargetError(f"{name} must be an integer or an array of integers, not {given!r:.80}")
+    return array.astype(np.int64)
+
+
+def per_sample(given: Any, name: str, targets: int) -> np.ndarray:
+    """Indices as int64 [1] or [N], or [1, K] or [N, K] with K targets. Raises TargetError for other shapes."""
+    array = to_indices(given, name)
+    if targets > 1:
+        array = array[None] if array.ndim == 1 else array
+        if array.ndim != 2 or array.shape[1] != targets:
+            raise TargetError(
+                f"this model explains {targets} classes at once: give {name} as [{targets}], [1, {targets}] or "
+                f"[N, {targets}], not {shape_text(np.shape(given))}"
+            )
+        return array
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim > 1:
+        raise TargetError(f"{name} must be one integer or one per sample, not an array {shape_text(array.shape)}")
+    return array.reshape(-1)
+
+
+def from_maps(maps: Sequence[Any]) -> np.ndarray | None:
+    """The scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None where there are none."""
+    if not maps or not all(isinstance(entry, dict) for entry in maps):
+        return None
+    return np.array([list(entry.values()) for entry in maps])
+
+
+def check_range(given: np.ndarray, count: int | str | None, name: str, things: tuple[str, str], output: str) -> None:
+    """Raise TargetError for an index below −1 or past the last; `count` is no number where it is not known yet.
+
+    `things` are what is counted, one and many: ("class", "classes").
+    """
+    low, high = int(given.min(initial=0)), int(given.max(initial=0))
+    if low < PREDICTED:
+        meaning = "the predicted class" if name == "target" else "the last one"
+        raise TargetError(f"{name} {low}: there are no negative indices here, -1 means {meaning}")
+    if isinstance(count, int) and high >= count:
+        if count == 1:
+            raise TargetError(f"{name} {high}: {output!r} has one {things[0]} only; leave {name} out")
+        raise TargetError(f"{name} {high}: {output!r} has the {things[1]} 0 to {count - 1}")

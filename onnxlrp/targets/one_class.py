@@ -1,0 +1,140 @@
+"""`target="class"`: one class of each sample, the predicted one by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.errors import TargetError
+from onnxlrp.interface import Interface
+from onnxlrp.printable import shape_text
+from onnxlrp.targets.given import check_range, from_maps, per_sample
+from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
+
+if TYPE_CHECKING:
+    from onnxlrp.targets.seeder import Seeder
+
+CLASS = ("class", "classes")
+
+
+class ClassTarget(Kind):
+    """Scores [N, C], perhaps with further axes of size 1, or one score per sample [N], or the classes [C] alone."""
+
+    name = "class"
+    explains = "a class"
+    by_default = "the predicted class"
+    follows_label = True
+
+    def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
+        shape = sizes(score, name)
+        if not shape:
+            return Axes(None, None)
+        if len(shape) == 1:
+            return one_axis(shape[0], inputs)
+        if any(size != 1 for size in shape[2:]):
+            raise TargetError(
+                f"the explained output {name!r} has shape {shape_text(shape)}, more than one score per class: use "
+                'target="token" (a class at a position of scores [N, T, V]), target="element" (one element by its '
+                'indices) or target="weights" (any shape), or name another output'
+            )
+        return Axes(0, 1)
+
+    def seed(self, seeder: Seeder, axes: Axes) -> Seed:
+        op, visible = seeder.op, seeder.visible
+        if axes.classes == 1:
+            # No Reshape: [0, -1] fails where there are no samples, the boxes of an empty picture.
+            spatial = range(2, len(seeder.score.shape or ()))
+            flat = op.Squeeze(visible, op.ints(spatial)) if spatial else visible
+        else:
+            flat = op.Reshape(visible, op.ints([-1, 1] if axes.classes is None else [1, -1]))
+        index, onehot = seeder.classes(flat)
+        one = seeder.options.targets == 1 and axes.classes == 1
+        return Seed(seeder.shaped(onehot), seeder.within(flat, index) if one else None)
+
+    def read(
+        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
+    ) -> np.ndarray:
+        found = per_sample(value, argument, interface.targets if argument == "target" else 1)
+        if argument == "target":
+            axis = interface.class_axis
+            known = shape is not None and axis is not None and axis < len(shape)
+            count = 1 if axis is None else shape[axis] if known and shape is not None else None
+            check_range(found, count, argument, CLASS, interface.output)
+        return found
+
+    def default(self, argument: str, interface: Interface) -> np.ndarray:
+        many = argument == "target" and interface.targets > 1
+        return np.full((1, interface.targets) if many else (1,), PREDICTED, np.int64)
+
+    def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
+        """The explained output as [N, C], or [N, T, C] for a token target; None where it is no array of scores."""
+        if isinstance(value, list):
+            return from_maps(value)
+        if value is None:
+            return None
+        scores = np.asarray(value)
+        batch, classes = interface.batch_axis, interface.class_axis
+        if scores.ndim and max(batch or 0, classes or 0) >= scores.ndim:
+            return None
+        order = [axis % scores.ndim for axis in (batch, classes) if axis is not None and scores.ndim]
+        rest = [axis for axis in range(scores.ndim) if axis not in order]
+        inner = int(np.prod([scores.shape[axis] for axis in rest], dtype=np.int64))
+        samples = 1 if batch is None else scores.shape[batch]
+        count = 1 if classes is None else scores.shape[classes]
+        first = order[:1] if batch is not None else []
+        last = order[-1:] if classes is not None else []
+        return self._rows(scores.transpose([*first, *rest, *last]), samples, inner, count)
+
+    def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray | None:
+        """Scores with samples first and classes last, in the layout of this kind; None where they do not have it."""
+        return scores.reshape(samples, count) if inner == 1 else None
+
+    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+        scores = self.scores(value, interface)
+        target = given.get("target")
+        if scores is None:
+            return Resolved(target)
+        if target is not None:
+            check_range(target, scores.shape[-1], "target", CLASS, interface.output)
+        return self._resolve(given, scores, label, interface)
+
+    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+        """The classes of [N, C]."""
+        samples, targets, target = len(scores), interface.targets, given.get("target")
+        predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
+        if label is not None:
+            predicted = _named(label, predicted, scores.shape[-1], interface)
+        if targets > 1:
+            predicted = np.repeat(predicted[:, None], targets, axis=1)
+        classes = np.array(predicted, np.int64)
+        if target is not None:
+            asked = np.broadcast_to(target, predicted.shape)
+            classes = np.where(asked == PREDICTED, predicted, asked)
+        picked = np.take_along_axis(scores, classes.reshape(samples, targets), axis=1).reshape(classes.shape)
+        return Resolved(classes, picked)
+
+    def is_one_score(self, interface: Interface) -> bool:
+        return interface.class_axis is None
+
+
+def one_axis(size: int | str | None, inputs: Sequence[ir.Value]) -> Axes:
+    """Rank 1: one score per sample if that axis is the batch, else the classes."""
+    batches = [v.shape[0] for v in inputs if v.shape is not None and len(v.shape) > 0]
+    if size == 1 or size in batches or not isinstance(size, int):
+        return Axes(0, None)
+    return Axes(None, 0)
+
+
+def _named(label: Any, largest: np.ndarray, classes: int, interface: Interface) -> np.ndarray:
+    """The classes that a label output names, [N]; the largest where it names none."""
+    places = {name: index for index, name in enumerate(interface.labels)}
+    names = np.asarray(label).reshape(-1).tolist() if isinstance(label, np.ndarray) else []
+    if len(names) != len(largest):
+        raise ValueError(f"the label output names {len(names)} classes of {len(largest)} samples")
+    found = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
+    if found.max(initial=0) >= classes:
+        raise ValueError(f"it names {len(interface.labels)} classes, but there are scores of {classes}")
+    return found

@@ -1,0 +1,142 @@
+"""`target="token"`: one class at one position of a sequence, by default the predicted one at the last position."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.errors import TargetError
+from onnxlrp.interface import Interface
+from onnxlrp.printable import shape_text
+from onnxlrp.targets.given import check_range
+from onnxlrp.targets.kind import PREDICTED, Axes, Given, Resolved, Seed, sizes
+from onnxlrp.targets.one_class import ClassTarget
+
+if TYPE_CHECKING:
+    from onnxlrp.targets.seeder import Seeder
+
+_FEWEST = 5
+"""The fewest values of a box: its four numbers and one class."""
+_PICTURE = 4
+"""The rank of a batch of pictures, whose sides are no positions."""
+_KEEPS_CLASSES = frozenset({"Add", "Mul", "Div", "Cast", "Identity", "Reshape"})
+"""Operators between a product and the scores; those that keep the last axis' size leave the classes there."""
+_WRITES_WEIGHTS = frozenset({"Transpose", "DequantizeLinear", "Cast", "Identity"})
+_FAR = 16
+"""Nodes that are looked at upstream of the scores."""
+
+
+class TokenTarget(ClassTarget):
+    """Scores [N, T, V]: T positions, V classes."""
+
+    name = "token"
+    explains = "a token's class"
+    arguments = ("target", "position")
+    follows_label = False
+
+    def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
+        shape = sizes(score, name)
+        rank = len(shape)
+        if rank != 3:
+            other = '"class"' if rank < 3 else '"element" or target="weights"'
+            raise TargetError(
+                f'target="token" needs scores of rank 3 [N, T, V]; {name!r} has rank {rank}: use target={other}'
+            )
+        if _counts_boxes(score, shape, inputs):
+            raise TargetError(
+                f'target="token" needs scores [N, T, V]; {name!r} {shape_text(shape)} looks like [N, 4 + classes, '
+                'boxes], whose last axis holds no classes: use target="element" (one element by its indices)'
+            )
+        return Axes(0, 2)
+
+    def seed(self, seeder: Seeder, axes: Axes) -> Seed:
+        op, score = seeder.op, seeder.score
+        tokens = op.Sub(op.dim(score, 1), op.ints([1]))
+        place = op.Expand(tokens, op.dim(score, 0))
+        if seeder.options.has_input:
+            position = seeder.index("position", "position")
+            asked = op.Where(op.Equal(position, op.ints_scalar(PREDICTED)), tokens, position)
+            place = op.Expand(asked, op.dim(score, 0))
+        place = op.Unsqueeze(place, op.ints([1]))
+        inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
+        scores = op.GatherND(seeder.visible, inside, batch_dims=1)
+        index, onehot = seeder.classes(scores)
+        there = op.Unsqueeze(op.one_hot(place, op.dim(score, 1), seeder.dtype), op.ints([2]))
+        if seeder.options.targets > 1:
+            # [N, 1, T, 1] · [N, K, 1, V]
+            all_there, onehot = op.Unsqueeze(there, op.ints([1])), op.Unsqueeze(onehot, op.ints([2]))
+            return Seed(seeder.shaped(op.Mul(all_there, onehot)))
+        tensor = seeder.shaped(op.Mul(there, op.Unsqueeze(onehot, op.ints([1]))))
+        choice = seeder.within(scores, index)
+        exists = op.And(choice.exists, op.Equal(place, inside))
+        return Seed(tensor, dataclasses.replace(choice, exists=exists, position=inside))
+
+    def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray:
+        return scores.reshape(samples, inner, count)
+
+    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+        """The classes of [N, T, V] at the positions that were asked for; of ZipMap's [N, V] as they are."""
+        if scores.ndim < 3:
+            return super()._resolve(given, scores, label, interface)
+        samples, length = scores.shape[:2]
+        position = given.get("position", np.array([PREDICTED]))
+        check_range(position, length, "position", ("position", "positions"), interface.output)
+        places = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
+        found = super()._resolve(given, scores[np.arange(samples), places], label, interface)
+        return dataclasses.replace(found, position=places)
+
+    def is_one_score(self, interface: Interface) -> bool:
+        return False
+
+
+def _counts_boxes(score: ir.Value, shape: Sequence[int | str | None], inputs: Sequence[ir.Value]) -> bool:
+    """Decide whether scores of rank 3 look like [N, values, boxes], as detectors give them, and not like [N, T, V].
+
+    A detector's values are few and of a fixed number, its boxes many or of any number. What is as long as an axis of
+    an input is a sequence of positions, and what a product with constants or a softmax gives along the last axis are
+    classes, however few positions there are.
+    """
+    values, boxes = shape[1:]
+    if not isinstance(values, int) or values < _FEWEST or (isinstance(boxes, int) and boxes <= values):
+        return False
+    lengths = {size for v in inputs for size in list(v.shape or ())[1:] if len(v.shape or ()) < _PICTURE}
+    return values not in lengths and not _ends_with_classes(score)
+
+
+def _ends_with_classes(score: ir.Value) -> bool:
+    """Decide whether the last axis counts the columns of a product with weights, or is that of a softmax."""
+    waiting = [score]
+    for _ in range(_FAR):
+        value = waiting.pop() if waiting else None
+        node = None if value is None else value.producer()
+        if value is None or node is None:
+            continue
+        if any(map(_is_last_softmax, [node, *(use.node for use in value.uses())])):
+            return True
+        if node.op_type.startswith(("MatMul", "Gemm")) and _is_weight(node.inputs[1]):
+            return True
+        if node.op_type in _KEEPS_CLASSES:
+            waiting += [v for v in node.inputs if v is not None and _last(v) == _last(value)]
+    return False
+
+
+def _is_last_softmax(node: ir.Node) -> bool:
+    return node.op_type in ("Softmax", "LogSoftmax") and node.attributes.get_int("axis", -1) in (-1, 2)
+
+
+def _last(value: ir.Value) -> object:
+    """The size of the last axis, None where it is not known."""
+    return value.shape[-1] if value.shape else None
+
+
+def _is_weight(value: ir.Value | None) -> bool:
+    """Decide whether a value is an initializer, perhaps transposed or dequantised."""
+    node = None if value is None else value.producer()
+    while node is not None and node.op_type in _WRITES_WEIGHTS:
+        value = node.inputs[0]
+        node = None if value is None else value.producer()
+    return value is not None and value.is_initializer()

@@ -1,0 +1,107 @@
+"""The start of relevance: the explained score, the inputs that choose part of it, and the nodes that kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.targets.kind import PREDICTED, Axes, Choice, Seed
+from onnxlrp.targets.options import TargetOptions
+
+if TYPE_CHECKING:
+    from onnxlrp.graph.builder import Builder
+    from onnxlrp.source.label_output import Label
+
+
+class Seeder:
+    """Adds the target's inputs to the graph and builds the seed."""
+
+    def __init__(
+        self,
+        op: Builder,
+        score: ir.Value,
+        visible: ir.Value,
+        label: Label | None,
+        options: TargetOptions,
+        dtype: ir.DataType,
+        unique: Callable[[str], str],
+        output: str,
+    ) -> None:
+        """`visible` is the model's own output, in the layout of `score`: the default class is its largest element,
+        unless a label output names another. `output` is its name."""
+        self.op, self.score, self.visible, self.label = op, score, visible, label
+        self.options, self.dtype, self.unique, self.output = options, dtype, unique, output
+        self.inputs: dict[str, ir.Value] = {}
+        """The inputs so far, by the argument of an explainer's call that they take."""
+
+    def build(self, axes: Axes) -> Seed:
+        """The seed for a layout."""
+        return self.options.kind.seed(self, axes)
+
+    def classes(self, flat: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The class of each row of [N, C], and 1 there: [N, C], or [N, K, C] with K targets."""
+        op, many = self.op, self.options.targets
+        predicted = op.ArgMax(flat, axis=1, keepdims=1)
+        if self.label is not None:
+            predicted = self._named(self.label, predicted)
+        chosen = predicted
+        if self.options.has_input:
+            target = self.index("target", "target", *([many] if many > 1 else []))
+            asked = op.Reshape(target, op.ints([-1, many] if many > 1 else [-1, 1]))
+            chosen = op.Where(op.Equal(asked, op.ints_scalar(PREDICTED)), predicted, asked)
+        if many > 1:
+            chosen = op.Unsqueeze(chosen, op.ints([2]))
+        return chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
+
+    def _named(self, label: Label, largest: ir.Value) -> ir.Value:
+        """The class that the label output names, [N, 1]; the one with the largest score where it names none.
+
+        onnxruntime answers 0 or 1 for a forest with weights of both of two classes, whatever their labels are.
+        """
+        op, classes = self.op, label.classes
+        words = isinstance(classes[0], str)
+        value = label.value if words else op.cast(label.value, ir.DataType.INT64)
+        names = op.words([str(c) for c in classes]) if words else op.ints([int(c) for c in classes])
+        same = op.Equal(op.Reshape(value, op.ints([-1, 1])), op.Unsqueeze(names, op.ints([0])))
+        named = op.cast(same, ir.DataType.FLOAT)  # CUDA compares no integers
+        known = op.Greater(op.ReduceMax(named, op.ints([1]), keepdims=1), 0.0)
+        return op.Where(known, op.ArgMax(named, axis=1, keepdims=1), largest)
+
+    def within(self, flat: ir.Value, index: ir.Value) -> Choice:
+        """The class chosen of [N, C]."""
+        op = self.op
+        known = op.Max(op.Min(index, op.Sub(op.dim(flat, 1), op.ints([1]))), op.ints_scalar(0))
+        return Choice(known, op.Equal(index, known))
+
+    def shaped(self, onehot: ir.Value) -> ir.Value:
+        """In the score's shape; with K targets [K, score's shape]."""
+        op, shape = self.op, self.op.shape(self.score)
+        if self.options.targets == 1:
+            return op.Reshape(onehot, shape)
+        rank = len(onehot.shape or ())
+        first = op.Transpose(onehot, perm=[1, 0, *range(2, rank)])
+        return op.Reshape(first, op.Concat(op.ints([self.options.targets]), shape, axis=0))
+
+    def index(self, argument: str, name: str, *rest: int) -> ir.Value:
+        """An int64 input [N, *rest] for indices, default −1."""
+        batch = None if not self.score.shape else self.score.shape[0]
+        named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
+        first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
+        return self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
+
+    def input(
+        self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray
+    ) -> ir.Value:
+        """One more input of the graph, for an argument of an explainer's call."""
+        name = self.unique(name)
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=None if shape is None else ir.Shape(shape))
+        graph = self.op.graph
+        graph.inputs.append(value)
+        self.inputs[argument] = value
+        if self.options.target_input == "optional":
+            value.const_value = ir.tensor(default, name=name)
+            graph.register_initializer(value)
+        return value
