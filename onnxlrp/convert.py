@@ -19,10 +19,10 @@ from onnxlrp.emit.emit import Emitted, Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.tidy import tidy
-from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.misses import asking, find_asked
 from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
+from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.inner_values import inner_values
 from onnxlrp.plan.reached_inputs import reached_inputs
@@ -296,7 +296,7 @@ class _Work:
     """A canonical graph and what is asked of it."""
 
     source: Source
-    op: Builder
+    op: ReverseBuilder
     question: Question
     background: Background | None
     absorbed: dict[str, str]
@@ -318,7 +318,7 @@ def _ask(
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = Builder(graph, "lrp")
+    op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].seed == "gradient"
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     rows = None if background is None else Background(rows_of(background, graph.inputs))

@@ -30,7 +30,24 @@ def same_numbers():
         torch.manual_seed(0)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--forms", choices=("cheapest", "plain"), help="plain: convert with relevance carried as amounts alone"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if forms := config.getoption("--forms"):
+        from tests.oracle.compare import set_forms
+
+        set_forms(forms)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if items and items[0].config.getoption("--forms") == "plain":
+        for item in items:
+            if item.get_closest_marker("cheapest_forms"):
+                item.add_marker(pytest.mark.skip(reason="asks for the form, which --forms=plain leaves out"))
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
     if missing:
         skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")

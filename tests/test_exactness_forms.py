@@ -235,6 +235,7 @@ def rectified_twice(net: Net, h: str) -> str:
 FORMS = {make.__name__: make for make in (silu, through_shapes, rectified_through_shapes, rectified_twice)}
 
 
+@pytest.mark.cheapest_forms
 @pytest.mark.parametrize("name", COMPOSITES)
 @pytest.mark.parametrize("form", FORMS)
 def test_an_activation_of_the_same_sign_stands_in(form, name):
@@ -287,6 +288,7 @@ def readers_of_a_clipped_layer(other: str = "") -> set[str]:
     return {n.op_type for n in nodes if read in n.input}
 
 
+@pytest.mark.cheapest_forms
 def test_a_session_may_fuse_a_layer_whose_clip_stands_in():
     """A ReLU alone reads it, for relevance and for the clip."""
     assert readers_of_a_clipped_layer() == {"Relu"}
@@ -314,6 +316,7 @@ def quotients(net: Net, h: str, name: str) -> set[tuple[int, ...]]:
     return {tuple(shape[1:]) for shape in shapes if len(shape) == 4}
 
 
+@pytest.mark.cheapest_forms
 @pytest.mark.parametrize("name", ["epsilon", "epsilon_plus", "excitation_backprop"])
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_layer_in_front_of_a_pool_divides_behind_it(pool, name):
@@ -344,6 +347,7 @@ def test_other_readers_of_the_layer_have_it_divided_before_the_pool(order):
     ],
     ids=str,
 )
+@pytest.mark.cheapest_forms
 def test_weights_are_changed_in_few_operations(rule, expected):
     """Of a layer between ReLUs: a session copies the weight for each."""
     net = Net(71, x=(4, 8, 8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import onnx_ir as ir
 
@@ -92,11 +93,17 @@ class Facts:
             self.operators[key] = frozenset(node.op_type for node in graph)
         return self.operators[key]
 
+    def frozen(self) -> Facts:
+        """Give the same facts as sets that nothing can be added to."""
+        fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        closed: dict[str, Any] = {name: frozenset(v) for name, v in fields.items() if isinstance(v, set)}
+        return dataclasses.replace(self, **closed)
+
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
         """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""
 
         def known(of: set[ir.Value]) -> set[ir.Value]:
-            return of | {new for new, old in stands_for.items() if old in of}
+            return {*of} | {new for new, old in stands_for.items() if old in of}
 
         return _facts(
             graph,

@@ -9,33 +9,33 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.reach import relevance_operands
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.context import Context
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.rules import Bound
+from onnxlrp.rule_language import Bound
 
 
-def bounds(walk: Walk, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> tuple[ir.Value, ir.Value]:
+def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Bound) -> tuple[ir.Value, ir.Value]:
     """Return the lowest and highest that `value` can be, one row of a batch each, given those of the model's input.
 
     The operators upstream are run on the bounds; one that turns signs exchanges the two.
     """
-    op = walk.op
+    op = context.op
     node = value.producer()
     if value.is_graph_input():
-        return _of_input(walk, value, at_lowest), _of_input(walk, value, at_highest)
+        return _of_input(context, value, at_lowest), _of_input(context, value, at_highest)
     entry = None if node is None else find(node)
-    if node is None or entry is None or value not in walk.facts.data:
-        return walk.read(value), walk.read(value)
+    if node is None or entry is None or value not in context.facts.data:
+        return context.read(value), context.read(value)
     call = Call.of(node)
     if node.op_type == "Cast":
-        return bounds(walk, call.operand(0), at_lowest, at_highest)
+        return bounds(context, call.operand(0), at_lowest, at_highest)
     ends: dict[int, tuple[ir.Value, ir.Value]] = {}
-    for index in relevance_operands(node, walk.facts.data):
-        ends[index] = bounds(walk, call.operand(index), at_lowest, at_highest)
+    for index in relevance_operands(node, context.facts.data):
+        ends[index] = bounds(context, call.operand(index), at_lowest, at_highest)
     others = {
-        index: walk.read(other) if entry.elementwise or entry.scale else other
+        index: context.read(other) if entry.elementwise or entry.scale else other
         for index, other in enumerate(call.inputs)
         if index not in ends and other is not None and other.dtype is not None and other.dtype.is_floating_point()
     }
@@ -54,9 +54,9 @@ def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Itera
     return zip(*ends.values(), strict=True) if rises or len(ends) == 1 else itertools.product(*ends.values())
 
 
-def _of_input(walk: Walk, value: ir.Value, bound: Bound) -> ir.Value:
+def _of_input(context: Context, value: ir.Value, bound: Bound) -> ir.Value:
     """A bound of a graph input, in the shape of one row of it."""
-    op = walk.op
+    op = context.op
     array = np.asarray(bound, np.float64)
     dims = op.dims(value)
     if array.ndim == 1 and array.size > 1 and len(dims) > 1:
@@ -67,7 +67,7 @@ def _of_input(walk: Walk, value: ir.Value, bound: Bound) -> ir.Value:
     )
     if not fits:
         raise InputError(f"bounds of shape {array.shape} do not fit the input {value.name!r} of shape {dims}")
-    constant = op.constant(array, walk.dtype)
+    constant = op.constant(array, context.dtype)
     if len(dims) < 2:
         return op.Expand(constant, op.shape(value))
     rows = op.ints([array.shape[0]]) if array.ndim == len(dims) else op.ints([1])

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.composites import Composite
 from onnxlrp.emit import multi_target
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
+from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.emit.single_score import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
-from onnxlrp.emit.walk import Treat, Walk
-from onnxlrp.graph.builder import Builder
-from onnxlrp.plan import Plan, StepKind
+from onnxlrp.emit.walk import Walk, rounded_values
+from onnxlrp.operators.reverse_builder import ReverseBuilder
+from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
 from onnxlrp.targets.kind import Axes, Seed
 from onnxlrp.targets.options import TargetOptions
@@ -57,45 +58,42 @@ class Request:
     """Type that the relevance part computes in."""
     result_dtype: ir.DataType
     """Type of the relevance outputs."""
+    forms: str = "cheapest"
+    """As `Context.forms` says: "plain" is for tests."""
 
 
-def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
+def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     seeder = Seeder(
         op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
     )
     seed = seeder.build(request.axes)
-    receivers = {v for s in plan.steps for v in s.outputs} | set(request.inputs)
-    ledger = Ledger(op, request.dtype) if request.ledger else None
-    walk = Walk(op, facts, plan.composite, request.dtype, receivers, ledger, plan.overrides)
-    walk.note_rounded(plan.steps)
-    one = _one_score(walk, plan, request, seed)
+    context = _context(op, facts, plan, request)
+    one = _one_score(context, plan, request, seed)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16
     scale, start = half_seed(op, whole, score) if half else (None, whole)
     first = start if request.options.targets == 1 else multi_target.placeholder(op, start)
-    _start(walk, request, score, first)
-    treatments = GRADIENT if walk.gradient else RELEVANCE
+    ledger = Ledger(op, request.dtype) if request.ledger else None
+    walk = Walk(context if one is None else one.context(context), ledger)
+    walk.start(_start(walk.context, request, score, first))
     if one is not None:
-        walk.run([one.step], treatments)
-        one.spread(walk)
-    walk.run(plan.steps if one is None else one.rest, treatments)
-    walk.dtype = request.result_dtype
+        for step in one.skipped:
+            walk.hand_on(step, one.score)
+        walk.run([one.step])
+        walk.start(one.spread(walk.context, walk.relevance[one.row].total(walk.context)))
+    walk.run(plan.steps if one is None else one.rest)
     op.label("relevance")
-    results: list[tuple[str, ir.Value, int]] = []
-    looked_up = _looked_up(walk, plan, treatments)
-    for value in (*request.inputs, *request.inner):
-        amount = _result(walk, value, plan.composite, request)
-        if value in looked_up.relevance:
-            amount = op.Add(amount, op.cast(looked_up.amount(value), request.result_dtype))
-        results.append((str(value.name), unscaled(op, amount, scale), len(value.shape or ())))
+    values, looked_up = (*request.inputs, *request.inner), _looked_up(walk, plan)
+    tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
+    ranks = [len(value.shape or ()) for value in values]
     if ledger is not None:
-        results.append(("ledger", unscaled(op, op.cast(ledger.table(), request.result_dtype), scale), 2))
-    tensors = [tensor for _, tensor, _ in results]
+        tensors.append(unscaled(op, op.cast(ledger.table(), request.result_dtype), scale))
+        ranks.append(2)
     if request.options.targets > 1:
         stacked = multi_target.scan(op, start, first, tensors)
-        tensors = [multi_target.behind_batch(op, t, rank) for t, (_, _, rank) in zip(stacked, results, strict=True)]
+        tensors = [multi_target.behind_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
@@ -103,50 +101,63 @@ def emit(op: Builder, facts: Facts, plan: Plan, request: Request, unique: Callab
     return _name_outputs(op, request, inputs, tensors, ledger, unique)
 
 
-def _one_score(walk: Walk, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
+def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
+    """The context of the main graph. From here on the facts do not change."""
+    receivers = {v for s in plan.steps for v in s.outputs} | {*request.inputs, request.score}
+    return Context(
+        op,
+        facts.frozen(),
+        plan.composite,
+        request.dtype,
+        request.dtype,
+        frozenset(receivers),
+        GRADIENT if plan.composite.seed == "gradient" else RELEVANCE,
+        plan.overrides,
+        rounded_values(plan.steps, op.graph),
+        request.ledger,
+        request.forms,
+    )
+
+
+def _one_score(context: Context, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
     """The last product alone, where all relevance starts at one of its scores and nobody asks for more of it."""
     if seed.choice is None or request.inner:
         return None
-    return chosen(walk, plan.steps, request.score, seed.choice)
+    return chosen(context, plan.steps, request.score, seed.choice)
 
 
-def _start(walk: Walk, request: Request, score: ir.Value, seed: ir.Value) -> None:
-    walk.receivers.add(score)
-    if walk.gradient or request.initial == "one":
-        walk.send(score, seed)
-    elif walk.composite.seed == "positive":
-        walk.send(score, seed, walk.op.Relu(walk.read(score)))
-    else:
-        walk.send(score, seed, score)
+def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:
+    if context.composite.seed == "gradient" or request.initial == "one":
+        return Amount(score, seed)
+    positive = context.composite.seed == "positive"
+    return Factor(score, seed, context.op.Relu(context.read(score)) if positive else score)
 
 
-def _looked_up(walk: Walk, plan: Plan, treatments: Mapping[StepKind, Treat]) -> Walk:
+def _looked_up(walk: Walk, plan: Plan) -> Walk:
     """Walk on from the ids of embedding lookups under gradient × input.
 
     What arrives there is already the product of embedding and gradient, and must not be multiplied with the ids.
     """
-    more = Walk(walk.op, walk.facts, walk.composite, walk.carried, walk.receivers)
-    for ids, product in walk.embedded:
-        more.send(ids, product)
-    more.run(plan.steps, treatments)
-    more.dtype = walk.dtype
+    more = Walk(walk.context)
+    for product in walk.products:
+        more.start(product)
+    more.run(plan.steps)
     return more
 
 
-def _result(walk: Walk, value: ir.Value, composite: Composite, request: Request) -> ir.Value:
+def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> ir.Value:
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
-    op = walk.op
-    if value not in walk.relevance:
-        amount = op.full(op.shape(value), 0, request.result_dtype)
-    else:
-        amount = walk.amount(value)
-        if walk.gradient and composite.times_input:
-            amount = op.Mul(amount, walk.finite(value))
-    return op.cast(amount, request.result_dtype)
+    op, composite, dtype = walk.context.op, walk.context.composite, request.result_dtype
+    amount, product = (way.amount(value, dtype) for way in (walk, looked_up))
+    if amount is None:
+        amount = op.full(op.shape(value), 0, dtype)
+    elif composite.seed == "gradient" and composite.times_input:
+        amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))
+    return op.cast(amount, dtype) if product is None else op.Add(amount, product)
 
 
 def _name_outputs(
-    op: Builder,
+    op: ReverseBuilder,
     request: Request,
     inputs: dict[str, str],
     tensors: Sequence[ir.Value],
@@ -167,12 +178,12 @@ def _name_outputs(
         elif value.shape is not None:
             out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
     split = len(request.inputs)
-    rows = [] if ledger is None else list(ledger.rows.values())
+    steps = () if ledger is None else tuple(ledger.rows)
     return Emitted(
         inputs,
         {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
         None if ledger is None else names[-1],
-        tuple(r.name for r in rows),
-        tuple(r.marked for r in rows),
+        steps,
+        tuple(ledger is not None and step in ledger.marked for step in steps),
     )

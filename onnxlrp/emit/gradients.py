@@ -5,60 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.emit.backward import Arrived, Backward, Treat, only
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_control import control
-from onnxlrp.emit.walk import Treat, Walk
+from onnxlrp.emit.treatments import custom, routing
 from onnxlrp.plan import Step, StepKind
 
 
-def _transpose(walk: Walk, step: Step) -> None:
+def _transpose(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Linear and routing operators: the transpose in each data operand."""
-    g = walk.arrived(step)
-    for index, operand in step.operands.items():
-        if not walk.wants(operand):
-            continue
-        if walk.composite.times_input and is_lookup(step.node, step.operands):
-            product = walk.op.Mul(g, walk.read(step.outputs[0]))
-            walk.embedded.append((operand, step.entry.function(walk.op, walk.call(step), index, product)))
-        else:
-            walk.send(operand, step.entry.function(walk.op, walk.call(step), index, g))
+    if not context.composite.times_input or not is_lookup(step.node, step.operands):
+        return routing(context, step, arrived)
+    y = step.outputs[0]
+    product = Amount(y, context.op.Mul(only(arrived).amount(context), context.read(y)))
+    return Backward({}, products=routing(context, step, [product]).parts)
 
 
-def _derivative(walk: Walk, step: Step) -> None:
+def _derivative(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Elementwise functions: g·f′."""
-    op, g = walk.op, walk.amount(step.outputs[0])
-    for index, operand in step.operands.items():
-        if walk.wants(operand):
-            walk.send(operand, op.unbroadcast(op.Mul(g, step.entry.function(op, walk.call(step), index)), operand))
+    op, call, g = context.op, context.call(step), only(arrived).amount(context)
+    slopes = {i: step.entry.function(op, call, i) for i in context.wanted(step)}
+    return Backward({i: Amount(v := step.operands[i], op.unbroadcast(op.Mul(g, s), v)) for i, s in slopes.items()})
 
 
-def _rectifier(walk: Walk, step: Step) -> None:
+def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     """ReLU, or what the composite makes of it."""
-    op, g = walk.op, walk.amount(step.outputs[0])
-    (operand,) = step.operands.values()
-    y = walk.read(step.outputs[0])
-    zero = op.constant(0, walk.dtype)
-    kind = walk.composite.rectifier
+    op, g, kind = context.op, only(arrived).amount(context), context.composite.rectifier
+    ((index, operand),) = step.operands.items()
     if kind == "smooth":
-        walk.send(operand, op.Mul(g, op.Sigmoid(op.Mul(walk.read(operand), 10.0))))
-        return
+        g = op.Mul(g, op.Sigmoid(op.Mul(context.read(operand), 10.0)))
     if kind in ("deconvnet", "guided"):
         g = op.Relu(g)
-    walk.send(operand, g if kind == "deconvnet" else op.Where(op.Greater(y, 0.0), g, zero))
-
-
-def _custom(walk: Walk, step: Step) -> None:
-    """The operator's own derivative."""
-    back = step.entry.function(walk.op, walk.call(step), walk.arrived(step), True)
-    for index, amount in back.amounts.items():
-        if index in step.operands and walk.wants(step.operands[index]):
-            walk.send(step.operands[index], amount)
+    if kind not in ("deconvnet", "smooth"):
+        g = op.Where(op.Greater(context.read(step.outputs[0]), 0.0), g, context.zero)
+    return Backward({index: Amount(operand, g)})
 
 
 GRADIENT: Mapping[StepKind, Treat] = {
     StepKind.ROUTING: _transpose,
     StepKind.PASS_THROUGH: _derivative,
     StepKind.RECTIFIER: _rectifier,
-    StepKind.CUSTOM: _custom,
+    StepKind.CUSTOM: custom,
     StepKind.CONTROL: control,
 }
 """The function for each treatment under a gradient composite."""

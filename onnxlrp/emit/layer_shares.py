@@ -9,14 +9,14 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, kept_by_division, only
 from onnxlrp.emit.bounds import bounds
+from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.denominators import Denominator
 from onnxlrp.emit.float16 import bounded
 from onnxlrp.emit.modified import modified, modified_weight, times
 from onnxlrp.emit.narrow_columns import narrowed
-from onnxlrp.emit.relevance import Stand
-from onnxlrp.emit.stabilised_division import ratio
-from onnxlrp.emit.walk import Walk, shaped
+from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.plan import Step
 from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 
@@ -26,9 +26,10 @@ _CLOSES = 1e-9
 """Coefficients that add up to 1 but for this lose nothing."""
 
 
-def layer(walk: Walk, step: Step) -> None:
+def layer(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Share the relevance at the layer's output out to its input."""
-    _Layer(walk, narrowed(walk, step)).share_out()
+    step, relevance = narrowed(context, step, only(arrived))
+    return _Layer(context, step, relevance).share_out()
 
 
 @dataclasses.dataclass
@@ -41,72 +42,70 @@ class _Pieces:
 
 
 class _Layer:
-    def __init__(self, walk: Walk, step: Step) -> None:
+    def __init__(self, context: Context, step: Step, arrived: Relevance) -> None:
         assert step.layer is not None and step.rule is not None
-        self.walk, self.step, self.rule = walk, step, step.rule
-        self.form: Layer = step.layer.in_floats(walk.op)
-        self.op = walk.op
-        self.x, self.w = walk.known(self.form.x), walk.read(self.form.w)
-        self.b = None if self.form.bias is None or self.rule.zero_params else walk.read(self.form.bias)
+        self.context, self.step, self.rule, self.arrived = context, step, step.rule, arrived
+        self.form: Layer = step.layer.in_floats(context.op)
+        self.op = context.op
+        self.x, self.w = context.known(self.form.x), context.read(self.form.w)
+        self.b = None if self.form.bias is None or self.rule.zero_params else context.read(self.form.bias)
         self.z = self.form.z
-        nonnegative = self.form.x in walk.facts.nonnegative
+        nonnegative = self.form.x in context.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
         if step.reference is not None:
             self._shift(step.reference)
             nonnegative = False
-        self.rectified = walk.stand(self.z) in (Stand.RECTIFIED, Stand.CUT) and not self.unbiased
+        self.rectified = arrived.positive_only and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
-        self.half = walk.dtype == ir.DataType.FLOAT16
+        self.half = context.dtype == ir.DataType.FLOAT16
         open_ = [s for s in self.rule.shares() if s.coefficient and not (s.gate < 0 and self.rectified)]
         self.denominators = [Denominator.of(s, nonnegative=nonnegative, biased=self.b is not None) for s in open_]
         # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
         left = any(d.multiple_with(self.denominators[0]) and not d.share.gate for d in self.denominators[1:])
-        plain = self.rule.epsilon > 0 and self.rule.relative == 0 and walk.ledger is None
-        self.plain = plain and not left and not self.half
-        """Nobody asks for a denominator itself, only for it with its ε."""
+        self.plain = self.rule.epsilon > 0 and self.rule.relative == 0 and not left and not self.half
+        """A denominator of known sign is computed together with its ε."""
         self.first: tuple[ir.Value, float] | None = None
         """The sum of the first denominator's terms, and the ε that is part of it."""
 
     def _shift(self, reference: np.ndarray) -> None:
         """Share out the change from a reference, W·(x − r), in which no bias has a part."""
-        self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.walk.dtype)), self.form.x)
+        self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.context.dtype)), self.form.x)
         self.b, self.unbiased = None, True
 
-    def share_out(self) -> None:
-        pieces = _Pieces()
+    def share_out(self) -> Backward:
+        pieces, shared = _Pieces(), []
         for denominator in self.denominators:
-            share = denominator.share
             own = denominator.is_output and not self.form.rounds and not self.unbiased
             sign = 0 if own else self._sign(denominator)
-            d = self.walk.known(self.z) if own else self._denominator(denominator, sign)
+            d = self.context.known(self.z) if own else self._denominator(denominator, sign)
+            extra = sign * self.rule.epsilon if self.plain else 0.0
             if self.first is None:
                 self.first = d, 0.0
-            s = self.op.Div(self._arrived(share), d) if self.plain and sign else self._ratio(denominator, d, own, sign)
+            s = self.op.Div(self._gated(denominator), d) if extra else self._ratio(denominator, d, own, sign)
             for term in denominator.terms:
-                self._back(term, s, share, pieces)
-        if self.walk.ledger is not None:
-            self._book_dropped()
-        self._send(pieces)
-
-    def _zero(self) -> ir.Value:
-        return self.op.constant(0, self.walk.dtype)
+                self._back(term, s, denominator.share, pieces)
+            shared.append((denominator, d, extra, s))
+        ((index, _),) = self.step.operands.items()
+        return Backward(
+            {index: self._collected(pieces)}, lambda: sum((self._kept(*one) for one in shared), self._dropped())
+        )
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
         if self.unbiased:
             return self.form.forward(self.op, self.x, self.w, None)
-        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.walk.known(self.z)
+        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.context.known(self.z)
 
     def _sign(self, denominator: Denominator) -> int:
         """Return 1 or −1 where a denominator has this sign wherever its gate is open, 0 where it may have either."""
-        return denominator.sign if self.walk.facts.nonnegative.issuperset(self.form.factors) else 0
+        return denominator.sign if self.context.facts.nonnegative.issuperset(self.form.factors) else 0
 
     def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
         """Add up the terms of a denominator of this sign.
 
-        Its ε is added too where nobody asks for the sum alone: as a part of the layer's bias it costs nothing. A bound
-        keeps what a gate leaves out, and rounding, from the other sign.
+        Where its sign is known its ε is added too: as a part of the layer's bias it costs nothing. A bound keeps what a
+        gate leaves out, and rounding, from the other sign.
         """
         op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
         bound = op.Max if sign > 0 else op.Min
@@ -145,76 +144,58 @@ class _Layer:
             out = self.form.forward(self.op, self._input(term, denominator.share), self._weight(term.weight), bias)
             parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
         if extra or not parts:
-            parts.append(self.op.constant(extra, self.walk.dtype))
+            parts.append(self.op.constant(extra, self.context.dtype))
         return functools.reduce(self.op.Add, parts)
 
-    def _arrived(self, share: Share) -> ir.Value:
+    def _gated(self, denominator: Denominator) -> ir.Value:
         """Return R, or 0 where the share's gate is closed."""
-        op, walk = self.op, self.walk
-        if not share.gate or (self.rectified and share.gate > 0):
-            return walk.amount(self.z)
-        if walk.carrier(self.z) is self.z and not self.unbiased:
-            z = walk.known(self.z)
-            return op.Mul(walk.factor(self.z), op.Relu(z) if share.gate > 0 else op.Min(z, self._zero()))
-        return op.Where(self._open(share), walk.amount(self.z), self._zero())
+        gate = denominator.share.gate
+        if not gate or (self.rectified and gate > 0):
+            return self.arrived.amount(self.context)
+        return self.arrived.gated(self.context, lambda: self._open(gate), 0 if self.unbiased else gate)
 
-    def _open(self, share: Share) -> ir.Value:
-        """Return True where the output has the sign of the share's gate."""
-        compare = self.op.Greater if share.gate > 0 else self.op.Less
-        return compare(self._output(), 0.0)
+    def _open(self, gate: int) -> ir.Value:
+        """Return True where the output has the sign of a gate."""
+        return (self.op.Greater if gate > 0 else self.op.Less)(self._output(), 0.0)
 
     def _ratio(self, denominator: Denominator, d: ir.Value, own: bool, sign: int) -> ir.Value:
         """`gate · R / s(d)`."""
-        op, walk, share = self.op, self.walk, denominator.share
-        # What a gate leaves out has either sign.
-        s = ratio(walk, self.z, d, self.rule, own=own, sign=0 if share.gate else sign)
-        gate = None
-        if share.gate and not self.rectified:
-            gate = self._open(share)
-            s = op.Where(gate, s, self._zero())
-        if walk.ledger is not None:
-            self._book(denominator, d, s, gate)
-        return s
+        context, gate = self.context, denominator.share.gate
+        r, sign = self.arrived, 0 if gate else sign  # what a gate leaves out has either sign
+        s = r.over_output(context, d, self.rule) if own else r.over(context, d, self.rule, sign)
+        return s if not gate or self.rectified else self.op.Where(self._open(gate), s, context.zero)
 
-    def _book(self, denominator: Denominator, d: ir.Value, s: ir.Value, gate: ir.Value | None) -> None:
-        """Bias, ε and what was dropped at d = 0, by their own formulas."""
-        op, ledger, share = self.op, self.walk.ledger, denominator.share
-        assert ledger is not None
-        r = self.walk.amount(self.z)
-        if gate is not None:
-            r = op.Where(gate, r, self._zero())
-        if share.coefficient != 1:
-            r, s = op.Mul(r, share.coefficient), op.Mul(s, share.coefficient)
-        if self.rule.epsilon == 0 and self.rule.relative == 0:
-            ledger.stopped(self.step, op.Where(op.Equal(d, 0.0), r, self._zero()))
-            r = op.Where(op.Equal(d, 0.0), self._zero(), r)
-        ledger.epsilon(self.step, op.Sub(r, op.Mul(s, d)))
-        for term in denominator.terms:
-            if term.bias is not None and self.b is not None:
-                shift = self.form.shift(op, modified(op, self.b, term.bias))
-                share_of_bias = op.Mul(s, shift)
-                ledger.bias(self.step, share_of_bias if term.factor == 1 else op.Mul(share_of_bias, term.factor))
+    def _kept(self, denominator: Denominator, d: ir.Value, extra: float, s: ir.Value) -> Absorbed:
+        """What a share keeps: the biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
+        op, k = self.op, denominator.share.coefficient
+        r, s = times(op, self._gated(denominator), k), times(op, s, k)
+        kept = kept_by_division(self.context, r, s, op.Sub(d, extra) if extra else d, self.rule)
+        shifts = [
+            times(op, self.form.shift(op, modified(op, self.b, term.bias)), term.factor)
+            for term in denominator.terms
+            if term.bias is not None and self.b is not None
+        ]
+        return kept + Absorbed(bias=[op.Mul(s, shift) for shift in shifts])
 
-    def _book_dropped(self) -> None:
-        """Book what no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
-        op, ledger = self.op, self.walk.ledger
-        assert ledger is not None
-        shares = self.rule.shares()
+    def _dropped(self) -> Absorbed:
+        """What no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
+        op, shares, stopped = self.op, self.rule.shares(), []
         for compare, gates in ((op.Greater, (0, 1)), (op.Less, (0, -1)), (op.Equal, (0,))):
             rest = 1 - sum(share.coefficient for share in shares if share.gate in gates)
             if abs(rest) > _CLOSES:
-                dropped = times(op, self.walk.amount(self.z), rest)
-                ledger.stopped(self.step, op.Where(compare(self._output(), 0.0), dropped, self._zero()))
+                dropped = times(op, self.arrived.amount(self.context), rest)
+                stopped.append(op.Where(compare(self._output(), 0.0), dropped, self.context.zero))
+        return Absorbed(stopped=stopped)
 
     def _input(self, term: Term, share: Share) -> ir.Value:
         """The layer's input as the term takes it."""
         op = self.op
         if not isinstance(term.x, Modifier):
-            low, high = bounds(self.walk, self.form.x, *share.box)
+            low, high = bounds(self.context, self.form.x, *share.box)
             return op.Sub(self.x, low if isinstance(term.x, Above) else high)
         if term.x == ONE and self.form.alike_rows and len(self.form.x.shape or ()) > 1:
             # One row of the batch will do.
-            return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.walk.dtype)
+            return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.context.dtype)
         return modified(op, self.x, term.x)
 
     def _weight(self, by: Modifier) -> ir.Value:
@@ -235,23 +216,23 @@ class _Layer:
             pieces.where_positive += [times(op, back, x.above)] if x.above else []
             pieces.where_negative += [times(op, back, x.below)] if x.below else []
 
-    def _send(self, pieces: _Pieces) -> None:
+    def _collected(self, pieces: _Pieces) -> Relevance:
+        """The relevance of the input: a factor of it, unless some term gives an amount."""
         op, x = self.op, self.form.x
         factor = self._factor(pieces)
         if factor is None and not pieces.amounts:
             factor = op.full_like(self.x, 0)
         if factor is not None and not pieces.amounts and self.step.reference is None:
-            self.walk.send(x, factor, x)
-            return
+            return Factor(x, factor, x)
         amounts = list(pieces.amounts)
         if factor is not None:
             amounts.append(bounded(op, op.Mul(factor, self.x)))
-        self.walk.send(x, functools.reduce(op.Add, amounts))
+        return Amount(x, functools.reduce(op.Add, amounts))
 
     def _factor(self, pieces: _Pieces) -> ir.Value | None:
         """Return the factor of the input; None where no piece multiplies it."""
         op, sides = self.op, (pieces.where_positive, pieces.where_negative)
         if not any(sides):
             return None
-        positive, negative = (functools.reduce(op.Add, side) if side else self._zero() for side in sides)
+        positive, negative = (functools.reduce(op.Add, side) if side else self.context.zero for side in sides)
         return positive if sides[0] == sides[1] else op.Where(op.Greater(self.x, 0.0), positive, negative)

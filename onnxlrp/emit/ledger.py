@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.emit.backward import Arrived, Backward
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
 from onnxlrp.plan import Step
 
-COLUMNS = ("arrives", "passed on", "bias", "ε", "stopped")
+
+class NoLedger:
+    """The ledger of a conversion that keeps none."""
+
+    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
+        """Leave a step out."""
 
 
-@dataclasses.dataclass
-class _Row:
-    name: str
-    arrives: ir.Value
-    passed: list[ir.Value] = dataclasses.field(default_factory=list)
-    bias: list[ir.Value] = dataclasses.field(default_factory=list)
-    epsilon: list[ir.Value] = dataclasses.field(default_factory=list)
-    stopped: list[ir.Value] = dataclasses.field(default_factory=list)
-    marked: bool = False
-
-
-class Ledger:
+class Ledger(NoLedger):
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
         self.op, self.dtype = op, widest(dtype)
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, list[list[ir.Value]]] = {}
+        """By the steps' names, for each column what is added up."""
+        self.marked: set[str] = set()
+        """Steps that do not conserve relevance: their bias column is the remainder."""
 
     def _total(self, tensor: ir.Value) -> ir.Value:
         """The sum of a tensor, [1, 1]: without a constant, for onnxruntime's optimiser is slow where hundreds of nodes
@@ -39,36 +36,16 @@ class Ledger:
         flat = self.op.Flatten(self.op.cast(bounded(self.op, tensor), self.dtype), axis=0)
         return self.op.ReduceSum(flat, keepdims=1)
 
-    def arrives(self, step: Step, amounts: Sequence[ir.Value]) -> None:
-        """What has accumulated at the outputs of a step."""
-        total = functools.reduce(self.op.Add, map(self._total, amounts))
-        self.rows[step.name] = _Row(step.name, total)
-
-    def sent(self, step: Step, amount: ir.Value, *, goes_on: bool) -> None:
-        """What a step gives to an operand."""
-        row = self.rows[step.name]
-        (row.passed if goes_on else row.stopped).append(self._total(amount))
-
-    def bias(self, step: Step, amount: ir.Value) -> None:
-        """The share of constants."""
-        self.rows[step.name].bias.append(self._total(amount))
-
-    def epsilon(self, step: Step, amount: ir.Value) -> None:
-        """What the stabiliser kept."""
-        self.rows[step.name].epsilon.append(self._total(amount))
-
-    def stopped(self, step: Step, amount: ir.Value) -> None:
-        """What a rule dropped."""
-        self.rows[step.name].stopped.append(self._total(amount))
-
-    def mark(self, step: Step) -> None:
-        """A step that does not conserve relevance: its bias column is the remainder."""
-        self.rows[step.name].marked = True
-
-    @property
-    def marked(self) -> bool:
-        """Whether any step does not conserve relevance."""
-        return any(row.marked for row in self.rows.values())
+    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
+        """Add the row of a step: what accumulated at its outputs, what it sends to operands and what it keeps."""
+        sent: dict[bool, list[ir.Value]] = {True: [], False: []}
+        for part in back.parts.values():
+            sent[part.value in context.receivers].append(part.amount(context))
+        kept, arrives = back.absorbed(), [r.amount(context) for r in arrived if r is not None]
+        columns = (arrives, sent[True], kept.bias, kept.epsilon, [*sent[False], *kept.stopped])
+        self.rows[step.name] = [[self._total(amount) for amount in column] for column in columns]
+        if not back.conserves:
+            self.marked.add(step.name)
 
     def total(self) -> ir.Value:
         """The sums of all columns, [5]."""
@@ -79,15 +56,11 @@ class Ledger:
 
     def table(self) -> ir.Value:
         """All rows, [steps, 5]."""
-        op, zero = self.op, self.op.constant([[0.0]], self.dtype)
-        columns: list[list[ir.Value]] = [[] for _ in COLUMNS]
-        for row in self.rows.values():
-            arrives, passed, bias, epsilon, stopped = (
-                functools.reduce(op.Add, part) if part else zero
-                for part in ([row.arrives], row.passed, row.bias, row.epsilon, row.stopped)
-            )
-            if row.marked:
-                bias = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
-            for column, cell in zip(columns, (arrives, passed, bias, epsilon, stopped), strict=True):
-                column.append(cell)
-        return op.Concat(*(op.Concat(*column, axis=0) for column in columns), axis=1)
+        op, zero, rows = self.op, self.op.constant([[0.0]], self.dtype), []
+        for name, row in self.rows.items():
+            cells = [functools.reduce(op.Add, column) if column else zero for column in row]
+            if name in self.marked:
+                arrives, passed, _, epsilon, stopped = cells
+                cells[2] = op.Sub(arrives, op.Add(op.Add(passed, epsilon), stopped))
+            rows.append(cells)
+        return op.Concat(*(op.Concat(*column, axis=0) for column in zip(*rows, strict=True)), axis=1)

@@ -12,28 +12,24 @@ import itertools
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.emit.relevance import Part, Relevance
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Relevance, routed
 from onnxlrp.graph.call import Call, content
 from onnxlrp.plan import Step
 
 
-def narrowed(walk: Walk, step: Step) -> Step:
-    """The step on those columns alone, its relevance with it; the step itself where all have relevance, or any may."""
+def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Relevance]:
+    """The step on those columns alone, and its relevance; as they are where all have relevance, or any may."""
     layer, rule = step.layer, step.rule
     if layer is None or rule is None or rule.relative or not _is_product(layer):
-        return step
+        return step, arrived
     z, width = layer.z, _size(layer.z, -1)
-    reached = None if width is None else _reached(walk, z, _Axis(len(z.shape or ()) - 1, width, 1))
+    reached = None if width is None else _reached(context, z, _Axis(len(z.shape or ()) - 1, width, 1))
     if reached is None or len(reached) == width:
-        return step
-    narrow = _narrow(walk, layer, reached)
-    walk.relevance[narrow.z] = Relevance()
-    for part in walk.relevance[z].parts:
-        tensor = _cut(walk, part.tensor, reached, -1)
-        # Of what is taken apart all factors are its own: no stand-in for a piece is one for the whole.
-        walk.relevance[narrow.z].add(Part(tensor, None if part.carrier is None else narrow.z))
-    return dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
+        return step, arrived
+    narrow = _narrow(context, layer, reached)
+    step = dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
+    return step, routed(context, [arrived], narrow.z, lambda r: _cut(context, r[0], reached, -1))
 
 
 def _is_product(layer: Layer) -> bool:
@@ -42,18 +38,18 @@ def _is_product(layer: Layer) -> bool:
     return (call.domain, layer.data) == ("", 0) and call.op_type in ("MatMul", "Gemm") and len(layer.w.shape or ()) == 2
 
 
-def _narrow(walk: Walk, layer: Layer, columns: range) -> Layer:
-    w = _cut(walk, layer.w, columns, 0 if layer.call.attr("transB", 0) else 1)
-    z = _cut(walk, layer.z, columns, -1)
+def _narrow(context: Context, layer: Layer, columns: range) -> Layer:
+    w = _cut(context, layer.w, columns, 0 if layer.call.attr("transB", 0) else 1)
+    z = _cut(context, layer.z, columns, -1)
     bias = layer.bias
     if bias is not None and _size(bias, -1) != 1:
-        bias = _cut(walk, bias, columns, -1)
+        bias = _cut(context, bias, columns, -1)
     call = dataclasses.replace(layer.call.rebind({layer.weight: w}), outputs=(z,))
     return dataclasses.replace(layer, call=call, bias=bias, add=None)
 
 
-def _cut(walk: Walk, value: ir.Value, columns: range, axis: int) -> ir.Value:
-    op = walk.op
+def _cut(context: Context, value: ir.Value | None, columns: range, axis: int) -> ir.Value:
+    op = context.op
     return op.Slice(value, op.ints([columns.start]), op.ints([columns.stop]), op.ints([axis]))
 
 
@@ -66,19 +62,18 @@ class _Axis:
     width: int
 
 
-def _reached(walk: Walk, value: ir.Value, axis: _Axis) -> range | None:
+def _reached(context: Context, value: ir.Value, axis: _Axis) -> range | None:
     """From the first to the last column that has relevance; None where any may."""
     found: list[range] = []
     waiting = [(value, axis)]
     while waiting:
         value, axis = waiting.pop()
-        for part in walk.relevance[value].parts:
-            step = part.sender
+        for step in context.senders[value]:
             if step is None or step.call.domain != "":
                 return None
             pieces, moved = _taken(step.call, axis), _moved(step.call, axis)
             if pieces is not None:
-                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in walk.relevance]
+                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in context.senders]
             elif moved is not None:
                 waiting.append((step.outputs[0], moved))
             else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.activations import nodes_between, rounds
 from onnxlrp.analysis.elementwise_functions import Function
-from onnxlrp.emit.walk import Walk, shaped
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, factor_of, lost_by, only
+from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.relevance import Factor
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.plan import Step
@@ -21,39 +24,46 @@ quotient, which would lose its digits in float32. Functions that change faster k
 log(z + 1e-6) at z/2 is far from it."""
 
 
-def offset(walk: Walk, step: Step) -> None:
+def offset(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass on `c·(f(z) − f(0))/z` as the factor of z, and keep `c·f(0)`.
 
     The factor is bounded wherever the derivative is, and it has the sign of the function's slope where it is monotone.
     """
-    op, function = walk.op, _function(step)
-    z, y = walk.known(function.argument), walk.known(step.outputs[0])
+    op, function = context.op, _function(step)
+    z, y = context.known(function.argument), context.known(step.outputs[0])
     if z.shape != y.shape:
         # Constants inside the function broadcast its argument.
         z = shaped(op.Expand(z, op.shape(y)), y)
-    at_zero = _at_zero(walk, step)
+    at_zero = _at_zero(context, step)
     change = op.Sub(y, at_zero)
     alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))
     near = op.And(op.Less(op.Abs(z), _NEAR), alike)
     secant = op.Div(change, op.Where(near, op.number(1.0, z), z))
-    share = op.Where(near, _slope(walk, step, op.Mul(z, 0.5)), secant)
-    c = _factor(walk, step)
-    _send(walk, step, op.Mul(c, share))
-    if walk.ledger is not None:
+    share = op.Where(near, _slope(context, step, op.Mul(z, 0.5)), secant)
+    r = only(arrived)
+    c = factor_of(context, r, 0.0)
+
+    def absorbed() -> Absorbed:
         # Nothing is passed on to a masked −∞: all of the output is kept there.
-        masked = function.argument in walk.facts.maybe_infinite
+        masked = function.argument in context.facts.maybe_infinite
         kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
-        walk.ledger.bias(step, op.Mul(c, kept))
+        return lost_by(context, r, c) + Absorbed(bias=[op.Mul(c, kept)])
+
+    return _backward(context, step, op.Mul(c, share), absorbed)
 
 
-def slope(walk: Walk, step: Step) -> None:
+def slope(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
-    op, function = walk.op, _function(step)
-    z, c = walk.known(function.argument), _factor(walk, step)
-    passed = walk.where_known(function.argument, op.Mul(c, _slope(walk, step, z)))
-    _send(walk, step, passed)
-    if walk.ledger is not None:
-        walk.ledger.bias(step, op.Sub(op.Mul(c, walk.known(step.outputs[0])), op.Mul(passed, z)))
+    op, argument, y = context.op, _function(step).argument, step.outputs[0]
+    z = context.known(argument)
+    r = only(arrived)
+    c = factor_of(context, r, 0.0)
+    passed = context.where_known(argument, op.Mul(c, _slope(context, step, z)))
+
+    def absorbed() -> Absorbed:
+        return lost_by(context, r, c) + Absorbed(bias=[op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])
+
+    return _backward(context, step, passed, absorbed)
 
 
 def _function(step: Step) -> Function:
@@ -61,61 +71,48 @@ def _function(step: Step) -> Function:
     return step.function
 
 
-def _send(walk: Walk, step: Step, factor: ir.Value) -> None:
-    argument = _function(step).argument
-    if walk.wants(argument):
-        walk.send(argument, walk.op.unbroadcast(factor, argument), argument)
+def _backward(context: Context, step: Step, factor: ir.Value, absorbed: Callable[[], Absorbed]) -> Backward:
+    ((index, argument),) = step.operands.items()
+    return Backward({index: Factor(argument, context.op.unbroadcast(factor, argument), argument)}, absorbed)
 
 
-def _factor(walk: Walk, step: Step) -> ir.Value:
-    """The factor c with R = c·y; an amount is divided by y, and is lost where y is 0."""
-    op, y = walk.op, step.outputs[0]
-    if walk.carrier(y) is y:
-        return walk.factor(y)
-    value, amount = walk.known(y), walk.amount(y)
-    c = op.Div(amount, op.stabilise(value, 0.0))
-    if walk.ledger is not None:
-        walk.ledger.epsilon(step, op.Sub(amount, op.Mul(c, value)))
-    return c
-
-
-def _at_zero(walk: Walk, step: Step) -> ir.Value:
+def _at_zero(context: Context, step: Step) -> ir.Value:
     """The function at 0: a constant where it is known, else the function's own nodes on zeros."""
     function = _function(step)
     if function.at_zero is not None:
-        return walk.op.constant(function.at_zero, walk.dtype)
-    return _run(walk, step, walk.op.full_like(walk.read(function.argument), 0))[0]
+        return context.op.constant(function.at_zero, context.dtype)
+    return _run(context, step, context.op.full_like(context.read(function.argument), 0))[0]
 
 
-def _slope(walk: Walk, step: Step, z: ir.Value) -> ir.Value:
+def _slope(context: Context, step: Step, z: ir.Value) -> ir.Value:
     """The derivative of the function at z."""
-    return _run(walk, step, z)[1]
+    return _run(context, step, z)[1]
 
 
-def _run(walk: Walk, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _run(context: Context, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The function at z and its derivative there, node by node."""
     argument = _function(step).argument
     values = {argument: z}
-    slopes = {argument: walk.op.full_like(z, 1)}
-    for node in nodes_between(step.node, argument, walk.facts):
+    slopes = {argument: context.op.full_like(z, 1)}
+    for node in nodes_between(step.node, argument, context.facts):
         out = node.outputs[0]
         moved = {i: v for i, v in enumerate(node.inputs) if v in values and v is not None}
         if rounds(node):
             (rounded,) = moved.values()
             values[out], slopes[out] = values[rounded], slopes[rounded]
             continue
-        call = walk.cast(Call.of(node)).rebind({i: values[v] for i, v in moved.items()})
-        values[out] = walk.op.run(call)
+        call = context.cast(Call.of(node)).rebind({i: values[v] for i, v in moved.items()})
+        values[out] = context.op.run(call)
         call = dataclasses.replace(call, outputs=(values[out],))
-        parts = [_part(walk, call, i, slopes[v]) for i, v in moved.items()]
-        slopes[out] = functools.reduce(walk.op.Add, parts)
+        parts = [_part(context, call, i, slopes[v]) for i, v in moved.items()]
+        slopes[out] = functools.reduce(context.op.Add, parts)
     return values[step.outputs[0]], slopes[step.outputs[0]]
 
 
-def _part(walk: Walk, call: Call, operand: int, slope_of_operand: ir.Value) -> ir.Value:
+def _part(context: Context, call: Call, operand: int, slope_of_operand: ir.Value) -> ir.Value:
     """The derivative of a node's output through one of its operands."""
     entry = find(call)
     assert entry is not None
     if entry.kind is Kind.ELEMENTWISE:
-        return walk.op.Mul(slope_of_operand, entry.function(walk.op, call, operand))
-    return entry.function(walk.op, call, operand, slope_of_operand)
+        return context.op.Mul(slope_of_operand, entry.function(context.op, call, operand))
+    return entry.function(context.op, call, operand, slope_of_operand)

@@ -1,79 +1,284 @@
-"""The relevance of one value while the walk collects it: amounts R, and factors c with R = carrier · c."""
+"""The forms in which the relevance R of a value is carried, the only place that tells them apart.
+
+An amount is R itself. A factor c stands for R = c·k with a carrier k, mostly the value itself: neighbouring steps then
+need not multiply by a value and divide by it again. A factor that a pool's winners brought back waits at the pool's
+output, which is smaller. Every method gives what the same method of `Amount(r.value, r.amount(context))` gives, in
+fewer operations.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-if TYPE_CHECKING:
-    from onnxlrp.plan import Step
+from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.float16 import MANY, bounded
+from onnxlrp.emit.stabiliser import divide
+from onnxlrp.rules import Rule
+
+Transpose = Callable[[ir.Value], ir.Value]
 
 
-class Stand(enum.Enum):
-    """What a factor's carrier is to the value whose relevance it makes."""
+class CarrierKind(enum.Enum):
+    """The relation of a factor's carrier to the value whose relevance it makes."""
 
     ITSELF = enum.auto()
     RECTIFIED = enum.auto()
     """A ReLU's output: 0 wherever the value is not above 0, and elsewhere equal. To read it and not the value leaves
     the runtime's fusion of layer and ReLU alone."""
     CUT = enum.auto()
-    """What a Clip, say, makes of the value: 0 wherever it is not above 0."""
+    """The output of a Clip, say: 0 wherever the value is not above 0."""
     SIGN = enum.auto()
-    """What another activation makes of it: it has the value's sign, or is 0."""
+    """The output of another activation: it has the value's sign, or is 0."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Won:
-    """A factor that a pool's winners brought back: it may be multiplied and divided by values before it is, at the
-    pool's output, which is smaller; a winner has the output's value."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Relevance:
+    """The relevance of one value."""
 
-    factor: ir.Value
-    """At the output."""
-    carrier: ir.Value
-    """The output."""
-    back: Callable[[ir.Value], ir.Value]
-    """What is at the output, to the winners; 0 to all others."""
+    value: ir.Value
+
+    def amount(self, context: Context) -> ir.Value:
+        """R, in the value's shape and the type that the step computes in."""
+        raise NotImplementedError
+
+    def own_factor(self, context: Context) -> ir.Value | None:
+        """The factor c with R = c · value; None where the relevance is not carried so."""
+        return None
+
+    @property
+    def positive_only(self) -> bool:
+        """True where relevance lives only where the value is positive: a ReLU is all that reads it."""
+        return False
+
+    def over(self, context: Context, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
+        """`R / s(d)` with the stabiliser s of a rule; `sign`: 1 or −1 where d is known never to be below or above 0."""
+        return shaped(divide(context, self.amount(context), d, rule, sign), self.value)
+
+    def over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
+        """`R / s(z)` for the value z itself: a factor c needs no product, c·|z|/(|z| + ε)."""
+        return self.over(context, z, rule, int(self.value in context.facts.nonnegative))
+
+    def gated(self, context: Context, is_open: Callable[[], ir.Value], sign: int) -> ir.Value:
+        """R where a gate is open, else 0; `sign`: +1 or −1 where it is open where the value has this sign, else 0."""
+        c, op = self.own_factor(context) if sign else None, context.op
+        if c is None:
+            return op.Where(is_open(), self.amount(context), context.zero)
+        z = context.known(self.value)
+        return op.Mul(c, op.Relu(z) if sign > 0 else op.Min(z, context.zero))
+
+    def to_multiple(self, context: Context, operand: ir.Value, transpose: Transpose) -> Relevance:
+        """The relevance of the operand that the value is a multiple of: R, or the factor scaled by `transpose`."""
+        c = self.own_factor(context)
+        return self._passed(context, operand) if c is None else Factor(operand, transpose(c), operand)
+
+    def passed(self, context: Context, operand: ir.Value, kind: CarrierKind | None) -> Relevance:
+        """The relevance of the operand of a function that passes all of R; `kind`: its output as a carrier."""
+        c = None if kind is None else self.own_factor(context)
+        return self._passed(context, operand) if c is None or kind is None else Factor(operand, c, self.value, kind)
+
+    def _passed(self, context: Context, operand: ir.Value) -> Relevance:
+        return Amount(operand, context.op.unbroadcast(self.amount(context), operand))
+
+    def rectified(self, context: Context, operand: ir.Value) -> Relevance:
+        """The relevance of a ReLU's operand: a factor goes on with the output standing in for the operand."""
+        return Amount(operand, self.amount(context))
+
+    def settled(self, context: Context) -> Relevance:
+        """The relevance as it goes from step to step: in the type that carries it, 0 where the value is missing."""
+        raise NotImplementedError
+
+    def plus(self, other: Relevance) -> Relevance:
+        """Both together, for the same value."""
+        return Sum(self.value, (*_contributions(self), *_contributions(other)))
+
+    def total(self, context: Context) -> Relevance:
+        """One contribution in the place of several."""
+        return self
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A contribution: an amount where `carrier` is None, else a factor of the carrier."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Amount(Relevance):
+    """R itself."""
 
     tensor: ir.Value
-    carrier: ir.Value | None = None
-    stand: Stand = Stand.ITSELF
-    sender: Step | None = None
-    """Where it comes from; None of a seed."""
-    won: Won | None = None
-    """Where the tensor comes from, if the carrier's winners have it."""
+
+    def amount(self, context: Context) -> ir.Value:
+        return shaped(context.op.cast(self.tensor, context.dtype), self.value)
+
+    def settled(self, context: Context) -> Relevance:
+        return Amount(self.value, _settled(context, self.value, self.tensor))
 
 
-class Relevance:
-    """Everything that arrived at one value."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factor(Relevance):
+    """The factor c of R = c · carrier."""
 
-    def __init__(self) -> None:
-        self.parts: list[Part] = []
+    tensor: ir.Value
+    carrier: ir.Value
+    kind: CarrierKind = CarrierKind.ITSELF
+    maybe_infinite: bool = False
+    """True where the carrier may be −∞, and is no value that the facts know."""
 
-    def add(self, part: Part) -> None:
-        """One contribution more."""
-        self.parts.append(part)
+    def factor(self, context: Context) -> ir.Value:
+        """c, in the value's shape."""
+        return shaped(context.op.cast(self.tensor, context.dtype), self.value)
+
+    def own_factor(self, context: Context) -> ir.Value | None:
+        return self.factor(context) if self.carrier is self.value else None
+
+    def amount(self, context: Context) -> ir.Value:
+        return shaped(bounded(context.op, self._product(context)), self.value)
+
+    def _product(self, context: Context) -> ir.Value:
+        return context.op.Mul(self.factor(context), context.finite(self.carrier, self.maybe_infinite))
 
     @property
-    def carrier(self) -> ir.Value | None:
-        """The carrier that all parts share, None where they are amounts or do not agree."""
-        carriers = {p.carrier for p in self.parts}
-        return next(iter(carriers)) if len(carriers) == 1 else None
+    def positive_only(self) -> bool:
+        return self.kind in (CarrierKind.RECTIFIED, CarrierKind.CUT)
 
     @property
-    def stand(self) -> Stand:
-        """What the carrier is to the value, where there is one."""
-        return self.parts[0].stand
+    def _is_equal(self) -> bool:
+        """True where the carrier is the value, wherever it is not 0."""
+        return self.kind in (CarrierKind.ITSELF, CarrierKind.RECTIFIED)
 
-    @property
-    def won(self) -> Won | None:
-        """Where all of it comes from, if winners have it."""
-        return self.parts[0].won if len(self.parts) == 1 else None
+    def over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
+        if rule.relative:
+            return super().over_output(context, z, rule)
+        return shaped(self._over_output(context, z, rule), self.value)
+
+    def _over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
+        op = context.op
+        if self._is_equal:
+            return self._kept(context, self.factor(context), self.carrier, rule)
+        if self.kind is CarrierKind.CUT:
+            # R is 0 wherever z is not above 0.
+            return divide(context, self.amount(context), op.Relu(z), rule, 1)
+        # c·k/(z + sgn(z)·ε) as c·|k|/(|z| + ε), for k has the sign of z: to ask for a sign costs four times as much.
+        size = op.Mul(self.factor(context), op.Abs(context.finite(self.carrier, self.maybe_infinite)))
+        return divide(context, bounded(op, size), op.Abs(z), rule, 1)
+
+    def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
+        """`c·|k|/(|k| + ε)` for a carrier k, 0 at k = 0."""
+        op, k = context.op, context.known(carrier)
+        if rule.epsilon == 0:
+            return op.Where(op.Equal(k, 0.0), context.zero, c)
+        # As c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster.
+        small = op.Div(rule.epsilon, k)
+        positive = self.kind is CarrierKind.RECTIFIED or self.value in context.facts.nonnegative
+        return op.Div(c, op.Add(small if positive else op.Abs(small), 1.0))
+
+    def rectified(self, context: Context, operand: ir.Value) -> Relevance:
+        return dataclasses.replace(
+            self, value=operand, kind=CarrierKind.RECTIFIED if self._is_equal else CarrierKind.CUT
+        )
+
+    def settled(self, context: Context) -> Relevance:
+        if self.value in context.rounded or context.forms == "plain":
+            return Amount(self.value, self._product(context)).settled(context)
+        return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PoolDeferred(Factor):
+    """A factor that a pool's winners brought back: it is multiplied and divided at the pool's output, where `tensor`
+    is, and a winner has the output's value; and it is taken back to the winners last."""
+
+    output: ir.Value = dataclasses.field(kw_only=True)
+    back: Transpose = dataclasses.field(kw_only=True)
+    """Takes what is at the pool's output to the winners, and 0 to all others."""
+
+    def at_winners(self, context: Context) -> Factor:
+        """The same factor at the pool's input."""
+        tensor = _settled(context, self.value, self.back(self.tensor))
+        return Factor(self.value, tensor, self.carrier, self.kind, self.maybe_infinite)
+
+    def factor(self, context: Context) -> ir.Value:
+        return self.at_winners(context).factor(context)
+
+    def amount(self, context: Context) -> ir.Value:
+        if self.tensor.dtype != context.dtype:  # the way back was built for the type of another step
+            return super().amount(context)
+        product = context.op.Mul(self.tensor, context.finite(self.output))
+        return shaped(self.back(bounded(context.op, product)), self.value)
+
+    def _over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
+        if self.tensor.dtype != context.dtype or not self._is_equal:
+            return super()._over_output(context, z, rule)
+        return self.back(self._kept(context, self.tensor, self.output, rule))
+
+    def settled(self, context: Context) -> Relevance:
+        if context.forms == "plain":
+            return Amount(self.value, self.amount(context)).settled(context)
+        return self.at_winners(context) if self.value in context.facts.missing else self
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sum(Relevance):
+    """Several contributions to one value, which are added up before a step takes them."""
+
+    contributions: tuple[Relevance, ...]
+
+    def total(self, context: Context) -> Relevance:
+        """A factor where all contributions share a carrier, else an amount."""
+        groups: dict[ir.Value | None, list[Amount | Factor]] = {}
+        for part in self.contributions:
+            part = part.at_winners(context) if isinstance(part, PoolDeferred) else part
+            assert isinstance(part, (Amount, Factor))
+            groups.setdefault(part.carrier if isinstance(part, Factor) else None, []).append(part)
+        sums = [dataclasses.replace(g[0], tensor=_added(context, [p.tensor for p in g])) for g in groups.values()]
+        if len(sums) == 1:
+            return sums[0]
+        return Amount(self.value, _added(context, [part.amount(context) for part in sums]))
+
+    def amount(self, context: Context) -> ir.Value:
+        return self.total(context).amount(context)
+
+    def settled(self, context: Context) -> Relevance:
+        return Sum(self.value, tuple(part.settled(context) for part in self.contributions))
+
+
+def routed(
+    context: Context,
+    arrived: Sequence[Relevance | None],
+    operand: ir.Value,
+    transpose: Callable[[Sequence[ir.Value | None]], ir.Value],
+    *,
+    in_place: bool = False,
+    winners: bool = False,
+) -> Relevance:
+    """The relevance of the operand that the values were selected from, by the transpose of the selection.
+
+    `in_place`: the selection moves nothing in memory, so that another carrier than the values can be taken back too.
+    `winners`: it is a pool's, whose output is the smaller place to multiply and divide at.
+    """
+    first = next(r for r in arrived if r is not None)
+    if in_place and isinstance(first, Factor) and first.carrier is not first.value:
+        infinite = first.maybe_infinite or first.carrier in context.facts.maybe_infinite
+        tensor, carrier = transpose([first.factor(context)]), transpose([context.read(first.carrier)])
+        return Factor(operand, tensor, carrier, first.kind, infinite)
+    factors = [None if r is None else r.own_factor(context) for r in arrived]
+    if any(c is None and r is not None for c, r in zip(factors, arrived, strict=True)):
+        return Amount(operand, transpose([None if r is None else r.amount(context) for r in arrived]))
+    if winners and factors[0] is not None:
+        return PoolDeferred(operand, factors[0], operand, output=first.value, back=lambda c: transpose([c]))
+    return Factor(operand, transpose(factors), operand)
+
+
+def _contributions(relevance: Relevance) -> tuple[Relevance, ...]:
+    return relevance.contributions if isinstance(relevance, Sum) else (relevance,)
+
+
+def _settled(context: Context, value: ir.Value, tensor: ir.Value) -> ir.Value:
+    """A tensor as it goes from step to step."""
+    return context.where_known(value, shaped(bounded(context.op, context.op.cast(tensor, context.carried)), value))
+
+
+def _added(context: Context, tensors: Sequence[ir.Value]) -> ir.Value:
+    """The sum, in the type that the step computes in."""
+    total = functools.reduce(context.op.Add, [context.op.cast(t, context.dtype) for t in tensors])
+    return total if len(tensors) < MANY else bounded(context.op, total)

@@ -10,11 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from onnxlrp.emit.ledger import Ledger
-from onnxlrp.emit.walk import Walk, shaped
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward
+from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.ledger import Ledger, NoLedger
+from onnxlrp.emit.relevance import Amount
+from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import captured
 from onnxlrp.graph.provenance import RULE
@@ -29,21 +33,22 @@ Pairs = list[tuple[ir.Value, ir.Value]]
 class Reverse:
     """A copy of a body that is walked from the relevance of its outputs to that of its inputs."""
 
-    walk: Walk
+    context: Context
     step: Step
     body: Body
 
     def __post_init__(self) -> None:
         self.graph = self.body.graph.clone(allow_outer_scope_values=True)
-        self.graph.opset_imports.update(self.walk.op.graph.opset_imports)
+        self.graph.opset_imports.update(self.context.op.graph.opset_imports)
         self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
         ends = zip(self.outputs, self.body.graph.outputs, strict=True)
-        self.near = [copy for copy, original in ends if original in self.walk.facts.near]
+        self.near = [copy for copy, original in ends if original in self.context.facts.near]
         # The copy's nodes, each with the one that it was copied from.
         self.copied = dict(zip(self.graph, self.body.graph, strict=True))
-        self.op = Builder(self.graph, f"{self.step.name}_back")
+        self.op = self.context.op.inside(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
         """The ledger's sums, [5]."""
+        self.conserves = True
 
     def parameter(self, name: str, dtype: ir.DataType, shape: ir.Shape | None) -> ir.Value:
         """A new input of the body."""
@@ -51,27 +56,30 @@ class Reverse:
 
     def amounts(self, seeds: Pairs, wanted: Sequence[ir.Value], stands_for: dict[ir.Value, ir.Value]) -> list[ir.Value]:
         """The relevance of each wanted value, from (output, relevance) pairs."""
-        walk, op = self.walk, self.op
-        facts = walk.facts.of_copy(self.graph, stands_for)
+        context, op = self.context, self.op
+        facts = context.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
-        steps = plan_copy(self.graph, facts, walk.composite, walk.overrides, [v for v, _ in seeds], self.near)
+        steps = plan_copy(self.graph, facts, context.composite, context.overrides, [v for v, _ in seeds], self.near)
         # Relevance of a wanted value is a result, and goes no further upstream.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
-        receivers = {*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted}
-        ledger = None if walk.ledger is None else Ledger(op, walk.dtype)
-        inner = Walk(op, facts, walk.composite, walk.dtype, receivers, ledger, walk.overrides)
+        receivers = frozenset({*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted})
+        rounded = rounded_values(steps, self.graph)
+        ledger = Ledger(op, context.dtype) if context.keeps_ledger else NoLedger()
+        inside = dataclasses.replace(
+            context, op=op, facts=facts.frozen(), carried=context.dtype, receivers=receivers, rounded=rounded
+        )
+        inner = Walk(inside, ledger)
         for value, r in seeds:
-            inner.send(value, r)
-        inner.run(steps, walk.treatments)
+            inner.start(Amount(value, r))
+        inner.run(steps)
         op.label(f"{self.step.name}: {self.step.rule_text}")
-        found = [
-            inner.amount(v) if v in inner.relevance else shaped(op.full(op.shape(v), 0, walk.dtype), v) for v in wanted
+        if isinstance(ledger, Ledger):
+            self.total, self.conserves = ledger.total(), not ledger.marked
+        found = [inner.amount(v, context.dtype) for v in wanted]
+        return [
+            shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r
+            for v, r in zip(wanted, found, strict=True)
         ]
-        if ledger is not None and walk.ledger is not None:
-            self.total = ledger.total()
-            if ledger.marked:
-                walk.ledger.mark(self.step)
-        return found
 
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
@@ -116,32 +124,31 @@ def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
     return out
 
 
-def append(walk: Walk, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
+def append(context: Context, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
     """Put a node into the graph; its outputs have the types and shapes of `like`."""
     node.metadata_props[RULE] = f"{step.name}: {step.rule_text}"
-    walk.op.graph.append(node)
+    context.op.graph.append(node)
     for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
         value.type, value.shape = known.type, known.shape
         value.name = f"{step.name}_back_{index}"
     return list(node.outputs)
 
 
-def arrived_at(walk: Walk, step: Step) -> dict[int, ir.Value]:
-    return {i: walk.amount(v) for i, v in enumerate(step.outputs) if v in walk.relevance}
+def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
+    """The amounts by the outputs' positions."""
+    return {i: r.amount(context) for i, r in enumerate(arrived) if r is not None}
 
 
-def record_inner_ledger(walk: Walk, step: Step, total: ir.Value) -> None:
-    """Book what all steps inside gave to biases, stabilisers and nowhere as this step's."""
-    assert walk.ledger is not None
-    parts = (walk.op.Gather(total, walk.op.ints_scalar(i)) for i in (2, 3, 4))
-    for column, part in zip((walk.ledger.bias, walk.ledger.epsilon, walk.ledger.stopped), parts, strict=True):
-        column(step, part)
+def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
+    """What all steps inside gave to biases, stabilisers and nowhere, from the ledger's sums."""
+    op = context.op
+    return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
 
-def captured_by(walk: Walk, step: Step) -> list[ir.Value]:
-    """The values around the bodies that they read and that relevance goes to."""
+def captured_by(context: Context, step: Step) -> dict[int, ir.Value]:
+    """The values around the bodies that they read and that relevance goes to, by the step's operands."""
     own = len(step.node.inputs)
-    return [v for i, v in step.operands.items() if i >= own and walk.wants(v)]
+    return {i: v for i, v in step.operands.items() if i >= own and v in context.receivers}
 
 
 @dataclasses.dataclass
@@ -150,34 +157,35 @@ class Carried:
     ledger."""
 
     states: list[int]
-    captured: list[ir.Value]
+    captured: dict[int, ir.Value]
+    """By the step's operands."""
     parameters: list[ir.Value]
     starts: list[ir.Value]
 
 
-def _states(walk: Walk, body: Body) -> list[int]:
+def _states(context: Context, body: Body) -> list[int]:
     """Positions of the states that are data."""
-    data = walk.facts.data
+    data = context.facts.data
     return [k for k, (value, out, _, _) in enumerate(body.states) if value in data or out in data]
 
 
 def loop_carried(
-    walk: Walk, step: Step, reverse: Reverse, arrived: dict[int, ir.Value], captured: list[ir.Value]
+    context: Context, step: Step, reverse: Reverse, arrived: dict[int, ir.Value], captured: dict[int, ir.Value]
 ) -> Carried:
-    op, body = walk.op, reverse.body
-    states = _states(walk, body)
+    op, body = context.op, reverse.body
+    states = _states(context, body)
     parameters, starts = [], []
     for k in states:
         _, out, _, result = body.states[k]
         final = step.outputs[result]
-        parameters.append(reverse.parameter(f"r_state_{k}", walk.dtype, out.shape))
-        starts.append(arrived[result] if result in arrived else op.full(op.shape(final), 0, walk.dtype))
-    for index, value in enumerate(captured):
-        parameters.append(reverse.parameter(f"r_sum_{index}", walk.dtype, value.shape))
-        starts.append(op.full(op.shape(value), 0, walk.dtype))
-    if walk.ledger is not None:
-        parameters.append(reverse.parameter("r_ledger", walk.dtype, ir.Shape([5])))
-        starts.append(op.full(op.ints([5]), 0, walk.dtype))
+        parameters.append(reverse.parameter(f"r_state_{k}", context.dtype, out.shape))
+        starts.append(arrived[result] if result in arrived else op.full(op.shape(final), 0, context.dtype))
+    for index, value in enumerate(captured.values()):
+        parameters.append(reverse.parameter(f"r_sum_{index}", context.dtype, value.shape))
+        starts.append(op.full(op.shape(value), 0, context.dtype))
+    if context.keeps_ledger:
+        parameters.append(reverse.parameter("r_ledger", context.dtype, ir.Shape([5])))
+        starts.append(op.constant(np.zeros(5), context.dtype))
     return Carried(states, captured, parameters, starts)
 
 
@@ -191,16 +199,14 @@ def next_state(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) 
     return [*amounts[:split], *sums]
 
 
-def distribute(walk: Walk, step: Step, body: Body, carried: Carried, outs: Sequence[ir.Value]) -> None:
+def distribute(context: Context, step: Step, reverse: Reverse, carried: Carried, outs: Sequence[ir.Value]) -> Backward:
     """Hand out what the last step back leaves: relevance of initial states and of captured values, and the ledger."""
-    for k, r in zip(carried.states, outs, strict=False):
-        value = step.operands.get(body.states[k][2])
-        if value is not None and walk.wants(value):
-            walk.send(value, r)
-    for value, r in zip(carried.captured, outs[len(carried.states) :], strict=False):
-        walk.send(value, r)
-    if walk.ledger is not None:
-        record_inner_ledger(walk, step, outs[len(carried.states) + len(carried.captured)])
+    split, wanted = len(carried.states), context.wanted(step)
+    starts = {reverse.body.states[k][2]: r for k, r in zip(carried.states, outs, strict=False)}
+    parts = {i: Amount(wanted[i], r) for i, r in starts.items() if i in wanted}
+    parts |= {i: Amount(v, r) for (i, v), r in zip(carried.captured.items(), outs[split:], strict=False)}
+    total = outs[split + len(carried.captured)] if context.keeps_ledger else None
+    return Backward(parts, lambda: absorbed_inside(context, total), reverse.conserves)
 
 
 def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.emit.reversed_body import Reverse, append, arrived_at, captured_by, record_inner_ledger
+from onnxlrp.emit.backward import Arrived, Backward
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Amount
+from onnxlrp.emit.reversed_body import Reverse, absorbed_inside, append, arrived_at, captured_by
 from onnxlrp.emit.reversed_loop import loop
 from onnxlrp.emit.reversed_scan import scan
-from onnxlrp.emit.walk import Walk
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
 
-def control(walk: Walk, step: Step) -> None:
+def control(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Walk the bodies of a node."""
-    {"If": branches, "Loop": loop, "Scan": scan}[step.node.op_type](walk, step)
+    return {"If": branches, "Loop": loop, "Scan": scan}[step.node.op_type](context, step, arrived)
 
 
-def branches(walk: Walk, step: Step) -> None:
-    arrived, wanted = arrived_at(walk, step), captured_by(walk, step)
-    attributes, results = [], []
+def branches(context: Context, step: Step, arrived: Arrived) -> Backward:
+    """Walk both branches of an If; the one that was not taken is not run on the way back either."""
+    came, wanted = arrived_at(context, arrived), captured_by(context, step)
+    attributes, results, conserves = [], [], True
     for name, body in zip(("then_branch", "else_branch"), bodies(step.node), strict=True):
-        reverse = Reverse(walk, step, body)
-        results = reverse.amounts([(reverse.outputs[i], r) for i, r in arrived.items()], wanted, {})
+        reverse = Reverse(context, step, body)
+        results = reverse.amounts([(reverse.outputs[i], r) for i, r in came.items()], list(wanted.values()), {})
         results += [reverse.total] if reverse.total is not None else []
         attributes.append(ir.AttrGraph(name, reverse.finish([], results)))
+        conserves = conserves and reverse.conserves
     node = ir.Node("", "If", [step.node.inputs[0]], attributes, num_outputs=len(results))
-    outs = append(walk, step, node, results)
-    for value, r in zip(wanted, outs, strict=False):
-        walk.send(value, r)
-    if walk.ledger is not None:
-        record_inner_ledger(walk, step, outs[-1])
+    outs = append(context, step, node, results)
+    parts = {i: Amount(v, r) for (i, v), r in zip(wanted.items(), outs, strict=False)}
+    total = outs[-1] if context.keeps_ledger else None
+    return Backward(parts, lambda: absorbed_inside(context, total), conserves)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.emit.backward import Arrived, Backward
+from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import (
     Reverse,
     append,
@@ -17,39 +20,39 @@ from onnxlrp.emit.reversed_body import (
     next_state,
     store,
 )
-from onnxlrp.emit.walk import Walk, shaped
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, content
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.plan import Step
 
 
-def loop(walk: Walk, step: Step) -> None:
+def loop(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A Loop backwards, by a Loop: its step i is the step n − 1 − i."""
-    op, node = walk.op, step.node
+    op, node = context.op, step.node
     (body,) = bodies(node)
-    reverse = Reverse(walk, step, body)
-    arrived, read = arrived_at(walk, step), _read_by_step(walk, step, body)
-    carried = loop_carried(walk, step, reverse, arrived, [v for v in captured_by(walk, step) if v not in read])
+    reverse = Reverse(context, step, body)
+    came, read = arrived_at(context, arrived), _read_by_step(context, step, body)
+    whole = {i: v for i, v in captured_by(context, step).items() if v not in read}
+    carried = loop_carried(context, step, reverse, came, whole)
     count = reverse.parameter("i", ir.DataType.INT64, ir.Shape([]))
     going = reverse.parameter("going", ir.DataType.BOOL, ir.Shape([]))
     inner, true = reverse.op, reverse.op.constant(True)
     # A state that nothing reads gets zeros of its size.
     states = {reverse.inputs[k + 2] for k in carried.states}
     used = [i for i, v in enumerate(reverse.inputs) if v.uses() or v.is_graph_output() or v in states]
-    node, lists = _keep_in_lists(walk, node, body, used)
+    node, lists = _keep_in_lists(context, node, body, used)
     # The body's own count of its steps says how many there were.
     trips = op.Squeeze(op.Shape(store(node, body.graph, body.graph.inputs[0]), start=0, end=1), op.ints([0]))
     at = inner.Sub(inner.Sub(trips, inner.ints_scalar(1)), count)
     stands_for = _read_back(reverse, node, used, lists, at)
     seeds = [(reverse.outputs[k + 1], carried.parameters[i]) for i, k in enumerate(carried.states)]
     for index, (value, result) in enumerate(body.stacked):
-        if result in arrived:
-            part = inner.Gather(arrived[result], at, axis=0)
+        if result in came:
+            part = inner.Gather(came[result], at, axis=0)
             seeds.append((reverse.outputs[1 + len(body.states) + index], shaped(part, value)))
     copies = {old: new for new, old in reverse.copied.items()}
     slices = [(source, gather, copies[gather]) for source, gathers in read.items() for gather in gathers]
-    wanted = [*(reverse.inputs[k + 2] for k in carried.states), *carried.captured]
+    wanted = [*(reverse.inputs[k + 2] for k in carried.states), *whole.values()]
     amounts = reverse.amounts(seeds, [*wanted, *(copy.outputs[0] for _, _, copy in slices)], stands_for)
     results = [*next_state(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]
     for value, kept in reverse.dear(results):
@@ -64,21 +67,23 @@ def loop(walk: Walk, step: Step) -> None:
         [ir.AttrGraph("body", graph)],
         num_outputs=len(results),
     )
-    stacked = [ir.Value(type=ir.TensorType(walk.dtype)) for _ in slices]
-    outs = append(walk, step, back, [*carried.parameters, *stacked])
-    distribute(walk, step, body, carried, outs)
+    stacked = [ir.Value(type=ir.TensorType(context.dtype)) for _ in slices]
+    outs = append(context, step, back, [*carried.parameters, *stacked])
+    given = distribute(context, step, reverse, carried, outs)
     for (source, gather, _), stack in zip(slices, outs[len(carried.parameters) :], strict=True):
-        walk.send(source, _in_place(op, stack, source, int(Call.of(gather).attr("axis", 0))))
+        part = Amount(source, _in_place(op, stack, source, int(Call.of(gather).attr("axis", 0))))
+        given = given.plus(next(i for i, v in captured_by(context, step).items() if v is source), part)
+    return given
 
 
-def _read_by_step(walk: Walk, step: Step, body: Body) -> dict[ir.Value, list[ir.Node]]:
+def _read_by_step(context: Context, step: Step, body: Body) -> dict[ir.Value, list[ir.Node]]:
     """What the body takes from around it slice by slice, `x[i]` in step i: then a slice a step goes back, too.
 
     Else each step would add a whole tensor with one slice that is not 0: quadratic in the number of steps.
     """
     found: dict[ir.Value, list[ir.Node]] = {}
     counters, inside = _counters(step.node, body), set(body.graph.all_nodes())
-    for value in captured_by(walk, step):
+    for value in captured_by(context, step).values():
         readers = [use.node for use in value.uses() if use.node in inside]
         plain = all(
             n.domain == "" and n.op_type == "Gather" and n.graph is body.graph
@@ -116,7 +121,9 @@ def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Val
     return shaped(op.Pad(turned, op.Concat(*zeros, axis=0)), like)
 
 
-def _keep_in_lists(walk: Walk, node: ir.Node, body: Body, used: Sequence[int]) -> tuple[ir.Node, dict[int, ir.Value]]:
+def _keep_in_lists(
+    context: Context, node: ir.Node, body: Body, used: Sequence[int]
+) -> tuple[ir.Node, dict[int, ir.Value]]:
     """Of the body's inputs that are used those whose shape may change, each in a sequence.
 
     Returns the node that took the Loop's place, and the sequences by the inputs' positions.
@@ -124,7 +131,7 @@ def _keep_in_lists(walk: Walk, node: ir.Node, body: Body, used: Sequence[int]) -
     kept_at = {}
     for position in used:
         if position > 1 and not keeps_shape(body.graph.inputs[position]):
-            node, kept_at[position] = _store_sequence(walk, node, body.graph.inputs[position])
+            node, kept_at[position] = _store_sequence(context, node, body.graph.inputs[position])
     return node, {position: node.outputs[index] for position, index in kept_at.items()}
 
 
@@ -149,7 +156,7 @@ def _read_back(
     return stands_for
 
 
-def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node, int]:
+def _store_sequence(context: Context, node: ir.Node, value: ir.Value) -> tuple[ir.Node, int]:
     """Let a Loop keep a value whose shape may change from step to step in a sequence, as one more carried value.
 
     Returns the node that took the Loop's place, and which of its outputs the sequence is.
@@ -165,7 +172,7 @@ def _store_sequence(walk: Walk, node: ir.Node, value: ir.Value) -> tuple[ir.Node
     graph.append(longer)
     graph.inputs.append(so_far)
     graph.outputs.insert(1 + count, longer.outputs[0])
-    empty = walk.op.SequenceEmpty(dtype=value.dtype)
+    empty = context.op.SequenceEmpty(dtype=value.dtype)
     attributes = list(node.attributes.values())
     grown = ir.Node("", "Loop", [*node.inputs, empty], attributes, num_outputs=len(node.outputs) + 1, name=node.name)
     new = [*grown.outputs[:count], *grown.outputs[count + 1 :]]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.emit.backward import Arrived, Backward
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import (
     Reverse,
     append,
@@ -14,18 +17,17 @@ from onnxlrp.emit.reversed_body import (
     next_state,
     store,
 )
-from onnxlrp.emit.walk import Walk
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
 
-def scan(walk: Walk, step: Step) -> None:
+def scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A Scan backwards, by a Scan in the other direction."""
     node = step.node
     (body,) = bodies(node)
-    reverse = Reverse(walk, step, body)
-    arrived, captured = arrived_at(walk, step), captured_by(walk, step)
-    carried = loop_carried(walk, step, reverse, arrived, captured)
+    reverse = Reverse(context, step, body)
+    came, captured = arrived_at(context, arrived), captured_by(context, step)
+    carried = loop_carried(context, step, reverse, came, captured)
     in_axes, in_ways = (_ints(node, f"scan_input_{n}", len(body.slices)) for n in ("axes", "directions"))
     out_axes, out_ways = (_ints(node, f"scan_output_{n}", len(body.stacked)) for n in ("axes", "directions"))
     states = len(body.states)
@@ -33,19 +35,20 @@ def scan(walk: Walk, step: Step) -> None:
     scanned: list[tuple[ir.Value, ir.Value, int, int]] = []
     """(the body's input, what is scanned, axis, direction)"""
     for index, (value, result) in enumerate(body.stacked):
-        if result in arrived:
-            part = reverse.parameter(f"r_slice_{index}", walk.dtype, value.shape)
+        if result in came:
+            part = reverse.parameter(f"r_slice_{index}", context.dtype, value.shape)
             seeds.append((reverse.outputs[states + index], part))
-            scanned.append((part, arrived[result], out_axes[index], 1 - out_ways[index]))
+            scanned.append((part, came[result], out_axes[index], 1 - out_ways[index]))
     slices = [
         i
         for i, (value, operand) in enumerate(body.slices)
-        if operand in step.operands and value in walk.facts.data and walk.wants(step.operands[operand])
+        if operand in step.operands and value in context.facts.data and context.wants(step.operands[operand])
     ]
-    wanted = [*(reverse.inputs[k] for k in carried.states), *captured, *(reverse.inputs[states + i] for i in slices)]
+    ends = [*(reverse.inputs[k] for k in carried.states), *captured.values()]
+    wanted = [*ends, *(reverse.inputs[states + i] for i in slices)]
     stands_for = dict(zip(reverse.inputs, body.graph.inputs, strict=True))
     amounts = reverse.amounts(seeds, wanted, stands_for)
-    split = len(carried.states) + len(captured)
+    split = len(ends)
     results = [*next_state(reverse, carried, amounts[:split]), *amounts[split:]]
     for index, (value, kept) in enumerate(reverse.dear(results)):
         assert value.dtype is not None
@@ -74,11 +77,13 @@ def scan(walk: Walk, step: Step) -> None:
         ir.AttrInt64s("scan_output_directions", [1 - in_ways[i] for i in slices]),
     ]
     back = ir.Node("", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results))
-    whole = [ir.Value(type=ir.TensorType(walk.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
-    outs = append(walk, step, back, [*carried.parameters, *whole])
-    distribute(walk, step, body, carried, outs)
+    whole = [ir.Value(type=ir.TensorType(context.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
+    outs = append(context, step, back, [*carried.parameters, *whole])
+    given = distribute(context, step, reverse, carried, outs)
     for i, r in zip(slices, outs[len(carried.parameters) :], strict=True):
-        walk.send(step.operands[body.slices[i][1]], r)
+        index = body.slices[i][1]
+        given = given.plus(index, Amount(step.operands[index], r))
+    return given
 
 
 def _stored(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:

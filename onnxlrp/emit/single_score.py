@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Relevance, routed
+from onnxlrp.emit.walk import rounded_values
 from onnxlrp.plan import Step, StepKind
 from onnxlrp.targets.kind import Choice
 
@@ -29,43 +31,52 @@ class Chosen:
     """What the row was taken from: [N, T, D]."""
     position: ir.Value
     """Where: int64 [N, 1]."""
+    skipped: Sequence[Step]
+    """The choice of a token, which hands all relevance on."""
     rest: Sequence[Step]
 
-    def spread(self, walk: Walk) -> None:
-        """The row's relevance to its place among those of the other tokens, which have none."""
-        op, factor = walk.op, walk.carrier(self.row) is self.row
-        there = op.Unsqueeze(op.one_hot(self.position, op.dim(self.rows, 1), walk.dtype), op.ints([2]))
-        tensor = walk.factor(self.row) if factor else walk.amount(self.row)
-        walk.send(self.rows, op.Mul(there, tensor), self.rows if factor else None)
+    def context(self, context: Context) -> Context:
+        """The context that knows the row and the score."""
+        facts = context.facts
+        if self.rows in facts.nonnegative:
+            facts = dataclasses.replace(facts, nonnegative=facts.nonnegative | {self.row})
+        rounded = context.rounded | rounded_values([self.step], context.op.graph)
+        receivers = context.receivers | {self.row, self.score}
+        return dataclasses.replace(context, facts=facts, receivers=receivers, rounded=rounded)
+
+    def spread(self, context: Context, arrived: Relevance) -> Relevance:
+        """The row's relevance at its place among those of the other tokens, which have none."""
+        op = context.op
+        there = op.Unsqueeze(op.one_hot(self.position, op.dim(self.rows, 1), context.dtype), op.ints([2]))
+        return routed(context, [arrived], self.rows, lambda tensors: op.Mul(there, tensors[0]))
 
 
-def chosen(walk: Walk, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
+def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
     """The first steps for one score alone; None where they are not a product by constant columns, and perhaps the
-    choice of a token behind it."""
-    position = choice.position
+    choice of a token downstream of it."""
+    position, skipped = choice.position, steps[:0]
     if position is None and len(steps) > 1:
-        position = _picked(walk, steps, score)
+        position, skipped = _picked(context, steps, score), steps[:1]
         score, steps = steps[0].call.operand(0), steps[1:]
     if position is None or not steps or steps[0].outputs != (score,):
         return None
     step, layer = steps[0], steps[0].layer
-    if layer is None or not _is_product(step, layer) or walk.gradient or walk.ledger is not None:
+    if layer is None or not _is_product(step, layer) or context.composite.seed == "gradient":
         return None
-    one = _one(walk, layer, choice.index, position)
+    one = _one(context, layer, choice.index, position)
     outputs, operands = (one.z,), {layer.data: one.x}
     narrow = dataclasses.replace(step, layer=one, call=one.call, operands=operands, outputs=outputs)
-    seed = walk.op.Unsqueeze(walk.op.cast(choice.exists, walk.dtype), walk.op.ints([2]))
-    walk.receivers |= {one.x, one.z}
-    return Chosen(narrow, one.z, seed, one.x, layer.x, position, steps[1:])
+    seed = context.op.Unsqueeze(context.op.cast(choice.exists, context.dtype), context.op.ints([2]))
+    return Chosen(narrow, one.z, seed, one.x, layer.x, position, skipped, steps[1:])
 
 
-def _picked(walk: Walk, steps: Sequence[Step], score: ir.Value) -> ir.Value | None:
+def _picked(context: Context, steps: Sequence[Step], score: ir.Value) -> ir.Value | None:
     """The position [N, 1] at which a first step takes one of the scores [N, T, V], if it does just that."""
-    op, call = walk.op, steps[0].call
+    op, call = context.op, steps[0].call
     if (call.domain, call.op_type, steps[0].outputs) != ("", "Gather", (score,)) or call.attr("axis", 0) != 1:
         return None
     every, index = call.operand(0), call.operand(1)
-    if index in walk.facts.data or index.shape is None or len(index.shape) > 0:
+    if index in context.facts.data or index.shape is None or len(index.shape) > 0:
         return None
     if sum(every in step.operands.values() for step in steps) > 1:
         return None
@@ -83,9 +94,9 @@ def _is_product(step: Step, layer: Layer) -> bool:
     return product and inner and [len(v.shape or ()) for v in (layer.x, layer.w)] == [3, 2]
 
 
-def _one(walk: Walk, layer: Layer, index: ir.Value, position: ir.Value) -> Layer:
+def _one(context: Context, layer: Layer, index: ir.Value, position: ir.Value) -> Layer:
     """The row, the column and the element of the bias, and the model's own score of them."""
-    op, classes = walk.op, walk.op.dim(layer.z, 2)
+    op, classes = context.op, context.op.dim(layer.z, 2)
     row = op.Unsqueeze(op.GatherND(layer.x, position, batch_dims=1), op.ints([1]))
     columns = op.Gather(layer.w, op.Reshape(index, op.ints([-1])), axis=1)
     column = op.Unsqueeze(op.Transpose(columns, perm=[1, 0]), op.ints([2]))
@@ -94,7 +105,5 @@ def _one(walk: Walk, layer: Layer, index: ir.Value, position: ir.Value) -> Layer
     if bias is not None:
         bias = op.Gather(op.Expand(op.Reshape(bias, op.ints([-1])), classes), index)
         bias = op.Unsqueeze(bias, op.ints([2]))
-    if layer.x in walk.facts.nonnegative:
-        walk.facts.nonnegative.add(row)
     call = dataclasses.replace(layer.call.rebind({layer.data: row, layer.weight: column}), outputs=(score,))
     return dataclasses.replace(layer, call=call, bias=bias, bias_operand=None, add=None)

@@ -19,8 +19,6 @@ from onnxlrp.graph.provenance import RULE
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
-_LEAST = 2.0**-20
-"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
 
 
 class _Graph(GraphBuilder):
@@ -64,8 +62,10 @@ class Builder(OpBuilder):
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
         self._offsets: dict[tuple[_Same, int], list[ir.Value]] = {}
-        self.epsilon = 1e-6
-        """ε of every stabiliser that names none: the composite's."""
+
+    def inside(self, graph: ir.Graph, scope: str) -> Builder:
+        """A builder of the same kind for another graph: a body."""
+        return Builder(graph, scope)
 
     @property
     def graph(self) -> ir.Graph:
@@ -180,23 +180,6 @@ class Builder(OpBuilder):
             return self.ints([math.prod(int(k[0]) for k in known if k is not None)])
         return functools.reduce(self.Mul, dims)
 
-    def merge_last(self, value: ir.Value) -> ir.Value:
-        """The last two axes as one, for an empty batch too, where onnxruntime finds no size of −1."""
-        start = len(self.dims(value)) - 2
-        merged = self.volume(value, start)
-        known, front = self.known(merged), [0] * start
-        shape = self.Concat(self.ints(front), merged, axis=0) if known is None else self.ints([*front, int(known[0])])
-        return self.Reshape(value, shape)
-
-    def split_last(self, value: ir.Value, count: int) -> ir.Value:
-        """The last axis as `count` rows of equal width, for an empty batch too."""
-        width, front = self.dim(value, -1), [0] * (len(self.dims(value)) - 1)
-        known = self.known(width)
-        if known is not None:
-            return self.Reshape(value, self.ints([*front, count, int(known[0]) // count]))
-        each = self.Div(width, self.ints([count]))
-        return self.Reshape(value, self.Concat(self.ints([*front, count]), each, axis=0))
-
     def elements_for_each(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The number of elements of `x` for each one of `y`, an int64 scalar; any number where `y` has none."""
         # An empty batch has no elements, and integers are not divided by 0.
@@ -269,21 +252,6 @@ class Builder(OpBuilder):
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
-
-    def least(self, epsilon: float, dtype: ir.DataType | None) -> float:
-        """An ε that is not 0 in a type either."""
-        return max(epsilon, _LEAST) if dtype == ir.DataType.FLOAT16 and epsilon else epsilon
-
-    def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
-        epsilon = self.epsilon if epsilon is None else epsilon
-        epsilon = self.least(epsilon, d.dtype)
-        if epsilon == 0:
-            return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
-        if nonnegative:
-            return self.Add(d, epsilon)
-        sign = self.Where(self.GreaterOrEqual(d, 0.0), self.number(epsilon, d), self.number(-epsilon, d))
-        return self.Add(d, sign)
 
     def unbroadcast(self, r: ir.Value, like: ir.Value) -> ir.Value:
         """Sum over the axes along which `like` was broadcast to the shape of `r`."""

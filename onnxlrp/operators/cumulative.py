@@ -12,6 +12,7 @@ from onnxlrp.operators.registry import Operands, Reversed, custom, linear
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 def _of_floats(*operands: int) -> Operands:
@@ -63,7 +64,7 @@ def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
 
 
 @custom("Range", operands=_of_floats(0, 2))
-def arange(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def arange(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """In proportion to the contributions of start and step; of integers it is built from sizes."""
     # y_i = start + i·step; how many there are is no derivative.
     start, step, y = call.operand(0), call.operand(2), call.outputs[0]

@@ -164,7 +164,7 @@ def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, i
 def _unpacked(op: Builder, x: ir.Value, number: int) -> list[ir.Value]:
     """[B, S, N, number, H] as that many [B, S, N·H]."""
     parts = op.Split(x, axis=3, num_outputs=number, _outputs=number)
-    return [op.merge_last(op.Squeeze(part, op.ints([3]))) for part in parts]
+    return [heads.merge_last(op, op.Squeeze(part, op.ints([3]))) for part in parts]
 
 
 @decomposed("PackedAttention", domain=DOMAIN, operands=all_operands)

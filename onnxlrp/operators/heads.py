@@ -17,12 +17,31 @@ _LOWEST = {ir.DataType.FLOAT16: -65504.0, ir.DataType.BFLOAT16: -3.3895313892515
 
 def split_heads(op: Builder, x: ir.Value, heads: int) -> ir.Value:
     """[B, S, N·H] as [B, N, S, H]."""
-    return op.Transpose(op.split_last(x, heads), perm=[0, 2, 1, 3])
+    return op.Transpose(split_last(op, x, heads), perm=[0, 2, 1, 3])
 
 
 def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
     """[B, N, S, H] as [B, S, N·H]."""
-    return op.merge_last(op.Transpose(x, perm=[0, 2, 1, 3]))
+    return merge_last(op, op.Transpose(x, perm=[0, 2, 1, 3]))
+
+
+def merge_last(op: Builder, value: ir.Value) -> ir.Value:
+    """The last two axes as one, for an empty batch too, where onnxruntime finds no size of −1."""
+    start = len(op.dims(value)) - 2
+    merged = op.volume(value, start)
+    known, front = op.known(merged), [0] * start
+    shape = op.Concat(op.ints(front), merged, axis=0) if known is None else op.ints([*front, int(known[0])])
+    return op.Reshape(value, shape)
+
+
+def split_last(op: Builder, value: ir.Value, count: int) -> ir.Value:
+    """The last axis as `count` rows of equal width, for an empty batch too."""
+    width, front = op.dim(value, -1), [0] * (len(op.dims(value)) - 1)
+    known = op.known(width)
+    if known is not None:
+        return op.Reshape(value, op.ints([*front, count, int(known[0]) // count]))
+    each = op.Div(width, op.ints([count]))
+    return op.Reshape(value, op.Concat(op.ints([*front, count]), each, axis=0))
 
 
 def count(op: Builder, size: ir.Value) -> ir.Value:

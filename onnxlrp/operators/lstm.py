@@ -16,6 +16,7 @@ from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 @dataclasses.dataclass
@@ -84,7 +85,7 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
 
 
 @custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
-def lstm(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
+def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Gates get none; c shares between f·c and i·g, the candidate's sum between Wx and Uh (Epsilon).
 
     Arras et al. 2017. h = o·tanh(c): what arrives at h passes to c.

@@ -12,6 +12,7 @@ from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 LARGEST = 16
 """Rows of a matrix whose cofactors keep their digits."""
@@ -32,7 +33,7 @@ def _too_large(call: Call) -> str | None:
 
 
 @custom("Det", refuse=_too_large)
-def determinant(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def determinant(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """A product of rows: every row takes the same share, each element by its contribution `x·cofactor`."""
     x, y, size = call.operand(0), call.outputs[0], _size(call)
     assert size is not None and r.dtype is not None

@@ -13,6 +13,7 @@ from onnxlrp.operators.registry import Reversed, all_operands, custom, linear
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 def _training(call: ir.Node | Call) -> bool:
@@ -69,7 +70,7 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     operands=lambda call: range(5),
     gradient_only=(1, 2, 3, 4),
 )
-def batch_norm_in_training(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+def batch_norm_in_training(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """One step: the statistics of the batch are constant, the shift absorbs its share.
 
     The running statistics `m·old + (1 − m)·of the batch`: the mean in proportion to the contributions, the variance in
@@ -171,7 +172,7 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
 
 
 @custom("LayerNormalization", per_output=True, divided=True, operands=all_operands, gradient_only=(1, 2))
-def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """One step: the statistics are constant, the shift absorbs its share.
 
     Of the outputs Mean and InvStdDev, where they are explained themselves: the mean in proportion to the contributions,
@@ -191,7 +192,7 @@ def layer_norm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool
     return functools.reduce(lambda a, b: _plus(op, a, b), parts)
 
 
-def _mean(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
+def _mean(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
     """The mean over axes: r/n, or in proportion to the contributions."""
     if gradient:
         ones = op.full_like(x, 1)
@@ -201,7 +202,7 @@ def _mean(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool)
     return Reversed({0: op.Mul(x, share)}, epsilon=op.Sub(r, op.Mul(share, total)))
 
 
-def _variance(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
+def _variance(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
     """The variance over axes: `2r·(x − μ)/n`, or in proportion to the squares `(x − μ)²`."""
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     if gradient:
@@ -213,7 +214,7 @@ def _variance(op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: b
 
 
 def _inverse_deviation(
-    op: Builder, x: ir.Value, r: ir.Value, axes: ir.Value, epsilon: float, gradient: bool
+    op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, epsilon: float, gradient: bool
 ) -> Reversed:
     """`1/σ` over axes: `−r·(x − μ)/(n·σ³)`, or in proportion to the squares `(x − μ)²`."""
     centred, sigma = _moments(op, x, axes, epsilon)

@@ -17,6 +17,7 @@ from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 @dataclasses.dataclass
@@ -49,7 +50,7 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
 
 
 @custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
-def rnn(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
+def rnn(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Each step's sum Wx + Uh + biases in proportion to the contributions (Epsilon)."""
     cell = Cell(op, call, r)
     (f,) = cell.functions
@@ -101,7 +102,7 @@ def _gru_values(cell: Cell) -> _Gru:
 
 
 @custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
-def gru(op: Builder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
+def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Gates get none; h shares between (1−z)·n and z·h, the candidate's sum between Wx and Uh (Epsilon)."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)

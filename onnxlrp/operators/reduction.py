@@ -11,6 +11,7 @@ from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 def axes(op: Builder, call: Call) -> list[int] | None:
@@ -66,7 +67,7 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Expand(op.Div(keep(op, call, r), count), op.shape(x))
 
 
-def _proportional(op: Builder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
+def _proportional(op: ReverseBuilder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
     """Relevance in proportion to `parts`, which are summed over the axes."""
     total = sums(op, call, parts)
     kept, divisor = keep(op, call, r), op.stabilise(total)
@@ -79,21 +80,21 @@ def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
 
 
 @custom("ReduceL1", sign="nonnegative", pooling=True)
-def reduce_l1(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def reduce_l1(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """In proportion to the magnitudes."""
     x = call.operand(0)
     return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
 
 
 @custom("ReduceSumSquare", sign="nonnegative", pooling=True)
-def reduce_sum_square(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def reduce_sum_square(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """In proportion to the squares."""
     x = call.operand(0)
     return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
 
 
 @custom("ReduceL2", sign="nonnegative", pooling=True)
-def reduce_l2(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """In proportion to the squares."""
     x = call.operand(0)
     if gradient:

@@ -273,7 +273,10 @@ def activation(*names: str, domain: str = "", **options: Any) -> Callable:
 
 
 def custom(*names: str, domain: str = "", **options: Any) -> Callable:
-    """Register `reverse(op, call, r, gradient) -> Reversed` of an operator with a rule of its own."""
+    """Register `reverse(op, call, r, gradient) -> Reversed` of an operator with a rule of its own.
+
+    `op` is a `ReverseBuilder`: `op.stabilise(d)` is a denominator d with the composite's ε.
+    """
     return _enter(Kind.CUSTOM, names, domain, **options)
 
 

@@ -25,7 +25,7 @@ def scan(
     values from around it.
     """
     graph = ir.Graph([], [], nodes=[], name="step", opset_imports=dict(op.graph.opset_imports))
-    inner = type(op)(graph, "step")
+    inner = op.inside(graph, "step")
     inner.label(label)
     before = [_argument(v, f"state_{i}") for i, v in enumerate(states)]
     slices = [_argument(v, f"slice_{i}", slice(1, None)) for i, v in enumerate(sequences)]

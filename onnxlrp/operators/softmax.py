@@ -12,6 +12,7 @@ from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 
 _HALF = ir.DataType.FLOAT16
@@ -74,7 +75,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 
 @custom("LogSoftmax", score_head=True)
-def log_softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def log_softmax(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Skipped on the way to the explained output; inside: `x·Jᵀ(R/s(y))`, as for softmax."""
     x, y = call.operand(0), call.outputs[0]
     g = r if gradient else op.Div(r, op.stabilise(y))

@@ -16,6 +16,7 @@ from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 _ML = "ai.onnx.ml"
 
@@ -124,10 +125,10 @@ class _Kernel:
         return self.op.MatMul(share, self.op.Transpose(self.weights, perm=[1, 0]))
 
     def relevance(
-        self, share: ir.Value, reference: np.ndarray | None
+        self, op: ReverseBuilder, share: ir.Value, reference: np.ndarray | None
     ) -> tuple[ir.Value, ir.Value | None, ir.Value | None]:
         """Relevance of the features from factors of the decisions; what ε and the kernel's constant keep."""
-        op, machine = self.op, self.machine
+        machine = self.machine
         over = self._over_vectors(share)
         if self.vectors is None:
             return op.Mul(self.x, over), None, None
@@ -163,7 +164,7 @@ class _Kernel:
         return op.MatMul(over, self.vectors)
 
 
-def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
+def _reverse(op: ReverseBuilder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
     """From factors of the outputs, or from their gradients; `columns` [decisions, outputs]: each output is a decision
     value, or its negative."""
     x, dtype = call.original[0], r.dtype
@@ -175,7 +176,7 @@ def _reverse(op: Builder, call: Call, r: ir.Value, columns: np.ndarray, gradient
     epsilon = None
     if call.attr("one_class", 0):
         share, epsilon = _through_sign(op, kernel.decisions(), share)
-    back, kept, constant = kernel.relevance(share, _reference(call))
+    back, kept, constant = kernel.relevance(op, share, _reference(call))
     bias = op.ReduceSum(op.Mul(share, kernel.shift), keepdims=0)
     return Reversed(
         {0: op.Reshape(back, op.shape(x))},
@@ -192,7 +193,7 @@ def _reference(call: Call) -> np.ndarray | None:
     return None if vectors is None else vectors.mean(0)
 
 
-def _through_sign(op: Builder, value: ir.Value, factor: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _through_sign(op: ReverseBuilder, value: ir.Value, factor: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Relevance of the sign of a value passes to the value: its factor, and what ε keeps."""
     sign = op.Where(op.Greater(value, 0.0), op.number(1.0, value), op.number(-1.0, value))
     arrived = op.Mul(factor, sign)
@@ -206,7 +207,7 @@ def _kernel_known(call: Call) -> str | None:
 
 
 @custom("SVMRegressor", domain=_ML, factor=True, base=True, compares=_compared, refuse=_kernel_known)
-def svm_regressor(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
+def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
 
     `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
@@ -235,7 +236,7 @@ def _probable(call: ir.Node | Call) -> bool:
 
 
 @custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
-def svm_classifier(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
+def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
     scores = r[1]
     assert scores is not None, "a label carries no relevance"

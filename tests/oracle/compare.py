@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 
+from onnxlrp.emit.emit import Request
 from tests.oracle.engine import Oracle
 from tests.oracle.net import Net
 from tests.oracle.reference import Runner
 
 Array = np.ndarray
 TOLERANCE = 1e-8
+
+
+def set_forms(forms: str) -> None:
+    """Let every conversion from here on carry relevance in these forms, "cheapest" or "plain" ones."""
+    conversion = importlib.import_module("onnxlrp.convert")
+    conversion.Request = functools.partial(Request, forms=forms)  # type: ignore[attr-defined]
 
 
 class Explained:

@@ -1,0 +1,116 @@
+"""What a step gives back: the relevance of its operands, and what it kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.emit.context import Context
+from onnxlrp.emit.relevance import Amount, Factor, Relevance
+from onnxlrp.operators.registry import Reversed
+from onnxlrp.plan import Step
+from onnxlrp.rules import Rule
+
+Arrived = Sequence[Relevance | None]
+"""The relevance of each output of a step, None where none arrived."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Absorbed:
+    """The amounts of relevance that a step does not hand on, by the reason."""
+
+    bias: Sequence[ir.Value] = ()
+    """The share of constants."""
+    epsilon: Sequence[ir.Value] = ()
+    """The share of stabilisers."""
+    stopped: Sequence[ir.Value] = ()
+    """What a rule drops."""
+
+    @property
+    def _columns(self) -> tuple[Sequence[ir.Value], ...]:
+        return self.bias, self.epsilon, self.stopped
+
+    def __add__(self, other: Absorbed) -> Absorbed:
+        pairs = zip(self._columns, other._columns, strict=True)
+        return Absorbed(*([*mine, *theirs] for mine, theirs in pairs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Backward:
+    """What a step gives back."""
+
+    parts: Mapping[int, Relevance]
+    """The relevance of each operand, by its index."""
+    absorbed: Callable[[], Absorbed] = Absorbed
+    """Builds what it keeps: called only where a ledger is kept."""
+    conserves: bool = True
+    """False where what is missing has no formula of its own, as at a softmax; the ledger marks such a step."""
+    products: Mapping[int, Relevance] = dataclasses.field(default_factory=dict)
+    """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
+    not be multiplied with the ids."""
+
+    def settled(self, context: Context) -> Backward:
+        """The same with the parts as they go from step to step."""
+        return dataclasses.replace(self, parts={index: part.settled(context) for index, part in self.parts.items()})
+
+    def plus(self, index: int, part: Relevance) -> Backward:
+        """The same with one more part."""
+        known = self.parts.get(index)
+        return dataclasses.replace(self, parts={**self.parts, index: part if known is None else known.plus(part)})
+
+
+Treat = Callable[[Context, Step, Arrived], Backward]
+"""How a kind of step carries relevance: a pure function of what arrived, but for the nodes that it builds."""
+
+
+def only(arrived: Arrived) -> Relevance:
+    """The relevance of a step's first output."""
+    first = arrived[0]
+    assert first is not None
+    return first
+
+
+def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
+    """The amount at each output."""
+    return [None if r is None else r.amount(context) for r in arrived]
+
+
+def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, rule: Rule) -> Absorbed:
+    """What the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0 and the
+    rule has no stabiliser."""
+    op = context.op
+    if rule.epsilon or rule.relative:
+        return Absorbed(epsilon=[op.Sub(r, op.Mul(s, d))])
+    dropped = op.Equal(d, 0.0)
+    kept = op.Sub(op.Where(dropped, context.zero, r), op.Mul(s, d))
+    return Absorbed(epsilon=[kept], stopped=[op.Where(dropped, r, context.zero)])
+
+
+def factor_of(context: Context, r: Relevance, epsilon: float) -> ir.Value:
+    """The factor c with R = c·y for the value y itself; an amount is divided by y and ε, and with ε = 0 is lost where
+    y is 0."""
+    c, op = r.own_factor(context), context.op
+    return op.Div(r.amount(context), op.stabilise(context.known(r.value), epsilon)) if c is None else c
+
+
+def lost_by(context: Context, r: Relevance, c: ir.Value) -> Absorbed:
+    """What the factor c of a value keeps of the relevance that arrived there."""
+    if r.own_factor(context) is not None:
+        return Absorbed()
+    return Absorbed(epsilon=[context.op.Sub(r.amount(context), context.op.Mul(c, context.known(r.value)))])
+
+
+def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
+    """An operator's own reverse as a step's: what goes to a constant, a recurrent operator's initial state, say, is the
+    share of constants."""
+    wanted, parts = context.wanted(step), {}
+    for index, operand in wanted.items():
+        found: list[Relevance] = [Factor(operand, c, operand) for i, c in back.factors.items() if i == index]
+        found += [Amount(operand, r) for i, r in back.amounts.items() if i == index]
+        if found:
+            parts[index] = found[0] if len(found) == 1 else found[0].plus(found[1])
+    bias = [r for index, r in back.amounts.items() if index not in step.operands]
+    kept = Absorbed(bias if back.bias is None else [*bias, back.bias], [] if back.epsilon is None else [back.epsilon])
+    return Backward(parts, lambda: kept, back.conserves)

@@ -1,0 +1,38 @@
+"""The builder of relevance on its way back, which knows the stabiliser that the composite divides by."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxlrp.graph.builder import Builder
+
+_LEAST = 2.0**-20
+"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
+
+
+class ReverseBuilder(Builder):
+    """A builder with `op.stabilise(d)`, for every division by a denominator; operators' own reverses get one."""
+
+    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6) -> None:
+        super().__init__(graph, scope)
+        self.epsilon = epsilon
+        """ε of every stabiliser that names none: the composite's."""
+
+    def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
+        return ReverseBuilder(graph, scope, self.epsilon)
+
+    def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
+        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
+        epsilon = least(self.epsilon if epsilon is None else epsilon, d.dtype)
+        if epsilon == 0:
+            return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
+        if nonnegative:
+            return self.Add(d, epsilon)
+        sign = self.Where(self.GreaterOrEqual(d, 0.0), self.number(epsilon, d), self.number(-epsilon, d))
+        return self.Add(d, sign)
+
+
+def least(epsilon: float, dtype: ir.DataType | None) -> float:
+    """An ε that is not 0 in a type either."""
+    return max(epsilon, _LEAST) if dtype == ir.DataType.FLOAT16 and epsilon else epsilon
