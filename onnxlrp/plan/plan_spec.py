@@ -13,9 +13,10 @@ from onnxlrp.plan.steps import Plan, Step, StepKind, every_step
 def check_plan(plan: Plan, facts: Facts, score: ir.Value) -> list[str]:
     """Collect what a plan violates, each in a sentence.
 
-    A plan with nodes that are not supported goes on upstream of them, only to name all of them: it is none.
+    A plan with nodes that are not supported goes on upstream of them, only to name all of them: it is none. Nor is that
+    of a score that leads to no explained input.
     """
-    if plan.unsupported:
+    if plan.unsupported or score not in facts.leads_to_input:
         return []
     return [*_each_node_once(plan.steps), *_downstream_first(plan.steps, score), *_leads_somewhere(plan.steps, facts)]
 

@@ -48,22 +48,6 @@ def make_plan(
     return plan
 
 
-def plan_copy(
-    graph: ir.Graph,
-    facts: Facts,
-    composite: Composite,
-    overrides: Overrides,
-    scores: Collection[ir.Value],
-    near: Collection[ir.Value],
-) -> list[Step]:
-    """The steps inside a copy of a body, planned as they were in the body itself.
-
-    `near`: the outputs of the copy that have no layer between them and the score.
-    """
-    facts.near = near_values(graph, facts, near)
-    return _Planner(graph, facts, composite, overrides, stop=True).steps(graph, scores)
-
-
 def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
     for_model = getattr(composite, "for_model", None)
     if for_model is None:
