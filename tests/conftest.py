@@ -43,16 +43,19 @@ def pytest_configure(config: pytest.Config) -> None:
         set_forms(forms)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the live comparisons where their packages are missing; the quick round leaves them out anyway."""
     if items and items[0].config.getoption("--forms") == "plain":
         for item in items:
             if item.get_closest_marker("cheapest_forms"):
                 item.add_marker(pytest.mark.skip(reason="asks for the form, which --forms=plain leaves out"))
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
-    if missing:
-        skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
-        for item in items:
-            if item.get_closest_marker("peers"):
+    skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
+    for item in items:
+        if item.get_closest_marker("peers"):
+            item.add_marker(pytest.mark.slow)
+            if missing:
                 item.add_marker(skip)
 
 

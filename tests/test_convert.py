@@ -124,6 +124,7 @@ def test_the_sources_metadata_stays():
     assert explained.producer_name == "a trainer"
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bytes(tmp_path):
     """In one process, and in another with another hash seed."""
     options = {"composite": "epsilon_plus_flat", "ledger": True, "output": "y"}

@@ -133,6 +133,16 @@ def test_readme_names_every_folder():
         assert f"onnxlrp/{folder}" in text, f"the README does not say what onnxlrp/{folder} is for"
 
 
+def test_tests_lie_where_the_package_does():
+    """A folder of tests is named after a room or a module of the package, unless its tests span several.
+
+    Each is a package, so that files in two folders may have one name."""
+    spanning = {"exactness", "oracle", "peers", "robustness", "tools"}
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")} - {ROOT / "tests"}
+    assert {folder.relative_to(ROOT / "tests").parts[0] for folder in folders} <= spanning | set(rooms())
+    assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
+
+
 # ---------------------------------------------------------------------------------------------------- adding things
 
 

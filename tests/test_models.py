@@ -26,6 +26,7 @@ def feeds(path: Path) -> dict[str, np.ndarray]:
     return {"image": np.stack([np.asarray(Image.open(p), np.float32).transpose(2, 0, 1) for p in pictures])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("composite", COMPOSITES)
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_the_ledger_closes_and_the_outputs_stay(path, composite):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnx_ir as ir
+import pytest
 from onnx import helper
 
 import onnxlrp
@@ -145,6 +146,7 @@ def at_once(work: Callable[[int], None], count: int = THREADS) -> list[BaseExcep
     return wrong
 
 
+@pytest.mark.slow
 def test_bytes_and_plans_as_in_one_thread():
     """Every model by every thread, in another order each, while an explainer answers."""
     jobs = [(make(), composite) for make in MODELS.values() for composite in ("auto", "attn_lrp")]
@@ -162,6 +164,7 @@ def test_bytes_and_plans_as_in_one_thread():
     assert not at_once(work)
 
 
+@pytest.mark.slow
 def test_matches_in_threads():
     """What has been found of a pattern belongs to one match."""
     source = transformer(1)

@@ -1,7 +1,8 @@
 """The time that conversions take as models grow: `python -m tools.growth` prints a table (`--nodes` for another size).
 
 Every kind of graph is converted at a size and at twice the size. Times are those of the processor, of one thread; the
-least of some tries is taken, because a busy machine only ever adds to it. Linear growth is a ratio of 2.
+least of some tries is taken, because a busy machine only ever adds to it. Linear growth is a ratio of 2, and quadratic
+growth one of 4; the exit status is 1 where a ratio is above `--most`.
 """
 
 from __future__ import annotations
@@ -134,22 +135,29 @@ def seconds(model: onnx.ModelProto, tries: int) -> float:
     return min(found)
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def row(name: str, nodes: int, tries: int) -> float:
+    """Convert one kind of graph at a size and at twice the size, print the times, and return their ratio."""
+    make, share = KINDS[name]
+    count = int(nodes * share)
+    one, two = (seconds(make(n), tries) for n in (count, 2 * count))
+    print(f"| {name:22} | {count:,} | {one:.2f} | {two:.2f} | {two / one:.2f} |", flush=True)
+    return two / one
+
+
+def main(given: list[str] | None = None) -> int:
+    """Print the table, and return the exit status."""
+    parser = argparse.ArgumentParser("python -m tools.growth", description=__doc__)
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--tries", type=int, default=2)
+    parser.add_argument("--most", type=float, default=float("inf"), help="the largest ratio that is no fault")
     parser.add_argument("kinds", nargs="*", help="the beginning of a kind's name; all where none is given")
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     onnxlrp.convert(chain(10))  # what is done once per process
     print(f"| {'graph':22} | nodes | seconds | twice as many | ratio |\n|---|--:|--:|--:|--:|")
-    for name, (make, share) in KINDS.items():
-        if options.kinds and not name.startswith(tuple(options.kinds)):
-            continue
-        count = int(options.nodes * share)
-        one, two = (seconds(make(n), options.tries) for n in (count, 2 * count))
-        print(f"| {name:22} | {count:,} | {one:.2f} | {two:.2f} | {two / one:.2f} |", flush=True)
+    names = [name for name in KINDS if not options.kinds or name.startswith(tuple(options.kinds))]
+    ratios = [row(name, options.nodes, options.tries) for name in names]
+    return int(max(ratios, default=0) > options.most)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

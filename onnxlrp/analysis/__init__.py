@@ -1,1 +1,1 @@
-"""Facts about every value, computed once before anything is emitted."""
+"""Analysis of the canonical graph: facts about every value, computed once and read by the plan and the emission."""

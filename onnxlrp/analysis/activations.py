@@ -1,7 +1,7 @@
-"""Names of what regions of elementwise nodes compute: an activation has one name in all its spellings.
+"""Recognition of activations that are written out in elementwise nodes: one name for every spelling.
 
-A GELU has three factors, in any order and with any of them halved; a pattern for each order would be a page. But a
-region is a function of one number, so that it is known by its values.
+A GELU is a product of three factors in any order, any of which may carry the ½, so that patterns for all spellings
+would fill a page. A region is a function of one number, and is recognised by its values at sample points instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from onnxlrp.source.evaluate import evaluate
 _Function = Callable[[np.ndarray], np.ndarray]
 _POINTS = np.linspace(-3.9, 4.1, 41)
 _LARGEST = 24
-"""Nodes in a region that is looked at."""
+"""Largest number of nodes in a region that is evaluated."""
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -43,25 +43,25 @@ _FUNCTIONS: dict[str, _Function] = {
 _SOFT = {"GELU (erf)", "GELU (tanh)", "SiLU", "QuickGELU", "Mish", "HardSwish"}
 _KNOWN = {name: function(_POINTS) for name, function in _FUNCTIONS.items()}
 _CLOSE = 1e-3
-"""Largest difference, as a part of the largest value: constants of half precision are closer. The closest of several
-functions counts."""
+"""Largest difference from a known function, as a fraction of that function's largest value; constants in half
+precision stay below it. The nearest function counts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """A function by its name, times any factor."""
+    """A known function by its name, times a constant factor."""
 
     name: str
     factor: float
 
     @property
     def same_sign(self) -> bool:
-        """True where its value has its operand's sign, or none (0)."""
+        """True where the value has the sign of the operand or is 0."""
         return self.factor > 0 and self.name != "sigmoid"
 
 
 def activation_of(node: ir.Node, entrance: ir.Value, facts: Facts) -> Activation | None:
-    """The function that a region of one entrance computes; None where it has no name."""
+    """Name the function that a region computes from its one entrance; None where it is no known function."""
     return attempt("computes no activation that has a name", node, _activation, node, entrance, facts)
 
 
@@ -78,12 +78,12 @@ def _activation(node: ir.Node, entrance: ir.Value, facts: Facts) -> Activation |
 
 
 def _error(values: np.ndarray, factor: float, known: np.ndarray) -> float:
-    """How far some values are from a multiple of others."""
+    """Compute the largest difference between `values / factor` and a known function, relative to that function."""
     return float(np.abs(values / factor - known).max() / np.abs(known).max()) if factor else math.inf
 
 
 def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
-    """Decide whether a region is a gate of the kind of SiLU and GELU: by its name, or a product with any other
+    """Decide whether a region is a soft gate such as SiLU or GELU, by its name, or as a product with some other
     activation."""
     known = activation_of(node, entrance, facts)
     if known is not None:
@@ -92,7 +92,7 @@ def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
 
 
 def is_power(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
-    """Decide whether a region is its entrance to the power of two or more, as in a squared ReLU."""
+    """Decide whether a region is a power of its entrance, written in Mul and Pow alone, as in a squared ReLU."""
     return all(n.op_type in ("Mul", "Pow") for n in _region(node, entrance, facts))
 
 
@@ -100,7 +100,7 @@ _PLAIN = frozenset({"Add", "Sub", "Sum", "Mean", "Mul", "Div", "Neg", "Pow", "Ca
 
 
 def _region(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
-    """The nodes from the entrance to the end, in their order; none that only rounds."""
+    """List the nodes from the entrance to the end in topological order, without those that only round."""
     return [n for n in nodes_between(node, entrance, facts) if not rounds(n)]
 
 
@@ -111,25 +111,25 @@ def rounds(node: ir.Node) -> bool:
 
 
 def nodes_between(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
-    """The nodes that compute an elementwise function, from its entrance to its end, in their order."""
-    found: set[ir.Node] = set()
+    """List the nodes that compute an elementwise function, from its entrance to its end, in topological order."""
+    nodes: set[ir.Node] = set()
     waiting = [node]
     while waiting:
         inside = waiting.pop()
-        if inside in found:
+        if inside in nodes:
             continue
-        found.add(inside)
+        nodes.add(inside)
         values = facts.relevance_operands(inside).values()
         waiting += [p for v in values if v is not entrance and (p := v.producer()) is not None]
-    return sorted(found, key=facts.order.__getitem__)
+    return sorted(nodes, key=facts.order.__getitem__)
 
 
 def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | None:
-    """The region's values at some points, None where it holds more than numbers."""
-    whole = _region(node, entrance, facts)
-    made = {entrance, *(v for n in nodes_between(node, entrance, facts) for v in n.outputs)}
-    constants = {v for n in whole for v in n.inputs if v is not None and v not in made}
-    if len(whole) > _LARGEST or any(v.const_value is None or v.const_value.size != 1 for v in constants):
+    """Evaluate a region at `_POINTS`; None where it is too large or has a constant of more than one element."""
+    region = _region(node, entrance, facts)
+    computed_inside = {entrance, *(v for n in nodes_between(node, entrance, facts) for v in n.outputs)}
+    constants = {v for n in region for v in n.inputs if v is not None and v not in computed_inside}
+    if len(region) > _LARGEST or any(v.const_value is None or v.const_value.size != 1 for v in constants):
         return None
     values = evaluate(node.outputs[0], {entrance: _POINTS})
     return None if values is None else values.reshape(-1)

@@ -1,4 +1,4 @@
-"""Recurrent cells that are written out: their products are gates and signals, whatever the composite.
+"""Recognition of recurrent cells that are written out: under every composite their products are gate times signal.
 
 LSTM `c′ = f⊙c + i⊙tanh(·)`, `h = o⊙tanh(c′)`; GRU `h′ = (1 − z)⊙n + z⊙h` (or `(h − n)⊙z + n`) with
 `n = tanh(· + r⊙·)`: Hochreiter & Schmidhuber 1997, Cho et al. 2014.
@@ -15,7 +15,7 @@ from onnxlrp.graph.misses import attempt, holds, miss
 
 
 def in_cell(node: ir.Node, facts: Facts) -> bool:
-    """Whether a product with one gate belongs to a recurrent cell."""
+    """Decide whether a product with exactly one gate belongs to a recurrent cell."""
     return attempt("belongs to no recurrent cell", node, _in_cell, node, facts)
 
 
@@ -23,46 +23,46 @@ def _in_cell(node: ir.Node, facts: Facts) -> bool:
     signal = _signal(node, facts)
     if signal is None:
         return bool(miss("it is no product of a gate and a signal"))
-    behind = [n for n in node.outputs[0].consumers() if n.op_type == "Add"]
-    if any(_blend(n, facts) for n in behind):
+    sums = [n for n in node.outputs[0].consumers() if n.op_type == "Add"]
+    if any(_blend(n, facts) for n in sums):
         return True
-    tanh = _made_by(signal, "Tanh", facts)
-    if tanh is not None and (add := _made_by(tanh.inputs[0], "Add", facts)) is not None and _blend(add, facts):
+    tanh = _computed_by(signal, "Tanh", facts)
+    if tanh is not None and (add := _computed_by(tanh.inputs[0], "Add", facts)) is not None and _blend(add, facts):
         return True  # the output gate, on the new state
-    candidates = [n for add in behind for n in add.outputs[0].consumers() if n.op_type == "Tanh"]
+    candidates = [n for add in sums for n in add.outputs[0].consumers() if n.op_type == "Tanh"]
     inside = any(_is_candidate(n, facts) for n in candidates)  # the reset gate, inside the candidate
     return holds(inside, "no sum of gated states reads it, and its signal is no tanh of such a sum")
 
 
 def _signal(node: ir.Node, facts: Facts) -> ir.Value | None:
-    """What a product's one gate lets through."""
+    """Return the operand of a product that is not the gate; None unless exactly one operand is a gate."""
     if node.op_type != "Mul" or node.domain != "" or len(node.inputs) != 2:
         return None
     gates = [v is not None and gate_kind(v, facts) == "gate" for v in node.inputs]
     return node.inputs[gates.index(False)] if sum(gates) == 1 else None
 
 
-def _made_by(value: ir.Value | None, op_type: str, facts: Facts) -> ir.Node | None:
-    """The node of an operator that a value comes from, through what only moves values."""
+def _computed_by(value: ir.Value | None, op_type: str, facts: Facts) -> ir.Node | None:
+    """Return the node that computes a value, looking upstream through routing; None unless its type is `op_type`."""
     node = origin(value, facts.data)
     return node if node is not None and node.op_type == op_type and node.domain == "" else None
 
 
 def _blend(add: ir.Node, facts: Facts) -> bool:
-    """Whether a sum blends the old state with a candidate, each behind its gate."""
-    products = [_made_by(v, "Mul", facts) for v in add.inputs]
+    """Decide whether a sum blends the old state with a candidate, each multiplied by its gate."""
+    products = [_computed_by(v, "Mul", facts) for v in add.inputs]
     signals = [None if n is None else _signal(n, facts) for n in products]
     if all(s is not None for s in signals):
-        return any(_made_by(s, "Tanh", facts) is not None for s in signals)
+        return any(_computed_by(s, "Tanh", facts) is not None for s in signals)
     for signal, other in zip(signals, reversed(add.inputs), strict=True):
-        difference = _made_by(signal, "Sub", facts)
-        if difference is not None and other in difference.inputs and _made_by(other, "Tanh", facts) is not None:
+        difference = _computed_by(signal, "Sub", facts)
+        if difference is not None and other in difference.inputs and _computed_by(other, "Tanh", facts) is not None:
             return True
     return False
 
 
 def _is_candidate(tanh: ir.Node, facts: Facts) -> bool:
-    """Whether a Tanh's output is blended in."""
+    """Decide whether the output of a Tanh is a candidate that a blend adds to the state, with or without a gate."""
     for node in tanh.outputs[0].consumers():
         if node.op_type == "Add" and _blend(node, facts):
             return True

@@ -1,7 +1,7 @@
-"""Elementwise functions of one value, and their value at 0, to which the operand contributes nothing.
+"""Elementwise functions of one value and their value f(0), which is no contribution of the operand.
 
-A sigmoid of 0 is one half, whatever the input: this half is no contribution of the operand. So the plan needs
-the value at 0 of each activation, also of those that are written out in several nodes.
+A sigmoid is one half at 0, and this half is there whatever the input. The plan therefore needs f(0) of every
+activation, including those that are written out in several nodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.evaluate import evaluate_at
 
 _FAR = 16
-"""Nodes that a function is followed upstream for a finite value at 0."""
+"""Largest number of nodes that are walked upstream to extend a function."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Function:
 
     argument: ir.Value
     at_zero: np.ndarray | None
-    """The function at 0, broadcast to the argument's shape; None where it is not known before the model runs."""
+    """The function's value at 0, broadcastable to the argument's shape; None where only a run of the model tells it."""
 
     @property
     def vanishes(self) -> bool:
@@ -37,36 +37,40 @@ class Function:
 
     @property
     def is_finite(self) -> bool:
-        """True where the function has a value at 0."""
+        """True where the value at 0 is finite, or not known before the model runs."""
         return self.at_zero is None or bool(np.isfinite(self.at_zero).all())
 
 
 def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -> Function:
-    """The function of a nonlinear elementwise node, which relevance reaches at `operands`.
+    """Return the function that a nonlinear elementwise node ends; `operands` are those that relevance goes to.
 
     The function begins at the node's own operand or at the entrance of its region. It begins further upstream where
-    only the longer function has a value at 0, as log(x + ε) has, and where it consists of several functions that each
-    have one, as 1 / (1 + exp(−x)) does.
+    only the longer function is finite at 0, as log(x + ε) is, and where it consists of several functions that each
+    are, as 1 / (1 + exp(−x)) does.
     """
     argument = region_entry(node, facts) or next(iter(operands.values()))
-    found = _function(node, argument)
-    if found.at_zero is None:
-        return found
-    found = _begun_upstream(node, found, facts) if found.is_finite else _made_finite(node, found, facts)
-    return _unshifted(node, found, facts)
+    function = _function(node, argument)
+    if function.at_zero is None:
+        return function
+    function = (
+        _extend_upstream(node, function, facts) if function.is_finite else _extend_to_finite(node, function, facts)
+    )
+    return _extend_past_shift(node, function, facts)
 
 
 def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
-    """The function of an affine node that ends a nonlinear one, such as 1 − sigmoid(x); None where none is upstream."""
+    """Return the nonlinear function that an affine node ends, such as 1 − sigmoid(x); None where all is affine."""
     argument = operand
     for _ in range(_FAR):
-        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if maker is None or upstream is None:
+        producer, upstream = argument.producer(), upstream_operand(argument, node, facts)
+        if producer is None or upstream is None:
             return None
         argument = upstream
-        if _is_curved(maker, upstream, facts):
-            found = _function(node, argument)
-            return _begun_upstream(node, found, facts) if found.at_zero is not None and found.is_finite else None
+        if _is_curved(producer, upstream, facts):
+            function = _function(node, argument)
+            return (
+                _extend_upstream(node, function, facts) if function.at_zero is not None and function.is_finite else None
+            )
     return None
 
 
@@ -78,9 +82,9 @@ def _function(node: ir.Node, argument: ir.Value) -> Function:
     return Function(argument, evaluate_at(node.outputs[0], argument, np.zeros(())))
 
 
-def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
-    """The shortest function upstream that has a value at 0, or the node's own where there is none."""
-    argument = found.argument
+def _extend_to_finite(node: ir.Node, function: Function, facts: Facts) -> Function:
+    """Extend a function upstream until it is finite at 0; return it unchanged where no longer one is."""
+    argument = function.argument
     for _ in range(_FAR):
         upstream = upstream_operand(argument, node, facts)
         if upstream is None:
@@ -88,79 +92,80 @@ def _made_finite(node: ir.Node, found: Function, facts: Facts) -> Function:
         argument = upstream
         longer = _function(node, argument)
         if longer.is_finite and longer.at_zero is not None:
-            return _begun_upstream(node, longer, facts)
-    return found
+            return _extend_upstream(node, longer, facts)
+    return function
 
 
-def _begun_upstream(node: ir.Node, found: Function, facts: Facts) -> Function:
-    """Begin a function at the first of the functions that it consists of, as far as each has a value at 0."""
-    argument = found.argument
+def _extend_upstream(node: ir.Node, function: Function, facts: Facts) -> Function:
+    """Extend a function to the first of the functions that it consists of, as long as each is finite at 0."""
+    argument = function.argument
     for _ in range(_FAR):
-        maker, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if maker is None or upstream is None:
+        producer, upstream = argument.producer(), upstream_operand(argument, node, facts)
+        if producer is None or upstream is None:
             break
         argument = upstream
-        if not _is_curved(maker, upstream, facts):
+        if not _is_curved(producer, upstream, facts):
             continue
-        own, longer = _function(maker, upstream), _function(node, upstream)
+        own, longer = _function(producer, upstream), _function(node, upstream)
         if not own.is_finite:
-            continue  # A part of one that is written out, such as the quotient of a sigmoid.
+            continue  # This node is part of a function that is written out, such as the quotient of a sigmoid.
         if own.vanishes or longer.at_zero is None or not longer.is_finite:
             break
-        found = longer
-    return found
+        function = longer
+    return function
 
 
-def _unshifted(node: ir.Node, found: Function, facts: Facts) -> Function:
-    """Begin an even function of a shifted value, such as (x − m)², at the value x that is shifted.
+def _extend_past_shift(node: ir.Node, function: Function, facts: Facts) -> Function:
+    """Extend an even function of a shifted value, such as (x − m)², to the value x that is shifted.
 
-    Such a function turns at the shift: the sign of its change with x does not follow from the sign of x − m.
+    Such a function turns at m, so that the sign of x − m does not tell whether it rises or falls with x.
     """
-    if upstream_operand(found.argument, node, facts, broadcast=True) is None:
-        return found
-    ends = [evaluate_at(node.outputs[0], found.argument, np.full((), v)) for v in (-1.0, 1.0)]
+    if upstream_operand(function.argument, node, facts, broadcast=True) is None:
+        return function
+    ends = [evaluate_at(node.outputs[0], function.argument, np.full((), v)) for v in (-1.0, 1.0)]
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
-        return found
+        return function
     for _ in range(_FAR):
-        upstream = upstream_operand(found.argument, node, facts, broadcast=True)
+        upstream = upstream_operand(function.argument, node, facts, broadcast=True)
         longer = None if upstream is None else _function(node, upstream)
         if longer is None or longer.at_zero is None or not longer.is_finite:
             break
-        found = longer
-    return found
+        function = longer
+    return function
 
 
 def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False) -> ir.Value | None:
-    """The one value that an elementwise node computes another from, element by element, in the graph of `node`.
+    """Return the single value that `value` is an elementwise function of, one node (or region) upstream.
 
-    `broadcast` lets constants of the node broadcast this one value to a larger shape.
+    None where its producer is a layer, is not elementwise, has several data operands or lies in another graph than
+    `node`. `broadcast` permits the operand to have a smaller shape than `value`.
     """
-    maker = value.producer()
-    entry = None if maker is None else find(maker)
-    if maker is None or entry is None or maker.graph is not node.graph or _is_layer(maker, facts):
+    producer = value.producer()
+    entry = None if producer is None else find(producer)
+    if producer is None or entry is None or producer.graph is not node.graph or _is_layer(producer, facts):
         return None
     if not entry.elementwise or entry.kind is Kind.CUSTOM:
         return None
-    region = region_entry(maker, facts)
-    operands = [region] if region is not None else list(facts.relevance_operands(maker).values())
+    region = region_entry(producer, facts)
+    operands = [region] if region is not None else list(facts.relevance_operands(producer).values())
     known = len(operands) == 1 and operands[0].shape is not None and value.shape is not None
     return operands[0] if known and (broadcast or operands[0].shape == value.shape) else None
 
 
 def _is_layer(node: ir.Node, facts: Facts) -> bool:
-    """Decide whether a node is a layer, or adds the bias of one."""
-    makers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
-    return node in facts.layers or any(facts.layers[maker].add is node for maker in makers)
+    """Decide whether a node is a layer or adds the bias of one."""
+    producers = (p for v in node.inputs if v is not None and (p := v.producer()) in facts.layers)
+    return node in facts.layers or any(facts.layers[producer].add is node for producer in producers)
 
 
 def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
-    """Decide whether a node is no affine function of a value, alone or together with the region that it ends."""
+    """Decide whether a node, alone or with the region that it ends, is not an affine function of its operand."""
     entry = find(node)
     if region_entry(node, facts) is operand:
         return True
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None and not entry.selects_by_value
-    # A quotient is curved in its denominator; a product of one value with itself is.
+    # A quotient is curved in its denominator, and so is a product of one value with itself.
     return sum(v is operand for v in node.inputs) != 1 or (
         entry.linear_in is not None and node.inputs[0] is not operand
     )

@@ -1,4 +1,4 @@
-"""Regions of elementwise nodes of one data input: a HardSwish, GELU or SiLU written out is one activation."""
+"""Regions of elementwise nodes with one data input, such as a HardSwish, GELU or SiLU that is written out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from onnxlrp.operators.registry import Kind, find
 
 
 def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
-    """The one value that the region ending in `node` is a function of, element by element; None where it has several.
+    """Return the one value that the region ending in `node` is an elementwise function of; None where it has several.
 
-    Only a node where branches meet ends a region: a chain of single steps needs none.
+    A region ends only where branches meet: a chain of nodes with one operand each needs no region.
     """
     return attempt("ends no function of one value that is written out", node, _entry, node, facts)
 
@@ -40,13 +40,16 @@ def _entry(node: ir.Node, facts: Facts) -> ir.Value | None:
 
 
 def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
-    """The last value that every way to a node leads through, if all nodes between are elementwise, and whether one of
-    them bends. Where two ways meet on the way back, what is known of that node is not walked through again."""
+    """Return the nearest value upstream that every path to a node passes through, and whether a node between is
+    nonlinear; (None, False) where a node between is not elementwise.
+
+    Regions that are already known are skipped over, so that each node is visited once.
+    """
     frontier, curved = _Frontier(node, facts), _bends(node, facts)
     frontier.add(_data(node, facts))
     while len(frontier.values) > 1:
         value = frontier.pop()
-        producer = _made_in(value, node)
+        producer = _producer_in(value, node)
         if producer is None or not _elementwise(producer):
             miss(f"it reads {value.name!r}, which no elementwise node computes, and other values")
             return None, False
@@ -61,7 +64,7 @@ def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
 
 
 class _Frontier:
-    """Values upstream of a node that ways back have come to, of which the last one in the graph's order is next."""
+    """Values upstream of a node that are still to be visited, the last one in topological order first."""
 
     def __init__(self, node: ir.Node, facts: Facts) -> None:
         self.node, self.order = node, facts.order
@@ -69,29 +72,29 @@ class _Frontier:
         self._waiting: list[tuple[int, int, ir.Value]] = []
 
     def add(self, values: Iterable[ir.Value]) -> None:
-        """Let values be visited in their turn, each once."""
+        """Add values to those that are to be visited, each once."""
         for value in values:
             if value not in self.values:
                 self.values.add(value)
-                producer = _made_in(value, self.node)
+                producer = _producer_in(value, self.node)
                 place = -1 if producer is None else self.order[producer]
                 heapq.heappush(self._waiting, (-place, id(value), value))
 
     def pop(self) -> ir.Value:
-        """Take the last value out."""
+        """Remove the last value in topological order and return it."""
         value = heapq.heappop(self._waiting)[2]
         self.values.remove(value)
         return value
 
 
-def _made_in(value: ir.Value, node: ir.Node) -> ir.Node | None:
-    """The node that makes a value, if it stands in the same graph: a region does not reach out of a body."""
+def _producer_in(value: ir.Value, node: ir.Node) -> ir.Node | None:
+    """Return the node that computes a value, if it is in the same graph: a region does not reach out of a body."""
     producer = value.producer()
     return producer if producer is not None and producer.graph is node.graph else None
 
 
 def _bends(node: ir.Node, facts: Facts) -> bool:
-    """Decide whether a node is not linear in its data: x + x and 2·x are linear, x · x and 2 / x are not."""
+    """Decide whether a node is nonlinear in its data: x·x and 2/x are, x + x and 2·x are not."""
     entry = find(node)
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None
@@ -102,7 +105,7 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
 
 def _elementwise(node: ir.Node) -> bool:
     entry = find(node)
-    # What fills in missing values has a reverse of its own, and no derivative that a region could multiply by.
+    # An operator that fills in missing values has its own reversal, and no derivative that a region could multiply by.
     return entry is not None and entry.elementwise and (entry.kind is not Kind.CUSTOM or entry.rounding)
 
 

@@ -1,4 +1,4 @@
-"""All facts of a graph together."""
+"""The facts about a graph and its bodies, collected in one object."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import (
     data_values,
+    extend_downstream,
     is_lookup,
     origin,
     out_of_lists,
     relevance_operands,
-    spread,
     values_leading_to_input,
 )
 from onnxlrp.analysis.references import Background
@@ -39,55 +39,55 @@ _CLASSICAL = frozenset(
     }
 )
 LAYER_OPERATORS = _RECURRENT | _CLASSICAL
-"""Operators that hold a layer's weights, or many layers', and are no convolution or dense layer."""
+"""Operators that hold trained weights and count as layers, but are neither a convolution nor a dense layer."""
 
 
 @dataclasses.dataclass
 class Facts:
-    """Facts that the plan and the emission rely on, about values of the graph and of its bodies."""
+    """Facts about the values of a graph and of its bodies, on which the plan and the emission rely."""
 
     constants: set[ir.Value]
     data: set[ir.Value]
     leads_to_input: set[ir.Value]
     nonnegative: set[ir.Value]
     maybe_infinite: set[ir.Value]
-    """Data that a mask or a pad may have made infinite."""
+    """Data in which a mask or a pad may have put an infinity."""
     hidden_rows: set[ir.Value]
-    """Weights of attention that are NaN where a mask hides a whole row by −∞."""
+    """Attention weights that are NaN in rows that a mask of −∞ hides completely."""
     missing: set[ir.Value]
-    """Data that may be NaN where the model takes it for a missing value."""
+    """Data that may be NaN because the model reads NaN as a missing value."""
     operands: dict[ir.Node, dict[int, ir.Value]]
-    """The operands of nodes that relevance goes to, by their places."""
+    """Operands of each node that relevance goes to, by index."""
     layers: dict[ir.Node, Layer]
-    """Layers by their own node; a MatMul's bias Add belongs to its layer."""
+    """Layers by the node that holds the weight; the Add of a MatMul's bias belongs to its layer."""
     layer_nodes: set[ir.Node]
-    """The nodes whose output is a layer's: of convolutions and dense layers the last one, and recurrent and classical
-    operators and embedding lookups."""
-    behind_layer: set[ir.Value]
+    """Nodes that compute the output of a layer: the last node of a convolution or dense layer, recurrent and classical
+    operators, and embedding lookups."""
+    downstream_of_layer: set[ir.Value]
     """Data with a layer among its ancestors."""
-    before_layer: set[ir.Value]
-    """Data with a first layer among its descendants, and none among its ancestors: the input side."""
+    input_side: set[ir.Value]
+    """Data upstream of a first layer, with no layer among its ancestors."""
     order: dict[ir.Node, int]
     attention: bool
     kernels: dict[ir.Node, Kernel] = dataclasses.field(default_factory=dict)
-    """Functions of distances to constant rows, by the node that ends them; none inside bodies."""
+    """Functions of distances to constant rows, by their last node; kernels inside bodies are not recognised."""
     background: Background | None = None
-    """Rows of the model's inputs that the user gave."""
+    """Rows of the model's inputs that the caller passed as `background`."""
     near: set[ir.Value] = dataclasses.field(default_factory=set)
-    """Values with no layer between them and the score, which the plan knows."""
+    """Values with no layer between them and the score; the plan fills this in."""
     regions: dict[ir.Node, tuple[ir.Value | None, bool]] = dataclasses.field(default_factory=dict)
-    """Results of `analysis.regions`, by the node where elementwise branches meet."""
+    """Results of `elementwise_regions`: (entrance, whether it is nonlinear), by the node where branches meet."""
     operators: dict[tuple[ir.Graph, int], frozenset[str]] = dataclasses.field(default_factory=dict)
-    """The operators in graphs of so many nodes."""
+    """Operator types of a graph, by the graph and its number of nodes."""
 
     def relevance_operands(self, node: ir.Node) -> Mapping[int, ir.Value]:
-        """Give the operands of a node that relevance goes to, also of one that was added since."""
+        """Return the operands of a node that relevance goes to, by index, also of a node that was added later."""
         if node not in self.operands:
             self.operands[node] = relevance_operands(node, self.data)
         return self.operands[node]
 
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
-        """Give the names of all operators in a graph, whose number of nodes tells whether some were added since."""
+        """Return the operator types of a graph; a changed number of nodes means that they are collected anew."""
         key = graph, len(graph)
         if key not in self.operators:
             self.operators[key] = frozenset(node.op_type for node in graph)
@@ -100,7 +100,10 @@ class Facts:
         return dataclasses.replace(self, **closed)
 
     def of_copy(self, graph: ir.Graph, stands_for: Mapping[ir.Value, ir.Value]) -> Facts:
-        """The facts of a copy of a body; `stands_for`: the copy's input (or what took its place) -> the body's."""
+        """Derive the facts of a copy of a body.
+
+        `stands_for` maps each input of the copy (or the value that replaces it) to the input of the body.
+        """
 
         def known(of: set[ir.Value]) -> set[ir.Value]:
             return {*of} | {new for new, old in stands_for.items() if old in of}
@@ -111,14 +114,14 @@ class Facts:
             data_values(graph, known(self.data)),
             known(self.leads_to_input),
             nonnegative_values(graph, known(self.nonnegative)),
-            known(self.behind_layer),
+            known(self.downstream_of_layer),
             self.attention,
             {},
         )
 
 
 def analyse(graph: ir.Graph, explained: Sequence[ir.Value], background: Background | None = None) -> Facts:
-    """Compute every fact once; `background` holds rows that the user gave for the inputs."""
+    """Compute all facts of a graph whose inputs `explained` receive relevance; `background` has rows of its inputs."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     constant = constants(graph)
@@ -134,31 +137,31 @@ def _facts(
     data: set[ir.Value],
     explained: Collection[ir.Value],
     nonnegative: set[ir.Value],
-    behind: set[ir.Value],
+    downstream: set[ir.Value],
     attention: bool,
     kernels: dict[ir.Node, Kernel],
 ) -> Facts:
     nodes = list(graph.all_nodes())
     operands = {n: relevance_operands(n, data) for n in nodes}
     layers = {n: layer for n in nodes if (layer := find_layer(n, data, constant)) is not None}
-    firsts: set[ir.Value] = set()
+    first_operands: set[ir.Value] = set()
 
     def is_layer(node: ir.Node) -> bool:
         known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
         return bool(operands[node]) and (known or is_lookup(node, operands[node]))
 
-    def behind_layer(node: ir.Node) -> bool:
-        return any(v in behind for v in operands[node].values()) or is_layer(node)
+    def is_downstream(node: ir.Node) -> bool:
+        return any(v in downstream for v in operands[node].values()) or is_layer(node)
 
-    spread(graph, behind, behind_layer)
+    extend_downstream(graph, downstream, is_downstream)
     for node in filter(is_layer, nodes):
         read = {d.x for d in kernels[node].distances} if node in kernels else set(operands[node].values())
-        if not read & behind:
-            firsts |= read
-    before = set(firsts)
+        if not read & downstream:
+            first_operands |= read
+    upstream = set(first_operands)
     for node in reversed(nodes):
-        if any(v in before for v in node.outputs):
-            before.update(operands[node].values())
+        if any(v in upstream for v in node.outputs):
+            upstream.update(operands[node].values())
     return Facts(
         constants=constant,
         data=data,
@@ -170,8 +173,8 @@ def _facts(
         operands=operands,
         layers=layers,
         layer_nodes={_last_node(n, layers) for n in filter(is_layer, nodes)},
-        behind_layer=behind,
-        before_layer=before - behind,
+        downstream_of_layer=downstream,
+        input_side=upstream - downstream,
         order={n: i for i, n in enumerate(nodes)},
         attention=attention,
         kernels=kernels,
@@ -179,13 +182,13 @@ def _facts(
 
 
 def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:
-    """The node that computes a layer's output: the Add of its bias where it has one."""
+    """Return the node that computes a layer's output: the Add of its bias, or else the layer's own node."""
     add = layers[node].add if node in layers else None
     return node if add is None else add
 
 
 def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
-    """Decide whether a node is a product of two data operands, one of them out of a softmax."""
+    """Decide whether a node is an attention operator, or a product of two data operands one of which is a softmax."""
     if node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention"):
         return True
     if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:

@@ -1,4 +1,4 @@
-"""Gates: what a product's operand comes from."""
+"""Gates: operands of a product that come from a softmax, sigmoid or rectifier, and so only scale the other one."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from onnxlrp.operators.registry import Kind, find
 
 
 def gate_kind(value: ir.Value, facts: Facts) -> str | None:
-    """Tell the kind of gate that a value is.
+    """Return the kind of gate that a value is: "gate", "soft", or None.
 
-    "gate": it comes, through routing (the largest of several count, as of experts), affine operations with constants,
-    `1 − ·`, averages, or a constant normaliser that divides, from a softmax, sigmoid or hard sigmoid, whatever way that
-    is written, or from several of them alone. "soft": it comes from SiLU, GELU or ReLU. None otherwise.
+    A "gate" comes from a softmax, sigmoid or hard sigmoid in any spelling, or from several of them and nothing else.
+    Between may lie routing, TopK (as with experts), affine operations with constants, `1 − ·`, averages, and the
+    division by a normaliser. A "soft" gate comes from SiLU, GELU or ReLU.
     """
-    found = _one_gate_kind(value, facts)
-    return "gate" if found is None and _all_gates(value, facts) else found
+    kind = _one_gate_kind(value, facts)
+    return "gate" if kind is None and _all_gates(value, facts) else kind
 
 
 def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
-    """Tell the kind of gate that a value is which comes from a single one."""
+    """Return the kind of gate that a value is, where it comes from a single gate."""
     first = True
     while (node := value.producer()) is not None:
         entry = find(node)
@@ -56,7 +56,7 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
 
 
 def _all_gates(value: ir.Value, facts: Facts) -> bool:
-    """Decide whether a value consists of gates and constants alone, joined, added, multiplied, averaged or bounded."""
+    """Decide whether a value is computed from gates and constants alone, by `_blends`."""
     waiting, seen = [value], set()
     while waiting:
         value = waiting.pop()
@@ -74,8 +74,8 @@ def _all_gates(value: ir.Value, facts: Facts) -> bool:
 
 
 def _blends(node: ir.Node, facts: Facts) -> bool:
-    """Decide whether a node makes a gate of gates: it puts them together, averages, bounds or resizes them, or
-    multiplies or adds them up, which no layer does."""
+    """Decide whether a node that reads only gates computes a gate: one that joins, adds, multiplies, averages, bounds
+    or resizes them, and is no layer."""
     entry = find(node)
     if entry is None or entry.layer is not None or node in facts.layers:
         return False
@@ -84,8 +84,8 @@ def _blends(node: ir.Node, facts: Facts) -> bool:
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:
-    """Whether a factor is a divisor written as one: `1 / data`, `Reciprocal(data)` or `data ^ −p`, perhaps times a
-    constant, bounded by one, or moved about."""
+    """Decide whether a factor of a product is a divisor in disguise: `1 / data`, `Reciprocal(data)` or `data ^ −p`,
+    possibly scaled or bounded by constants, or routed."""
     node = origin(value, facts.data, _scales)
     if node is None or node.domain != "" or _sigmoid(node):
         return False
@@ -96,7 +96,7 @@ def divides(value: ir.Value, facts: Facts) -> bool:
 
 
 def _scales(node: ir.Node, operand: int) -> bool:
-    """Whether what comes out of a node is one of its operands, moved about, scaled or bounded: not 1 over it."""
+    """Decide whether a node only routes, scales or bounds an operand, and does not divide by it."""
     entry = find(node)
     if entry is None:
         return False
@@ -107,7 +107,7 @@ def _scales(node: ir.Node, operand: int) -> bool:
 
 
 def _sigmoid(node: ir.Node) -> bool:
-    """Whether a node is a sigmoid written out, `1 / (1 + exp(−x))`: a gate, no divisor."""
+    """Decide whether a node ends a sigmoid that is written out as `1 / (1 + exp(−x))`: a gate, no divisor."""
     over = node.op_type == "Reciprocal" or (node.op_type == "Div" and content(node.inputs[0]) is not None)
     below = node.inputs[-1] if over and node.domain == "" else None
     add = None if below is None else below.producer()
@@ -117,8 +117,11 @@ def _sigmoid(node: ir.Node) -> bool:
 
 
 def _hard_sigmoid(node: ir.Node) -> bool:
-    """A Clip to [0, 1] is a hard sigmoid written out, and one to [0, c] that is divided by c; so is one of `x + 3` to
-    [0, 6], whatever follows (the 3 may have become part of a layer's bias)."""
+    """Decide whether a node is the Clip of a hard sigmoid that is written out.
+
+    That is a Clip to [0, 1], a Clip to [0, c] whose every consumer divides by c, and a Clip of a sum, as of `x + 3`,
+    to [0, 6], whatever follows (the 3 may be part of a layer's bias).
+    """
     if node.op_type != "Clip":
         return False
     call = Call.of(node)
@@ -133,7 +136,7 @@ def _hard_sigmoid(node: ir.Node) -> bool:
 
 
 def _is_over(node: ir.Node, value: ir.Value, number: float) -> bool:
-    """Whether a node is `value / number`, or `value · (1 / number)`."""
+    """Decide whether a node is `value / number` or `value · (1 / number)`."""
     if node.op_type not in ("Div", "Mul"):
         return False
     other = content(node.inputs[1] if node.inputs[0] is value else node.inputs[0])

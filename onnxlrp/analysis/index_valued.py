@@ -1,4 +1,4 @@
-"""Integers that say where, not what: masks of tokens, and positions. What is computed from them is constant."""
+"""Recognition of integers that are token masks or positions rather than features: they carry no relevance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAVES = frozenset({"Sin", "Cos"})
 
 
 def becomes_float(node: ir.Node) -> bool:
-    """Whether wide integers become floats here."""
+    """Decide whether a node casts integers of 32 or 64 bits to floats."""
     source, out = node.inputs[0] if node.inputs else None, node.outputs[0] if node.outputs else None
     if node.op_type != "Cast" or source is None or out is None or out.dtype is None:
         return False
@@ -22,18 +22,20 @@ def becomes_float(node: ir.Node) -> bool:
 
 
 def is_position(node: ir.Node, data: Collection[ir.Value]) -> bool:
-    """Whether a node counts: wide integers times others that were computed, as in `cumsum(mask)·mask`."""
+    """Decide whether a node computes positions, as the product `cumsum(mask)·mask` does: wide integers times computed
+    ones that are not data."""
     if node.op_type != "Mul" or node.domain != "" or node.outputs[0].dtype not in _WIDE:
         return False
     return any(v is not None and v not in data and v.const_value is None for v in node.inputs)
 
 
 def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
-    """Whether wide integers that become floats are a mask or positions, not features.
+    """Decide whether integers that `cast` converts to floats are a mask or positions, not features.
 
-    Scaled, shifted, moved about and summed up, a mask only meets other data in sums, products and choices; positions
-    may be mixed by constants, on every way to a sine or cosine. Features meet a layer. `data`: what is data even if
-    these are not.
+    A mask may be scaled, shifted, routed and summed; it meets other data only in elementwise nodes, products and Where.
+    Positions may also be mixed by a constant matrix if every path then leads to a sine or cosine. Integers are features
+    if they reach an output, an operator with its own rule, or, once mixed, other data. `data` holds the values that are
+    data even if these integers are not.
     """
     seen: set[tuple[ir.Value, bool]] = set()
     waiting = [(cast.outputs[0], False)]
@@ -59,13 +61,13 @@ def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
             if met and (mixed or entry.kind is not Kind.ROUTING):
                 return False
             waiting += [(v, mixed or layer) for v in node.outputs]
-    # What was mixed and then met nothing has come to a sine on every way.
+    # Integers that were mixed and met no data have reached a sine or cosine, or a stop, on every path.
     return True
 
 
 def is_rotation(node: ir.Node) -> bool:
-    """Whether a lookup is one of a pair of tables, cosines and sines, that turn the channels of other values: looked up
-    by the same positions, and used for nothing but products that are added up."""
+    """Decide whether a lookup reads one of a pair of tables of cosines and sines that rotate the channels of other
+    values: the same positions look up both, and both are used only in products that are added up."""
     if not _is_lookup(node) or node.inputs[1] is None:
         return False
     pair = [n for n in node.inputs[1].consumers() if _is_lookup(n) and _only_scales(n.outputs[0])]
@@ -78,7 +80,8 @@ def _is_lookup(node: ir.Node) -> bool:
 
 
 def _only_scales(value: ir.Value) -> bool:
-    """Whether every way from a value ends in a product with what is no constant, which is added to something."""
+    """Decide whether every path downstream of a value ends in a product with a computed value that is then added to
+    another."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

@@ -1,6 +1,6 @@
-"""What a node is part of, by the graph around it: attention, rotary embeddings, gated units, experts.
+"""Labels that tell what a node is part of: attention, rotary embeddings, gated units, experts.
 
-Names for the plan alone: each node has its rule whether it has a name or not.
+The plan only prints them: no rule depends on a label.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _UNITS = {
     "Relu": "ReGLU",
 }
 _FAR = 12
-"""Nodes between scores and their softmax: scaled, masked, reshaped, guarded."""
+"""Largest number of nodes between scores and their softmax, which scale, mask, reshape or guard them."""
 
 
 def label_of(node: ir.Node, facts: Facts) -> str | None:
-    """What a node is part of, None where it has no name."""
+    """Return what a node is part of; None where it has no label."""
     if node.domain != "":
         return None
     if node.op_type in ("MatMul", "Einsum", "FusedMatMul"):
@@ -47,7 +47,7 @@ def label_of(node: ir.Node, facts: Facts) -> str | None:
 
 
 def _attention(node: ir.Node, facts: Facts) -> str | None:
-    """Queries by keys, whose product leads to a softmax, or its weights by values."""
+    """Label a product of queries by keys, which leads to a softmax, and one of attention weights by values."""
     operands = facts.relevance_operands(node).values()
     if len(operands) < 2:
         return None
@@ -57,18 +57,18 @@ def _attention(node: ir.Node, facts: Facts) -> str | None:
 
 
 def _weights(node: ir.Node, facts: Facts) -> str | None:
-    found = {n.op_type for n in _behind(node, facts)}
-    if found & {"MatMul", "Einsum"}:
+    op_types = {n.op_type for n in _downstream(node, facts)}
+    if op_types & {"MatMul", "Einsum"}:
         return "attention weights"
-    return "expert routing" if "TopK" in found else None
+    return "expert routing" if "TopK" in op_types else None
 
 
 def _leads_to(node: ir.Node, facts: Facts) -> str | None:
-    return next((n.op_type for n in _behind(node, facts) if n.op_type == "Softmax"), None)
+    return next((n.op_type for n in _downstream(node, facts) if n.op_type == "Softmax"), None)
 
 
-def _behind(node: ir.Node, facts: Facts) -> Iterator[ir.Node]:
-    """The nodes that a node leads to, up to those that do more than move, scale or shift."""
+def _downstream(node: ir.Node, facts: Facts) -> Iterator[ir.Node]:
+    """Yield the nodes downstream of a node, as far as routing and elementwise nodes lead."""
     waiting = [(v, 0) for v in node.outputs]
     seen: set[ir.Node] = set()
     while waiting:
@@ -96,8 +96,11 @@ def _scales(node: ir.Node, operand: int) -> bool:
 
 
 def _rotates(node: ir.Node, facts: Facts) -> bool:
-    """Whether a sum turns pairs of channels: `x·cos + rotated(x)·sin`, where rotated(x) is the halves of x (or its odd
-    and even channels) changed over and one of them negative; or `a·cos − b·sin` of the parts a and b themselves."""
+    """Decide whether a sum rotates pairs of channels.
+
+    It is `x·cos + rotated(x)·sin`, where rotated(x) exchanges the halves of x (or its odd and even channels) and
+    negates one, or `a·cos − b·sin` of these parts a and b themselves.
+    """
     parts = [p for v in node.inputs if (p := _turned(v, facts)) is not None]
     if len(parts) != 2:
         return False
@@ -107,7 +110,8 @@ def _rotates(node: ir.Node, facts: Facts) -> bool:
 
 
 def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Value], bool] | None:
-    """The data in a product with a table, what it is made of, and whether some of it is made negative."""
+    """Return the data operand of a product with a table, the values that it is routed from, and whether one of these is
+    negated; None for other values."""
     node = None if value is None else value.producer()
     operands = {} if node is None else facts.relevance_operands(node)
     if node is None or node.op_type != "Mul" or len(operands) != 1:
@@ -122,10 +126,10 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
         if not waiting:
             break
         value = waiting.pop()
-        made = value.producer()
-        if made is not None and (made.op_type == "Neg" or is_routing(made, 0)):
-            negative = negative or made.op_type == "Neg"
-            waiting += [v for v in facts.relevance_operands(made).values() if v not in waiting]
+        producer = value.producer()
+        if producer is not None and (producer.op_type == "Neg" or is_routing(producer, 0)):
+            negative = negative or producer.op_type == "Neg"
+            waiting += [v for v in facts.relevance_operands(producer).values() if v not in waiting]
         else:
             sources.add(value)
     return operand, sources, negative
@@ -135,7 +139,7 @@ def _turned(value: ir.Value | None, facts: Facts) -> tuple[ir.Value, set[ir.Valu
 
 
 def _unit(node: ir.Node, facts: Facts) -> str | None:
-    """A product of data with an activation of other data, or with the weight of an expert; none of a recurrent cell."""
+    """Label a product of data with an activation of other data, or with an expert's weight, outside recurrent cells."""
     operands = list(facts.relevance_operands(node).values())
     if len(operands) != 2 or region_entry(node, facts) is not None or in_cell(node, facts):
         return None
@@ -157,7 +161,7 @@ def _activation(value: ir.Value, facts: Facts) -> str | None:
 
 
 def _routes(value: ir.Value, facts: Facts) -> bool:
-    """Whether a value is chosen from the largest of a softmax or sigmoid."""
+    """Decide whether a value is a router's weight: a softmax or sigmoid from which a TopK chooses."""
     chosen = False
     for _ in range(2 * _FAR):
         node = value.producer()
@@ -165,7 +169,7 @@ def _routes(value: ir.Value, facts: Facts) -> bool:
         if node is None or not operands:
             return False
         if node.op_type in ("Softmax", "Sigmoid"):
-            return chosen or any(_is(n, "TopK") for n in _behind(node, facts))
+            return chosen or any(_is(n, "TopK") for n in _downstream(node, facts))
         entry = find(node)
         if entry is None or not (entry.kind is Kind.ROUTING or entry.scale):
             return False

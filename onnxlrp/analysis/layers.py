@@ -1,4 +1,4 @@
-"""Layers: a convolution or a product by a constant, with its bias, whichever way it is written."""
+"""Layers: a convolution or a product with a constant, together with its bias."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """`z = f(x; w, b)`, from one node or from a MatMul and the constant Add that reads it."""
+    """A layer `z = f(x; w, b)`, which is one node, or a MatMul and the Add of a constant that reads it."""
 
     kind: str
     entry: Operator
@@ -29,10 +29,10 @@ class Layer:
     weight: int
     bias: ir.Value | None
     bias_operand: int | None
-    """The node's own operand for the bias; None where an Add adds it, or where there is none."""
+    """Index of the node's operand for the bias; None where an Add adds the bias or there is no bias."""
     add: ir.Node | None = None
     rounds: bool = False
-    """Its output is rounded: not `f(x; w, b)` itself."""
+    """True where the output is a rounded `f(x; w, b)`."""
 
     @property
     def x(self) -> ir.Value:
@@ -53,22 +53,24 @@ class Layer:
 
     @property
     def factors(self) -> list[ir.Value]:
-        """List what multiplies the products of input and weight besides: a mask."""
+        """List the operands that multiply the products of input and weight, such as a mask."""
         form = self.entry.layer
         assert form is not None
         return [v for v in map(self.call.input, form.factors) if v is not None]
 
     @property
     def alike_rows(self) -> bool:
-        """True where equal rows of the input, along axis 0, give equal rows of the output."""
+        """True where equal rows of the input, along axis 0, yield equal rows of the output."""
         form = self.entry.layer
         assert form is not None
         return self.data == 0 and not self.entry.gradient_only and form.by_rows(self.call)
 
     @property
     def spatial(self) -> int:
-        """Count the axes that a convolution runs over: not those where its input and its kernel have size 1, as where a
-        series is written as a picture of height 1; 0 for a dense layer."""
+        """Count the axes that a convolution runs over; 0 for a dense layer.
+
+        Axes where both the input and the kernel have size 1 do not count, as in a series that is a picture of height 1.
+        """
         if self.kind != "convolution":
             return 0
         kernel, size = self._kernel, self.x.shape
@@ -77,14 +79,13 @@ class Layer:
 
     @property
     def overlaps(self) -> bool:
-        """True where a convolution's kernel is larger than its stride along every axis, so that windows share
-        elements."""
+        """True where a convolution's kernel exceeds its stride along every axis, so that windows overlap."""
         strides = self.call.ints("strides", [1] * len(self._kernel))
         return bool(strides) and all(k > s for k, s in zip(self._kernel, strides, strict=True))
 
     @property
     def channels(self) -> int:
-        """Count the channels of a convolution's input, those of all groups; 0 where they are not known."""
+        """Count the channels of a convolution's input over all groups; 0 where the number is not known."""
         if self.kind != "convolution":
             return 0
         w, x = self.w.shape, self.x.shape
@@ -97,14 +98,14 @@ class Layer:
 
     @property
     def _kernel(self) -> list[int]:
-        """The sizes of a convolution's kernel, 0 where one is not known."""
+        """Sizes of a convolution's kernel along each axis, 0 for one that is not known; empty for a dense layer."""
         if self.kind != "convolution" or self.w.shape is None:
             return []
         return [d if isinstance(d, int) else 0 for d in self.w.shape][2:]
 
     @property
     def products(self) -> int:
-        """How many products an output is at most the sum of; 0 where a size is not known."""
+        """Count the products that an output element sums at most; 0 where a size is not known."""
         w, z, form = self.w.shape, self.call.outputs[0].shape, self.entry.layer
         assert form is not None
         axes = [1] if self.kind == "convolution" else form.features(self.call, self.data)
@@ -115,7 +116,7 @@ class Layer:
         return math.prod(w.numpy()) // max(math.prod(known), 1)
 
     def in_floats(self, op: Builder) -> Layer:
-        """The same layer in standard operators on weights in floats: itself, unless its weights are packed."""
+        """Return this layer in standard operators on float weights: itself, unless its weights are packed."""
         form = self.entry.layer
         if form is None or form.dequantised is None:
             return self
@@ -136,7 +137,7 @@ class Layer:
         )
 
     def forward(self, op: Builder, x: ir.Value, w: ir.Value, b: ir.Value | None) -> ir.Value:
-        """Run the layer again on other operands."""
+        """Emit the layer's computation on other operands."""
         operands: dict[int, ir.Value | None] = {self.data: x, self.weight: w}
         if self.bias_operand is not None:
             operands[self.bias_operand] = b
@@ -144,7 +145,7 @@ class Layer:
         return op.Add(out, b) if b is not None and self.bias_operand is None else out
 
     def shift(self, op: Builder, b: ir.Value) -> ir.Value:
-        """The amount that a bias adds to the output, as it is broadcast there."""
+        """Return the amount that a bias adds to the output, in a shape that broadcasts to it."""
         if self.bias_operand is None:
             return b
         if self.kind == "convolution":
@@ -153,17 +154,16 @@ class Layer:
         return b if beta == 1 else op.Mul(b, op.number(beta, b))
 
     def transpose(self, op: Builder, r: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
-        """Carry `r`, of the output's shape, back to the shape of `x`."""
+        """Carry `r` from the shape of the output back to the shape of `x`, with `w` for the weight."""
         return self.entry.function(op, self.call.rebind({self.data: x, self.weight: w}), self.data, r)
 
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
-    """Return a node as a layer; None where it is none."""
+    """Return a node as a layer; None where no operand or more than one is data, or the node has no rule."""
     return attempt("is no layer", node, _layer, node, data, constants)
 
 
 def _layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
-    """The layer a node is, None where it is none (two data operands, or none) or has no rule."""
     entry = find(node)
     if entry is None or entry.layer is None or MARK in node.metadata_props:
         return None
@@ -189,7 +189,8 @@ def _layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Laye
 def _bias_add(
     node: ir.Node, features: Collection[int], constants: set[ir.Value]
 ) -> tuple[ir.Node | None, ir.Value | None]:
-    """The constant Add that reads a product, if it is the sole consumer and varies over output features only."""
+    """Return the Add of a constant that reads a product, and the constant, if it is the sole consumer and the constant
+    varies over output features only."""
     for use in tuple(node.outputs[0].uses()):
         what = f"is not taken for the bias of {node.op_type} {node.name!r}"
         if (bias := attempt(what, use.node, _bias, node, use.node, use.idx, features, constants)) is not None:
@@ -200,7 +201,7 @@ def _bias_add(
 def _bias(
     node: ir.Node, add: ir.Node, operand: int, features: Collection[int], constants: set[ir.Value]
 ) -> ir.Value | None:
-    """The bias that a node adds to a product, its operand of some index; None where it does anything else."""
+    """Return the bias that a node adds to a product, its operand `operand`; None where it does anything else."""
     out = node.outputs[0]
     if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2 or out.shape is None:
         return None

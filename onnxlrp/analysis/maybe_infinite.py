@@ -1,6 +1,6 @@
-"""Values that may be infinite: scores that a mask hides, on their way to a softmax, and what is padded for a maximum.
+"""Values that may be infinite: masked scores upstream of a softmax, and values that are padded with −∞ for a maximum.
 
-Masks are −∞ as they stand, or two of a type's lowest number that were added up.
+A mask hides by −∞ itself, or by the lowest number of the type, two of which overflow when they are added.
 """
 
 from __future__ import annotations
@@ -15,42 +15,47 @@ from onnxlrp.operators.registry import Kind, find
 from onnxlrp.operators.softmax import may_hide_rows
 
 _PUTS = frozenset({"Pad", "Where", "Add", "Min", "ScatterND", "ScatterElements"})
-"""Operators that put a constant beside data, or in its place."""
+"""Operators that place a constant beside data or instead of it."""
 
 
 def maybe_infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Data that a softmax or its logarithmic sum is taken of, and that from which it was made element by element; data
-    with an infinite constant, and what was made of it element by element. `nodes` in their order."""
-    found: set[ir.Value] = set()
+    """Return the data that may be infinite; `nodes` are in topological order.
+
+    These are the operands of Softmax and ReduceLogSumExp with the data upstream of them, and the data in which an
+    infinite constant is placed with the data downstream of it, as far as nodes keep an infinity.
+    """
+    upstream: set[ir.Value] = set()
     for node in reversed(ordered := list(nodes)):
-        if node.op_type in ("Softmax", "ReduceLogSumExp") or (any(v in found for v in node.outputs) and _keeps(node)):
-            found.update(v for v in node.inputs if v is not None and v in data)
-    marked: set[ir.Value] = set()
+        if node.op_type in ("Softmax", "ReduceLogSumExp") or (
+            any(v in upstream for v in node.outputs) and _keeps(node)
+        ):
+            upstream.update(v for v in node.inputs if v is not None and v in data)
+    downstream: set[ir.Value] = set()
     for node in ordered:
-        if _puts_infinity(node) or (any(v in marked for v in node.inputs) and _keeps(node)):
-            marked.update(v for v in node.outputs if v in data)
-    return found | marked
+        if _puts_infinity(node) or (any(v in downstream for v in node.inputs) and _keeps(node)):
+            downstream.update(v for v in node.outputs if v in data)
+    return upstream | downstream
 
 
 def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Outputs of softmaxes that are NaN in rows that a mask hides whole by −∞, and casts of them."""
-    found: set[ir.Value] = set()
+    """Return softmax outputs, and casts of them, that are NaN in rows that a mask of −∞ hides completely."""
+    hidden: set[ir.Value] = set()
     for node in nodes:
         value = node.inputs[0] if node.inputs else None
         masked = node.op_type == "Softmax" and value in data and value is not None and may_hide_rows(value)
-        if masked or (node.op_type in ("Cast", "Identity") and value in found):
-            found.add(node.outputs[0])
-    return found
+        if masked or (node.op_type in ("Cast", "Identity") and value in hidden):
+            hidden.add(node.outputs[0])
+    return hidden
 
 
 def _keeps(node: ir.Node) -> bool:
-    """Whether an infinity among the operands is one, or that of another element, in the result."""
+    """Decide whether an infinity in an operand can show as one in the result, at the same element or another."""
     entry = find(node)
     return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)
 
 
 def _puts_infinity(node: ir.Node) -> bool:
-    """Decide whether a node has an operand that is a constant with an infinite element."""
+    """Decide whether a node places a constant with an infinite element among data."""
     return node.domain == "" and node.op_type in _PUTS and any(map(_is_infinite, node.inputs))
 
 

@@ -1,14 +1,14 @@
-"""Norms that are written out, in the spellings of exporters: each is one step, that of the operator it is.
+"""Recognition of norms that are written out, in the spellings of exporters; each becomes one step of the plan.
 
 *Standardised*: `d = x − mean(x)`, `n = d / √(mean(d²) + ε)` over any axes, then `γ·n + β`: layer norm, instance norm,
-and group norm in the shape that the groups are apart in. tf2onnx writes `x·s + (β − mean(x)·s)` with `s = γ/√(…)`.
-jax takes the variance as `max(0, mean(x²) − mean(x)²)`, a mean being `Σ / n`.
+and group norm on a tensor with an axis of groups. tf2onnx writes `x·s + (β − mean(x)·s)` with `s = γ/√(…)`. jax
+computes the variance as `max(0, mean(x²) − mean(x)²)` and a mean as `Σ / n`.
 *Grouped*: torch's group norm, an InstanceNormalization of the groups between two Reshapes, then `γ·n + β`.
-*RMS*: `x / √(mean(x²) + ε)`, then `γ·n`. *L2*: `x / ‖x‖` with whatever keeps it from 0.
+*RMS*: `x / √(mean(x²) + ε)`, then `γ·n`. *L2*: `x / ‖x‖`, the divisor kept from 0 in any way.
 
-Squares are `v²` or `v·v`, a quotient may be a product with a reciprocal or a power, what is computed in float32 inside
-a model of halves stands between Casts, and axes that a mean takes away are put back by Unsqueeze, Reshape and Expand.
-The nodes stay as they are: at opset 21 there is no RMSNormalization, and no kernel for GroupNormalization on CUDA.
+A square may be `v²` or `v·v`, and a quotient a product with a reciprocal or a power. Casts enclose what a model of
+halves computes in float32. Unsqueeze, Reshape and Expand restore the axes that a mean removes.
+The nodes stay as they are: opset 21 has no RMSNormalization, and CUDA has no kernel for GroupNormalization.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from onnxlrp.analysis.patterns import (
     Values,
     axes_of,
     both_orders,
+    broadcasts_to,
     constant,
     either,
     number,
     numbers,
-    spreads,
     var,
 )
 from onnxlrp.graph.call import Call, content
@@ -37,14 +37,14 @@ from onnxlrp.graph.misses import attempt, holds, miss
 
 
 def norm_of(node: ir.Node, facts: Facts) -> Recognised | None:
-    """The norm that ends in a node."""
+    """Return the norm that ends in a node; None where there is none."""
     return attempt("is no norm", node, _norm, node, facts)
 
 
 def _norm(node: ir.Node, facts: Facts) -> Recognised | None:
     for patterns in (_STANDARDISED, _BY_SQUARES, _GROUPED, _RMS, _L2):
-        if (found := patterns.match(node, facts)) is not None:
-            return found
+        if (norm := patterns.match(node, facts)) is not None:
+            return norm
     return None
 
 
@@ -52,7 +52,8 @@ def _norm(node: ir.Node, facts: Facts) -> Recognised | None:
 
 
 def _reduced(op: Any, how: str, value: Any, name: str) -> Any:
-    """A reduction; `name` is bound to it, and `name_wide` to what broadcasts against its operand."""
+    """Build the pattern of a reduction: `name` is bound to its result, `{name}_wide` to the result in a shape that
+    broadcasts against `value`."""
     reduction = getattr(op, how)(value, _allow_other_inputs=True, _outputs=[name])
     if how == "ReduceMean":
         reduction = either(reduction, op.GlobalAveragePool(value, _outputs=[name]))
@@ -73,25 +74,25 @@ def _root(op: Any, value: Any) -> Any:
 
 
 def _wide(op: Any, value: Any) -> Any:
-    """The value, perhaps in another float type."""
+    """Build the pattern of a value that may be cast to another float type."""
     return either(op.Cast(value), value)
 
 
 def _over(op: Any, root: Any, power: Any | None = None) -> Any:
-    """`1 / root`; `power` is the root's square."""
+    """Build the pattern of `1 / root`; `power` is the square of the root."""
     root = either(op.Expand(root, var("root_size")), root)
     ways = [op.Reciprocal(root), op.Div(var("one"), root)]
     return either(*ways, *([] if power is None else [op.Pow(power, var("minus_half"))]))
 
 
 def _quotients(op: Any, value: Any, root: Any, power: Any | None = None) -> list[Any]:
-    """`value / root`, however it is written."""
+    """List the patterns of `value / root`: a quotient, or a product with a reciprocal."""
     wide = either(op.Expand(root, var("root_size")), root)
     return [op.Div(value, wide), *both_orders(op.Mul, value, _wide(op, _over(op, root, power)))]
 
 
 def _with_tail(op: Any, ends: list[Any], shift: bool) -> list[Any]:
-    """Also with `γ·` in front, and `+ β` behind."""
+    """Extend patterns n that end a norm by `γ·n` and, if `shift`, by `γ·n + β` and `n + β`."""
     normal = _wide(op, either(*ends))
     scaled = both_orders(op.Mul, normal, var("gamma"))
     shifted = both_orders(op.Add, either(*scaled, normal), var("beta")) if shift else []
@@ -100,9 +101,9 @@ def _with_tail(op: Any, ends: list[Any], shift: bool) -> list[Any]:
 
 def _standardised(op: Any) -> list[Any]:
     x = var("x")
-    # A mean may be taken twice, once for the variance.
-    mean, again = (_reduced(op, "ReduceMean", x, name) for name in ("mean", "again"))
-    deviation = either(op.Sub(x, mean), op.Sub(x, again))
+    # The mean may be computed twice, the second time for the variance.
+    mean, second_mean = (_reduced(op, "ReduceMean", x, name) for name in ("mean", "again"))
+    deviation = either(op.Sub(x, mean), op.Sub(x, second_mean))
     square = _square(op, _wide(op, deviation))
     variance = either(*both_orders(op.Add, _reduced(op, "ReduceMean", square, "variance"), var("epsilon")))
     root = _root(op, variance)
@@ -110,14 +111,14 @@ def _standardised(op: Any) -> list[Any]:
     over = _over(op, root, variance)
     s = either(*both_orders(op.Mul, over, var("gamma")), over)
     scaled = either(*both_orders(op.Mul, x, s))
-    taken = either(*both_orders(op.Mul, mean, s))
+    scaled_mean = either(*both_orders(op.Mul, mean, s))
     less = either(*both_orders(op.Mul, op.Neg(mean), s))
-    shift = either(*both_orders(op.Add, less, var("beta")), op.Sub(var("beta"), taken), less)
-    return [*_with_tail(op, ends, shift=True), *both_orders(op.Add, scaled, shift), op.Sub(scaled, taken)]
+    shift = either(*both_orders(op.Add, less, var("beta")), op.Sub(var("beta"), scaled_mean), less)
+    return [*_with_tail(op, ends, shift=True), *both_orders(op.Add, scaled, shift), op.Sub(scaled, scaled_mean)]
 
 
 def _mean(op: Any, value: Any, name: str) -> Any:
-    """A mean, also as a sum times one over their number."""
+    """Build the pattern of a mean, which may be a sum divided by the number of elements or times its inverse."""
     mean = op.ReduceMean(value, _allow_other_inputs=True, _outputs=[name])
     total = op.ReduceSum(value, _allow_other_inputs=True, _outputs=[f"{name}_sum"])
     shares = both_orders(op.Mul, total, var(f"{name}_share"))
@@ -164,7 +165,7 @@ def _l2(op: Any) -> list[Any]:
 
 
 def _guarded(op: Any, value: Any, name: str) -> Any:
-    """A value that something keeps from 0."""
+    """Build the pattern of a value that an Add, Max or Clip may keep from 0; the least number is bound to `name`."""
     least = var(name)
     ways = [*both_orders(op.Add, value, least), *both_orders(op.Max, value, least)]
     return either(op.Clip(value, least, _allow_other_inputs=True), *ways, value)
@@ -174,9 +175,9 @@ def _guarded(op: Any, value: Any, name: str) -> Any:
 
 
 def _axes(values: Values, *names: str) -> tuple[int, ...] | None:
-    """The axes of reductions, if all have the same and their results broadcast along these alone."""
-    found = {axes_of(values[name].producer()) for name in names if name in values}
-    axes = found.pop() if len(found) == 1 else None
+    """Return the axes of reductions; None unless all have the same and their results broadcast along these only."""
+    all_axes = {axes_of(values[name].producer()) for name in names if name in values}
+    axes = all_axes.pop() if len(all_axes) == 1 else None
     rank = 0 if (shape := values["x"].shape) is None else len(shape)
     if not axes or any(not _keeps(values.get(f"{name}_wide"), rank, axes) for name in names):
         return miss("its reductions are over different axes, or do not keep them")
@@ -184,7 +185,7 @@ def _axes(values: Values, *names: str) -> tuple[int, ...] | None:
 
 
 def _keeps(value: ir.Value | None, rank: int, axes: tuple[int, ...]) -> bool:
-    """Whether what was reduced over some axes has 1 there and the rank of what it was reduced from."""
+    """Decide whether a reduced value has size 1 along `axes` and the rank of the value that was reduced."""
     if value is None:
         return True
     node = value.producer()
@@ -204,13 +205,13 @@ _USUAL = {"two": 2.0, "one": 1.0, "half": 0.5, "minus_half": -0.5, "zero": 0.0}
 
 
 def _fits(values: Values, facts: Facts) -> bool:
-    """Whether the numbers are those of a norm, and the parameters constants that broadcast over x."""
+    """Decide whether the numbers are those of a norm, and γ and β are constants that broadcast to x."""
     parameters = [values[name] for name in _PARAMETERS if name in values]
     return (
         holds(values["x"] in facts.data, f"{values['x'].name!r} depends on no input")
         and holds(numbers(values, **_USUAL), "its exponents or numerators are other numbers")
         and holds(constant(_PARAMETERS, values, facts), "its scale or shift depends on an input")
-        and holds(all(spreads(v, values["x"]) for v in parameters), "its scale or shift broadcasts its input")
+        and holds(all(broadcasts_to(v, values["x"]) for v in parameters), "its scale or shift broadcasts its input")
     )
 
 
@@ -245,7 +246,7 @@ def _as_by_squares(node: ir.Node, values: Values, facts: Facts) -> Recognised | 
 
 
 def _averages(values: Values, axes: tuple[int, ...], name: str) -> bool:
-    """Whether a sum is divided by how many were added up."""
+    """Decide whether a sum is divided by the number of its terms."""
     share, count = values.get(f"{name}_share"), values.get(f"{name}_count")
     if share is None and count is None:
         return True
@@ -255,11 +256,12 @@ def _averages(values: Values, axes: tuple[int, ...], name: str) -> bool:
 
 
 def _name(values: Values, axes: tuple[int, ...]) -> str:
-    """By the axes: the last ones, all behind the channels, or what a Reshape has put there."""
+    """Name a norm by its axes: group norm where a Reshape has added them, instance norm where they are all axes after
+    the channels, else layer norm."""
     x, gamma = values["x"], values.get("gamma")
     rank = len(x.shape or ())
-    made = x.producer()
-    if made is not None and made.op_type == "Reshape" and rank > 3 and len(axes) > 1:
+    producer = x.producer()
+    if producer is not None and producer.op_type == "Reshape" and rank > 3 and len(axes) > 1:
         return "group norm"
     per_channel = gamma is None or gamma.shape is None or all(d == 1 for d in gamma.shape[-len(axes) :])
     if rank > 2 and axes == tuple(range(2 - rank, 0)) and per_channel and axes != (-1,):
@@ -268,7 +270,7 @@ def _name(values: Values, axes: tuple[int, ...]) -> str:
 
 
 def _as_grouped(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
-    """The groups apart are `[N, G, …]`, each normalised by itself without scale and shift of its own."""
+    """Check that an InstanceNormalization of `[N, G, …]` without scale and shift normalises groups of channels."""
     x, normal = values["x"], values["normal"].producer()
     groups, ones, zeros = _groups(values), content(values["ones"]), content(values["zeros"])
     same = x.shape is not None and x.shape == node.outputs[0].shape
@@ -285,18 +287,18 @@ def _as_grouped(node: ir.Node, values: Values, facts: Facts) -> Recognised | Non
 
 
 def _groups(values: Values) -> int | None:
-    """How many groups, where the Reshape puts nothing but channels and what lies behind them apart."""
+    """Count the groups; None unless the Reshape keeps axis 0 and splits the channels evenly."""
     apart, shape = values["normal"].producer(), values["x"].shape
     rows = None if apart is None or apart.inputs[0] is None else apart.inputs[0].shape
     if rows is None or shape is None or len(rows) < 3 or not isinstance(rows[1], int) or not isinstance(shape[1], int):
         return None
-    kept = content(values["apart"])
-    first = rows[0] == shape[0] or (kept is not None and kept.reshape(-1)[0] == 0)
+    target = content(values["apart"])
+    first = rows[0] == shape[0] or (target is not None and target.reshape(-1)[0] == 0)
     return rows[1] if first and shape[1] % rows[1] == 0 else None
 
 
 def _per_channel(value: ir.Value, x: ir.Value) -> bool:
-    """Whether a parameter varies along axis 1 only."""
+    """Decide whether a parameter varies along axis 1 of x only."""
     rank, shape = len(x.shape or ()), list(value.shape or ())
     wide = [1] * (rank - len(shape)) + shape
     return all(d == 1 for axis, d in enumerate(wide) if axis != 1)

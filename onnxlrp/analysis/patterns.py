@@ -1,6 +1,7 @@
-"""Graph patterns, in onnxscript's matcher: what to find is written as the expression that computes it.
+"""Graph patterns for onnxscript's matcher: a pattern is the expression that computes what is looked for.
 
-Constants are variables of the pattern that a check looks at: the matcher's own compare scalars only, and read all.
+A constant is a variable of the pattern, which a check examines after the match: the matcher's own constants compare
+scalars only, and read every tensor for it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from onnxlrp.graph.call import Call, content
 from onnxlrp.graph.misses import attempt, is_asked, miss
 
 Values = Mapping[str, ir.Value]
-"""What a match found, by the names in the pattern."""
+"""Values that a match bound, by the names of the pattern's variables."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recognised:
-    """What several nodes are together: a name, and the one operator that computes the same from the same operands."""
+    """Several nodes that compute one operator: its name for the plan, and a call of it on the same operands."""
 
     name: str
     call: Call
@@ -35,10 +36,11 @@ _SPELLED = 3
 
 
 class Patterns:
-    """Expressions for one thing, and what makes a match of one of them that thing.
+    """Several expressions of one operator, and the check that a match of one of them must pass.
 
-    `name` is what it is called in a sentence; `expressions` gives, of a builder, one expression per way to end; `check`
-    what was recognised, None where a constant or a shape says that it only looks like it.
+    `name` is the operator in words. `expressions` takes a pattern builder and returns one expression for each way in
+    which the nodes may end. `check` returns the operator, or None where a constant or a shape shows that a match is
+    something else.
     """
 
     def __init__(
@@ -53,27 +55,27 @@ class Patterns:
         self._among = functools.lru_cache(maxsize=64)(self._possible)
 
     def match(self, node: ir.Node, facts: Facts) -> Recognised | None:
-        """What ends in a node."""
+        """Return the operator that ends in a node; None where no expression matches."""
         return attempt(f"is not read as {self.name} that is written out", node, self._match, node, facts)
 
     def _match(self, node: ir.Node, facts: Facts) -> Recognised | None:
         if node.domain != "" or not isinstance(node.graph, ir.Graph):
             return None
-        # A matcher keeps what it has found so far in itself: each match has its own, for conversions in threads.
+        # A matcher holds the state of its match, so each match has its own: conversions may run in threads.
         make = _Matcher if is_asked(node) else pattern.SimplePatternMatcher
         matchers = [make(one) for one in self._among(facts.operators_of(node.graph)).get(node.op_type, ())]
         is_spelled = False
         for matcher in matchers:
-            # It takes the model but does not look at it.
-            found = matcher.match(cast(ir.Model, None), node.graph, node, remove_nodes=False)
-            if found and (what := self._check(node, _bound(found.bindings), facts)) is not None:
-                return what
-            is_spelled = is_spelled or bool(found)
+            # The matcher requires a model but never reads it.
+            result = matcher.match(cast(ir.Model, None), node.graph, node, remove_nodes=False)
+            if result and (recognised := self._check(node, _bound(result.bindings), facts)) is not None:
+                return recognised
+            is_spelled = is_spelled or bool(result)
         ends = [m.farthest for m in matchers if isinstance(m, _Matcher) and m.farthest[0] >= _SPELLED]
         return miss(max(ends)[1]) if ends and not is_spelled else None
 
     def _possible(self, operators: frozenset[str]) -> dict[str, list[Any]]:
-        """The expressions that can be written with some operators, by the operator that ends them."""
+        """Select the expressions that need only these operators, by the operator that ends them."""
         known: dict[int, bool] = {}
         by_end: dict[str, list[Any]] = defaultdict(list)
         for end, graph_pattern in self._ends:
@@ -100,7 +102,7 @@ def _graph_pattern(expressions: Callable[[Any], list[Any]], index: int) -> Any:
 
 
 def _written_with(value: Any, operators: Collection[str], known: dict[int, bool]) -> bool:
-    """Decide whether an expression needs no operators but these; `known` remembers the answers for its parts."""
+    """Decide whether an expression needs only these operators; `known` caches the answers for its parts."""
     if id(value) not in known:
         node = None if value is None else value.producer()
         if alternatives := getattr(value, "alternatives", ()):
@@ -120,19 +122,19 @@ def _bound(bindings: Mapping[str, Any]) -> dict[str, ir.Value]:
 
 
 def var(name: str) -> Any:
-    """Any value; under one name always the same."""
+    """Build a variable that matches any value, and the same value wherever its name recurs."""
     return pattern.Var(name)
 
 
 def either(*alternatives: Any, name: str | None = None) -> Any:
-    """The first of some expressions that matches."""
+    """Build an alternative, which matches the first of several expressions that fits."""
     value: Any = pattern.OrValue(list(alternatives), name=name)
     value.alternatives = alternatives
     return value
 
 
 def both_orders(make: Callable[[Any, Any], Any], a: Any, b: Any) -> list[Any]:
-    """`a ∘ b` and `b ∘ a`."""
+    """Build an operation with its operands in both orders, `a ∘ b` and `b ∘ a`."""
     return [make(a, b), make(b, a)]
 
 
@@ -140,7 +142,7 @@ def both_orders(make: Callable[[Any, Any], Any], a: Any, b: Any) -> list[Any]:
 
 
 def number(value: ir.Value | None) -> float | None:
-    """The content of a constant of one element."""
+    """Return the content of a constant of one element; None for other values."""
     if value is None or value.const_value is None or value.const_value.size != 1:
         return None
     known = content(value)
@@ -148,12 +150,12 @@ def number(value: ir.Value | None) -> float | None:
 
 
 def numbers(values: Values, **expected: float) -> bool:
-    """Whether what is bound to these names, as far as it is, are these numbers."""
+    """Decide whether each of these names that is bound holds the expected number."""
     return all(number(values[name]) == wanted for name, wanted in expected.items() if name in values)
 
 
-def spreads(value: ir.Value, over: ir.Value) -> bool:
-    """Whether a value broadcasts over another without making it larger."""
+def broadcasts_to(value: ir.Value, over: ir.Value) -> bool:
+    """Decide whether a value broadcasts to the shape of another."""
     if value.shape is None or over.shape is None or len(value.shape) > len(over.shape):
         return False
     pairs = zip(reversed(value.shape), reversed(over.shape), strict=False)
@@ -161,20 +163,20 @@ def spreads(value: ir.Value, over: ir.Value) -> bool:
 
 
 def constant(names: Collection[str], values: Values, facts: Facts) -> bool:
-    """Whether what is bound to these names depends on no input."""
+    """Decide whether each of these names that is bound depends on no input of the model."""
     return all(values[name] in facts.constants for name in names if name in values)
 
 
 def axes_of(reduction: ir.Node | None) -> tuple[int, ...] | None:
-    """The axes of a reduction, counted from the end; all where it names none."""
+    """Return the axes of a reduction, counted from the end, or all where it names none; None if they are unknown."""
     source = None if reduction is None else reduction.inputs[0]
     if reduction is None or source is None or source.shape is None:
         return None
     rank, operand = len(source.shape), reduction.inputs[1] if len(reduction.inputs) > 1 else None
-    given: Iterable[int] = range(2 if reduction.op_type == "GlobalAveragePool" else 0, rank)
+    axes: Iterable[int] = range(2 if reduction.op_type == "GlobalAveragePool" else 0, rank)
     if operand is not None:
         known = content(operand)
         if known is None:
             return None
-        given = known.reshape(-1).tolist() or given
-    return tuple(sorted(a - rank if a >= 0 else a for a in given))
+        axes = known.reshape(-1).tolist() or axes
+    return tuple(sorted(a - rank if a >= 0 else a for a in axes))

@@ -1,4 +1,4 @@
-"""The reference that a kernel is explained against: one neutral value for each feature."""
+"""References of kernel machines: one neutral value for each feature, against which a kernel is explained."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from onnxlrp.errors import InputError
 from onnxlrp.graph.call import content
 
 _AFFINE = {"Identity": 0, "Cast": 0, "Neg": 0, "Mul": None, "Add": None, "Sub": 0, "Div": 0, "MatMul": 0, "Gemm": 0}
-"""Operators that carry the mean of their operand to that of their output, each with the operand that must be data;
-None: any one."""
+"""Operators that map the mean of their operand to the mean of their output, each with the index of the operand that
+must be data; None permits either."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """One value for each feature, and its source in words."""
+    """A reference, and its source in words for the plan."""
 
     values: np.ndarray
-    """[features], float64"""
+    """The reference itself, [features], float64."""
     source: str
 
 
 class Background:
-    """Rows of the model's inputs, and the means that they have inside the graph."""
+    """Background rows of the model's inputs, and the means that they give to values inside the graph."""
 
     def __init__(self, rows: Mapping[ir.Value, np.ndarray]) -> None:
         self.rows = rows
         self.used = False
-        """True once anything has asked for them."""
+        """True once a mean has been computed from the rows."""
 
     def mean(self, value: ir.Value) -> np.ndarray:
-        """The mean over the rows of a value [samples, features]. Raises InputError where it is no finite number."""
+        """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if not finite."""
         mean = value_inside(value, self.rows).astype(np.float64)
         mean = mean.reshape(-1, mean.shape[-1]).mean(0)
         if not np.isfinite(mean).all():
@@ -47,9 +47,9 @@ class Background:
 def reference_of(
     x: ir.Value, vectors: np.ndarray, background: Background | None, constant: Collection[ir.Value]
 ) -> Reference:
-    """The reference of a kernel that compares x [samples, features] with vectors [rows, features].
+    """Choose the reference of a kernel that compares x [samples, features] with vectors [rows, features].
 
-    The mean of the background, else that of a scaler upstream, else that of the vectors.
+    It is the mean of the background, else the mean that a scaler upstream subtracts, else the mean of the vectors.
     """
     if background is not None:
         return Reference(background.mean(x), "the mean of the background")
@@ -60,10 +60,10 @@ def reference_of(
 
 
 def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value]) -> np.ndarray | None:
-    """Compute x where the last scaler upstream gives 0; None where there is no scaler that subtracts a mean.
+    """Compute the x that results where the nearest scaler upstream gives 0; None where no scaler subtracts a mean.
 
-    A scaler is a difference with one constant for each feature, followed by affine nodes. One that subtracts a minimum
-    leaves most vectors on one side of its zero, and is not used.
+    A scaler is a difference with one constant for each feature, followed by affine nodes. A scaler that subtracts a
+    minimum leaves most vectors on one side of its zero; it is not used.
     """
     value = x
     while (node := value.producer()) is not None and node.domain == "" and node.op_type in _AFFINE:
@@ -75,14 +75,14 @@ def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value
         assert source is not None
         if node.op_type == "Sub" and (width := _width(node)) is not None:
             zeros = np.zeros((1, width), (value.dtype or ir.DataType.FLOAT).numpy())
-            found = value_inside(x, {value: zeros}).reshape(-1).astype(np.float64)
-            return found if _between(found, vectors) else None
+            mean = value_inside(x, {value: zeros}).reshape(-1).astype(np.float64)
+            return mean if _between(mean, vectors) else None
         value = source
     return None
 
 
 def _width(node: ir.Node) -> int | None:
-    """Count the features of a difference with one constant for each; None where it is no such difference."""
+    """Count the features of a Sub that subtracts one constant from each; None for another Sub."""
     shape, offset = node.outputs[0].shape, content(node.inputs[1])
     columns = None if shape is None or len(shape) != 2 else shape[1]
     return columns if isinstance(columns, int) and offset is not None and offset.size == columns else None

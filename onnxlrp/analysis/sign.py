@@ -1,4 +1,4 @@
-"""Which values are never negative."""
+"""Signs: the values that are never negative, whatever the input."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import find
 
 _LOOKED_AT = 1 << 20
-"""Constants larger than this are not looked at."""
+"""Largest number of elements of a constant whose signs are read."""
 
 
 def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> set[ir.Value]:
-    """Values that are 0 or more whatever the input: behind a ReLU, of an unsigned type, sums and products of such.
+    """Return the values that are at least 0 whatever the input, such as ReLUs, unsigned integers, and their sums.
 
-    `around`: what is so outside of a body. Of a body's carried values nothing is known.
+    `around` holds the values outside of a body that are known to be so. States of a loop are never known to be so.
     """
-    found = {v for v in graph.inputs if v.dtype is not None and v.dtype.name.startswith("UINT")} | set(around)
+    nonnegative = {v for v in graph.inputs if v.dtype is not None and v.dtype.name.startswith("UINT")} | set(around)
     for node in graph:
         entry = find(node)
         if entry is None:
@@ -27,21 +27,23 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
         if entry.nested:
             inner = bodies(node)
             for body in inner:
-                slices = {v for v, operand in body.slices if node.inputs[operand] in found}
-                found |= nonnegative_values(body.graph, found | slices)
+                slices = {v for v, operand in body.slices if node.inputs[operand] in nonnegative}
+                nonnegative |= nonnegative_values(body.graph, nonnegative | slices)
             for index, value in enumerate(node.outputs):
                 ends = [v for body in inner for v, i in body.stacked if i == index]
-                if ends and all(v in found for v in ends):
-                    found.add(value)
+                if ends and all(v in nonnegative for v in ends):
+                    nonnegative.add(value)
             continue
         call = Call.of(node)
         sign = entry.sign_of(call)
         operands = [node.inputs[i] for i in entry.operands(call) if i < len(node.inputs)]
-        kept = sign in ("keeps", "same") and all(v is not None and (v in found or _constant(v)) for v in operands)
+        keeps_sign = sign in ("keeps", "same") and all(
+            v is not None and (v in nonnegative or _constant(v)) for v in operands
+        )
         square = node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
-        if sign == "nonnegative" or kept or square:
-            found.update(node.outputs)
-    return found
+        if sign == "nonnegative" or keeps_sign or square:
+            nonnegative.update(node.outputs)
+    return nonnegative
 
 
 def _constant(value: ir.Value) -> bool:

@@ -1,4 +1,4 @@
-"""The values that some inputs give inside a graph, computed once as a model is converted."""
+"""Evaluation of values inside a graph for given inputs, during conversion."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from onnxlrp.source.evaluate import run_nodes
 
 
 def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
-    """The array that a value holds where others hold `feeds`.
+    """Compute the array that a value holds when other values hold `feeds`.
 
-    Raises InputError where a node on the way cannot be evaluated, or where a value is needed that is not fed.
+    Raises InputError where a node upstream cannot be evaluated, or needs a value that is neither constant nor fed.
     """
     if value in feeds:
         return feeds[value]
@@ -36,7 +36,7 @@ def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.nd
 
 
 def _upstream(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> tuple[Sequence[ir.Node], Sequence[ir.Value]]:
-    """The nodes that make a value, in their order, and what they start from."""
+    """Return the nodes that compute a value, in topological order, and the values at which they start."""
     nodes: dict[ir.Node, None] = {}
     ends: dict[ir.Value, None] = {}
     waiting = [value]

@@ -1,9 +1,9 @@
-"""Kernels that are written out: elementwise functions of squared distances between data and constant rows.
+"""Recognition of kernels that are written out: elementwise functions of distances between data and constant rows.
 
-*Distances* are written as the differences of all pairs of rows, squared and summed, or the norms of these; as a Scan
-over the rows that sums the squares of data less a row, and the Transpose that follows it; or multiplied out. A *kernel*
-is any chain of exponentials, roots, powers, sums and products with constants that reads distances, so that an RBF, a
-Matérn or a rational quadratic kernel, their sums and their products are each one step, with no name needed.
+*Distances* have three spellings: the differences of all pairs of rows, squared and summed (or their norms); a Scan
+over the constant rows that sums the squares of data minus a row, and a Transpose of its output; or the multiplied-out
+form. A *kernel* is any chain of exponentials, roots, powers, sums and products with constants that reads distances.
+An RBF, a Matérn and a rational quadratic kernel, their sums and their products thus each become one step.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
 _LARGEST = float(np.finfo(np.float32).max)
-"""The upper bound of a Clip of old opsets that names none."""
+"""Upper bound that a Clip of an old opset has by default."""
 _SMALL = 1e-3
-"""The largest bound that only keeps a squared distance from rounding below 0."""
+"""Largest lower bound that counts as a guard against squared distances that rounding makes negative."""
 
 
 def find_kernels(
     nodes: Iterable[ir.Node], data: Collection[ir.Value], constant: Collection[ir.Value]
 ) -> dict[ir.Node, Kernel]:
-    """Find every node that ends a kernel; `nodes` are in topological order."""
+    """Return every node that ends a kernel, with its kernel; `nodes` are in topological order."""
     distances: dict[ir.Value, Distance] = {}
-    made: dict[ir.Value, ir.Node] = {}
+    steps: dict[ir.Value, ir.Node] = {}
     curved: set[ir.Value] = set()
-    found: dict[ir.Node, Kernel] = {}
+    kernels: dict[ir.Node, Kernel] = {}
     for node in nodes:
         distance = _clamped(node, distances) or _distance(node, data, constant)
         if distance is not None:
@@ -40,26 +40,25 @@ def find_kernels(
             continue
         operands = [i for i, v in enumerate(node.inputs) if v in data]
         values = [v for i in operands if (v := node.inputs[i]) is not None]
-        if not values or not has_quotient(node, operands) or not all(v in distances or v in made for v in values):
+        if not values or not has_quotient(node, operands) or not all(v in distances or v in steps for v in values):
             continue
         end = node.outputs[0]
-        made[end] = node
+        steps[end] = node
         if any(v in curved for v in values) or _falls(node, operands):
             curved.add(end)
-            found[node] = _kernel(end, distances, made)
-    return found
+            kernels[node] = _kernel(end, distances, steps)
+    return kernels
 
 
 def _falls(node: ir.Node, operands: Collection[int]) -> bool:
-    """Decide whether a node makes a kernel of a distance: data as an exponent or a denominator, or to a negative
-    power."""
+    """Decide whether a node turns distances into a kernel: Exp, a quotient with data below, or a negative power."""
     if node.op_type == "Pow":
         exponent = content(node.inputs[1])
         return exponent is not None and float(exponent.reshape(-1)[0]) < 0
     return node.op_type in ("Exp", "Reciprocal") or (node.op_type == "Div" and 1 in operands)
 
 
-def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], made: dict[ir.Value, ir.Node]) -> Kernel:
+def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], steps: dict[ir.Value, ir.Node]) -> Kernel:
     ends: dict[ir.Value, None] = {}
     nodes: dict[ir.Node, None] = {}
     waiting = [end]
@@ -67,11 +66,11 @@ def _kernel(end: ir.Value, distances: dict[ir.Value, Distance], made: dict[ir.Va
         value = waiting.pop()
         if value in distances:
             ends[value] = None
-        elif value in made and made[value] not in nodes:
-            nodes[made[value]] = None
-            waiting += [v for v in made[value].inputs if v is not None]
-    # `made` holds its nodes in their order.
-    ordered = tuple(n for n in made.values() if n in nodes)
+        elif value in steps and steps[value] not in nodes:
+            nodes[steps[value]] = None
+            waiting += [v for v in steps[value].inputs if v is not None]
+    # `steps` is in topological order.
+    ordered = tuple(n for n in steps.values() if n in nodes)
     return Kernel(end, tuple(distances[v] for v in ends), ordered)
 
 
@@ -98,7 +97,7 @@ def _distance(node: ir.Node, data: Collection[ir.Value], constant: Collection[ir
 
 
 def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance | None:
-    """A distance that is kept from falling below 0, or a small number, by rounding."""
+    """Return the distance that a node bounds below by 0 or a small number, as a guard against rounding; else None."""
     if node.domain != "" or node.op_type not in ("Max", "Clip", "Relu") or node.inputs[0] is None:
         return None
     known, bounds = distances.get(node.inputs[0]), node.inputs[1:]
@@ -118,7 +117,7 @@ def _clamped(node: ir.Node, distances: Mapping[ir.Value, Distance]) -> Distance 
 
 
 def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """The state and the rows of a Scan that hands its state on and stacks `Σ (state − row)²`; None for another node."""
+    """Return the state and the rows of a Scan that stacks `Σ (state − row)²` of a constant state; else None."""
     if node.op_type != "Scan" or len(node.inputs) != 2 or len(node.outputs) != 2:
         return None
     (body,) = bodies(node)
@@ -135,7 +134,7 @@ def _scanned(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
 
 
 def _reordered(node: ir.Node) -> bool:
-    """Decide whether a Scan runs over another axis than the first, or backwards."""
+    """Decide whether a Scan runs backwards, or along another axis than the first."""
     names = ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions")
     return any(any(node.attributes[n].as_ints()) for n in names if n in node.attributes)
 
@@ -148,7 +147,7 @@ def _itself(value: ir.Value) -> ir.Value:
 
 
 def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """x and the rows of `Σ (x[:, None] − rows[None])²` over the last axis; None for another node."""
+    """Return x and the rows of `Σ (x[:, None] − rows[None])²` over the last axis; None for other nodes."""
     difference = _squares_summed(node)
     if difference is None or difference.op_type != "Sub" or len(difference.inputs) != 2:
         return None
@@ -161,7 +160,7 @@ def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
 
 
 def _beside_rows(value: ir.Value | None) -> ir.Value | None:
-    """The value [N, F] that is unsqueezed to [N, 1, F]."""
+    """Return the value [N, F] that an Unsqueeze turns into [N, 1, F]; None for other values."""
     node = None if value is None else value.producer()
     axes = None if node is None or node.op_type != "Unsqueeze" else content(node.inputs[1])
     source = None if node is None else node.inputs[0]
@@ -171,14 +170,14 @@ def _beside_rows(value: ir.Value | None) -> ir.Value | None:
 
 
 def _rows(value: ir.Value | None) -> ir.Value | None:
-    """A value [R, F] or [1, R, F] that broadcasts over samples."""
+    """Return a value of shape [R, F] or [1, R, F], which broadcasts over samples; None for other values."""
     shape = None if value is None else value.shape
     fits = shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[0] == 1))
     return value if fits else None
 
 
 def _squares_summed(node: ir.Node | None) -> ir.Node | None:
-    """The node whose squares a node sums over their last axis, without keeping it; None where it does not."""
+    """Return the node whose squares a node sums over the last axis, which it removes; None for other nodes."""
     if node is None or node.op_type not in ("ReduceSumSquare", "ReduceL2", "ReduceSum") or node.inputs[0] is None:
         return None
     if not _over_last(node):
@@ -197,7 +196,7 @@ def _over_last(node: ir.Node) -> bool:
 
 
 def _squared(node: ir.Node) -> ir.Node | None:
-    """The node that makes v, of `v·v` and `v²`."""
+    """Return the node that computes v, given the node of `v·v` or `v²`; None for other nodes."""
     first = node.inputs[0]
     if first is None:
         return None

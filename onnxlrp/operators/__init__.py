@@ -1,4 +1,4 @@
-"""How relevance goes back through every operator: one file a family, one entry an operator."""
+"""Handlers that carry relevance back through every operator: one file for each family, one entry for each operator."""
 
 from onnxlrp.operators import (  # noqa: F401  (importing a family enters its operators)
     arithmetic,

@@ -1,4 +1,4 @@
-"""Sums, products, quotients, powers, maxima of operands that broadcast against each other."""
+"""Sums, products, quotients, powers and maxima of operands that broadcast against each other."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @linear("Add", "Sum", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
 def add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions; a constant absorbs its share."""
+    """Is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(r, call.operand(operand))
 
 
 @linear("Sub", elementwise=True, operands=all_operands, jointly=True)
 def sub(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions; a constant absorbs its share."""
+    """Is shared in proportion to the contributions; a constant absorbs its share."""
     back = op.unbroadcast(r, call.operand(operand))
     return back if operand == 0 else op.Neg(back)
 
 
 @linear("Mean", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
 def mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions; a constant absorbs its share."""
+    """Is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(op.Div(r, float(len(call.inputs))), call.operand(operand))
 
 
@@ -41,13 +41,13 @@ def neg(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @linear("Mul", elementwise=True, operands=all_operands, scale=True, sign="keeps")
 def mul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """By a constant: passes unchanged. Of two data operands: by the composite's rule for products."""
+    """Passes unchanged if one operand is constant, else takes the composite's rule for products of data."""
     return op.unbroadcast(op.Mul(r, call.operand(1 - operand)), call.operand(operand))
 
 
 @linear("Div", elementwise=True, operands=all_operands, linear_in=(0,), scale=True, sign="keeps")
 def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The numerator takes all; a constant over data in proportion to the derivative."""
+    """Goes to the numerator; for a constant over data, goes to the data in proportion to the derivative."""
     numerator, denominator = call.operand(0), call.operand(1)
     share = op.Div(r, denominator)
     if operand == 0:
@@ -57,7 +57,7 @@ def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @activation("Pow", operands=all_operands)
 def power(op: Builder, call: Call, operand: int) -> ir.Value:
-    """Passes unchanged; data to the power of data: the base takes all."""
+    """Passes unchanged; for data to the power of data, goes to the base."""
     base, exponent, y = call.operand(0), call.operand(1), call.outputs[0]
     if operand == 1:
         return op.Mul(y, op.Log(base))
@@ -69,7 +69,7 @@ def power(op: Builder, call: Call, operand: int) -> ir.Value:
 
 
 def _floating(call: Call) -> list[int]:
-    """Of integers the remainder is arithmetic on positions."""
+    """Name both operands if they are floats, and none for integers, whose remainders are arithmetic on positions."""
     dtype = call.operand(0).dtype
     return [0, 1] if dtype is not None and dtype.is_floating_point() else []
 
@@ -77,7 +77,7 @@ def _floating(call: Call) -> list[int]:
 @activation("Mod", operands=_floating, gradient_only=(1,))
 def mod(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged to the dividend."""
-    # y = a − q·b with the rounded quotient q: 1 and −q, and 0 for q where b is infinite.
+    # y = a − q·b with the rounded quotient q, 0 where b is infinite: ∂a is 1 and ∂b is −q.
     a, b, y = call.operand(0), call.operand(1), call.outputs[0]
     return op.full_like(y, 1) if operand == 0 else op.Round(op.Div(op.Sub(y, a), b))
 
@@ -88,7 +88,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
     if training is not None and not training.any():
         return r
-    # A value that is 0 on both sides shows neither mask nor ratio: it gets nothing, unless dropout does not train.
+    # Where x is 0, so is y, and neither mask nor ratio shows: the gradient is 0 there in training, else 1.
     x, y = call.operand(0), call.outputs[0]
     empty = op.Equal(x, 0.0)
     ratio = op.Div(y, op.Where(empty, op.number(1.0, x), x))
@@ -98,7 +98,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Max", "Min", elementwise=True, selects_by_value=True, operands=all_operands, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winner takes all, ties to the first operand."""
+    """Goes to the winner; of equal ones, to the first operand."""
     y = op.run(call)
     wins = op.Equal(call.operand(operand), y)
     for earlier in call.inputs[:operand]:

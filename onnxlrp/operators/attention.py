@@ -1,9 +1,9 @@
-"""Attention as ONNX defines it, with masks as onnxruntime's kernel reads them.
+"""ONNX's own Attention, written out with masks as onnxruntime's kernel reads them.
 
-The kernel hides a key by the lowest finite number where the standard's function body adds −∞, and a row is hidden whole
-where its mask holds nothing above that number: its weights, and so its output, are 0. For types without a kernel
-(float64, bfloat16), for windows, which no kernel knows, and from opset 25 on, onnxruntime runs the function body, and
-−∞ hides.
+To hide a key, the kernel adds the lowest finite number, and the standard's function body adds −∞. A row whose mask
+holds nothing above the kernel's number is hidden completely: its weights, and so its output, are 0. For types without a
+kernel (float64, bfloat16), for windows, which no kernel knows, and from opset 25 on, onnxruntime runs the function
+body, and −∞ hides.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _PADS_MASKS = 24
 """The first opset in which a mask may be narrower than the keys."""
 _LAST_KERNEL = 24
-"""The last opset that onnxruntime's kernel is made for. (1.31 runs it for opset 25, too, which it does not know.)"""
+"""Last opset that onnxruntime's kernel implements. (onnxruntime 1.31 runs it for opset 25 too, which it predates.)"""
 
 
 @decomposed("Attention", operands=all_operands)
 def attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: products, mask and softmax, each by its own rule."""
+    """Written out: products, mask and softmax, each with its own rule."""
     flat = call.rank(0) == 3
     q, k, v = _heads(op, call) if flat else [call.operand(i) for i in range(3)]
     if call.input(4) is not None:
@@ -37,11 +37,11 @@ def attention(op: Builder, call: Call) -> list[ir.Value]:
     cap, added = float(call.attr("softcap", 0.0)), _added(op, call, q, k)
     product = capped = _product(op, call, q, k)
     if cap:
-        # Otherwise the kernel adds the mask as it multiplies, and rounds once.
+        # Without a cap the kernel adds the mask as it multiplies, and rounds only once.
         product = _rounded(op, product, q)
         capped = _rounded(op, op.Mul(op.Tanh(op.Div(product, cap)), cap), q)
     scores = capped if added is None else op.Add(capped, added)
-    # In the function body of halves onnxruntime takes the casts around the softmax away.
+    # In the function body for halves, onnxruntime removes the casts around the softmax.
     scores = _rounded(op, scores, q) if _has_kernel(op, call) else scores
     weights = _weights(op, call, scores, added)
     values = heads.repeat_heads(op, v, _times(op, q, v))
@@ -55,13 +55,13 @@ def attention(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _heads(op: Builder, call: Call) -> list[ir.Value]:
-    """Queries, keys and values, each [B, N, S, H]."""
+    """Split queries, keys and values by heads, each to [B, N, S, H]."""
     number, groups = int(call.attr("q_num_heads")), int(call.attr("kv_num_heads"))
     return [heads.split_heads(op, call.operand(i), n) for i, n in enumerate((number, groups, groups))]
 
 
 def _times(op: Builder, q: ir.Value, x: ir.Value) -> int | ir.Value:
-    """How many heads of the queries share one of the keys or values."""
+    """Count the query heads that share one head of `x`, the keys or values."""
     number, groups = op.dims(q)[1], op.dims(x)[1]
     if number is None or groups is None:
         return op.Div(op.dim(q, 1), op.dim(x, 1))
@@ -74,24 +74,24 @@ def _type(value: ir.Value) -> ir.DataType:
 
 
 def _rounded(op: Builder, x: ir.Value, q: ir.Value) -> ir.Value:
-    """The numbers that are left where the kernel, which computes halves in float32, stores them as halves."""
+    """Round x to the type of q and widen it again: the kernel computes halves in float32 and stores them as halves."""
     return heads.wide(op, op.cast(x, _type(q)))
 
 
 def _product(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value:
-    """`scale·q·kᵀ`, [B, N, S, T]; the root of the scale multiplies either side, as in the standard's function body."""
+    """Compute `scale·q·kᵀ`, [B, N, S, T]; √scale multiplies both operands, as in the standard's function body."""
     scale, k = heads.scale_of(op, call, heads.wide(op, q)), heads.repeat_heads(op, k, _times(op, q, k))
     root = op.Sqrt(scale) if isinstance(scale, ir.Value) else math.sqrt(scale)
     return op.MatMul(op.Mul(heads.wide(op, q), root), op.Mul(op.Transpose(heads.wide(op, k), perm=[0, 1, 3, 2]), root))
 
 
 def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) -> ir.Value:
-    """The softmax of the scores, 0 in rows that are hidden whole."""
+    """Compute the softmax of the scores, with 0 in rows that are hidden completely."""
     kind, precision = _type(scores), int(call.attr("softmax_precision", 0))
     if precision and not _has_kernel(op, call):
         scores = op.cast(scores, ir.DataType(precision))
     weights = op.cast(op.Softmax(scores, axis=-1), kind)
-    # A causal mask alone leaves every row its first key.
+    # With a causal mask alone, every row still sees its first key.
     if added is None or (call.input(3) is None and call.input(6) is None and not _has_window(call)):
         return weights
     highest = op.ReduceMax(added, op.ints([-1]), keepdims=1)
@@ -103,7 +103,7 @@ def _weights(op: Builder, call: Call, scores: ir.Value, added: ir.Value | None) 
 
 
 def _added(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """Make the term that is added to the scores: the mask, and `_hiding` wherever a key's place hides it."""
+    """Compute the term that is added to the scores: the mask, and `_hiding` for keys whose place hides them."""
     mask, hidden, wide = call.input(3), _hidden(op, call, q, k), _type(heads.wide(op, q))
     nothing, hiding = op.constant(0, wide), op.constant(_hiding(op, call), wide)
     if mask is not None:
@@ -122,12 +122,12 @@ def _has_window(call: Call) -> bool:
 
 
 def _hiding(op: Builder, call: Call) -> float:
-    """The number that hides a key."""
+    """Return the number that hides a key."""
     return heads.lowest_of(_type(call.operand(0))) if _has_kernel(op, call) else -math.inf
 
 
 def _padded(op: Builder, mask: ir.Value, k: ir.Value, hiding: ir.Value) -> ir.Value:
-    """A mask that covers all keys: those after its end are hidden."""
+    """Extend a mask to all keys: keys after its end are hidden."""
     width, keys = op.dims(mask)[-1], op.dims(k)[2]
     if (op.version or 0) < _PADS_MASKS or (width is not None and width == keys):
         return mask
@@ -136,23 +136,25 @@ def _padded(op: Builder, mask: ir.Value, k: ir.Value, hiding: ir.Value) -> ir.Va
 
 
 def _hidden(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """The keys that their place hides from a query, [S, T] or [B, 1, S, T]: later ones, those outside of the window,
-    those after the end of a sample. None where there are none."""
+    """Mark the keys that a query must not see because of their place, bool [S, T] or [B, 1, S, T]; None if no key.
+
+    These are later keys under a causal mask, keys outside of the window, and keys after the end of a sample.
+    """
     keys, rows = heads.count(op, op.dim(k, 2)), _rows(op, call, q)
-    found = []
+    masks = []
     if call.attr("is_causal", 0):
-        found.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
+        masks.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
     for side, ahead in (("left", op.Sub(rows, keys)), ("right", op.Sub(keys, rows))) if _has_window(call) else ():
         size = int(call.attr(f"{side}_window_size", -1))
         if size >= 0:
-            found.append(op.Greater(ahead, op.ints([size])))
+            masks.append(op.Greater(ahead, op.ints([size])))
     if call.input(6) is not None:
-        found.append(op.Not(heads.before(op, k, call.operand(6))))
-    return functools.reduce(op.Or, found) if found else None
+        masks.append(op.Not(heads.within_length(op, k, call.operand(6))))
+    return functools.reduce(op.Or, masks) if masks else None
 
 
 def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:
-    """The places of the queries among the keys, [S, 1], or [B, 1, S, 1] where samples have lengths of their own."""
+    """Compute the places of the queries among the keys, [S, 1], or [B, 1, S, 1] where samples differ in length."""
     rows = op.Unsqueeze(heads.count(op, op.dim(q, 2)), op.ints([1]))
     if call.input(6) is not None:
         lengths = op.Reshape(call.operand(6), op.ints([-1, 1, 1, 1]))
@@ -161,7 +163,7 @@ def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:
 
 
 def _causal_rows(op: Builder, call: Call, q: ir.Value, k: ir.Value, rows: ir.Value) -> ir.Value:
-    """The places that a causal mask goes by: the kernel leaves it out for a single query after a cache."""
+    """Compute the places by which a causal mask decides: the kernel ignores the mask for one query after a cache."""
     if call.input(4) is None or op.dims(q)[2] not in (None, 1) or not _has_kernel(op, call):
         return rows
     single = op.Equal(op.dim(q, 2), op.ints([1]))

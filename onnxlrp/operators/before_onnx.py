@@ -1,4 +1,4 @@
-"""Operators as onnxruntime had them before ONNX had their like, and experiments of the first versions of ONNX."""
+"""onnxruntime's own versions of operators that ONNX adopted later, and experimental operators of ONNX's beginnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DOMAIN = "com.microsoft"
 EXPERIMENTS = ("Affine", "Crop", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh")
-"""Of the default domain, until opset 9: reading moves them here."""
+"""Operators of the default domain until opset 9; reading a model moves them to `DOMAIN`."""
 _MODES = {"bilinear": "linear", "nearest": "nearest", "bicubic": "cubic"}
 
 
@@ -44,7 +44,7 @@ def expand_dims(op: Builder, call: Call) -> list[ir.Value]:
 
 @decomposed("CDist", domain=DOMAIN, operands=all_operands)
 def cdist(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: differences of all pairs of rows, squared and summed, and the root where it is asked for."""
+    """Written out: differences of all pairs of rows, squared and summed, and the root for the metric `euclidean`."""
     apart = op.Sub(op.Unsqueeze(call.operand(0), op.ints([1])), op.Unsqueeze(call.operand(1), op.ints([0])))
     squared = op.ReduceSum(op.Mul(apart, apart), op.ints([-1]), keepdims=0)
     return [op.Sqrt(squared) if call.attr("metric", "sqeuclidean") == "euclidean" else squared]
@@ -87,7 +87,7 @@ def scaled_tanh(op: Builder, call: Call) -> list[ir.Value]:
 
 @decomposed("Crop", domain=DOMAIN)
 def crop(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: a Slice of height and width; `border` says what goes left, above, right and below."""
+    """Written out: a Slice of height and width; `border` tells what to cut on the left, above, right and below."""
     left, above, right, below = call.ints("border")
     size = call.ints("scale", [])
     ends = [above + size[0], left + size[1]] if size else [-below or 2**31, -right or 2**31]

@@ -1,7 +1,7 @@
-"""How many channels are in a block: no file says so, it is 8 or 16 by the processor that onnxruntime optimised on.
+"""Block size of onnxruntime's blocked layout: 8 or 16 channels, by the processor on which the model was optimised.
 
-Channels are filled up to whole blocks, which shows in many a file. Where it does not, both sizes fit, and the file
-means what onnxruntime makes of it on the machine at hand.
+No file states it. Channels are padded to whole blocks, and the padding often shows in the file. Where it does not, both
+sizes fit, and the size of the machine at hand decides, as it does for onnxruntime itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SIZES = (8, 16)
 
 
 def block_size(nodes: Sequence[ir.Node]) -> int | None:
-    """By the blocked nodes of a graph, else by the onnxruntime at hand; None where neither says it."""
+    """Tell the block size from the blocked nodes of a graph, else from onnxruntime here; None if neither shows it."""
     possible = set(SIZES)
     for node in nodes:
         possible &= set(_possible(node))
@@ -33,7 +33,10 @@ def _possible(node: ir.Node) -> Iterator[int]:
 
 
 def _fits(node: ir.Node, size: int) -> Iterator[bool]:
-    """A block is whole, and no more blocks are filled up than need be."""
+    """Yield what must hold of a Conv's weights if blocks have `size` channels.
+
+    Output channels fill whole blocks, input channels do too or are fewer than one block, and no padding is needless.
+    """
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     if weight is None or weight.shape is None or not weight.shape.is_static():
         return
@@ -42,12 +45,12 @@ def _fits(node: ir.Node, size: int) -> Iterator[bool]:
     yield into < size or into % size == 0
     numbers = content(bias)
     if size == 8 and out % 16 == 0 and numbers is not None and numbers.any() and not numbers[-8:].any():
-        # Eight channels at the end without a bias, and in blocks of 16 without a weight either.
+        # The last eight channels have no bias. If, in blocks of 16, they have no weights either, they are padding.
         yield not _half_filled(content(weight))
 
 
 def _half_filled(weight: np.ndarray | None) -> bool:
-    """Whether the last block of 16 has weights in its first half only."""
+    """Decide whether only the first half of the last block of 16 has weights."""
     if weight is None:
         return False
     last = weight.reshape(weight.shape[0] // 16, -1, 16)[-1]
@@ -56,7 +59,7 @@ def _half_filled(weight: np.ndarray | None) -> bool:
 
 @functools.cache
 def _at_hand() -> int | None:
-    """What onnxruntime fills 4 channels up to here."""
+    """Measure the block size on this machine: the number of channels to which onnxruntime pads 4; None if unknown."""
     try:
         import onnxruntime
     except ImportError:
@@ -71,6 +74,6 @@ def _at_hand() -> int | None:
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         size = session.run(None, {"x": np.zeros([1, 4, 1, 1], np.float32)})[0].shape[1]
-    except Exception:  # of this processor onnxruntime knows no blocks
+    except Exception:  # onnxruntime has no blocked layout for this processor
         return None
     return size if size in SIZES else None

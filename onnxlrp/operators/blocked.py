@@ -1,9 +1,9 @@
-"""The blocked layout that onnxruntime's CPU optimiser writes, undone: channels in blocks of b, `[N, C/b, H, W, b]`.
+"""Removal of the blocked layout that onnxruntime's CPU optimiser writes: channels in blocks of b, `[N, C/b, H, W, b]`.
 
-A blocked value claims the shape `[N, C, H, W]`, C rounded up to whole blocks. Whatever onnxruntime leaves between two
-reorders computes the same on both layouts, so every blocked value is taken as the plain one with the channels that
-were filled in: a convolution's weights are put back in order, a reorder fills channels in or cuts them off. A file is
-undone as a whole or not at all: half of it would mix layouts.
+A blocked value claims the shape `[N, C, H, W]`, with C rounded up to whole blocks. All operators that onnxruntime puts
+between two reorders compute the same on both layouts, so a blocked value becomes the plain one with padding channels:
+a convolution's weights are put back in order, and a reorder adds or removes the padding. Either all blocked nodes of a
+file are rewritten or none, because a mixture of layouts would be wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.block_size import block_size
-from onnxlrp.operators.fused_convolutions import activated, convolved, refuse_activation
+from onnxlrp.operators.fused_convolutions import activate, convolve, refuse_activation
 from onnxlrp.operators.registry import all_operands, decomposed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _KEY = "onnxlrp.blocks"
 
 
 def _refuse(call: Call) -> str | None:
-    """Of all blocked nodes of a graph the first that cannot be undone, for then none is."""
+    """Tell why the blocked nodes of a graph cannot be rewritten, by the first that cannot; None where all can."""
     node = call.outputs[0].producer()
     graph = None if node is None else node.graph
     if not isinstance(graph, ir.Graph):
@@ -48,7 +48,7 @@ def _refuse(call: Call) -> str | None:
         graph.meta[_KEY] = block_size(nodes), next(_reasons(nodes), None)
     size, reason = graph.meta[_KEY]
     if reason is None and size is None:
-        reason = "how many channels are in a block is neither in the file nor known without onnxruntime"
+        reason = "neither the file nor an installed onnxruntime tells how many channels are in a block"
     return None if reason is None else f"the blocked layout cannot be undone ({reason}): {_WAY_OUT}"
 
 
@@ -76,15 +76,15 @@ def _block(op: Builder) -> int:
 def conv(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: Conv on weights put back in order, a sum where there is one, then its activation.
 
-    Weights lie as `[O/b, I, H, W, b]` for inputs that are not blocked and for depthwise convolutions, else as
-    `[O/b, I/b, H, W, b of I, b of O]`. A batch norm that follows no convolution is written as a depthwise 1 × 1
-    convolution that names no window, and is a batch norm again.
+    Weights are stored as `[O/b, I, H, W, b]` for inputs that are not blocked and for depthwise convolutions, else as
+    `[O/b, I/b, H, W, b of I, b of O]`. A depthwise 1 × 1 convolution that names no window is onnxruntime's spelling of
+    a batch norm without a convolution, and becomes a batch norm again.
     """
     x, weight, b = call.operand(0), call.operand(1), _block(op)
     out, into, *kernel = [int(d or 0) for d in op.dims(weight)]
     group = int(call.attr("group", 1))
     if into == 1 and group == out and kernel == [1, 1] and not {"kernel_shape", "strides"} & set(call.attributes):
-        return [activated(op, call, _batch_norm(op, call, out), call.input(3))]
+        return [activate(op, call, _batch_norm(op, call, out), call.input(3))]
     if into >= b:
         lying = op.Reshape(weight, op.ints([out // b, into // b, *kernel, b, b]))
         turned = op.Transpose(lying, perm=[0, 5, 1, 4, 2, 3])
@@ -94,13 +94,13 @@ def conv(op: Builder, call: Call) -> list[ir.Value]:
     plain = op.Reshape(turned, op.ints([out, into, *kernel]))
     bare = _unfilled(op, x)
     if bare is not None and group == 1:
-        # Channels that were filled in are no input: a flat rule would give them a share.
+        # Padding channels are removed from the input, because a flat rule would give them a share.
         x, plain = bare, op.Slice(plain, op.ints([0]), op.dim(bare, 1), op.ints([1]))
-    return [activated(op, call, convolved(op, call, x, plain), call.input(3))]
+    return [activate(op, call, convolve(op, call, x, plain), call.input(3))]
 
 
 def _batch_norm(op: Builder, call: Call, channels: int) -> ir.Value:
-    """`x·w + b`, of mean 0 and variance 1."""
+    """Compute `x·w + b` as a batch norm of mean 0 and variance 1."""
     x, bias = call.operand(0), call.input(2)
     zeros, ones = (op.constant(np.full(channels, n), x.dtype) for n in (0, 1))
     scale = op.Reshape(call.operand(1), op.ints([channels]))
@@ -108,7 +108,7 @@ def _batch_norm(op: Builder, call: Call, channels: int) -> ir.Value:
 
 
 def _unfilled(op: Builder, x: ir.Value) -> ir.Value | None:
-    """What `reorder_input` filled channels in of, None where it did not."""
+    """Return the value to which `reorder_input` added padding channels; None where x is no such result."""
     pad = x.producer()
     if pad is None or pad.op_type != "Pad" or len(pad.inputs) != 2:
         return None
@@ -119,7 +119,7 @@ def _unfilled(op: Builder, x: ir.Value) -> ir.Value | None:
 
 @decomposed("ReorderInput", domain=DOMAIN, refuse=_refuse)
 def reorder_input(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: channels filled in up to whole blocks, behind a Transpose where they were last."""
+    """Written out: a Transpose where channels are last, then a Pad of the channels to whole blocks."""
     x, b = call.operand(0), _block(op)
     x = op.Transpose(x, perm=[0, 3, 1, 2]) if call.attr("channels_last", 0) else x
     channels = op.dims(x)[1]
@@ -132,7 +132,7 @@ def reorder_input(op: Builder, call: Call) -> list[ir.Value]:
 
 @decomposed("ReorderOutput", domain=DOMAIN, refuse=_refuse)
 def reorder_output(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: channels that were filled in are cut off, before a Transpose where they come last."""
+    """Written out: a Slice that removes padding channels, then a Transpose where channels are to be last."""
     x, channels = call.operand(0), int(call.attr("channels"))
     x = x if op.dims(x)[1] == channels else op.Slice(x, op.ints([0]), op.ints([channels]), op.ints([1]))
     return [op.Transpose(x, perm=[0, 2, 3, 1]) if call.attr("channels_last", 0) else x]

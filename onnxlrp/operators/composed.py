@@ -1,4 +1,4 @@
-"""Operators that are written out in others as the model is read: by ONNX's own function body, or by ours."""
+"""Operators that are written out in others as the model is read, by ONNX's function body or by one given here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ by_function_body("SwiGLU", summary="Written out: a gated product.")
 def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a slice and a pad.
 
-    Of d elements more than wanted ⌊d/2⌋ are cut off in front, of d fewer ⌊d/2⌋ zeros go in front.
+    An axis with d elements too many loses ⌊d/2⌋ at its start and the rest at its end; one with d too few gains ⌊d/2⌋
+    zeros at its start and the rest at its end.
     """
     x, axes = call.operand(0), [int(a) % call.rank() for a in call.attr("axes", range(call.rank()))]
     wanted = op.known(call.input(1))
@@ -32,17 +33,19 @@ def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
     if wanted is not None and None not in sizes:
         size, want = np.array(sizes, np.int64), wanted.astype(np.int64)
         cut, fill = np.maximum(size - want, 0), np.maximum(want - size, 0)
-        kept = op.Slice(x, op.ints(cut // 2), op.ints(cut // 2 + np.minimum(size, want)), where) if cut.any() else x
+        cropped = op.Slice(x, op.ints(cut // 2), op.ints(cut // 2 + np.minimum(size, want)), where) if cut.any() else x
         pads = op.ints([*(fill // 2), *(fill - fill // 2)])
-        return [op.Pad(kept, pads, None, where) if fill.any() or kept is x else kept]
+        return [op.Pad(cropped, pads, None, where) if fill.any() or cropped is x else cropped]
     here = op.Gather(op.shape(x), where, axis=0)
     more = op.Sub(here, op.cast(call.operand(1), ir.DataType.INT64))
     nothing, two = op.ints([0]), op.ints([2])
     start = op.Div(op.Max(more, nothing), two)
-    kept = op.Slice(x, start, op.Add(start, op.Min(here, op.Sub(here, more))), where)
+    cropped = op.Slice(x, start, op.Add(start, op.Min(here, op.Sub(here, more))), where)
     fill = op.Max(op.Neg(more), nothing)
     front = op.Div(fill, two)
-    return [op.Pad(kept, op.Concat(front, op.Sub(fill, front), axis=0), None, where)]
+    return [op.Pad(cropped, op.Concat(front, op.Sub(fill, front), axis=0), None, where)]
 
 
-by_function_body("FlexAttention", domain="ai.onnx.preview", summary="Written out, as Attention is.")
+by_function_body(
+    "FlexAttention", domain="ai.onnx.preview", summary="Written out: products and softmax, as for Attention."
+)

@@ -1,4 +1,4 @@
-"""If, Loop and Scan: the same branch, the same number of steps, backwards. What they hand to their bodies and back."""
+"""If, Loop and Scan: their bodies, and the correspondence between operands, body inputs, body outputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from onnxlrp.operators.registry import Reversed, custom
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """A graph inside a node, by what stands for what."""
+    """A body of a control flow node, with the correspondence of its inputs and outputs to those of the node."""
 
     graph: ir.Graph
     states: tuple[tuple[ir.Value, ir.Value, int, int], ...] = ()
-    """(the body's input, the body's output, operand, output): carried from step to step."""
+    """States that go from step to step, each (body input, body output, operand index, output index)."""
     slices: tuple[tuple[ir.Value, int], ...] = ()
-    """(the body's input, operand): one slice of the operand a step."""
+    """Operands of which each step reads one slice, each (body input, operand index)."""
     stacked: tuple[tuple[ir.Value, int], ...] = ()
-    """(the body's output, output): stacked, one a step; of an If, the output itself."""
+    """Outputs that stack one value for each step, each (body output, output index); for an If, all of its outputs."""
 
 
 def bodies(node: ir.Node) -> tuple[Body, ...]:
-    """The bodies of an If, a Loop or a Scan; none of any other node."""
+    """Return the bodies of an If, a Loop or a Scan; empty for other nodes."""
     if node.domain not in ("", "ai.onnx"):
         return ()
     if node.op_type == "If":
@@ -46,25 +46,25 @@ def bodies(node: ir.Node) -> tuple[Body, ...]:
     return ()
 
 
-def _behind_condition(call: Call) -> range:
-    """All but the condition (and the trip count), and what the bodies take from around them."""
+def _relevance_operands(call: Call) -> range:
+    """Name the operands that may carry relevance: all, captured values included, but conditions and the trip count."""
     return range({"If": 1, "Loop": 2}.get(call.op_type, 0), len(call.inputs))
 
 
 def _takes_no_step(call: Call) -> str | None:
-    """Refuse a loop that never takes a step where what its steps would make is read: nobody knows of what sizes that
-    is, and runtimes make it of any."""
+    """Refuse a loop that never takes a step but whose stacked outputs are read: their sizes are undefined, and runtimes
+    choose any."""
     if call.op_type != "Loop":
         return None
     trips, start = content(call.inputs[0]), content(call.inputs[1])
     never = (trips is not None and (trips <= 0).all()) or (start is not None and not start.any())
     states = len(call.attr("body").inputs) - 2
     if never and any(v.uses() or v.is_graph_output() for v in call.outputs[states:]):
-        return "it takes no step, and what its steps would make is read"
+        return "it never takes a step, but outputs that stack its steps are read"
     return None
 
 
-@custom("If", "Loop", "Scan", operands=_behind_condition, per_output=True, nested=True, refuse=_takes_no_step)
+@custom("If", "Loop", "Scan", operands=_relevance_operands, per_output=True, nested=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
-    """The same branch or the same number of steps, backwards; every operator inside by its own rule."""
-    raise NotImplementedError("emit.control walks the bodies")
+    """Goes back through the branch or the steps that ran; every operator inside takes its own rule."""
+    raise NotImplementedError("emit.reversed_control walks the bodies")

@@ -1,7 +1,7 @@
-"""Covers given by the caller: how many samples of the training data came by each node of a tree ensemble.
+"""Covers that the caller gives: the number of training samples that reached each node of a tree ensemble.
 
-ONNX files rarely hold them, and a node's expectation is then the plain mean of its two sides. Where the trainer still
-knows them they go into the model as its nodes' hit rates, ONNX's own place for them:
+ONNX files rarely hold them, and the expectation of a node is then the plain mean of its two children. Where the trained
+model still knows them, they are stored as the nodes' hit rates, which is ONNX's own attribute for them:
 
 ```python
 covers = [tree.tree_.weighted_n_node_samples for tree in forest.estimators_]         # scikit-learn
@@ -24,7 +24,7 @@ Covers = Sequence[Sequence[float] | Mapping[int, float] | np.ndarray]
 
 
 def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None) -> onnx.ModelProto:
-    """Return a copy of the model whose tree ensemble knows how many samples of the training data came by each node.
+    """Return a copy of the model whose tree ensemble knows how many training samples reached each node.
 
     Parameters
     ----------
@@ -56,18 +56,18 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     found = [n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)]
     if len(found) != 1:
         names = ", ".join(repr(n.name) for n in found) or "none"
-        raise InputError(f"one TreeEnsembleRegressor or TreeEnsembleClassifier must be meant; the model has {names}")
+        raise InputError(f"covers are for one TreeEnsembleRegressor or TreeEnsembleClassifier; the model has {names}")
     (ensemble,) = found
     given = {a.name: list(a.ints) for a in ensemble.attribute if a.name in ("nodes_treeids", "nodes_nodeids")}
     trees = {tree: i for i, tree in enumerate(dict.fromkeys(given["nodes_treeids"]))}
     if len(trees) != len(covers):
-        raise InputError(f"covers of {len(covers)} trees were given, the model has {len(trees)}")
+        raise InputError(f"covers: {len(covers)} trees are given, but the model has {len(trees)}")
     hit_rates = []
     for tree, number in zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True):
         try:
             hit_rates.append(float(covers[trees[tree]][number]))
         except (IndexError, KeyError) as e:
-            raise InputError(f"tree {tree} has a node {number}, of which no cover was given") from e
+            raise InputError(f"covers: node {number} of tree {tree} has no cover") from e
     kept = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
     del ensemble.attribute[:]
     ensemble.attribute.extend([*kept, helper.make_attribute("nodes_hitrates", hit_rates)])

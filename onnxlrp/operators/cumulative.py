@@ -1,4 +1,4 @@
-"""Running sums and products along an axis, and a row of evenly spaced numbers."""
+"""Running sums and products along an axis, and Range, a vector of evenly spaced numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _of_floats(*operands: int) -> Operands:
-    """These operands, of floats; running sums of integers are positions."""
+    """Let these operands carry relevance if they are floats; running sums of integers are positions."""
 
     def carrying(call: Call) -> Sequence[int]:
         dtype = call.operand(0).dtype
@@ -26,30 +26,30 @@ def _of_floats(*operands: int) -> Operands:
 
 
 def _running(op: Builder, call: Call, value: ir.Value, back: bool = False) -> ir.Value:
-    """The running sum with the call's axis and attributes; `back`: its transpose, from the other end."""
+    """Emit a running sum with the call's axis and attributes; with `back`, its transpose, which runs the other way."""
     reverse = bool(call.attr("reverse", 0)) != back
     return op.CumSum(value, call.operand(1), exclusive=int(call.attr("exclusive", 0)), reverse=int(reverse))
 
 
 @linear("CumSum", jointly=True, sign="keeps", operands=_of_floats(0))
 def cumulative_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     return _running(op, call, r, back=True)
 
 
 @custom("CumProd", sign="keeps", operands=_of_floats(0))
 def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """A product of data: every factor takes the same share."""
+    """Is shared equally by all factors, as in every product of data."""
     x, y = call.operand(0), call.outputs[0]
     zero, one = op.number(0.0, x), op.number(1.0, x)
     if not gradient:
         count = _running(op, call, op.full_like(x, 1))
-        # The empty product that an exclusive one starts with is a constant.
+        # An exclusive running product starts with the empty product, which is a constant.
         empty = op.Equal(count, 0.0)
         share = op.Where(empty, zero, op.Div(r, op.Max(count, one)))
         return Reversed({0: _running(op, call, share, back=True)}, bias=op.Where(empty, r, zero))
-    # ∂x_k = Σ r_i·y_i/x_k over the products that hold x_k. Where x_k is 0, the product of the others in those
-    # that hold no second zero: magnitudes by logarithms, signs by parity.
+    # ∂x_k = Σ r_i·y_i/x_k over the products y_i that contain x_k. Where x_k is 0, y_i/x_k is the product of the other
+    # factors if none of them is 0 too: its magnitude by logarithms, its sign by parity.
     is_zero = op.Equal(x, 0.0)
     others = op.Where(is_zero, one, x)
     usual = op.Div(_running(op, call, op.Mul(r, y), back=True), others)
@@ -65,8 +65,8 @@ def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
 
 @custom("Range", operands=_of_floats(0, 2))
 def arange(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the contributions of start and step; of integers it is built from sizes."""
-    # y_i = start + i·step; how many there are is no derivative.
+    """Is shared in proportion to the contributions of start and step; a Range of integers is built from sizes."""
+    # y_i = start + i·step; the number of elements has no derivative.
     start, step, y = call.operand(0), call.operand(2), call.outputs[0]
     assert r.dtype is not None
     steps = op.cast(op.index_grid(y), r.dtype)

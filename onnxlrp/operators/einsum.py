@@ -1,4 +1,4 @@
-"""Einsum: sums of products, written as an equation. Its transpose is another one."""
+"""Einsum: sums of products that an equation describes; its transpose is another Einsum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Equation:
-    """One letter for every axis of every operand and of the output: ellipses and an implied output are written out."""
+    """An equation with one letter for each axis of each operand and of the output, without ellipses."""
 
     operands: tuple[str, ...]
     output: str
@@ -27,8 +27,8 @@ class Equation:
     def of(cls, text: str, ranks: Sequence[int]) -> Equation:
         """Read an equation for operands of these ranks.
 
-        An ellipsis stands for the axes that the letters leave, aligned at the last. An output that is left out has the
-        ellipsis and the letters that appear once, in alphabetical order.
+        An ellipsis stands for the axes without letters, aligned at the last axis. An output that is left out consists
+        of the ellipsis and the letters that occur once, in alphabetical order.
         """
         left, arrow, right = text.replace(" ", "").partition("->")
         terms = left.split(",")
@@ -46,13 +46,13 @@ def _equation(call: Call) -> Equation:
 
 
 def _operands(call: Call) -> Sequence[int]:
-    """Of integers it is arithmetic on positions."""
+    """Name all operands if they are floats, and none for integers, whose products are arithmetic on positions."""
     dtype = call.operand(0).dtype
     return range(len(call.inputs)) if dtype is None or dtype.is_floating_point() else ()
 
 
 def _features(call: Call, data: int) -> set[int]:
-    """Axes of the output that come from the weight alone."""
+    """Name the axes of the output, counted from its end, that come from the weight alone."""
     equation = _equation(call)
     own = equation.operands[data]
     return {i - len(equation.output) for i, letter in enumerate(equation.output) if letter not in own}
@@ -69,29 +69,29 @@ _LAYER = LayerForm("dense", ((0, 1), (1, 0)), features=_features, by_rows=_by_ro
 
 @linear("Einsum", operands=_operands, sign="keeps", layer=_LAYER)
 def einsum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer with a constant: every rule. Of several data operands: by the composite's rule for products."""
+    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     return _transpose(op, call, operand, r)
 
 
 @linear("Einsum", operands=_operands, sign="keeps", when=lambda call: len(call.inputs) > 2)
 def of_several(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Of more than two operands: a product, no layer with one weight."""
+    """Takes the composite's rule for products: with more than two operands it is no layer with one weight."""
     return _transpose(op, call, operand, r)
 
 
 def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The Einsum of what came back and of the other operands, for the letters of this one."""
+    """Compute the transpose in one operand: an Einsum of `r` and the other operands to the letters of this one."""
     equation = _equation(call)
     like, own = call.operand(operand), equation.operands[operand]
     terms = [(equation.output, r)]
     terms += [(t, call.operand(i)) for i, t in enumerate(equation.operands) if i != operand]
     assert r.dtype is not None
-    # A letter that only this operand has was summed over: its axis is filled with copies.
+    # The forward pass sums over a letter that only this operand has: along its axis, r is copied.
     here = "".join(t for t, _ in terms)
     for axis, letter in enumerate(own):
         if letter not in here and letter not in own[:axis]:
             terms.append((letter, op.full(op.dim(like, axis), 1, r.dtype)))
-    # A letter twice in it picked a diagonal: all else is 0.
+    # A letter that this operand has twice selects a diagonal: elsewhere the result is 0.
     free = [c for c in string.ascii_letters if c not in here + own]
     result = ""
     for axis, letter in enumerate(own):
@@ -103,13 +103,13 @@ def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def identity(op: Builder, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-    """The identity matrix; `size`, int64 [1]."""
+    """Build the identity matrix, [size, size]; `size` is int64 [1]."""
     rows = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
     return op.one_hot(op.Unsqueeze(rows, op.ints([1])), size, dtype)
 
 
 def _product(op: Builder, terms: Sequence[tuple[str, ir.Value]], result: str) -> ir.Value:
-    """The Einsum of these terms; numbers without an axis multiply what it gives."""
+    """Compute the Einsum of (letters, value) terms; numbers without an axis multiply its result."""
     numbers = [v for t, v in terms if not t]
     tensors = [(t, v) for t, v in terms if t]
     if tensors:

@@ -1,4 +1,4 @@
-"""Elementwise functions of one operand: relevance passes, gradients take the derivative. One line an operator."""
+"""Elementwise functions of one operand: relevance passes, a gradient is multiplied by the derivative. One line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PASSES = "Passes unchanged."
 KEEPS = "Keeps its value at 0 and passes the rest."
-DERIVED = "Has no value at 0: in proportion to its derivative."
+DERIVED = "Passes in proportion to the derivative, because the function has no value at 0."
 _ROOT_PI = math.sqrt(math.pi)
 
 
@@ -85,14 +85,14 @@ def _selu_sign(call: Call) -> str:
 
 @_formula("Selu", sign=_selu_sign)
 def selu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """γ for x > 0, y + γα below."""
+    """Compute the derivative of Selu: γ for x > 0, y + γα below."""
     alpha, gamma = _alpha(call, 1.67326319217681884765625), float(call.attr("gamma", 1.05070102214813232421875))
     return op.Where(op.Greater(x, 0.0), op.number(gamma, x), op.Add(y, alpha * gamma))
 
 
 @_formula("HardSwish", sign="same", soft_rectifier=True)
 def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """0 up to −3, 1 from 3, (2x + 3)/6 between."""
+    """Compute the derivative of HardSwish: 0 up to −3, 1 from 3, (2x + 3)/6 between."""
     between = op.Div(op.Add(op.Mul(2.0, x), 3.0), 6.0)
     above = op.Where(op.GreaterOrEqual(x, 3.0), op.number(1.0, x), between)
     return op.Where(op.LessOrEqual(x, -3.0), op.number(0.0, x), above)
@@ -100,7 +100,7 @@ def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
 
 @_formula("Gelu", sign="same", soft_rectifier=True)
 def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """Φ(x) + x·φ(x), or the derivative of the tanh form."""
+    """Compute the derivative of Gelu: Φ(x) + x·φ(x), or that of the tanh form."""
     if call.attr("approximate", "none") == "tanh":
         k = math.sqrt(2 / math.pi)
         t = op.Tanh(op.Mul(k, op.Add(x, op.Mul(0.044715, op.Mul(x, op.Mul(x, x))))))
@@ -114,14 +114,14 @@ def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
 
 @_formula("Mish", sign="same", soft_rectifier=True)
 def mish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """t + x·σ(x)·(1 − t²) with t = tanh(softplus(x))."""
+    """Compute the derivative of Mish: t + x·σ(x)·(1 − t²) with t = tanh(softplus(x))."""
     t = op.Tanh(op.Softplus(x))
     return op.Add(t, op.Mul(x, op.Mul(op.Sigmoid(x), op.Sub(1.0, op.Mul(t, t)))))
 
 
 @_formula("Swish", sign="same", soft_rectifier=True)
 def swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """σ(αx)·(1 + αx·(1 − σ(αx)))."""
+    """Compute the derivative of Swish: σ(αx)·(1 + αx·(1 − σ(αx)))."""
     scaled = op.Mul(_alpha(call, 1.0), x)
     s = op.Sigmoid(scaled)
     return op.Mul(s, op.Add(1.0, op.Mul(scaled, op.Sub(1.0, s))))
@@ -129,7 +129,7 @@ def swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
 
 @_formula("Shrink")
 def shrink(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """1 outside [−λ, λ], 0 inside."""
+    """Compute the derivative of Shrink: 1 outside of [−λ, λ], 0 inside."""
     return _step(op, op.Greater(op.Abs(x), float(call.attr("lambd", 0.5))), y)
 
 
@@ -143,7 +143,7 @@ def _clip_sign(call: Call) -> str:
 
 
 def _clip_operands(call: Call) -> list[int]:
-    """The bounds too, unless they are numbers in the file."""
+    """Name the operands of a Clip that may carry a gradient: x, and bounds that are not constants in the file."""
     return [0, *(i for i in (1, 2) if (v := call.input(i)) is not None and v.const_value is None)]
 
 
@@ -155,7 +155,7 @@ def _cut_at_zero(call: Call) -> bool:
 @activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2), cut_at_zero=_cut_at_zero)
 def clip(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged."""
-    # y = min(max(x, low), high): 1 of the one that y is.
+    # y = min(max(x, low), high): the derivative is 1 by the operand that y equals, and 0 by the others.
     x, low, high = call.operand(0), call.input(1), call.input(2)
     if operand == 0:
         inside = [compare(x, v) for compare, v in ((op.GreaterOrEqual, low), (op.LessOrEqual, high)) if v is not None]
@@ -171,7 +171,7 @@ def clip(op: Builder, call: Call, operand: int) -> ir.Value:
 @activation("PRelu", operands=all_operands, gradient_only=(1,))
 def prelu(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged."""
-    # The slope where x < 0, else 1; of the slope x where x < 0, else 0.
+    # ∂x is the slope where x < 0, else 1; ∂slope is x where x < 0, else 0.
     x = call.operand(0)
     if operand == 1:
         return op.Min(x, op.number(0.0, x))
@@ -180,5 +180,5 @@ def prelu(op: Builder, call: Call, operand: int) -> ir.Value:
 
 @_formula("Floor", "Ceil", "Round", "Sign", sign="unknown", piecewise_constant=True)
 def steps(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
-    """0: constant between the steps."""
+    """Compute the derivative of a step function, which is 0: the function is constant between its steps."""
     return op.Mul(x, 0.0)

@@ -1,4 +1,4 @@
-"""ai.onnx.ml's operators that encode categories: words or numbers become indicators or other numbers."""
+"""ai.onnx.ml's operators that encode categories: strings or numbers become indicators or other numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
 
 
 def is_category(value: ir.Value | None) -> bool:
-    """Decide whether a value comes from the graph's inputs by being moved about or encoded: what is looked up at a
-    computed position is a constant."""
+    """Decide whether a value comes from the graph's inputs through routing and encoders alone.
+
+    If it does not, an encoder looks it up at a computed position, and its result is a constant.
+    """
     while value is not None:
         node = value.producer()
         if node is None:
@@ -36,8 +38,11 @@ def is_category(value: ir.Value | None) -> bool:
 
 
 def becomes_category(call: Call) -> bool:
-    """Decide whether numbers are rounded only to be encoded or looked up, as exporters do with columns of floats that
-    hold categories, and Keras with ids; comparisons of them, as masks are made of, do not matter."""
+    """Decide whether a Cast rounds numbers only to encode them or to look them up.
+
+    Exporters do this with columns of floats that hold categories, and Keras with ids. Comparisons of the rounded
+    numbers, from which masks are computed, do not matter.
+    """
     waiting, encoded = list(call.outputs), False
     while waiting:
         value = waiting.pop()
@@ -59,7 +64,7 @@ def becomes_category(call: Call) -> bool:
 
 
 def _constant(value: ir.Value | None) -> bool:
-    """Decide whether a table is made of initializers alone."""
+    """Decide whether a table is computed from initializers alone."""
     if value is None or value.is_initializer() or value.const_value is not None:
         return True
     node = value.producer()
@@ -72,7 +77,7 @@ def _categories(call: Call) -> Sequence[int]:
 
 @custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True)
 def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Summed over the indicators, to the column they encode. Its gradient is 0."""
+    """Is summed over the indicators and goes to the column that they encode; the gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
@@ -84,17 +89,16 @@ def like_own(context: Any) -> None:
 
 @custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=like_own, piecewise_constant=True)
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Of indicators along the last axis that a dense layer reads: summed, to the id that they are of. Its gradient is
-    0."""
+    """Is summed over the indicators along the last axis and goes to the id that they encode; the gradient is 0."""
     total = op.Reshape(op.ReduceSum(r, op.ints([-1]), keepdims=0), op.shape(call.operand(1)))
     return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
 @custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories, piecewise_constant=True)
 def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged, to the column it encodes; a computed position is a constant. Its gradient is 0."""
+    """Passes unchanged to the column that it encodes; a computed position is a constant. The gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
 stop("ZipMap", domain=_ML, reason="a map of scores: the score that feeds it is explained")
-stop("CastMap", "DictVectorizer", domain=_ML, reason="reads a map: the vector that it makes is explained")
+stop("CastMap", "DictVectorizer", domain=_ML, reason="reads a map: the vector that it computes is explained")

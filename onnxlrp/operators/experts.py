@@ -1,4 +1,4 @@
-"""A mixture of experts, written out: the router's choice as a factor, every expert a pair of layers."""
+"""A mixture of experts, written out: every expert is a pair of layers, and the router's weight is a factor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _refuse(call: Call) -> str | None:
 
 @decomposed("MoE", domain=DOMAIN, operands=all_operands, refuse=_refuse)
 def mixture_of_experts(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: the experts are layers, their outputs times the router's weights, added up."""
+    """Written out: layers for each expert, and the sum of their outputs times the router's weights."""
     x = call.operand(0)
     rows = x if call.rank() == 2 else op.Reshape(x, op.Concat(op.ints([-1]), op.dim(x, -1), axis=0))
     each = _experts(op, call, op.Unsqueeze(rows, op.ints([0])))
@@ -35,7 +35,7 @@ def mixture_of_experts(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _router(op: Builder, call: Call) -> ir.Value:
-    """The weight of every expert for every token [T, E]: its softmax where it is among the k largest, else 0."""
+    """Compute the weight of each expert for each token, [T, E]: its softmax if it is among the k largest, else 0."""
     scores, k = call.operand(1), int(call.attr("k", 1))
     assert scores.dtype is not None
     chances = op.Softmax(scores, axis=-1)
@@ -49,7 +49,7 @@ def _router(op: Builder, call: Call) -> ir.Value:
 
 
 def _experts(op: Builder, call: Call, x: ir.Value) -> ir.Value:
-    """What every expert makes of every token: [1, T, D] to [E, T, D]."""
+    """Compute the output of each expert for each token: [1, T, D] to [E, T, D]."""
     first = _dense(op, x, call.operand(2), call.input(3))
     activation = call.attr("activation_type", "relu")
     if activation == "swiglu":
@@ -62,7 +62,7 @@ def _experts(op: Builder, call: Call, x: ir.Value) -> ir.Value:
 
 
 def _dense(op: Builder, x: ir.Value, weight: ir.Value, bias: ir.Value | None) -> ir.Value:
-    """`x·Wᵀ + b` of every expert: weights [E, out, in], biases [E, out]."""
+    """Compute `x·Wᵀ + b` for each expert, with weights [E, out, in] and biases [E, out]."""
     product = op.MatMul(x, op.Transpose(weight, perm=[0, 2, 1]))
     return product if bias is None else op.Add(product, op.Unsqueeze(bias, op.ints([1])))
 
@@ -76,7 +76,10 @@ def _activated(op: Builder, name: str, x: ir.Value) -> ir.Value:
 
 
 def _swiglu(op: Builder, call: Call, x: ir.Value, first: ir.Value) -> ir.Value:
-    """`G·sigmoid(α·G)·(L + β)`, G and L clamped where there is a limit; fused: both side by side, or in turns."""
+    """Compute `G·sigmoid(α·G)·(L + β)`, with G and L clamped if there is a limit.
+
+    `first` holds G alone (`swiglu_fusion` 0), G and L in turns (1), or G and L side by side (2).
+    """
     fusion, limit = int(call.attr("swiglu_fusion", 0)), call.attr("swiglu_limit")
     if fusion == 0:
         gate, signal = first, _dense(op, x, call.operand(6), call.input(7))

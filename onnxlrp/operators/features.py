@@ -1,4 +1,4 @@
-"""ai.onnx.ml's operators that prepare numeric features: scaled, filled in, compared, put side by side."""
+"""ai.onnx.ml's operators that prepare numeric features: they scale, impute, binarise, select and join columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ML = "ai.onnx.ml"
 def _by_column(call: Call) -> str | None:
     dims = call.operand(0).shape
     several = any(len(call.attr(name, ())) > 1 for name in ("scale", "offset"))
-    return "its columns lie on no last axis" if several and dims is not None and len(dims) > 2 else None
+    return "its input has more than two axes" if several and dims is not None and len(dims) > 2 else None
 
 
 @decomposed("Scaler", domain=_ML, refuse=_by_column)
@@ -37,7 +37,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
 
 @custom("Normalizer", domain=_ML, rescales=True)
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: the norm of a row is constant. Behind a final softmax or sigmoid it is skipped with it."""
+    """Passes unchanged, the norm of a row being constant; after a final softmax or sigmoid it is skipped with it."""
     if not gradient:
         return Reversed({0: r})
     # y = x/n with n = Σ|x|, √Σx² or max x, y = x where n = 0: ∂ = (r − u·Σ r·y)/n, u = ∂n.
@@ -49,7 +49,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     nothing = op.Equal(norm, op.number(0.0, x))
     norm = op.Where(nothing, op.number(1.0, x), norm)
     y = op.Div(x, norm)
-    # The first of several largest.
+    # Of several equal maxima, the first one counts.
     best = op.ArgMax(x, axis=-1, keepdims=1)
     u = {"L1": op.Sign(x), "L2": y, "MAX": op.one_hot(best, op.dim(x, -1), r.dtype)}[kind]
     around = op.Mul(u, op.ReduceSum(op.Mul(r, y), axes, keepdims=1))
@@ -58,7 +58,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
 
 @custom("Imputer", domain=_ML, elementwise=True)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: what is missing is a fact about its column."""
+    """Passes unchanged: that a value is missing is information about its column."""
     if not gradient:
         return Reversed({0: r})
     x = call.original[0]
@@ -71,13 +71,13 @@ def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 @custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True)
 def binarizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: a function of each element. Its gradient is 0."""
+    """Passes unchanged, because each output depends on one element; the gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
 @decomposed("ArrayFeatureExtractor", domain=_ML)
 def array_feature_extractor(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: columns are gathered."""
+    """Written out: a Gather of columns."""
     x, indices = call.operand(0), call.operand(1)
     known = op.known(indices)
     columns = op.Reshape(indices, op.ints([-1])) if known is None else op.ints(known.reshape(-1).tolist())
@@ -87,7 +87,7 @@ def array_feature_extractor(op: Builder, call: Call) -> list[ir.Value]:
 
 @decomposed("FeatureVectorizer", domain=_ML, operands=all_operands)
 def feature_vectorizer(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: columns are put side by side, cut or filled up with zeros to the widths that are given."""
+    """Written out: a Concat of the operands, each cut or padded with zeros to its given width."""
     parts = []
     for x, width in zip(call.inputs, call.ints("inputdimensions"), strict=True):
         assert x is not None

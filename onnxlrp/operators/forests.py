@@ -1,4 +1,4 @@
-"""Tree ensembles as arrays: what the attributes of ai.onnx.ml's tree operators say."""
+"""Tree ensembles as arrays, read from the attributes of ai.onnx.ml's tree operators."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 
 
 def forest(call: Call) -> Forest:
-    """The ensemble that a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier names."""
-    found = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
+    """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier."""
+    trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
     x = call.original[0]
-    if (found.mode == MEMBER).any():
+    if (trees.mode == MEMBER).any():
         values = call.attr("membership_values")
-        found = without_members(found, np.zeros(0) if values is None else values.numpy())
-    return merged(found, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+        trees = without_members(trees, np.zeros(0) if values is None else values.numpy())
+    return merged(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 
 
 def drop_unused_attributes(node: ir.Node) -> None:
-    """Take from a tree operator what no runtime reads: how often its nodes were reached, which the tables beside it
-    have taken in, and flags of missing values none of which is set."""
+    """Remove attributes of a tree operator that no runtime reads: hit rates, which the tables beside the operator
+    hold too, and flags of missing values if none is set."""
     if node.domain != "ai.onnx.ml" or not node.op_type.startswith("TreeEnsemble"):
         return
     unread = ["nodes_hitrates", "nodes_hitrates_as_tensor"]
@@ -40,12 +40,12 @@ def drop_unused_attributes(node: ir.Node) -> None:
 
 
 def class_count(call: Call) -> int:
-    """The number of classes of a classifier."""
+    """Count the classes of a classifier."""
     return max(len(call.attr(name, ())) for name in ("classlabels_strings", "classlabels_int64s"))
 
 
 def numbers(call: Call, name: str, default: Any = ()) -> Array:
-    """An attribute that is a list of floats, or a tensor under the same name with `_as_tensor` behind it."""
+    """Read an attribute of floats as float64 [n]: a list under `name`, or a tensor under `{name}_as_tensor`."""
     tensor = call.attr(f"{name}_as_tensor")
     return np.asarray(call.attr(name, default) if tensor is None else tensor.numpy(), np.float64).reshape(-1)
 
@@ -55,7 +55,7 @@ def _ints(call: Call, name: str) -> Array:
 
 
 def _of_nodes(call: Call) -> Forest:
-    """A regressor or classifier: nodes by the numbers of their trees and their own, leaves' weights in lists beside."""
+    """Read a regressor or classifier: nodes are named by (tree, node) numbers, leaf weights are in separate lists."""
     trees, ids = _ints(call, "nodes_treeids"), _ints(call, "nodes_nodeids")
     kind = "class" if call.op_type == "TreeEnsembleClassifier" else "target"
     count = class_count(call) if kind == "class" else int(call.attr("n_targets", 1))
@@ -63,7 +63,7 @@ def _of_nodes(call: Call) -> Forest:
     known = {name: number for number, name in enumerate(MODES)}
     mode = np.array([known.get(_text(m), LEAF) for m in call.attr("nodes_modes", ())], np.int64)
     leaf, own = mode == LEAF, np.arange(mode.size)
-    # The children that leaves name are no nodes.
+    # Leaves name children too, but these need not exist.
     yes, no = (
         np.where(leaf, own, place.of(trees, np.where(leaf, ids, _ints(call, f"nodes_{side}nodeids"))))
         for side in ("true", "false")
@@ -94,7 +94,7 @@ def _of_nodes(call: Call) -> Forest:
 
 
 def _of_trees(call: Call) -> Forest:
-    """`TreeEnsemble`: inner nodes and leaves in tables of their own; the leaves come behind the nodes here."""
+    """Read a `TreeEnsemble`, whose inner nodes and leaves are in two tables: here the leaves follow the inner nodes."""
     mode = call.attr("nodes_modes").numpy().astype(np.int64)
     nodes, weights = mode.size, call.attr("leaf_weights").numpy().astype(np.float64)
     leaves, count = weights.size, int(call.attr("n_targets"))
@@ -128,7 +128,7 @@ def _of_trees(call: Call) -> Forest:
 
 
 class _Places:
-    """Where a node, named by its tree and its number, stands in the lists."""
+    """Indices of nodes in the lists, by the numbers of their tree and their own."""
 
     def __init__(self, trees: Array, ids: Array) -> None:
         self.width = int(ids.max(initial=0)) + 1
@@ -137,7 +137,7 @@ class _Places:
         self.keys = keys[self.order]
 
     def of(self, trees: Array, ids: Array) -> Array:
-        """Indices of nodes; raises InvalidModelError where there is none."""
+        """Return the indices of nodes; raises InvalidModelError where one does not exist."""
         wanted = trees * self.width + ids
         at = np.minimum(np.searchsorted(self.keys, wanted), self.keys.size - 1)
         if wanted.size and ((ids < 0) | (ids >= self.width) | (self.keys[at] != wanted)).any():
@@ -151,7 +151,7 @@ def _flags(call: Call, size: int) -> Array:
 
 
 def _rates(hit_rates: Array, size: int) -> Array:
-    """Rates of the first nodes; nothing is said of the others."""
+    """Extend the rates of the first nodes to all nodes, NaN for the rest."""
     return np.concatenate([hit_rates, np.full(max(size - hit_rates.size, 0), np.nan)])[:size].astype(np.float64)
 
 

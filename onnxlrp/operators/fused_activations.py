@@ -1,4 +1,4 @@
-"""Activations as onnxruntime fuses them with a bias."""
+"""Activations that onnxruntime fuses with a bias."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Attention as onnxruntime fuses it: the projection with its bias, the mask in all its forms, the cache.
+"""Attention operators of onnxruntime, which fuse the projection with its bias, the mask in all its forms, and a cache.
 
-onnxruntime's CPU has no kernels of Attention and MultiHeadAttention for halves: it computes them in float32 from the
-operands on, and only results are rounded.
+onnxruntime's CPU has no kernels of Attention and MultiHeadAttention for halves: it widens the operands, computes in
+float32, and rounds only the results.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ DOMAIN = "com.microsoft"
 
 
 def _mask(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """What is added to scores [B, N, S, T]: `mask_filter_value` where a key is hidden, in its place the lowest number
-    where a causal mask hides it, as the kernel does."""
+    """Compute the term that is added to scores [B, N, S, T], None if there is none.
+
+    As in the kernel, a key that the mask hides gets `mask_filter_value`, one that the causal mask hides the lowest
+    number instead.
+    """
     added = _keys(op, call, mask, q, k)
     if not call.attr("unidirectional", 0):
         return added
     shown = op.number(0.0, q) if added is None else added
-    return op.Where(heads.behind(op, q, k), shown, heads.lowest(op, q))
+    return op.Where(heads.causal(op, q, k), shown, heads.lowest(op, q))
 
 
 def _keys(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
-    """What a mask adds to scores [B, N, S, T], None where it hides nothing.
+    """Compute the term that a mask operand adds to scores [B, N, S, T]; None where it hides nothing.
 
-    By rank: 1: lengths [B], or ends and starts [2·B]; 2: keys [B, T], of which [B, 1] hides nothing; 3: [B, S, T];
-    4: [B, 1, M, M], of which the rows and columns of now are cut out.
+    Its rank tells its form. 1: lengths [B], or ends and starts [2·B]. 2: keys [B, T]; [B, 1] hides nothing.
+    3: [B, S, T]. 4: [B, 1, M, M], from which the rows of the queries and the columns of the keys are cut out.
     """
     if mask is None:
         return None
@@ -61,13 +64,13 @@ def _keys(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Val
 
 
 def _between(op: Builder, mask: ir.Value, q: ir.Value, k: ir.Value) -> ir.Value:
-    """Of a mask of rank 1, [B, 1, 1, T]: the first B numbers are ends; if there are 2·B, the others are starts."""
+    """Mark the visible keys, bool [B, 1, 1, T], of a mask of rank 1: B ends, and B starts if it has 2·B numbers."""
     batch, size = op.dim(q, 0), op.dim(mask, 0)
     twice = op.Add(batch, batch)
-    shown = heads.before(op, k, op.Slice(mask, op.ints([0]), batch, op.ints([0])))
+    visible = heads.within_length(op, k, op.Slice(mask, op.ints([0]), batch, op.ints([0])))
     padded = op.Concat(mask, op.Expand(op.constant(0, mask.dtype), batch), axis=0)
     starts = op.Where(op.Equal(size, twice), op.Slice(padded, batch, twice, op.ints([0])), op.constant(0, mask.dtype))
-    return op.And(shown, op.Not(heads.before(op, k, starts)))
+    return op.And(visible, op.Not(heads.within_length(op, k, starts)))
 
 
 def _refuse_attention(call: Call) -> str | None:
@@ -80,7 +83,7 @@ def _refuse_attention(call: Call) -> str | None:
 
 @decomposed("Attention", domain=DOMAIN, operands=all_operands, refuse=_refuse_attention)
 def attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: a layer for queries, keys and values, products, mask and softmax, each by its own rule."""
+    """Written out: a layer for queries, keys and values, products, mask and softmax, each with its own rule."""
     number = int(call.attr("num_heads"))
     projected = op.MatMul(heads.wide(op, call.operand(0)), heads.wide(op, call.operand(1)))
     bias = call.input(2)
@@ -106,18 +109,18 @@ def _type(value: ir.Value) -> ir.DataType:
 def _scores(
     op: Builder, call: Call, q: ir.Value, k: ir.Value, bias: ir.Value | None, mask: ir.Value | None
 ) -> ir.Value:
-    """Scores [B, N, S, T] with everything that is added to them, of queries and keys in float32: so the lowest number,
-    too, is that of float32."""
+    """Compute scores [B, N, S, T] and all that is added to them, from queries and keys in float32, whose lowest number
+    a causal mask therefore uses."""
     scale = heads.scale_of(op, call, q)
     if bias is None and mask is None and call.attr("unidirectional", 0):
         scores = heads.scores_of(op, q, k, scale, None)
-        return op.Where(heads.behind(op, q, k), scores, heads.lowest(op, scores))
+        return op.Where(heads.causal(op, q, k), scores, heads.lowest(op, scores))
     added = heads.total(op, None if bias is None else heads.wide(op, bias), _mask(op, call, mask, q, k))
     return heads.scores_of(op, q, k, scale, added)
 
 
 def _three(op: Builder, call: Call, x: ir.Value) -> list[ir.Value]:
-    """Queries, keys and values, side by side along the last axis."""
+    """Split queries, keys and values, which lie side by side along the last axis."""
     sizes = call.ints("qkv_hidden_sizes", [])
     if sizes:
         return list(op.Split(x, op.ints(sizes), axis=-1, _outputs=3))
@@ -130,7 +133,7 @@ def _refuse_multi_head(call: Call) -> str | None:
 
 @decomposed("MultiHeadAttention", domain=DOMAIN, operands=all_operands, refuse=_refuse_multi_head)
 def multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: products, mask and softmax, each by its own rule."""
+    """Written out: products, mask and softmax, each with its own rule."""
     q, k, v = _queries_keys_values(op, call)
     if call.input(6) is not None:
         pasts = (heads.wide(op, call.operand(i)) for i in (6, 7))
@@ -141,7 +144,8 @@ def multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Each as [B, N, S, H], halves in float32, with its part of the bias; packed ones taken apart."""
+    """Compute queries, keys and values, each [B, N, S, H], from separate or packed operands: widened to float32, with
+    the bias added."""
     number, query = int(call.attr("num_heads")), call.operand(0)
     if call.rank(0) == 5:
         parts = _unpacked(op, query, 3)
@@ -162,24 +166,24 @@ def _queries_keys_values(op: Builder, call: Call) -> tuple[ir.Value, ir.Value, i
 
 
 def _unpacked(op: Builder, x: ir.Value, number: int) -> list[ir.Value]:
-    """[B, S, N, number, H] as that many [B, S, N·H]."""
+    """Split [B, S, N, number, H] into `number` values of [B, S, N·H]."""
     parts = op.Split(x, axis=3, num_outputs=number, _outputs=number)
     return [heads.merge_last(op, op.Squeeze(part, op.ints([3]))) for part in parts]
 
 
 @decomposed("PackedAttention", domain=DOMAIN, operands=all_operands)
 def packed_attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out as Attention is, on tokens put back in their places."""
+    """Written out: as Attention, on tokens that are put back in their places."""
     projected = op.Add(op.MatMul(call.operand(0), call.operand(1)), call.operand(2))
     return [_packed(op, call, _three(op, call, projected), call.operand(3), call.operand(4), call.input(5))]
 
 
 @decomposed("PackedMultiHeadAttention", domain=DOMAIN, operands=all_operands)
 def packed_multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out as MultiHeadAttention is, on tokens put back in their places."""
+    """Written out: as MultiHeadAttention, on tokens that are put back in their places."""
     query, bias = call.operand(0), call.input(3)
     if call.rank(0) == 4:
-        # [T, N, 3, H].
+        # The packed operand is [T, N, 3, H].
         pieces = op.Split(query, axis=2, num_outputs=3, _outputs=3)
         parts = [op.Flatten(piece, axis=1) for piece in pieces]
     else:
@@ -196,12 +200,15 @@ def packed_multi_head_attention(op: Builder, call: Call) -> list[ir.Value]:
 def _packed(
     op: Builder, call: Call, parts: list[ir.Value], offsets: ir.Value, ends: ir.Value, added: ir.Value | None
 ) -> ir.Value:
-    """Attention of tokens [T, D], which stand at the first T of the offsets [B, S]; `ends` [B + 1]: summed lengths."""
+    """Compute attention of packed tokens [T, D].
+
+    The first T numbers of `offsets` [B, S] are the tokens' places in the padded batch; `ends` [B + 1] sums the lengths.
+    """
     number, tokens = int(call.attr("num_heads")), op.dim(parts[0], 0)
     places = op.Reshape(op.size(offsets), op.ints([1]))
     where = op.Reshape(op.cast(offsets, ir.DataType.INT64), op.ints([-1]))
     where = op.Slice(where, op.ints([0]), tokens, op.ints([0]))
-    # A place without a token reads the row of zeros behind the last one.
+    # A place without a token reads the row of zeros that follows the last token.
     source = op.ScatterElements(op.Expand(tokens, places), where, heads.count(op, tokens), axis=0)
     apart = []
     for part in parts:
@@ -216,7 +223,7 @@ def _packed(
     lengths = op.Sub(
         op.Slice(sums, op.ints([1]), last, op.ints([0])), op.Slice(sums, op.ints([0]), op.ints([-1]), op.ints([0]))
     )
-    visible = heads.before(op, k, lengths)
+    visible = heads.within_length(op, k, lengths)
     out = heads.attend(op, op.Where(visible, scores, heads.lowest(op, scores)), v)
     flat = op.Reshape(out, op.Concat(op.ints([-1]), op.dim(out, 2), axis=0))
     return op.Gather(flat, where, axis=0)
@@ -225,24 +232,24 @@ def _packed(
 _IN_PLACE = "it works on a cache in place"
 refused("DecoderMaskedSelfAttention", "DecoderMaskedMultiHeadAttention", domain=DOMAIN, reason=_IN_PLACE)
 refused("PagedAttention", "SparsePagedAttention", domain=DOMAIN, reason=_IN_PLACE)
-refused("DecoderAttention", domain=DOMAIN, reason="whether it attends to itself is decided as the model runs")
+refused("DecoderAttention", domain=DOMAIN, reason="only a run of the model decides whether it attends to itself")
 refused("LongformerAttention", "SparseAttention", domain=DOMAIN, reason="sparse attention has no rule")
 
 
 def _infer_bias(context: Any) -> None:
-    """[1, heads, queries, keys] from a table [buckets, heads]."""
-    table, made = context.get_input_type(0).tensor_type, onnx.TypeProto()
-    made.tensor_type.elem_type = table.elem_type
-    made.tensor_type.shape.dim.add().dim_value = 1
-    made.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
+    """Infer the shape [1, heads, queries, keys] from a table [buckets, heads]."""
+    table, result = context.get_input_type(0).tensor_type, onnx.TypeProto()
+    result.tensor_type.elem_type = table.elem_type
+    result.tensor_type.shape.dim.add().dim_value = 1
+    result.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
     for _ in range(2):
-        made.tensor_type.shape.dim.add()
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.add()
+    context.set_output_type(0, result)
 
 
 stop(
     "RelativePositionBias",
     domain=DOMAIN,
-    reason="A table indexed by computed positions is constant.",
+    reason="a table that computed positions index is constant",
     inference=_infer_bias,
 )

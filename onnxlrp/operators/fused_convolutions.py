@@ -1,4 +1,4 @@
-"""Convolutions as onnxruntime fuses them: with a sum and an activation, also with channels last."""
+"""Convolutions that onnxruntime fuses with a sum and an activation, also with channels last."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 _PLAIN = ("Relu", "Sigmoid", "Tanh")
 _PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "Clip": ("min", "max")}
-"""What the entries of `activation_params` are."""
+"""Names of the entries of `activation_params`, by activation."""
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
 def refuse_activation(call: Call) -> str | None:
-    """Why a fused activation cannot be written out, None where it can."""
+    """Tell why a fused activation cannot be written out; None where it can."""
     name, parameters = call.attr("activation", ""), call.attr("activation_params", ())
     if name in _PARAMETERS:
         wanted = len(_PARAMETERS[name])
@@ -29,8 +29,8 @@ def refuse_activation(call: Call) -> str | None:
     return None if name in ("", *_PLAIN) else f"the activation {name!r} is not supported"
 
 
-def activated(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> ir.Value:
-    """`act(z + added)`, the activation as the call has it."""
+def activate(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> ir.Value:
+    """Compute `act(z + added)` with the activation that the call names."""
     z = z if added is None else op.Add(z, added)
     name = call.attr("activation", "")
     parameters = dict(zip(_PARAMETERS.get(name, ()), call.attr("activation_params", ()), strict=False))
@@ -39,8 +39,8 @@ def activated(op: Builder, call: Call, z: ir.Value, added: ir.Value | None) -> i
     return getattr(op, name)(z, **{k: float(v) for k, v in parameters.items()}) if name else z
 
 
-def convolved(op: Builder, call: Call, x: ir.Value, weight: ir.Value) -> ir.Value:
-    """`x ∗ w + b`, the window and the bias as the call has them."""
+def convolve(op: Builder, call: Call, x: ir.Value, weight: ir.Value) -> ir.Value:
+    """Compute the convolution `x ∗ w + b` with the window and the bias of the call."""
     window: dict[str, Any] = {k: call.attr(k) for k in _WINDOW if k in call.attributes}
     return op.Conv(x, weight, call.input(2), **window)
 
@@ -48,7 +48,7 @@ def convolved(op: Builder, call: Call, x: ir.Value, weight: ir.Value) -> ir.Valu
 @decomposed("FusedConv", domain=DOMAIN, operands=all_operands, refuse=refuse_activation)
 def fused_conv(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: Conv, a sum where there is one, then its activation."""
-    return [activated(op, call, convolved(op, call, call.operand(0), call.operand(1)), call.input(3))]
+    return [activate(op, call, convolve(op, call, call.operand(0), call.operand(1)), call.input(3))]
 
 
 @decomposed("NhwcFusedConv", domain=DOMAIN, operands=all_operands, refuse=refuse_activation)
@@ -57,8 +57,8 @@ def nhwc_fused_conv(op: Builder, call: Call) -> list[ir.Value]:
     rank, added = call.rank(), call.input(3)
     first, last = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
     turned = None if added is None else op.Transpose(added, perm=first)
-    z = convolved(op, call, op.Transpose(call.operand(0), perm=first), call.operand(1))
-    return [op.Transpose(activated(op, call, z, turned), perm=last)]
+    z = convolve(op, call, op.Transpose(call.operand(0), perm=first), call.operand(1))
+    return [op.Transpose(activate(op, call, z, turned), perm=last)]
 
 
 @decomposed("NhwcMaxPool", domain=DOMAIN)

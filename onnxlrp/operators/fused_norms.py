@@ -1,4 +1,4 @@
-"""Norms as onnxruntime fuses them, with the sum, the embedding or the activation around them."""
+"""Norms that onnxruntime fuses with a sum, an embedding or an activation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _outputs(call: Call, *values: ir.Value | None) -> list[ir.Value | None]:
 
 
 def _wanted(call: Call, *indices: int) -> bool:
-    """Whether anybody reads one of these outputs."""
-    made = (call.outputs[i] for i in indices if i < len(call.outputs))
-    return any(bool(v.uses()) or v.is_graph_output() for v in made)
+    """Decide whether one of these outputs is read."""
+    values = (call.outputs[i] for i in indices if i < len(call.outputs))
+    return any(bool(v.uses()) or v.is_graph_output() for v in values)
 
 
 def _skipped(op: Builder, call: Call, x: ir.Value, skip: ir.Value, bias: ir.Value | None) -> ir.Value:
-    """`x + skip + bias`; the bias goes to the product that it was taken from, so that both are one layer."""
+    """Compute `x + skip + bias`; the bias is added to the operand that is a product, so that both form one layer."""
     if bias is not None:
         if _product(x) or not _product(skip):
             x = op.Add(x, bias)
@@ -55,7 +55,7 @@ def _layer_norm(
 def _root_mean_square(
     op: Builder, x: ir.Value, gamma: ir.Value, epsilon: float, axis: int = -1
 ) -> tuple[ir.Value, ir.Value]:
-    """`γ·x/√(mean(x²) + ε)` and `1/√(mean(x²) + ε)` over the axes from `axis` on; halves as floats."""
+    """Compute `γ·x/√(mean(x²) + ε)` and `1/√(mean(x²) + ε)` over the axes from `axis` on, for halves in float32."""
     rank = len(op.dims(x))
     wide = ir.DataType.FLOAT if x.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else x.dtype
     assert wide is not None and gamma.dtype is not None
@@ -109,7 +109,7 @@ def embed_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
 
 
 def _group_norm(op: Builder, call: Call, x: ir.Value) -> ir.Value:
-    """By groups of channels, which are the last axis where `channels_last`; then SiLU where asked for."""
+    """Normalise groups of channels, which are the last axis under `channels_last`; then apply SiLU if asked for."""
     assert x.dtype is not None
     gamma, beta = (op.cast(call.operand(i), x.dtype) for i in (1, 2))
     epsilon, groups = float(call.attr("epsilon", 1e-5)), int(call.attr("groups"))
@@ -123,13 +123,13 @@ def _group_norm(op: Builder, call: Call, x: ir.Value) -> ir.Value:
 
 @decomposed("GroupNorm", domain=DOMAIN, operands=all_operands)
 def group_norm(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: GroupNormalization, and SiLU where asked for."""
+    """Written out: GroupNormalization, then SiLU if it is asked for."""
     return [_group_norm(op, call, call.operand(0))]
 
 
 @decomposed("SkipGroupNorm", domain=DOMAIN, operands=all_operands)
 def skip_group_norm(op: Builder, call: Call) -> list[ir.Value | None]:
-    """Written out: a sum, then GroupNormalization, and SiLU where asked for."""
+    """Written out: a sum, then GroupNormalization, then SiLU if it is asked for."""
     x, skip, bias = call.operand(0), call.operand(3), call.input(4)
     rank, last = call.rank(), bool(call.attr("channels_last", 1))
     if call.rank(3) == 2:

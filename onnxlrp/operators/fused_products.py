@@ -1,4 +1,4 @@
-"""Matrix products as onnxruntime fuses them: with transposes, factors and an activation."""
+"""Matrix products that onnxruntime fuses with transposes, factors and an activation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 _ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign")
 _WITH_ALPHA = ("LeakyRelu", "Elu", "ThresholdedRelu")
-"""Of the others the rest of the attributes would count too."""
+"""Activations whose only parameter is `activation_alpha`; others would need more attributes of the node."""
 
 
 def _product(op: Builder, call: Call) -> ir.Value:
-    """`α·A'·B'`; the factor goes into a constant operand, so that a bias behind it belongs to the layer."""
+    """Compute `α·A'·B'`; α is multiplied into a constant operand, so that a bias downstream belongs to the layer."""
     a, b = (_turned(op, call, index, letter) for index, letter in enumerate("AB"))
     alpha = float(call.attr("alpha", 1.0))
     if alpha == 1:
@@ -32,7 +32,7 @@ def _product(op: Builder, call: Call) -> ir.Value:
 
 
 def _turned(op: Builder, call: Call, index: int, letter: str) -> ir.Value:
-    """`transBatch`: the first axis goes behind the batch axes; `trans`: the last two are exchanged (not a vector's)."""
+    """Transpose an operand: `transBatch` moves axis 0 after the batch axes, `trans` exchanges the last two axes."""
     value, rank = call.operand(index), call.rank(index)
     perm = list(range(rank))
     if call.attr(f"transBatch{letter}", 0):

@@ -1,4 +1,4 @@
-"""Rotary embedding as onnxruntime fuses it: positions look up sines and cosines, which turn pairs of elements."""
+"""Rotary embeddings of onnxruntime: positions look up sines and cosines, which rotate pairs of elements."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DOMAIN = "com.microsoft"
 def rotate(
     op: Builder, x: ir.Value, positions: ir.Value, cosines: ir.Value, sines: ir.Value, interleaved: bool
 ) -> ir.Value:
-    """`(a·cos − b·sin, b·cos + a·sin)` for pairs (a, b) of the first elements of [B, N, S, H], the rest as it is.
+    """Rotate pairs (a, b) of the first R elements of x [B, N, S, H] to `(a·cos − b·sin, b·cos + a·sin)`.
 
-    The tables are [M, R/2], `positions` [B, S]. A pair lies side by side where `interleaved`, else R/2 apart.
+    The tables are [M, R/2], `positions` [B, S]. A pair is adjacent if `interleaved`, else R/2 elements apart.
     """
-    # Not by Gather, which is a lookup of what ids mean: where a token stands carries no relevance.
+    # Gather would be an embedding lookup and carry relevance to the positions; GatherND does not.
     rows = op.Unsqueeze(op.cast(positions, ir.DataType.INT64), op.ints([-1]))
     cos, sin = (op.Unsqueeze(op.GatherND(table, rows), op.ints([1])) for table in (cosines, sines))
     half = op.dim(cosines, 1)
@@ -39,10 +39,10 @@ def rotate(
     turned = op.Sub(op.Mul(a, cos), op.Mul(b, sin)), op.Add(op.Mul(b, cos), op.Mul(a, sin))
     if interleaved:
         pairs = op.Concat(*(op.Unsqueeze(part, op.ints([-1])) for part in turned), axis=-1)
-        made = op.Reshape(pairs, op.Concat(op.shape(x, 0, 3), op.ints([-1]), axis=0))
+        rotated = op.Reshape(pairs, op.Concat(op.shape(x, 0, 3), op.ints([-1]), axis=0))
     else:
-        made = op.Concat(*turned, axis=-1)
-    return made if whole else op.Concat(made, op.Slice(x, turning, end, last), axis=-1)
+        rotated = op.Concat(*turned, axis=-1)
+    return rotated if whole else op.Concat(rotated, op.Slice(x, turning, end, last), axis=-1)
 
 
 def _refuse(call: Call) -> str | None:
@@ -57,16 +57,16 @@ def rotary_embedding(op: Builder, call: Call) -> list[ir.Value]:
     x, positions, cosines, sines = (call.operand(i) for i in range(4))
     flat = call.rank() == 3
     if flat:
-        # [B, S, N·H]: heads by their number where only a part of each turns, else by the width of the tables.
+        # Split [B, S, N·H] by the number of heads if only a part of each rotates, else by the width of the tables.
         number = int(call.attr("num_heads", 0)) if call.attr("rotary_embedding_dim", 0) else 0
         width = op.ints([-1]) if number else op.Mul(op.dim(cosines, 1), op.ints([2]))
         x = op.Reshape(x, op.Concat(op.ints([0, 0, number or -1]), width, axis=0))
         x = op.Transpose(x, perm=[0, 2, 1, 3])
     if call.rank(1) == 1:
-        # The position of the first token.
+        # A vector holds the position of the first token.
         positions = op.Unsqueeze(op.Add(positions, heads.count(op, op.dim(x, 2))), op.ints([0]))
-    made = rotate(op, x, positions, cosines, sines, bool(call.attr("interleaved", 0)))
-    return [heads.merge_heads(op, made) if flat else made]
+    rotated = rotate(op, x, positions, cosines, sines, bool(call.attr("interleaved", 0)))
+    return [heads.merge_heads(op, rotated) if flat else rotated]
 
 
 @decomposed("GemmaRotaryEmbedding", domain=DOMAIN, operands=all_operands)

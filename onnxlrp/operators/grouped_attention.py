@@ -1,4 +1,4 @@
-"""GroupQueryAttention: grouped heads, rotary embedding and a cache of which every sample fills its own length."""
+"""GroupQueryAttention: grouped heads, rotary embedding, and a cache that each sample fills to a length of its own."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _refuse(call: Call) -> str | None:
         if call.input(index) is not None:
             return f"its input {name} is not supported"
     if call.attr("sliding_window_cache", 0):
-        return "a cache of the size of the window is not supported"
+        return "a cache as long as the window is not supported"
     return None
 
 
 @decomposed("GroupQueryAttention", domain="com.microsoft", operands=all_operands, refuse=_refuse)
 def group_query_attention(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: rotary embedding, products, mask and softmax, each by its own rule."""
+    """Written out: rotary embedding, products, mask and softmax, each with its own rule."""
     number, groups = int(call.attr("num_heads")), int(call.attr("kv_num_heads"))
     q, k, v = _queries_keys_values(op, call, number, groups)
     past = _past(op, call, q)
@@ -58,7 +58,7 @@ def group_query_attention(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _queries_keys_values(op: Builder, call: Call, number: int, groups: int) -> list[ir.Value]:
-    """Each as [B, N, S, H]."""
+    """Split queries, keys and values by heads, each to [B, N, S, H]."""
     if call.input(1) is not None:
         given = zip(range(3), (number, groups, groups), strict=True)
         return [heads.split_heads(op, call.operand(i), count) for i, count in given]
@@ -67,20 +67,22 @@ def _queries_keys_values(op: Builder, call: Call, number: int, groups: int) -> l
 
 
 def _past(op: Builder, call: Call, q: ir.Value) -> ir.Value:
-    """How many tokens of each sample lie in the cache, [B, 1]: none where the queries are all there is."""
+    """Count the cached tokens of each sample, int64 [B, 1]: 0 if the queries are the whole sequence."""
     lengths = op.Reshape(op.cast(call.operand(5), _INT64), op.ints([-1, 1]))
     before = op.Sub(op.Add(lengths, op.ints([1])), op.dim(q, 2))
     return op.Where(_whole(op, call, q), op.ints([0]), before)
 
 
 def _whole(op: Builder, call: Call, q: ir.Value) -> ir.Value:
-    """Whether the queries are all there is."""
+    """Compute whether the queries are the whole sequence, that is, whether no token is cached: bool [1]."""
     return op.Equal(op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1])), op.dim(q, 2))
 
 
 def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value:
-    """Of the queries, [B, S]: counted on from the cache, else as given; of given ones the kernel takes the first number
-    for all samples, and counts on, where the queries are all there is."""
+    """Compute the positions of the queries, [B, S]: as given, or counted on from the cache.
+
+    If the queries are the whole sequence, the kernel takes the first given position for all samples and counts on.
+    """
     given, steps = call.input(9), heads.count(op, op.dim(q, 2))
     if given is None:
         return op.Add(past, steps)
@@ -89,25 +91,25 @@ def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value
 
 
 def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -> list[ir.Value]:
-    """Keys and values behind those of the cache: element t of a sample is the cache's while t < past, then the new."""
+    """Append keys and values to the cache: row t of a sample comes from the cache while t < past, then from the new."""
     whole = op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1]))
-    made = []
+    results = []
     for cache, new in ((call.operand(3), k), (call.operand(4), v)):
         size, fresh = op.dim(cache, 2), op.dim(new, 2)
         places = heads.count(op, op.Max(size, whole))
         ahead = op.Sub(places, past)
-        # One row of zeros stands behind all: what is neither.
+        # A last row of zeros serves the rows that are neither.
         row = op.Concat(op.shape(new, 0, 2), op.ints([1]), op.dim(new, 3), axis=0)
         rows = op.Concat(cache, new, op.full(row, 0, new.dtype), axis=2)
-        behind = op.Where(op.Less(ahead, fresh), op.Add(ahead, size), op.Add(size, fresh))
-        source = op.Where(op.Less(ahead, op.ints([0])), places, behind)
+        after_cache = op.Where(op.Less(ahead, fresh), op.Add(ahead, size), op.Add(size, fresh))
+        source = op.Where(op.Less(ahead, op.ints([0])), places, after_cache)
         shape = op.Concat(op.shape(new, 0, 2), op.dim(source, 1), op.dim(new, 3), axis=0)
-        made.append(op.GatherElements(rows, op.Expand(op.Unsqueeze(source, op.ints([1, 3])), shape), axis=2))
-    return made
+        results.append(op.GatherElements(rows, op.Expand(op.Unsqueeze(source, op.ints([1, 3])), shape), axis=2))
+    return results
 
 
 def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) -> ir.Value:
-    """Whether a query sees a key, [B, 1, S, T]: up to its own place, no further back than the window."""
+    """Compute whether a query sees a key, bool [B, 1, S, T]: up to its own place, within the window."""
     rows = op.Unsqueeze(op.Add(past, heads.count(op, op.dim(q, 2))), op.ints([1, 3]))
     keys = heads.count(op, op.dim(k, 2))
     if not call.attr("causal", 1):
@@ -120,8 +122,11 @@ def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) 
 
 
 def _clears_rows(call: Call) -> bool:
-    """Decide whether rows that a bias hides whole are 0: in the kernel of float32 that goes through the keys in blocks,
-    which is taken where neither a cap, nor smoothing, nor an output of the scores asks for the other one."""
+    """Decide whether rows that a bias hides completely are 0.
+
+    They are in the float32 kernel that reads the keys in blocks, which runs unless a cap, smoothing or an output of the
+    scores requires the other kernel.
+    """
     if call.operand(0).dtype != ir.DataType.FLOAT:
         return False
     plain = call.input(11) is None and call.attr("smooth_softmax", 0) != 1 and not call.attr("qk_output", 0)
@@ -129,7 +134,7 @@ def _clears_rows(call: Call) -> bool:
 
 
 def _softmax(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
-    """Over the keys, and over one more score of which nothing comes: a number of each head, or 0 where smooth."""
+    """Compute the softmax over the keys and one extra score without a value: a number for each head, or 0 if smooth."""
     sink = call.input(11)
     if sink is None and call.attr("smooth_softmax", 0) != 1:
         return op.Softmax(scores, axis=-1)

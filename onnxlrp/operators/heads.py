@@ -1,4 +1,4 @@
-"""Attention over heads, written out: products, mask and softmax. What every fused attention is made of."""
+"""Attention over heads, written out as products, mask and softmax: the parts that all attention operators share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _LOWEST = {ir.DataType.FLOAT16: -65504.0, ir.DataType.BFLOAT16: -3.3895313892515
 
 
 def split_heads(op: Builder, x: ir.Value, heads: int) -> ir.Value:
-    """[B, S, N·H] as [B, N, S, H]."""
+    """Reshape [B, S, N·H] to [B, N, S, H]."""
     return op.Transpose(split_last(op, x, heads), perm=[0, 2, 1, 3])
 
 
 def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
-    """[B, N, S, H] as [B, S, N·H]."""
+    """Reshape [B, N, S, H] to [B, S, N·H]."""
     return merge_last(op, op.Transpose(x, perm=[0, 2, 1, 3]))
 
 
 def merge_last(op: Builder, value: ir.Value) -> ir.Value:
-    """The last two axes as one, for an empty batch too, where onnxruntime finds no size of −1."""
+    """Merge the last two axes into one, for an empty batch too, where onnxruntime finds no size of −1."""
     start = len(op.dims(value)) - 2
     merged = op.volume(value, start)
     known, front = op.known(merged), [0] * start
@@ -35,7 +35,7 @@ def merge_last(op: Builder, value: ir.Value) -> ir.Value:
 
 
 def split_last(op: Builder, value: ir.Value, count: int) -> ir.Value:
-    """The last axis as `count` rows of equal width, for an empty batch too."""
+    """Split the last axis into `count` rows of equal width, for an empty batch too."""
     width, front = op.dim(value, -1), [0] * (len(op.dims(value)) - 1)
     known = op.known(width)
     if known is not None:
@@ -45,12 +45,12 @@ def split_last(op: Builder, value: ir.Value, count: int) -> ir.Value:
 
 
 def count(op: Builder, size: ir.Value) -> ir.Value:
-    """0, 1, 2, …, int64, as many as `size`, int64 [1], says."""
+    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
     return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
 
 
 def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
-    """The attribute `scale`, or where it is left out 1/√H, of queries [B, N, S, H]."""
+    """Return the attribute `scale`, or 1/√H of queries [B, N, S, H] where it is left out."""
     given, width = float(call.attr("scale", 0.0)), op.dims(q)[-1]
     if given or width:
         return given or 1 / math.sqrt(width or 1)
@@ -59,31 +59,31 @@ def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
 
 
 def lowest(op: Builder, like: ir.Value) -> ir.Value:
-    """What a masked score is: e to its power is 0."""
+    """Return the score that a mask gives a hidden key, the lowest finite number of the type."""
     assert like.dtype is not None
     return op.number(lowest_of(like.dtype), like)
 
 
 def lowest_of(dtype: ir.DataType) -> float:
-    """The lowest number of a type, of float64 that of float32."""
+    """Return the lowest finite number of a type, and for float64 that of float32."""
     return _LOWEST.get(dtype, -3.4028234663852886e38)
 
 
-def behind(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
-    """Whether a key is no later than a query, [S, T], where the last of both are of one time."""
+def causal(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
+    """Compute whether a key is no later than a query, bool [S, T]; the last key and the last query coincide."""
     queries, keys = op.dim(q, 2), op.dim(k, 2)
     rows = op.Add(count(op, queries), op.Sub(keys, queries))
     return op.LessOrEqual(count(op, keys), op.Unsqueeze(rows, op.ints([1])))
 
 
-def before(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
-    """Whether a key lies within the length [B] of its sample, [B, 1, 1, T]."""
+def within_length(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
+    """Compute whether a key lies within the length [B] of its sample, bool [B, 1, 1, T]."""
     ends = op.Reshape(op.cast(lengths, ir.DataType.INT64), op.ints([-1, 1, 1, 1]))
     return op.Less(count(op, op.dim(k, 2)), ends)
 
 
 def repeat_heads(op: Builder, x: ir.Value, times: int | ir.Value) -> ir.Value:
-    """[B, N, T, H] as [B, N·times, T, H], each head `times` times in a row; `times` is a number or int64 [1]."""
+    """Repeat each head of [B, N, T, H] in place, to [B, N·times, T, H]; `times` is a number or int64 [1]."""
     if not isinstance(times, ir.Value):
         if times == 1:
             return x
@@ -95,23 +95,23 @@ def repeat_heads(op: Builder, x: ir.Value, times: int | ir.Value) -> ir.Value:
 
 
 def scores_of(op: Builder, q: ir.Value, k: ir.Value, scale: ir.Value | float, added: ir.Value | None) -> ir.Value:
-    """`scale·q·kᵀ + added`, [B, N, S, T]."""
+    """Compute `scale·q·kᵀ + added`, [B, N, S, T]."""
     product = op.Mul(op.MatMul(q, op.Transpose(k, perm=[0, 1, 3, 2])), scale)
     return product if added is None else op.Add(product, added)
 
 
 def attend(op: Builder, scores: ir.Value, v: ir.Value) -> ir.Value:
-    """`softmax(scores)·v`, heads merged, [B, S, N·H]."""
+    """Compute `softmax(scores)·v` and merge the heads, [B, S, N·H]."""
     return merge_heads(op, op.MatMul(op.Softmax(scores, axis=-1), v))
 
 
 def wide(op: Builder, x: ir.Value) -> ir.Value:
-    """Halves as float32."""
+    """Cast float16 to float32; leave other types as they are."""
     return op.cast(x, ir.DataType.FLOAT) if x.dtype == ir.DataType.FLOAT16 else x
 
 
 def total(op: Builder, *parts: ir.Value | None) -> ir.Value | None:
-    """The sum of what is there."""
+    """Add up the parts that are not None; None where all are."""
     present = [p for p in parts if p is not None]
     if not present:
         return None

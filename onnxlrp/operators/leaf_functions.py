@@ -1,5 +1,4 @@
-"""Functions of the output of one tree: constant between the tree's thresholds, so each is a tree with other leaves, and
-a sum of them is a forest."""
+"""Functions of the output of a single tree: each is a tree with other leaf values, and a sum of them is a forest."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     inference=like_own,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Explained as the trees whose leaves hold the function's values."""
+    """Is explained as the trees whose leaves hold the values of the function."""
     x, flat = call.original[1], call.rank(0) == 1
     tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
     entry = find(tree)
@@ -42,7 +41,7 @@ def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
 
 
 def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:
-    """The attributes of a TreeEnsembleRegressor that adds up trees, each with its leaves' values [leaves, targets]."""
+    """Build the attributes of a TreeEnsembleRegressor that adds up trees, each with leaf values [leaves, targets]."""
     count = trees[0][1].shape[1]
     lists: dict[str, list[int]] = {}
     tensors: dict[str, list[float]] = {}

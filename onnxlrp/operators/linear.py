@@ -1,4 +1,4 @@
-"""Convolutions and products by a matrix: what carries a value back through each, everything else held fixed."""
+"""Transposes of convolutions and matrix products in each operand, with the other operands held fixed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def _bias_back(op: Builder, call: Call, r: ir.Value) -> ir.Value:
-    """The sum over each channel."""
+    """Carry `r` back to a bias: the sum over each channel, [M]."""
     return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)
 
 
 def _kernel_back(
     op: Builder, call: Call, x: ir.Value, r: ir.Value, begins: windows.Pads, ends: windows.Pads
 ) -> ir.Value:
-    """Back to a kernel [M, C/g, k…]: Σ over samples and positions of x · r.
+    """Carry `r` back to a kernel [M, C/g, k…]: the sum of x·r over samples and positions.
 
-    A convolution over x with r for its kernel, samples in the place of channels, stride and dilation exchanged.
+    It is a convolution of x with r as the kernel: samples take the role of channels, and stride and dilation swap.
     """
     w, group = call.operand(1), int(call.attr("group", 1))
     spatial = call.rank(1) - 2
@@ -37,20 +37,20 @@ def _kernel_back(
         x = op.Pad(x, windows.vector(op, [0, 0, *begins, 0, 0, *ends]))
         begins = ends = [0] * spatial
     pads = [int(p) for p in (*begins, *ends)]  # type: ignore[arg-type]
-    # [N, C, …] -> [C/g, g·N, …], and r [N, M, …] -> [M, N, …].
+    # x turns from [N, C, …] into [C/g, g·N, …], and r from [N, M, …] into [M, N, …].
     apart = op.Concat(op.dim(x, 0), op.ints([group]), op.Div(op.dim(x, 1), op.ints([group])), op.shape(x, 2), axis=0)
     turned = op.Transpose(op.Reshape(x, apart), perm=[2, 1, 0, *(a + 3 for a in rest)])
     samples = op.Concat(op.Div(op.dim(x, 1), op.ints([group])), op.ints([-1]), op.shape(x, 2), axis=0)
     kernel = op.Transpose(r, perm=[1, 0, *(a + 2 for a in rest)])
     full = op.Conv(op.Reshape(turned, samples), kernel, strides=dilations, dilations=strides, group=group, pads=pads)
-    # Elements that the strides left over make further rows, which no position of the kernel reads.
+    # Elements that the strides leave over yield extra rows, which belong to no position of the kernel.
     cut = op.Slice(full, op.ints([0] * spatial), op.shape(w, 2), op.ints([a + 2 for a in rest]))
     return op.Transpose(cut, perm=[1, 0, *(a + 2 for a in rest)])
 
 
 @linear("Conv", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
 def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule; back by the transposed convolution. A kernel computed from the data: as a product of data."""
+    """Takes the layer's rule, with the transposed convolution; a kernel of data makes it a product of data."""
     x, w = call.operand(0), call.operand(1)
     if operand == 2:
         return _bias_back(op, call, r)
@@ -62,10 +62,10 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     begins, ends = windows.pads(op, call, kernel)
     if operand == 1:
         return _kernel_back(op, call, x, r, begins, ends)
-    reach = windows.kernel_extent(kernel, dilations)
+    extent = windows.kernel_extent(kernel, dilations)
     pads = [p for p in (*begins, *ends) if isinstance(p, int)]
     known = len(pads) == 2 * spatial
-    left: list[int] = [k - p for k, p in zip(reach * 2, pads, strict=False)]
+    left: list[int] = [k - p for k, p in zip(extent * 2, pads, strict=False)]
     if set(strides) == {1} and known and min(left) >= 0:
         back = _flipped(op, w, group)
         if group == 1 and set(dilations) == {1} and _in_fours(op.dims(x), kernel):
@@ -76,9 +76,9 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if not known or None in sizes or None in outs:
         back = op.ConvTranspose(r, w, output_padding=[s - 1 for s in strides], **options)
         return windows.crop(op, back, begins, x)
-    # The size that the strides left over at the end comes back as output padding.
+    # Elements that the strides leave over at the end are restored by output padding.
     over = [
-        int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - reach[a] + pads[a] + pads[a + spatial]
+        int(sizes[a] or 0) - 1 - (int(outs[a] or 0) - 1) * strides[a] - extent[a] + pads[a] + pads[a + spatial]
         for a in range(spatial)
     ]
     around = left[:spatial] + [k - s + 1 + o for k, s, o in zip(left[spatial:], strides, over, strict=True)]
@@ -89,7 +89,7 @@ def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _flipped(op: Builder, w: ir.Value, group: int) -> ir.Value:
-    """At stride 1 the transpose is a convolution with the kernel flipped and its channel axes exchanged: faster."""
+    """Flip a kernel and exchange its channel axes: at stride 1, convolving with the result is the faster transpose."""
     back, kernel = _exchange(op, w, group), op.dims(w)[2:]
     if all(k == 1 for k in kernel):
         return back
@@ -98,8 +98,11 @@ def _flipped(op: Builder, w: ir.Value, group: int) -> ir.Value:
 
 
 def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
-    """[N, C, H, W] -> [N, C, sH, tW], zeros in between: where each channel has a kernel of its own, a convolution of
-    this takes a sixth (kernel 5) to two thirds (kernel 3) as long as onnxruntime's transposed one."""
+    """Spread [N, C, H, W] to [N, C, sH, tW] with zeros in between.
+
+    If each channel has its own kernel, a convolution of the result takes a sixth (kernel 5) to two thirds (kernel 3) of
+    the time of onnxruntime's transposed convolution.
+    """
     check_elements(strides, "the stride of a convolution")
     first = np.zeros((1, 1, *strides))
     first[..., 0, 0] = 1
@@ -108,11 +111,11 @@ def _apart(op: Builder, r: ir.Value, strides: list[int]) -> ir.Value:
 
 
 def _in_fours(sizes: list[int | None], kernel: list[int | None]) -> bool:
-    """Decide whether a picture of these sizes is worth its sub-pixel form: a convolution computes 16 channels at once.
+    """Decide whether the sub-pixel form is faster for a picture of these sizes, as it is for few channels.
 
-    In onnxruntime's CPU, from 64 channels back to a picture's 3, kernel 3: 2.1 ms and not 3.2; where a kernel is 1 or
-    channels are many, there is nothing to win. At stride 2 and more the transposed convolution was faster than its
-    sub-pixel form in each of seven shapes.
+    A convolution computes 16 channels at once. On onnxruntime's CPU, from 64 channels back to a picture's 3 with kernel
+    3, the form took 2.1 ms instead of 3.2. With kernel 1 or many channels it gains nothing, and at stride 2 and more
+    the transposed convolution was faster in each of seven shapes.
     """
     if len(kernel) != 2 or any(k is None or k < 3 for k in kernel) or None in sizes[1:]:
         return False
@@ -121,8 +124,8 @@ def _in_fours(sizes: list[int | None], kernel: list[int | None]) -> bool:
 
 
 def _sub_pixel(op: Builder, r: ir.Value, kernel: ir.Value, pads: list[int]) -> ir.Value:
-    """A convolution at stride 1 as one at stride 2 that gives the 2 × 2 pixels of a place as channels (Shi et al. 2016,
-    arXiv 1609.05158)."""
+    """Compute a convolution at stride 1 as one at stride 2 whose channels are the 2 × 2 pixels of each place (Shi et
+    al. 2016, arXiv 1609.05158)."""
     shifts = [(down, along) for down in (0, 1) for along in (0, 1)]
     shifted = [op.Pad(kernel, op.ints([0, 0, a, b, 0, 0, 1 - a, 1 - b])) for a, b in shifts]
     apart = op.Conv(r, op.Concat(*shifted, axis=0), strides=[2, 2], pads=pads)
@@ -130,7 +133,7 @@ def _sub_pixel(op: Builder, r: ir.Value, kernel: ir.Value, pads: list[int]) -> i
 
 
 def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
-    """[M, C/g, k…] -> [C, M/g, k…]: the two channel axes exchanged within each group."""
+    """Exchange the two channel axes of a kernel within each group: [M, C/g, k…] becomes [C, M/g, k…]."""
     m, c, *kernel = (int(d or 0) for d in op.dims(w))
     rest = list(range(2, 2 + len(kernel)))
     if group == 1:
@@ -144,7 +147,7 @@ def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
 
 @linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2, channels=0))
 def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule; back by the convolution. A kernel computed from the data: as a product of data."""
+    """Takes the layer's rule, with the convolution as the transpose; a kernel of data makes it a product of data."""
     if operand == 2:
         return _bias_back(op, call, r)
     w = call.operand(1)
@@ -161,7 +164,7 @@ def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Val
 
 @linear("MatMul", operands=lambda call: (0, 1), layer=LayerForm("dense", ((0, 1), (1, 0))))
 def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
+    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     a, b = call.operand(0), call.operand(1)
     other, like = (b, a) if operand == 0 else (a, b)
     turned = _turned(op, other)
@@ -170,7 +173,7 @@ def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _turned(op: Builder, matrices: ir.Value) -> ir.Value:
-    """The last two axes exchanged, whatever the rank."""
+    """Exchange the last two axes, also of a value of unknown rank."""
     if matrices.shape is not None:
         rank = len(matrices.shape)
         return op.Transpose(matrices, perm=[*range(rank - 2), rank - 1, rank - 2])
@@ -182,7 +185,7 @@ def _turned(op: Builder, matrices: ir.Value) -> ir.Value:
 
 @linear("Gemm", operands=all_operands, layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))
 def gemm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer with a constant: every rule. Of two data operands: by the composite's rule for products."""
+    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     # alpha and beta are 1 in a canonical graph; y = A'B' with A' = Aᵀ where transA, B' = Bᵀ where transB.
     if operand == 2:
         return op.unbroadcast(r, call.operand(2))

@@ -1,4 +1,4 @@
-"""Linear models of ai.onnx.ml, written out as the model is read: a dense layer, and what makes its scores a label."""
+"""Linear models of ai.onnx.ml, written out as a dense layer, a label from its scores, and a softmax or sigmoid."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def rows(op: Builder, x: ir.Value) -> ir.Value:
-    """[samples, features] in floats; a vector is one sample."""
+    """Return x as float32 [samples, features]; a vector is one sample."""
     x = op.cast(x, ir.DataType.FLOAT)
     return op.Reshape(x, op.ints([1, -1])) if len(op.dims(x)) == 1 else x
 
 
 def _scores(op: Builder, call: Call, targets: int) -> ir.Value:
-    """`x · coefficientsᵀ + intercepts`, [N, targets]; intercepts of another number are none."""
+    """Compute `x · coefficientsᵀ + intercepts`, [N, targets]; intercepts are ignored unless there is one per target."""
     weight = np.asarray(call.attr("coefficients"), np.float32).reshape(targets, -1)
     bias = np.asarray(call.attr("intercepts", ()), np.float32)
     operands = [op.constant(weight), *([op.constant(bias)] if bias.size == targets else [])]
@@ -30,7 +30,7 @@ def _scores(op: Builder, call: Call, targets: int) -> ir.Value:
 
 
 def _plain(call: Call) -> str | None:
-    """Exactly so many coefficients as onnxruntime multiplies by."""
+    """Refuse inputs of more than two axes."""
     dims = call.operand(0).shape
     if dims is not None and len(dims) > 2:
         return "its input has more than two axes"
@@ -54,9 +54,9 @@ def _labels(call: Call) -> list[str] | list[int]:
 
 def _refused(call: Call) -> str | None:
     if not call.attr("intercepts", ()):
-        return "it has no intercepts, by which its classes are counted"
+        return "it has no intercepts, whose number is that of its classes"
     if _one_score(call) and (len(_labels(call)) != 2 or transform(call) == "PROBIT"):
-        return "one score needs two labels, and no PROBIT"
+        return "its one score needs two labels and another transform than PROBIT"
     return _plain(call)
 
 
@@ -68,7 +68,7 @@ def linear_classifier(op: Builder, call: Call) -> list[ir.Value]:
     count = len(call.attr("intercepts"))
     scores = _scores(op, call, count)
     if _one_score(call):
-        # Decided by the sign of the one score, whatever becomes of it.
+        # The sign of the one score decides the label, whatever the transform does to the score.
         positive = op.Squeeze(op.Greater(scores, op.number(0.0, scores)), op.ints([1]))
         return [op.Gather(names, op.Cast(positive, to=ir.DataType.INT64)), two_classes(op, scores, kind)]
     label = op.Gather(names, op.ArgMax(scores, axis=1, keepdims=0))

@@ -1,4 +1,4 @@
-"""Losses over classes, written out as the model is read: the weight of a class is a constant, no feature of a label."""
+"""Losses over classes, written out: class weights are constants and carry no relevance to the labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def _chosen(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
-    """`−w[t]·scores[n, t, …]` of the labels t, summed or averaged over the weights; an ignored label weighs nothing."""
+    """Compute `−w[t]·scores[n, t, …]` for the labels t, reduced as the call says; an ignored label has weight 0."""
     one, labels, reduction = op.ints([1]), op.cast(call.operand(1), ir.DataType.INT64), call.attr("reduction", "mean")
     ignored = None
     if call.attributes.get("ignore_index") is not None:
         ignored = op.Equal(labels, op.ints_scalar(int(call.attr("ignore_index"))))
         labels = op.Where(ignored, op.ints_scalar(0), labels)
     loss = op.Neg(op.Squeeze(op.GatherElements(scores, op.Unsqueeze(labels, one), axis=1), one))
-    # Not by Gather, which from a constant table is an embedding of the labels.
+    # Gather from a constant table would be an embedding of the labels; GatherND is not.
     weight = None if call.input(2) is None else op.GatherND(call.operand(2), op.Unsqueeze(labels, op.ints([-1])))
     loss = loss if weight is None else op.Mul(loss, weight)
     if ignored is not None:
-        # Chosen, not multiplied by 0: relevance of a product with a constant would pass.
+        # Where drops the relevance of ignored samples; a product with 0 would pass it.
         zero = op.number(0.0, scores)
         loss = op.Where(ignored, zero, loss)
         weight = op.Where(ignored, zero, op.number(1.0, scores) if weight is None else weight)
@@ -39,12 +39,12 @@ def _chosen(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
 
 @decomposed("NegativeLogLikelihoodLoss")
 def negative_log_likelihood(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: the chosen scores, weighed and summed."""
+    """Written out: the scores of the labels, weighted and summed."""
     return [_chosen(op, call, call.operand(0))]
 
 
 @decomposed("SoftmaxCrossEntropyLoss")
 def softmax_cross_entropy(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: a log-softmax and the chosen scores."""
+    """Written out: a log-softmax and its values at the labels."""
     logarithms = op.LogSoftmax(call.operand(0), axis=1)
     return [_chosen(op, call, logarithms), logarithms]

@@ -1,5 +1,8 @@
-"""LSTM. The operator runs as it is; gates are computed again, for all steps in one product, from its own output; one
-Scan goes back through the steps and holds nothing but what must go from step to step. Shapes as in `recurrent_cell`."""
+"""LSTM: the operator runs unchanged, and a Scan carries relevance back through its steps.
+
+One product recomputes the gates of all steps from the operator's own output, so that the Scan holds only what must go
+from step to step. Shapes are those of `recurrent_cell`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,20 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
-from onnxlrp.operators.recurrent_cell import C0, H0, B, Cell, P, R, W, X, gradients, last_bias, shared, times
+from onnxlrp.operators.recurrent_cell import (
+    C0,
+    H0,
+    B,
+    Cell,
+    P,
+    R,
+    W,
+    X,
+    gradients_of_operands,
+    last_bias,
+    relevance_of_operands,
+    times,
+)
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -21,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class _Lstm:
-    """An LSTM's gates and their sums (peepholes included), and its cell state behind and before each step."""
+    """Gates of an LSTM and their sums (peepholes included), and the cell state after (c) and before each step."""
 
     sums: dict[str, ir.Value]
     i: ir.Value
@@ -64,7 +80,7 @@ def _lstm_values(cell: Cell) -> _Lstm:
 def _peeping(
     op: Builder, cell: Cell, sums: Mapping[str, ir.Value], c: ir.Value, peepholes: Mapping[str, ir.Value]
 ) -> tuple[ir.Value, ir.Value]:
-    """The gates i and f that see the cell state."""
+    """Compute the gates i and f, which see the cell state through peepholes."""
     gate = cell.functions[0]
     i = gate.value(op, op.Add(sums["i"], op.Mul(peepholes["i"], c)))
     if cell.call.attr("input_forget", 0):
@@ -73,22 +89,22 @@ def _peeping(
 
 
 def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, step: Callable) -> ir.Value:
-    """The cell state behind each step, by a Scan in the order in which the steps are taken."""
+    """Compute the cell state after each step, a sequence, by a Scan that runs in the operator's own order."""
 
     def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
         after = step(op, states[0], at)
         return [after], [after]
 
-    taken = {k: None if v is None else cell.flip(v) for k, v in sequences.items()}
-    _, (c,) = cell.through("cell states", [c0], taken, body)
+    in_time = {k: None if v is None else cell.flip(v) for k, v in sequences.items()}
+    _, (c,) = cell.through("cell states", [c0], in_time, body)
     return cell.flip(c)
 
 
 @custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
 def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Gates get none; c shares between f·c and i·g, the candidate's sum between Wx and Uh (Epsilon).
+    """Skips the gates; is shared by Epsilon between f·c and i·g, and for the candidate between Wx and Uh.
 
-    Arras et al. 2017. h = o·tanh(c): what arrives at h passes to c.
+    Arras et al. 2017. From h = o·tanh(c) relevance passes to c.
     """
     cell = Cell(op, call, r)
     v = _lstm_values(cell)
@@ -111,16 +127,18 @@ def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient:
     sequences |= {"counts": counts, "keep": cell.keep}
     first, (dc,) = cell.through("relevance", [cell.at_last(1), cell.at_last(2)], sequences, body)
     share = op.Mul(dc, factor)
-    kept = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
+    absorbed = op.Sub(dc, op.Add(op.Mul(dc, stays), op.Mul(share, a)))
     bias = [times(op, share, last_bias(cell, side)) for side in (0, 1)]
-    return shared(cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, kept)
+    return relevance_of_operands(
+        cell, share, cell.split(cell.w, 1)[3], dict(zip((H0, C0), first, strict=True)), bias, absorbed
+    )
 
 
 def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
-    """Of c' = f·c + i·g and h = o·h(c')."""
+    """Compute the gradient of c' = f·c + i·g and h = o·h(c'), where h(·) is the output activation."""
     op, call = cell.op, cell.call
     gate, g, squash = cell.functions
-    # onnxruntime clips what goes into f and g, not the cell state.
+    # onnxruntime clips the operands of f and g, not the cell state.
     squash = dataclasses.replace(squash, clip=None)
     o, squashed = gate.value(op, v.sums["o"]), squash.value(op, v.c)
     slope = {k: gate.slope(op, v.sums[k], y) for k, y in (("i", v.i), ("o", o))}
@@ -152,14 +170,16 @@ def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
     sequences = {"y": cell.at_output, "through": through, "factor": factor, "stays": stays, "keep": cell.keep}
     first, (every,) = cell.through("gradient", [cell.at_last(1), cell.at_last(2)], sequences, body)
     d = cell.rows(every)
-    found = gradients(cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before)))
+    reversed_lstm = gradients_of_operands(
+        cell, d, d, dict(zip((H0, C0), first, strict=True)), cell.to_weight(d, cell.rows(cell.before))
+    )
     if v.peepholes:
-        found.amounts[P] = _to_peepholes(cell, d, v)
-    return found
+        reversed_lstm.amounts[P] = _to_peepholes(cell, d, v)
+    return reversed_lstm
 
 
 def _to_peepholes(cell: Cell, d: ir.Value, v: _Lstm) -> ir.Value:
-    """Σ of each gate's gradient times the cell state that it saw."""
+    """Compute the gradient of the peepholes: the sum of each gate's gradient times the cell state that it saw."""
     op = cell.op
     gates = zip(cell.split(d), (v.before, v.c, v.before), strict=False)
     return op.Concat(*(op.ReduceSum(op.Mul(g, cell.rows(c)), op.ints([1]), keepdims=0) for g, c in gates), axis=1)

@@ -1,4 +1,4 @@
-"""Functions of whole matrices."""
+"""Functions of whole matrices: the determinant."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 LARGEST = 16
-"""Rows of a matrix whose cofactors keep their digits."""
+"""Largest number of rows of a matrix whose cofactors are accurate."""
 
 
 def _size(call: Call) -> int | None:
-    """Rows of the matrices, None where they are not known before the model runs."""
+    """Count the rows of the matrices; None where the number is not known before the model runs."""
     shape = call.operand(0).shape
     known = [] if shape is None else [d for d in shape[-2:] if isinstance(d, int)]
     return known[0] if known else None
@@ -34,7 +34,7 @@ def _too_large(call: Call) -> str | None:
 
 @custom("Det", refuse=_too_large)
 def determinant(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """A product of rows: every row takes the same share, each element by its contribution `x·cofactor`."""
+    """Is shared equally by the rows, and within a row in proportion to `x·cofactor`."""
     x, y, size = call.operand(0), call.outputs[0], _size(call)
     assert size is not None and r.dtype is not None
     share = r if gradient else op.Div(r, op.Mul(float(size), op.stabilise(y)))
@@ -46,9 +46,9 @@ def determinant(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> 
 
 
 def _cofactors(op: Builder, x: ir.Value, size: int) -> ir.Value:
-    """`det(X)·X⁻ᵀ` without a division by anything of X, so that it holds where X has no inverse (Faddeev–LeVerrier).
+    """Compute the cofactors `det(X)·X⁻ᵀ` in double precision, also of an X without an inverse (Faddeev–LeVerrier).
 
-    With M₁ = I, cₖ = −tr(X·Mₖ)/k and Mₖ₊₁ = X·Mₖ + cₖ·I the adjugate is (−1)ⁿ⁻¹·Mₙ; in double precision.
+    With M₁ = I, cₖ = −tr(X·Mₖ)/k and Mₖ₊₁ = X·Mₖ + cₖ·I the adjugate is (−1)ⁿ⁻¹·Mₙ: nothing is divided by X.
     """
     rank = len(op.dims(x))
     x = op.cast(x, ir.DataType.DOUBLE)

@@ -1,4 +1,4 @@
-"""Normalisations. Batch norm is linear at inference; where a statistic of the data divides, it is held constant."""
+"""Normalisations: batch norm is linear at inference; in the others, the statistics of the data count as constants."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _training(call: ir.Node | Call) -> bool:
 
 
 def batch_norm_scale(op: Builder, call: Call) -> ir.Value:
-    """γ/√(σ² + ε) per channel, [C]."""
+    """Compute γ/√(σ² + ε) for each channel, [C]."""
     gamma, variance = call.operand(1), call.operand(4)
     return op.Div(gamma, op.Sqrt(op.Add(variance, float(call.attr("epsilon", 1e-5)))))
 
 
 def _per_channel(op: Builder, rank: int, value: ir.Value) -> ir.Value:
-    """[C] so that it broadcasts along axis 1."""
+    """Reshape [C] so that it broadcasts along axis 1."""
     return op.Reshape(value, op.ints([1, -1, *[1] * (rank - 2)] if rank > 1 else [-1]))
 
 
 def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
-    """Sums over all axes but axis 1, [C]."""
+    """Sum over all axes but axis 1, to [C]."""
     return op.Reshape(op.ReduceSum(value, op.ints([a for a in range(rank) if a != 1]), keepdims=1), op.ints([-1]))
 
 
@@ -45,7 +45,7 @@ def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
     gradient_only=(1, 2, 3, 4),
 )
 def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Folded into the layer before it; alone: passes or ε, as the composite says. In training mode: one step."""
+    """Is folded into the layer upstream; alone, passes or takes Epsilon, as the composite says."""
     # y = γ·(x − μ)/σ + β, σ² = v + ε: ∂γ = Σ r·(x − μ)/σ, ∂β = Σ r, ∂μ = −γ/σ·Σ r, ∂v = −γ/2σ³·Σ r·(x − μ).
     rank, scale = call.rank(), batch_norm_scale(op, call)
     if operand == 0:
@@ -71,10 +71,10 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     gradient_only=(1, 2, 3, 4),
 )
 def batch_norm_in_training(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """One step: the statistics of the batch are constant, the shift absorbs its share.
+    """Takes one step in which the statistics of the batch are constant; the shift absorbs its share.
 
-    The running statistics `m·old + (1 − m)·of the batch`: the mean in proportion to the contributions, the variance in
-    proportion to the squares; the old ones are constants.
+    Relevance of the running statistics `m·old + (1 − m)·new` is shared too: of the mean, in proportion to the
+    contributions, of the variance, in proportion to the squared deviations; `old` is a constant.
     """
     x, rank, momentum = call.operand(0), call.rank(), float(call.attr("momentum", 0.9))
     axes, epsilon = op.ints([a for a in range(rank) if a != 1]), float(call.attr("epsilon", 1e-5))
@@ -93,10 +93,10 @@ def batch_norm_in_training(op: ReverseBuilder, call: Call, r: list[ir.Value | No
             parts.append(Reversed({**fresh.amounts, operand: op.Mul(momentum, arrived)}))
             continue
         share = op.Div(arrived, op.stabilise(y))
-        taken = op.Mul(share, op.Sub(y, old))
-        fresh = backwards(op, x, _per_channel(op, rank, taken), axes, gradient)
-        kept = Reversed({}, epsilon=op.Sub(arrived, op.Mul(share, y)), bias=op.Mul(share, old))
-        parts.append(_plus(op, fresh, kept))
+        new = op.Mul(share, op.Sub(y, old))
+        fresh = backwards(op, x, _per_channel(op, rank, new), axes, gradient)
+        absorbed = Reversed({}, epsilon=op.Sub(arrived, op.Mul(share, y)), bias=op.Mul(share, old))
+        parts.append(_plus(op, fresh, absorbed))
     return functools.reduce(lambda a, b: _plus(op, a, b), parts)
 
 
@@ -118,7 +118,7 @@ def lrn(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 
 def _channel_sums(op: Builder, x: ir.Value, before: int, after: int, size: int) -> ir.Value:
-    """Sums over `before` channels in front and `after` behind each channel, zeros past the ends."""
+    """Sum each channel with `before` channels before it and `after` channels after it, with zeros past the ends."""
     rows = op.Reshape(x, op.ints([0, 0, -1]))
     padded = op.Pad(op.Unsqueeze(rows, op.ints([1])), op.ints([0, 0, before, 0, 0, 0, after, 0]))
     averages = op.AveragePool(padded, kernel_shape=[size, 1])
@@ -135,10 +135,10 @@ def _centred(
     epsilon: float,
     gradient: bool,
 ) -> Reversed:
-    """`y = γ·(x − μ)/σ + β` over axes, σ = √(var + ε); γ and β broadcast to x, and are operands 1 and 2.
+    """Reverse `y = γ·(x − μ)/σ + β` over axes with σ = √(var + ε); γ and β broadcast to x and are operands 1 and 2.
 
-    Relevance: σ constant, `x·Jᵀ(r)` of r = R/s(y) with `J = γ/σ·(I − 11ᵀ/n)`. Gradient: with n̂ = (x − μ)/σ and
-    h = γ·r, `(h − mean(h) − n̂·mean(h·n̂))/σ`, of γ Σ r·n̂ and of β Σ r.
+    Relevance, with σ constant and r = R/s(y): `x·Jᵀ(r)` with `J = γ/σ·(I − 11ᵀ/n)`. Gradient, with n̂ = (x − μ)/σ and
+    h = γ·r: `∂x = (h − mean(h) − n̂·mean(h·n̂))/σ`, `∂γ = Σ r·n̂`, `∂β = Σ r`.
     """
     centred, sigma = _moments(op, x, axes, epsilon)
     h = r if gamma is None else op.Mul(r, gamma)
@@ -156,14 +156,14 @@ def _centred(
 
 
 def _moments(op: Builder, x: ir.Value, axes: ir.Value, epsilon: float) -> tuple[ir.Value, ir.Value]:
-    """x − μ and σ = √(var + ε) over axes."""
+    """Compute x − μ and σ = √(var + ε) over axes."""
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
     return centred, op.Sqrt(op.Add(variance, epsilon))
 
 
 def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
-    """What comes back for reshaped operands, in the shapes of the call's own."""
+    """Reshape the results for reshaped operands to the shapes of the call's own operands."""
 
     def shaped(parts: dict[int, ir.Value]) -> dict[int, ir.Value]:
         return {i: op.Reshape(v, op.shape(call.operand(i))) for i, v in parts.items()}
@@ -173,11 +173,10 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
 
 @custom("LayerNormalization", per_output=True, divided=True, operands=all_operands, gradient_only=(1, 2))
 def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """One step: the statistics are constant, the shift absorbs its share.
+    """Takes one step in which the statistics are constant; the shift absorbs its share.
 
-    Of the outputs Mean and InvStdDev, where they are explained themselves: the mean in proportion to the contributions,
-    the deviation in proportion to the squares. A norm that is written out names its `axes`, which may be any, and may
-    lack its scale.
+    Relevance of the output Mean is shared in proportion to the contributions, that of InvStdDev in proportion to the
+    squared deviations. A call that stands for a written-out norm has an attribute `axes`, of any axes, and may lack γ.
     """
     x, rank = call.operand(0), call.rank()
     axes = op.ints([int(a) % rank for a in call.attr("axes", range(int(call.attr("axis", -1)) % rank, rank))])
@@ -193,7 +192,7 @@ def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradien
 
 
 def _mean(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
-    """The mean over axes: r/n, or in proportion to the contributions."""
+    """Reverse the mean over axes: the gradient is r/n, relevance is shared in proportion to the contributions."""
     if gradient:
         ones = op.full_like(x, 1)
         return Reversed({0: op.Mul(ones, op.Div(r, op.ReduceSum(ones, axes, keepdims=1)))})
@@ -203,7 +202,7 @@ def _mean(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient
 
 
 def _variance(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, gradient: bool) -> Reversed:
-    """The variance over axes: `2r·(x − μ)/n`, or in proportion to the squares `(x − μ)²`."""
+    """Reverse the variance over axes: the gradient is `2r·(x − μ)/n`, relevance goes in proportion to `(x − μ)²`."""
     centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     if gradient:
         return Reversed({0: op.Mul(2.0, op.Mul(centred, _mean(op, x, r, axes, gradient).amounts[0]))})
@@ -216,7 +215,7 @@ def _variance(op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, grad
 def _inverse_deviation(
     op: ReverseBuilder, x: ir.Value, r: ir.Value, axes: ir.Value, epsilon: float, gradient: bool
 ) -> Reversed:
-    """`1/σ` over axes: `−r·(x − μ)/(n·σ³)`, or in proportion to the squares `(x − μ)²`."""
+    """Reverse `1/σ` over axes: the gradient is `−r·(x − μ)/(n·σ³)`, relevance goes in proportion to `(x − μ)²`."""
     centred, sigma = _moments(op, x, axes, epsilon)
     if gradient:
         back = _mean(op, x, op.Div(r, op.Mul(sigma, op.Mul(sigma, sigma))), axes, gradient).amounts[0]
@@ -225,7 +224,7 @@ def _inverse_deviation(
 
 
 def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
-    """What two outputs of a norm give back, added up; the ledger sums each, so that shapes may differ."""
+    """Add up the results of two outputs of a norm; ledger entries are summed first, as their shapes may differ."""
 
     def total(*parts: ir.Value | None) -> ir.Value | None:
         sums = [op.ReduceSum(v, keepdims=0) for v in parts if v is not None]
@@ -233,13 +232,13 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
 
     both = b.amounts | {i: op.Add(v, b.amounts[i]) if i in b.amounts else v for i, v in a.amounts.items()}
     epsilon, bias = total(a.epsilon, b.epsilon), total(a.bias, b.bias)
-    # The factors are the norm's own: no other output has any.
+    # Only the norm's first output yields factors.
     return Reversed(both, epsilon=epsilon, bias=bias, factors=a.factors | b.factors)
 
 
 @custom("InstanceNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """One step: the statistics are constant, the shift absorbs its share."""
+    """Takes one step in which the statistics are constant; the shift absorbs its share."""
     rank = call.rank()
     gamma, beta = (_per_channel(op, rank, call.operand(i)) for i in (1, 2))
     epsilon = float(call.attr("epsilon", 1e-5))
@@ -249,10 +248,10 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
 
 @custom("GroupNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """One step: the statistics are constant, the shift absorbs its share."""
-    # Written out, scale and shift may be missing, or one number.
+    """Takes one step in which the statistics are constant; the shift absorbs its share."""
+    # A call that stands for a written-out norm may lack scale and shift, or have a single number.
     x, groups = call.operand(0), int(call.attr("num_groups"))
-    # [N, G, C/G, H·W]: the statistics are over the last two axes.
+    # In [N, G, C/G, H·W] the statistics are over the last two axes.
     channels = op.Div(op.dim(x, 1), op.ints([groups]))
     apart = op.Concat(op.dim(x, 0), op.ints([groups]), channels, op.volume(x, 2), axis=0)
     gamma, beta = (_per_group(op, call.input(i), groups) for i in (1, 2))
@@ -262,7 +261,7 @@ def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
 
 
 def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | None:
-    """[C] as [1, G, C/G, 1]."""
+    """Reshape [C] to [1, G, C/G, 1], and one number to [1, 1, 1, 1]."""
     if value is None:
         return None
     one = all(d == 1 for d in op.dims(value))
@@ -271,7 +270,7 @@ def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | N
 
 @custom("MeanVarianceNormalization", divided=True)
 def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """One step: the statistics are constant."""
+    """Takes one step in which the statistics are constant."""
     # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.
     axes = op.ints(call.ints("axes", (0, 2, 3)))
     return _centred(op, call.operand(0), r, None, None, axes, 1e-18, gradient)

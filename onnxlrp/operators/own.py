@@ -1,4 +1,4 @@
-"""Operators of the user's own: how they are entered beside onnxlrp's, and taken out again."""
+"""Registration and removal of the user's own operators beside those of onnxlrp."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "decomposed": (Kind.DECOMPOSED, {}),
 }
 _OWN: dict[tuple[str, str], list[Operator]] = {}
-"""The entries that users have made, by domain and operator."""
+"""Entries that the user has registered, by domain and operator type."""
 
 
 def operator(

@@ -1,4 +1,4 @@
-"""Weights of a few bits in blocks: a layer and an embedding that onnxruntime computes without unpacking them first."""
+"""Layers and embeddings on weights of a few bits in blocks, which onnxruntime reads without unpacking them first."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _FP4 = (0.0, 0.0052083333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
 _NF4_BELOW = (-1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0.0)
 _NF4_ABOVE = (0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0)
 _TABLES = ((*_FP4, *(-v for v in _FP4)), (*_NF4_BELOW, *_NF4_ABOVE))
-"""Of bitsandbytes (Dettmers et al. 2023, QLoRA, appendix E): FP4 and NF4, as onnxruntime's kernel has them."""
+"""Values of the four-bit types FP4 and NF4 of bitsandbytes (Dettmers et al. 2023, QLoRA, appendix E), by `quant_type`,
+as onnxruntime's kernel has them."""
 
 
 def _fields(op: Builder, packed: ir.Value, bits: int, wide: ir.DataType) -> ir.Value:
-    """[…, n] bytes as […, n·8/bits] numbers, lowest bits first. In floats: not every provider shifts bits."""
+    """Unpack […, n] bytes into […, n·8/bits] numbers, lowest bits first, in floats: not every provider shifts bits."""
     whole = op.Cast(packed, to=wide)
     if bits == 8:
         return whole
@@ -40,7 +41,7 @@ def _fields(op: Builder, packed: ir.Value, bits: int, wide: ir.DataType) -> ir.V
 
 
 def _weight(op: Builder, call: Call) -> ir.Value:
-    """`(q − zero point)·scale` of blocks along K, [K, N]."""
+    """Compute the weight `(q − zero point)·scale`, [K, N], with one scale and zero point for each block along K."""
     k, n, bits, block = (int(call.attr(name, 4)) for name in ("K", "N", "bits", "block_size"))
     blocks = -(-k // block)
     scales, zeros = call.operand(2), call.input(3)
@@ -51,8 +52,8 @@ def _weight(op: Builder, call: Call) -> ir.Value:
         shifted = op.Sub(numbers, float(2 ** (bits - 1)))
     elif zeros.dtype == ir.DataType.UINT8:
         fields = _fields(op, op.Reshape(zeros, op.ints([n, -1])), bits, wide)
-        kept = op.Slice(fields, op.ints([0]), op.ints([blocks]), op.ints([1]))
-        shifted = op.Sub(numbers, op.Reshape(kept, column))
+        used = op.Slice(fields, op.ints([0]), op.ints([blocks]), op.ints([1]))
+        shifted = op.Sub(numbers, op.Reshape(used, column))
     else:
         shifted = op.Sub(numbers, op.Reshape(op.cast(zeros, wide), column))
     scaled = op.Mul(shifted, op.Reshape(op.cast(scales, wide), column))
@@ -63,8 +64,8 @@ def _weight(op: Builder, call: Call) -> ir.Value:
 
 
 def _tabled_weight(op: Builder, call: Call) -> ir.Value:
-    """bitsandbytes' codes of four bits, the higher first, by the table of their kind, times the largest of each block
-    of the N·K numbers; [K, N]."""
+    """Compute a bitsandbytes weight, [K, N]: the table's value of each four-bit code, times the largest number of its
+    block. A byte holds the code of its first number in the higher bits; blocks run over all N·K numbers."""
     k, n, block = (int(call.attr(name)) for name in ("K", "N", "block_size"))
     largest = op.cast(call.operand(2), ir.DataType.FLOAT)
     codes = op.Reshape(_fields(op, call.operand(1), 4, ir.DataType.FLOAT), op.ints([-1, 2]))
@@ -75,7 +76,7 @@ def _tabled_weight(op: Builder, call: Call) -> ir.Value:
 
 
 def _as_matmul(op: Builder, call: Call) -> Call:
-    """The same product with the weight unpacked."""
+    """Return the same product as a MatMul by the unpacked weight."""
     x = call.operand(0)
     assert x.dtype is not None
     weight = _tabled_weight if call.op_type == "MatMulBnb4" else _weight
@@ -86,7 +87,7 @@ def _as_matmul(op: Builder, call: Call) -> Call:
 
 
 def _rounds(call: Call) -> bool:
-    """At this level the kernel rounds its input to eight bits."""
+    """Decide whether the kernel rounds its input to eight bits, as it does at accuracy level 4."""
     return bool(call.attr("accuracy_level", 0) == 4)
 
 
@@ -99,14 +100,14 @@ def _refuse(call: Call) -> str | None:
 
 
 def _infer_product(context: Any) -> None:
-    """The shape of A with N for its last dimension."""
-    made = onnx.TypeProto()
-    made.CopyFrom(context.get_input_type(0))
-    if made.tensor_type.HasField("shape"):
-        last = made.tensor_type.shape.dim[-1]
+    """Infer the shape of A with N as its last dimension."""
+    result = onnx.TypeProto()
+    result.CopyFrom(context.get_input_type(0))
+    if result.tensor_type.HasField("shape"):
+        last = result.tensor_type.shape.dim[-1]
         last.Clear()
         last.dim_value = context.get_attribute("N").i
-    context.set_output_type(0, made)
+    context.set_output_type(0, result)
 
 
 @linear(
@@ -118,7 +119,7 @@ def _infer_product(context: Any) -> None:
     inference=_infer_product,
 )
 def matmul_n_bits(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule, on the unpacked weights; the model's own run keeps its kernel."""
+    """Takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
     if operand == 5:
         return op.unbroadcast(r, call.operand(5))
     return matmul(op, _as_matmul(op, call), 0, r)
@@ -139,30 +140,30 @@ def _refuse_tabled(call: Call) -> str | None:
     inference=_infer_product,
 )
 def matmul_bnb4(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Layer: every rule, on the unpacked weights; the model's own run keeps its kernel."""
+    """Takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
     return matmul(op, _as_matmul(op, call), 0, r)
 
 
 def _infer_lookup(context: Any) -> None:
-    """The shape of the table with that of the ids in the place of the looked-up axis; packed bytes counted out."""
+    """Infer the shape of the table with the ids' shape in place of the looked-up axis; packed bytes count unpacked."""
 
     def number(name: str, default: int) -> int:
         attribute = context.get_attribute(name)
         return default if attribute is None else int(attribute.i)
 
     table, ids, scales = (context.get_input_type(i).tensor_type for i in range(3))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = scales.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = scales.elem_type
     if table.HasField("shape") and ids.HasField("shape"):
         dims = list(table.shape.dim)
         if table.elem_type == onnx.TensorProto.UINT8 and dims[-1].HasField("dim_value"):
             dims[-1].dim_value *= 8 // number("bits", 4)
         axis = number("gather_axis", 0) % len(dims)
-        made.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
+    context.set_output_type(0, result)
 
 
 @routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)
 def gather_block_quantized(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """A table looked up by ids: summed over the embedding, to the ids."""
+    """Is summed over the embedding and goes to the id that looks it up."""
     return over_embedding(op, call, int(call.attr("gather_axis", 0)), r)

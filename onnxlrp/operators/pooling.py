@@ -1,5 +1,5 @@
-"""Pools, and what undoes them. An average is linear, a norm is a sum of powers; of a maximum the winner takes all, ties
-to the first in the operator's index order."""
+"""Pools and unpools: an average is linear, a norm is a sum of powers, and a maximum gives all relevance to the winner,
+which among equal elements is the first in the operator's order of indices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @linear("AveragePool", jointly=True, pooling=True, sign="keeps")
 def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     kernel = call.ints("kernel_shape")
     spatial = len(kernel)
     if _tiles(op, call, r):
@@ -32,12 +32,12 @@ def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
 
 
 def _to_windows(op: Builder, call: Call, r: ir.Value) -> ir.Value:
-    """Every output's `r` to each element of its window: the transpose of a sum."""
+    """Give the `r` of every output to each element of its window, by the transpose of a sum over windows."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
     strides = call.ints("strides", [1] * len(kernel))
     dilations = call.ints("dilations", [1] * len(kernel))
     begins, _ = windows.pads(op, call, kernel)
-    # Every channel alone: [N·C, 1, …] under one kernel of ones.
+    # Each channel becomes a sample, [N·C, 1, …], so that one kernel of ones serves all.
     flat = op.Reshape(r, op.Concat(op.ints([-1, 1]), op.shape(r, 2), axis=0))
     check_elements(kernel, f"{call.op_type} node {call.name!r} (its window)")
     ones = op.constant(np.ones([1, 1, *kernel]), r.dtype)
@@ -46,7 +46,7 @@ def _to_windows(op: Builder, call: Call, r: ir.Value) -> ir.Value:
 
 
 def _tiles(op: Builder, call: Call, r: ir.Value) -> bool:
-    """Whether windows neither overlap nor leave gaps, over sizes that are known."""
+    """Decide whether windows are known to neither overlap nor leave gaps."""
     kernel = call.ints("kernel_shape")
     ones = [1] * len(kernel)
     if call.ints("strides", ones) != kernel or call.ints("dilations", ones) != ones:
@@ -66,8 +66,11 @@ def _counts(
     begins: windows.Pads,
     ends: windows.Pads,
 ) -> ir.Value:
-    """How many elements each window averages, [1, 1, outputs…]: of the input, or with count_include_pad of the padded
-    input (a window that ceil_mode lets past the pads counts less still)."""
+    """Count the elements that each window averages, [1, 1, outputs…].
+
+    They are elements of the input or, with count_include_pad, of the padded input. Elements past the pads, which
+    ceil_mode permits, never count.
+    """
     x, y = call.operand(0), call.outputs[0]
     include = bool(call.attr("count_include_pad", 0))
     assert x.dtype is not None
@@ -88,7 +91,7 @@ def _counts(
 
 @linear("GlobalAveragePool", jointly=True, pooling=True, sign="keeps")
 def global_average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
     count = op.cast(op.elements_for_each(x, r), r.dtype)
@@ -96,34 +99,35 @@ def global_average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> i
 
 
 def _as_average(call: Call) -> Call:
-    """The average pool over a max pool's windows."""
+    """Return the average pool over the windows of a max pool."""
     return call.variant("AveragePool", without=("storage_order",))
 
 
 _FEW = 16
-"""Elements of a window that its first largest is found in by comparison."""
+"""Largest number of elements of a window whose first maximum is located by comparisons."""
 
 
 @routing("MaxPool", selects_by_value=True, pooling=True, sign="keeps", average=_as_average)
 def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winner takes all, ties to the first."""
+    """Goes to the winner; of equal ones, to the first."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
     # Integers are not compared: CUDA has no kernel for eight bits.
     if x.dtype == r.dtype and math.prod(kernel) <= _FEW and _tiles(op, call, r):
         return _to_first_largest(op, call, r, [])
-    # Indices are asked of a second node: with them the pool itself would leave its faster kernel.
+    # A second node gives the indices: asking the pool itself for them would cost it its faster kernel.
     _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
     return op.scatter_back(r, winners, x)
 
 
 def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]) -> ir.Value:
-    """`r` where x is the first of the largest of its window, else 0; for windows that `_tiles` allows.
+    """Give `r` to the first of the largest elements of each window, and 0 to all others; windows must satisfy `_tiles`.
 
-    Along each axis in turn: the first place is where the largest so far is as large as that of the whole window.
-    `beginning` has how many places of each axis before lead up to the one that `r` is known to belong to.
+    The winner's place is located along one axis after the other: it is the first place up to which the running maximum
+    equals the maximum of the window. `beginning` counts, for each earlier axis, the places up to and including the one
+    to which `r` is known to belong.
 
-    In onnxruntime's CPU a pool that gives indices takes 25 times as long as one that does not, and the scatter behind
-    it runs on one thread. Pools, comparisons and products of the output's size are a fifth of both.
+    On onnxruntime's CPU a pool that gives indices takes 25 times as long as one that does not, and the scatter that
+    follows runs on one thread. Pools, comparisons and products of the output's size take a fifth of that time.
     """
     kernel, y, axis = call.ints("kernel_shape"), op.output(call), len(beginning)
     if axis == len(kernel):
@@ -132,20 +136,20 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
     parts: list[ir.Value] = []
     before: ir.Value | None = None
     for places in range(1, kernel[axis] + 1):
-        so_far, found = [*beginning, places], r
+        so_far, running = [*beginning, places], r
         if places < kernel[axis]:
             largest = op.MaxPool(call.operand(0), kernel_shape=so_far + kernel[axis + 1 :], strides=kernel)
-            found = op.Mul(op.cast(op.Equal(largest, y), r.dtype), r)
-        parts.append(_to_first_largest(op, call, found if before is None else op.Sub(found, before), so_far))
-        before = found
+            running = op.Mul(op.cast(op.Equal(largest, y), r.dtype), r)
+        parts.append(_to_first_largest(op, call, running if before is None else op.Sub(running, before), so_far))
+        before = running
     return windows.interleave(op, parts, axis)
 
 
 @routing("GlobalMaxPool", selects_by_value=True, pooling=True, sign="keeps")
 def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winner takes all, ties to the first."""
+    """Goes to the winner; of equal ones, to the first."""
     x = call.operand(0)
-    # Flatten knows sizes that a Reshape to −1 does not find in an empty batch.
+    # Flatten keeps sizes that a Reshape to −1 cannot infer in an empty batch.
     flat = op.Flatten(x, axis=2)
     winner = op.ArgMax(flat, axis=1, keepdims=1)
     assert r.dtype is not None
@@ -158,20 +162,23 @@ def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
 
 @custom("LpPool", pooling=True, sign="nonnegative")
 def lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to |x|^p: the norm is a sum of these."""
-    back, kept = _by_powers(op, call, r, gradient)
-    return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=kept)
+    """Is shared in proportion to |x|^p, of which the norm is a sum."""
+    back, absorbed = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=absorbed)
 
 
 @custom("GlobalLpPool", pooling=True, sign="nonnegative")
 def global_lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to |x|^p: the norm is a sum of these."""
-    back, kept = _by_powers(op, call, r, gradient)
-    return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=kept)
+    """Is shared in proportion to |x|^p, of which the norm is a sum."""
+    back, absorbed = _by_powers(op, call, r, gradient)
+    return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=absorbed)
 
 
 def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir.Value, ir.Value | None]:
-    """`r/(y + ε)^p` and what ε kept of `r`; of a gradient `r/y^(p − 1)`, 0 where y is 0 and has no derivative."""
+    """Compute `r/(y + ε)^p` and the relevance that ε absorbs.
+
+    For a gradient, compute `r/y^(p − 1)`, with 0 where y is 0 and has no derivative, and None.
+    """
     y, p = call.outputs[0], float(call.attr("p", 2))
     nothing, one = op.number(0.0, y), op.number(1.0, y)
     if gradient:
@@ -179,7 +186,7 @@ def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir
             return r, None
         flat = op.Equal(y, 0.0)
         return op.Where(flat, nothing, op.Div(r, op.Pow(op.Where(flat, one, y), op.number(p - 1, y)))), None
-    # ε is added to the norm, not to its power: what is small stays comparable.
+    # ε is added to the norm and not to its power, so that small norms are not lost in it.
     power, d = (op.Pow(v, op.number(p, y)) for v in (y, op.Add(y, 1e-6)))
     flat = op.Equal(d, 0.0)
     back = op.Where(flat, nothing, op.Div(r, op.Where(flat, one, d)))
@@ -187,7 +194,7 @@ def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir
 
 
 def _of_power(op: Builder, call: Call, gradient: bool) -> ir.Value:
-    """|x|^p, or of a gradient sgn(x)·|x|^(p − 1)."""
+    """Compute |x|^p, or for a gradient sgn(x)·|x|^(p − 1)."""
     x, p = call.operand(0), float(call.attr("p", 2))
     if not gradient:
         return op.Mul(x, x) if p == 2 else op.Pow(op.Abs(x), op.number(p, x))
@@ -196,18 +203,18 @@ def _of_power(op: Builder, call: Call, gradient: bool) -> ir.Value:
     return op.Mul(op.Sign(x), op.Pow(op.Abs(x), op.number(p - 1, x)))
 
 
-# ------------------------------------------------------------------------------------------------- what undoes a pool
+# ------------------------------------------------------------------------------------------------------------- unpools
 
 
 @routing("MaxUnpool", sign="keeps")
 def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; of several that went to one place the last is there."""
+    """Follows the values; where several elements go to one place, the last one is there."""
     y = call.outputs[0]
     sizes = _unpooled_sizes(op, call)[0]
     if call.input(2) is None or (y.shape is not None and None not in sizes and op.dims(y)[2:] == sizes):
         return _by_places(op, call, r)
-    # Where the output's shape is given, onnx's evaluator counts in the shape that the pool implies and onnxruntime in
-    # the given one: y tells which.
+    # If the output's shape is given, indices count in the shape that the pool implies for onnx's evaluator, and in the
+    # given shape for onnxruntime: y tells which.
     implied, own = _unpooled(op, call, y), _by_places(op, call, y)
     first, second = (
         op.ReduceSum(op.Cast(op.Equal(v, call.operand(0)), to=ir.DataType.INT64), keepdims=0)
@@ -218,7 +225,7 @@ def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _by_places(op: Builder, call: Call, places: ir.Value) -> ir.Value:
-    """What lies where each element of x went, 0 where another went later."""
+    """Read `places` where each element of x went; 0 if a later element went to the same place."""
     x, flat = call.operand(0), op.ints([-1])
     count = op.Reshape(op.size(places), flat)
     index = op.Min(op.Reshape(call.operand(1), flat), op.Sub(count, op.ints([1])))
@@ -230,7 +237,10 @@ def _by_places(op: Builder, call: Call, places: ir.Value) -> ir.Value:
 
 
 def _unpooled_sizes(op: Builder, call: Call) -> tuple[list[int | None], ir.Value]:
-    """(n − 1)·stride − pads + kernel along each spatial axis: where they are known, and as an int64 vector."""
+    """Compute the output sizes that the pool implies, (n − 1)·stride − pads + kernel for each spatial axis.
+
+    Return them as numbers, None where unknown, and as an int64 vector.
+    """
     x, kernel = call.operand(0), call.ints("kernel_shape")
     spatial = len(kernel)
     strides, pads = call.ints("strides", [1] * spatial), call.ints("pads", [0] * 2 * spatial)
@@ -240,14 +250,14 @@ def _unpooled_sizes(op: Builder, call: Call) -> tuple[list[int | None], ir.Value
 
 
 def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
-    """The part of the output that the pool itself implies."""
+    """Slice the part of the output whose sizes the pool implies."""
     spatial = call.rank() - 2
     return op.Slice(value, op.ints([0] * spatial), _unpooled_sizes(op, call)[1], op.ints(range(2, 2 + spatial)))
 
 
 @linear("Col2Im", jointly=True, sign="keeps")
 def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions: overlaps add up (Norm)."""
+    """Is shared in proportion to the contributions, which add up where blocks overlap (Norm)."""
     spatial = len(op.dims(call.outputs[0])) - 2
     strides, dilations = call.ints("strides", [1] * spatial), call.ints("dilations", [1] * spatial)
     pads = call.ints("pads", [0] * 2 * spatial)
@@ -255,7 +265,7 @@ def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
         r = op.Pad(r, op.ints([0, 0, *pads[:spatial], 0, 0, *pads[spatial:]]))
     blocks = op.known(call.input(2))
     for axis, (stride, dilation) in enumerate(zip(strides, dilations, strict=True)):
-        # Done axes are two by now: [N, C, kernel, blocks, …].
+        # Each axis that is done has become two: [N, C, kernel, blocks, …].
         at = 2 + 2 * axis
         given = op.Gather(call.operand(2), op.ints([axis])) if blocks is None else op.ints([int(blocks[axis])])
         width = op.Mul(op.Sub(given, op.ints([1])), op.ints([dilation]))
@@ -269,5 +279,5 @@ def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
 
 
 def _count_up(op: Builder, size: ir.Value) -> ir.Value:
-    """0, 1, 2, … up to an int64 [1]."""
+    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
     return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))

@@ -1,5 +1,5 @@
-"""Quantised numbers: pairs of Quantize and Dequantize pass relevance, and what is computed in integers is explained by
-the same computation in floats on the numbers that the integers stand for."""
+"""Quantised numbers: pairs of Quantize and Dequantize pass relevance, and a computation in integers is explained by the
+same computation in floats on the dequantised values."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 DOMAIN = "com.microsoft"
 DEPLOYED = "onnxlrp.deployed"
-"""Domain of `Deployed`, which stands in a model only while it is being explained."""
+"""Domain of `Deployed` and other operators that are in a model only while it is being converted."""
 MARK = "onnxlrp.deployed"
-"""In the metadata of a node of the model's own that a computation in floats stands for: no relevance goes there."""
+"""Key in the metadata of a node of the model that a computation in floats replaces for relevance: it carries none."""
 
 OWN = "onnxlrp.own"
-"""In the metadata of a node that stands in a graph with quantised activations as it was given."""
+"""Key in the metadata of a node that the given graph with quantised activations contains."""
 
 
 def infer_quantised(context: Any) -> None:
-    """Integers of the shape of x; without a zero point they are unsigned bytes."""
+    """Infer integers of the shape of x and the type of the zero point, or uint8 without one."""
     _infer_like(context, 2, 2)
 
 
 def infer_dequantised(context: Any) -> None:
-    """Floats of the scale's type in the shape of x."""
+    """Infer floats of the scale's type and the shape of x."""
     _infer_like(context, 1, 1)
 
 
 def _infer_like(context: Any, operand: int, default: int) -> None:
-    made = type(context.get_input_type(0))()
-    made.CopyFrom(context.get_input_type(0))
+    result = type(context.get_input_type(0))()
+    result.CopyFrom(context.get_input_type(0))
     given = context.get_input_type(operand) if context.get_num_inputs() > operand else None
-    made.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
-    context.set_output_type(0, made)
+    result.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
+    context.set_output_type(0, result)
 
 
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged; the true derivative of rounding is 0."""
+    """Passes unchanged; the gradient is 0, as the derivative of rounding is."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
@@ -60,7 +60,7 @@ custom(
 
 
 def _dequantized_sign(call: Call) -> str:
-    """Numbers that count from the lowest of their type are never negative."""
+    """Tell the sign of dequantised numbers: nonnegative where the zero point is the lowest integer of the type."""
     x, scale, zero = call.operand(0), content(call.input(1)), call.input(2)
     known = content(zero)
     if x.dtype is None or not x.dtype.is_integer() or scale is None or scale.min(initial=0) < 0:
@@ -70,8 +70,8 @@ def _dequantized_sign(call: Call) -> str:
     return "nonnegative" if known is not None and (known == x.dtype.min).all() else "unknown"
 
 
-def _spread(op: Builder, call: Call, value: ir.Value) -> ir.Value:
-    """Of a value in the scale's shape, one element for each of x, or what broadcasts to it."""
+def _repeat_to_elements(op: Builder, call: Call, value: ir.Value) -> ir.Value:
+    """Repeat a value of the scale's shape so that it broadcasts to x: one number, one per channel, or one per block."""
     x, axis, block = call.operand(0), int(call.attr("axis", 1)), int(call.attr("block_size", 0))
     rank, dims = call.rank(), len(op.dims(value))
     if block:
@@ -89,13 +89,13 @@ def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
         return Reversed({0: r})
     # y = (x − zero)·scale for a number, an axis or blocks of x: ∂x = r·scale, ∂scale = Σ r·y/scale.
     scale, y = call.operand(1), call.outputs[0]
-    spread = _spread(op, call, scale)
-    slope = op.Mul(r, op.Div(y, spread))
+    scales = _repeat_to_elements(op, call, scale)
+    slope = op.Mul(r, op.Div(y, scales))
     if call.attr("block_size", 0):
-        total = op.scatter_back(slope, _spread(op, call, op.index_grid(scale)), scale)
+        total = op.scatter_back(slope, _repeat_to_elements(op, call, op.index_grid(scale)), scale)
     else:
-        total = op.Reshape(op.unbroadcast(slope, spread), op.shape(scale))
-    return Reversed({0: op.Mul(r, spread), 1: total})
+        total = op.Reshape(op.unbroadcast(slope, scales), op.shape(scale))
+    return Reversed({0: op.Mul(r, scales), 1: total})
 
 
 _DEQUANTIZE: dict[str, Any] = {
@@ -110,8 +110,10 @@ custom("DequantizeLinear", domain=DOMAIN, inference=infer_dequantised, **_DEQUAN
 
 
 def written_out(op: Builder, call: Call) -> ir.Value:
-    """`(x − zero)·scale` of a DequantizeLinear of constants, in operators that a session folds, which it does not in
-    float16; the call's own output where its numbers are no integers."""
+    """Compute a DequantizeLinear of constants as `(x − zero)·scale`, in operators that a session folds.
+
+    A session does not fold DequantizeLinear in float16. Return the call's own output if x is not of integers.
+    """
     x, scale, zero = call.operand(0), call.operand(1), call.input(2)
     if x.dtype is None or not x.dtype.is_integer() or scale.dtype is None:
         return call.outputs[0]
@@ -120,8 +122,8 @@ def written_out(op: Builder, call: Call) -> ir.Value:
     wide = ir.DataType.DOUBLE if scale.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     numbers = op.Cast(x, to=wide)
     if zero is not None:
-        numbers = op.Sub(numbers, _spread(op, call, op.Cast(zero, to=wide)))
-    floats = op.Mul(numbers, _spread(op, call, op.cast(scale, wide)))
+        numbers = op.Sub(numbers, _repeat_to_elements(op, call, op.Cast(zero, to=wide)))
+    floats = op.Mul(numbers, _repeat_to_elements(op, call, op.cast(scale, wide)))
     return op.cast(floats, call.outputs[0].dtype or scale.dtype)
 
 
@@ -145,8 +147,8 @@ _PRODUCTS = ("Gemm", "MatMul")
 
 
 def has_packed_weight(node: ir.Node, fixed: Collection[ir.Value]) -> bool:
-    """Whether a node is a product by dequantised constants, or by a weight of a few bits, so that its kernel may round
-    its input; `fixed`: the constants."""
+    """Decide whether a node is a product by a dequantised or packed weight, so that its kernel may round its input;
+    `fixed` holds the graph's constants."""
     if node.domain == DOMAIN:
         return node.op_type in ("MatMulBnb4", "MatMulNBits")
     if node.domain != "" or node.op_type not in _PRODUCTS:
@@ -155,7 +157,10 @@ def has_packed_weight(node: ir.Node, fixed: Collection[ir.Value]) -> bool:
 
 
 def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value | None:
-    """`(x − zero)·scale` of a single constant; None where it is not one. Functions are known by such numbers."""
+    """Compute `(x − zero)·scale` of a constant of one element; None for other values.
+
+    Recognisers of written-out functions compare such numbers, and so need them as constants.
+    """
     if x.const_value is None or x.const_value.size != 1:
         return None
     known = [content(v) for v in (x, scale, zero) if v is not None]
@@ -169,7 +174,7 @@ def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None)
 
 @custom("DynamicQuantizeLinear", per_output=True, gradient_outputs=(1,))
 def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Passes unchanged; of a gradient, what arrives at the scale goes to the two extremes that make it."""
+    """Passes unchanged; the gradient of the scale goes to the two extremes from which it is computed."""
     x = call.operand(0)
     nothing = op.full_like(x, 0)
     back = nothing if gradient or r[0] is None else r[0]
@@ -198,7 +203,7 @@ def _infer_deployed(context: Any) -> None:
     inference=_infer_deployed,
 )
 def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Of what a model computes in integers, its own value; relevance goes to the same computation in floats."""
+    """Passes unchanged to a computation in floats, which stands for the model's own computation in integers."""
     rounded = call.outputs[0].dtype is not None and call.outputs[0].dtype.is_integer()
     return Reversed({1: op.Mul(r, 0.0) if gradient and rounded else r})
 
@@ -206,6 +211,6 @@ def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 refused(
     "ConvInteger",
     "MatMulInteger",
-    reason="its integers are made floats in a way that is not recognised",
+    reason="its integers are converted to floats in a way that is not recognised",
     operands=lambda call: (0, 1),
 )

@@ -1,4 +1,4 @@
-"""onnxruntime's sums, pools, joins and activations of quantised numbers: the same on what the integers stand for."""
+"""onnxruntime's sums, products, pools, joins and activations of quantised numbers, computed on dequantised values."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ if TYPE_CHECKING:
 
 
 def _operand(op: Builder, call: Call, index: int) -> ir.Value:
-    """Operands of three inputs each: integers, scale, zero point."""
+    """Dequantise an operand, which is three inputs from `index` on: integers, scale and zero point."""
     return reals(op, call.operand(index), call.operand(index + 1), call.input(index + 2))
 
 
 def _infer_broadcast(first: int, second: int) -> Any:
     def infer(context: Any) -> None:
         a, b = (context.get_input_type(i).tensor_type for i in (first, second))
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = a.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = a.elem_type
         if a.HasField("shape") and b.HasField("shape"):
             rank = max(len(a.shape.dim), len(b.shape.dim))
             one = onnx.TensorShapeProto.Dimension(dim_value=1)
             rows = [[*[one] * (rank - len(t.shape.dim)), *t.shape.dim] for t in (a, b)]
-            made.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
-        context.set_output_type(0, made)
+            result.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
+        context.set_output_type(0, result)
 
     return infer
 
 
 @in_floats("QLinearAdd", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
 def qlinear_add(op: Builder, call: Call) -> ir.Value:
-    """As Add, on dequantised values."""
+    """Goes through Add on the dequantised values."""
     return op.Add(_operand(op, call, 0), _operand(op, call, 3))
 
 
 @in_floats("QLinearMul", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
 def qlinear_mul(op: Builder, call: Call) -> ir.Value:
-    """As Mul, on dequantised values."""
+    """Goes through Mul on the dequantised values."""
     return op.Mul(_operand(op, call, 0), _operand(op, call, 3))
 
 
 @in_floats("QLinearSigmoid", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
 def qlinear_sigmoid(op: Builder, call: Call) -> ir.Value:
-    """As Sigmoid, on dequantised values."""
+    """Goes through Sigmoid on the dequantised values."""
     return op.Sigmoid(_operand(op, call, 0))
 
 
 @in_floats("QLinearLeakyRelu", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
 def qlinear_leaky_relu(op: Builder, call: Call) -> ir.Value:
-    """As LeakyRelu, on dequantised values."""
+    """Goes through LeakyRelu on the dequantised values."""
     return op.LeakyRelu(_operand(op, call, 0), alpha=float(call.attr("alpha", 0.01)))
 
 
 @in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
 def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
-    """As Softmax, on dequantised values; of opsets before 13, over all axes from the given one on."""
+    """Goes through Softmax on the dequantised values; before opset 13, over all axes from the given one on."""
     x = _operand(op, call, 0)
     if int(call.attr("opset", 13)) >= 13:
         return op.Softmax(x, axis=int(call.attr("axis", -1)))
@@ -73,14 +73,14 @@ def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("QLinearWhere", domain=DOMAIN, operands=(1, 4), inference=_infer_broadcast(1, 4))
 def qlinear_where(op: Builder, call: Call) -> ir.Value:
-    """As Where, on dequantised values."""
+    """Goes through Where on the dequantised values."""
     return op.Where(call.operand(0), _operand(op, call, 1), _operand(op, call, 4))
 
 
 def _infer_concat(context: Any) -> None:
     parts = [context.get_input_type(i).tensor_type for i in range(2, context.get_num_inputs(), 3)]
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
     if all(p.HasField("shape") for p in parts):
         dims = list(parts[0].shape.dim)
         axis = int(context.get_attribute("axis").i) % len(dims)
@@ -88,13 +88,13 @@ def _infer_concat(context: Any) -> None:
         whole = onnx.TensorShapeProto.Dimension()
         if all(sizes):
             whole.dim_value = sum(sizes)
-        made.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
+    context.set_output_type(0, result)
 
 
 @in_floats("QLinearConcat", domain=DOMAIN, operands=lambda call: range(2, len(call.inputs), 3), inference=_infer_concat)
 def qlinear_concat(op: Builder, call: Call) -> ir.Value:
-    """As Concat, on dequantised values."""
+    """Goes through Concat on the dequantised values."""
     parts = [_operand(op, call, index) for index in range(2, len(call.inputs), 3)]
     return op.Concat(*parts, axis=int(call.attr("axis")))
 
@@ -107,7 +107,7 @@ def _pooled(op: Builder, call: Call, op_type: str) -> ir.Value:
 
 @in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("AveragePool", c))
 def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
-    """As AveragePool, on dequantised values."""
+    """Goes through AveragePool on the dequantised values."""
     return _pooled(op, call, "AveragePool")
 
 
@@ -115,5 +115,5 @@ def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
     "QLinearGlobalAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("GlobalAveragePool", c)
 )
 def qlinear_global_average_pool(op: Builder, call: Call) -> ir.Value:
-    """As GlobalAveragePool, on dequantised values."""
+    """Goes through GlobalAveragePool on the dequantised values."""
     return _pooled(op, call, "GlobalAveragePool")

@@ -1,4 +1,4 @@
-"""Attention and LSTM on quantised weights, as onnxruntime's tools fuse them."""
+"""Attention, embeddings and LSTM on quantised weights, as onnxruntime's tools fuse them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def _refuse_attention(call: Call) -> str | None:
 
 
 def _infer_attention(context: Any) -> None:
-    """The shape of x with a third of the weight's columns for its last dimension."""
+    """Infer the shape of x with a third of the weight's columns as its last dimension."""
     x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
     if x.HasField("shape") and w.HasField("shape"):
         last = onnx.TensorShapeProto.Dimension()
         if w.shape.dim[-1].dim_value:
             last.dim_value = w.shape.dim[-1].dim_value // 3
-        made.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
+    context.set_output_type(0, result)
 
 
 @in_floats("QAttention", domain=DOMAIN, operands=(0,), refuse=_refuse_attention, inference=_infer_attention)
 def qattention(op: Builder, call: Call) -> ir.Value:
-    """As Attention, on dequantised values: a layer, products, mask and softmax, each by its own rule."""
+    """Goes through Attention on the dequantised values: a layer, products, mask and softmax, each with its own rule."""
     x = reals(op, call.operand(0), call.operand(3), call.input(6))
     w = reals(op, call.operand(1), call.operand(4), call.input(7))
     operands = (x, w, call.input(2), call.input(5))
@@ -48,20 +48,20 @@ def qattention(op: Builder, call: Call) -> ir.Value:
 
 
 def _infer_embedding(context: Any) -> None:
-    """The ids' shape and the table's columns; the number of tokens of each text."""
+    """Infer the outputs: the ids' shape with the table's columns, and for output 1 a number of tokens for each text."""
     ids, table, scale = (context.get_input_type(i).tensor_type for i in (0, 2, 8))
     for index in range(context.get_num_outputs()):
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
         if ids.HasField("shape") and table.HasField("shape"):
             dims = ids.shape.dim[:1] if index == 1 else [*ids.shape.dim, table.shape.dim[1]]
-            made.tensor_type.shape.dim.extend(dims)
-        context.set_output_type(index, made)
+            result.tensor_type.shape.dim.extend(dims)
+        context.set_output_type(index, result)
 
 
 @in_floats("QEmbedLayerNormalization", domain=DOMAIN, operands=(0, 1), inference=_infer_embedding)
 def qembed_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
-    """As EmbedLayerNormalization, on dequantised tables: lookups, their sum, then LayerNormalization."""
+    """Goes through EmbedLayerNormalization on dequantised tables: lookups, their sum, then LayerNormalization."""
     tables = [
         None if call.input(i) is None else reals(op, call.operand(i), call.operand(i + 6), call.input(i + 11))
         for i in range(2, 7)
@@ -78,22 +78,22 @@ _LSTM_OUTPUTS = (
 
 
 def _infer_lstm(context: Any) -> None:
-    """As of LSTM."""
+    """Infer the outputs of an LSTM."""
     x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
     size = onnx.TensorShapeProto.Dimension(dim_value=int(context.get_attribute("hidden_size").i))
     for index in range(context.get_num_outputs()):
-        made = onnx.TypeProto()
-        made.tensor_type.elem_type = x.elem_type
+        result = onnx.TypeProto()
+        result.tensor_type.elem_type = x.elem_type
         if x.HasField("shape") and w.HasField("shape"):
-            made.tensor_type.shape.dim.extend(
+            result.tensor_type.shape.dim.extend(
                 _LSTM_OUTPUTS[index](x.shape.dim[0], w.shape.dim[0], x.shape.dim[1], size)
             )
-        context.set_output_type(index, made)
+        context.set_output_type(index, result)
 
 
 def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:
-    """`(w − zero)·scale`, [sides, size, 4·hidden] with one scale for each side or column, as LSTM has it:
-    [sides, 4·hidden, size]."""
+    """Dequantise a weight [directions, size, 4·hidden] with a scale for each direction or column, and transpose it to
+    [directions, 4·hidden, size], as LSTM expects it."""
 
     def beside(value: ir.Value) -> ir.Value:
         return op.Unsqueeze(value, op.ints([1] if len(op.dims(value)) == 2 else [1, 2]))
@@ -106,14 +106,13 @@ def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) ->
 
 @in_floats("DynamicQuantizeLSTM", domain=DOMAIN, operands=(0, 5, 6), inference=_infer_lstm)
 def dynamic_quantize_lstm(op: Builder, call: Call) -> list[ir.Value]:
-    """As LSTM, on the values that x is rounded to and dequantised weights. That states are rounded at every step is not
-    seen."""
+    """Goes through LSTM on the rounded x and the dequantised weights; the rounding of its states is ignored."""
     x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
     x = op.DequantizeLinear(x, scale, zero)
     w = _matrix(op, call.operand(1), call.operand(8), call.input(9))
     r = _matrix(op, call.operand(2), call.operand(10), call.input(11))
     attributes = {name: attribute.value for name, attribute in call.attributes.items()}
-    made = op.LSTM(
+    outputs = op.LSTM(
         call.operand(0), w, r, *(call.input(i) for i in range(3, 8)), **attributes, _outputs=len(call.outputs)
     )
-    return list(made) if len(call.outputs) > 1 else [made]
+    return list(outputs) if len(call.outputs) > 1 else [outputs]

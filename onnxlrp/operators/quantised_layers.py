@@ -1,4 +1,4 @@
-"""Layers on quantised numbers: `f(deq x; deq w, deq b)`, on the numbers that the integers stand for."""
+"""Layers on quantised numbers, computed as `f(deq x; deq w, deq b)` on dequantised values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _bias(op: Builder, bias: ir.Value | None, *scales: ir.Value) -> ir.Value | None:
-    """Integers on the scale of the products: that of x times that of w."""
+    """Dequantise a bias, whose scale is that of x times that of w; None without a bias."""
     if bias is None:
         return None
     result = op.Cast(bias, to=scales[0].dtype)
@@ -30,7 +30,7 @@ def _bias(op: Builder, bias: ir.Value | None, *scales: ir.Value) -> ir.Value | N
 @in_floats("QLinearConv", operands=(0, 3))
 @in_floats("QLinearConv", domain=DOMAIN, operands=(0, 3), inference=lambda c: infer_as("Conv", c, weight=3))
 def qlinear_conv(op: Builder, call: Call) -> ir.Value:
-    """Layer: every rule, on dequantised values."""
+    """Takes the layer's rule on the dequantised values."""
     x_scale, w_scale = call.operand(1), call.operand(4)
     w = reals(op, call.operand(3), w_scale, call.input(5), 0)
     bias = _bias(op, call.input(8), x_scale, w_scale)
@@ -50,23 +50,23 @@ def _refuse_matmul(call: Call) -> str | None:
 
 @in_floats("QLinearMatMul", operands=(0, 3), refuse=_refuse_matmul)
 def qlinear_matmul(op: Builder, call: Call) -> ir.Value:
-    """Layer with a constant: every rule, on dequantised values. Of two data operands: a product of data."""
+    """Takes the layer's rule on the dequantised values if one operand is constant, else that of a product of data."""
     a = reals(op, call.operand(0), call.operand(1), call.input(2), -2)
     return op.MatMul(a, reals(op, call.operand(3), call.operand(4), call.input(5), -1))
 
 
-def _infer_product(context: Any, bias: int, kind: int | None) -> None:
-    """The shape of A·B; `kind`: the operand whose type it has, None for floats."""
-    a, b = (context.get_input_type(i).tensor_type for i in (0, bias))
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = onnx.TensorProto.FLOAT
+def _infer_product(context: Any, second: int, kind: int | None) -> None:
+    """Infer the shape of A·B and its type, that of input `kind`, or float32 for None; `second` is the index of B."""
+    a, b = (context.get_input_type(i).tensor_type for i in (0, second))
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = onnx.TensorProto.FLOAT
     if kind is not None:
-        made.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
+        result.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
     if a.HasField("shape") and b.HasField("shape") and len(b.shape.dim) == 2 and len(a.shape.dim) >= 2:
         turned = [(t := context.get_attribute(n)) is not None and bool(t.i) for n in ("transA", "transB")]
         rows = list(a.shape.dim[:-1]) if not turned[0] else [a.shape.dim[1]]
-        made.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
+    context.set_output_type(0, result)
 
 
 def _infer_gemm(context: Any) -> None:
@@ -76,7 +76,7 @@ def _infer_gemm(context: Any) -> None:
 
 @in_floats("QGemm", domain=DOMAIN, operands=(0, 3), inference=_infer_gemm)
 def qgemm(op: Builder, call: Call) -> ir.Value:
-    """Layer: every rule, on dequantised values."""
+    """Takes the layer's rule on the dequantised values."""
     alpha, turned = float(call.attr("alpha", 1.0)), {n: int(call.attr(n, 0)) for n in ("transA", "transB")}
     a_scale, b_scale = call.operand(1), call.operand(4)
     a = reals(op, call.operand(0), a_scale, call.input(2))
@@ -89,7 +89,7 @@ def qgemm(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("MatMulIntegerToFloat", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, 2))
 def matmul_integer_to_float(op: Builder, call: Call) -> ir.Value:
-    """Layer with a constant: every rule, on dequantised values. Of two data operands: a product of data."""
+    """Takes the layer's rule on the dequantised values if one operand is constant, else that of a product of data."""
     a = reals(op, call.operand(0), call.operand(2), call.input(4), -2)
     product = op.MatMul(a, reals(op, call.operand(1), call.operand(3), call.input(5), -1))
     bias = call.input(6)
@@ -98,7 +98,7 @@ def matmul_integer_to_float(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("DynamicQuantizeMatMul", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, None))
 def dynamic_quantize_matmul(op: Builder, call: Call) -> ir.Value:
-    """Layer: every rule, on the values that x is rounded to and the dequantised weight."""
+    """Takes the layer's rule on the rounded x and the dequantised weight."""
     x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
     product = op.MatMul(
         op.DequantizeLinear(x, scale, zero), reals(op, call.operand(1), call.operand(2), call.input(3), -1)

@@ -1,4 +1,4 @@
-"""What integers stand for, and how an operator on them is entered with its computation in floats."""
+"""Dequantised values, and the registration of an operator on integers with its computation in floats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def in_floats(name: str, operands: Sequence[int] | Operands, domain: str = "", **options: Any) -> Callable:
-    """Register `compute(op, call) -> the output in floats` of an operator whose value stays as it is deployed."""
+    """Register `compute(op, call) -> output in floats`, through which relevance goes; the model's own node is kept."""
 
     def decorate(compute: Callable) -> Callable:
         def never(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
@@ -32,10 +32,11 @@ def in_floats(name: str, operands: Sequence[int] | Operands, domain: str = "", *
 
 
 def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int) -> ir.Value:
-    """`(w − zero)·scale` of a constant, in operators that a session folds; scale and zero of one axis or of all."""
+    """Compute `(w − zero)·scale` of a constant, in operators that a session folds; scale and zero are numbers, or
+    vectors along `axis`."""
     rank = None if w.shape is None else len(w.shape)
 
-    def spread(value: ir.Value) -> ir.Value:
+    def along_axis(value: ir.Value) -> ir.Value:
         if value.shape is None or len(value.shape) != 1 or rank is None or value.shape[0] == 1:
             return value
         return op.Reshape(value, op.ints([-1 if a == axis % rank else 1 for a in range(rank)]))
@@ -44,12 +45,12 @@ def weight(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None, axi
         return number
     numbers = op.Cast(w, to=scale.dtype)
     if zero is not None:
-        numbers = op.Sub(numbers, spread(op.Cast(zero, to=scale.dtype)))
-    return op.Mul(numbers, spread(scale))
+        numbers = op.Sub(numbers, along_axis(op.Cast(zero, to=scale.dtype)))
+    return op.Mul(numbers, along_axis(scale))
 
 
 def reals(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None, axis: int = -1) -> ir.Value:
-    """What integers stand for; `axis`: along which a scale that is no number lies."""
+    """Dequantise integers x; `axis` is the axis of a scale that is a vector."""
     if x.const_value is not None:
         return weight(op, x, scale, zero, axis)
     vector = scale.shape is not None and len(scale.shape) == 1 and scale.shape[0] != 1
@@ -66,12 +67,12 @@ def _scalar(op: Builder, value: ir.Value) -> ir.Value:
 
 
 def infer_like(context: Any, data: int, dims: Callable[[list], list | None] = list, zero: int = 0) -> None:
-    """Integers of the type of operand `zero` where it is there, else of operand `data`; of its shape, changed."""
+    """Infer the shape of operand `data` after `dims`, and the type of operand `zero` if present, else of `data`."""
     given = context.get_input_type(data).tensor_type
-    made = onnx.TypeProto()
+    result = onnx.TypeProto()
     kind = context.get_input_type(zero) if context.get_num_inputs() > zero else None
-    made.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
+    result.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
     shape = dims(list(given.shape.dim)) if given.HasField("shape") else None
     if shape is not None:
-        made.tensor_type.shape.dim.extend(shape)
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.extend(shape)
+    context.set_output_type(0, result)

@@ -1,4 +1,4 @@
-"""Products of integers as onnxruntime's tools write them, and the same products in floats."""
+"""Recognition of products of integers that onnxruntime's tools write, and the same products in floats."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ Constant = Callable[[ir.Value | None], bool]
 
 
 def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | None:
-    """`Cast(ConvInteger or MatMulInteger(x, w))·scale of x·scale of w + bias`, factors in any order and in any number:
-    the nodes that are this, and the layer in floats. None where it is something else."""
+    """Recognise a quantised layer from its integer product; return its nodes and the same layer in floats, or None.
+
+    The layer is `Cast(product(x, w))·scale of x·scale of w + bias`, where product is the ConvInteger or MatMulInteger
+    `node`. The scales may be spread over any number of factors in any order.
+    """
     x, w = _source(node, 0), _source(node, 1)
     weight, matrix = node.inputs[1], node.op_type == "MatMulInteger"
     chain, cast, rounded = [node], _sole(node), None
@@ -29,15 +32,15 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
         return None
     if (w is None and not constant(weight)) or (w is not None and not matrix):
         return None
-    # A constant scale is one of the constant factors.
+    # A scale that is constant is one of the constant factors, so only the others are looked for.
     missing = [s for n in (x, w) if n is not None and not constant(s := _scale(n))]
     chain, factors = [*chain, cast], []
     while (following := _sole(chain[-1])) is not None and following.op_type == "Mul":
-        found = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
-        if found is None or not all(f in missing or _fits(f, weight, matrix) for f in found):
+        scale_factors = _factors(_other(following, chain[-1].outputs[0]), missing, constant)
+        if scale_factors is None or not all(f in missing or _fits(f, weight, matrix) for f in scale_factors):
             break
-        missing = [s for s in missing if s not in found]
-        factors += [f for f in found if constant(f)]
+        missing = [s for s in missing if s not in scale_factors]
+        factors += [f for f in scale_factors if constant(f)]
         chain.append(following)
     if missing or chain[-1] is cast:
         return None
@@ -64,8 +67,8 @@ def integer_product(op: Builder, node: ir.Node, constant: Constant) -> Found | N
 
 
 def _source(node: ir.Node, operand: int) -> ir.Node | None:
-    """The node that quantises an operand, with one scale, to numbers that count from the zero point that the product
-    takes off."""
+    """Return the node that quantises an operand with a single scale and with the zero point that the product subtracts;
+    None if there is no such node."""
     value = node.inputs[operand]
     source = None if value is None else value.producer()
     if source is None or source.op_type not in ("DynamicQuantizeLinear", "QuantizeLinear"):
@@ -88,14 +91,14 @@ def _scale(source: ir.Node) -> ir.Value:
 
 
 def _zeros(source: ir.Node) -> list[ir.Value]:
-    """The zero point, if there is one."""
+    """Return the zero point of a quantising node in a list, which is empty if it has none."""
     if source.op_type == "DynamicQuantizeLinear":
         return [source.outputs[2]]
     return [v for v in source.inputs[2:3] if v is not None]
 
 
 def _factors(value: ir.Value | None, missing: list[ir.Value], constant: Constant) -> list[ir.Value] | None:
-    """What a scale is the product of: scales that are missing, each once, and constants."""
+    """Return the factors of a scale, which are missing scales, each once, and constants; None if it has others."""
     if value is None or value in missing or constant(value):
         return None if value is None else [value]
     node = value.producer()
@@ -108,7 +111,7 @@ def _factors(value: ir.Value | None, missing: list[ir.Value], constant: Constant
 
 
 def _fits(factor: ir.Value, weight: ir.Value, matrix: bool) -> bool:
-    """Whether a constant is one number, or one for each output feature."""
+    """Decide whether a constant holds one number, or one for each output feature."""
     if factor.shape is None or weight.shape is None:
         return False
     dims, rank = list(factor.shape), len(weight.shape)
@@ -121,13 +124,13 @@ def _fits(factor: ir.Value, weight: ir.Value, matrix: bool) -> bool:
 
 
 def _first(op: Builder, weight: ir.Value) -> ir.Value:
-    """The shape of one number for each kernel."""
+    """Build the shape in which one number for each kernel broadcasts to the weight of a convolution."""
     assert weight.shape is not None
     return op.ints([-1, *[1] * (len(weight.shape) - 1)])
 
 
 def _weight(op: Builder, node: ir.Node, wide: ir.DataType | None) -> ir.Value:
-    """`w − zero` of a constant, in floats."""
+    """Compute `w − zero` of a constant weight, in floats."""
     w = node.inputs[1]
     assert w is not None
     numbers = op.Cast(w, to=wide)
@@ -139,7 +142,7 @@ def _weight(op: Builder, node: ir.Node, wide: ir.DataType | None) -> ir.Value:
 
 
 def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | None:
-    """What is added behind the scales; its node joins the chain."""
+    """Return the bias that is added after the scales and append its Add to the chain; None without one."""
     following = _sole(chain[-1])
     if following is None or following.op_type != "Add":
         return None
@@ -151,15 +154,17 @@ def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | 
 
 
 def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Constant) -> ir.Value | None:
-    """The constant b of `Cast(Floor or Round(b / scales))`, perhaps reshaped, that is added to the integers, as
-    onnxruntime's first tool wrote it: b up to a step, and constant for gradients too, whatever scale it was rounded to.
+    """Return the constant b of `Cast(Floor or Round(b / scales))`, which is added to the integers; None for others.
+
+    onnxruntime's first tool wrote a bias so. It is b up to one step, and counts as constant for gradients too, although
+    the scales depend on the data.
     """
     while value is not None and (node := value.producer()) is not None:
         if node.op_type == "Div":
             b, by = node.inputs
-            found = _factors(by, scales, constant)
+            factors = _factors(by, scales, constant)
             vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
-            return b if vector and found is not None and set(found) == set(scales) else None
+            return b if vector and factors is not None and set(factors) == set(scales) else None
         if node.op_type not in ("Reshape", "Cast", "Floor", "Round"):
             return None
         value = node.inputs[0]
@@ -167,13 +172,13 @@ def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Cons
 
 
 def _per_channel(bias: ir.Value | None) -> bool:
-    """Whether a bias is [1, C, 1, …]."""
+    """Decide whether a bias has the shape [1, C, 1, …]."""
     dims = [] if bias is None or bias.shape is None else list(bias.shape)
     return len(dims) > 2 and dims[0] == 1 and all(d == 1 for d in dims[2:])
 
 
 def _sole(node: ir.Node) -> ir.Node | None:
-    """The one node that reads what a node makes."""
+    """Return the only reader of a node's output, if it is an operator of ONNX; else None."""
     out = node.outputs[0]
     uses = list(out.uses())
     return uses[0].node if len(uses) == 1 and not out.is_graph_output() and uses[0].node.domain == "" else None

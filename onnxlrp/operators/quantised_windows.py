@@ -1,4 +1,4 @@
-"""Shapes behind convolutions and pools of quantised numbers: as ONNX infers them in floats, also with channels last."""
+"""Shape inference for convolutions and pools of quantised numbers: that of ONNX for floats, also with channels last."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ _WINDOW = ("auto_pad", "ceil_mode", "dilations", "group", "kernel_shape", "pads"
 
 
 def infer_as(op_type: str, context: Any, weight: int | None = None) -> None:
-    """The shape that an operator of ONNX gives floats; `weight`: the operand of its weight, which the channels come
-    from."""
+    """Infer the shape that ONNX's operator `op_type` gives floats; `weight` is the index of a convolution's weight."""
     last = (attribute := context.get_attribute("channels_last")) is not None and attribute.i == 1
     types = [context.get_input_type(i).tensor_type for i in (0, weight) if i is not None]
 
@@ -26,15 +25,15 @@ def infer_as(op_type: str, context: Any, weight: int | None = None) -> None:
         window = [a for n in _WINDOW if (a := context.get_attribute(n)) is not None]
         node = helper.make_node(op_type, list(named), ["y"])
         node.attribute.extend(a for a in window if a.name in onnx.defs.get_schema(op_type).attributes)
-        found = onnx.shape_inference.infer_node_outputs(onnx.defs.get_schema(op_type), node, named)["y"]
-        made = list(found.tensor_type.shape.dim)
-        return [made[0], *made[2:], made[1]] if last else made
+        inferred = onnx.shape_inference.infer_node_outputs(onnx.defs.get_schema(op_type), node, named)["y"]
+        sizes = list(inferred.tensor_type.shape.dim)
+        return [sizes[0], *sizes[2:], sizes[1]] if last else sizes
 
     infer_like(context, 0, dims)
 
 
 def _floats(dims: list) -> onnx.TypeProto:
-    made = onnx.TypeProto()
-    made.tensor_type.elem_type = TensorProto.FLOAT
-    made.tensor_type.shape.dim.extend(dims)
-    return made
+    result = onnx.TypeProto()
+    result.tensor_type.elem_type = TensorProto.FLOAT
+    result.tensor_type.shape.dim.extend(dims)
+    return result

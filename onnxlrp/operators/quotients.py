@@ -1,4 +1,4 @@
-"""Difference quotients `(f(a) − f(b))/(a − b)` of elementwise operators, each in a form that loses no digits at a = b.
+"""Difference quotients `(f(a) − f(b))/(a − b)` of elementwise functions, in forms that stay accurate near a = b.
 
 `exp`: `e^{(a+b)/2}·sinh(h)/h` with `h = (a − b)/2`. `log`: `2·artanh(t)/(t·(a + b))` with `t = (a − b)/(a + b)`.
 `√`: `1/(√a + √b)`. `1/x`: `−1/(a·b)`. `x^n`: `Σ a^k·b^{n−1−k}`. Product: each factor's quotient times the other's mean.
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 _NEAR = 0.25
-"""Below it sinh(h)/h and artanh(t)/t are series; above it a plain quotient loses less than two bits."""
+"""Bound below which sinh(h)/h and artanh(t)/t are computed as series; above it a plain quotient loses less than two
+bits."""
 _TINY = 1e-30
-"""Keeps roots and logarithms of 0 finite: there the differences that they are multiplied with are 0."""
+"""Smallest argument of roots and logarithms, which keeps them finite at 0, where their factors are 0 anyway."""
 _WHOLE = 6
-"""The largest exponent that is written as a sum of products."""
+"""Largest whole exponent whose quotient is a sum of products."""
 
 
 def _series(op: Builder, v: ir.Value, coefficients: Sequence[float]) -> ir.Value:
-    """`c₀ + c₁·v + c₂·v² + …`, by Horner's scheme."""
+    """Compute `c₀ + c₁·v + c₂·v² + …` by Horner's scheme."""
     total = op.number(coefficients[-1], v)
     for c in reversed(coefficients[:-1]):
         total = op.Add(op.Mul(total, v), c)
@@ -33,15 +34,15 @@ def _series(op: Builder, v: ir.Value, coefficients: Sequence[float]) -> ir.Value
 
 
 def _near_or_far(op: Builder, t: ir.Value, near: Callable[[ir.Value], ir.Value], far: ir.Value) -> ir.Value:
-    """A function of t² where |t| is small, another value where it is not."""
+    """Select `near(t²)` where |t| is small, else `far`."""
     square = op.Min(op.Mul(t, t), op.number(_NEAR**2, t))
     return op.Where(op.Less(op.Abs(t), _NEAR), near(square), far)
 
 
 def exp_quotient(op: Builder, a: ir.Value, b: ir.Value, difference: ir.Value | None = None) -> ir.Value:
-    """The difference quotient of exp between a and b; `difference`: a − b, where it is known better than from both.
+    """Compute the difference quotient of exp between a and b; `difference` is a − b where it is known more accurately.
 
-    Far apart `e^{(a+b)/2}·sinh(h)/h` is `(e^a − e^b)/(a − b)`, which overflows only where exp itself does.
+    For a and b far apart it is computed as `(e^a − e^b)/(a − b)`, which overflows only where exp itself does.
     """
     difference = op.Sub(a, b) if difference is None else difference
     h = op.Mul(difference, 0.5)
@@ -56,7 +57,7 @@ _ARTANH = [1 / (2 * k + 1) for k in range(12)]
 
 
 def log_quotient(op: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
-    """The difference quotient of log between positive a and b."""
+    """Compute the difference quotient of log between positive a and b."""
     total, difference = op.Add(a, b), op.Sub(a, b)
     t = op.Div(difference, total)
     apart = op.Where(op.Equal(difference, 0.0), op.number(1.0, a), difference)
@@ -65,17 +66,17 @@ def log_quotient(op: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
 
 
 def sqrt_quotient(op: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
-    """The difference quotient of the square root between a and b, neither of them negative."""
+    """Compute the difference quotient of the square root between a and b, which must not be negative."""
     return op.Reciprocal(op.Max(op.Add(op.Sqrt(a), op.Sqrt(b)), op.number(_TINY, a)))
 
 
 def reciprocal_quotient(op: Builder, a: ir.Value, b: ir.Value) -> ir.Value:
-    """The difference quotient of 1/x between a and b."""
+    """Compute the difference quotient of 1/x between a and b."""
     return op.Neg(op.Reciprocal(op.Mul(a, b)))
 
 
 def _whole_quotient(op: Builder, a: ir.Value, b: ir.Value, exponent: int) -> ir.Value:
-    """`Σ a^k·b^{n−1−k}`, the difference quotient of x^n for n of 1 and more."""
+    """Compute `Σ a^k·b^{n−1−k}`, the difference quotient of x^n for n ≥ 1."""
 
     def power(x: ir.Value, n: int) -> list[ir.Value]:
         return [x] * n
@@ -86,7 +87,7 @@ def _whole_quotient(op: Builder, a: ir.Value, b: ir.Value, exponent: int) -> ir.
 
 
 def pow_quotient(op: Builder, a: ir.Value, b: ir.Value, exponent: float) -> ir.Value:
-    """The difference quotient of x^p between a and b, which must be positive where p is not a whole number."""
+    """Compute the difference quotient of x^p between a and b, which must be positive unless p is a whole number."""
     if exponent == 0.5:
         return sqrt_quotient(op, a, b)
     if exponent == int(exponent) and 1 <= abs(exponent) <= _WHOLE:

@@ -1,6 +1,8 @@
-"""RNN and GRU. The operators run as they are; gates are computed again, for all steps in one product, from their own
-output; one Scan goes back through the steps and holds nothing but what must go from step to step. Shapes as in
-`recurrent_cell`."""
+"""RNN and GRU: the operators run unchanged, and a Scan carries relevance back through their steps.
+
+One product recomputes the gates of all steps from the operator's own output, so that the Scan holds only what must go
+from step to step. Shapes are those of `recurrent_cell`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,18 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.recurrent_activations import unknown
-from onnxlrp.operators.recurrent_cell import H0, B, Cell, R, W, X, gradients, last_bias, shared, times
+from onnxlrp.operators.recurrent_cell import (
+    H0,
+    B,
+    Cell,
+    R,
+    W,
+    X,
+    gradients_of_operands,
+    last_bias,
+    relevance_of_operands,
+    times,
+)
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -22,11 +35,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class _Hidden:
-    """One step back of a cell whose only state is h: `d = factor·dh` goes through the state's weight, `r` goes on as
-    `around·(d·weight) + stays·dh`."""
+    """One step back through a cell whose only state is h, for all steps.
+
+    With dh the relevance or gradient that arrives at h and d = factor·dh, the state before the step receives
+    `around·(d·weight) + stays·dh`.
+    """
 
     factor: ir.Value
-    """[T, D, N, k·H]: of each of k copies of what arrives."""
+    """Factors of dh, [T, D, N, copies·H]."""
     weight: ir.Value
     around: ir.Value | None = None
     stays: ir.Value | None = None
@@ -34,7 +50,7 @@ class _Hidden:
 
 
 def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
-    """(what arrives at the initial state, what arrives at each step)."""
+    """Carry relevance or gradients back through all steps; return those of the initial state and of each step's h."""
 
     def body(op: Builder, states: Sequence[ir.Value], at: Mapping[str, ir.Value]):  # type: ignore[no-untyped-def]
         dh = op.Add(states[0], at["y"]) if "y" in at else states[0]
@@ -51,7 +67,7 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
 
 @custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def rnn(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Each step's sum Wx + Uh + biases in proportion to the contributions (Epsilon)."""
+    """Is shared by Epsilon over each step's sum Wx + Uh + biases."""
     cell = Cell(op, call, r)
     (f,) = cell.functions
     (a,) = cell.sums()
@@ -59,26 +75,27 @@ def rnn(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: 
         factor = cell.masked(f.slope(op, a, f.value(op, a)))
         first, dh = _back(cell, "gradient", _Hidden(factor, cell.r, stays=cell.keep))
         d = cell.rows(op.Mul(dh, factor))
-        return gradients(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
+        return gradients_of_operands(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
     factor = cell.masked(op.Reciprocal(op.stabilise(a)))
     first, dh = _back(cell, "relevance", _Hidden(factor, cell.r, cell.before, cell.keep))
     v = op.Mul(dh, factor)
     passed = op.Mul(v, a) if cell.keep is None else op.Add(op.Mul(v, a), op.Mul(cell.keep, dh))
     bias = [times(op, v, last_bias(cell, 0)), times(op, v, last_bias(cell, 1))]
-    return shared(cell, v, cell.w, {H0: first}, bias, op.Sub(dh, passed))
+    return relevance_of_operands(cell, v, cell.w, {H0: first}, bias, op.Sub(dh, passed))
 
 
 @dataclasses.dataclass
 class _Gru:
-    """A GRU's gates z and r, candidate n of its sum a, and with linear_before_reset what r resets."""
+    """Gates z and r of a GRU, its candidate n and the candidate's sum a."""
 
     z: ir.Value
     r: ir.Value
     n: ir.Value
     a: ir.Value
     sums: list[ir.Value]
-    """Of z and r."""
+    """Sums of z and r, the arguments of their activations."""
     reset: ir.Value | None = None
+    """The term of the candidate's sum that r multiplies; None unless linear_before_reset."""
 
 
 def _gru_values(cell: Cell) -> _Gru:
@@ -103,7 +120,7 @@ def _gru_values(cell: Cell) -> _Gru:
 
 @custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Gates get none; h shares between (1−z)·n and z·h, the candidate's sum between Wx and Uh (Epsilon)."""
+    """Skips the gates; is shared by Epsilon between (1−z)·n and z·h, and for the candidate between Wx and Uh."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)
     if gradient:
@@ -119,14 +136,14 @@ def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: 
         hidden = _Hidden(op.Mul(factor, v.r), weight, h, stays)
     first, dh = _back(cell, "relevance", hidden)
     share = op.Mul(dh, factor)
-    kept = op.Sub(dh, op.Add(op.Mul(dh, stays), op.Mul(share, v.a)))
+    absorbed = op.Sub(dh, op.Add(op.Mul(dh, stays), op.Mul(share, v.a)))
     reset = share if v.reset is None else op.Mul(share, v.r)
     bias = [times(op, share, last_bias(cell, 0)), times(op, reset, last_bias(cell, 1))]
-    return shared(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, kept)
+    return relevance_of_operands(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, absorbed)
 
 
 def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
-    """Of h' = (1−z)·n + z·h."""
+    """Compute the gradient of h' = (1−z)·n + z·h."""
     op, h = cell.op, cell.before
     f, g = cell.functions
     slope_z, slope_r = (f.slope(op, s, y) for s, y in zip(v.sums, (v.z, v.r), strict=True))
@@ -141,11 +158,12 @@ def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
     from_h = cell.rows(op.Mul(op.Concat(dh, dh, dh, axis=-1), factor))
     parts = [op.Mul(dh, to) for to in (to_z, to_r, to_a)]
     from_x = cell.rows(op.Concat(*parts, axis=-1))
-    return gradients(cell, from_x, from_h, {H0: first}, cell.to_weight(from_h, cell.rows(h)))
+    return gradients_of_operands(cell, from_x, from_h, {H0: first}, cell.to_weight(from_h, cell.rows(h)))
 
 
 def _reset_first(cell: Cell, v: _Gru, to_r: ir.Value, to_z: ir.Value, to_a: ir.Value, stays: ir.Value) -> Reversed:
-    """The reset gate before the product: what comes through it depends on the candidate's way back."""
+    """Compute the gradient of a GRU that applies the reset gate before the product with U: the gate's gradient then
+    depends on that of the candidate within each step."""
     op = cell.op
     weight_z, weight_r, weight_n = cell.split(cell.r, 1)
     gates = op.Concat(weight_z, weight_r, axis=1)
@@ -164,4 +182,4 @@ def _reset_first(cell: Cell, v: _Gru, to_r: ir.Value, to_z: ir.Value, to_a: ir.V
     *gate_rows, candidate = cell.split(d)
     h = cell.rows(cell.before)
     parts = [*(cell.to_weight(g, h) for g in gate_rows), cell.to_weight(candidate, cell.rows(op.Mul(v.r, cell.before)))]
-    return gradients(cell, d, d, {H0: first}, op.Concat(*parts, axis=1))
+    return gradients_of_operands(cell, d, d, {H0: first}, op.Concat(*parts, axis=1))

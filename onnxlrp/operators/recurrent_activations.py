@@ -1,4 +1,4 @@
-"""The activations of LSTM, GRU and RNN, by the names and parameters that their attributes give."""
+"""Activations of LSTM, GRU and RNN, by the names and parameters in their attributes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _OWN = {
     "softsign": "Softsign",
     "softplus": "Softplus",
 }
-"""Activations that are operators of their own."""
+"""Activations that are ONNX operators too, by the operator's name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Function:
-    """An activation with its settings."""
+    """An activation and its parameters."""
 
     name: str
     alpha: float | None
     beta: float | None
 
     def value(self, op: Builder, x: ir.Value) -> ir.Value:
-        """f(x)."""
+        """Compute f(x)."""
         if self.name == "affine":
             return op.Add(op.Mul(x, self.alpha), self.beta)
         if self.name == "scaledtanh":
@@ -55,7 +55,7 @@ class _Function:
         return getattr(op, _OWN[self.name])(x, **self._settings())
 
     def slope(self, op: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
-        """f′(x), y being f(x)."""
+        """Compute f′(x), given y = f(x)."""
         if self.name == "affine":
             return op.full_like(x, float(self.alpha or 0))
         if self.name == "scaledtanh":
@@ -74,17 +74,17 @@ class _Function:
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """A gate's function, one a direction, behind the clip."""
+    """The activation of a gate, one function for each direction, applied after the clip."""
 
     functions: tuple[_Function, ...]
     clip: float | None = None
 
     def value(self, op: Builder, x: ir.Value) -> ir.Value:
-        """f(clip(x)), directions on the last axis but two."""
+        """Compute f(clip(x)); the third-last axis holds the directions."""
         return self._each(op, lambda f, x: f.value(op, x), self._clipped(op, x))
 
     def slope(self, op: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
-        """Its derivative, y being its value; 0 where x was clipped."""
+        """Compute the derivative, given y = f(clip(x)); it is 0 where x was clipped."""
         inside = self._clipped(op, x)
         slope = self._each(op, lambda f, x, y: f.slope(op, x, y), inside, y)
         return slope if self.clip is None else op.Where(op.Equal(inside, x), slope, op.number(0.0, x))
@@ -103,19 +103,19 @@ class Activation:
 
 
 def text_of(given: str | bytes) -> str:
-    """The text of an attribute, in small letters."""
+    """Return the text of an attribute in lower case."""
     return (given.decode() if isinstance(given, bytes) else given).lower()
 
 
 def functions(call: Call, directions: int) -> list[tuple[_Function, ...]]:
-    """The functions f, g, h, each with one entry a direction.
+    """Read the functions f, g and h of a call, each with one entry for each direction.
 
-    Those that have an alpha or a beta take the given ones in their order; then the defaults of the operators of their
-    names count (onnxruntime takes 0 for Affine, ScaledTanh and ThresholdedRelu there).
+    Functions with an alpha or a beta take the given numbers in order, and the defaults of the operators of their names
+    when these are used up (onnxruntime then takes 0 for Affine, ScaledTanh and ThresholdedRelu).
     """
     names = [text_of(n) for n in call.attr("activations") or _ACTIVATIONS[call.op_type] * directions]
     alphas, betas = (iter(call.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))
-    made = [
+    activations = [
         _Function(
             n,
             float(next(alphas, _ALPHA[n])) if n in _ALPHA else None,
@@ -124,11 +124,11 @@ def functions(call: Call, directions: int) -> list[tuple[_Function, ...]]:
         for n in names
     ]
     count = len(_ACTIVATIONS[call.op_type])
-    return [tuple(made[k::count][:directions]) for k in range(count)]
+    return [tuple(activations[k::count][:directions]) for k in range(count)]
 
 
 def unknown(call: Call) -> str | None:
-    """Why a call has no rule."""
+    """Tell why a call has no rule: an activation that ONNX does not know; None where all are known."""
     known = {*_OWN, "affine", "scaledtanh"}
     strange = [n for n in map(text_of, call.attr("activations") or ()) if n not in known]
     return f"its activation {strange[0]!r} is none of ONNX's" if strange else None

@@ -1,4 +1,4 @@
-"""Reductions over axes. Sums and means are linear; norms are sums of powers; of an extreme the winner takes all."""
+"""Reductions over axes: sums and means are linear, norms are sums of powers, and an extreme gives all to the winner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def axes(op: Builder, call: Call) -> list[int] | None:
-    """The reduced axes, each once, counted from the front; None where they are computed while the model runs."""
+    """Return the reduced axes, each once, counted from the first; None where only a run of the model computes them."""
     given = call.attr("axes")
     if given is None and call.input(1) is not None:
         given = op.known(call.input(1))
@@ -28,7 +28,7 @@ def axes(op: Builder, call: Call) -> list[int] | None:
 
 
 def _over(op: Builder, call: Call, reduce: str, parts: ir.Value) -> ir.Value:
-    """A reduction over the axes of `call`, kept as ones; no axes: nothing is reduced."""
+    """Emit a reduction of `parts` over the axes of `call`, which become 1; without axes nothing is reduced."""
     which = axes(op, call)
     if which is None:
         noop = int(call.attr("noop_with_empty_axes", 0))
@@ -37,30 +37,30 @@ def _over(op: Builder, call: Call, reduce: str, parts: ir.Value) -> ir.Value:
 
 
 def sums(op: Builder, call: Call, parts: ir.Value) -> ir.Value:
-    """Sums over the axes of `call`, kept as ones; no axes: nothing is summed."""
+    """Sum `parts` over the axes of `call`, which become 1; without axes nothing is summed."""
     return _over(op, call, "ReduceSum", parts)
 
 
 def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
-    """The reduced value with its axes as ones."""
+    """Restore the reduced axes of a value as axes of size 1."""
     which = axes(op, call)
     if call.attr("keepdims", 1) or which == []:
         return reduced
     if which is None:
-        # Only the model knows while it runs: the shape is that of a reduction that keeps its axes.
+        # The axes are not known before the model runs: a reduction that keeps them gives the shape.
         return op.Reshape(reduced, op.Shape(sums(op, call, call.operand(0))))
     return op.Unsqueeze(reduced, op.ints(which))
 
 
 @linear("ReduceSum", jointly=True, pooling=True, sign="keeps")
 def reduce_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     return op.Expand(keep(op, call, r), op.shape(call.operand(0)))
 
 
 @linear("ReduceMean", jointly=True, pooling=True, sign="keeps")
 def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
     count = op.cast(op.elements_for_each(x, r), r.dtype)
@@ -68,11 +68,11 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _proportional(op: ReverseBuilder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
-    """Relevance in proportion to `parts`, which are summed over the axes."""
+    """Share relevance in proportion to `parts`, whose sum over the axes is stabilised and divides."""
     total = sums(op, call, parts)
-    kept, divisor = keep(op, call, r), op.stabilise(total)
-    share = op.Div(kept, divisor)
-    return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(kept, op.Mul(share, total)))
+    wide, divisor = keep(op, call, r), op.stabilise(total)
+    share = op.Div(wide, divisor)
+    return Reversed({0: op.Mul(parts, share)}, epsilon=op.Sub(wide, op.Mul(share, total)))
 
 
 def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
@@ -81,21 +81,21 @@ def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
 
 @custom("ReduceL1", sign="nonnegative", pooling=True)
 def reduce_l1(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the magnitudes."""
+    """Is shared in proportion to the magnitudes."""
     x = call.operand(0)
     return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
 
 
 @custom("ReduceSumSquare", sign="nonnegative", pooling=True)
 def reduce_sum_square(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the squares."""
+    """Is shared in proportion to the squares."""
     x = call.operand(0)
     return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
 
 
 @custom("ReduceL2", sign="nonnegative", pooling=True)
 def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the squares."""
+    """Is shared in proportion to the squares."""
     x = call.operand(0)
     if gradient:
         return _times(op, call, r, op.Div(x, keep(op, call, call.outputs[0])))
@@ -103,18 +103,21 @@ def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Re
 
 
 def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reversed:
-    """Relevance `c·f′(x)·x` of a logarithm that has no value at 0, or none to share out there: as an amount it would
-    turn where the logarithm is negative. The rest goes to the bias."""
-    kept = keep(op, call, c)
+    """Give the operand of a logarithm the relevance `c·f′(x)·x`, and the bias the rest.
+
+    A logarithm has no value at 0 to subtract. Relevance as an amount would change its sign where the logarithm is
+    negative, so it is a factor c.
+    """
+    wide = keep(op, call, c)
     # A masked score of −∞ has a share of 0, not of 0·∞.
     shares = op.Where(op.Equal(slope, 0.0), op.number(0.0, slope), op.Mul(slope, call.operand(0)))
     rest = op.Sub(keep(op, call, op.output(call)), sums(op, call, shares))
-    return Reversed(factors={0: op.Mul(kept, slope)}, bias=op.Mul(kept, rest))
+    return Reversed(factors={0: op.Mul(wide, slope)}, bias=op.Mul(wide, rest))
 
 
 @custom("ReduceLogSum", pooling=True, factor=True)
 def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the derivative, as the logarithm of one value."""
+    """Is shared in proportion to the derivative, as for the logarithm of one value."""
     x = call.operand(0)
     slope = op.Div(op.full_like(x, 1.0), sums(op, call, x))
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
@@ -122,20 +125,20 @@ def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reve
 
 @custom("ReduceLogSumExp", pooling=True, factor=True)
 def reduce_log_sum_exp(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """In proportion to the derivative, which is the softmax; the entropy goes to the bias."""
+    """Is shared in proportion to the derivative, which is the softmax; the entropy goes to the bias."""
     slope = op.Exp(op.Sub(call.operand(0), keep(op, call, op.output(call))))
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
 @custom("ReduceProd", pooling=True)
 def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """A product of data: every factor takes the same share."""
+    """Is shared equally by all factors, as in every product of data."""
     x = call.operand(0)
     assert r.dtype is not None
     if not gradient:
         count = op.cast(op.elements_for_each(x, r), r.dtype)
         return Reversed({0: op.Expand(op.Div(keep(op, call, r), count), op.shape(x))})
-    # The product of the others, also where factors are zero: with one zero only that factor has a derivative.
+    # The derivative is the product of the other factors: if one factor is zero, only that one has a derivative.
     zero = op.Equal(x, 0.0)
     zeros = sums(op, call, op.cast(zero, r.dtype))
     rest = _over(op, call, "ReduceProd", op.Where(zero, op.number(1.0, x), x))
@@ -146,7 +149,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
 
 @routing("ReduceMax", "ReduceMin", selects_by_value=True, pooling=True, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winner takes all, ties to the first."""
+    """Goes to the winner; of equal ones, to the first."""
     x, which = call.operand(0), axes(op, call)
     assert r.dtype is not None
     if 0 in op.dims(x):
@@ -157,11 +160,11 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if not which:
         return r
     rank = call.rank()
-    kept = [a for a in range(rank) if a not in which]
-    perm = kept + which
+    others = [a for a in range(rank) if a not in which]
+    perm = others + which
     turned = op.Transpose(x, perm=perm)
-    # Flatten knows sizes that a Reshape to −1 does not find in an empty batch.
-    flat = op.Flatten(turned, axis=len(kept))
+    # Flatten keeps sizes that a Reshape to −1 cannot infer in an empty batch.
+    flat = op.Flatten(turned, axis=len(others))
     best = op.ArgMax if call.op_type == "ReduceMax" else op.ArgMin
     winner = best(flat, axis=-1, keepdims=1)
     onehot = op.Reshape(op.one_hot(winner, op.dim(flat, 1), r.dtype), op.shape(turned))
@@ -170,10 +173,10 @@ def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _first_of_the_best(op: Builder, call: Call, r: ir.Value) -> ir.Value:
-    """Over axes that only the model knows: the least position, in row-major order, where the extreme is reached."""
+    """Give relevance to the first extreme element, in row-major order, over axes that are not known before the run."""
     x = call.operand(0)
     count = op.Range(op.ints_scalar(0), op.size(x), op.ints_scalar(1))
-    # A length of 0 is one: nothing is reduced then.
+    # With allowzero a size of 0 means 0 elements, and nothing is reduced.
     places = op.Reshape(count, op.shape(x), allowzero=1)
     reached = op.Where(op.Equal(x, keep(op, call, op.output(call))), places, op.size(x))
     first = op.Equal(places, _over(op, call, "ReduceMin", reached))

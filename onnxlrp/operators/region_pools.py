@@ -1,4 +1,4 @@
-"""Pools over regions of interest: a fixed number of bins in each region, whatever its size."""
+"""Pools over regions of interest, which divide each region into a fixed number of bins."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ _ROWS, _COLUMNS = 0, 1
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
-    """Where the bins of every region are sampled along one axis, [regions, bins, samples]."""
+    """Sampling positions of the bins of every region along one axis; values are [regions, bins, samples]."""
 
     taps: list[Tap]
-    """By position; weights and slopes are 0 where a sample is not in the picture."""
+    """Taps of each sample; weights and slopes are 0 for a sample outside of the picture."""
     first: ir.Value
-    """The position's derivative by the region's first edge."""
+    """Derivative of the position by the region's first edge."""
     last: ir.Value
-    """And by its last edge."""
+    """Derivative of the position by the region's last edge."""
     exists: ir.Value | None
-    """[regions, 1, samples]; None where every region has as many samples."""
+    """Mask of the samples that a region has, [regions, 1, samples]; None where all regions have equally many."""
     count: ir.Value
-    """Of a bin's samples, at least 1."""
+    """Number of samples of a bin, at least 1, a float."""
     size: ir.Value
-    """Of the picture, int64 [1]."""
+    """Length of the picture along the axis, int64 [1]."""
 
 
 def _samples(op: Builder, call: Call, axis: int) -> _Samples:
-    """Sample s of S in bin p of P lies at `first + (last − first)·(p + (s + ½)/S)/P`, clipped into the picture.
+    """Compute the sampling positions of a RoiAlign along one axis.
 
-    Further outside than 1 it counts as 0. S is `sampling_ratio`, or what makes steps of at most 1. Without the half
-    pixel a region is at least 1 long.
+    Sample s of S in bin p of P lies at `first + (last − first)·(p + (s + ½)/S)/P`, clipped to the picture. A sample
+    more than 1 outside of the picture counts as 0. S is `sampling_ratio`, or else the least number for which samples
+    are at most 1 apart. In the mode without half pixels a region is at least 1 long.
     """
     x, rois = call.operand(0), call.operand(1)
     assert x.dtype is not None
@@ -66,7 +67,7 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
         numbers = count_up(op, op.ints([ratio]), x.dtype)
     else:
         wanted = op.Ceil(op.Div(extent, float(bins)))
-        # At least one, for a picture without regions too.
+        # The number of samples is at least one, also for a picture without regions.
         each = op.Concat(op.ints([1]), op.Reshape(op.Cast(wanted, to=ir.DataType.INT64), op.ints([-1])), axis=0)
         numbers = count_up(op, op.ReduceMax(each, keepdims=1), x.dtype)
         exists = op.Less(numbers, wanted)
@@ -82,10 +83,10 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     at = op.Min(op.Max(at, nothing), end)
     taps = []
     for tap in interpolation.linear(op, at):
-        found = interpolation.inside(op, tap, n)
-        assert found.weight is not None and found.slope is not None
-        weight, slope = (op.Where(visible, v, nothing) for v in (found.weight, op.Mul(found.slope, moves)))
-        taps.append(Tap(found.index, weight, slope))
+        inside = interpolation.inside(op, tap, n)
+        assert inside.weight is not None and inside.slope is not None
+        weight, slope = (op.Where(visible, v, nothing) for v in (inside.weight, op.Mul(inside.slope, moves)))
+        taps.append(Tap(inside.index, weight, slope))
     last = op.Mul(op.Mul(along, scale), free)
     return _Samples(taps, op.Sub(scale, last), last, exists, count, op.dim(x, 2 + axis))
 
@@ -99,7 +100,7 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     sign="keeps",
 )
 def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions; mode max: the winner takes all. The regions say where."""
+    """Is shared in proportion to the contributions, or goes to the winner (mode max); the regions get none."""
     rows, columns = _samples(op, call, _ROWS), _samples(op, call, _COLUMNS)
     if call.attr("mode", "avg") == "max":
         return _max_back(op, call, operand, r, rows, columns)
@@ -110,14 +111,17 @@ def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _averages(op: Builder, samples: _Samples, by: ir.Value | None = None) -> ir.Value:
-    """What each bin reads of each element along an axis, [regions, bins, elements]; or that times `by`, derived."""
+    """Compute the weight of each element in the average of each bin along an axis, [regions, bins, elements].
+
+    With `by`, the derivative of the position by an edge, compute the weight's derivative by that edge instead.
+    """
     matrix = interpolation.matrix(op, samples.taps, samples.size, slopes=by is not None)
     matrix = matrix if by is None else op.Mul(matrix, op.Unsqueeze(by, op.ints([-1])))
     return op.Div(op.ReduceSum(matrix, op.ints([2]), keepdims=0), samples.count)
 
 
 def _average_back(op: Builder, call: Call, r: ir.Value, rows: ir.Value, columns: ir.Value) -> ir.Value:
-    """`Σ rowsᵀ·r·columns` over the regions of each picture: a product over (region, bin row) pairs."""
+    """Carry `r` back to x as `Σ rowsᵀ·r·columns` over the regions of each picture, in one matrix product."""
     x = call.operand(0)
     assert r.dtype is not None
     wide = op.Transpose(op.MatMul(r, op.Unsqueeze(columns, op.ints([1]))), perm=[0, 2, 1, 3])
@@ -133,12 +137,12 @@ def _average_back(op: Builder, call: Call, r: ir.Value, rows: ir.Value, columns:
 def _average_by_region(
     op: Builder, call: Call, r: ir.Value, weights: tuple[ir.Value, ir.Value], samples: tuple[_Samples, _Samples]
 ) -> ir.Value:
-    """The derivative by the edges: through the positions of the samples."""
+    """Compute the derivative of average pooling by the regions' edges, [regions, 4], through the samples' positions."""
     pictures = op.Gather(call.operand(0), call.operand(2), axis=0)
     swapped = op.Transpose(pictures, perm=[0, 1, 3, 2])
     parts: dict[int, ir.Value] = {}
     for axis, (picture, given) in enumerate(((pictures, r), (swapped, op.Transpose(r, perm=[0, 1, 3, 2])))):
-        # [regions, bins of this axis, C · bins of the other] · [regions, C · those, elements]
+        # The factors are [regions, bins of this axis, C · other bins] and [regions, C · other bins, elements].
         read = op.MatMul(op.Unsqueeze(weights[1 - axis], op.ints([1])), op.Transpose(picture, perm=[0, 1, 3, 2]))
         bins, elements = op.dim(given, 2), samples[axis].size
         right = op.Reshape(read, op.Concat(op.dim(r, 0), op.Mul(op.dim(r, 1), op.dim(given, 3)), elements, axis=0))
@@ -152,10 +156,10 @@ def _average_by_region(
 
 
 def _max_back(op: Builder, call: Call, operand: int, r: ir.Value, rows: _Samples, columns: _Samples) -> ir.Value:
-    """Of mode max: what wins is one element times its weight, not a sample."""
+    """Carry `r` back through mode max, in which the maximum is over elements times their weights, not over samples."""
     x = call.operand(0)
     assert r.dtype is not None
-    # [regions, 1, bin rows, bin columns, sample rows, sample columns]
+    # Taps are [regions, 1, bin rows, bin columns, sample rows, sample columns].
     by_row = [_placed(op, tap, [1, 3, 5]) for tap in rows.taps]
     by_column = [_placed(op, tap, [1, 2, 4]) for tap in columns.taps]
     corners = list(interpolation.corners(op, [by_row, by_column], [rows.size, columns.size]))
@@ -181,10 +185,10 @@ def _max_by_region(
     corners: list[interpolation.Corner],
     samples: tuple[_Samples, _Samples],
 ) -> ir.Value:
-    """The derivative by the edges, from the right: among candidates that are equal the largest derivative.
+    """Compute the right-hand derivative by the edges: among candidates of equal value, the largest derivative counts.
 
-    Candidates of weight 0 are equal wherever a sample lies on an element or outside of the picture, and most of them
-    do not grow into a winner: the derivative of one that is picked by its place would be that of no side.
+    Candidates of weight 0 are equal where a sample lies on an element or outside of the picture, and most of them do
+    not become winners when the edge moves. To choose one by its place would give the derivative of neither side.
     """
     beaten = op.Less(values, op.ReduceMax(values, op.ints([4]), keepdims=1))
     assert values.dtype is not None
@@ -201,30 +205,31 @@ def _max_by_region(
 
 
 def _placed(op: Builder, tap: Tap, axes: list[int]) -> Tap:
-    """A tap with further axes."""
+    """Insert axes of size 1 into a tap."""
     assert tap.weight is not None and tap.slope is not None
     index, weight, slope = (op.Unsqueeze(v, op.ints(axes)) for v in (tap.index, tap.weight, tap.slope))
     return Tap(index, weight, slope)
 
 
 def _stacked(op: Builder, values: list[ir.Value | None]) -> ir.Value:
-    """[regions, 1, bin rows, bin columns, sample rows, sample columns] each -> [regions, 1, rows, columns, candidates],
-    sample by sample."""
+    """Stack values [regions, 1, bin rows, bin columns, sample rows, sample columns], one for each corner, to [regions,
+    1, bin rows, bin columns, candidates]; the corners of one sample are adjacent."""
     return _candidates(op, op.Concat(*(op.Unsqueeze(v, op.ints([6])) for v in values), axis=6))
 
 
 def _candidates(op: Builder, value: ir.Value) -> ir.Value:
-    """All axes from the fifth on as one."""
+    """Flatten all axes from the fifth on into one."""
     return op.Reshape(value, op.Concat(op.shape(value, 0, 4), op.volume(value, 4), axis=0))
 
 
 def _candidate_values(
     op: Builder, x: ir.Value, batch: ir.Value, index: ir.Value, weight: ir.Value | None, exists: ir.Value | None
 ) -> tuple[ir.Value, ir.Value]:
-    """Where in x every candidate comes from, [regions, C, bin rows, bin columns, candidates], and its value
-    times its weight.
+    """Return the index into the flattened x of every candidate, [regions, C, bin rows, bin columns, candidates], and
+    its value times its weight.
 
-    `index`: in a channel, [regions, 1, bin rows, bin columns, candidates].
+    `index` is the candidate's index within a channel, [regions, 1, bin rows, bin columns, candidates]. Candidates that
+    do not exist get the lowest value.
     """
     assert x.dtype is not None
     channels = count_up(op, op.dim(x, 1))
@@ -244,7 +249,7 @@ def _candidate_values(
 
 @routing("MaxRoiPool", selects_by_value=True, pooling=True, sign="keeps")
 def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winner takes all, ties to the first. The regions are rounded to whole elements: they have no derivative."""
+    """Goes to the winner; of equal ones, to the first. Regions are rounded to whole elements and have no derivative."""
     x, rois = call.operand(0), call.operand(1)
     (rows, row_exists), (columns, column_exists) = (_bins(op, call, axis) for axis in (_ROWS, _COLUMNS))
     flat = op.Add(
@@ -255,22 +260,23 @@ def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value
     batch = op.Cast(op.Gather(rois, op.ints_scalar(0), axis=1), to=ir.DataType.INT64)
     source, values = _candidate_values(op, x, batch, index, None, exists)
     winner = op.ArgMax(values, axis=4, keepdims=1)
-    # An empty bin is 0, whatever x.
+    # An empty bin is 0 whatever x is.
     filled = op.GatherElements(op.Expand(exists, op.Shape(source)), winner, axis=4)
     given = op.Where(filled, op.Unsqueeze(r, op.ints([4])), op.constant(0, r.dtype))
     return op.scatter_back(given, op.GatherElements(source, winner, axis=4), x)
 
 
 def _bins(op: Builder, call: Call, axis: int) -> tuple[ir.Value, ir.Value]:
-    """The elements of every bin along one axis and whether they exist, [regions, bins, elements].
+    """Return the elements of every bin along one axis and whether they exist, [regions, bins, elements] each.
 
-    A region goes from round(first·scale) to round(last·scale), both included; bin p of P from ⌊p·n/P⌋ to ⌈(p + 1)·n/P⌉.
+    A region of length n goes from round(first·scale) to round(last·scale), both included; bin p of P goes from ⌊p·n/P⌋
+    to ⌈(p + 1)·n/P⌉.
     """
     x, rois = call.operand(0), call.operand(1)
     assert x.dtype is not None
     bins = call.ints("pooled_shape")[axis]
     scaled = op.Mul(op.cast(rois, x.dtype), float(call.attr("spatial_scale", 1.0)))
-    # Halves are rounded away from zero.
+    # Numbers halfway between two integers are rounded away from zero.
     edges = op.Mul(op.Sign(scaled), op.Floor(op.Add(op.Abs(scaled), 0.5)))
     column = op.ints([-1, 1])
     low, high = (op.Reshape(op.Gather(edges, op.ints_scalar(e), axis=1), column) for e in (2 - axis, 4 - axis))

@@ -1,10 +1,10 @@
-"""Kernels: functions of the squared distances between rows of data and constant rows, explained against a reference.
+"""Kernels, functions of squared distances between rows of data and constant rows, explained against a reference.
 
-A kernel falls with distance, so a feature raises it where it is nearer to a row than the reference is. The change of
-the kernel from the reference r to x is shared out in proportion to each feature's change of the squared distance:
-`R_i = Σ_j c_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²` and c_j the factor of the
-kernel's relevance c_j·k_j(x). The rest, `c_j·k_j(r)`, belongs to the reference and is in the ledger's bias. The
-quotient of the two changes is carried forward through the kernel's nodes, so that nothing is divided by 0.
+A kernel falls with distance, so a feature raises it where x is nearer to a row than the reference r is. The kernel's
+change from r to x is shared in proportion to each feature's change of the squared distance:
+`R_i = Σ_j c_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`, where c_j is the factor of
+the kernel's relevance c_j·k_j(x). The rest, `c_j·k_j(r)`, belongs to the reference and goes to the ledger's bias. The
+quotient of the two changes is computed forward through the kernel's nodes, so that nothing is divided by 0.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """The squared distances of rows of data to constant rows."""
+    """Distances between rows of data and constant rows, squared or not."""
 
     value: ir.Value
-    """[samples, rows]"""
+    """The distances, [samples, rows]."""
     x: ir.Value
-    """[samples, features]"""
+    """The data, [samples, features]."""
     rows: ir.Value | np.ndarray
-    """[rows, features], or [1, rows, features]"""
+    """The constant rows, [rows, features] or [1, rows, features]."""
     root: bool = False
     """True where the value is the root of the squared distance."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A value that is, element by element, a function of distances and of constants."""
+    """A value that is an elementwise function of distances and constants."""
 
     end: ir.Value
     distances: tuple[Distance, ...]
     nodes: tuple[ir.Node, ...]
-    """From the distances to the end, in their order."""
+    """The nodes from the distances to the end, in topological order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-    """Data and rows relative to a reference r, for each feature's change of the squared distances.
+    """Data and rows relative to a reference r, from which each feature's change of the squared distances follows.
 
-    `(x − u)² − (r − u)² = x'·(x' − 2u')` with `x' = x − r` and `u' = u − r`: products of matrices are enough.
+    `(x − u)² − (r − u)² = x'·(x' − 2u')` with `x' = x − r` and `u' = u − r`, so matrix products suffice.
     """
 
     op: Builder
     x: ir.Value
-    """x − r, [samples, features]"""
+    """The difference x − r, [samples, features]."""
     rows: ir.Value
-    """u − r, [rows, features]"""
+    """The difference u − r, [rows, features]."""
 
     @classmethod
     def of(cls, op: Builder, x: ir.Value, rows: ir.Value | np.ndarray, reference: np.ndarray) -> Moved:
-        """Data and rows relative to a reference [features]."""
+        """Subtract a reference [features] from data and rows."""
         r = op.constant(np.reshape(reference, (1, -1)), x.dtype)
         assert x.dtype is not None
         rows = op.constant(rows, x.dtype) if isinstance(rows, np.ndarray) else op.cast(rows, x.dtype)
@@ -71,25 +71,25 @@ class Moved:
         return cls(op, op.Sub(x, r), op.Sub(rows, r))
 
     def at_reference(self) -> ir.Value:
-        """The squared distances of the reference, [1, rows]."""
+        """Compute the squared distances of the reference to the rows, [1, rows]."""
         op = self.op
         return op.Unsqueeze(op.ReduceSum(op.Mul(self.rows, self.rows), op.ints([1]), keepdims=0), op.ints([0]))
 
     def change(self) -> ir.Value:
-        """The squared distances of x less those of the reference, [samples, rows]."""
+        """Compute the squared distances of x minus those of the reference, [samples, rows]."""
         op = self.op
         own = op.ReduceSum(op.Mul(self.x, self.x), op.ints([1]), keepdims=1)
         return op.Sub(own, op.Mul(op.MatMul(self.x, op.Transpose(self.rows, perm=[1, 0])), 2.0))
 
     def share_out(self, weights: ir.Value) -> ir.Value:
-        """`Σ_j w_j·x'·(x' − 2u'_j)` of weights [samples, rows]: [samples, features]."""
+        """Compute `Σ_j w_j·x'·(x' − 2u'_j)`, [samples, features], for weights w [samples, rows]."""
         op = self.op
         total = op.ReduceSum(weights, op.ints([1]), keepdims=1)
         return op.Mul(self.x, op.Sub(op.Mul(self.x, total), op.Mul(op.MatMul(weights, self.rows), 2.0)))
 
 
 def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Value]:
-    """The change of `e^{−γ·d²}` over that of d², [samples, rows], and its value at the reference."""
+    """Return the change of `e^{−γ·d²}` divided by that of d², [samples, rows], and the kernel at the reference."""
     base, change = moved.at_reference(), moved.change()
     distances = op.Max(op.Add(base, change), op.number(0.0, change))
     a, b, difference = (op.Mul(v, -gamma) for v in (distances, base, change))
@@ -101,12 +101,12 @@ def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Valu
 
 @dataclasses.dataclass
 class _Point:
-    """A value at x and at the reference, and the quotients of its change by that of each distance, by its number."""
+    """A value at x and at the reference, and its change divided by the change of each distance that it depends on."""
 
     x: ir.Value
     r: ir.Value
     quotients: dict[int, ir.Value | None] = dataclasses.field(default_factory=dict)
-    """None stands for 1."""
+    """Quotients by the number of the distance; None stands for 1."""
 
     @property
     def constant(self) -> bool:
@@ -141,7 +141,7 @@ def _negative(op: Builder, point: _Point) -> dict[int, ir.Value | None]:
 
 
 def _product(op: Builder, first: _Point, second: _Point) -> dict[int, ir.Value | None]:
-    """`ab` changes by that of a times the mean of b, and that of b times the mean of a."""
+    """Compute the quotients of a·b: those of a times the mean of b, plus those of b times the mean of a."""
     sides = [_times(op, p.quotients, _mean(op, q)) for p, q in ((first, second), (second, first)) if not p.constant]
     return _plus(op, sides[0], sides[-1], first.x) if len(sides) == 2 else sides[0]
 
@@ -174,7 +174,7 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
     "Sqrt": lambda op, a: _times(op, a.quotients, sqrt_quotient(op, a.x, a.r)),
     "Pow": _power,
 }
-"""The quotients of an output from its operands, by the operator's type."""
+"""Functions that compute the quotients of an output from its operands, by operator type."""
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
@@ -187,8 +187,8 @@ def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
     return True
 
 
-class _Evaluated:
-    """A kernel's nodes at the reference, beside the model's own values at x."""
+class _Evaluation:
+    """Evaluation of a kernel's nodes at the reference, next to the model's own values at x."""
 
     def __init__(self, op: Builder, kernel: Kernel, dtype: ir.DataType, references: Sequence[np.ndarray]) -> None:
         self.op, self.dtype = op, dtype
@@ -202,7 +202,7 @@ class _Evaluated:
             self._step(node)
 
     def _start(self, index: int, distance: Distance) -> _Point:
-        """A squared distance, or its root, whose quotient is `1/(√a + √b)`."""
+        """Begin at a squared distance, whose quotient is 1, or at its root, whose quotient is `1/(√a + √b)`."""
         op, x, base = self.op, self._read(distance.value), self.moved[index].at_reference()
         if not distance.root:
             return _Point(x, base, {index: None})
@@ -236,8 +236,8 @@ class _Evaluated:
         self.points[node.outputs[0]] = point
 
     def _apart(self, index: int, point: _Point, quotient: ir.Value | None) -> ir.Value:
-        """Take the plain quotient where a product's values at x and at the reference are far apart: the parts of a
-        polynomial times an exponential cancel there."""
+        """Use the plain quotient where a product's values at x and at the reference are far apart, because there the
+        two terms of `_product` cancel, as for a polynomial times an exponential."""
         op, change = self.op, self.moved[index].change()
         moved = op.Sub(point.x, point.r)
         largest = op.Max(op.Abs(point.x), op.Abs(point.r))
@@ -247,24 +247,24 @@ class _Evaluated:
 
 
 def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call, Operator]:
-    """A kernel as one call of its data, and its way back, from one reference for each distance."""
+    """Return a kernel as one call on its data, and the entry that reverses it, given a reference for each distance."""
     xs = tuple(d.x for d in kernel.distances)
 
     def reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         assert not gradient, "gradients go through the kernel's own nodes"
         assert c.dtype is not None
-        found = _Evaluated(op, kernel, c.dtype, references)
-        end = found.points[kernel.end]
+        evaluation = _Evaluation(op, kernel, c.dtype, references)
+        end = evaluation.points[kernel.end]
         amounts = {}
-        for i, moved in enumerate(found.moved):
+        for i, moved in enumerate(evaluation.moved):
             quotient = end.quotients[i]
             amounts[i] = moved.share_out(c if quotient is None else op.Mul(c, quotient))
         return Reversed(amounts, bias=op.Mul(c, end.r))
 
     node = kernel.end.producer()
     call = Call("Kernel", "", None, {}, xs, (kernel.end,), None if node is None else node.name, xs)
-    entry = Operator("Kernel", "", Kind.CUSTOM, reverse, lambda c: range(len(xs)), TREATMENT, factor=True, base=True)
+    entry = Operator("Kernel", "", Kind.CUSTOM, reverse, lambda c: range(len(xs)), _SUMMARY, factor=True, base=True)
     return call, entry
 
 
-TREATMENT = "A kernel, written out: its change from a reference, by what each feature changes of the distance"
+_SUMMARY = "Shares a written-out kernel's change from a reference by what each feature changes of the distance"

@@ -1,4 +1,4 @@
-"""Resizing: linear in the image, a matrix along each axis."""
+"""Resize, which is linear in the image: a product with a matrix along each axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 _BY_LENGTH = ("align_corners", "tf_crop_and_resize")
-"""Modes whose coordinates depend on the lengths alone, not on the scale."""
+"""Coordinate modes that depend on the lengths alone and not on the scale."""
 
 
 def _mode(call: Call) -> str:
@@ -26,12 +26,12 @@ def _coordinates(call: Call) -> str:
 
 
 def _crops(call: Call) -> bool:
-    """Whether a region of interest is resized."""
+    """Decide whether a region of interest is resized instead of the whole image."""
     return _coordinates(call) == "tf_crop_and_resize" and call.input(1) is not None
 
 
 def _policy(call: Call) -> str:
-    """How the sizes keep the aspect ratio, `stretch` where they do not."""
+    """Return the policy by which sizes keep the aspect ratio, `stretch` if they do not."""
     return str(call.attr("keep_aspect_ratio_policy", "stretch")) if call.input(3) is not None else "stretch"
 
 
@@ -39,19 +39,19 @@ def _antialiased(call: Call) -> str | None:
     if not call.attr("antialias", 0):
         return None
     if _crops(call) and content(call.input(1)) is None:
-        return "antialias with a region computed while the model runs has no rule yet"
+        return "antialias with a region that the model computes has no rule yet"
     if _policy(call) != "stretch":
         return "antialias with a keep_aspect_ratio_policy has no rule yet"
     return None
 
 
 def _axes(call: Call) -> list[int]:
-    """The axes that sizes, scales and region speak of."""
+    """Return the axes to which sizes, scales and region refer."""
     return [a % call.rank() for a in call.ints("axes", range(call.rank()))]
 
 
 def _smooth_region(call: Call) -> bool:
-    """Whether the output has a derivative by the region's edges."""
+    """Decide whether the output has a derivative by the region's edges."""
     return _crops(call) and _mode(call) != "nearest" and not call.attr("antialias", 0)
 
 
@@ -65,18 +65,18 @@ def _smooth_region(call: Call) -> bool:
     routes=lambda call: _mode(call) == "nearest",
 )
 def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Linear and cubic: in proportion to the contributions (Norm). Nearest: follows the values. A region says where."""
+    """Is shared in proportion to the contributions (Norm), or follows the values (nearest); a region gets none."""
     if operand == 1:
         return _by_region(op, call, r)
     if _policy(call) != "stretch" and _mode(call) == "nearest":
-        # As 32-bit integers, which every provider resizes.
+        # Indices are resized as 32-bit integers, which every provider can resize.
         numbers = op.Cast(op.index_grid(call.operand(0)), to=ir.DataType.INT32)
         return op.scatter_back(r, op.cast(op.run(call.rebind({0: numbers})), ir.DataType.INT64), call.operand(0))
     return _back(op, call, r, list(range(call.rank())))
 
 
 def _back(op: Builder, call: Call, r: ir.Value, axes: list[int]) -> ir.Value:
-    """`r` taken back along some axes."""
+    """Carry `r` back along some axes."""
     rank = call.rank()
     for axis in axes:
         if _unchanged(op, call, axis):
@@ -89,7 +89,7 @@ def _back(op: Builder, call: Call, r: ir.Value, axes: list[int]) -> ir.Value:
 
 
 def _unchanged(op: Builder, call: Call, axis: int) -> bool:
-    """Whether an axis is known to stay as it is; 3 × 1.3 is 3 elements as well, but other ones."""
+    """Decide whether an axis is known to be unchanged; under a scale, equal sizes do not suffice: 3 × 1.3 is 3 too."""
     scales, axes = op.known(call.input(2)), _axes(call)
     if axis not in axes:
         return True
@@ -105,22 +105,22 @@ def _unchanged(op: Builder, call: Call, axis: int) -> bool:
 
 
 def _whole(op: Builder, call: Call, position: int) -> bool:
-    """Whether the region is known to be all of an axis."""
+    """Decide whether the region is known to cover an axis completely."""
     region = op.known(call.input(1))
     return region is not None and region[position] == 0 and region[position + len(region) // 2] == 1
 
 
 def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir.Value:
-    """What the resize does along one axis, [out, in]."""
+    """Compute the matrix of the resize along one axis, [out, in]."""
     assert dtype is not None
     if _policy(call) != "stretch" and _coordinates(call) not in _BY_LENGTH:
         return _weights(op, call, axis, _scaled_positions(op, call, axis, dtype))
-    # What the same resize makes of the identity, so that every runtime's own rounding is met.
+    # Resizing the identity matrix reproduces the rounding of whatever runtime runs the model.
     x, y = call.operand(0), call.outputs[0]
     size = op.dim(x, axis)
     positions = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
-    # [in, 1, in, 1]: onnxruntime's linear and cubic kernels want a picture. The last axis is doubled, because
-    # onnxruntime copies where no size changes, whatever the scale.
+    # Its shape is [in, 1, in, 1], because onnxruntime's linear and cubic kernels require a picture. The last axis is
+    # doubled, because onnxruntime copies the operand if no size changes, whatever the scale.
     identity = op.Unsqueeze(op.one_hot(op.Unsqueeze(positions, op.ints([1])), size, dtype), op.ints([1, 3]))
     without = ("axes", "extrapolation_value", "keep_aspect_ratio_policy")
     attributes = {k: v for k, v in call.attributes.items() if k not in without}
@@ -135,20 +135,20 @@ def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir
     else:
         sizes = op.Concat(size, op.ints([1]), op.dim(y, axis), op.ints([2]), axis=0)
     region = _region_along(op, call, axis) if _crops(call) else None
-    again = Call(call.op_type, call.domain, call.version, attributes, (identity, region, scales, sizes), call.outputs)
-    rows = op.Gather(op.run(again), op.ints_scalar(0), axis=3)
+    resized = Call(call.op_type, call.domain, call.version, attributes, (identity, region, scales, sizes), call.outputs)
+    rows = op.Gather(op.run(resized), op.ints_scalar(0), axis=3)
     return op.Transpose(op.Squeeze(rows, op.ints([1])), perm=[1, 0])
 
 
 def _edges(op: Builder, call: Call, axis: int) -> tuple[ir.Value, ir.Value]:
-    """Where the region starts and ends along an axis, [1] each."""
+    """Return the start and the end of the region along an axis, [1] each."""
     position, count = _axes(call).index(axis), len(_axes(call))
     region = call.operand(1)
     return op.Gather(region, op.ints([position])), op.Gather(region, op.ints([position + count]))
 
 
 def _region_along(op: Builder, call: Call, axis: int) -> ir.Value:
-    """The region of the identity [in, 1, in, 1]."""
+    """Return the region for the identity matrix of shape [in, 1, in, 1]."""
     start, end = _edges(op, call, axis)
     zero, one = (op.constant([v], start.dtype) for v in (0, 1))
     return op.Concat(zero, zero, start, zero, one, one, end, one, axis=0)
@@ -158,22 +158,22 @@ def _region_along(op: Builder, call: Call, axis: int) -> ir.Value:
 
 
 def _float(op: Builder, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-    """An int64 [1] as a float scalar."""
+    """Convert an int64 [1] to a float scalar."""
     return op.Cast(op.Squeeze(size, op.ints([0])), to=dtype)
 
 
 def _steps(op: Builder, call: Call, axis: int, dtype: ir.DataType) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """0, 1, 2, … along an axis of the output; the lengths of the output and of the input."""
+    """Return the indices 0, 1, … along an axis of the output, and the lengths of output and input, all as floats."""
     after = op.dim(call.outputs[0], axis)
     steps = op.Range(op.ints_scalar(0), op.Squeeze(after, op.ints([0])), op.ints_scalar(1))
     return op.Cast(steps, to=dtype), _float(op, after, dtype), _float(op, op.dim(call.operand(0), axis), dtype)
 
 
 def _scaled_positions(op: Builder, call: Call, axis: int, dtype: ir.DataType) -> ir.Value:
-    """Where each output position lies in the input under a keep_aspect_ratio_policy.
+    """Compute the position in the input of each output element under a keep_aspect_ratio_policy.
 
-    The scale s of all axes is the least (`not_larger`) or the greatest of size / length; the position (i + ½)/s − ½,
-    or i/s (`asymmetric`). `half_pixel_symmetric` shifts it, so that the middles meet.
+    All axes share the scale s, the least (`not_larger`) or the greatest of size / length. The position is
+    (i + ½)/s − ½, or i/s (`asymmetric`); `half_pixel_symmetric` shifts it so that the centres coincide.
     """
     steps, after, before = _steps(op, call, axis, dtype)
     lengths = op.Gather(op.shape(call.operand(0)), op.ints(_axes(call)))
@@ -191,7 +191,7 @@ def _scaled_positions(op: Builder, call: Call, axis: int, dtype: ir.DataType) ->
 
 
 def _weights(op: Builder, call: Call, axis: int, positions: ir.Value, *, slopes: bool = False) -> ir.Value:
-    """The weight of each element at each position, [out, in], or its derivative by the position."""
+    """Compute the weight of each element at each position, [out, in], or its derivative by the position (`slopes`)."""
     assert positions.dtype is not None
     size = op.dim(call.operand(0), axis)
     excluded = bool(call.attr("exclude_outside", 0)) and _mode(call) == "cubic"
@@ -214,9 +214,10 @@ def _weights(op: Builder, call: Call, axis: int, positions: ir.Value, *, slopes:
 
 
 def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
-    """The derivative by the region's edges, through the positions `(n − 1)·(start + (end − start)·t)`, t from 0 to 1.
+    """Compute the derivative by the region's edges, through the positions that the output reads.
 
-    Positions outside the input read the extrapolation value: they have none.
+    They are `(n − 1)·(start + (end − start)·t)` for t from 0 to 1. Positions outside of the input read the
+    extrapolation value and have no derivative.
     """
     assert r.dtype is not None
     x, rank = call.operand(0), call.rank()
@@ -229,7 +230,7 @@ def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
         first, last = _edges(op, call, axis)
         positions = op.Mul(end, op.Add(first, op.Mul(op.Sub(last, first), t)))
         inside = op.And(op.GreaterOrEqual(positions, 0.0), op.LessOrEqual(positions, end))
-        # Σ r·x over all other axes, [out, in].
+        # The rows are Σ r·x over all other axes, [out, in].
         others = [a for a in range(rank) if a != axis]
         left = op.Transpose(_back(op, call, r, others), perm=[axis, *others])
         right = op.Transpose(x, perm=[axis, *others])
@@ -247,7 +248,7 @@ def _by_region(op: Builder, call: Call, r: ir.Value) -> ir.Value:
 
 @decomposed("Upsample")
 def upsample(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out as the Resize that took its place in opset 10."""
+    """Written out: the Resize that replaced it in opset 10."""
     mode = call.attr("mode", "nearest")
     options = {"coordinate_transformation_mode": "asymmetric", "mode": mode, "nearest_mode": "floor"}
     return [op.Resize(call.operand(0), None, call.operand(1), **options)]

@@ -1,4 +1,4 @@
-"""Operators that only move values: relevance follows them, copies add up."""
+"""Operators that only move values: relevance follows the values, and the relevance of copies adds up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Run the operator on 0, 1, 2, … in the operand's shape: what comes out says where each element came from."""
+    """Carry `r` back by running the operator on the operand's indices 0, 1, 2, …, which tell each element's source."""
     x = call.operand(operand)
     return op.scatter_back(r, op.run(call.rebind({operand: op.index_grid(x)})), x)
 
@@ -26,7 +26,7 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     shape = op.shape(call.operand(0))
     known = op.known(shape)
-    # A length of 0 is one, it copies none.
+    # With allowzero a size of 0 means 0 elements; without it, the size would be copied from r.
     return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 
@@ -37,8 +37,11 @@ def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _cast_carries(call: Call) -> tuple[int, ...]:
-    """Rounding to integers ends relevance, unless they are categories; integers that become floats, or other integers,
-    carry it, and so do words that are numbers."""
+    """Name the operands of a Cast that may carry relevance.
+
+    Casts from integers to floats or other integers carry it, and so do those from strings to numbers. Casts from bool,
+    from floats to integers, and from numbers to strings do not, unless they prepare categories for an encoder.
+    """
     source, target = call.operand(0).dtype, ir.DataType(call.attr("to", ir.DataType.FLOAT))
     if source is None:
         return (0,) if target.is_floating_point() else ()
@@ -100,7 +103,7 @@ def slice_(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Gather", operands=lambda call: (0, 1), lookup=True, sign="keeps")
 def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; a constant table looked up by ids: summed over the embedding, to the ids."""
+    """Follows the values; for ids that look up a constant table, is summed over the embedding and goes to the ids."""
     axis = int(call.attr("axis", 0))
     if operand == 1:
         return over_embedding(op, call, axis, r)
@@ -110,8 +113,10 @@ def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _to_places(op: Builder, x: ir.Value, places: np.ndarray, axis: int, r: ir.Value) -> ir.Value | None:
-    """What was taken along an axis at known places that lie side by side, or from everywhere once: no scatter, which
-    runs on one thread and needs all places as numbers. None where they lie otherwise."""
+    """Carry `r` back from known places along an axis if they are consecutive or a permutation; else return None.
+
+    This spares a scatter, which runs on one thread and needs the index of every element.
+    """
     size, rank = op.dims(x)[axis], len(op.dims(x))
     if size is not None:
         places = places % max(size, 1)
@@ -133,7 +138,7 @@ def _to_places(op: Builder, x: ir.Value, places: np.ndarray, axis: int, r: ir.Va
 
 
 def over_embedding(op: Builder, call: Call, axis: int, r: ir.Value) -> ir.Value:
-    """What was looked up in a table along `axis`, summed over all others: one number for each id."""
+    """Sum `r` over the axes of the table other than `axis`, which leaves one number for each id."""
     table, ids = call.rank(0), call.rank(1)
     axis %= table
     return op.ReduceSum(r, op.ints([*range(axis), *range(axis + ids, table - 1 + ids)]), keepdims=0)
@@ -141,7 +146,7 @@ def over_embedding(op: Builder, call: Call, axis: int, r: ir.Value) -> ir.Value:
 
 @routing("OneHot", operands=lambda call: (2,), sign="keeps")
 def one_hot(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the two values that are written; which one stands where is a position."""
+    """Follows the two values that are written; the indices that choose between them are positions."""
     assert r.dtype is not None
     indices, depth = (op.cast(call.operand(i), ir.DataType.INT64) for i in (0, 1))
     hot = op.OneHot(indices, depth, op.ints([0, 1]), axis=int(call.attr("axis", -1)))
@@ -151,14 +156,14 @@ def one_hot(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _by_value(call: Call) -> tuple[int, ...]:
-    """Numbers carry relevance; strings do not, and which integers differ is a choice, not a value."""
+    """Let floats carry relevance; strings do not, and neither do integers, whose comparison is a choice."""
     dtype = call.operand(0).dtype
     return (0,) if dtype is not None and dtype.is_floating_point() else ()
 
 
 @routing("Unique", per_output=True, selects_by_value=True, operands=_by_value, sign="keeps")
 def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
-    """Follows the values, to the first of those that are equal; the other outputs are positions."""
+    """Follows the values to the first of several equal ones; the other outputs are positions."""
     x, y, back = call.operand(0), op.output(call), r[0]
     if back is None:
         return op.full_like(x, 0)
@@ -168,18 +173,18 @@ def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> i
         flat = op.Reshape(x, op.ints([-1]))
         equal = op.Equal(op.Unsqueeze(y, op.ints([1])), op.Unsqueeze(flat, op.ints([0])))
         return op.scatter_back(back, op.Gather(op.Reshape(grid, op.ints([-1])), _first_true(op, equal)), x)
-    # Slices [n, …] against [m, …]: equal where every element is.
+    # Slices [n, …] are compared with [m, …]: two are equal where all their elements are.
     axis, rank = int(axis) % call.rank(), call.rank()
     front = [axis, *(a for a in range(rank) if a != axis)]
-    made, given = (op.Flatten(op.Transpose(v, perm=front), axis=1) for v in (y, x))
-    same = op.Equal(op.Unsqueeze(made, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
+    results, given = (op.Flatten(op.Transpose(v, perm=front), axis=1) for v in (y, x))
+    same = op.Equal(op.Unsqueeze(results, op.ints([1])), op.Unsqueeze(given, op.ints([0])))
     least = op.ReduceMin(op.Cast(same, to=ir.DataType.INT32), op.ints([2]), keepdims=0)
     equal = op.Equal(least, op.constant(np.int32(1)))
     return op.scatter_back(back, op.Gather(grid, _first_true(op, equal), axis=axis), x)
 
 
 def _first_true(op: Builder, condition: ir.Value) -> ir.Value:
-    """The first column of each row in which a condition holds."""
+    """Find for each row the first column in which a condition holds."""
     return op.ArgMax(op.Cast(condition, to=ir.DataType.FLOAT), axis=1, keepdims=0)
 
 
@@ -191,7 +196,7 @@ def selection(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Expand", sign="keeps")
 def expand(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: copies add up."""
+    """Follows the values; the relevance of copies adds up."""
     return op.unbroadcast(r, call.operand(0))
 
 
@@ -203,16 +208,16 @@ def _pad_sign(call: Call) -> str:
 
 @routing("Pad", sign=_pad_sign, operands=lambda call: (0, 2) if call.attr("mode", "constant") == "constant" else (0,))
 def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; what falls on padding is the constant's."""
+    """Follows the values; the relevance of padding goes to its constant."""
     x, pads = call.operand(0), call.operand(1)
     if operand == 2:
         inside = op.run(call.rebind({0: op.full(op.shape(x), 1, r.dtype), 2: None}))
         return op.ReduceSum(op.Mul(r, op.Sub(1.0, inside)), keepdims=0)
     if call.attr("mode", "constant") != "constant":
-        # As doubles: onnxruntime's CUDA provider pads no integers.
+        # Indices are padded as doubles, because onnxruntime's CUDA provider cannot pad integers.
         grid = op.run(call.rebind({0: op.cast(op.index_grid(x), ir.DataType.DOUBLE), 2: None}))
         return op.scatter_back(r, op.cast(grid, ir.DataType.INT64), x)
-    # What a pad adds its transpose cuts off, and what a negative one cut off comes back as zeros.
+    # The transpose of a pad is the negative pad: it removes added elements and restores removed ones as zeros.
     known = op.known(pads)
     return op.Pad(r, op.Neg(pads) if known is None else op.ints((-known).tolist()), None, call.input(3))
 
@@ -251,7 +256,7 @@ def trilu(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("TopK", selects_by_value=True, sign="keeps")
 def top_k(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """The winners take all."""
+    """Goes to the winners."""
     indices = op.run(call, outputs=2)[1]
     axis = int(call.attr("axis", -1))
     x = call.operand(0)

@@ -1,4 +1,4 @@
-"""A Scan written as a function of what it carries and of one slice."""
+"""Construction of a Scan from a function of its states and one slice of each sequence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 Body = Callable[["Builder", Sequence[ir.Value], Sequence[ir.Value]], tuple[Sequence[ir.Value], Sequence[ir.Value]]]
-"""(op, states, slices) -> (the states after the step, what is stacked over the steps)."""
+"""Signature of a step: (op, states, slices) -> (states after the step, outputs that are stacked over the steps)."""
 
 
 def scan(
     op: Builder, label: str, states: Sequence[ir.Value], sequences: Sequence[ir.Value], body: Body
 ) -> tuple[list[ir.Value], list[ir.Value]]:
-    """The states after the last step, and the stacks of what each step gave.
+    """Emit a Scan and return the states after the last step and the stacked outputs of all steps.
 
-    Along axis 0 of the sequences, forwards: more than that onnx's reference evaluator does not know. The body may read
-    values from around it.
+    It runs forwards along axis 0 of the sequences; onnx's reference evaluator supports nothing else. The body may
+    capture values of the graph around it.
     """
     graph = ir.Graph([], [], nodes=[], name="step", opset_imports=dict(op.graph.opset_imports))
     inner = op.inside(graph, "step")
@@ -54,7 +54,7 @@ def scan(
 
 
 def _result(op: Builder, value: ir.Value, name: str) -> ir.Value:
-    """The value, or a copy: none may be an output twice, nor an input an output."""
+    """Return a value that may become an output: a copy if it is one already or is an input."""
     if value.producer() is not None and value not in op.graph.outputs:
         return value
     out = op.alias(value, name)
@@ -63,6 +63,6 @@ def _result(op: Builder, value: ir.Value, name: str) -> ir.Value:
 
 
 def _argument(value: ir.Value, name: str, axes: slice = slice(None)) -> ir.Value:
-    """A parameter of the body for a value, or for a slice of it."""
+    """Create the body's input for a value, or for a slice of it."""
     shape = None if value.shape is None else ir.Shape(list(value.shape)[axes])
     return ir.Value(name=name, type=value.type, shape=shape)

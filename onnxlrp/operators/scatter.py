@@ -1,4 +1,4 @@
-"""Scatters: updates written into data, or combined with what is there."""
+"""Scatters, which write updates into data or combine them with it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _reduction(call: ir.Node | Call) -> str:
 
 
 def _picked(op: Builder, call: Call, value: ir.Value) -> ir.Value:
-    """Of a value in the data's shape, what stands where each update goes."""
+    """Read a value of the data's shape at the places to which the updates go."""
     if call.op_type == "ScatterND":
         return op.GatherND(value, call.operand(1))
     return op.GatherElements(value, call.operand(1), axis=int(call.attr("axis", 0)))
 
 
 def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: str = "none") -> ir.Value:
-    """The same scatter, of other values."""
+    """Emit the same scatter on other values."""
     if call.op_type == "ScatterND":
         return op.ScatterND(into, call.operand(1), updates, reduction=reduction)
     return op.ScatterElements(into, call.operand(1), updates, axis=int(call.attr("axis", 0)), reduction=reduction)
@@ -41,8 +41,8 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 )
 @routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: written ones to the updates, the rest to the data. Reductions: add in proportion, mul in
-    equal shares, of min and max the winner takes all, ties to the data, then to the first."""
+    """Follows the values to the updates and the data. A reduction `add` shares in proportion, `mul` equally; `min` and
+    `max` give all to the winner, which among equal ones is the data, then the first update."""
     data, updates = call.operand(0), call.operand(2)
     zero = op.constant(0, r.dtype)
     if _reduction(call) == "none":
@@ -53,7 +53,7 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     kept = op.Equal(data, y)
     if operand == 0:
         return op.Where(kept, r, zero)
-    # The first update, in row-major order, that is the extreme where the data is not.
+    # The winner is the first update, in row-major order, that is the extreme where the data is not.
     places, end = op.index_grid(updates), op.size(updates)
     wins = op.And(op.Equal(updates, _picked(op, call, y)), op.Not(_picked(op, call, kept)))
     firsts = _put(op, call, op.Expand(end, op.shape(data)), op.Where(wins, places, end), "min")
@@ -68,7 +68,7 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     sign="keeps",
 )
 def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions."""
+    """Is shared in proportion to the contributions."""
     return r if operand == 0 else _picked(op, call, r)
 
 
@@ -79,14 +79,14 @@ def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     sign="keeps",
 )
 def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """A product of data: every factor takes the same share."""
+    """Is shared equally by all factors, as in every product of data."""
     data, updates = call.operand(0), call.operand(2)
     one, zero = op.number(1.0, data), op.number(0.0, data)
     if not gradient:
         factors = _put(op, call, op.full_like(data, 1), op.full_like(updates, 1), "add")
         share = op.Div(r, factors)
         return Reversed({0: share, 2: _picked(op, call, share)})
-    # Of every factor the product of the others: with one zero among them only that one has a derivative.
+    # The derivative is the product of the other factors: if one factor is zero, only that one has a derivative.
     at_data, at_updates = op.Equal(data, 0.0), op.Equal(updates, 0.0)
     zeros = _put(op, call, op.cast(at_data, r.dtype), op.cast(at_updates, r.dtype), "add")  # type: ignore[arg-type]
     sure = op.Where(at_data, one, data), op.Where(at_updates, one, updates)
@@ -102,7 +102,7 @@ def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
 
 @routing("TensorScatter", operands=lambda call: (0, 1), sign="keeps")
 def tensor_scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: written ones to the update, the rest to the cache."""
+    """Follows the values to the update and the cache."""
     cache, update = call.operand(0), call.operand(1)
     rank = call.rank()
     axis = int(call.attr("axis", -2)) % rank

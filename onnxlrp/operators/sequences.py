@@ -1,7 +1,7 @@
 """Lists of tensors and optional values: relevance follows the values through them.
 
-What stands between the tensors that go into a list and the one that is taken out of it is one step: run on 0, 1, 2, …
-in the place of the tensors' elements, the same operators say where each element came from.
+All operators between the tensors that enter a list and the tensor that leaves it are reversed in one step: run on the
+indices 0, 1, 2, … of the tensors' elements, the same operators tell where each element came from.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
-def _again(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
-    """The list once more, with other tensors in the place of its own."""
+def _rebuild(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
+    """Emit the operators that build a list once more, with other tensors in place of its own."""
     if value in instead:
         return instead[value]
     node = value.producer()
@@ -28,36 +28,35 @@ def _again(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> i
     if node.op_type == "SequenceEmpty":
         return op.SequenceEmpty(dtype=ir.DataType.INT64)
     moved = {i: v for i, v in enumerate(node.inputs) if v is not None and (is_list(v) or v in instead)}
-    return op.run(Call.of(node).rebind({i: _again(op, v, instead) for i, v in moved.items()}))
+    return op.run(Call.of(node).rebind({i: _rebuild(op, v, instead) for i, v in moved.items()}))
 
 
 def _open(call: Call) -> str | None:
     if sources(call.operand(0)) is None:
-        return "its list comes out of a loop, a branch or an input, which has no rule"
+        return "its list comes from a loop, a branch or an input, which has no rule"
     return None
 
 
 def _tensors(call: Call) -> range:
-    """The tensors of the list, which count as operands after the node's own; the list itself where they are not
-    known."""
+    """Name the tensors of the list, which are operands after the node's own, or the list itself if they are unknown."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     return range(own, len(call.inputs)) if sources(call.operand(0)) is not None else range(1)
 
 
 @routing("SequenceAt", "ConcatFromSequence", operands=_tensors, refuse=_open)
 def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values, through the list to the tensors it was made of."""
+    """Follows the values through the list to its tensors."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     tensors = [v for v in call.inputs[own:] if v is not None]
     instead, before = {}, op.ints_scalar(0)
     starts = []
     for tensor in tensors:
-        # All elements of all tensors are counted through.
+        # The elements of all tensors are numbered consecutively.
         instead[tensor] = op.Add(op.index_grid(tensor), before)
         starts.append(before)
         before = op.Add(before, op.size(tensor))
     alone = dataclasses.replace(call, inputs=call.inputs[:own])
-    places = op.run(alone.rebind({0: _again(op, call.operand(0), instead)}))
+    places = op.run(alone.rebind({0: _rebuild(op, call.operand(0), instead)}))
     x, start = tensors[operand - own], starts[operand - own]
     here = op.And(op.GreaterOrEqual(places, start), op.Less(places, op.Add(start, op.size(x))))
     inside = op.Where(here, op.Sub(places, start), op.ints_scalar(0))
@@ -73,17 +72,17 @@ def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     refuse=lambda call: "relevance would arrive at a list as a whole",
 )
 def into_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values, from what is taken out of the list."""
+    """Follows the values from the tensors that leave the list."""
     raise NotImplementedError("relevance goes past lists, see from_list")
 
 
 @routing(
     "OptionalGetElement",
     operands=lambda call: range(1, 2) if len(call.inputs) > 1 else range(1),
-    refuse=lambda call: None if len(call.inputs) > 1 else "its optional value comes out of a branch or an input",
+    refuse=lambda call: None if len(call.inputs) > 1 else "its optional value comes from a branch or an input",
 )
 def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: an optional value that is there is the value itself."""
+    """Follows the values: an optional value that is present is the value itself."""
     return r
 
 
@@ -93,7 +92,7 @@ def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     refuse=lambda call: "relevance would arrive at an optional value as a whole",
 )
 def into_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values, from what is taken out of the optional value."""
+    """Follows the values from the element of the optional value."""
     raise NotImplementedError("relevance goes past optional values, see from_optional")
 
 
@@ -103,7 +102,7 @@ def into_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     refuse=lambda call: "it maps a list whose length is not known, which has no rule",
 )
 def mapped(*_: object) -> Reversed:
-    """Written out where the length of the list is known: the body, once for every element."""
+    """Written out if the length of the list is known: the body, once for each element."""
     raise NotImplementedError("written out in source.canonical.unroll_sequence_maps")
 
 

@@ -1,4 +1,4 @@
-"""Fourier transforms: products by matrices of cosines and sines, which the transposes build from the sizes."""
+"""Fourier transforms: products with matrices of cosines and sines, which the transposes build from the sizes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 
 def _range(op: Builder, size: ir.Value) -> ir.Value:
-    """0, 1, 2, …; `size`, int64 [1]."""
+    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
     return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
 
 
 def _waves(
     op: Builder, rows: ir.Value, columns: ir.Value, length: ir.Value, dtype: ir.DataType
 ) -> tuple[ir.Value, ir.Value]:
-    """`cos(2πkm/N)` and `sin(2πkm/N)`, [rows k, columns m]; sizes are int64 [1]. The angle is reduced as an integer."""
+    """Build `cos(2πkm/N)` and `sin(2πkm/N)`, [rows k, columns m], N being `length`; sizes are int64 [1].
+
+    k·m is reduced modulo N as an integer, which keeps large angles accurate.
+    """
     k, m = op.Unsqueeze(_range(op, rows), op.ints([1])), op.Unsqueeze(_range(op, columns), op.ints([0]))
     turns = op.Div(op.cast(op.Mod(op.Mul(k, m), length), dtype), op.cast(length, dtype))
     angles = op.Mul(2 * math.pi, turns)
@@ -30,13 +33,16 @@ def _waves(
 
 
 def _component(op: Builder, value: ir.Value, which: int) -> ir.Value:
-    """The real (0) or imaginary (1) part, of [A, B, 2, n]: [A, B, 1, n]."""
+    """Slice the real (0) or imaginary (1) part of [A, B, 2, n], to [A, B, 1, n]."""
     return op.Slice(value, op.ints([which]), op.ints([which + 1]), op.ints([2]))
 
 
 def _spectrum_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value, inverse: bool) -> ir.Value:
-    """From [A, B, 2, K], of a transform over N = `length`, to [A, B, 2, columns]: with y = C·x ∓ i·S·x the transposes
-    of cosines and sines, and rows past N, which the transform never read, 0."""
+    """Carry `r` [A, B, 2, K] back through a transform of N = `length` elements, to [A, B, 2, columns].
+
+    The transform is y = C·x ∓ i·S·x with matrices C of cosines and S of sines. Elements past N, which it never reads,
+    get 0.
+    """
     assert r.dtype is not None
     cosine, sine = _waves(op, op.Slice(op.Shape(r), op.ints([3]), op.ints([4])), columns, length, r.dtype)
     read = op.cast(op.Less(_range(op, columns), length), r.dtype)
@@ -51,8 +57,10 @@ def _spectrum_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value
 
 
 def _real_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value) -> ir.Value:
-    """From [A, B, 1, N], the real signal of half a spectrum, to the half [A, B, 2, columns]: every frequency but 0 and
-    N/2 stands for two."""
+    """Carry `r` [A, B, 1, N] of a real signal back to the half spectrum [A, B, 2, columns] that it is computed from.
+
+    Every frequency but 0 and N/2 stands for two.
+    """
     assert r.dtype is not None
     cosine, sine = _waves(op, length, columns, length, r.dtype)
     k = _range(op, columns)
@@ -66,7 +74,8 @@ def _real_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value) ->
 
 
 def _around(op: Builder, shape: ir.Value, rank: int, axis: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """How many elements lie before an axis, its length, and how many lie behind it but for the last axis."""
+    """Return the number of elements along all axes before an axis, its length, and the number along all axes after it
+    but the last; int64 [1] each."""
     places = op.ints(range(rank))
     one = op.ints_scalar(1)
 
@@ -74,12 +83,12 @@ def _around(op: Builder, shape: ir.Value, rank: int, axis: ir.Value) -> tuple[ir
         sizes = op.Cast(op.Where(condition, shape, one), to=ir.DataType.DOUBLE)
         return op.Cast(op.ReduceProd(sizes, keepdims=1), to=ir.DataType.INT64)
 
-    behind = op.And(op.Greater(places, axis), op.Less(places, op.ints_scalar(rank - 1)))
-    return total(op.Less(places, axis)), op.Gather(shape, axis, axis=0), total(behind)
+    after = op.And(op.Greater(places, axis), op.Less(places, op.ints_scalar(rank - 1)))
+    return total(op.Less(places, axis)), op.Gather(shape, axis, axis=0), total(after)
 
 
 def _axis(op: Builder, call: Call) -> ir.Value:
-    """The transformed axis counted from the front, int64 [1]."""
+    """Return the transformed axis, counted from the first, int64 [1]."""
     rank = call.rank()
     given = call.input(2)
     if given is None:
@@ -92,30 +101,30 @@ def _axis(op: Builder, call: Call) -> ir.Value:
 
 @linear("DFT", jointly=True)
 def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm)."""
+    """Is shared in proportion to the contributions (Norm)."""
     x, rank = call.operand(0), call.rank()
     inverse, onesided = bool(call.attr("inverse", 0)), bool(call.attr("onesided", 0))
-    before, size, behind = _around(op, op.shape(x), rank, axis := _axis(op, call))
+    before, size, after = _around(op, op.shape(x), rank, axis := _axis(op, call))
     half = inverse and onesided
     if call.input(1) is not None:
         length = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), op.ints([1]))
     else:
         length = op.Mul(op.Sub(size, op.ints([1])), op.ints([2])) if half else size
-    # [before, K, behind, real and imaginary] -> [before, behind, 2, K]: the transform is over the last axis.
+    # [before, K, after, real and imaginary] becomes [before, after, 2, K]: matrices multiply along the last axis.
     across = op.Gather(op.Shape(r), axis, axis=0)
-    rows = op.Reshape(r, op.Concat(before, across, behind, op.ints([1 if half else 2]), axis=0))
+    rows = op.Reshape(r, op.Concat(before, across, after, op.ints([1 if half else 2]), axis=0))
     rows = op.Transpose(rows, perm=[0, 2, 3, 1])
     back = _real_back(op, rows, size, length) if half else _spectrum_back(op, rows, size, length, inverse)
-    kept = op.Slice(back, op.ints([0]), op.dim(x, rank - 1), op.ints([2]))
-    return op.Reshape(op.Transpose(kept, perm=[0, 3, 1, 2]), op.shape(x), allowzero=1)
+    components = op.Slice(back, op.ints([0]), op.dim(x, rank - 1), op.ints([2]))
+    return op.Reshape(op.Transpose(components, perm=[0, 3, 1, 2]), op.shape(x), allowzero=1)
 
 
 @linear("STFT", operands=lambda call: (0, 2))
 def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """In proportion to the contributions (Norm). Under a window of data: by the composite's rule for products."""
+    """Is shared in proportion to the contributions (Norm); a window of data makes it a product of data."""
     x, window = call.operand(0), call.input(2)
     flat = op.ints([1])
-    # onnxruntime takes a real signal without its last axis too.
+    # onnxruntime also accepts a real signal without the last axis.
     alone = call.rank() == 2
     signal = op.Unsqueeze(x, op.ints([2])) if alone else x
     if call.input(3) is not None:
@@ -124,16 +133,16 @@ def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         length = op.dim(window, 0) if window is not None else op.dim(signal, 1)
     step = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), flat)
     frames = op.Slice(op.Shape(r), op.ints([1]), op.ints([2]))
-    # Which sample of the signal each place of each frame reads, [frames, length].
+    # The places are the samples of the signal that each frame reads, [frames, length].
     begins = op.Unsqueeze(op.Mul(_range(op, frames), step), op.ints([1]))
     places = op.Add(begins, op.Unsqueeze(_range(op, length), op.ints([0])))
     back = _spectrum_back(op, op.Transpose(r, perm=[0, 1, 3, 2]), length, length, inverse=False)
-    kept = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
-    kept = op.Transpose(kept, perm=[0, 1, 3, 2])
+    components = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
+    components = op.Transpose(components, perm=[0, 1, 3, 2])
     if operand == 2:
         read = op.Gather(signal, places, axis=1)
-        return op.ReduceSum(op.Mul(kept, read), op.ints([0, 1, 3]), keepdims=0)
+        return op.ReduceSum(op.Mul(components, read), op.ints([0, 1, 3]), keepdims=0)
     if window is not None:
-        kept = op.Mul(kept, op.Unsqueeze(window, op.ints([1])))
-    back = op.scatter_back(kept, op.Gather(op.index_grid(signal), places, axis=1), signal)
+        components = op.Mul(components, op.Unsqueeze(window, op.ints([1])))
+    back = op.scatter_back(components, op.Gather(op.index_grid(signal), places, axis=1), signal)
     return op.Squeeze(back, op.ints([2])) if alone else back

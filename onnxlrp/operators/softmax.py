@@ -1,4 +1,4 @@
-"""Softmax and its kin: skipped on the way to the explained output, a Taylor step inside the network."""
+"""Softmax and LogSoftmax, which are skipped at the end of a model and take a Taylor step inside the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _axis(call: Call, op: Builder) -> ir.Value:
 
 
 def _bare(x: ir.Value) -> bool:
-    """Whether scores are a product and nothing is added to them that might mask them, perhaps times a number."""
+    """Decide whether scores are a product, possibly times a number, to which no mask is added."""
     node = x.producer()
     while node is not None and node.domain == "" and node.op_type in ("Mul", "Div"):
         factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
@@ -41,7 +41,7 @@ _PASSED_ON = frozenset({"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "
 
 
 def _depth(value: ir.Value) -> int:
-    """How far down a mask may bring a value: two of the lowest numbers that are added up are −∞."""
+    """Tell how low a mask may make a value: not low, the lowest number, or −∞, the sum of two lowest numbers."""
     node, number = value.producer(), value.const_value
     if value.dtype is not None and not value.dtype.is_floating_point():
         return _SHALLOW
@@ -60,7 +60,7 @@ def _depth(value: ir.Value) -> int:
 
 @custom("Softmax", sign="nonnegative", gate=True, score_head=True)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Skipped on the way to the explained output; inside: `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
+    """Is skipped at the end of a model; inside the network, becomes `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
     if may_hide_rows((call.original or call.inputs)[0] or x):
         y = op.Where(op.IsNaN(y), op.number(0.0, y), y)
@@ -68,7 +68,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
         return Reversed({0: op.Mul(y, op.Sub(r, op.ReduceSum(op.Mul(y, r), _axis(call, op), keepdims=1)))})
     around = op.Sub(r, op.Mul(y, op.ReduceSum(r, _axis(call, op), keepdims=1)))
     if not _bare(x):
-        # A masked entry is −inf (or the lowest float) with softmax 0: it takes none.
+        # A masked entry is −∞ or the lowest float; its softmax is 0, and it gets no relevance.
         masked = op.Less(x, -1e30) if x.dtype != ir.DataType.FLOAT16 else op.Less(x, -6e4)
         around = op.Where(masked, op.number(0.0, around), around)
     return Reversed(conserves=False, factors={0: around})
@@ -76,7 +76,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 @custom("LogSoftmax", score_head=True)
 def log_softmax(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Skipped on the way to the explained output; inside: `x·Jᵀ(R/s(y))`, as for softmax."""
+    """Is skipped at the end of a model; inside the network, becomes `x·Jᵀ(R/s(y))`, as for softmax."""
     x, y = call.operand(0), call.outputs[0]
     g = r if gradient else op.Div(r, op.stabilise(y))
     back = op.Sub(g, op.Mul(op.Exp(y), op.ReduceSum(g, _axis(call, op), keepdims=1)))

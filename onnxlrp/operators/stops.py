@@ -35,6 +35,6 @@ refused(
     "Adagrad",
     "Adam",
     "Momentum",
-    reason="a step of training, no part of a model that is deployed",
+    reason="it is a step of training, which a deployed model does not have",
     domain="ai.onnx.preview.training",
 )

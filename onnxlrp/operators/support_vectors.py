@@ -1,4 +1,4 @@
-"""Support vector machines: relevance over the support vectors, and on to the features that each kernel compares."""
+"""Support vector machines: relevance goes to the support vectors, and from each to the features that it compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear_models import rows
-from onnxlrp.operators.post_transforms import given, transform, transformed, two_classes
+from onnxlrp.operators.post_transforms import has_transform, transform, transformed, two_classes
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
 
@@ -23,12 +23,12 @@ _ML = "ai.onnx.ml"
 
 @dataclasses.dataclass(frozen=True)
 class _Machine:
-    """Decision values `k(x, vectors) · weights + shift`; without vectors `x · weights + shift`."""
+    """A machine of decision values `k(x, vectors) · weights + shift`, or without vectors `x · weights + shift`."""
 
     vectors: np.ndarray | None
-    """[vectors, features]"""
+    """The support vectors, [vectors, features]."""
     weights: np.ndarray
-    """[vectors, decisions], or [features, decisions]"""
+    """The weights, [vectors, decisions], or [features, decisions] without vectors."""
     shift: np.ndarray
     kernel: str
     gamma: float
@@ -66,12 +66,15 @@ def _machine(call: Call) -> _Machine:
 
 
 def class_count(call: Call) -> int:
-    """The number of classes of a classifier."""
+    """Count the classes of a classifier."""
     return max(len(call.attr(name, ())) for name in ("classlabels_strings", "classlabels_ints"))
 
 
 def _of_pairs(coefficients: np.ndarray, per_class: list[int]) -> np.ndarray:
-    """[vectors, pairs]: of classes i < j the vectors of i count by row j − 1, those of j by row i."""
+    """Build the weights [vectors, pairs] of all pairs of classes i < j.
+
+    In a pair, vectors of class i have the coefficients of row j − 1, and vectors of class j those of row i.
+    """
     ends = np.cumsum(per_class)
     count, rows_of = len(per_class), coefficients.reshape(len(per_class) - 1, -1)
     own = [slice(end - size, end) for end, size in zip(ends, per_class, strict=True)]
@@ -85,13 +88,13 @@ def _of_pairs(coefficients: np.ndarray, per_class: list[int]) -> np.ndarray:
 
 
 def _compared(call: Call) -> np.ndarray | None:
-    """The support vectors of an RBF kernel, whose relevance needs a reference."""
+    """Return the support vectors of an RBF kernel, whose relevance needs a reference; None for other kernels."""
     machine = _machine(call)
     return machine.vectors if machine.kernel == "RBF" else None
 
 
 class _Kernel:
-    """A machine in a graph, for one input."""
+    """A machine, emitted into a graph for one input."""
 
     def __init__(self, op: Builder, machine: _Machine, x: ir.Value) -> None:
         self.op, self.machine, self.x = op, machine, x
@@ -117,17 +120,18 @@ class _Kernel:
         return op.Tanh(products) if machine.kernel == "SIGMOID" else products
 
     def decisions(self) -> ir.Value:
-        """[samples, decisions]"""
+        """Compute the decision values, [samples, decisions]."""
         return self.op.Add(self.op.MatMul(self.kernels, self.weights), self.shift)
 
     def _over_vectors(self, share: ir.Value) -> ir.Value:
-        """Σ over the decisions of share · weight, [samples, vectors]."""
+        """Compute `Σ share · weight` over the decisions, [samples, vectors]."""
         return self.op.MatMul(share, self.op.Transpose(self.weights, perm=[1, 0]))
 
     def relevance(
         self, op: ReverseBuilder, share: ir.Value, reference: np.ndarray | None
     ) -> tuple[ir.Value, ir.Value | None, ir.Value | None]:
-        """Relevance of the features from factors of the decisions; what ε and the kernel's constant keep."""
+        """Compute the relevance of the features from factors of the decisions, and what ε and the kernel's constant
+        absorb, None for nothing."""
         machine = self.machine
         over = self._over_vectors(share)
         if self.vectors is None:
@@ -138,16 +142,16 @@ class _Kernel:
             assert reference is not None
             moved = Moved.of(op, self.x, self.vectors, reference)
             quotient, at_reference = gaussian(op, moved, machine.gamma)
-            kept = op.ReduceSum(op.Mul(over, at_reference), keepdims=0)
-            return moved.share_out(op.Mul(over, quotient)), None, kept
+            absorbed = op.ReduceSum(op.Mul(over, at_reference), keepdims=0)
+            return moved.share_out(op.Mul(over, quotient)), None, absorbed
         arrived = op.Mul(over, self.kernels)
         part = op.Div(arrived, op.stabilise(self.products))
         back = op.Mul(self.x, op.Mul(machine.gamma, op.MatMul(part, self.vectors)))
-        kept = op.Sub(arrived, op.Mul(part, self.products))
-        return back, op.ReduceSum(kept, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
+        absorbed = op.Sub(arrived, op.Mul(part, self.products))
+        return back, op.ReduceSum(absorbed, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
 
     def gradient(self, slopes: ir.Value) -> ir.Value:
-        """The gradient of the features, from that of the decisions."""
+        """Compute the gradient by the features from that by the decisions."""
         op, machine = self.op, self.machine
         over = self._over_vectors(slopes)
         if self.vectors is None:
@@ -165,8 +169,10 @@ class _Kernel:
 
 
 def _reverse(op: ReverseBuilder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
-    """From factors of the outputs, or from their gradients; `columns` [decisions, outputs]: each output is a decision
-    value, or its negative."""
+    """Carry factors, or gradients, of the outputs back to x.
+
+    `columns` [decisions, outputs] holds 1 where an output is a decision value and −1 where it is its negative.
+    """
     x, dtype = call.original[0], r.dtype
     assert x is not None and dtype is not None
     kernel = _Kernel(op, _machine(call), op.cast(rows(op, x), dtype))
@@ -176,25 +182,25 @@ def _reverse(op: ReverseBuilder, call: Call, r: ir.Value, columns: np.ndarray, g
     epsilon = None
     if call.attr("one_class", 0):
         share, epsilon = _through_sign(op, kernel.decisions(), share)
-    back, kept, constant = kernel.relevance(op, share, _reference(call))
+    back, absorbed, constant = kernel.relevance(op, share, _reference(call))
     bias = op.ReduceSum(op.Mul(share, kernel.shift), keepdims=0)
     return Reversed(
         {0: op.Reshape(back, op.shape(x))},
-        epsilon=kept if epsilon is None else epsilon if kept is None else op.Add(kept, epsilon),
+        epsilon=absorbed if epsilon is None else epsilon if absorbed is None else op.Add(absorbed, epsilon),
         bias=bias if constant is None else op.Add(bias, constant),
     )
 
 
 def _reference(call: Call) -> np.ndarray | None:
-    """The reference that the planner chose, or the mean of the vectors without a planner."""
-    given, vectors = call.attr("reference"), _machine(call).vectors
-    if given is not None:
-        return given.numpy()
+    """Return the reference that the planner chose, or without a planner the mean of the vectors."""
+    reference, vectors = call.attr("reference"), _machine(call).vectors
+    if reference is not None:
+        return reference.numpy()
     return None if vectors is None else vectors.mean(0)
 
 
 def _through_sign(op: ReverseBuilder, value: ir.Value, factor: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Relevance of the sign of a value passes to the value: its factor, and what ε keeps."""
+    """Pass the relevance of a value's sign to the value; return the value's factor and what ε absorbs."""
     sign = op.Where(op.Greater(value, 0.0), op.number(1.0, value), op.number(-1.0, value))
     arrived = op.Mul(factor, sign)
     share = op.Div(arrived, op.stabilise(value))
@@ -208,7 +214,7 @@ def _kernel_known(call: Call) -> str | None:
 
 @custom("SVMRegressor", domain=_ML, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """RBF: the change from a reference, by what each feature changes of the distance. Others: in proportion.
+    """Shares an RBF's change from a reference by what each feature changes of the distance; others, in proportion.
 
     `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
     `c·Σ a_j·k_j(r)`: `R_i = Σ_j c·a_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`.
@@ -221,13 +227,13 @@ def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -
 
 
 def _columns(call: Call) -> np.ndarray:
-    """Two classes have one decision value f, and the scores −f and f."""
+    """Build the matrix [decisions, outputs]; two classes have one decision value f and the scores −f and f."""
     decisions = _machine(call).decisions
     return np.array([[-1.0, 1.0]]) if decisions == 1 else np.eye(decisions)
 
 
 def _pairwise(call: ir.Node | Call) -> bool:
-    """Decide whether classes are compared two by two, by support vectors."""
+    """Decide whether a classifier compares classes in pairs, by support vectors."""
     return "vectors_per_class" in call.attributes
 
 
@@ -237,18 +243,20 @@ def _probable(call: ir.Node | Call) -> bool:
 
 @custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
 def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """As a regressor, by the decision value of each pair of classes; of probabilities the log-odds are explained."""
+    """Goes through the decision value of each pair of classes, as for a regressor; probabilities become log-odds."""
     scores = r[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, _columns(call), gradient)
 
 
 def _log_odds(op: Builder, call: Call) -> ir.Value:
-    """The score of a class before the coupling that makes probabilities: the sum, over the pairs it is in, of the
-    log-odds `−(A·f + B)` that the decision value f gives the pair's first class, and of their negative for its second.
+    """Compute the score of each class before its probability, which couples all pairs by iteration.
+
+    It is a sum of log-odds over the pairs of the class: `−(A·f + B)` with the pair's decision value f where it is the
+    first class of the pair, and the negative of that where it is the second.
     """
     count = class_count(call)
-    # The model's own operator once more, no node of the relevance part.
+    # This is the model's own operator once more, so it does not get the label of a relevance node.
     op.label("")
     machine = op.run(call.variant(without=("prob_a", "prob_b", "post_transform")), outputs=2)[1]
     op.label("score")
@@ -270,10 +278,10 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     when=_probable,
     per_output=True,
     score=_log_odds,
-    refuse=lambda call: "its probabilities are coupled by iteration: only the scores before them can be explained",
+    refuse=lambda call: "an iteration couples its probabilities: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """The log-odds of each class are explained."""
+    """Is explained by the log-odds of each class."""
     raise NotImplementedError
 
 
@@ -282,9 +290,11 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if single else _kernel_known(call)
 
 
-@decomposed("SVMClassifier", domain=_ML, when=lambda c: given(c) and not _probable(c), refuse=_refused_transform)
+@decomposed(
+    "SVMClassifier", domain=_ML, when=lambda c: has_transform(c) and not _probable(c), refuse=_refused_transform
+)
 def transformed_svm(op: Builder, call: Call) -> list[ir.Value]:
-    """The transform behind the scores, written out; the label is the operator's own."""
+    """Written out: the post-transform of the scores; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
     count, kind = class_count(call), transform(call)
     if _pairwise(call) and count == 2:

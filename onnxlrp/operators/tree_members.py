@@ -1,8 +1,8 @@
-"""Comparisons of trees with sets and with chains of single numbers, as onnxruntime's kernel takes them.
+"""Comparisons of tree nodes with sets and with chains of numbers, as onnxruntime's kernel evaluates them.
 
-It spreads `x in {a, b}` out to `x = a, else x = b`, and joins such a chain again, whoever wrote it: see `merged`. A set
-with a member below 0 or above 30 it keeps as one of int32, and looks a feature up there as C casts it: without its
-fraction, and as −2³¹ if that is no int32, which NaN is not either.
+The kernel expands `x in {a, b}` into `x = a, else x = b`, and joins such chains, whoever wrote them, into one
+comparison: see `merged`. A set with a member below 0 or above 30 stays a set of int32, and the feature is compared as C
+casts it: without its fraction, and as −2³¹ if it is out of int32's range or NaN.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 from onnxlrp.operators.tree_nodes import EQUAL, LEAF, MEMBER, Array, Forest
 
 _WHOLE_TABLE = ("roots", "aggregate", "base")
-"""The parts of a forest beside its nodes."""
+"""Fields of a forest that are not columns of its table of nodes."""
 _LARGEST = 30
-"""The largest member of sets that are spread out."""
+"""Largest member of a set that the kernel expands."""
 _JOINED = (32, 64)
-"""The largest number of a chain that is joined, in float trees and in double ones: the bits of a threshold."""
+"""Largest number in a chain that the kernel joins, for float and for double trees: the bits of a threshold."""
 
 
-def without_members(found: Forest, values: Array) -> Forest:
-    """`x in {a, b}` as `x = a, else x = b`: a chain of nodes, each with the first one's expectation. That is the last
-    one's, of which the others take all.
+def without_members(trees: Forest, values: Array) -> Forest:
+    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b` that all have the expectation of the set.
 
-    `values`: the sets of the nodes that ask for membership, in the order of the nodes, a NaN at the end of each.
+    The last node of a chain has the set's share; the others give all to their false branch. `values` holds the members
+    of all sets, in the order of their nodes, with a NaN after each set.
     """
     flat = values.astype(np.float64)
     sets = [part[~np.isnan(part)] for part in np.split(flat, np.flatnonzero(np.isnan(flat)) + 1)]
-    found = dataclasses.replace(found, known_share=found.share)
-    members = np.flatnonzero(found.mode == MEMBER)
-    table = {f.name: list(getattr(found, f.name)) for f in dataclasses.fields(found) if f.name not in _WHOLE_TABLE}
+    trees = dataclasses.replace(trees, known_share=trees.share)
+    members = np.flatnonzero(trees.mode == MEMBER)
+    table = {f.name: list(getattr(trees, f.name)) for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE}
     for node, members_of in zip(members, sets, strict=False):
         last = table["no"][node]
         table["whole"][node] = bool(((members_of < 0) | (members_of > _LARGEST)).any())
@@ -49,16 +49,16 @@ def without_members(found: Forest, values: Array) -> Forest:
             table["mode"][node], table["threshold"][node] = EQUAL, np.inf
             table["yes"][node] = last
     arrays: dict[str, Any] = {name: np.asarray(column) for name, column in table.items()}
-    return dataclasses.replace(found, **arrays)
+    return dataclasses.replace(trees, **arrays)
 
 
 def merged(trees: Forest, double: bool) -> Forest:
-    """Chains `x = a, else x = b` of small whole numbers as onnxruntime joins them to one comparison.
+    """Join chains `x = a, else x = b` of small whole numbers into one comparison, as onnxruntime does.
 
-    That goes where the first one's true branch leads, and sends NaN the first one's way. onnxruntime joins where the
-    true branches are equal, but takes leaves with the same first weight for equal, whatever class that is for: such a
-    tree answers another class than its file says, and the path that it takes is explained. A node that sends NaN the
-    way of a true comparison begins no chain.
+    The joined comparison leads to the true branch of the chain's first node and sends NaN the way of that node.
+    onnxruntime joins nodes whose true branches are equal, but considers leaves with the same first weight equal,
+    whatever class that weight is for. Such a tree may answer another class than its file says; the path that it really
+    follows is explained. A node that sends NaN to its true branch begins no chain.
     """
     number = trees.threshold
     bits = (trees.mode == EQUAL) & ~trees.whole & (number == np.round(number))
@@ -68,7 +68,7 @@ def merged(trees: Forest, double: bool) -> Forest:
         for head in nodes[bits[nodes] & ~trees.missing[nodes]]:
             node = trees.no[head]
             while not joined[head] and bits[node] and trees.feature[node] == trees.feature[head]:
-                if not _taken_for_equal(trees, trees.yes[head], trees.yes[node]):
+                if not _are_equal(trees, trees.yes[head], trees.yes[node]):
                     break
                 yes[node], missing[node], joined[node] = yes[head], False, True
                 node = trees.no[node]
@@ -77,8 +77,8 @@ def merged(trees: Forest, double: bool) -> Forest:
     return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.share)
 
 
-def _taken_for_equal(trees: Forest, one: int, other: int) -> bool:
-    """Decide whether onnxruntime takes two nodes, and all downstream of them, for equal."""
+def _are_equal(trees: Forest, one: int, other: int) -> bool:
+    """Decide whether onnxruntime considers two nodes and their subtrees equal."""
     pairs = [(one, other)]
     while pairs:
         a, b = pairs.pop()

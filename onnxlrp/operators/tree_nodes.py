@@ -1,4 +1,4 @@
-"""All nodes of all trees in one table, and every node's expectation."""
+"""The table of all nodes of a tree ensemble, and the expectation of every node."""
 
 from __future__ import annotations
 
@@ -12,69 +12,70 @@ from onnxlrp.errors import InvalidModelError
 Array = np.ndarray
 LEAF = -1
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
-"""How a node compares, by its number in `TreeEnsemble`."""
+"""Names of the comparisons, by their numbers in `TreeEnsemble`."""
 EQUAL, MEMBER = 4, 6
-"""Two of these numbers."""
+"""Numbers of BRANCH_EQ and BRANCH_MEMBER."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Forest:
-    """All nodes of all trees in one table. A leaf's children are the leaf itself, so that a walk may go on."""
+    """A table of all nodes of all trees; the children of a leaf are the leaf itself, so that a walk may go on."""
 
     roots: Array
-    """The root of each tree."""
+    """Index of the root of each tree."""
     feature: Array
     mode: Array
-    """An index into `MODES`, or `LEAF`."""
+    """Index into `MODES`, or `LEAF`."""
     threshold: Array
     yes: Array
     no: Array
     missing: Array
-    """Decide whether a NaN goes where a true comparison goes."""
+    """True where NaN goes to the true branch."""
     values: Array
-    """[nodes, targets], float64: what a leaf adds to a target."""
+    """Amount that a leaf adds to each target, [nodes, targets], float64."""
     has_weight: Array
-    """[nodes, targets]: whether a leaf says anything of a target."""
+    """True where the file gives a leaf a weight for a target, [nodes, targets]."""
     hit_rates: Array
-    """How many samples came by, or how often; NaN where nothing is said."""
+    """Number or share of the samples that reached each node; NaN where the file does not tell."""
     aggregate: str
     base: Array
-    """The base values as they stand."""
+    """Base values as the file has them."""
     first: Array
-    """The first weight that the file gives a leaf, NaN where there is none: onnxruntime tells leaves apart by it."""
+    """First weight that the file gives a leaf, NaN without one: onnxruntime distinguishes leaves by it."""
     whole: Array
-    """Decide whether a comparison takes the feature without its fraction."""
+    """True where a comparison ignores the fraction of the feature."""
     known_share: Array | None = None
-    """`share`, where a rewrite of the trees must not change the expectations."""
+    """Value of `share` if a rewrite of the trees must not change the expectations."""
 
     @functools.cached_property
     def levels(self) -> list[Array]:
-        """The nodes by their distance from the root, the farthest where there are several ways."""
-        found: list[Array] = []
+        """The nodes by their distance from the root, the longest where several paths lead to a node."""
+        by_level: list[Array] = []
         inner, frontier = self.mode != LEAF, np.unique(self.roots)
         while frontier.size:
-            if len(found) > self.mode.size:
+            if len(by_level) > self.mode.size:
                 raise InvalidModelError("a tree of the ensemble leads back to one of its own nodes")
-            found.append(frontier)
+            by_level.append(frontier)
             within = frontier[inner[frontier]]
             frontier = np.unique(np.concatenate([self.yes[within], self.no[within]]))
         depth = np.zeros(self.mode.size, np.int64)
-        for level, nodes in enumerate(found):
+        for level, nodes in enumerate(by_level):
             depth[nodes] = level
-        return [nodes[depth[nodes] == level] for level, nodes in enumerate(found)]
+        return [nodes[depth[nodes] == level] for level, nodes in enumerate(by_level)]
 
     @property
     def depth(self) -> int:
-        """The number of comparisons on the longest path."""
+        """Number of comparisons on the longest path."""
         return len(self.levels) - 1
 
     @property
     def scale(self) -> float:
-        """The factor of the sums of the trees."""
+        """Factor by which the sums over the trees are multiplied."""
         return 1 / len(self.roots) if self.aggregate == "AVERAGE" else 1.0
 
     def expectation(self, values: Array) -> Array:
-        """Of a leaf its values [nodes] or [nodes, targets], of an inner node the mean of its children's, weighed."""
+        """Compute the expectation of every node from values [nodes] or [nodes, targets]: a leaf's own value, else the
+        mean of the children's expectations, weighted by `share`."""
         expected, share = values.copy(), self.share.reshape(-1, *[1] * (values.ndim - 1))
         for nodes in reversed(self.levels):
             inner = nodes[self.mode[nodes] != LEAF]
@@ -84,7 +85,7 @@ class Forest:
 
     @functools.cached_property
     def share(self) -> Array:
-        """Return the share of a node's samples that a true comparison takes; one half where no hit rates say it."""
+        """Share of a node's samples that go to the true branch; one half where hit rates do not tell."""
         if self.known_share is not None:
             return self.known_share
         known = self.hit_rates[np.isfinite(self.hit_rates)]
@@ -92,7 +93,7 @@ class Forest:
         if known.size == 0 or (known == known[0]).all():
             return share
         own, yes, no = self.hit_rates, self.hit_rates[self.yes], self.hit_rates[self.no]
-        # What is said of one child alone leaves the rest of the parent's for the other.
+        # If only one child has a rate, the other has the rest of the parent's.
         yes, no = np.where(np.isnan(yes), own - no, yes), np.where(np.isnan(no), own - yes, no)
         with np.errstate(invalid="ignore", divide="ignore"):
             part = yes / (yes + no)

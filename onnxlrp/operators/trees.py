@@ -1,4 +1,4 @@
-"""Tree ensembles: relevance along the path of every tree, by the change of the expected value at each comparison."""
+"""Tree ensembles: relevance follows the path through every tree, by changes of the expectation at comparisons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.forests import class_count, forest, numbers
-from onnxlrp.operators.post_transforms import given, pair, transform, transformed
+from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 _ML = "ai.onnx.ml"
-_BINARY_BASES = "two classes with two base values: runtimes do not agree on what they mean"
+_BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Columns:
-    """The columns of the output from the sums over the trees: `sums · matrix + constant`."""
+    """The map from the sums over the trees to the columns of the output: `sums · matrix + constant`."""
 
     matrix: np.ndarray
-    """[targets, columns]"""
+    """Matrix, [targets, columns]."""
     constant: np.ndarray
-    """[columns]"""
+    """Constant, [columns]."""
 
 
 def _columns(call: Call, trees: Forest) -> _Columns:
-    """The outputs as onnxruntime computes them from the sums: where only the first of two classes has weights, their
-    sum `s` is the second's score and the first's is `1 − s`, or `−s` where a weight is negative."""
+    """Return the map from sums to outputs that onnxruntime uses.
+
+    If only the first of two classes has weights, their sum s is the score of the second class, and the first has
+    `1 − s`, or `−s` if a weight is negative.
+    """
     count, base = trees.values.shape[1], trees.base
     own = _Columns(np.eye(count), base if base.size == count else np.zeros(count))
     if call.op_type != "TreeEnsembleClassifier" or count != 2:
@@ -52,12 +55,12 @@ def _columns(call: Call, trees: Forest) -> _Columns:
 
 
 def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
-    """The only tree of an ensemble, and the output at its leaves, float32 [leaves, columns].
+    """Return the only tree of an ensemble, and the output at its leaves, float32 [leaves, columns].
 
-    None for ensembles of more trees, and where a leaf's output is not its weights alone.
+    None for ensembles of several trees, and for trees whose output at a leaf is not its weights alone.
     """
     roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
-    if given(call) or roots is None or len(roots) != 1:
+    if has_transform(call) or roots is None or len(roots) != 1:
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
@@ -77,9 +80,9 @@ def _refused(call: Call) -> str | None:
     return _BINARY_BASES if class_count(call) == 2 and numbers(call, "base_values").size == 2 else None
 
 
-@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=given)
+@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=has_transform)
 def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
-    """The transform behind the sums, written out."""
+    """Written out: the post-transform of the sums."""
     scores = op.run(call.variant(without=("post_transform",)))
     return [transformed(op, scores, transform(call), int(call.attr("n_targets", 1)))]
 
@@ -89,9 +92,9 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if probit else _refused(call)
 
 
-@decomposed("TreeEnsembleClassifier", domain=_ML, when=given, refuse=_refused_transform)
+@decomposed("TreeEnsembleClassifier", domain=_ML, when=has_transform, refuse=_refused_transform)
 def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
-    """The transform behind the sums, written out; the label is the operator's own."""
+    """Written out: the post-transform of the sums; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
     kind = transform(call)
     if not _alone(call):
@@ -103,11 +106,11 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
 
 @custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True, piecewise_constant=True, base=True)
 def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger.
+    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
 
-    `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, `c = R / y`, E the mean of a
-    node's children: in all c·(y − base). The smallest or largest tree takes all where one is chosen. Trees are
-    constant between their thresholds: the gradient is 0.
+    `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, with `c = R / y` and the
+    expectation E, the weighted mean of a node's children; the sum over all features is c·(y − base). Under MIN and MAX
+    the chosen tree gets all. Trees are constant between their thresholds, so the gradient is 0.
     """
     return _reverse(op, call, c, gradient)
 
@@ -122,7 +125,7 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
     refuse=_refused,
 )
 def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Along each tree's path, by the change of the expected value at every comparison; the base goes to the ledger."""
+    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
     scores = c[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, gradient)
@@ -133,7 +136,7 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     assert x is not None and dtype is not None
     if gradient:
         return Reversed({0: op.full(op.shape(x), 0, dtype)})
-    # onnxruntime's CPU adds up no halves.
+    # onnxruntime's CPU cannot add up halves in ScatterElements.
     wide = dtype if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     trees = forest(call)
     columns = _columns(call, trees)
@@ -147,24 +150,24 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:
-    """The samples in the type that thresholds are compared in: double for doubles, else float."""
+    """Cast the samples to the type in which thresholds are compared: double for doubles, else float."""
     return op.cast(x, ir.DataType.DOUBLE if x.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT)
 
 
 def _into_sums(op: Builder, c: ir.Value, columns: _Columns) -> ir.Value:
-    """Factors of the columns as factors of the sums."""
+    """Convert factors of the output's columns to factors of the sums."""
     if np.array_equal(columns.matrix, np.eye(len(columns.matrix))):
         return c
     return op.MatMul(c, op.constant(columns.matrix.T, c.dtype))
 
 
 def _several(trees: Forest) -> bool:
-    """Decide whether a tree may speak of more than one target, or must win against the others."""
+    """Decide whether a tree may have weights for several targets, or must win against the others (MIN, MAX)."""
     return trees.aggregate in ("MIN", "MAX") or bool((_targets(trees).sum(1) > 1).any())
 
 
 def _targets(trees: Forest) -> np.ndarray:
-    """[trees, targets]: of which targets each tree speaks."""
+    """Tell for which targets each tree has weights, bool [trees, targets]."""
     owner = np.zeros(trees.mode.size, np.int64)
     owner[trees.roots] = np.arange(len(trees.roots))
     for nodes in trees.levels:
@@ -177,7 +180,7 @@ def _targets(trees: Forest) -> np.ndarray:
 
 
 class _Walk:
-    """All trees at once, a comparison a level: the node that each sample has reached in each tree, [samples, trees]."""
+    """A walk through all trees at once, level by level, over the nodes that samples reach, [samples, trees]."""
 
     def __init__(self, op: Builder, trees: Forest, rows: ir.Value, dtype: ir.DataType) -> None:
         self.op, self.trees, self.rows, self.dtype = op, trees, rows, dtype
@@ -194,7 +197,7 @@ class _Walk:
         return self.tables.of_comparisons(self.trees.threshold, self.rows.dtype)
 
     def _path(self) -> Iterator[tuple[ir.Value | None, ir.Value]]:
-        """The roots; then after each comparison the feature that was compared, and the nodes reached."""
+        """Yield (None, roots), then after each comparison the feature that was compared and the nodes reached."""
         op = self.op
         size = op.Concat(op.dim(self.rows, 0), op.ints([self.trees.roots.size]), axis=0)
         nodes = op.Expand(self.tables.roots, size)
@@ -228,7 +231,7 @@ class _Walk:
         return true
 
     def relevance(self, c: ir.Value, several: bool) -> tuple[ir.Value, ir.Value]:
-        """[samples, features] from the factors [samples, targets] of the sums, and the share of the trees' roots."""
+        """Compute the relevance [samples, features] and the roots' share from the sums' factors [samples, targets]."""
         op = self.op
         if several:
             expected, weigh = self._of_targets(c)
@@ -247,7 +250,7 @@ class _Walk:
         return total, bias
 
     def _of_one(self, c: ir.Value):  # type: ignore[no-untyped-def]
-        """Every tree speaks of one target: a number a node, weighed by that target's factor."""
+        """Return expectations [nodes] and the weighting of their changes by a factor; for trees of one target each."""
         op, trees = self.op, self.trees
         expected = self.tables.expected(trees.values.sum(1))
         if trees.values.shape[1] > 1:
@@ -255,7 +258,8 @@ class _Walk:
         return expected, lambda changes: op.Mul(c, changes)
 
     def _of_targets(self, c: ir.Value):  # type: ignore[no-untyped-def]
-        """Trees speak of several targets, or one of them wins: a row of numbers a node."""
+        """Return expectations [nodes, targets], and the weighting of their changes by factors, where trees have several
+        targets or one tree wins."""
         op, trees = self.op, self.trees
         expected = self.tables.expected(trees.values)
         factors = op.Unsqueeze(c, op.ints([1]))
@@ -266,8 +270,10 @@ class _Walk:
         return expected, lambda changes: op.Squeeze(op.MatMul(changes, column), op.ints([2]))
 
     def _winners(self) -> ir.Value:
-        """[samples, trees, targets]: 1 at the tree whose leaf is the smallest or largest of those that say anything,
-        the first of equal ones."""
+        """Mark the winning trees by 1, [samples, trees, targets].
+
+        The winner is the first tree whose leaf is the smallest or largest of all leaves with a weight for the target.
+        """
         op, trees = self.op, self.trees
         sign = 1.0 if trees.aggregate == "MAX" else -1.0
         scores = np.where(trees.has_weight, sign * trees.values, -np.inf)
@@ -278,7 +284,7 @@ class _Walk:
 
 
 def _whole_part(op: Builder, value: ir.Value) -> ir.Value:
-    """A number as C casts it to int32: without its fraction, −2³¹ where it is out of range or NaN."""
+    """Convert a number as C casts it to int32: without its fraction, to −2³¹ where it is out of range or NaN."""
     size = op.Abs(value)
     return op.Where(op.Less(size, 2.0**31), op.Mul(op.Sign(value), op.Floor(size)), -(2.0**31))
 

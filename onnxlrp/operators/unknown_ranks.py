@@ -1,4 +1,4 @@
-"""The error for a rank that is not known, where operators without a rule are the reason."""
+"""The error for an unknown rank whose cause is an operator without a rule."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from onnxlrp.graph.call import UnknownRankError
 from onnxlrp.operators.registry import find
 
 _SHOWN = 12
-"""Nodes that the error names."""
+"""Largest number of nodes that the error names."""
 
 
 def reason_for(error: UnknownRankError) -> OnnxLrpError:
-    """An UnsupportedOperatorError that names the nodes of the graph that neither ONNX nor the registry knows; the error
-    itself where there are none."""
-    maker = error.value.producer()
-    graph = None if maker is None else maker.graph
+    """Return an UnsupportedOperatorError that names the nodes of the graph that neither ONNX nor the registry knows, or
+    the error itself if there are none."""
+    producer = error.value.producer()
+    graph = None if producer is None else producer.graph
     nodes = () if graph is None else tuple(graph)
     strange = [n for n in nodes if find(n) is None and not onnx.defs.has(n.op_type, domain=n.domain)]
     if not strange or graph is None:

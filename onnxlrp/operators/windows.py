@@ -1,4 +1,4 @@
-"""Sliding windows of convolutions and pools: pads, however they are written, and where a window's elements lie."""
+"""Sliding windows of convolutions and pools: their pads, in every spelling, and the elements that they cover."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 Pads = Sequence["int | ir.Value"]
-"""Per spatial axis a number, or an int64 vector of one element where it depends on the size of the input."""
+"""Pads of each spatial axis: a number, or an int64 [1] where it depends on the size of the input."""
 
 
 def channels_first(op: Builder, x: ir.Value, last: bool, compute: Callable[[ir.Value], ir.Value]) -> ir.Value:
-    """`compute` of x with its channels in front, also where they are the last axis."""
+    """Apply `compute` to x with channels on axis 1; with `last`, channels are the last axis of x and of the result."""
     if not last:
         return compute(x)
     rank = len(op.dims(x))
@@ -28,7 +28,7 @@ def channels_first(op: Builder, x: ir.Value, last: bool, compute: Callable[[ir.V
 
 
 def pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> tuple[Pads, Pads]:
-    """Pads in front of and behind each spatial axis of operand 0, whatever `auto_pad` says."""
+    """Compute the pads before and after each spatial axis of operand 0, for any `auto_pad`."""
     spatial = len(kernel)
     auto = call.attr("auto_pad", "NOTSET")
     if auto == "VALID":
@@ -55,7 +55,7 @@ def pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> tuple[Pads, P
 
 
 def _same(op: Builder, x: ir.Value, axis: int, kernel_extent: int, stride: int) -> int | ir.Value:
-    """The pads that keep ceil(size / stride) windows of `reach` elements."""
+    """Compute the total padding that yields ceil(size / stride) windows of `kernel_extent` elements."""
     size = op.dims(x)[axis]
     if size is not None:
         return max((-(-size // stride) - 1) * stride + kernel_extent - size, 0)
@@ -68,19 +68,19 @@ def _same(op: Builder, x: ir.Value, axis: int, kernel_extent: int, stride: int) 
 
 
 def kernel_extent(kernel: Sequence[int | None], dilations: Sequence[int]) -> list[int]:
-    """Per spatial axis the distance from a window's first element to its last."""
+    """Compute the distance from a window's first element to its last, for each spatial axis."""
     return [(int(k or 1) - 1) * d for k, d in zip(kernel, dilations, strict=True)]
 
 
 def vector(op: Builder, numbers: Pads) -> ir.Value:
-    """Numbers, some known only at run time, as one int64 vector."""
+    """Join numbers, some known only at run time, into one int64 vector."""
     if all(isinstance(n, int) for n in numbers):
         return op.ints([int(n) for n in numbers])  # type: ignore[arg-type]
     return op.Concat(*(op.ints([n]) if isinstance(n, int) else n for n in numbers), axis=0)
 
 
 def crop(op: Builder, padded: ir.Value, begins: Pads, like: ir.Value) -> ir.Value:
-    """From `begins`, as much of each spatial axis as `like` has: `output_padding` is static, sizes may not be."""
+    """Cut each spatial axis from `begins` on to the size of `like`, which `output_padding` cannot do at run time."""
     spatial = len(begins)
     if all(b == 0 for b in begins if isinstance(b, int)) and all(isinstance(b, int) for b in begins):
         sizes, wanted = op.dims(padded)[2:], op.dims(like)[2:]
@@ -92,7 +92,7 @@ def crop(op: Builder, padded: ir.Value, begins: Pads, like: ir.Value) -> ir.Valu
 
 
 def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pads:
-    """What a ConvTranspose cuts off in front of each spatial axis."""
+    """Compute the pads that a ConvTranspose cuts off at the start of each spatial axis."""
     spatial = len(kernel)
     auto = call.attr("auto_pad", "NOTSET")
     output_shape = call.attr("output_shape")
@@ -111,7 +111,7 @@ def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pa
             total: int | ir.Value = max(width + extra[axis] - strides[axis], 0)
         else:
             total = _surplus(op, call.operand(0), axis + 2, strides[axis], width + extra[axis] - output_shape[axis])
-        # With an output_shape and no auto_pad the larger half is in front, as in SAME_LOWER.
+        # With an output_shape and no auto_pad the larger half is at the start, as in SAME_LOWER.
         odd = 0 if auto == "SAME_UPPER" else 1
         begins.append(
             (total + odd) // 2 if isinstance(total, int) else op.Div(op.Add(total, op.ints([odd])), op.ints([2]))
@@ -120,12 +120,12 @@ def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pa
 
 
 def _surplus(op: Builder, x: ir.Value, axis: int, stride: int, rest: int) -> int | ir.Value:
-    """What a transposed convolution makes beyond its output_shape: stride·(n − 1) + rest, at least 0."""
+    """Compute by how much a transposed convolution exceeds its output_shape: stride·(n − 1) + rest, at least 0."""
     size = op.dims(x)[axis]
     if size is not None:
         return max(stride * (size - 1) + rest, 0)
-    made = op.Add(op.Mul(op.Sub(op.dim(x, axis), op.ints([1])), op.ints([stride])), op.ints([rest]))
-    return op.Max(made, op.ints([0]))
+    surplus = op.Add(op.Mul(op.Sub(op.dim(x, axis), op.ints([1])), op.ints([stride])), op.ints([rest]))
+    return op.Max(surplus, op.ints([0]))
 
 
 def pad_to_size(
@@ -137,28 +137,28 @@ def pad_to_size(
     strides: Sequence[int],
     dilations: Sequence[int],
 ) -> tuple[ir.Value, list[int]]:
-    """For the convolution that is a ConvTranspose's transpose: `r` and the pads that give it the size of `like`.
+    """Return `r` and the pads with which a convolution, the transpose of a ConvTranspose, has outputs of `like`'s size.
 
-    In front go the transpose's own pads; behind goes what makes (n − 1)·stride + width elements, where n is the size of
-    `like`; both may be negative.
+    The pads at the start are those of the ConvTranspose; the pads at the end complete (n − 1)·stride + width elements,
+    n being the size of `like`. Negative pads are cut off `r` itself.
     """
     spatial = len(kernel)
     width = [k + 1 for k in kernel_extent(kernel, dilations)]
     sizes, outs = op.dims(like)[2:], op.dims(r)[2:]
     front = [b for b in begins if isinstance(b, int)]
     if None not in sizes and None not in outs:
-        behind = [
+        ends_pads = [
             (int(n or 0) - 1) * s + k - int(o or 0) - b
             for n, s, k, o, b in zip(sizes, strides, width, outs, front, strict=True)
         ]
-        if min(front + behind) >= 0:
-            return r, front + behind
-        extend = [max(v, 0) for v in front], [max(v, 0) for v in behind]
-        cut_front, cut_behind = [max(-v, 0) for v in front], [max(-v, 0) for v in behind]
+        if min(front + ends_pads) >= 0:
+            return r, front + ends_pads
+        extend = [max(v, 0) for v in front], [max(v, 0) for v in ends_pads]
+        cut_front, cut_behind = [max(-v, 0) for v in front], [max(-v, 0) for v in ends_pads]
         ends = [int(o or 0) - c for o, c in zip(outs, cut_behind, strict=True)]
         r = op.Slice(r, op.ints(cut_front), op.ints(ends), op.ints(range(2, 2 + spatial)))
         return r, extend[0] + extend[1]
-    # Sizes known only at run time: zeros in front and amply behind, then cut to the length that is needed.
+    # For sizes known only at run time, pad with zeros, amply at the end, and cut to the length that is needed.
     ample = op.Pad(r, vector(op, [0, 0, *begins, 0, 0, *(k + s for k, s in zip(width, strides, strict=True))]))
     length = op.Add(op.Mul(op.Sub(op.shape(like, 2), op.ints([1])), op.ints(strides)), op.ints(width))
     cut = op.Slice(ample, op.ints([0] * spatial), length, op.ints(range(2, 2 + spatial)))
@@ -168,8 +168,8 @@ def pad_to_size(
 def window_indices(
     op: Builder, y: ir.Value, axis: int, kernel: int, stride: int, dilation: int, begin: int | ir.Value
 ) -> ir.Value:
-    """Positions in the input that each output position of a window reads, int64 [outputs, kernel]; pads are negative or
-    past the end."""
+    """Compute the input positions that the window of each output covers, int64 [outputs, kernel]; positions in the pads
+    are negative or past the end."""
     outputs = op.Squeeze(op.dim(y, axis), op.ints([0]))
     starts = op.Mul(op.Range(op.ints_scalar(0), outputs, op.ints_scalar(1)), op.ints_scalar(stride))
     front = op.ints_scalar(begin) if isinstance(begin, int) else begin
@@ -179,25 +179,25 @@ def window_indices(
 
 
 def repeat_to_windows(op: Builder, r: ir.Value, kernel: list[int]) -> ir.Value:
-    """Windows that neither overlap nor leave gaps: every element to its whole window."""
+    """Repeat each element over its window, for windows that neither overlap nor leave gaps."""
     if r.dtype == ir.DataType.FLOAT and len(kernel) == 2:
-        # One pass, in onnxruntime's blocked layout where `r` has it; its CPU has it for no other type.
+        # A Resize is one pass, also in onnxruntime's blocked layout, which its CPU has for float32 only.
         scales = op.constant([1, 1, *kernel], ir.DataType.FLOAT)
         places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        repeat_to_windows = op.Resize(r, None, scales, mode="nearest", **places)
-        # Inference loses the names of sizes.
+        resized = op.Resize(r, None, scales, mode="nearest", **places)
+        # Shape inference of Resize loses the names of symbolic sizes.
         sizes = (int(d or 0) * k for d, k in zip(op.dims(r)[2:], kernel, strict=True))
-        repeat_to_windows.shape = ir.Shape([*ranked(r)[:2], *sizes])
-        return repeat_to_windows
+        resized.shape = ir.Shape([*ranked(r)[:2], *sizes])
+        return resized
     for axis in reversed(range(len(kernel))):
         r = interleave(op, [r] * kernel[axis], axis)
     return r
 
 
 def interleave(op: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
-    """Along a spatial axis one element of each part in turn; the sizes from there on must be known.
+    """Take one element of each part in turn along a spatial axis; sizes from that axis on must be known.
 
-    Behind the last axis a Concat takes as long as an addition; an Expand takes ten times, a Transpose twenty times as
+    A Concat along a new last axis takes as long as an addition; an Expand takes ten times, a Transpose twenty times as
     long.
     """
     if len(parts) == 1:

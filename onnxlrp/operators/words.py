@@ -1,4 +1,4 @@
-"""Texts: relevance of counts goes to the words that were counted, that of words to the text they were cut from."""
+"""Texts: relevance of counts goes to the words that are counted, and relevance of words to the text that holds them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @custom("TfIdfVectorizer", piecewise_constant=True)
 def tf_idf_vectorizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """That of an n-gram to its occurrences in equal parts, of an occurrence to its words in equal parts."""
+    """Is shared equally by the occurrences of an n-gram, and within an occurrence equally by its words."""
     x = call.operand(0)
     alone = call.rank() == 1
     words, scores = (op.Unsqueeze(v, op.ints([0])) if alone else v for v in (x, r))
@@ -37,17 +37,20 @@ def tf_idf_vectorizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> R
 
 
 def _counted(op: Builder, call: Call, words: ir.Value, changes: Mapping[str, int]) -> ir.Value:
-    """How often each n-gram is in each row; as many columns as the operator has."""
+    """Count each n-gram in each row, [N, n-grams], with some attributes of the operator changed."""
     kept = call.variant(without=("weights", "mode")).attributes
     attributes = {**{k: a.value for k, a in kept.items()}, **changes, "mode": "TF"}
     return op.TfIdfVectorizer(words, **attributes)
 
 
 def _of_windows(op: Builder, call: Call, words: ir.Value, starts: list[int], each: ir.Value) -> ir.Value:
-    """Of the n-gram that begins at each place with words so far apart, [N, T]: the model's own operator, run on each
-    window by itself, says which it is. Behind the last word stands what no n-gram holds."""
-    behind = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
-    filled = op.Concat(words, op.Expand(_filler(op, call, words), behind), axis=1) if starts[-1] else words
+    """Look up `each` for the n-gram whose words are at the offsets `starts` from each place, [N, T].
+
+    The model's own operator, run on each window alone, tells which n-gram it is. A filler that is in no n-gram follows
+    the last word.
+    """
+    more = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
+    filled = op.Concat(words, op.Expand(_filler(op, call, words), more), axis=1) if starts[-1] else words
     width = op.dim(words, 1)
     columns = [
         op.Unsqueeze(op.Slice(filled, op.ints([s]), op.plus(width, op.ints([s])), op.ints([1])), op.ints([2]))
@@ -68,7 +71,7 @@ def _as_like(op: Builder, value: ir.Value, like: ir.Value) -> ir.Value:
 
 
 def _filler(op: Builder, call: Call, words: ir.Value) -> ir.Value:
-    """What is in no n-gram, [1, 1]."""
+    """Return a word or number that is in no n-gram, [1, 1]."""
     if words.dtype == ir.DataType.STRING:
         known = {w.decode() if isinstance(w, bytes) else w for w in call.attr("pool_strings")}
         word = next(" " * n for n in range(len(known) + 1) if " " * n not in known)
@@ -78,7 +81,7 @@ def _filler(op: Builder, call: Call, words: ir.Value) -> ir.Value:
 
 
 def _shifted(op: Builder, share: ir.Value, places: int) -> ir.Value:
-    """Moved so many words on, [N, T]."""
+    """Move shares [N, T] on by `places` words."""
     if not places:
         return share
     moved = op.Pad(share, op.ints([0, places, 0, 0]))
@@ -86,22 +89,22 @@ def _shifted(op: Builder, share: ir.Value, places: int) -> ir.Value:
 
 
 def _infer_words(context: Any) -> None:
-    """The shape of the texts, with an axis of words."""
+    """Infer the shape of the texts with one more axis, of words."""
     given = context.get_input_type(0)
-    made = onnx.TypeProto()
-    made.CopyFrom(given)
+    result = onnx.TypeProto()
+    result.CopyFrom(given)
     if given.tensor_type.HasField("shape"):
-        made.tensor_type.shape.dim.add()
-    context.set_output_type(0, made)
+        result.tensor_type.shape.dim.add()
+    context.set_output_type(0, result)
 
 
 @custom("Tokenizer", domain="com.microsoft", inference=_infer_words)
 def tokenizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Summed over the words of a text."""
+    """Is summed over the words of a text."""
     return Reversed({0: op.ReduceSum(r, op.ints([-1]), keepdims=0)})
 
 
 @routing("StringNormalizer", operands=lambda call: () if call.attr("stopwords") else (0,))
 def string_normalizer(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the words; ends where it leaves words out."""
+    """Follows the words; ends where stop words are removed."""
     return r

@@ -23,7 +23,7 @@ def ignores_value(rule: Rule | None) -> bool:
 def check_bounds(step: Step, facts: Facts) -> None:
     """Raise InputError for a rule with bounds of the model's input on a layer that has a layer upstream."""
     assert step.layer is not None
-    if step.layer.x in facts.behind_layer and not all(isinstance(x, Modifier) for x in _inputs(step.rule)):
+    if step.layer.x in facts.downstream_of_layer and not all(isinstance(x, Modifier) for x in _inputs(step.rule)):
         raise InputError(
             f"{step.rule} bounds the model's input, but {step.operator} {step.name!r} reads what another layer "
             "computes: give this rule to the first layer alone, by its node's name"
@@ -36,7 +36,7 @@ def input_side(steps: list[Step], facts: Facts) -> None:
     flat = {
         v
         for s in steps
-        if s.layer is not None and ignores_value(s.rule) and s.layer.x not in facts.behind_layer
+        if s.layer is not None and ignores_value(s.rule) and s.layer.x not in facts.downstream_of_layer
         for v in [s.layer.x]
     }
     reached = set(flat)
@@ -44,7 +44,7 @@ def input_side(steps: list[Step], facts: Facts) -> None:
         if any(v in reached for v in step.outputs):
             reached.update(step.operands.values())
     for step in steps:
-        side = step.outputs[0] in facts.before_layer
+        side = step.outputs[0] in facts.input_side
         if not side or step.kind not in (StepKind.SUM, StepKind.SCALE) or step.why.startswith("override"):
             continue
         if len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale):

@@ -184,7 +184,7 @@ class _Planner:
         if (reason := entry.refuse(call)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
-            return "its integers are made floats in a way that is not recognised"
+            return "its integers are converted to floats in a way that is not recognised"
         if not entry.per_output and entry.kind is not Kind.STOP and any(wanted[1:]):
             return f"relevance arrives at its output {wanted.index(True, 1)}, which has no rule"
         return None
@@ -201,7 +201,7 @@ class _Planner:
     def _layer(self, node: ir.Node, layer: Layer) -> Step:
         role = Role(
             kind=layer.kind,
-            first=layer.x not in self.facts.behind_layer,
+            first=layer.x not in self.facts.downstream_of_layer,
             last=layer.z in self.facts.near,
             spatial=layer.spatial,
             channels=layer.channels,

@@ -113,7 +113,7 @@ class StepDecider:
     def _shifted(self, step: Step) -> None:
         """On the input side an affine operation passes relevance unchanged, but a constant that is added to an
         activation is a part of the function's value at 0, and keeps its share."""
-        inside = step.outputs[0] not in self.facts.before_layer
+        inside = step.outputs[0] not in self.facts.input_side
         if inside or len(step.operands) != 1 or self.composite.activations == "pass":
             return
         function = shifted_function_of(step.node, next(iter(step.operands.values())), self.facts)

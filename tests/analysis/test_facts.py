@@ -167,8 +167,8 @@ def test_before_and_behind_the_first_layer():
         """g (float[N,3] x) => (float[N,3] y) <float[3,3] w = {1,2,3,4,5,6,7,8,9}, float half = {0.5}> {
             a = Mul(x, half)  b = MatMul(a, w)  c = Relu(b)  d = MatMul(c, w)  y = Add(d, x) }"""
     )
-    assert graph.names(graph.facts.before_layer) == {"x", "a"}
-    assert graph.names(graph.facts.behind_layer) == {"b", "c", "d", "y"}
+    assert graph.names(graph.facts.input_side) == {"x", "a"}
+    assert graph.names(graph.facts.downstream_of_layer) == {"b", "c", "d", "y"}
 
 
 def test_attention_is_a_product_with_a_softmax():

@@ -1,4 +1,4 @@
-"""Relevance carried as amounts alone is right too: `pytest tests/test_exactness*.py --forms=plain` checks more."""
+"""Relevance carried as amounts alone is right too: `pytest tests/exactness --forms=plain` checks more."""
 
 from __future__ import annotations
 

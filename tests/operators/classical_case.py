@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 
 import onnxlrp
+from tests.emit.cuda_kernels import report
 from tests.operators.case import onnxruntime, reference
-from tests.test_cuda_kernels import report
 
 Array = np.ndarray
 

@@ -19,6 +19,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, derandomize=True, max_examples=3, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -11,6 +11,7 @@ from tests.operators.case import check
 from tests.operators.draws import DRAWS, registered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registered(Kind.ELEMENTWISE, Kind.CUSTOM))
 @settings(deadline=None, derandomize=True, max_examples=12, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

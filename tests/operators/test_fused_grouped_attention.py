@@ -91,7 +91,7 @@ def test_gradients_and_the_ledger(name):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"sliding_window_cache": 1, "local_window_size": 2}, "size of the window"),
+        ({"sliding_window_cache": 1, "local_window_size": 2}, "as long as the window"),
         ({"extra": {14: floats(0, WIDTH), 15: floats(1, WIDTH)}}, "q_norm_weight"),
         ({"extra": {12: floats(0, 1), 13: floats(1, 1)}}, "k_scale"),
     ],

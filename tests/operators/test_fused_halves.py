@@ -112,6 +112,7 @@ def distances(name: str, size: float, precision: str, seed: int = 0) -> dict[str
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.1, 1, 5])
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_are_the_kernels(name, size):

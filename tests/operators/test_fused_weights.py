@@ -10,9 +10,9 @@ from onnx import helper, numpy_helper
 import onnxlrp
 from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.source.read import read
+from tests.emit.cuda_kernels import missing
 from tests.operators.case import onnxruntime
 from tests.operators.fused import Array, Fused, check_forward, floats, ints
-from tests.test_cuda_kernels import missing
 
 
 def packed(numbers: Array, bits: int) -> Array:

@@ -10,8 +10,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 import onnxlrp
+from tests.emit.cuda_kernels import report
 from tests.operators.case import onnxruntime, reference
-from tests.test_cuda_kernels import report
 
 Array = np.ndarray
 N, F, J = 5, 3, 6

@@ -11,7 +11,7 @@ from tests.operators.node_cases import attempt, collect
 
 LATER: dict[str, str] = {}
 """What is refused because its rules are still to come: an expected failure each."""
-FOR_GOOD = ("optional value comes out of", "a step of training")
+FOR_GOOD = ("optional value comes from", "a step of training")
 """What is refused because nothing could be given back, or no model in use holds it."""
 
 
@@ -19,6 +19,7 @@ INFINITE = "test_mod_float_edge_cases_fmod_0"
 """Cases whose values are infinite or no numbers: nothing can be differentiated there."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", collect(), ids=lambda case: case.name.removeprefix("test_"))
 def test_node_case(case, record_property):
     outcome = attempt(case)

@@ -29,6 +29,7 @@ def by_opset() -> dict[int, list[tuple[str, int]]]:
     return dict(sorted(found.items()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", by_opset())
 def test_outputs_are_equal(opset, record_property):
     counts = count(by_opset()[opset]).values()

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.errors import UnsupportedOperatorError
+from tests.emit.cuda_kernels import missing
 from tests.operators.case import onnxruntime
 from tests.oracle import rules
-from tests.test_cuda_kernels import missing
 
 Array = np.ndarray
 FUSED = "com.microsoft"

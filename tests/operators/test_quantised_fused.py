@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 import onnxlrp
+from tests.emit.cuda_kernels import missing
 from tests.operators.case import onnxruntime
 from tests.operators.test_quantised import FUSED, Net
-from tests.test_cuda_kernels import missing
 
 Array = np.ndarray
 

@@ -9,9 +9,9 @@ import pytest
 
 import onnxlrp
 from onnxlrp.source.read import read
+from tests.emit.cuda_kernels import missing
 from tests.operators.case import onnxruntime
 from tests.operators.test_quantised import FUSED, Net
-from tests.test_cuda_kernels import missing
 
 X = {"x": np.random.default_rng(1).normal(size=(2, 3, 9, 8)).astype(np.float32)}
 

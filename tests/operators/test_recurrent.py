@@ -116,6 +116,7 @@ def check_relevance(case: Case, dynamic: bool) -> None:
     assert not any(explained.interface.marked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 @settings(deadline=None, derandomize=True, max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

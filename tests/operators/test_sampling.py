@@ -248,6 +248,7 @@ def test_by_the_region_that_is_resized(mode, sizes, outside):
 # ---------------------------------------------------------------------------------------------------- the odd cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AffineGrid", "CenterCropPad"])
 @settings(deadline=None, derandomize=True, max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

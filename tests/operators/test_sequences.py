@@ -108,5 +108,5 @@ def test_a_list_out_of_a_branch_is_refused():
         s = If (b) <then_branch: graph = t () => (seq(double[N, 3]) p) { p = SequenceConstruct (x) },
                     else_branch: graph = f () => (seq(double[N, 3]) q) { q = SequenceConstruct (a) }>
         zero = Constant <value: tensor = int64 {0}> () e = SequenceAt (s, zero)"""
-    with pytest.raises(UnsupportedOperatorError, match="list comes out of a loop"):
+    with pytest.raises(UnsupportedOperatorError, match="list comes from a loop"):
         onnxlrp.convert(model(body), "epsilon", target="weights")

@@ -130,7 +130,7 @@ def test_svm_probabilities(classes):
         np.testing.assert_allclose(found["x_relevance"][n], machine.relevance(row, arrived), rtol=2e-3, atol=1e-5)
     np.testing.assert_allclose(found["relevance_ledger"][0, 0], scores[range(len(x)), label].sum(), rtol=1e-4)
     for options in ({"composite": "gradient"}, {"explain_probability": True}):
-        with pytest.raises(UnsupportedOperatorError, match="coupled by iteration"):
+        with pytest.raises(UnsupportedOperatorError, match="iteration couples its probabilities"):
             onnxlrp.convert(source, **options)
 
 

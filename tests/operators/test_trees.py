@@ -130,9 +130,9 @@ def test_covers_of_the_caller():
     assert source.SerializeToString(deterministic=True) == before
     expected = explain(regressor(trees, hit_rates=True), x)["x_relevance"]
     np.testing.assert_array_equal(explain(given, x)["x_relevance"], expected)
-    with pytest.raises(InputError, match="of 1 trees"):
+    with pytest.raises(InputError, match="1 trees are given"):
         with_covers(source, [{}])
-    with pytest.raises(InputError, match="no cover was given"):
+    with pytest.raises(InputError, match="has no cover"):
         with_covers(source, [{}] * 4)
     with pytest.raises(InputError, match="has none"):
         with_covers(source, [{}] * 4, node="another")

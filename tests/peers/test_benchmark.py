@@ -54,7 +54,7 @@ def ids(count: int) -> np.ndarray:
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "LEAST", 0.0)
-    # its subprocesses are looked at in tests/test_benchmark.py
+    # its subprocesses are looked at in tests/tools/test_benchmark.py
     monkeypatch.setattr(row.memory, "measure", lambda *_: {"peak": 1, "run": 1})
     return row.Options(folder=str(tmp_path), rounds=1, threads=1, pause=0.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import gc
 import json
 import os
 import resource
@@ -72,6 +73,7 @@ def _death(phase: str, number: int) -> Verdict:
 
 def _be_the_child(raw: bytes, writer: int) -> None:
     """Write the phases and the verdict, and leave without tidying up."""
+    gc.freeze()  # To end a session of the parent's would wait for threads that only the parent has.
     faulthandler.disable()  # It would print the traceback of a child that dies as it is meant to.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

@@ -17,6 +17,7 @@ _PARTS = 10
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each mutant runs in a process that is forked")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_mutants(part):
     """No mutant ends the interpreter, raises what is not ours, or changes outputs."""

@@ -79,6 +79,7 @@ def test_without_any_entry_it_is_no_explained_model(linear):
         Explainer(linear)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "required", "weighted", "many_targets", "token", "one_score", "maps"])
 def test_any_entry_with_any_value_is_an_explanation_or_an_error_in_words(kind, request):
     model = request.getfixturevalue(kind)

@@ -477,6 +477,7 @@ class Folder:
             np.testing.assert_array_equal(results["x_relevance"], rows)
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_runs_kills_and_damage(linear, tmp_path_factory, steps):

@@ -30,6 +30,7 @@ print(converted, peak() - before, len(explained.plan.steps))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is not on Windows")
 @pytest.mark.parametrize("composite", ["attn_lrp", "cp_lrp(gamma=0.1)"])
 def test_a_billion_parameters(composite, tmp_path):

@@ -120,6 +120,7 @@ def test_a_deep_model_runs():
     np.testing.assert_allclose(table[:, 0], table[:, 1:].sum(1), atol=1e-3 * np.abs(table).max())
 
 
+@pytest.mark.slow
 def test_a_long_way_to_the_head():
     """A softmax is found behind thousands of nodes, also where the way parts and meets again forty times."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Softmax", ["z"], ["v"], axis=1)]

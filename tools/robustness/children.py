@@ -1,7 +1,12 @@
-"""Processes that are forked from this one, which has imported everything: each starts in milliseconds."""
+"""Processes that are forked from this one, which has imported everything: each starts in milliseconds.
+
+A child must not collect the garbage of its parent. A session of onnxruntime may be in it, whose threads only the parent
+has, and to end the session waits for them.
+"""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import warnings
@@ -21,7 +26,11 @@ class Child:
     def __init__(self, call: Callable[[Callable[[Any], None]], Any]) -> None:
         self._reader, writer = _FORK.Pipe(duplex=False)
         self._process = _FORK.Process(target=_work, args=(call, writer))
+        collecting = gc.isenabled()
+        gc.disable()
         self._process.start()
+        if collecting:
+            gc.enable()
         writer.close()
 
     def hear(self) -> Any:
@@ -53,6 +62,8 @@ def call_in_child(call: Callable[[], Any]) -> Any:
 
 
 def _work(call: Callable[[Callable[[Any], None]], Any], writer: Any) -> None:
+    gc.freeze()
+    gc.enable()
     warnings.simplefilter("ignore")  # cautions about explanations of random numbers
     writer.send(call(writer.send))
     writer.close()

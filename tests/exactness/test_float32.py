@@ -8,13 +8,13 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from tests.exactness.test_batches import any_size
+from tests.exactness.test_steps import STEPS, base, end
 from tests.oracle.compare import Explained, error
 from tests.oracle.composites import composite, of_package
 from tests.oracle.engine import Oracle
 from tests.oracle.net import Array, Net
 from tests.oracle.zoo import NETS
-from tests.test_exactness_batches import any_size
-from tests.test_exactness_steps import STEPS, base, end
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -73,6 +73,7 @@ def check(net: Net, case: tuple[str, dict], feeds: dict[str, Array], model: onnx
         assert error(outputs[output].astype(np.float64)[None], truth[key][None]) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("case", COMPOSITES, ids=str)
 def test_networks(net, case):

@@ -28,6 +28,7 @@ COMPOSITES = [
 CLOSES = 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("case", COMPOSITES, ids=str)
 def test_the_ledger_closes(net, case):

@@ -32,6 +32,7 @@ def both(model: onnx.ModelProto, composite: str, feeds: dict[str, Array], run=re
         return tuple(run(onnxlrp.convert(half, composite, precision=p).to_proto())(feeds) for p in ("model", "float32"))  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("composite", COMPOSITES)
 def test_small_and_large_scores(composite, scale):
@@ -42,6 +43,7 @@ def test_small_and_large_scores(composite, scale):
     assert np.median(distances(ours, theirs)) < 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon_alpha2_beta1", "lrp0", RELATIVE])
 @pytest.mark.parametrize("name", OF_EVERY_KIND)
 def test_finite_whatever_the_input(name, composite):

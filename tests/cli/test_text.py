@@ -13,7 +13,7 @@ import pytest
 import onnxlrp
 from onnxlrp.runtime import Results
 from onnxlrp.view.page import page_of
-from tests.test_cli import call, refused
+from tests.cli.test_commands import call, refused
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "great", "bad", "film", "##s", "."]
 CLASSIFIER = """

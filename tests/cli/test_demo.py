@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from onnxlrp import demo
 from onnxlrp.cli import app
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):

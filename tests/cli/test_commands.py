@@ -19,7 +19,7 @@ from onnxlrp import composites
 from onnxlrp.cli import app
 from onnxlrp.runtime import Results
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(__file__).parents[2] / "models"
 DIGITS = MODELS / "digits_cnn" / "digits_cnn.torchscript.onnx"
 CANCER = MODELS / "breast_cancer_mlp" / "breast_cancer_mlp.onnx"
 WINE = MODELS / "wine_mlp" / "wine_mlp.onnx"
@@ -341,6 +341,7 @@ def test_zeros_are_meant(tmp_path):
     assert "note: relevance is 0 everywhere, although the score is not. Inputs of value 0 get no share" in result.stderr
 
 
+@pytest.mark.slow
 def test_as_a_module():
     result = subprocess.run([sys.executable, "-m", "onnxlrp", "--help"], capture_output=True, text=True)
     assert result.returncode == 0 and "explain" in result.stdout
@@ -449,6 +450,7 @@ def test_help_has_an_example(command):
     assert f"Example: onnxlrp {command}" in call(command, "--help").stdout
 
 
+@pytest.mark.slow
 def test_real_processes_are_clean(tmp_path):
     """No stray line on stderr, no traceback, the right status, in the process that users start."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -27,6 +28,7 @@ def end() -> None:
 CHEAP = ("arrays", "files", "ways", "finite", "terminal")
 
 
+@pytest.mark.slow
 def test_cheap_parts_hold(capsys):
     assert tool.main(["--quick", "--part", *CHEAP]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -88,3 +90,24 @@ def test_children():
     assert call_in_child(lambda: 5) == 5
     with pytest.raises(ChildDied, match="status -9"):
         call_in_child(end)
+
+
+def test_a_child_does_not_collect_what_its_parent_left():
+    """Garbage of the parent is ended in the parent alone."""
+
+    class Session:
+        def __del__(self):
+            ended.append(self)
+
+    ended: list[Session] = []
+    gc.disable()
+    try:
+        session = Session()
+        session.itself = session
+        del session
+        assert call_in_child(lambda: (gc.isenabled(), gc.collect(), len(ended))[::2]) == (True, 0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert len(ended) == 1

@@ -1,12 +1,7 @@
-"""Without a GPU: every node of the relevance part has a CUDA kernel in onnxruntime-gpu, for its opset and its types.
-
-`data/cuda_kernels.json` is the kernel registry of onnxruntime-gpu 1.31.1: per operator its opset ranges and types.
-"""
+"""Every node of the relevance part has a CUDA kernel in onnxruntime-gpu, for its opset and its types."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +15,12 @@ from onnx import helper
 import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.operators.registry import Kind
+from tests.emit.cuda_kernels import report, without_kernel
 from tests.operators.case import Case
 from tests.operators.draws import DRAWS, registered
 from tests.oracle.net import Net
 
-KERNELS = json.loads(Path(__file__).with_name("data").joinpath("cuda_kernels.json").read_text())["kernels"]
-MODELS = sorted((Path(__file__).parents[1] / "models").glob("*/*.onnx"))
-"""All but the one with ai.onnx.ml's Scaler, an operator without a rule yet."""
+MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx"))
 LARGE = ("auto", "epsilon_gamma_box", "epsilon_alpha2_beta1", "gradient")
 """Composites for EfficientNet-Lite0."""
 BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
@@ -37,87 +31,16 @@ def composite(name: str) -> str:
     return f"{name}(low=-1, high=1)" if name in BOUNDED else name
 
 
-# ---------------------------------------------------------------------------------------------------- the check itself
-
-
-def name_of(element_type: int) -> str:
-    return onnx.TensorProto.DataType.Name(element_type).lower()
-
-
-def missing(model: onnx.ModelProto) -> list[str]:
-    """Every node of the relevance part without a kernel: operator, types and the step it came from."""
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    opsets = {o.domain: o.version for o in model.opset_import}
-    return sorted(set(_missing(inferred.graph, opsets, {}, inside=False)))
-
-
-def _missing(
-    graph: onnx.GraphProto, opsets: Mapping[str, int], outer: Mapping[str, str], inside: bool
-) -> Iterator[str]:
-    types = dict(outer)
-    types.update(
-        {v.name: name_of(v.type.tensor_type.elem_type) for v in (*graph.input, *graph.value_info, *graph.output)}
-    )
-    types.update({t.name: name_of(t.data_type) for t in graph.initializer})
-    for node in graph.node:
-        label = {p.key: p.value for p in node.metadata_props}.get("onnxlrp.rule")
-        if label is not None or inside:
-            reason = _without_kernel(node, opsets[node.domain], types)
-            if reason:
-                yield f"{reason} ({label or 'in a body'})"
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _missing(attribute.g, opsets, types, inside or label is not None)
-
-
-def _without_kernel(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) -> str | None:
-    if node.op_type == "Constant":
-        return None
-    schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
-    kernels = KERNELS.get(f"{node.domain or 'ai.onnx'}::{node.op_type}", [])
-    bound = _bindings(node, schema, types)
-    if "string" in bound.values():
-        return None  # labels that the model itself makes of words: no kernel of CUDA takes those
-    for kernel in kernels:
-        if kernel["since"] <= schema.since_version and (
-            kernel["until"] is None or schema.since_version <= kernel["until"]
-        ):
-            for allowed in kernel["types"]:
-                if all(kind in allowed.get(name, [kind]) for name, kind in bound.items()):
-                    return None
-    return f"{node.op_type}-{opset} {bound}"
-
-
-def _bindings(node: onnx.NodeProto, schema: onnx.defs.OpSchema, types: Mapping[str, str]) -> dict[str, str]:
-    """Type variables, and operands by their names, with the types they have in this node."""
-    bound = {}
-    for names, formals in ((node.input, schema.inputs), (node.output, schema.outputs)):
-        for index, name in enumerate(names):
-            formal = formals[min(index, len(formals) - 1)]
-            if name:
-                assert name in types, f"the type of {name!r}, {node.op_type} {node.name}, cannot be inferred"
-                # Heterogeneous operands (of Scan, Loop) share a variable: any of their types must do.
-                bound[formal.type_str] = bound[formal.name] = types[name]
-    return bound
-
-
-def report(model: onnx.ModelProto) -> None:
-    offending = missing(model)
-    assert not offending, "no CUDA kernel for\n  " + "\n  ".join(offending)
-
-
-# ---------------------------------------------------------------------------------------------------- what is checked
-
-
 def test_the_check_sees_what_has_no_kernel():
     """Mean has none, nor has ArgMax of int64; Add has."""
     types = {"f": "float", "i": "int64"}
-    assert _without_kernel(helper.make_node("Add", ["f", "f"], ["f"]), 21, types) is None
-    assert _without_kernel(helper.make_node("Mean", ["f", "f"], ["f"]), 21, types)
-    assert _without_kernel(helper.make_node("ArgMax", ["i"], ["i"]), 21, types)
-    assert _without_kernel(helper.make_node("Pad", ["i", "i"], ["i"]), 21, types)
+    assert without_kernel(helper.make_node("Add", ["f", "f"], ["f"]), 21, types) is None
+    assert without_kernel(helper.make_node("Mean", ["f", "f"], ["f"]), 21, types)
+    assert without_kernel(helper.make_node("ArgMax", ["i"], ["i"]), 21, types)
+    assert without_kernel(helper.make_node("Pad", ["i", "i"], ["i"]), 21, types)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name"),
     [(p, n) for p in MODELS for n in COMPOSITES if n in LARGE or p.stem != "efficientnet_lite0"],
@@ -194,6 +117,7 @@ def test_pools_of_quantised_values(integers):
     report(onnxlrp.convert(onnx.parser.parse_model(source), "epsilon").to_proto())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registered(*(k for k in Kind if k not in (Kind.STOP, Kind.REFUSED))))
 @settings(deadline=None, derandomize=True, max_examples=4, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -235,7 +235,7 @@ def test_steps(step, name):
     check_against_oracle(net, {"composite": name}, {"composite": composite(name)})
 
 
-# for these the oracle has no derivative, but test_exactness_gradient has finite differences
+# for these the oracle has no derivative, but test_gradient has finite differences
 UNDERIVED = ("squeeze_and_excite", "normalised_over_channels", "activations_on_the_way")
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 from tools.benchmark import __main__ as benchmark
 from tools.benchmark import against, conversions, models, plot, row, sessions, table, timing
 
-MODEL = Path(__file__).parents[1] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
+MODEL = Path(__file__).parents[2] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
 QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
 
 
@@ -30,6 +30,7 @@ def command(folder: Path, *more: str) -> list[str]:
     return [str(MODEL), "--batch", "1", "--composites", "epsilon", *QUICK, "--folder", str(folder), *more]
 
 
+@pytest.mark.slow
 def test_table_and_plot_from_the_command_line(tmp_path, capsys, monkeypatch):
     """A second run measures nothing again."""
     assert benchmark.main(command(tmp_path)) == 0
@@ -61,6 +62,7 @@ def test_a_row_that_fails(tmp_path, monkeypatch):
     assert tried == [1, 2]
 
 
+@pytest.mark.slow
 def test_bound_runs_give_the_same(tmp_path, quick):
     """The way to run on a GPU, on the CPU."""
     explained = tmp_path / "explained.onnx"
@@ -130,6 +132,7 @@ def test_rounds_are_interleaved(monkeypatch):
     assert "".join(runs) == "aaaabbbb" * 2
 
 
+@pytest.mark.slow
 def test_two_states_take_turns(tmp_path, quick, capsys, monkeypatch):
     """Here the tree and itself: a row that is slower than it may be gives status 1."""
     assert benchmark.main(command(tmp_path, "--against", "HEAD", "--provider", "cuda")) == 2
@@ -141,6 +144,7 @@ def test_two_states_take_turns(tmp_path, quick, capsys, monkeypatch):
     assert "| digits_cnn.torchscript | 1 | `epsilon` | 0." in (tmp_path / "against-01234567.md").read_text()
 
 
+@pytest.mark.slow
 def test_equal_graphs_are_not_run(tmp_path):
     """Their conversions are timed; and a model that one state refuses is a row that failed, nothing more."""
     options = row.Options(folder=str(tmp_path), rounds=1)
