@@ -37,7 +37,7 @@ def functions_are_written_out(model: ir.Model) -> Iterator[str]:
 
 
 def constants_are_initializers(model: ir.Model) -> Iterator[str]:
-    yield from (str(n.name) for n in _plain(model, "Constant"))
+    yield from (str(n.name) for n in _plain(model, "Constant") if not n.outputs[0].is_graph_output())
 
 
 def initializers_are_no_inputs(model: ir.Model) -> Iterator[str]:
