@@ -1,6 +1,6 @@
-"""Relevance for deployed models: an ONNX file in, the same model with its explanation as outputs out.
+"""Relevance for deployed models: turns an ONNX file into the same model with its explanation as further outputs.
 
-Convert a model once, wherever; run the result in any ONNX runtime, or in `Explainer`:
+Convert a model once, anywhere; run the result in any ONNX runtime, or in `Explainer`:
 
 ```python
 import onnxlrp
@@ -15,9 +15,9 @@ explanation.relevance["image"]  # numpy, in the shape of x
 
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
-- `onnxlrp.rules` holds the rules for layers, `onnxlrp.composites` says which rule where.
+- `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
-- `contrastive` makes weights that set a class against others; `with_covers` tells a tree ensemble its sample counts.
+- `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts.
 - `onnxlrp.errors` holds every error and warning.
 
 A call's help, such as `help(onnxlrp.convert)`, describes every parameter.

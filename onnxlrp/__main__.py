@@ -1,4 +1,4 @@
-"""`python -m onnxlrp`: the command line, where the installed command is not on the path."""
+"""`python -m onnxlrp`: the command line, for installations whose `onnxlrp` command is not on the path."""
 
 from onnxlrp.cli import main
 

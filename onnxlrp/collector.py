@@ -1,7 +1,7 @@
-"""The garbage collector, paused while a model is converted.
+"""Pause of the garbage collector while a model is converted.
 
-A conversion makes hundreds of thousands of objects and drops few. The collector goes through all of them again and
-again: a sixth of the time of a large conversion, and less than 1 MB of memory is reclaimed.
+A conversion makes hundreds of thousands of objects and drops few. The collector would go through all of them again and
+again, for a sixth of the time of a large conversion, and reclaim less than 1 MB of memory.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def paused_collector() -> Iterator[None]:
-    """Pause the collector, and switch it on again where it was on.
+    """Pause the collector, and switch it on again if it was on.
 
-    Threads may overlap: whoever finds it off leaves it off, and the one that paused it switches it on.
+    Threads may overlap: a thread that finds it off leaves it off, and the one that paused it switches it on.
     """
     was_on = gc.isenabled()
     gc.disable()

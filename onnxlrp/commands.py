@@ -1,4 +1,4 @@
-"""The work of `onnxlrp explain` and `onnxlrp check`, between the command line and the model."""
+"""Work of `onnxlrp explain` and `onnxlrp check`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ class Explained:
     data: Data
     labels: Sequence[str]
     words: bool = False
-    """Texts by word, not by token."""
+    """True shows texts by word, not by token."""
 
     @property
     def samples(self) -> list[summary.Sample]:
-        """The explanation per sample."""
+        """Summaries of the explanation, per sample."""
         columns = {name: one.columns for name, one in self.data.loaded.items()}
-        found = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
+        summaries = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
         interface = self.explainer.interface
         one = TARGETS[interface.target].is_one_score(interface)
-        return [dataclasses.replace(sample, target=None) for sample in found] if one else found
+        return [dataclasses.replace(sample, target=None) for sample in summaries] if one else summaries
 
     @property
     def title(self) -> str:
-        """The composite and the explained output, in words."""
+        """Composite and explained output, in words."""
         return f"{self.explainer.interface.composite} on {self.explainer.explained_output!r}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """The findings of `check`; `problems` is empty where all is well."""
+    """Results of `check`; `problems` is empty if all is well."""
 
     outputs: list[checking.OutputCheck] | None
-    """None: the source is not at hand."""
+    """Comparison of the outputs; None if the source is not at hand."""
     conservation: checking.Conservation | None
-    """None: the model has no ledger."""
+    """Sums over the ledger; None if the model has no ledger."""
     explanation: Explanation
     problems: list[str]
 
 
 def check_suffix(path: Path) -> None:
-    """Raises InputError where results cannot be written in that format."""
+    """Raise InputError if results cannot be written in that format."""
     if path.suffix.lower() not in saving.SUFFIXES:
         raise InputError(
             f"'{path}': results are written as {', '.join(saving.SUFFIXES)}, or to a folder, a name without suffix"
@@ -74,7 +74,7 @@ def check_suffix(path: Path) -> None:
 
 
 def read_labels(path: Path | None) -> list[str]:
-    """Names of the classes, one a line."""
+    """Read the names of the classes, one a line."""
     try:
         return [] if path is None else path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -82,19 +82,19 @@ def read_labels(path: Path | None) -> list[str]:
 
 
 def read_weights(path: Path | None) -> np.ndarray | None:
-    """The weights of a weighted target, from a .npy file."""
+    """Read the weights of a weighted target from a .npy file."""
     if path is None:
         return None
     return files.load(path, TensorSpec("weights", np.dtype(np.float32), None)).array
 
 
 def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Path]:
-    """Every file that `explain` reads: the model's, the inputs', and `others`."""
-    found = [*files_of(model), *others]
+    """List every file that `explain` reads: the model's, the inputs', and `others`."""
+    paths = [*files_of(model), *others]
     for _, path in given.inputs:
-        with contextlib.suppress(InputError):  # it says so itself when it reads it
-            found += expand(path)
-    return found
+        with contextlib.suppress(InputError):  # a bad path is reported when it is read
+            paths += expand(path)
+    return paths
 
 
 def explain(
@@ -102,7 +102,8 @@ def explain(
 ) -> Explained:
     """Run an explained model.
 
-    `given`: target, position, weights; `labels`: of the classes; `names`: of providers; `words`: texts by word.
+    `given` holds target, position and weights, `labels` the names of the classes, `names` those of providers; `words`
+    shows texts by word.
     """
     explainer = Explainer(model, providers=list(names) or None)
     chosen = {key: _given(value) for key, value in given.items()}
@@ -120,8 +121,10 @@ def explain(
 def explain_many(
     model: Any, source: Path, given: CliInputs, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:
-    """Run an explained model batch by batch, and write to a folder; `source`: the file it is or was made of;
-    `options`: of `Explainer.map`."""
+    """Run an explained model batch by batch, and write the results to a folder.
+
+    `source` is its file, or the file that it was converted from; `options` are those of `Explainer.map`.
+    """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
     inputs: dict[str, list[Any]] = {}
     for name, value in (*given.inputs, *given.texts):
@@ -134,7 +137,7 @@ def explain_many(
 
 
 def show_many(results: runtime.Results) -> None:
-    """Say what was written."""
+    """Print the names and shapes of the arrays that were written."""
     terminal.say(f"wrote {results.done} samples to {results.folder}, a batch a file:")
     for name, array in next(results.batches()).items():
         terminal.say(f"  {name} {array.dtype} {list(array.shape)}")
@@ -147,7 +150,7 @@ def save(done: Explained, path: Path) -> None:
         done.explanation,
         path,
         names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(port) for name, port in data.ports.items()},
+        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
         inputs=data.arrays,
         seen={name: one.pictures for name, one in data.loaded.items()},
         columns={name: one.columns for name, one in data.loaded.items()},
@@ -157,7 +160,7 @@ def save(done: Explained, path: Path) -> None:
 
 
 def show(done: Explained) -> None:
-    """Say what was explained, and which features mattered most."""
+    """Print the explained samples with their most relevant features."""
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
     terminal.show(tables.samples_table(samples))
@@ -171,7 +174,7 @@ def show(done: Explained) -> None:
 
 
 def as_json(done: Explained) -> dict[str, Any]:
-    """The same for a program."""
+    """Convert an explanation for a program that reads JSON."""
     interface = done.explainer.interface
     return saving.plain(
         {
@@ -185,14 +188,14 @@ def as_json(done: Explained) -> dict[str, Any]:
 
 
 def cautions_json(cautions: Iterable[Caution]) -> Any:
-    """Doubts about explanations for a program."""
+    """Convert cautions for a program that reads JSON."""
     return saving.plain([dataclasses.asdict(caution) for caution in cautions])
 
 
 def check(
     source: ModelFile | None, model: Any, arrays: Mapping[str, Any] | None, names: Sequence[str], seed: int = 0
 ) -> Report:
-    """Run an explained model and, where it is at hand, its source on the same arrays; without any, on random ones."""
+    """Run an explained model, and its source if that is at hand, on the same arrays; without any, on random ones."""
     chosen = list(names) or None
     explainer = Explainer(model, providers=chosen)
     session = None if source is None else providers.create_session(source.source, chosen)
@@ -208,27 +211,27 @@ def check(
         assert source is not None
         expected = providers.run(session, None, dict(arrays))
         outputs = checking.compare_outputs(expected, explanation.outputs, source.halves)
-    kept = checking.conservation(explanation)
+    sums = checking.conservation(explanation)
     problems = checking.changed(outputs or ())
     problems += [
         f"the relevance of {name!r} holds NaN or infinity"
         for name, value in explanation.relevance.items()
         if not np.isfinite(value).all()
     ]
-    if kept is not None and not kept.ok:
+    if sums is not None and not sums.ok:
         problems.append(
-            f"the ledger does not close at {kept.worst_step!r}: {kept.worst_gap:.2g} of all relevance is missing"
+            f"the ledger does not close at {sums.worst_step!r}: {sums.worst_gap:.2g} of all relevance is missing"
         )
-    return Report(outputs, kept, explanation, problems)
+    return Report(outputs, sums, explanation, problems)
 
 
 def _run_quietly(explainer: Explainer) -> Callable[[dict[str, np.ndarray]], Explanation]:
-    """Run on random inputs without cautions, which would be about the explanation of noise."""
+    """Make a function that runs on random inputs without cautions, which would be about the explanation of noise."""
     return lambda arrays: explainer.compute(explainer.prepare(arrays))
 
 
 def show_report(report: Report, is_random: bool) -> None:
-    """Say what `check` found."""
+    """Print the results of `check`."""
     if is_random:
         terminal.say("on random inputs; --input gives real ones")
     if report.outputs is None:
@@ -247,15 +250,15 @@ def show_report(report: Report, is_random: bool) -> None:
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The same for a program."""
+    """Convert the results of `check` for a program that reads JSON."""
     outputs = None
     if report.outputs is not None:
         outputs = [{**dataclasses.asdict(one), "ok": one.ok} for one in report.outputs]
-    kept = report.conservation
+    sums = report.conservation
     return saving.plain(
         {
             "outputs": outputs,
-            "conservation": None if kept is None else {**dataclasses.asdict(kept), "ok": kept.ok},
+            "conservation": None if sums is None else {**dataclasses.asdict(sums), "ok": sums.ok},
             "ledger": saving.ledger_json(report.explanation),
             "problems": report.problems,
         }
@@ -263,7 +266,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def _given(value: Any) -> Any:
-    """A list from the command line: none, one for all, or an array."""
+    """Convert a list from the command line: an empty one to None, a single item to itself, any other to an array."""
     if not isinstance(value, list):
         return value
     return None if not value else value[0] if len(value) == 1 else np.array(value)

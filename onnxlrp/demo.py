@@ -1,4 +1,4 @@
-"""`onnxlrp demo`: the bundled image classifier, explained on the bundled pictures."""
+"""`onnxlrp demo`: explains the bundled image classifier on the bundled pictures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MODEL = "efficientnet_lite0.lrp.onnx"
 SHEET = "contact_sheet.png"
 FILES = (MODEL, SHEET)
 COMPOSITES = ("epsilon_plus", "epsilon_gamma_box(low=0, high=255)", "vgg_overview(low=0, high=255)")
-"""The first one's model is written."""
+"""Composites to explain with; the explained model of the first one is written."""
 STEPS = 2 * len(COMPOSITES) + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """The class of a picture, and how much of its score each composite leaves at the pixels."""
+    """Class of a picture, and the part of its score that arrives at the pixels under each composite."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """The results of the demo."""
+    """Results of the demo."""
 
     source: str
     written: list[str]
@@ -49,7 +49,7 @@ class Demo:
 
 
 def bundled() -> Path:
-    """The folder of bundled models: inside an installed package, beside it in a checkout."""
+    """Find the folder of bundled models: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     for folder in (package / "_models", package.parent / "models"):
         if (folder / "efficientnet_lite0").is_dir():
@@ -58,7 +58,7 @@ def bundled() -> Path:
 
 
 def files_read() -> list[Path]:
-    """The bundled files, which the demo must not replace by whatever link leads to them."""
+    """List the bundled files, so that the demo refuses to write over them, even through a link."""
     return [_source(), *_pictures()]
 
 
@@ -71,9 +71,9 @@ def _pictures() -> list[Path]:
 
 
 def run(folder: Path, step: Callable[[str], None] = lambda description: None) -> Demo:
-    """Convert, explain and write FILES into `folder`; `step` is told what comes next, STEPS times."""
+    """Convert, explain and write FILES into `folder`; `step` is called STEPS times with the name of the next step."""
     start = time.perf_counter()
-    onnxruntime()  # says what to install before anything is written
+    onnxruntime()  # raises, before anything is written, an error that says what to install
     folder.mkdir(parents=True, exist_ok=True)
     source = _source()
     labels = (source.parent / "labels.txt").read_text(encoding="utf-8").splitlines()
@@ -85,26 +85,26 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
             explained.save(folder / MODEL)
         step(f"explaining with {composite}")
         explainer = Explainer(explained)
-        port = explainer.inputs["image"]
-        data = files.join([files.load(path, port) for path in paths], port)
-        # Without cautions: the table shows how much the biases absorb, and the text below it says so.
+        spec = explainer.inputs["image"]
+        data = files.join([files.load(path, spec) for path in paths], spec)
+        # Cautions are left out, because the table shows how much the biases absorb, and the text below it says so.
         explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
         step("converting")
-    found = _describe([path.stem for path in paths], labels, explanations)
+    entries = _describe([path.stem for path in paths], labels, explanations)
     with atomic_write(folder / SHEET) as draft:
-        _sheet(data.pictures, found, explanations).save(draft)
+        _sheet(data.pictures, entries, explanations).save(draft)
     step("done")
     return Demo(
         source=str(source),
         written=[str(folder / name) for name in FILES],
         provider=explainer.providers[0],
         seconds=time.perf_counter() - start,
-        pictures=found,
+        pictures=entries,
     )
 
 
 def show(done: Demo) -> None:
-    """Say what the demo did, for a terminal."""
+    """Print the results of the demo on a terminal."""
     table = Table()
     table.add_column("picture")
     table.add_column("predicted class")
@@ -115,9 +115,7 @@ def show(done: Demo) -> None:
         table.add_row(one.name, one.label, f"{one.probability:.2f}", f"{one.score:.2f}", *sums)
     terminal.say(f"explained {len(done.pictures)} pictures with EfficientNet-Lite0 under {len(COMPOSITES)} composites")
     terminal.show(table)
-    terminal.say(
-        "what is not at the pixels was absorbed by the network's biases; onnxlrp check --composite ... shows where"
-    )
+    terminal.say("the rest was absorbed by the network's biases; onnxlrp check --composite ... shows where")
     terminal.say(f"{done.seconds:.1f} s on {done.provider.removesuffix('ExecutionProvider')}; wrote")
     for path in done.written:
         terminal.say(f"  {path}")
@@ -141,10 +139,10 @@ def _describe(names: list[str], labels: list[str], explanations: dict[str, Expla
     ]
 
 
-def _sheet(shown: tuple[Image.Image, ...], found: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
-    """A row per picture: the picture with its class and score, then a heatmap per composite."""
+def _sheet(shown: tuple[Image.Image, ...], entries: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
+    """Draw a row per picture: the picture with its class and score, then a heatmap per composite."""
     rows = []
-    for index, (picture, one) in enumerate(zip(shown, found, strict=True)):
+    for index, (picture, one) in enumerate(zip(shown, entries, strict=True)):
         row = [pictures.Cell(picture, f"{one.label.split(',')[0]} {one.probability:.2f}\nscore {one.score:.2f}")]
         for composite, explanation in explanations.items():
             relevance = pictures.to_map(explanation.relevance["image"], "NCHW")[index]

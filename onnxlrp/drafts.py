@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: a draft beside each, which takes its place at the end."""
+"""Drafts: files that are written whole or not at all, because a draft beside each replaces it at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onnxlrp.replacing import check_replaceable
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a draft of `path` as `draft` does, after those are removed that killed processes left of it."""
+    """Open a draft of `path` as `draft` does, after removing the drafts that killed processes left of it."""
     remove_abandoned(path)
     with draft(path) as name:
         yield name
@@ -24,10 +24,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """Give a new file beside `path` to write to; it takes the place of `path` once the block ends well, else it is
-    removed. It is locked as long as this process lives.
+    """Open a new file beside `path` to write to; it replaces `path` if the block ends without an error, else it is
+    removed.
 
-    Raises InputError where `path` is a link, a folder or otherwise no regular file.
+    It is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise no regular
+    file.
     """
     check_replaceable(path)
     name, handle = _new(path)
@@ -41,27 +42,27 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the drafts of `path` that killed processes left: nobody holds their locks any more.
+    """Remove the drafts of `path` that killed processes left, which nobody holds a lock on.
 
-    A process number would not tell: it is given again, and other machines and containers have numbers of their own.
-    Drafts stay where the system has no such locks (Windows), or the file system.
+    The process number in a draft's name would not tell: numbers are used again, and other machines and containers have
+    numbers of their own. Drafts stay if the system (Windows) or the file system has no such locks.
     """
     ours = re.compile(rf"\.{re.escape(path.stem)}\.\d+-[0-9a-f]{{8}}{re.escape(path.suffix)}")
     with contextlib.suppress(OSError):
-        for found in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
-            _remove_unless_held(found)
+        for path_of_draft in [one for one in path.parent.iterdir() if ours.fullmatch(one.name)]:
+            _remove_unless_held(path_of_draft)
 
 
 def _new(path: Path) -> tuple[Path, int | None]:
-    """A draft's name, and the handle that keeps it locked. The umask says who may read it, as of any file."""
+    """Create a draft, and return its name with the handle that keeps it locked; the umask decides who may read it."""
     while True:
         name = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
         handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if sys.platform == "win32":  # no file that is open is replaced there
+        if sys.platform == "win32":  # Windows cannot replace an open file
             os.close(handle)
             return name, None
         _lock(handle, wait=True)
-        if name.exists():  # another process may take it for abandoned until it is locked
+        if name.exists():  # until it is locked, another process may have removed it as abandoned
             return name, handle
         os.close(handle)
 
@@ -79,7 +80,7 @@ def _remove_unless_held(name: Path) -> None:
 
 
 def _lock(handle: int, wait: bool) -> bool:
-    """Lock a file, and tell whether that was possible."""
+    """Lock a file, and return whether that was possible."""
     if sys.platform == "win32":
         return False
     import fcntl

@@ -1,4 +1,4 @@
-"""The errors and warnings of onnxlrp, in the user's words.
+"""Errors and warnings of onnxlrp, in the user's words.
 
 ```python
 try:
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class OnnxLrpError(Exception):
     """Base of every error that onnxlrp raises on purpose.
 
-    A message quotes names from files, and other libraries: their control characters are escaped.
+    A message may quote names from files and text of other libraries, so its control characters are escaped.
     """
 
     def __init__(self, *args: object) -> None:
@@ -44,7 +44,7 @@ class OnnxLrpError(Exception):
 
 
 class InvalidModelError(OnnxLrpError):
-    """Raised where a file or graph cannot be read as a model, contradicts itself, or is explained already."""
+    """Raised if a file or graph cannot be read as a model, contradicts itself, or is explained already."""
 
 
 class UnsupportedOperatorError(OnnxLrpError):
@@ -56,11 +56,11 @@ class UnsupportedOperatorError(OnnxLrpError):
 
 
 class NothingToExplainError(OnnxLrpError):
-    """Raised where relevance stops before it reaches any input; the message says where and why."""
+    """Raised if relevance stops before it reaches any input; the message says where and why."""
 
 
 class TargetError(OnnxLrpError):
-    """Raised where a target does not exist, or the explained output needs another kind of target."""
+    """Raised if a target does not exist, or if the explained output needs another kind of target."""
 
 
 class InputError(OnnxLrpError):
@@ -68,13 +68,14 @@ class InputError(OnnxLrpError):
 
 
 class OutputsChangedError(OnnxLrpError):
-    """Raised where the explained model does not give its source's outputs: a defect of onnxlrp; do not deploy it."""
+    """Raised if the explained model does not give its source's outputs: a defect of onnxlrp; do not deploy such a
+    model."""
 
 
 class DefectError(OnnxLrpError):
-    """Raised for what onnxlrp has no words for: a defect of onnxlrp; the message says what to report.
+    """Raised for an exception that onnxlrp did not foresee: a defect of onnxlrp; the message says what to report.
 
-    The error itself is its `__cause__`.
+    The exception itself is its `__cause__`.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -103,10 +104,9 @@ class ExplanationWarning(UserWarning):
 
 
 def own_errors(call: Callable[P, T]) -> Callable[P, T]:
-    """Let no foreign exception leave a function: what is not ours becomes a DefectError.
+    """Let no foreign exception leave a function: those of other classes become a DefectError.
 
-    A file that cannot be read is an InputError. Warnings that were made errors, and memory that ran out, stay what
-    they are.
+    A file that cannot be read becomes an InputError. A MemoryError and warnings turned into errors are not changed.
     """
 
     @functools.wraps(call)

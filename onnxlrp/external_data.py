@@ -1,7 +1,7 @@
-"""Tensors whose values lie in other files: every place of a model that can hold one, and the file that it may name.
+"""External data: every tensor of a model whose values may lie in another file, and the check of that file.
 
-A model from a stranger may name any file of this machine. So each location is judged by its name and by the state of
-the file, before anything opens it, wherever in the model the tensor stands.
+A model from a stranger may name any file of this machine. So each location, wherever in the model its tensor is, is
+judged by its name and by the state of the file before anything opens it.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from onnxlrp.printable import escaped
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BEYOND = ("\\", "*")
-"""Signs that other systems take for separators, and that onnxruntime marks addresses in memory with."""
+"""Characters that other systems take as separators, and that onnxruntime marks addresses in memory with."""
 _CHUNK = 2**26
-"""Bytes that are read from another file at a time."""
+"""Bytes to read from another file at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Held:
-    """A tensor of a model, and the place where it stands."""
+    """A tensor of a model, with its place in the model."""
 
     tensor: onnx.TensorProto
     outside: tuple[str, ...] = ()
-    """The bodies and functions that it is in, the innermost first."""
+    """Bodies and functions that contain it, the innermost first."""
     node: onnx.NodeProto | None = None
-    """The node whose attribute it is; None where it is an initializer."""
+    """Node whose attribute it is; None for an initializer."""
     attribute: str = ""
     sparse: bool = False
     """True for the values or the indices of a sparse tensor."""
 
     @property
     def place(self) -> str:
-        """The place in words, for a message."""
+        """Place of the tensor in words, for a message."""
         own = f"the weights of {self.tensor.name!r}"
         if self.node is not None:
             named = f"of {self.tensor.name!r}, " if self.tensor.name else ""
@@ -55,12 +55,12 @@ class Held:
 
     @property
     def is_external(self) -> bool:
-        """True where the values lie in another file."""
+        """True if the values lie in another file."""
         return self.tensor.data_location == onnx.TensorProto.EXTERNAL
 
     @property
     def size(self) -> int:
-        """The number of bytes that type and shape need. Raises InvalidModelError where they are none of a tensor."""
+        """Number of bytes that type and shape need. Raises InvalidModelError if they are none of a tensor."""
         try:
             dtype = ir.DataType(self.tensor.data_type)
             bits = dtype.bitwidth
@@ -74,9 +74,9 @@ class Held:
         return (count * bits + 7) // 8
 
     def entry(self, key: str) -> str | None:
-        """Read what the model says of the other file.
+        """Read an entry of the description of the other file.
 
-        Raises InvalidModelError where it says so twice: readers differ in which they take.
+        Raises InvalidModelError if it is given twice, because readers differ in which they use.
         """
         values = [one.value for one in self.tensor.external_data if one.key == key]
         if len(values) > 1:
@@ -84,7 +84,7 @@ class Held:
         return values[0] if values else None
 
     def number(self, key: str) -> int | None:
-        """An entry that counts bytes."""
+        """Read an entry that counts bytes."""
         text = self.entry(key)
         if text is None:
             return None
@@ -97,7 +97,7 @@ class Held:
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[Held]:
-    """Every tensor of a model: of its graph, of bodies, of attributes, of functions, of its training."""
+    """Yield every tensor of a model: of its graph, of bodies, of attributes, of functions, of its training."""
     yield from graph_tensors(model.graph)
     for function in model.functions:
         outside = (f"function {escaped(function.domain)}::{escaped(function.name)}",)
@@ -111,7 +111,7 @@ def tensors(model: onnx.ModelProto) -> Iterator[Held]:
 
 
 def graph_tensors(graph: onnx.GraphProto, outside: tuple[str, ...] = ()) -> Iterator[Held]:
-    """Every tensor of a graph and of the bodies in it."""
+    """Yield every tensor of a graph and of its bodies."""
     for tensor in graph.initializer:
         yield Held(tensor, outside)
     for sparse in graph.sparse_initializer:
@@ -129,7 +129,8 @@ def _node_tensors(nodes: Iterable[onnx.NodeProto], outside: tuple[str, ...]) -> 
 def _attribute_tensors(
     node: onnx.NodeProto, attribute: onnx.AttributeProto, outside: tuple[str, ...]
 ) -> Iterator[Held]:
-    """Look at every field, whatever type the attribute says that it is of: readers differ in which one they take."""
+    """Yield the tensors of every field, whatever type the attribute declares, because readers differ in which one they
+    use."""
     if attribute.HasField("t"):
         yield Held(attribute.t, outside, node, attribute.name)
     for tensor in attribute.tensors:
@@ -156,14 +157,16 @@ def _graphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
 
 
 def settle_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """`settle` for a model that was read from a file. Where that is a link beside which no weights lie, they are
-    looked for beside the link's target."""
+    """Settle a model that was read from a file; see `settle`.
+
+    If the file is a link, and no weights lie beside it, they are looked for beside the link's target.
+    """
     file = own_file(model, path)
     return settle(model, file.parent, file)
 
 
 def own_file(model: onnx.ModelProto, path: Path) -> Path:
-    """The model's file by the name beside which its weights lie: `path`, or what that links to."""
+    """Choose the name of the model's file beside which its weights lie: `path`, or the target that it links to."""
     first = next((held for held in tensors(model) if held.is_external), None)
     if first is None or not path.is_symlink():
         return path
@@ -173,28 +176,29 @@ def own_file(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def settle(model: onnx.ModelProto, folder: Path | None, file: Path | None = None) -> list[Path]:
-    """Write into every external tensor where its file really lies, and return these files; nothing is opened.
+    """Write the real location of its file into every external tensor, and return these files; nothing is opened.
 
-    `folder` is that of the model's file, None where it has none; `file` is the model's file where it is known. Raises
+    `folder` is that of the model's file, None if it has none; `file` is the model's file if it is known. Raises
     InvalidModelError at the first tensor whose file may not be read (`judge`).
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for held in tensors(model):
         if held.is_external:
             data = judge(held, folder, file)
             point(held.tensor, str(data), held.number("offset") or 0, held.size)
-            found[data] = None
-    return list(found)
+            files[data] = None
+    return list(files)
 
 
 def judge(held: Held, folder: Path | None, file: Path | None = None) -> Path:
-    """The file that holds the values of an external tensor, all links resolved.
+    """Find the file that holds the values of an external tensor, with all links resolved, and check that it may be
+    read.
 
-    It must be a regular file in the folder of the model's file or below it, reached by a relative path without links,
-    another one than the model itself, with one name only (a hard link may lead anywhere on the disk, and onnx reads
-    none either), and long enough. A link is followed only where the model's file is a link as well, into the folder
-    that holds the target of the first. (Caches keep `snapshots/…` as links into `blobs/…`.) A model without a file,
-    from bytes or from memory, has no folder. Raises InvalidModelError otherwise.
+    It must be a regular file in the folder of the model's file or below it, named by a relative path without links. It
+    must not be the model itself, must have one name only (a hard link may lead anywhere on the disk, and onnx reads
+    none either), and must be long enough. A link is followed only if the model's file is a link as well, and only into
+    the folder that holds the target of that one. (Caches keep `snapshots/…` as links into `blobs/…`.) A model from
+    bytes or from memory has no folder. Raises InvalidModelError otherwise.
     """
     location = held.entry("location") or ""
     _check_name(held, location)
@@ -225,7 +229,7 @@ def judge(held: Held, folder: Path | None, file: Path | None = None) -> Path:
 
 
 def _check_name(held: Held, location: str) -> None:
-    """Refuse by its name alone what is no relative path, or is one on some systems only."""
+    """Refuse a location whose name alone shows that it is no relative path, or is one on some systems only."""
     if not location:
         raise InvalidModelError(f"{held.place} lie in another file, which is not named: export the model again")
     odd = not location.isprintable() or any(sign in location for sign in _BEYOND)
@@ -237,7 +241,7 @@ def _check_name(held: Held, location: str) -> None:
 
 
 def _resolved(held: Held, location: str, folder: Path, file: Path | None) -> Path:
-    """The file that a location names, by its real path, of which no part is a link but as `judge` says."""
+    """Find the real path of a location; no part of it may be a link, except those that `judge` allows."""
     plain = Path(os.path.normpath(folder / location))
     if not plain.is_relative_to(folder) or plain == folder:
         raise InvalidModelError(
@@ -256,7 +260,7 @@ def _resolved(held: Held, location: str, folder: Path, file: Path | None) -> Pat
 
 
 def _parts(folder: Path, location: str) -> Iterator[Path]:
-    """Every folder on the way to a file, and the file: also those that a later `..` leaves again."""
+    """Yield every folder on the way to a file, and the file, including folders that a later `..` leaves again."""
     for part in Path(location).parts:
         folder = folder.parent if part == ".." else folder / part
         yield folder
@@ -276,7 +280,7 @@ def _check_extent(held: Held, location: str, there: int) -> None:
 
 
 def point(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
-    """Make a tensor say that its values lie in another file."""
+    """Make a tensor refer to values in another file."""
     for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "external_data"):
         tensor.ClearField(field)
     tensor.data_location = onnx.TensorProto.EXTERNAL
@@ -285,7 +289,7 @@ def point(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> 
 
 
 def embed(tensor: onnx.TensorProto) -> None:
-    """Read the values of a settled tensor into it. Raises InvalidModelError where the file is not what it was."""
+    """Read the values of a settled tensor into it. Raises InvalidModelError if the file has changed."""
     content = values_of(tensor)
     for field in ("external_data", "data_location"):
         tensor.ClearField(field)
@@ -293,12 +297,12 @@ def embed(tensor: onnx.TensorProto) -> None:
 
 
 def values_of(tensor: onnx.TensorProto) -> bytes:
-    """The bytes of a tensor, from the file that `settle` found where they lie in one."""
+    """Read the bytes of a tensor, from the file that `settle` found if they lie in one."""
     return b"".join(chunks_of(tensor))
 
 
 def chunks_of(tensor: onnx.TensorProto) -> Iterator[bytes]:
-    """The same piece by piece. Raises InvalidModelError where the file is not what it was."""
+    """Read the bytes of a tensor piece by piece. Raises InvalidModelError if the file has changed."""
     held = Held(tensor)
     if not held.is_external:
         yield tensor.raw_data

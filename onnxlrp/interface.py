@@ -1,4 +1,4 @@
-"""The description of an explained model in its `metadata_props`: the only thing that writer and reader share."""
+"""Interface: the description of an explained model in its `metadata_props`, shared by its writer and its reader."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PREFIX = "onnxlrp."
 class Interface:
     """Names and meaning of what onnxlrp added to a model.
 
-    Every name is the one really used in the file (a name that the source already had gets `_1` appended). It is written
-    into the file's metadata, from which it is read without onnxruntime:
+    Every name is the one really used in the file (a name that the source already had gets `_1` appended). The interface
+    is written into the file's metadata, and can be read from there without onnxruntime:
 
     ```python
     import onnx
@@ -32,57 +32,59 @@ class Interface:
     """
 
     version: str
-    """The version of onnxlrp that wrote the model."""
+    """Version of onnxlrp that wrote the model."""
     composite: str
-    """The composite, as text that `convert` takes."""
+    """Composite, as text that `convert` takes."""
     output: str
-    """The explained output."""
+    """Name of the explained output."""
     source_sha256: str
-    """The SHA-256 of the source's file, or of its serialisation where it was given as an object."""
+    """SHA-256 of the source's file, or of its serialisation if it was given as an object."""
     rules: tuple[str, ...] = ()
-    """The overrides, each as `pattern=rule`."""
+    """Overrides, each as `pattern=rule`."""
     relevance: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Explained input -> the output that holds its relevance."""
+    """Outputs that hold relevance, by the explained input."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Inner value -> the output that holds its relevance."""
+    """Outputs that hold relevance, by the inner value."""
     target: str = "class"
-    """The kind of target: "class", "token" or another one of `onnxlrp.targets`."""
+    """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or what else the kind chooses."""
+    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or another choice of the kind of
+    target."""
     position_input: str | None = None
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
     """Input that takes the weights of a weighted target, float, which broadcast to the explained output."""
     required: bool = False
-    """True where target, position and weights are ordinary inputs without a default."""
+    """True if target, position and weights are ordinary inputs without a default."""
     targets: int = 1
-    """The number of classes that one run explains."""
+    """Number of classes that one run explains."""
     batch_axis: int | None = 0
-    """Axis of the explained output that counts samples; None: the output is of one sample."""
+    """Axis of the explained output that counts samples; None if the output is of one sample."""
     class_axis: int | None = 1
-    """Axis of the explained output that holds the classes; None: one score per sample."""
+    """Axis of the explained output that holds the classes; None if there is one score per sample."""
     output_shape: tuple[int | str | None, ...] | None = None
-    """Shape of the explained output as it was found, whatever the file declares; None: not even the rank is known, or
-    the file does not say it."""
+    """Actual shape of the explained output, whatever the file declares; None if not even the rank is known, or if the
+    file does not say it."""
     label_output: str | None = None
-    """Output with the label of the class that is explained by default; None: the arg max of the explained output."""
+    """Output with the label of the class that is explained by default; None stands for the arg max of the explained
+    output."""
     labels: tuple[int, ...] | tuple[str, ...] = ()
-    """The labels of the classes, in their order, where there is such an output."""
+    """Labels of the classes, in their order, if there is such an output."""
     ledger: str | None = None
     """Output that holds the conservation ledger, float [steps, 5]."""
     steps: tuple[str, ...] = ()
     """Names of the ledger's rows."""
     marked: tuple[bool, ...] = ()
-    """Rows whose bias column is the remainder: steps that do not conserve relevance locally."""
+    """True for rows whose bias column is the remainder: steps that do not conserve relevance locally."""
     score_is_output: bool = False
-    """True where the explained score is the visible output itself, with no softmax or the like skipped; False where the
-    file does not say so."""
+    """True if the explained score is the visible output itself, with no softmax or the like skipped; False if the file
+    does not say so."""
     initial: str = "output"
-    """"output": relevance starts from the score; "one": from 1."""
+    """Start of relevance: "output" for the score, "one" for 1."""
     seed: str = "score"
-    """The composite's seed: "score", "positive" (max(0, score)) or "gradient"."""
+    """Seed of the composite: "score", "positive" (max(0, score)) or "gradient"."""
     has_base: bool = False
-    """True where relevance adds up to the score's distance from a base value, as that of trees does."""
+    """True if relevance adds up to the score's distance from a base value, as that of trees does."""
 
     def __repr__(self) -> str:
         what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
@@ -95,7 +97,7 @@ class Interface:
         return {argument: name for argument, name in names.items() if name is not None}
 
     def to_metadata(self) -> dict[str, str]:
-        """As `metadata_props`: text as it is, everything else as JSON, in a fixed order."""
+        """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""
         text = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -104,14 +106,14 @@ class Interface:
 
     @staticmethod
     def is_in(metadata: Mapping[str, str]) -> bool:
-        """Decide whether a model with this metadata was written by onnxlrp."""
+        """Decide whether onnxlrp wrote a model with this metadata."""
         return _PREFIX + "version" in metadata
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Interface | None:
-        """The inverse of `to_metadata`; None where the model was not written by onnxlrp.
+        """Read the interface back from metadata; None if onnxlrp did not write the model.
 
-        Raises ValueError, naming the entry, where one is missing, is no JSON or has a value that no model has.
+        Raises ValueError, naming the entry, if one is missing, is no JSON or has a value that no model has.
         """
         known = {field.name: _PREFIX + field.name for field in dataclasses.fields(cls)}
         if not any(key in metadata for key in known.values()):
@@ -126,7 +128,7 @@ class Interface:
         return interface
 
     def _check(self) -> None:
-        """Raises ValueError where values cannot be, or contradict each other."""
+        """Raise ValueError if values are impossible, or contradict each other."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{_PREFIX}{name} is {getattr(self, name)!r:.80}, not {' or '.join(choices)}")
@@ -142,7 +144,7 @@ class Interface:
 
 
 def _read(text: str, key: str, kind: Any) -> Any:
-    """The value of an entry whose field has the type `kind`. Raises ValueError where it is none of that type."""
+    """Read an entry whose field has the type `kind`. Raises ValueError if it is of another type."""
     if kind is str:
         return text
     try:
@@ -156,7 +158,7 @@ def _read(text: str, key: str, kind: Any) -> Any:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Decide whether a value that was read from JSON has a type: of `str | None`, `tuple[int, ...]` and the like."""
+    """Decide whether a value from JSON is of a type such as `str | None` or `tuple[int, ...]`."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return any(_is_a(value, part) for part in parts)
@@ -173,4 +175,4 @@ _CHOICES = {
     "seed": ("score", "positive", "gradient"),
 }
 _AXES = 64
-"""The largest number of axes that an array of numpy has."""
+"""Most axes that an array of numpy has."""

@@ -1,6 +1,6 @@
-"""The most memory that a computation at conversion may take: sizes are reckoned before anything is computed.
+"""Limit on the memory of a computation at conversion: sizes are checked before anything is computed.
 
-A file of a few hundred bytes can ask for a constant of any size. The bound is 1 GB; the environment variable
+A file of a few hundred bytes can ask for a constant of any size. The limit is 1 GB; the environment variable
 ONNXLRP_MAX_MEMORY sets another, in megabytes.
 """
 
@@ -15,7 +15,7 @@ from onnxlrp.errors import InputError, InvalidModelError
 VARIABLE = "ONNXLRP_MAX_MEMORY"
 _MEGABYTES = 1024
 _ITEM = 8
-"""Bytes of an element: constants are computed in float64 and int64."""
+"""Bytes of an element, because constants are computed in float64 and int64."""
 GROWING = frozenset(
     {
         *("AffineGrid", "AveragePool", "BlackmanWindow", "CenterCropPad", "Col2Im", "ConstantOfShape", "Conv"),
@@ -24,12 +24,14 @@ GROWING = frozenset(
         *("Resize", "STFT", "Scan", "Tile", "Upsample"),
     }
 )
-"""Operators whose output can be larger than what broadcasting or a product makes of their operands."""
+"""Operators whose output can be larger than broadcasting or a product could make of their operands."""
 
 
 def most_elements() -> int:
-    """The most elements of a constant that is computed. Raises InputError where the environment variable is no number
-    of megabytes."""
+    """Return the most elements of a constant that may be computed.
+
+    Raises InputError if the environment variable is no number of megabytes.
+    """
     text = os.environ.get(VARIABLE, str(_MEGABYTES))
     try:
         megabytes = float(text)
@@ -41,7 +43,8 @@ def most_elements() -> int:
 
 
 def check_elements(sizes: Iterable[int], what: str) -> None:
-    """Raise InvalidModelError, with `what` asks for that many elements, where they are too many to be computed."""
+    """Raise InvalidModelError if a constant has too many elements to be computed; the message says that `what` asks for
+    them."""
     elements = math.prod(sizes)
     most = most_elements()
     if elements > most:

@@ -1,7 +1,7 @@
-"""Text from files as it may be shown on a terminal: control characters as the escapes that Python writes for them.
+"""Escapes for text from files, so that a terminal shows control characters instead of obeying them.
 
-A name may hold the sequences that move a terminal's cursor, colour it, set its title or turn the direction of text, and
-so make a screen say what nothing has said.
+A name may hold sequences that move a terminal's cursor, colour it, set its title or turn the direction of text, and so
+make a screen show something that no program has printed.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _BUT_LAYOUT = re.compile(f"(?![\n\t])[{_CONTROLS}]")
 
 
 def escaped(text: object) -> str:
-    r"""A name, a path or another text of one line: `escaped("a\nb")` is `a\nb`, four characters."""
+    r"""Escape a name, a path or another text of one line: `escaped("a\nb")` is `a\nb`, four characters."""
     return _ANY.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
 
 
 def escaped_lines(text: str) -> str:
-    """A text of several lines, which keeps its newlines and tabs."""
+    """Escape a text of several lines, which keeps its newlines and tabs."""
     return _BUT_LAYOUT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def escaped_json(text: str) -> str:
-    """A JSON text that a program reads as before; newlines stay, because JSON has them between its values only."""
+    """Escape a JSON text without changing its meaning; newlines stay, because JSON has them between its values only."""
     return _BUT_LAYOUT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names in a row, separated by commas."""
+    """Join names with commas."""
     return ", ".join(escaped(name) for name in names)
 
 
 def shape_text(shape: Iterable[int | str | None] | None) -> str:
-    """A shape as `[N, 3, ?]`; an unknown rank is `[…]`."""
+    """Write a shape as `[N, 3, ?]`; an unknown rank is `[…]`."""
     if shape is None:
         return "[…]"
     return "[" + ", ".join("?" if size is None else escaped(str(size)) for size in shape) + "]"

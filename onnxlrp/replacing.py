@@ -1,4 +1,4 @@
-"""Files that may be replaced, and those that may not."""
+"""Checks of the files that are about to be replaced."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from onnxlrp.interface import Interface
 
 
 def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
-    """Raise InputError where a file must not be written: over one of `sources`, by whatever name or link, or over what
-    is no regular file. (A link would be replaced itself, and its target stay as it was.)"""
+    """Raise InputError if a file must not be written: if it is one of `sources`, by any name or link, or no regular
+    file.
+
+    A link is refused, because it would be replaced itself, and its target would stay as it was.
+    """
     try:
         state = path.lstat()
     except FileNotFoundError:
@@ -35,15 +38,15 @@ def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
 
 
 def check_data_file(data: Path, model: Path, sources: Iterable[Path] = ()) -> None:
-    """Raise InputError where the weight file `data` of the new `model` would replace one that was not written with an
+    """Raise InputError if the weight file `data` of the new `model` would replace one that does not belong to an
     explained model in that very place."""
     check_replaceable(data, sources)
     if data.exists() and not any(map(data.samefile, _own_data(model))):
-        raise InputError(f"'{data}' is there already, and was not written with an explained model '{model}': move it")
+        raise InputError(f"'{data}' exists already, and was not written with an explained model '{model}': move it")
 
 
 def files_of(path: Path) -> list[Path]:
-    """The model's file and those of its weights, as far as they can be told; nothing but the model is opened."""
+    """List the model's file and the files of its weights, as far as they can be told; only the model is opened."""
     try:
         proto = onnx.ModelProto.FromString(path.read_bytes())
     except (OSError, DecodeError):
@@ -55,7 +58,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _own_data(model: Path) -> list[Path]:
-    """The weight files of an explained model; none where there is no such model."""
+    """List the weight files of an explained model; empty if there is no such model."""
     if not model.is_file():
         return []
     try:

@@ -1,4 +1,4 @@
-"""Short reprs: an object in a notebook or a debugger is one line, whatever arrays, graphs and weights it holds."""
+"""Short reprs: an object shows as one line, whatever arrays, graphs and weights it holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from onnxlrp.printable import escaped
 
 _FIELD, _NAME, _WHOLE, _NAMES = 60, 60, 280, 3
-"""The largest numbers of characters in a field, a name and a whole repr, and of names in a list."""
+"""Most characters in a field, a name and a whole repr, and most names in a list."""
 
 
 class Brief:
@@ -20,7 +20,7 @@ class Brief:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        # `dataclass` writes a repr of its own into every class that only inherits one.
+        # Assigned to the class itself, because `dataclass` overrides a repr that is only inherited.
         cls.__repr__ = cls.__repr__  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ def field_text(value: object) -> str:
 
 
 def cut(text: object, most: int = _NAME) -> str:
-    """Escape the control characters of a text of one line, and replace what goes past `most` characters by dots."""
+    """Escape the control characters of a line, and replace everything past `most` characters by dots."""
     shown = escaped(text)
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
@@ -54,7 +54,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def some(names: Iterable[object]) -> str:
-    """List the first three names, and how many more there are."""
+    """List the first three names, and the number of the others."""
     every = list(names)
     more = [f"{len(every) - _NAMES} more"] if len(every) > _NAMES else []
     return ", ".join([*(cut(name, 40) for name in every[:_NAMES]), *more])

@@ -1,6 +1,6 @@
-"""The language of rules: how operands change (`Modifier`), what is added up (`Term`) and what is shared (`Share`).
+"""Language of rules: how operands change (`Modifier`), what is added up (`Term`) and what is shared (`Share`).
 
-`onnxlrp.rules` has these names too, and says how a rule is made of them.
+`onnxlrp.rules` exports these names too, and explains how a rule is composed of them.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Modifier:
 
     @property
     def above(self) -> float:
-        """Return the factor of positive elements."""
+        """Factor of positive elements."""
         return self.same + self.plus
 
     @property
     def below(self) -> float:
-        """Return the factor of negative elements."""
+        """Factor of negative elements."""
         return self.same + self.minus
 
     def times(self, factor: float) -> Modifier:
@@ -91,7 +91,7 @@ MINUS = Modifier(minus=1)
 SQUARE = Modifier(square=1)
 ONE = Modifier(one=1)
 NOTHING = Modifier()
-"""Gives 0 whatever it changes."""
+"""Modifier that gives 0 for any operand."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,11 +119,11 @@ class Term:
     Parameters
     ----------
     x
-        How the input changes: a `Modifier`, `Above` or `Below`.
+        Change of the input: a `Modifier`, `Above` or `Below`.
     weight
-        How the weight changes.
+        Change of the weight.
     bias
-        How the bias changes; None leaves the bias out. A layer that has no bias adds none in any term.
+        Change of the bias; None leaves the bias out. A layer that has no bias adds none in any term.
     factor
         A finite number that multiplies the term, in the denominator and in what the input receives.
 
@@ -161,8 +161,8 @@ class Share:
     Parameters
     ----------
     terms
-        At least one `Term`. Where one has `Above(low)` another has `Below(high)`, because an operator upstream that
-        turns signs exchanges the two bounds; all in one share mean the same two bounds.
+        At least one `Term`. If one has `Above(low)` another must have `Below(high)`, because an operator upstream that
+        turns signs exchanges the two bounds; all terms of a share must have the same two bounds.
     coefficient
         A finite number; the coefficients of a rule that conserves relevance add up to 1.
     gate
@@ -171,7 +171,7 @@ class Share:
     Raises
     ------
     ValueError
-        One of these does not hold.
+        One of these conditions does not hold.
 
     Examples
     --------
@@ -203,12 +203,12 @@ class Share:
 
     @property
     def box(self) -> tuple[Bound, Bound]:
-        """Return the bounds of the model's input, low and high, of a share that has them."""
+        """Bounds of the model's input, low and high, for a share that has them."""
         low = next(t.x.low for t in self.terms if isinstance(t.x, Above))
         return low, next(t.x.high for t in self.terms if isinstance(t.x, Below))
 
 
 IN_PROPORTION = (Share((Term(SAME, SAME, SAME),)),)
-"""The shares of the ε rules. Steps without weights, such as sums, know these and `EVENLY` alone."""
+"""Shares of the ε rules. Steps without weights, such as sums, take only these and `EVENLY`."""
 EVENLY = (Share((Term(ONE, ONE),)),)
-"""The shares of the flat rule."""
+"""Shares of the flat rule."""

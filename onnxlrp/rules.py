@@ -1,8 +1,8 @@
-"""Every relevance rule, as data.
+"""Relevance rules, as data.
 
 A rule for a linear layer `z = f(x; w, b)` is a list of shares. A share has a denominator, the sum of a few *terms*
 `f(modified x; modified w, modified b)`, and gives `coefficient · Σ_terms modified x · fᵀ(R / s(d); modified w)` to the
-input. No rule names an operator: how a layer runs and how it is transposed is the operator's knowledge.
+input. No rule names an operator: each operator knows how it runs on modified operands and how it is transposed.
 
 `s(d) = d + sgn(d)·(ε + ρ·rms(d))` is the stabiliser, with ε = `epsilon`, ρ = `relative` and sgn(0) = 1.
 
@@ -73,14 +73,14 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule(Brief):
-    """Base of all rules. A rule of your own is a frozen dataclass that derives from it and gives its `shares`.
+    """Base of all rules. A rule of your own is a frozen dataclass that derives from it and returns its `shares`.
 
     Parameters
     ----------
     epsilon
         ε of the stabiliser, in the units of the layer's output, at least 0. Default: 1e-6.
     relative
-        ρ of the stabiliser: a part of the root mean square of the denominators, at least 0. Default: 0.
+        ρ of the stabiliser, the fraction of the denominators' root mean square in it, at least 0. Default: 0.
     zero_params
         `"bias"` sets the bias to 0 in outputs and denominators, so that it keeps no relevance. Default: None.
 
@@ -112,7 +112,7 @@ class Rule(Brief):
     zero_params: Literal["bias"] | None = None
 
     reads_activation: ClassVar[bool] = False
-    """True for a rule that takes relevance for an activation, never negative: the plan warns where it may be
+    """True for a rule that assumes relevance to be that of an activation, never negative: the plan warns if it may be
     negative."""
 
     def __post_init__(self) -> None:
@@ -122,11 +122,11 @@ class Rule(Brief):
             raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
 
     def shares(self) -> tuple[Share, ...]:
-        """The denominators of the rule, each with its terms."""
+        """Return the shares of the rule, each with its terms and its denominator."""
         raise NotImplementedError
 
     def __str__(self) -> str:
-        """As it is written in Python and on the command line, defaults left out."""
+        """Write the rule as in Python and on the command line, without defaults."""
         given = [f"{f.name}={field_text(getattr(self, f.name))}" for f in changed_fields(self)]
         return f"{type(self).__name__}({', '.join(given)})" if given else type(self).__name__
 
@@ -286,7 +286,8 @@ class AlphaBeta(Rule):
 class ZBox(Rule):
     """z-box, for a layer whose inputs lie between two bounds, such as pixels (Montavon et al. 2017).
 
-    `d = f(x − l; w⁺) + f(x − h; w⁻)`, and back the same: the bias and one of three products cancel out.
+    `d = f(x − l; w⁺) + f(x − h; w⁻)`, and the transpose with the same operands. This equals the usual form of three
+    products and a bias, of which one product and the bias cancel out.
 
     Parameters
     ----------
@@ -347,13 +348,13 @@ class Flat(Rule):
 RULES: Mapping[str, type[Rule]] = {
     r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
 }
-"""Every rule by its name."""
+"""Rules of onnxlrp by name."""
 
 
 def call(text: str, names: Mapping[str, Any]) -> Any:
-    """`"Gamma(0.1)"` -> `names["Gamma"](0.1)`: a name and literals, nothing is evaluated.
+    """Read a call of names and literals without evaluating anything: `"Gamma(0.1)"` -> `names["Gamma"](0.1)`.
 
-    Raises InputError with the known names where the text is anything else.
+    Raises InputError with the known names if the text is anything else.
     """
     known = ", ".join(names)
     try:

@@ -1,4 +1,4 @@
-"""Arrays of strings as a model takes them."""
+"""Conversion of arrays of strings to the form that a model takes."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import onnx
 import pytest
@@ -104,6 +105,39 @@ def rooms() -> dict[str, list[Path]]:
     found = {p.name: sorted(p.rglob("*.py")) for p in PACKAGE.iterdir() if p.is_dir() and list(p.rglob("*.py"))}
     found.update({p.stem: [p] for p in PACKAGE.glob("*.py")})
     return found
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules(path: Path) -> Iterator[str]:
+    """The modules of the package that a file imports."""
+    known = {
+        ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in PACKAGE.rglob("*.py")
+    }
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            node.body = []  # type: ignore[assignment]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else str(node.module) for name in inside)
+
+
+def test_no_import_goes_round_in_a_circle():
+    """Imports that a file makes as it is loaded. A package that imports its own files is no circle."""
+    graph = nx.DiGraph()
+    for path in PACKAGE.rglob("*.py"):
+        name = module_name(path)
+        graph.add_edges_from((name, other) for other in modules(path) if not other.startswith(f"{name}."))
+    assert nx.is_directed_acyclic_graph(graph), nx.find_cycle(graph)
 
 
 @pytest.mark.parametrize("room", [*LINE, *LEAVES, *RUNNING])

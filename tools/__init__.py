@@ -1,1 +1,1 @@
-"""What makes models, pages and measurements; nothing here is part of the package."""
+"""Tools that make models, pages and measurements; nothing here is part of the package."""

@@ -1,4 +1,5 @@
-"""The time that conversions take as models grow: `python -m tools.growth` prints a table (`--nodes` for another size).
+"""Growth of conversion times with the size of models: `python -m tools.growth` prints a table (`--nodes` sets the
+size).
 
 Every kind of graph is converted at a size and at twice the size. Times are those of the processor, of one thread; the
 least of some tries is taken, because a busy machine only ever adds to it. Linear growth is a ratio of 2, and quadratic
@@ -21,7 +22,7 @@ Node = onnx.NodeProto
 
 
 def _model(nodes: list[Node], output: str, shape: tuple[int, int], weights: dict, **options) -> onnx.ModelProto:
-    """A model of float vectors: `shape`, lengths of the input and of the output."""
+    """Make a model of float vectors; `shape` holds the lengths of the input and of the output."""
     ends = [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", size])
         for name, size in zip(("x", output), shape, strict=True)
@@ -33,7 +34,7 @@ def _model(nodes: list[Node], output: str, shape: tuple[int, int], weights: dict
 
 
 def _following(operators: list[tuple[str, ...]], count: int, weights: dict, size: int = 8) -> onnx.ModelProto:
-    """Nodes one after another; each operator is named with its further operands."""
+    """Make nodes one after another; each operator is given with its further operands."""
     nodes, last = [], "x"
     for index in range(count):
         operator, *others = operators[index % len(operators)]
@@ -44,18 +45,18 @@ def _following(operators: list[tuple[str, ...]], count: int, weights: dict, size
 
 
 def chain(count: int) -> onnx.ModelProto:
-    """Relu and products with one constant by turns."""
+    """Make Relu and products with one constant in turn."""
     return _following([("Mul", "c"), ("Relu",)], count, {"c": np.full(8, 1.01, np.float32)})
 
 
 def own_constants(count: int) -> onnx.ModelProto:
-    """Products and sums by turns, each with a constant of its own."""
+    """Make products and sums in turn, each with a constant of its own."""
     weights = {f"c{i}": np.full(8, 1 + i / count, np.float32) for i in range(count)}
     return _following([("Mul", "c{index}"), ("Add", "c{index}")], count, weights)
 
 
 def residual(count: int) -> onnx.ModelProto:
-    """A Relu and the sum of it and its operand, over and over."""
+    """Make a Relu and the sum of it and its operand, over and over."""
     nodes, last = [], "x"
     for index in range(count // 2):
         nodes.append(helper.make_node("Relu", [last], [f"r{index}"]))
@@ -70,19 +71,19 @@ def _side(count: int) -> tuple[list[Node], list[str]]:
 
 
 def added(count: int) -> onnx.ModelProto:
-    """Nodes side by side, added up by one Sum."""
+    """Make nodes side by side, added up by one Sum."""
     nodes, names = _side(count)
     return _model([*nodes, helper.make_node("Sum", names, ["y"])], "y", (8, 8), {})
 
 
 def joined(count: int) -> onnx.ModelProto:
-    """Nodes side by side, put together by one Concat."""
+    """Make nodes side by side, joined by one Concat."""
     nodes, names = _side(count)
     return _model([*nodes, helper.make_node("Concat", names, ["y"], axis=1)], "y", (2, 2 * count), {})
 
 
 def parted(count: int) -> onnx.ModelProto:
-    """One Split, a Relu of each part, and one Concat."""
+    """Make one Split, a Relu of each part, and one Concat."""
     parts, ends = [f"s{i}" for i in range(count)], [f"r{i}" for i in range(count)]
     nodes = [helper.make_node("Split", ["x"], parts, axis=1, num_outputs=count)]
     nodes += [helper.make_node("Relu", [a], [b]) for a, b in zip(parts, ends, strict=True)]
@@ -91,15 +92,17 @@ def parted(count: int) -> onnx.ModelProto:
 
 
 def layers(count: int) -> onnx.ModelProto:
-    """Small dense layers."""
+    """Make small dense layers."""
     rng = np.random.default_rng(0)
     weights = {f"w{index}": rng.normal(size=(4, 4)).astype(np.float32) for index in range(count)}
     return _following([("MatMul", "w{index}")], count, weights, size=4)
 
 
 def functions(count: int) -> onnx.ModelProto:
-    """Local functions that call each other twice: as many nodes as the power of two below `count`, and half as many
-    more."""
+    """Make local functions that each call another one twice.
+
+    The nodes number the power of two below `count`, and half as many more.
+    """
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("local", 1)]
     depth, made = int(np.log2(count)), []
     for level in range(depth):
@@ -122,11 +125,11 @@ KINDS: dict[str, tuple[Callable[[int], onnx.ModelProto], float]] = {
     "dense layers": (layers, 0.5),
     "functions": (functions, 1),
 }
-"""Every kind of graph, and its share of the number of nodes that is asked for."""
+"""Kinds of graph, each with its share of the requested number of nodes."""
 
 
 def seconds(model: onnx.ModelProto, tries: int) -> float:
-    """Processor time of a conversion."""
+    """Measure the processor time of a conversion."""
     found = []
     for _ in range(tries):
         start = time.process_time()
@@ -152,7 +155,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--most", type=float, default=float("inf"), help="the largest ratio that is no fault")
     parser.add_argument("kinds", nargs="*", help="the beginning of a kind's name; all where none is given")
     options = parser.parse_args(given)
-    onnxlrp.convert(chain(10))  # what is done once per process
+    onnxlrp.convert(chain(10))  # does the work that is needed once per process
     print(f"| {'graph':22} | nodes | seconds | twice as many | ratio |\n|---|--:|--:|--:|--:|")
     names = [name for name in KINDS if not options.kinds or name.startswith(tuple(options.kinds))]
     ratios = [row(name, options.nodes, options.tries) for name in names]

@@ -1,7 +1,7 @@
 """Write the table of old operator sets: `python -m tools.operator_sets`. It takes a minute on two cores.
 
-Every operator of the default domain, at every version that onnxruntime still runs: all cases that ONNX has of it,
-written down to that version, with its operands fed and as constants, and all values of its attributes.
+It tries every operator of the default domain, at every version that onnxruntime still runs: all of ONNX's cases of it,
+converted down to that version, with its operands fed and as constants, and all values of its attributes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Not equal are, in Python's patterns for operator, attributes and message:
 
 
 def page(counts: Mapping[tuple[str, int], Count]) -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     every = counts.values()
     not_run = sum((c.not_run for c in every), Counter[str]())
     head = HEAD.format(
@@ -79,7 +79,7 @@ def _of_operator(item: tuple[str, Sequence[int]]) -> dict[tuple[str, int], Count
 
 
 def main() -> int:
-    """Try everything and write the page; 1 if anything differs without an explanation."""
+    """Try everything and write the page; return 1 if anything differs without an explanation."""
     counts: dict[tuple[str, int], Count] = {}
     with ProcessPoolExecutor() as processes:
         for found in processes.map(_of_operator, versions().items()):

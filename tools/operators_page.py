@@ -29,7 +29,7 @@ COLUMNS = """| operator | since opset | kind | relevance |
 
 
 def page(rows: list[TableRow]) -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     parts = [HEAD]
     for domain, group in groupby(rows, lambda row: row.domain):
         members = list(group)

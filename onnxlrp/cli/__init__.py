@@ -1,4 +1,4 @@
-"""The command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
+"""Command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     demo: "onnxlrp demo my-folder",
     convert: (
         "onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
-        "of a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+        "for a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
     ),
     inspect: (
         "onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'; "
@@ -21,8 +21,8 @@ COMMANDS: dict[Callable[..., None], str] = {
     ),
     explain: (
         "onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
-        "of text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
-        "of one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
+        "a text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
+        "one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
     ),
     check: "onnxlrp check model.onnx --input image=cat.jpg",
     operators: "onnxlrp operators --json",

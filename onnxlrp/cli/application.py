@@ -23,13 +23,13 @@ app = typer.Typer(
 )
 P = ParamSpec("P")
 UNUSABLE = 3
-"""Exit status: the model or the data cannot be used. (2, wrong usage, is typer's own.)"""
+"""Exit status if the model or the data cannot be used. (Status 2, wrong usage, is typer's own.)"""
 FOUND = 4
-"""Exit status: a check found something."""
+"""Exit status if a check found something."""
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Every error of a command as a message and an exit status, never as a traceback."""
+    """Report every error of a command as a message and an exit status, never as a traceback."""
 
     @functools.wraps(command)
     def run(*args: P.args, **options: P.kwargs) -> None:
@@ -57,14 +57,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _defect(error: Exception) -> DefectError:
-    """The same error, with the traceback of what nobody foresaw."""
+    """Wrap an error that nobody foresaw in a DefectError, with its traceback."""
     defect = DefectError(error)
     defect.__cause__ = error
     return defect
 
 
 def _not_equal(error: OutputsChangedError) -> OutputsChangedError:
-    """The same with what to do."""
+    """Add to the error what the user can do."""
     return OutputsChangedError(
         f"{error}\nThis is a defect of onnxlrp, so nothing was written; --no-check writes the model all the same."
     )
@@ -86,7 +86,7 @@ def onnxlrp(
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Σ or … shows ?, and no traceback

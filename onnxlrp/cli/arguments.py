@@ -16,11 +16,11 @@ from onnxlrp.replacing import check_replaceable
 
 
 def conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
+    """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
     from onnxlrp.composites import parse
 
     if composite.endswith(".toml"):
-        parse(composite)  # a file that cannot be used is no wrong usage
+        parse(composite)  # an unusable file is an error of its own, not wrong usage
     else:
         usage(parse, composite, "--composite")
     return {
@@ -32,7 +32,7 @@ def conversion(composite: str, rules: Sequence[str], output: str | None, inputs:
 
 
 def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """Texts such as `3,17` as the indices of elements, as many of each."""
+    """Parse texts such as `3,17` as the indices of elements, all with the same number of indices."""
     try:
         found = [tuple(int(index) for index in text.split(",")) for text in texts]
     except ValueError as error:
@@ -43,7 +43,7 @@ def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
 
 
 def _rule(text: str) -> tuple[str, Any]:
-    """`PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
+    """Parse `PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
     from onnxlrp import rules
 
     parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
@@ -69,7 +69,7 @@ def _pair(given: str, option: str, form: str) -> tuple[str, str]:
 
 
 def usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
-    """The result of a check of what was typed; its InputError is wrong usage."""
+    """Check a value from the command line and return the result; an InputError becomes wrong usage."""
     try:
         return check(value)
     except InputError as error:
@@ -79,13 +79,16 @@ def usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
 def refuse_overwriting(
     paths: Sequence[Path], force: bool, read: Callable[[], Sequence[Path]], hint: str = "-o", makes_folder: bool = False
 ) -> None:
-    """Wrong usage: a file that the command reads itself, what is no regular file, a file that is there without --force,
-    a folder that is not there (unless the command makes it)."""
+    """Refuse, as wrong usage, paths that must not be written.
+
+    These are files that the command reads itself, paths of anything but regular files, existing files without --force,
+    and files in folders that do not exist (unless the command makes them).
+    """
     sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
         usage(lambda one: check_replaceable(one, sources), path, hint)
         if path.exists() and not force:
-            raise typer.BadParameter(f"'{path}' is there already; --force overwrites it", param_hint=hint)
+            raise typer.BadParameter(f"'{path}' exists already; --force overwrites it", param_hint=hint)
         if not makes_folder and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
 

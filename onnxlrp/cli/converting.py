@@ -37,7 +37,7 @@ def convert(
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
     target: TargetKind = "class",
-    targets: Annotated[int, typer.Option(min=1, metavar="K", help="How many targets at once.")] = 1,
+    targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
@@ -45,19 +45,19 @@ def convert(
         bool,
         typer.Option(
             "--explain-probability",
-            help="Explain the output itself: no softmax, sigmoid or the like at its end is skipped.",
+            help="Explain the output itself, without skipping a final softmax, sigmoid or the like.",
         ),
     ] = False,
     on_unsupported: Annotated[Literal["error", "stop"], typer.Option(help="Operators without a rule.")] = "error",
     target_input: Annotated[
-        Literal["optional", "required", "none"], typer.Option(help="How the explained model takes its target.")
+        Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
     ] = "optional",
     precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not run source and explained model once to compare their outputs.")
+        bool, typer.Option("--no-check", help="Do not compare the outputs of source and explained model.")
     ] = False,
     as_json: Json = False,
     force: Force = False,
@@ -113,7 +113,7 @@ def inspect(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show which rule every node would get and why, and what is not supported, without converting."""
+    """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
     options = conversion(composite, rule, output, input)
     from onnxlrp.convert import inspect as inspect_model
     from onnxlrp.view import tables
@@ -141,7 +141,7 @@ def inspect(
 
 
 def convert_with_notes(model: Path, **options: Any) -> Any:
-    """The explained model; its notes go to stderr."""
+    """Convert a model, and print its notes on stderr."""
     from onnxlrp.convert import convert as convert_model
 
     with terminal.progress(f"converting {model}"):
@@ -152,7 +152,7 @@ def convert_with_notes(model: Path, **options: Any) -> Any:
 
 
 def convert_for_target(model: Path, **options: Any) -> Any:
-    """An error of the target says which options there are."""
+    """Convert a model; an error about its target names the options that choose one."""
     try:
         return convert_with_notes(model, **options)
     except TargetError as error:
@@ -162,7 +162,7 @@ def convert_for_target(model: Path, **options: Any) -> Any:
 
 
 def convert_with_ledger(model: Path, **options: Any) -> Any:
-    """With the ledger where the composite has one: gradients conserve nothing."""
+    """Convert a model with the ledger if the composite has one; gradients have none."""
     try:
         return convert_with_notes(model, **options, ledger=True)
     except InputError:

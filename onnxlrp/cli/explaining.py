@@ -56,12 +56,12 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv; a name without suffix: a folder for many "
-            "samples, an .npz a batch, and the same command goes on where it was interrupted.",
+            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv. A name without suffix is a folder for many "
+            "samples, with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples a batch, where OUT is a folder (default: 16).")
+        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
     preprocess: Preprocessing = "raw",
@@ -138,12 +138,12 @@ def check(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     target: TargetKind = "class",
-    seed: Annotated[int, typer.Option(help="Of the random inputs, where none are given.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs, if none are given.")] = 0,
     provider: Providers = [],  # noqa: B006
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run source and explained model: are the outputs equal, is relevance conserved, where is it absorbed?"""
+    """Run source and explained model, compare their outputs, and show whether and where relevance is lost."""
     from onnxlrp import commands
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess

@@ -12,7 +12,7 @@ from onnxlrp.targets import TARGETS, kind_named
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
 Composite = Annotated[
-    str, typer.Option(metavar="NAME|FILE", help="Which rule where: a name, NAME(option=value, ...) or a TOML file.")
+    str, typer.Option(metavar="NAME|FILE", help="Choice of rules: a name, NAME(option=value, ...) or a TOML file.")
 ]
 Rules = Annotated[
     list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
@@ -58,9 +58,9 @@ TargetKind = Annotated[
     typer.Option(
         metavar="|".join(TARGETS),
         callback=lambda name: usage(kind_named, name, "--target").name,
-        help="What a target is.",
+        help="Kind of target to explain.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

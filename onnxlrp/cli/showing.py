@@ -16,7 +16,7 @@ from onnxlrp.view import terminal
 
 @guarded
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("onnxlrp-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")] = Path("onnxlrp-demo"),
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -36,7 +36,7 @@ def demo(
 
 @guarded
 def operators(as_json: Json = False, debug: Debug = False) -> None:
-    """List every operator and what happens to relevance there."""
+    """List every operator with the way in which relevance passes it."""
     from onnxlrp.operators import registry
     from onnxlrp.view import tables
 
@@ -49,7 +49,7 @@ def operators(as_json: Json = False, debug: Debug = False) -> None:
 
 @guarded
 def composites(as_json: Json = False, debug: Debug = False) -> None:
-    """List every composite with its arguments and what it is for."""
+    """List every composite with its arguments and its purpose."""
     from onnxlrp.composites import table
     from onnxlrp.view import tables
 

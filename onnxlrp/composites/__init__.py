@@ -1,6 +1,6 @@
-"""Which rule where: every composite of the field under its usual name.
+"""Composites choose the rule for each layer: those of the field are here under their usual names.
 
-A composite answers for a *layer* by its role in the model (first match wins, from the most to the least specific) and
+A composite chooses by the *role* of a layer in the model (first match wins, from the most to the least specific), and
 says how the few kinds of step without parameters are treated. It names no operator.
 
 ```python

@@ -1,4 +1,4 @@
-"""The default composite, which looks at the model."""
+"""Default composite, which chooses its rules by the model's structure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from onnxlrp.rules import Flat, Gamma, Rule
 class Auto(Composite):
     """The default: rules that suit the model, chosen by deletion tests on trained networks (tools/defaults).
 
-    The last layer before the score ε, convolutions over two or more axes γ, over one axis ε, dense layers ε. In a model
-    with attention products share by halves (Achtibat et al. 2024), but a sigmoid or softmax gate of an elementwise
-    product gets nothing.
+    The last layer before the score takes ε, convolutions over two or more axes take γ, those over one axis and dense
+    layers ε. In a model with attention the operands of a product get half of its relevance each (Achtibat et al. 2024),
+    but a sigmoid or softmax gate of an elementwise product gets nothing.
 
     γ is bounded where z⁺ is not, because its denominator is never smaller than the layer's output: in nine kinds of
     hybrid (convolutions inside of attention blocks; random and trained, three seeds) max Σ|R| / max(|score|, .05) is 73
@@ -27,7 +27,7 @@ class Auto(Composite):
     gamma
         γ of convolutions over two or more axes, at least 0. Default: 0.1.
     flat_stem
-        True takes Flat at a first convolution over a grey or colour picture. Default: False.
+        True uses Flat at a first convolution over a grey or colour picture. Default: False.
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="auto(gamma=0.25)")
@@ -37,7 +37,7 @@ class Auto(Composite):
     gamma: float = 0.1
     flat_stem: bool = False
     halves: bool = dataclasses.field(default=False, repr=False, compare=False)
-    """True where products share by halves: `for_model` says so where there is attention."""
+    """True if operands of products get half each: `for_model` sets it for models with attention."""
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         if role.last:
@@ -55,7 +55,7 @@ class Auto(Composite):
         return "gated" if self.halves else "signal"
 
     def for_model(self, *, attention: bool, convolutions: int) -> tuple[Composite, str]:
-        """The composite that `auto` stands for in a model, and why."""
+        """Return the composite that `auto` stands for in a model, and the reason."""
         if attention:
             kind = "attention and convolutions" if convolutions else "attention"
             return dataclasses.replace(self, halves=True), f"{kind}: products share by halves, gates get nothing"

@@ -1,4 +1,4 @@
-"""The base of composites: what a composite is asked, and what it may know of a layer."""
+"""Base of all composites, and the facts about a layer that they choose by."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from onnxlrp.reprs import Brief
 from onnxlrp.rules import Epsilon, Norm, Rule
 
 Product = Literal["uniform", "gated", "signal", "constant"]
-"""How a product of two data operands shares its relevance out: see `Composite.product`."""
+"""Ways to share out the relevance of a product of two data operands; see `Composite.product`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """The facts about a layer and the model around it that a composite may use."""
+    """Facts about a layer and its model that a composite may use."""
 
     kind: str
     """"convolution", "dense", "recurrent" or "embedding"."""
     first: bool = False
-    """No other layer among its ancestors."""
+    """True if no other layer is among its ancestors."""
     last: bool = False
-    """No other layer between it and the score."""
+    """True if no other layer lies between it and the score."""
     spatial: int = 0
-    """How many spatial axes a convolution runs over, 0 where it is none."""
+    """Number of spatial axes that a convolution runs over; 0 for other layers."""
     channels: int = 0
-    """How many input channels a convolution has, those of all its groups together; 0 where that is not known."""
+    """Number of input channels of a convolution, over all its groups; 0 if unknown."""
     overlaps: bool = False
-    """True where a convolution's kernel is larger than its stride along every axis."""
+    """True if a convolution's kernel is larger than its stride along every axis."""
     index: int = 0
     """Position among the model's convolutions, in topological order, from 0."""
     convolutions: int = 0
-    """How many convolutions the model has."""
+    """Number of convolutions in the model."""
     attention: bool = False
-    """True where the model has attention."""
+    """True if the model has attention."""
 
     @property
     def first_convolution(self) -> bool:
@@ -43,13 +43,13 @@ class Role:
 
     @property
     def picture_stem(self) -> bool:
-        """A first convolution over a grey or colour picture: two axes, 1 or 3 channels, windows that overlap."""
+        """True for a first convolution over a grey or colour picture: 2 axes, 1 or 3 channels, overlapping windows."""
         return self.first_convolution and self.spatial == 2 and self.channels in (1, 3) and self.overlaps
 
 
 @dataclasses.dataclass(frozen=True)
 class Composite(Brief):
-    """Base of all composites; as it stands, ε everywhere. A composite of your own derives from it and has a `layer`.
+    """Base of all composites; by itself it uses ε everywhere. A composite of your own derives from it with a `layer`.
 
     Parameters
     ----------
@@ -97,17 +97,17 @@ class Composite(Brief):
 
     @property
     def norm(self) -> Rule:
-        """Rule of sums, averages and constants that are added."""
+        """Rule for sums, averages and constants that are added."""
         return Norm()
 
     @property
     def batch_norm(self) -> Rule:
-        """Rule of a batch norm that is folded into no layer."""
+        """Rule for a batch norm that is folded into no layer."""
         return Epsilon()
 
     @property
     def product(self) -> Product:
-        """Shares of a product of two data operands.
+        """Way to share out the relevance of a product of two data operands.
 
         "uniform": half each; "gated": half each, but nothing to the gate of an elementwise product; "signal": all to
         the signal; "constant": all to the signal, and nothing to attention weights.
@@ -115,8 +115,11 @@ class Composite(Brief):
         return "signal"
 
     def pooling(self, before: int, convolutions: int) -> Rule | None:
-        """Rule of a max pool downstream of `before` of the model's `convolutions`, explained as average pooling; None:
-        the winner takes all."""
+        """Return the rule for a max pool with `before` of the model's `convolutions` upstream, explained as average
+        pooling.
+
+        None stands for winner-takes-all.
+        """
         return None
 
     @property
@@ -131,8 +134,7 @@ class Composite(Brief):
 
     @property
     def times_input(self) -> bool:
-        """True where the relevance of an input is multiplied by the input at the end (always, but for plain
-        gradients)."""
+        """True if the relevance of an input is multiplied by the input at the end; False for plain gradients only."""
         return True
 
     def __str__(self) -> str:
@@ -147,7 +149,7 @@ class Composite(Brief):
 
 @dataclasses.dataclass(frozen=True)
 class Overridden(Brief):
-    """A composite and overrides that are tried before it, first match wins; the content of a TOML file.
+    """A composite with overrides that are tried first, in order; the content of a TOML file.
 
     ```python
     from onnxlrp.rules import Gamma
@@ -158,6 +160,6 @@ class Overridden(Brief):
     """
 
     base: Composite
-    """The composite for all steps that no override takes."""
+    """Composite for all steps that no override matches."""
     rules: tuple[tuple[str, Rule], ...] = ()
-    """Patterns (a node's name with wildcards, or an operator), each with its rule."""
+    """Overrides: a pattern (a node's name with wildcards, or an operator) and its rule."""

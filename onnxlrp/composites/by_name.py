@@ -1,4 +1,4 @@
-"""Composites by name: onnxlrp's own, those that users register, and files of them."""
+"""Names of composites: onnxlrp's own, those that users register, and TOML files."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
 }
-"""Every composite that onnxlrp brings along, by its name."""
+"""Composites of onnxlrp itself, by name."""
 
 
 def parse(composite: str | Path | Composite | Overridden) -> Composite | Overridden:
     """Make a composite from a name (`"epsilon_plus"`), a call (`"epsilon_gamma_box(low=-1, high=1)"`) or a TOML file.
 
-    Raises InputError with the known names where it is none of these.
+    Raises InputError with the known names if it is none of these.
     """
     if isinstance(composite, (Composite, Overridden)):
         return composite
     text = str(composite)
     if text.endswith(".toml"):
         return from_toml(Path(text))
-    made: Composite | Overridden = call(text, _by_name())
-    return made
+    parsed_composite: Composite | Overridden = call(text, _by_name())
+    return parsed_composite
 
 
 def from_toml(path: Path) -> Overridden:
-    """Read a composite with overrides from a file, and raise InputError where it cannot be read as one:
+    """Read a composite with overrides from a file of this form:
 
     ```toml
     composite = "epsilon_plus"
@@ -77,6 +77,8 @@ def from_toml(path: Path) -> Overridden:
     match = "/layer4/*"
     rule = "Gamma(0.1)"
     ```
+
+    Raises InputError if the file cannot be read as a composite.
     """
     try:
         content = tomllib.loads(path.read_text())
@@ -138,9 +140,9 @@ def register(name: str, composite: type[Composite] | Composite | Overridden) -> 
 
 
 def unregister(name: str) -> None:
-    """Take out a composite that `onnxlrp.composites.register` entered under this name.
+    """Remove a composite that `onnxlrp.composites.register` entered under this name.
 
-    Raises InputError where there is none; the composites that onnxlrp brings along cannot be taken out.
+    Raises InputError if there is none; onnxlrp's own composites cannot be removed.
     """
     if name not in _OWN:
         raise InputError(f"no composite {name!r} was registered; there are: {', '.join(_OWN) or 'none'}")
@@ -152,19 +154,22 @@ class Listed(Brief):
     """A line of `onnxlrp composites`."""
 
     composite: str
-    """Its name, with its arguments and their defaults."""
+    """Name of the composite, with its arguments and their defaults."""
     purpose: str
-    """The first paragraph of its docstring."""
+    """First paragraph of its docstring."""
 
 
 def table() -> list[Listed]:
-    """List every composite that has a name, those of users' own last."""
-    return [Listed(_form(name, made), _purpose(made)) for name, made in {**COMPOSITES, **_OWN}.items()]
+    """List every composite that has a name, users' own last."""
+    return [Listed(_form(name, composite), _purpose(composite)) for name, composite in {**COMPOSITES, **_OWN}.items()]
 
 
 def _by_name() -> dict[str, Callable[..., Composite | Overridden]]:
-    """Map every name to what makes its composite."""
-    own = {name: made if isinstance(made, type) else functools.partial(_finished, made) for name, made in _OWN.items()}
+    """Map every name to a function that makes its composite."""
+    own = {
+        name: composite if isinstance(composite, type) else functools.partial(_finished, composite)
+        for name, composite in _OWN.items()
+    }
     return {**COMPOSITES, **own}
 
 
@@ -172,13 +177,13 @@ def _finished(composite: Composite | Overridden) -> Composite | Overridden:
     return composite
 
 
-def _form(name: str, made: type[Composite] | Composite | Overridden) -> str:
-    fields = sorted(dataclasses.fields(made), key=lambda f: bool(f.kw_only)) if isinstance(made, type) else []
+def _form(name: str, composite: type[Composite] | Composite | Overridden) -> str:
+    fields = sorted(dataclasses.fields(composite), key=lambda f: bool(f.kw_only)) if isinstance(composite, type) else []
     shown = [f.name if f.default is dataclasses.MISSING else f"{f.name}={f.default!r}" for f in fields if f.repr]
     return f"{name}({', '.join(shown)})" if shown else name
 
 
-def _purpose(made: type[Composite] | Composite | Overridden) -> str:
-    if not isinstance(made, type):
-        return repr(made)
-    return " ".join((inspect.getdoc(made) or "").split("\n\n")[0].split())
+def _purpose(composite: type[Composite] | Composite | Overridden) -> str:
+    if not isinstance(composite, type):
+        return repr(composite)
+    return " ".join((inspect.getdoc(composite) or "").split("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""Composites of layer-wise relevance propagation, under the names that the field has for them."""
+"""Composites of layer-wise relevance propagation, under the names that are usual for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxlrp.rules import Epsilon as EpsilonRule
 
 @dataclasses.dataclass(frozen=True)
 class Lrp0(Composite):
-    """LRP-0 everywhere, every other ε is 0 too: gradient × input on ReLU networks (Bach et al. 2015).
+    """LRP-0 everywhere, with every other ε at 0 too: gradient × input on ReLU networks (Bach et al. 2015).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="lrp0")
@@ -62,7 +62,8 @@ class Epsilon(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class _Convolutional(Composite):
-    """One rule for convolutions, ε for dense layers, batch norm passed: the composites that Zennit made common."""
+    """Base of composites with one rule for convolutions, ε for dense layers and batch norm passed, as Zennit made
+    common."""
 
     @property
     def convolution(self) -> Rule:

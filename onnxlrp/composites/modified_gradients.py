@@ -1,4 +1,4 @@
-"""Composites that are gradients: the true one, its product with the input, and those that change ReLU's."""
+"""Composites that are gradients: the true one, its product with the input, and those that modify ReLU's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step gives back: the relevance of its operands, and what it kept."""
+"""The record that a step gives back: the relevance of its operands, and what it kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Absorbed:
     epsilon: Sequence[ir.Value] = ()
     """The share of stabilisers."""
     stopped: Sequence[ir.Value] = ()
-    """What a rule drops."""
+    """The relevance that a rule drops."""
 
     @property
     def _columns(self) -> tuple[Sequence[ir.Value], ...]:
@@ -39,7 +39,7 @@ class Absorbed:
 
 @dataclasses.dataclass(frozen=True)
 class Backward:
-    """What a step gives back."""
+    """The record that a step gives back."""
 
     parts: Mapping[int, Relevance]
     """The relevance of each operand, by its index."""
@@ -50,10 +50,6 @@ class Backward:
     products: Mapping[int, Relevance] = dataclasses.field(default_factory=dict)
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
-
-    def settled(self, context: Context) -> Backward:
-        """The same with the parts as they go from step to step."""
-        return dataclasses.replace(self, parts={index: part.settled(context) for index, part in self.parts.items()})
 
     def plus(self, index: int, part: Relevance) -> Backward:
         """The same with one more part."""
@@ -78,8 +74,8 @@ def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
 
 
 def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, rule: Rule) -> Absorbed:
-    """What the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0 and the
-    rule has no stabiliser."""
+    """Compute what the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0
+    and the rule has no stabiliser."""
     op = context.op
     if rule.epsilon or rule.relative:
         return Absorbed(epsilon=[op.Sub(r, op.Mul(s, d))])
@@ -89,22 +85,22 @@ def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, ru
 
 
 def factor_of(context: Context, r: Relevance, epsilon: float) -> ir.Value:
-    """The factor c with R = c·y for the value y itself; an amount is divided by y and ε, and with ε = 0 is lost where
-    y is 0."""
+    """Return the factor c with R = c·y for the value y itself; an amount is divided by y and ε, and with ε = 0 is lost
+    where y is 0."""
     c, op = r.own_factor(context), context.op
     return op.Div(r.amount(context), op.stabilise(context.known(r.value), epsilon)) if c is None else c
 
 
 def lost_by(context: Context, r: Relevance, c: ir.Value) -> Absorbed:
-    """What the factor c of a value keeps of the relevance that arrived there."""
+    """Compute what is lost of the relevance of a value where the factor c stands for it."""
     if r.own_factor(context) is not None:
         return Absorbed()
     return Absorbed(epsilon=[context.op.Sub(r.amount(context), context.op.Mul(c, context.known(r.value)))])
 
 
 def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
-    """An operator's own reverse as a step's: what goes to a constant, a recurrent operator's initial state, say, is the
-    share of constants."""
+    """Turn an operator's own reverse into a step's record: what goes to a constant, a recurrent operator's initial
+    state, say, is the share of constants."""
     wanted, parts = context.wanted(step), {}
     for index, operand in wanted.items():
         found: list[Relevance] = [Factor(operand, c, operand) for i, c in back.factors.items() if i == index]

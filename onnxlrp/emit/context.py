@@ -100,17 +100,15 @@ class Context:
 
     def cast(self, call: Call, operands: Collection[int] | None = None) -> Call:
         """A call with its floating-point outputs and some operands, or all, in the type of the relevance part."""
-        if all(v.dtype == self.dtype for v in (*call.inputs, *call.outputs) if self._is_float(v)):
+        floats = {i: v for i, v in enumerate(call.inputs) if self.is_float(v)}
+        if all(v.dtype == self.dtype for v in (*floats.values(), *filter(self.is_float, call.outputs))):
             return call
-        read = {i: self._float(v) for i, v in enumerate(call.inputs) if operands is None or i in operands}
-        outputs = [self._float(v) or v for v in call.outputs]
-        return dataclasses.replace(call.rebind(read), outputs=tuple(outputs))
+        read = {i: self.read(v) for i, v in floats.items() if operands is None or i in operands}
+        outputs = tuple(self.read(v) if self.is_float(v) else v for v in call.outputs)
+        return dataclasses.replace(call.rebind(read), outputs=outputs)
 
-    def _is_float(self, value: ir.Value | None) -> TypeGuard[ir.Value]:
+    def is_float(self, value: ir.Value | None) -> TypeGuard[ir.Value]:
         """Decide whether a value is a floating-point number; data of a type that cannot be inferred is."""
         if value is None or value.dtype is None:
             return value is not None and value in self.facts.data
         return value.dtype.is_floating_point()
-
-    def _float(self, value: ir.Value | None) -> ir.Value | None:
-        return self.read(value) if self._is_float(value) else value

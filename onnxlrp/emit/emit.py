@@ -14,13 +14,13 @@ from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.emit.single_score import Chosen, chosen
+from onnxlrp.emit.single_score import chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
-from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.options import TargetOptions
 from onnxlrp.targets.seeder import Seeder
 
@@ -69,13 +69,14 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
     )
     seed = seeder.build(request.axes)
+    ledger = Ledger(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
-    one = _one_score(context, plan, request, seed)
+    # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
+    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, request.score, seed.choice)
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16
     scale, start = half_seed(op, whole, score) if half else (None, whole)
     first = start if request.options.targets == 1 else multi_target.placeholder(op, start)
-    ledger = Ledger(op, request.dtype) if request.ledger else None
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
     if one is not None:
@@ -89,13 +90,15 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
     ranks = [len(value.shape or ()) for value in values]
     if ledger is not None:
-        tensors.append(unscaled(op, op.cast(ledger.table(), request.result_dtype), scale))
-        ranks.append(2)
+        table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
+        ledger.label(tensors)
+        tensors, ranks = [*tensors, table], [*ranks, 2]
     if request.options.targets > 1:
         stacked = multi_target.scan(op, start, first, tensors)
         tensors = [multi_target.behind_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
+            op.label("ledger")
             tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
     inputs = {argument: str(value.name) for argument, value in seeder.inputs.items()}
     return _name_outputs(op, request, inputs, tensors, ledger, unique)
@@ -116,13 +119,6 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
         request.ledger,
         request.forms,
     )
-
-
-def _one_score(context: Context, plan: Plan, request: Request, seed: Seed) -> Chosen | None:
-    """The last product alone, where all relevance starts at one of its scores and nobody asks for more of it."""
-    if seed.choice is None or request.inner:
-        return None
-    return chosen(context, plan.steps, request.score, seed.choice)
 
 
 def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:
@@ -167,6 +163,7 @@ def _name_outputs(
     values = [*request.inputs, *request.inner]
     wanted = [f"{v.name}_relevance" for v in values] + (["relevance_ledger"] if ledger is not None else [])
     for tensor, name in zip(tensors, wanted, strict=True):
+        op.label("ledger" if name == "relevance_ledger" else "relevance")
         out = op.alias(tensor, unique(name))
         out.shape = tensor.shape
         op.graph.outputs.append(out)

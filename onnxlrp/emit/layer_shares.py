@@ -141,7 +141,8 @@ class _Layer:
             bias = None if term.bias is None or self.b is None else modified(self.op, self.b, term.bias)
             if bias is not None and extra and term.factor == 1:
                 bias, extra = self.op.Add(bias, extra), 0.0
-            out = self.form.forward(self.op, self._input(term, denominator.share), self._weight(term.weight), bias)
+            w = modified_weight(self.op, self.w, term.weight)
+            out = self.form.forward(self.op, self._input(term, denominator.share), w, bias)
             parts.append(out if term.factor == 1 else self.op.Mul(out, term.factor))
         if extra or not parts:
             parts.append(self.op.constant(extra, self.context.dtype))
@@ -166,7 +167,7 @@ class _Layer:
         return s if not gate or self.rectified else self.op.Where(self._open(gate), s, context.zero)
 
     def _kept(self, denominator: Denominator, d: ir.Value, extra: float, s: ir.Value) -> Absorbed:
-        """What a share keeps: the biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
+        """Compute what a share keeps: biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
         op, k = self.op, denominator.share.coefficient
         r, s = times(op, self._gated(denominator), k), times(op, s, k)
         kept = kept_by_division(self.context, r, s, op.Sub(d, extra) if extra else d, self.rule)
@@ -178,7 +179,7 @@ class _Layer:
         return kept + Absorbed(bias=[op.Mul(s, shift) for shift in shifts])
 
     def _dropped(self) -> Absorbed:
-        """What no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
+        """Compute what no share takes: R where no gate is open, and the rest where coefficients do not add up to 1."""
         op, shares, stopped = self.op, self.rule.shares(), []
         for compare, gates in ((op.Greater, (0, 1)), (op.Less, (0, -1)), (op.Equal, (0,))):
             rest = 1 - sum(share.coefficient for share in shares if share.gate in gates)
@@ -198,15 +199,12 @@ class _Layer:
             return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.context.dtype)
         return modified(op, self.x, term.x)
 
-    def _weight(self, by: Modifier) -> ir.Value:
-        return modified_weight(self.op, self.w, by)
-
     def _back(self, term: Term, s: ir.Value, share: Share, pieces: _Pieces) -> None:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
         op, x = self.op, term.x
         if NOTHING in (x, term.weight):
             return
-        weight = self._weight(term.weight.times(share.coefficient * term.factor))
+        weight = modified_weight(op, self.w, term.weight.times(share.coefficient * term.factor))
         back = bounded(op, shaped(self.form.transpose(op, s, self.x, weight), self.x))
         if x == ONE:
             pieces.amounts.append(back)

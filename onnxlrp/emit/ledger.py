@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -10,6 +11,8 @@ from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import captured
+from onnxlrp.graph.provenance import RULE
 from onnxlrp.plan import Step
 
 
@@ -24,7 +27,7 @@ class Ledger(NoLedger):
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
-        self.op, self.dtype = op, widest(dtype)
+        self.op, self.dtype, self._before = op, widest(dtype), set(op.graph)
         self.rows: dict[str, list[list[ir.Value]]] = {}
         """By the steps' names, for each column what is added up."""
         self.marked: set[str] = set()
@@ -46,6 +49,18 @@ class Ledger(NoLedger):
         self.rows[step.name] = [[self._total(amount) for amount in column] for column in columns]
         if not back.conserves:
             self.marked.add(step.name)
+
+    def label(self, results: Sequence[ir.Value]) -> None:
+        """Label the nodes that no result needs as the ledger's own, in the metadata where others have their rule."""
+        waiting = list(results)
+        while waiting:
+            node = waiting.pop().producer()
+            if node is not None and node not in self._before:
+                self._before.add(node)
+                waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+        for node in self.op.graph:
+            if node not in self._before:
+                node.metadata_props[RULE] = "ledger"
 
     def total(self) -> ir.Value:
         """The sums of all columns, [5]."""

@@ -55,7 +55,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
-    """What is computed from constants for the moved nodes alone: a session lays a kernel out for its fast
+    """Find what is computed from constants for the moved nodes alone: a session lays a kernel out for its fast
     path only where it is the body's own."""
     inside, known, found = set(moved), constants(graph), []
     for node in reversed(graph):

@@ -1,4 +1,4 @@
-"""Of a product whose output is taken apart, the columns that relevance arrives at.
+"""Restrict the way back of a product x·W to the output columns that relevance arrives at.
 
 Queries, keys and values are often one product, and under a rule that takes attention's weights for constants relevance
 arrives at the values alone: two thirds of the product's way back would be done on zeros.
@@ -33,7 +33,7 @@ def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Re
 
 
 def _is_product(layer: Layer) -> bool:
-    """Whether it is `x·W` with columns along its output's last axis."""
+    """Decide whether it is `x·W` with columns along its output's last axis."""
     call = layer.call
     return (call.domain, layer.data) == ("", 0) and call.op_type in ("MatMul", "Gemm") and len(layer.w.shape or ()) == 2
 
@@ -82,7 +82,7 @@ def _reached(context: Context, value: ir.Value, axis: _Axis) -> range | None:
 
 
 def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
-    """Of a node that takes a value apart along the axis: what comes out, and the blocks it is; None of any other."""
+    """List what comes out of a node that takes a value apart along the axis, and its blocks; None for any other."""
     if call.op_type not in ("Split", "Gather", "Slice"):
         return None
     rank = call.rank()
@@ -110,7 +110,7 @@ def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
 
 
 def _moved(call: Call, axis: _Axis) -> _Axis | None:
-    """Where a node that only moves values has the axis afterwards; None where it no longer has it."""
+    """Find the axis in the output of a node that only moves values; None where it is no longer there."""
     if call.op_type in ("Identity", "Cast"):
         return axis
     if call.op_type not in ("Transpose", "Squeeze", "Unsqueeze", "Reshape"):

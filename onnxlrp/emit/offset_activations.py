@@ -39,7 +39,7 @@ def offset(context: Context, step: Step, arrived: Arrived) -> Backward:
     alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))
     near = op.And(op.Less(op.Abs(z), _NEAR), alike)
     secant = op.Div(change, op.Where(near, op.number(1.0, z), z))
-    share = op.Where(near, _slope(context, step, op.Mul(z, 0.5)), secant)
+    share = op.Where(near, _run(context, step, op.Mul(z, 0.5))[1], secant)
     r = only(arrived)
     c = factor_of(context, r, 0.0)
 
@@ -58,7 +58,7 @@ def slope(context: Context, step: Step, arrived: Arrived) -> Backward:
     z = context.known(argument)
     r = only(arrived)
     c = factor_of(context, r, 0.0)
-    passed = context.where_known(argument, op.Mul(c, _slope(context, step, z)))
+    passed = context.where_known(argument, op.Mul(c, _run(context, step, z)[1]))
 
     def absorbed() -> Absorbed:
         return lost_by(context, r, c) + Absorbed(bias=[op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])
@@ -82,11 +82,6 @@ def _at_zero(context: Context, step: Step) -> ir.Value:
     if function.at_zero is not None:
         return context.op.constant(function.at_zero, context.dtype)
     return _run(context, step, context.op.full_like(context.read(function.argument), 0))[0]
-
-
-def _slope(context: Context, step: Step, z: ir.Value) -> ir.Value:
-    """The derivative of the function at z."""
-    return _run(context, step, z)[1]
 
 
 def _run(context: Context, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:

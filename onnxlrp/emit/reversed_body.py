@@ -72,13 +72,12 @@ class Reverse:
             inner.start(Amount(value, r))
         inner.run(steps)
         op.label(f"{self.step.name}: {self.step.rule_text}")
+        found = [(v, inner.amount(v, context.dtype)) for v in wanted]
+        results = [shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r for v, r in found]
         if isinstance(ledger, Ledger):
             self.total, self.conserves = ledger.total(), not ledger.marked
-        found = [inner.amount(v, context.dtype) for v in wanted]
-        return [
-            shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r
-            for v, r in zip(wanted, found, strict=True)
-        ]
+            ledger.label(results)
+        return results
 
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
@@ -140,7 +139,7 @@ def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
 
 
 def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
-    """What all steps inside gave to biases, stabilisers and nowhere, from the ledger's sums."""
+    """Take from the ledger's sums what all steps inside gave to biases, stabilisers and nowhere."""
     op = context.op
     return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
@@ -192,9 +191,7 @@ def loop_carried(
 def next_state(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
     """The values for the next step: the states' relevance, and the sums with this step's added."""
     split = len(carried.states)
-    added = list(amounts[split : split + len(carried.parameters) - split])
-    if reverse.total is not None:
-        added.append(reverse.total)
+    added = [*amounts[split : len(carried.parameters)], *([] if reverse.total is None else [reverse.total])]
     sums = [shaped(reverse.op.Add(p, a), p) for p, a in zip(carried.parameters[split:], added, strict=True)]
     return [*amounts[:split], *sums]
 

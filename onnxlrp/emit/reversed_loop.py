@@ -76,7 +76,7 @@ def loop(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _read_by_step(context: Context, step: Step, body: Body) -> dict[ir.Value, list[ir.Node]]:
-    """What the body takes from around it slice by slice, `x[i]` in step i: then a slice a step goes back, too.
+    """Find what the body takes from around it slice by slice, `x[i]` in step i: then a slice a step goes back, too.
 
     Else each step would add a whole tensor with one slice that is not 0: quadratic in the number of steps.
     """
@@ -123,7 +123,7 @@ def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Val
 def _keep_in_lists(
     context: Context, node: ir.Node, body: Body, used: Sequence[int]
 ) -> tuple[ir.Node, dict[int, ir.Value]]:
-    """Of the body's inputs that are used those whose shape may change, each in a sequence.
+    """Keep the inputs of a body whose shape may change in sequences, those that are used.
 
     Returns the node that took the Loop's place, and the sequences by the inputs' positions.
     """

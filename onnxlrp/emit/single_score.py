@@ -1,4 +1,4 @@
-"""Of a product whose scores are explained at one token and one class, the row and the column that make this score.
+"""Explain one score of a product, at one token and one class, by the row and the column that make it.
 
 Everything else there has no relevance, and its share of the arithmetic (a vocabulary's) is left out.
 """
@@ -28,9 +28,9 @@ class Chosen:
     """1, or 0 where no such token or class exists: [N, 1, 1]."""
     row: ir.Value
     rows: ir.Value
-    """What the row was taken from: [N, T, D]."""
+    """The rows that it was taken from: [N, T, D]."""
     position: ir.Value
-    """Where: int64 [N, 1]."""
+    """Its place among them: int64 [N, 1]."""
     skipped: Sequence[Step]
     """The choice of a token, which hands all relevance on."""
     rest: Sequence[Step]

@@ -37,7 +37,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
         # No relevance arrives where a mask adds −∞, and 0 · ∞ is no number.
         nothing, zero = op.Equal(s, 0.0), context.zero
         kept = kept_by_division(context, r.amount(context), s, op.Where(nothing, zero, value), rule)
-        if not any(i not in step.operands and _is_float(v) for i, v in enumerate(call.inputs)):
+        if not any(i not in step.operands and context.is_float(v) for i, v in enumerate(call.inputs)):
             return kept
         return kept + Absorbed([op.Mul(s, op.Where(nothing, zero, _without(context, step, step.operands)))])
 
@@ -45,13 +45,9 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _without(context: Context, step: Step, operands: Mapping[int, object]) -> ir.Value:
-    """What a step computes of its other operands, these being 0."""
+    """Run a step with 0 in the place of some operands."""
     op, call = context.op, context.call(step)
     return op.run(call.rebind({i: op.full_like(call.operand(i), 0) for i in operands}))
-
-
-def _is_float(value: ir.Value | None) -> bool:
-    return value is not None and value.dtype is not None and value.dtype.is_floating_point()
 
 
 def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:

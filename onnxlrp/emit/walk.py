@@ -29,7 +29,7 @@ class Walk:
         self.ledger = ledger or NoLedger()
         self.relevance: dict[ir.Value, Relevance] = {}
         self.products: list[Relevance] = []
-        """Of embedding lookups under gradient × input, as `Backward.products` says."""
+        """All that steps gave back as `Backward.products`."""
         self._senders: dict[ir.Value, list[Step | None]] = {}
         self.context = dataclasses.replace(context, senders=self._senders)
 
@@ -52,11 +52,11 @@ class Walk:
             context.op.label(f"{step.name}: {step.rule_text}")
             arrived = [None if r is None else r.total(context) for r in found]
             back = context.treatments[step.kind](context, step, arrived)
-            back = back.settled(context)
-            for part in back.parts.values():
+            parts = {index: part.settled(context) for index, part in back.parts.items()}
+            for part in parts.values():
                 self._add(part, step)
             self.products += back.products.values()
-            self.ledger.record(context, step, arrived, back)
+            self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
 
     def _add(self, part: Relevance, sender: Step | None) -> None:
         value = part.value

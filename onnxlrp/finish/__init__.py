@@ -1,1 +1,1 @@
-"""The last passes over an explained model, and writing it."""
+"""Finish: the last passes over an explained model, and its file."""

@@ -1,9 +1,9 @@
-"""Relevance dequantises the model's constants for itself, so that a session fuses the model's own DequantizeLinear.
+"""Pass that gives relevance its own copies of dequantised constants, so that sessions still fuse the model's products.
 
-onnxruntime makes one kernel (MatMulNBits, which rounds its input to eight bits) of a product and the DequantizeLinear
-that makes its weight, and it does so only where integers, scales and zero points each have this one reader. A second
-DequantizeLinear of the same integers would be such a reader as much as one of its floats. So relevance reads Cast,
-Sub and Mul of the integers, which are folded as the session is created, before it looks for anything to fuse.
+onnxruntime fuses a product with the DequantizeLinear of its weight to one kernel (MatMulNBits, which rounds its input
+to eight bits), but only if the integers, scales and zero points each have this one reader, and the floats too. A second
+DequantizeLinear of the same integers would prevent it. So relevance reads Cast, Sub and Mul of the integers: these are
+folded when a session is created, before it looks for fusions.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
 
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
-    """Collect the nodes that outputs are computed by, those inside their bodies among them."""
-    found, waiting = set[ir.Node](), list(outputs)
+    """Collect the nodes that outputs are computed by, including those inside their bodies."""
+    nodes, waiting = set[ir.Node](), list(outputs)
     while waiting:
         node = waiting.pop().producer()
-        if node is not None and node not in found:
-            found.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
+        if node is not None and node not in nodes:
+            nodes.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
             waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
-    return found
+    return nodes
 
 
 def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

@@ -1,12 +1,12 @@
-"""In a quantised model, the floats between roundings are computed a second time for the relevance.
+"""Pass that computes a quantised model's floats between roundings a second time, for relevance alone.
 
-A runtime fuses a sum with the norm behind it, a norm's own nodes, a product with its scale. What relevance reads
-inside is no longer fused, its last bit changes, and the next rounding makes a step of it: outputs of a MiniLM moved by
-1e-3. So relevance reads the model's own dequantised values, results of its integer arithmetic and outputs only, and
-what lies between it computes for itself.
+onnxruntime fuses a sum with the norm downstream of it, the nodes of a norm, or a product with its scale. If relevance
+read a value inside, that would no longer be fused, its last bit would change, and the next rounding could turn this
+into a whole step: outputs of a MiniLM moved by 1e-3. So relevance reads only the model's dequantised values, the
+results of its integer arithmetic and its outputs, and computes all floats between these itself.
 
-A kernel of weights of a few bits rounds its input inside. There relevance reads the input as it is, and computes the
-product in floats: the product's own result is fused with what follows it, a bias, a norm or a GELU.
+A kernel for weights of a few bits rounds its input internally. There relevance reads the input itself and computes the
+product in floats, because the kernel's result is fused with the bias, norm or GELU downstream.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
 
-def compute_apart(op: Builder) -> None:
-    """Everyone who explains a float of the model's own reads a copy of it, unless it is one that is read as it is."""
+def copy_quantised_floats(op: Builder) -> None:
+    """Let relevance read copies of the model's floats, except those that it may read directly; see `_Copies.of`."""
     graph = op.graph
     op.label("apart")
     copies = _Copies(op)
@@ -40,18 +40,21 @@ def compute_apart(op: Builder) -> None:
 
 
 def _shield(graph: ir.Graph, value: ir.Value) -> None:
-    """Keep an activation that one product reads with its one reader: by their number a session fuses the activation
-    with the layer that it follows, or that layer with the DequantizeLinear of its weight."""
+    """Leave an activation that one product reads with a single reader: a copy, which all former readers read.
+
+    By the number of readers a session decides whether to fuse the activation with the layer upstream, or that layer
+    with the DequantizeLinear of its weight.
+    """
     node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
     activated = node is not None and node.op_type in ("Clip", "Relu")
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
-        uses, copy = list(value.uses()), alone(graph, value)
+        uses, copy = list(value.uses()), unfused_copy(graph, value)
         for use in uses:
             use.node.replace_input_with(use.idx, copy)
 
 
 class _Copies:
-    """Copies of values, each made once; `graph` grows at its end."""
+    """Copies of the model's values for relevance, one of each; their nodes are appended to the graph."""
 
     def __init__(self, op: Builder) -> None:
         self.op, graph = op, op.graph
@@ -60,7 +63,7 @@ class _Copies:
         self.apart: dict[ir.Value, ir.Value] = {}
         self.data = {v for v in graph.inputs if not v.is_initializer()}
         for node in graph:
-            if any(v in self.data or (v is not None and _around(v, graph)) for v in (*node.inputs, *captured(node))):
+            if any(v in self.data or (v is not None and _is_outer(v, graph)) for v in (*node.inputs, *captured(node))):
                 self.data.update(node.outputs)
         fixed = constants(graph)
         self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
@@ -68,8 +71,11 @@ class _Copies:
         """Values that are multiplied by weights of a few bits, in their order."""
 
     def of(self, value: ir.Value) -> ir.Value:
-        """A value as relevance reads it: itself where it is a constant, an integer, dequantised, an output, or
-        multiplied by a weight of a few bits."""
+        """Return the copy of a value that relevance reads.
+
+        It is the value itself if that is a constant, an integer, dequantised, an output, or multiplied by a weight of a
+        few bits.
+        """
         if value not in self.made:
             self.made[value] = value
             node, read = value.producer(), value.is_graph_output() or value in self.multiplied
@@ -78,7 +84,7 @@ class _Copies:
         return self.made[value]
 
     def _copy(self, node: ir.Node) -> None:
-        # The weight of a copy is dequantised again, so that no session takes the two products for one.
+        # The weight of a copy is dequantised again, so that no session merges the two products.
         own_weight = node in self.packed
         if own_weight and node.domain:
             self.made[node.outputs[0]] = self._in_floats(Call.of(node))
@@ -96,7 +102,8 @@ class _Copies:
             result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
 
     def _in_floats(self, call: Call) -> ir.Value:
-        """The product on unpacked weights, as relevance has it: packed ones have one reader, as in the source."""
+        """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
+        source."""
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
@@ -104,36 +111,38 @@ class _Copies:
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
-        """What a copy reads: never what the model's own node reads, or sessions take the two for one."""
-        found = self.of(value)
+        """Choose the operand of a copied node: never the one that the model's own node reads, or sessions merge the two
+        nodes."""
+        copy = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
-        if found is not value or not floating or not (value in self.data or _around(value, self.graph)):
-            return found
+        if copy is not value or not floating or not (value in self.data or _is_outer(value, self.graph)):
+            return copy
         if value not in self.apart:
-            self.apart[value] = alone(self.graph, value)
+            self.apart[value] = unfused_copy(self.graph, value)
         return self.apart[value]
 
 
-def read_apart(graph: ir.Graph) -> None:
-    """What relevance reads of the model's own halves it reads from a sum of each alone.
+def copy_float16(graph: ir.Graph) -> None:
+    """Let relevance read the model's own float16 values through copies, each the sum of one value.
 
-    onnxruntime's CPU has no kernel for that in float16. For a Cast it has one, and next to it what has one too (Clip,
-    Concat, Transpose) is no longer computed in float32, so that the model's own outputs move (MobileNetV2: by 1.1 %).
+    onnxruntime's CPU has no float16 kernel for Sum. It has one for Cast, and operators next to a Cast that have one too
+    (Clip, Concat, Transpose) are then no longer computed in float32, so that the model's outputs move (MobileNetV2: by
+    1.1 %).
     """
     for node in list(graph):
         for value in () if RULE in node.metadata_props else node.outputs:
             readers = [use for use in value.uses() if RULE in use.node.metadata_props]
             if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
-                copy = _norm_again(graph, node) if _begins_attention(node) else alone(graph, value)
+                copy = _norm_again(graph, node) if _begins_attention(node) else unfused_copy(graph, value)
                 for use in readers:
                     use.node.replace_input_with(use.idx, copy)
 
 
 def _begins_attention(node: ir.Node) -> bool:
-    """Decide whether queries, keys, values and the sum that follows read a norm.
+    """Decide whether a norm is read by queries, keys, values and the sum downstream.
 
-    By these readers and no further one onnxruntime knows attention. It then joins the products with their biases later,
-    and until then computes the norm in float32: with a reader more the norm rounds, and outputs moved by 2.2e-3.
+    By exactly these readers onnxruntime recognises attention. It then joins the products with their biases later, and
+    until then computes the norm in float32; with one reader more the norm is rounded, and outputs moved by 2.2e-3.
     """
     if node.op_type != "LayerNormalization" or node.domain:
         return False
@@ -143,10 +152,10 @@ def _begins_attention(node: ir.Node) -> bool:
 
 
 def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
-    """A copy of a norm's output, computed once more from a copy of its operand."""
+    """Copy a norm's output, computed once more from a copy of its operand."""
     x, value = node.inputs[0], node.outputs[0]
     assert x is not None
-    inputs = [alone(graph, x), *node.inputs[1:]]
+    inputs = [unfused_copy(graph, x), *node.inputs[1:]]
     copy = ir.Node("", node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version)
     _add(graph, copy, str(node.name))
     result = copy.outputs[0]
@@ -154,8 +163,8 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
     return result
 
 
-def alone(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    """A copy of a value that no session optimises away: the sum of it alone."""
+def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """Copy a value in a way that no session optimises away: as the sum of it alone."""
     node = ir.Node("", "Sum", [value], num_outputs=1)
     _add(graph, node, str(value.name))
     result = node.outputs[0]
@@ -169,14 +178,14 @@ def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
     graph.append(node)
 
 
-def _around(value: ir.Value, graph: ir.Graph) -> bool:
-    """Whether a body reads a value from around it."""
+def _is_outer(value: ir.Value, graph: ir.Graph) -> bool:
+    """Decide whether a value belongs to a graph around this one, which a body reads it from."""
     producer = value.producer()
     return producer is not None and producer.graph is not graph
 
 
 def _is_copied(node: ir.Node) -> bool:
-    """Whether a node of the model's own computes with floats, and may be run again."""
+    """Decide whether a node of the model computes with floats and may be run again."""
     entry, out = find(node), node.outputs[0]
     if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
         return False

@@ -1,21 +1,21 @@
-"""The model's own integers back in their place, once the relevance part is written."""
+"""Pass that restores the model's own integers once the relevance part is emitted."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.finish.private_copies import alone, compute_apart
+from onnxlrp.finish.private_copies import copy_quantised_floats, unfused_copy
 from onnxlrp.graph.builder import Builder
 from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
 
 _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
-"""Operators that onnxruntime pulls a DequantizeLinear through, putting a QuantizeLinear in front of it. From opset 21
-on that node is wrong where signed bytes are made unsigned afterwards: sessions fail (1.31.1). Signed bytes without a
-zero point are pulled from opset 21 on only."""
+"""Operators through which onnxruntime moves a DequantizeLinear, inserting a QuantizeLinear upstream of it. From opset
+21 on that node is wrong if signed bytes are made unsigned afterwards: sessions fail (1.31.1). Signed bytes without a
+zero point are moved from opset 21 on only."""
 
 
-def settle(op: Builder, lifted: bool) -> None:
-    """`Deployed` gives way to the model's own value; `lifted`: the model's opset was below 21."""
+def restore_quantised(op: Builder, lifted: bool) -> None:
+    """Replace every `Deployed` node by the model's own value; `lifted` says that the model's opset was below 21."""
     graph = op.graph
     for node in list(graph):
         if node.domain == DEPLOYED:
@@ -26,21 +26,23 @@ def settle(op: Builder, lifted: bool) -> None:
             graph.remove(node, safe=True)
             own.name = name
     graph.opset_imports.pop(DEPLOYED, None)
-    compute_apart(op)
+    copy_quantised_floats(op)
     shields: dict[ir.Value, ir.Value] = {}
     for node in list(graph):
         value = node.inputs[0] if node.inputs else None
         if value is not None and node.op_type in _MOVED and node.domain == "" and _is_pulled(node, value, lifted):
             if value not in shields:
-                shields[value] = alone(graph, value)
+                shields[value] = unfused_copy(graph, value)
             node.replace_input_with(0, shields[value])
         node.metadata_props.pop(MARK, None)
         node.metadata_props.pop(OWN, None)
 
 
 def _is_pulled(node: ir.Node, value: ir.Value, lifted: bool) -> bool:
-    """Whether a node moves dequantised signed bytes, and not to where they are quantised again; of a weight, whether
-    a session moves its bytes that did not in the source."""
+    """Decide whether a node moves dequantised signed bytes to a value that is not just quantised again.
+
+    For a weight, decide whether a session moves its bytes although it did not in the source.
+    """
     source = value.producer()
     given = source.inputs[0] if source is not None and source.inputs else None
     if source is None or source.op_type != "DequantizeLinear" or given is None or given.dtype != ir.DataType.INT8:

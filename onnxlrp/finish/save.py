@@ -1,4 +1,4 @@
-"""Write the explained model, whole or not at all."""
+"""Writing of the explained model to a file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from onnxlrp.source.read import Source
 from onnxlrp.source.sparse import make_sparse
 
 _LIMIT = 2**31 - 2**20
-"""Protocol buffers end at 2 GB; a little is left for the graph."""
+"""Most bytes of weights inside the model: protocol buffers end at 2 GB, and the graph needs a little."""
 _SMALL = 1024
-"""Bytes of a tensor that stays inside: onnxruntime looks at shapes and axes before it reads external data."""
+"""Most bytes of a tensor that stays inside the model: onnxruntime reads shapes and axes before it reads external data.
+"""
 
 
 def to_proto(source: Source) -> onnx.ModelProto:
-    """The model with its weights inside."""
+    """Serialise the model with its weights inside. Raises InputError past 2 GB."""
     proto = _serialised(source)
     if _weight_bytes(proto) > _LIMIT:
         raise InputError("the model is past 2 GB, the limit of one ModelProto: save it to a file instead")
@@ -31,10 +32,10 @@ def to_proto(source: Source) -> onnx.ModelProto:
 
 
 def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
-    """Write to `path`; external weights beside it past 2 GB, or where they are shared with the source.
+    """Write to `path`; weights go to a file beside it past 2 GB, or stay in the source's if they are shared.
 
-    Raises InputError where that would replace a file of the source, one that is no regular file, or a data file that
-    was not written with the model at `path`.
+    Raises InputError if that would replace a file of the source, one that is no regular file, or a data file that was
+    not written with the model at `path`.
     """
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist")
@@ -49,7 +50,7 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
 
 
 def _serialised(source: Source) -> onnx.ModelProto:
-    """The model as it is written, but for its external weights, which are still in the source's files."""
+    """Serialise the model, except its external weights, which stay in the source's files."""
     proto = ir.serde.serialize_model(source.model)
     put_map_inputs_back(proto, source.map_inputs)
     make_sparse(proto, source.sparse)
@@ -104,7 +105,7 @@ def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) ->
 
 
 def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
-    """Write both files; `name`: what the model calls that of its weights."""
+    """Write both files; `name` is the location of the weights' file in the model."""
     end = 0
     with model.open("wb") as model_file, data.open("wb") as data_file:
         for held in external_data.tensors(proto):

@@ -10,8 +10,8 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
 from onnxlrp.finish.dequantise_constants import dequantise_again
-from onnxlrp.finish.private_copies import read_apart
-from onnxlrp.finish.restore_quantised import settle
+from onnxlrp.finish.private_copies import copy_float16
+from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.provenance import RULE
@@ -32,9 +32,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         drop_unused_attributes(node)
     own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
-        settle(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
+        restore_quantised(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
     dequantise_again(op, graph.outputs[: len(source.outputs)])
-    read_apart(graph)
+    copy_float16(graph)
     clip_rectified(graph)
     graph.sort()
     remove_unused(model)
@@ -43,14 +43,14 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     shapes = {d.name: d.shape for d in source.inputs}
     for value in graph.inputs:
         value.shape = shapes.get(str(value.name), value.shape)
-    kept = set(graph.outputs)
+    outputs = set(graph.outputs)
     names = {d.value for v in graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
     for value in graph.outputs[len(source.outputs) :]:
         value.shape = None if value.shape is None else _renamed(value.shape, names)
     for node in graph:
         for value in node.outputs:
-            if value not in kept:
-                # A quantised model's own fusions, which its bits hang on, need what it declared.
+            if value not in outputs:
+                # A quantised model keeps its declared shapes: fusions depend on them, and its bits on the fusions.
                 declared = value in own or _is_foreign(node)
                 value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
@@ -62,11 +62,11 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
 
 
 def _is_foreign(node: ir.Node) -> bool:
-    """Decide whether a node is one of the source's own of another domain, to whose outputs no shape is added.
+    """Decide whether a node of the source is of another domain; no inferred shape is added to its outputs.
 
-    onnxruntime computes a node in the memory of its operand where both are known to have one shape. Many operators of
-    ai.onnx.ml have no inference, so that it never does, nor do all bear it: a Normalizer (L2) then loses the signs of
-    its numbers (1.31.1).
+    onnxruntime computes a node in the memory of its operand if it knows that both have one shape. For operators of
+    ai.onnx.ml without inference it never does, and not all support it: a Normalizer (L2) then loses the signs of its
+    numbers (1.31.1).
     """
     return node.domain != "" and RULE not in node.metadata_props
 
@@ -74,9 +74,9 @@ def _is_foreign(node: ir.Node) -> bool:
 def _restore_outputs(source: Source) -> None:
     """Give the source's outputs their declared shapes again.
 
-    Where a declaration says what was not found (CatBoost declares [N] for an operator that gives [N, 1]), a copy gets
-    the name and the declaration. onnxruntime takes it for a fact wherever the output is read: it checks nodes against
-    it, folds its numbers into constants, and lets values of sizes with one name share memory.
+    If a declaration contradicts the inferred shape (CatBoost declares [N] for an operator that gives [N, 1]), a copy
+    gets the name and the declaration, because onnxruntime trusts it wherever the output is read: it checks nodes
+    against it, folds its sizes into constants, and lets values with sizes of one name share memory.
     """
     graph = source.model.graph
     ports = [*source.inputs, *source.outputs]
@@ -91,7 +91,7 @@ def _restore_outputs(source: Source) -> None:
 
 
 def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    """Let a copy of a value be the graph's output in its place, wherever it is listed, and under its name."""
+    """Make a copy of a value the graph's output, under its name and at every place where the outputs list it."""
     name = str(value.name)
     value.name = Names(graph).unique(f"{name}_computed")
     copy = ir.node("Identity", [value], name=f"{value.name}_copy")
@@ -105,25 +105,27 @@ def _copied(graph: ir.Graph, value: ir.Value) -> ir.Value:
     return out
 
 
-def _claims(declared: ir.Shape | None, found: ir.Shape | None, shared: Collection[str | None]) -> bool:
-    """Decide whether a declaration says more of a shape than was found, or another thing; `shared`: names of sizes
-    that stand in several declarations. A name that stands in one says nothing."""
+def _claims(declared: ir.Shape | None, inferred: ir.Shape | None, shared: Collection[str | None]) -> bool:
+    """Decide whether a declaration contradicts the inferred shape, or says more than it.
+
+    `shared` holds the names of sizes that occur in several declarations; a name that occurs in one says nothing.
+    """
     if declared is None:
         return False
-    if found is None or len(declared) != len(found):
+    if inferred is None or len(declared) != len(inferred):
         return True
     return any(
         d != f and (isinstance(d, int) or isinstance(f, int) or d.value in shared)
-        for d, f in zip(declared, found, strict=True)
+        for d, f in zip(declared, inferred, strict=True)
     )
 
 
 def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
-    """The shape of floats where a size is known by its name only; onnxruntime infers all others anew.
+    """Return the shape of floats if some sizes are known by name only; None if onnxruntime can infer it.
 
-    It loses names at every Reshape to a computed shape, and what it cannot compare with anything stays in the list that
-    it goes through for each value to find memory to use again: sessions of graph networks took 20 s to create, not 3.
-    Not of integers: a target may be given once for the whole batch, whose name it bears.
+    onnxruntime loses names at every Reshape to a computed shape, and values of unknown size stay in the list that it
+    searches for memory to use again: sessions of graph networks took 20 s to create, not 3. Integers get None, because
+    a target may be given once for the whole batch whose name it bears.
     """
     shape, dtype = value.shape, value.dtype
     if shape is None or dtype is None or not dtype.is_floating_point() or shape.is_static():
@@ -134,8 +136,11 @@ def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
 
 
 def _renamed(shape: ir.Shape, names: Collection[str | None]) -> ir.Shape:
-    """Sizes whose names are not the inputs' under names of our own: inference counts them from `unk__0`, as did the
-    tool that wrote what the source declares, of other sizes, and onnxruntime takes sizes of one name for equal."""
+    """Prefix `lrp_` to the names of sizes that no input has.
+
+    Inference counts names from `unk__0`, as did the tool that wrote the source's declarations, for other sizes, and
+    onnxruntime takes sizes of one name to be equal.
+    """
     return ir.Shape(
         [f"lrp_{d.value}" if isinstance(d, ir.SymbolicDim) and d.value not in {*names, None} else d for d in shape]
     )

@@ -1,1 +1,1 @@
-"""The ground floor: ONNX graphs, without a word of relevance."""
+"""Ground floor: ONNX graphs, with no knowledge of relevance."""

@@ -1,5 +1,7 @@
-"""A thin layer over onnxscript's GraphBuilder: nodes that are equal are built once, shapes are constants where they are
-known, and a node of the model can be run again on other operands."""
+"""Builder of nodes, a thin layer over onnxscript's GraphBuilder.
+
+Equal nodes are built once, known shapes are constants, and a node of the model can be run again on other operands.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,26 @@ _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMu
 
 
 class _Graph(GraphBuilder):
-    """GraphBuilder that labels nodes with the rule they came from."""
+    """GraphBuilder that labels nodes with the rule that they come from."""
 
     label: str = ""
 
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Always under the scope's name: two builders work on one graph, one after the other."""
+        """Add an initializer under the scope's name always, because two builders work on one graph, one after the
+        other."""
         return super().initializer(tensor, name, qualify=True)
 
     def _partition_inputs_attributes(
         self, schema: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Operands come by position and attributes by name, so that no schema need be read to tell them apart: a
-        third of the time that a node takes."""
+        """Take positional arguments as operands and named ones as attributes.
+
+        This needs no look at the operator's schema, which would take a third of the time for a node.
+        """
         return args, kwargs
 
     def _infer_shapes(self, node: ir.Node) -> None:
-        """Infer as ONNX does, without asking it where both operands of arithmetic have one type and one shape."""
+        """Infer as ONNX does, but without asking it if both operands of arithmetic have one type and one shape."""
         if node.op_type in _ARITHMETIC:
             first, second = node.inputs
             assert first is not None and second is not None
@@ -53,7 +58,8 @@ class _Graph(GraphBuilder):
 
 
 class Builder(OpBuilder):
-    """`op.Mul(a, 2.0)` appends a node to the graph and returns its output; numbers take the other operand's type."""
+    """Builder of nodes: `op.Mul(a, 2.0)` appends one to the graph and returns its output; numbers take the operand's
+    type."""
 
     def __init__(self, graph: ir.Graph, scope: str) -> None:
         self._graph_builder = _Graph(graph)
@@ -63,7 +69,7 @@ class Builder(OpBuilder):
         self._offsets: dict[tuple[_Same, int], list[ir.Value]] = {}
 
     def inside(self, graph: ir.Graph, scope: str) -> Builder:
-        """A builder of the same kind for another graph: a body."""
+        """Make a builder of the same kind for another graph, such as a body."""
         return Builder(graph, scope)
 
     @property
@@ -71,7 +77,7 @@ class Builder(OpBuilder):
         return self._graph_builder.graph
 
     def label(self, text: str) -> None:
-        """The rule that nodes from here on came from, kept in their metadata."""
+        """Set the rule that nodes from here on come from, kept in their metadata."""
         self._graph_builder.label = text
 
     def __getattr__(self, op_type: str) -> Any:
@@ -89,16 +95,16 @@ class Builder(OpBuilder):
         return once
 
     def forget_removed(self) -> None:
-        """Forget values that were taken out of the graph, so that a later request builds them again."""
+        """Forget values that were removed from the graph, so that a later request builds them again."""
         for key in [k for k, result in self._equal.items() if _is_removed(result)]:
-            # The number of entries names the next constant.
+            # The entry is kept, under another key, because the number of entries names the next constant.
             self._equal["removed", key] = self._equal.pop(key)
         self._offsets = {k: values for k, values in self._offsets.items() if not _is_removed(values)}
 
     # Values
 
     def constant(self, array: Any, dtype: ir.DataType | None = None) -> ir.Value:
-        """A constant; `dtype` defaults to the array's."""
+        """Add a constant; `dtype` defaults to the array's."""
         array = np.asarray(array) if dtype is None else np.asarray(array, dtype.numpy())
         key = ("constant", array.dtype.str, array.shape, array.tobytes())
         if key not in self._equal:
@@ -107,11 +113,11 @@ class Builder(OpBuilder):
         return self._equal[key]
 
     def ints(self, values: Sequence[int]) -> ir.Value:
-        """An int64 vector."""
+        """Add a constant int64 vector."""
         return self.constant(np.asarray(values, np.int64))
 
     def words(self, values: Sequence[str]) -> ir.Value:
-        """A vector of strings."""
+        """Add a constant vector of strings."""
         key = ("words", tuple(values))
         if key not in self._equal:
             name = f"constant_{len(self._equal)}"
@@ -120,11 +126,11 @@ class Builder(OpBuilder):
         return self._equal[key]
 
     def dims(self, value: ir.Value) -> list[int | None]:
-        """The dimensions, None where one is not known; raises InvalidModelError where not even the rank is."""
+        """List the dimensions, None for unknown ones. Raises InvalidModelError if not even the rank is known."""
         return [d if isinstance(d, int) else None for d in ranked(value)]
 
     def shape(self, value: ir.Value, start: int = 0, end: int | None = None) -> ir.Value:
-        """The shape (or a slice of it) as an int64 vector: a constant where it is known."""
+        """Return the shape (or a slice of it) as an int64 vector: a constant if it is known."""
         if value.shape is not None:
             dims = self.dims(value)[start:end]
             if None not in dims:
@@ -132,26 +138,26 @@ class Builder(OpBuilder):
         return self.Shape(value, start=start) if end is None else self.Shape(value, start=start, end=end)
 
     def dim(self, value: ir.Value, axis: int) -> ir.Value:
-        """One dimension as an int64 vector of one element."""
+        """Return one dimension as an int64 vector of one element."""
         assert value.shape is not None or axis >= 0
         axis = axis if axis >= 0 else axis + len(value.shape)  # type: ignore[arg-type]
         return self.shape(value, axis, axis + 1)
 
     def ints_scalar(self, number: int) -> ir.Value:
-        """An int64 scalar."""
+        """Add a constant int64 scalar."""
         return self.constant(np.int64(number))
 
     def number(self, number: float, like: ir.Value) -> ir.Value:
-        """A scalar in the type of `like`."""
+        """Add a constant scalar in the type of `like`."""
         return self.constant(number, like.dtype)
 
     def plus(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """The sum of two int64 vectors, a constant where both are."""
+        """Add two int64 vectors; the sum is a constant if both are."""
         x, y = self.known(a), self.known(b)
         return self.Add(a, b) if x is None or y is None else self.ints((x + y).tolist())
 
     def offset(self, values: tuple[ir.Value | None, ...], place: int, axis: int) -> ir.Value:
-        """The index, int64 [1], at which the value at a place begins where values are put together along an axis.
+        """Return the index, int64 [1], at which the value number `place` begins if all are concatenated along an axis.
 
         Offsets are remembered for this very tuple, because adding up all sizes for each of many values is slow.
         """
@@ -165,14 +171,14 @@ class Builder(OpBuilder):
         return known[place]
 
     def size(self, value: ir.Value) -> ir.Value:
-        """The number of elements, an int64 scalar: a constant where it is known."""
+        """Return the number of elements, an int64 scalar: a constant if it is known."""
         dims = self.dims(value) if value.shape is not None else [None]
         return (
             self.Size(value) if None in dims else self.constant(np.int64(math.prod(d for d in dims if d is not None)))
         )
 
     def volume(self, value: ir.Value, start: int) -> ir.Value:
-        """The product of the dimensions from `start` on, int64 [1]: a constant where they are known."""
+        """Multiply the dimensions from `start` on, int64 [1]: a constant if they are known."""
         dims = [self.dim(value, axis) for axis in range(start, len(self.dims(value)))]
         known = [self.known(d) for d in dims]
         if all(k is not None for k in known):
@@ -180,33 +186,33 @@ class Builder(OpBuilder):
         return functools.reduce(self.Mul, dims)
 
     def elements_for_each(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        """The number of elements of `x` for each one of `y`, an int64 scalar; any number where `y` has none."""
-        # An empty batch has no elements, and integers are not divided by 0.
+        """Return the number of elements of `x` for each one of `y`, an int64 scalar; any number if `y` has none."""
+        # An empty batch has no elements, and integers must not be divided by 0.
         known = self.known(self.size(y))
         return self.Div(self.size(x), self.size(y) if known else self.Max(self.size(y), self.ints_scalar(1)))
 
     def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
-        """A tensor of one number."""
+        """Make a tensor of one number."""
         return self.Expand(self.constant(number, dtype), shape)
 
     def full_like(self, value: ir.Value, number: float) -> ir.Value:
-        """A tensor of one number in the value's shape and type."""
+        """Make a tensor of one number in the value's shape and type."""
         assert value.dtype is not None
-        made = self.full(self.shape(value), number, value.dtype)
+        tensor = self.full(self.shape(value), number, value.dtype)
         if value.shape is not None:
-            made.shape = value.shape  # inference loses the names of sizes
-        return made
+            tensor.shape = value.shape  # inference loses the names of sizes
+        return tensor
 
     def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """A cast where one is needed."""
+        """Cast a value, unless it has the type already."""
         return value if value.dtype == dtype else self.Cast(value, to=dtype)
 
     def known(self, value: ir.Value | None) -> np.ndarray | None:
-        """The content of a constant, None where it is not known before the model runs."""
+        """Return the content of a constant, None if it is not known before the model runs."""
         return content(value)
 
     def alias(self, value: ir.Value, name: str) -> ir.Value:
-        """The value under a name of its own, for an output of the graph."""
+        """Give the value a name of its own, for an output of the graph."""
         out = self._graph_builder.call_op("Identity", [value], {}, version=self.version, outputs=1)
         assert isinstance(out, ir.Value)
         out.name = name
@@ -215,7 +221,8 @@ class Builder(OpBuilder):
     # The model's own nodes
 
     def run(self, call: Call, outputs: int | None = None) -> Any:
-        """The operator on the call's operands; its first output, or a list where `outputs` asks for several."""
+        """Run the operator on the call's operands; returns its first output, or as many as `outputs` asks for in a
+        list."""
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -232,22 +239,26 @@ class Builder(OpBuilder):
             )
             self._equal[key] = list(values) if isinstance(values, Sequence) else [values]
             same = all(_alike(a, b) for a, b in zip(inputs, call.original, strict=False))
-            for made, known in zip(self._equal[key], call.outputs, strict=False):
-                # Nothing is inferred for an operator that ONNX does not know: the model's own value has the type.
-                made.type = made.type or known.type
-                made.shape = made.shape or (known.shape if same else None)
+            for result, known in zip(self._equal[key], call.outputs, strict=False):
+                # ONNX infers nothing for an operator that it does not know, so the type of the model's value is used.
+                result.type = result.type or known.type
+                result.shape = result.shape or (known.shape if same else None)
             if _sized_alike(call, inputs):
-                # A window loses the names of sizes, in inference, that its output has in the model.
+                # Inference loses the names of sizes at a window, but the model's own output has them.
                 self._equal[key][0].shape = ranked(call.outputs[0])
         return self._equal[key] if outputs else self._equal[key][0]
 
     def output(self, call: Call) -> ir.Value:
-        """The call's first output, made of its very operands: where they were cast, the model's own may be rounded
-        otherwise than what is made of them (onnxruntime's CPU leaves out casts), and is equal to none of them."""
+        """Return the call's first output, computed from its very operands.
+
+        If operands were cast, it is computed again: onnxruntime's CPU leaves out casts, so that the model's own output
+        may be rounded differently from anything computed from the cast operands.
+        """
         return call.outputs[0] if call.inputs == call.original else self.run(call)
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """1 where the position along the last axis is `index` [..., 1]; `size`, int64 [1], is that axis' length."""
+        """Make 1 at position `index` [..., 1] along the last axis, 0 elsewhere; `size`, int64 [1], is that axis'
+        length."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
@@ -273,7 +284,7 @@ class Builder(OpBuilder):
         return self.Reshape(summed, self.Shape(like))
 
     def _unbroadcast_unranked(self, r: ir.Value, like: ir.Value) -> ir.Value:
-        """The same where not even the ranks are known before the model runs."""
+        """Sum as `unbroadcast` does if not even the ranks are known before the model runs."""
         shape, flat = self.Shape(like), self.ints([-1])
         missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
         padded = self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0)
@@ -281,10 +292,10 @@ class Builder(OpBuilder):
         return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), shape)
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
-        """Add each element of `r` to the element of a zero tensor shaped like `like` that `sources` (flat indices, of
-        the shape of `r`) names: the transpose of any selection."""
+        """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the
+        transpose of any selection. `sources` holds flat indices in the shape of `r`."""
         if r.dtype == ir.DataType.FLOAT16:
-            # onnxruntime's CPU adds up no halves.
+            # onnxruntime's CPU cannot add up float16.
             wide = self.scatter_back(self.cast(r, ir.DataType.FLOAT), sources, like)
             return self.cast(wide, ir.DataType.FLOAT16)
         flat = self.ints([-1])
@@ -295,12 +306,12 @@ class Builder(OpBuilder):
         return self.Reshape(filled, self.shape(like))
 
     def index_grid(self, like: ir.Value) -> ir.Value:
-        """0, 1, 2, … in the shape of `like`, int64."""
+        """Number the elements 0, 1, 2, … in the shape of `like`, int64."""
         grid = self.Range(self.ints_scalar(0), self.size(like), self.ints_scalar(1))
         return self.Reshape(grid, self.shape(like))
 
     def assert_inferred(self) -> None:
-        """No node that was built carries an inference error: a wrong type here is a wrong model later."""
+        """Check that no built node carries an inference error, because a wrong type here is a wrong model later."""
         for node in self.graph:
             message = node.metadata_props.pop(node_inference.ERROR, None)
             if message and node.domain == "" and node.metadata_props.get(RULE):
@@ -312,8 +323,10 @@ def _alike(a: ir.Value | None, b: ir.Value | None) -> bool:
 
 
 def _sized_alike(call: Call, inputs: Sequence[ir.Value | None]) -> bool:
-    """Decide whether a product or convolution runs on operands of the very sizes that it has in the model, all of them
-    known by name at least; its bias may be left out."""
+    """Decide whether a product or convolution runs on operands of the very sizes that it has in the model.
+
+    All sizes must be known, at least by name; the bias may be left out.
+    """
     if call.op_type not in _CONTRACTIONS or not _named(call.outputs[0]):
         return False
     pairs = zip(inputs, call.original, strict=False)
@@ -325,7 +338,7 @@ def _named(value: ir.Value) -> bool:
 
 
 class _Same:
-    """An object that equals itself alone. It is kept, for another one may be made in the place of one that is gone."""
+    """Wrapper of an object that equals itself alone. It keeps the object alive, because another could get its id."""
 
     def __init__(self, kept: Any) -> None:
         self.kept = kept
@@ -338,7 +351,7 @@ class _Same:
 
 
 def _identity(argument: Any) -> Any:
-    """A key that is equal for equal arguments; values of the graph are compared, and kept, as the objects they are."""
+    """Make a key that is equal for equal arguments; values of the graph are compared as the objects they are."""
     if isinstance(argument, ir.Value):
         return ("value", argument)
     if isinstance(argument, (int, float, str, bool, type(None))):
@@ -349,7 +362,7 @@ def _identity(argument: Any) -> Any:
 
 
 def _is_removed(result: Any) -> bool:
-    """Decide whether any value of a result is neither made in a graph nor given to one."""
+    """Decide whether any value of a result belongs to a graph no longer, neither as a node's output nor as an input."""
     if isinstance(result, ir.Value):
         node = result.producer()
         if node is not None:

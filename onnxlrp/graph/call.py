@@ -1,4 +1,4 @@
-"""An operator applied to operands, and what can be asked of the values that it is applied to."""
+"""Operators applied to operands, and questions about the values that they are applied to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxlrp.reprs import cut
 
 
 class UnknownRankError(InvalidModelError):
-    """The rank of `value` must be known, and could not be inferred."""
+    """The rank of `value` is needed, but could not be inferred."""
 
     def __init__(self, value: ir.Value) -> None:
         self.value, maker = value, value.producer()
@@ -28,30 +28,30 @@ class UnknownRankError(InvalidModelError):
 
 def graphs_of(node: ir.Node) -> list[ir.Graph]:
     """List the graphs that a node's attributes hold."""
-    found: list[ir.Graph] = []
-    if not node.attributes:  # To walk through an empty dictionary of theirs takes ten times as long.
-        return found
+    graphs: list[ir.Graph] = []
+    if not node.attributes:  # Walking through an empty dictionary takes ten times as long.
+        return graphs
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
-            found.append(attribute.as_graph())
+            graphs.append(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS:
-            found += attribute.as_graphs()
-    return found
+            graphs += attribute.as_graphs()
+    return graphs
 
 
 def captured(node: ir.Node) -> list[ir.Value]:
-    """The values around a node's bodies (of If, Loop, Scan) that the bodies read, each once."""
-    found: dict[ir.Value, None] = {}
+    """List the values that a node's bodies (of If, Loop, Scan) read from the graphs around them, each once."""
+    outer: dict[ir.Value, None] = {}
     for graph in graphs_of(node):
         inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
         read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
-        found.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
-    return list(found)
+        outer.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
+    return list(outer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
-    """An operator applied to operands, some perhaps re-bound: what a transpose or a derivative may look at."""
+    """An operator applied to operands, some perhaps replaced: all that a transpose or a derivative may look at."""
 
     op_type: str
     domain: str
@@ -61,12 +61,12 @@ class Call:
     outputs: tuple[ir.Value, ...]
     name: str | None = None
     original: tuple[ir.Value | None, ...] = ()
-    """The operands of the model's own node."""
+    """Operands of the model's own node."""
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
-        """The call that a node makes. Values that its bodies read from around them, and the tensors of a list that it
-        takes one out of, count as operands after its own."""
+        """Describe a node. Values that its bodies read from around them, and the tensors of a list that it reads one
+        of, are operands after its own."""
         operands, outputs = (*node.inputs, *captured(node), *held_tensors(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 
@@ -74,47 +74,47 @@ class Call:
         return f"<Call {cut(self.name)}: {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}>"
 
     def rebind(self, operands: Mapping[int, ir.Value | None]) -> Call:
-        """The same operator on other operands."""
+        """Apply the same operator to other operands, given by index."""
         size = max([len(self.inputs), *(i + 1 for i in operands)])
         inputs = tuple(operands.get(i, self.inputs[i] if i < len(self.inputs) else None) for i in range(size))
         return dataclasses.replace(self, inputs=inputs)
 
     def variant(self, op_type: str | None = None, without: Sequence[str] = ()) -> Call:
-        """Another operator, or fewer attributes, on the same operands."""
-        kept = {k: v for k, v in self.attributes.items() if k not in without}
-        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=kept)
+        """Apply another operator, or the same with fewer attributes, to the same operands."""
+        attributes = {k: v for k, v in self.attributes.items() if k not in without}
+        return dataclasses.replace(self, op_type=op_type or self.op_type, attributes=attributes)
 
     def input(self, index: int) -> ir.Value | None:
-        """An operand, None where it is left out."""
+        """Return an operand, None if it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def operand(self, index: int) -> ir.Value:
-        """An operand that is there."""
+        """Return an operand that must be present."""
         value = self.input(index)
         assert value is not None, f"{self.name}: operand {index} is missing"
         return value
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, or the default where it is absent."""
+        """Return an attribute's value, or the default if it is absent."""
         attribute = self.attributes.get(name)
         return default if attribute is None else attribute.value
 
     def ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
-        """An attribute that is a list of integers."""
+        """Return an attribute that is a list of integers."""
         return [int(i) for i in self.attr(name, default)]
 
     def rank(self, index: int = 0) -> int:
-        """The rank of an operand; shape inference must have found it."""
+        """Return the rank of an operand. Raises UnknownRankError if it could not be inferred."""
         return len(ranked(self.operand(index)))
 
 
 def ranked(value: ir.Value) -> ir.Shape:
-    """The shape of a value whose rank must be known. Raises UnknownRankError where it is not."""
+    """Return the shape of a value whose rank must be known. Raises UnknownRankError if it is not."""
     if value.shape is None:
         raise UnknownRankError(value)
     return value.shape
 
 
 def content(value: ir.Value | None) -> np.ndarray | None:
-    """The content of a constant, None where it is not known before the model runs."""
+    """Return the content of a constant, None if it is not known before the model runs."""
     return None if value is None or value.const_value is None else value.const_value.numpy()

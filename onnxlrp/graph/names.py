@@ -1,4 +1,4 @@
-"""Names that a model does not use yet."""
+"""Choice of names that a model does not use yet."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import onnx_ir as ir
 
 
 class Names:
-    """The names of all values of a graph and of the bodies in it: what is new in one must not be hidden by another."""
+    """Names of all values of a graph and of its bodies: a new name differs from all, so that no body hides it."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._taken = {str(value.name) for part in (graph, *graph.subgraphs()) for value in _values(part)}
 
     def unique(self, name: str) -> str:
-        """The name itself, or with `_1`, `_2` … where that is taken; from now on it is."""
+        """Return the name itself, or with `_1`, `_2` … if that is used already; from now on it is used."""
         candidate, count = name, 0
         while candidate in self._taken:
             count += 1

@@ -1,7 +1,7 @@
-"""Types and shapes of one node's outputs, as ONNX infers them; what was asked once is known.
+"""Inference of the types and shapes of one node's outputs by ONNX, with a cache.
 
-A model repeats its layers, and relevance its reversal of them: the same operator on operands of the same types and
-shapes, over and over. Inference of one node passes through protocol buffers, a tenth of a millisecond each.
+A model repeats its layers, and relevance repeats their reversal: the same operator on operands of the same types and
+shapes, over and over. Inference of one node passes through protocol buffers, which takes a tenth of a millisecond.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import onnx_ir as ir
 from onnxscript._internal._inference import infer_outputs as _ask
 
 ERROR = "pkg.onnxscript.shape_inference_error"
-"""Under which the library keeps, in a node's metadata, that inference failed."""
+"""Key of a node's metadata under which onnxscript keeps the message of a failed inference."""
 _CONSTANT = 20
-"""Elements up to which the library lets inference see the content of a constant."""
+"""Most elements of a constant whose content onnxscript lets inference see."""
 _MOST = 1 << 14
-"""Answers that are kept."""
+"""Most answers that are cached."""
 _PLAIN = frozenset(
     {
         ir.AttributeType.INT,
@@ -40,7 +40,7 @@ _KNOWN: dict[Hashable, tuple[_Answer, ...]] = {}
 
 
 def infer_outputs(node: ir.Node) -> None:
-    """Set the types and shapes of a node's outputs; where they cannot be inferred, `ERROR` in its metadata says why."""
+    """Set the types and shapes of a node's outputs; if inference fails, `ERROR` in its metadata holds the message."""
     key = None if any(v.type is not None or v.shape is not None for v in node.outputs) else _question(node)
     if key is None:
         _ask(node)
@@ -61,7 +61,8 @@ def infer_outputs(node: ir.Node) -> None:
 
 
 def _question(node: ir.Node) -> Hashable | None:
-    """All that inference looks at; None where it looks at graphs or tensors, or at what is no plain tensor."""
+    """Make a key of everything that inference looks at; None if that includes graphs or tensors, or values of other
+    types."""
     if node.domain != "":
         return None
     attributes = []
@@ -80,7 +81,7 @@ def _question(node: ir.Node) -> Hashable | None:
 
 
 def _seen(value: ir.Value) -> Hashable | None:
-    """What inference sees of an operand; None where that is no plain tensor."""
+    """Describe an operand as inference sees it; None if it is no plain tensor."""
     kind, shape, constant = value.type, value.shape, value.const_value
     if not isinstance(kind, ir.TensorType) or kind.denotation is not None:
         return None
@@ -93,10 +94,10 @@ def _seen(value: ir.Value) -> Hashable | None:
 
 
 def _answers(node: ir.Node) -> tuple[_Answer, ...] | None:
-    """What was found; None where nothing was, or what is no plain tensor."""
-    found = []
+    """Collect the inferred types and shapes; None if inference failed, or gave anything but plain tensors."""
+    answers = []
     for value in node.outputs:
         if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
             return None
-        found.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
-    return tuple(found)
+        answers.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
+    return tuple(answers)

@@ -1,4 +1,4 @@
-"""The mark that says which rule a node came from."""
+"""Mark of the nodes of the relevance part: the rule that each comes from."""
 
 RULE = "onnxlrp.rule"
-"""The key under which a node of the relevance part says which step and rule it came from."""
+"""Key of a node's metadata that names the step and rule that it comes from."""

@@ -1,4 +1,4 @@
-"""Lists of tensors and optional values: which values are lists, and which tensors a list is made of."""
+"""Lists of tensors and optional values: decides which values are lists, and finds the tensors of a list."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ _TAKE = frozenset({"SequenceAt", "ConcatFromSequence", "OptionalGetElement"})
 
 
 def is_list(value: ir.Value | None) -> bool:
-    """Decide whether a value is a list of tensors; type inference may say that it is one of them."""
+    """Decide whether a value is a list of tensors, by its producer or by its inferred type."""
     producer = None if value is None else value.producer()
-    made = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
-    return made or (value is not None and isinstance(value.type, ir.SequenceType))
+    by_producer = producer is not None and producer.domain == "" and producer.op_type in {*_MOVES, "SequenceMap"}
+    return by_producer or (value is not None and isinstance(value.type, ir.SequenceType))
 
 
 def sources(value: ir.Value) -> list[ir.Value] | None:
-    """The tensors that a list is made of, each once; None where it comes out of a loop, a branch or an input."""
+    """Find the tensors of a list, each once; None if it comes out of a loop, a branch or an input."""
     node = value.producer()
     if node is None or node.domain != "" or node.op_type not in _MOVES:
         return None
     if node.op_type == "SplitToSequence":
         return [v for v in node.inputs[:1] if v is not None]
-    found: dict[ir.Value, None] = {}
+    unique: dict[ir.Value, None] = {}
     # The last operand of SequenceInsert and SequenceErase is a position.
     values = node.inputs if node.op_type == "SequenceConstruct" else node.inputs[:2]
     for operand in values[: 1 if node.op_type == "SequenceErase" else None]:
@@ -31,13 +31,15 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
         tensors = sources(operand) if is_list(operand) else [operand]
         if tensors is None:
             return None
-        found.update(dict.fromkeys(tensors))
-    return list(found)
+        unique.update(dict.fromkeys(tensors))
+    return list(unique)
 
 
 def held_tensors(node: ir.Node) -> list[ir.Value]:
-    """The tensors of the list, or the optional value, that a node takes one out of; none where they are not known, and
-    for any other node."""
+    """Find the tensors of the list, or the optional value, that a node takes one out of.
+
+    It is empty if they are not known, and for any other node.
+    """
     value = node.inputs[0] if node.domain == "" and node.inputs else None
     if value is None or node.op_type not in _TAKE:
         return []
@@ -45,7 +47,7 @@ def held_tensors(node: ir.Node) -> list[ir.Value]:
 
 
 def _optional(value: ir.Value) -> list[ir.Value]:
-    """The tensor of an optional value that was wrapped in this graph, or is no optional at all."""
+    """Find the tensor of an optional value that was wrapped in this graph, or that is no optional at all."""
     if isinstance(value.type, ir.TensorType):
         return [value]
     producer = value.producer()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.Enum):
-    """How an operator carries relevance."""
+    """Way in which an operator carries relevance."""
 
     LINEAR = "linear"
     ROUTING = "routing"

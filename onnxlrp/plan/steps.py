@@ -72,7 +72,7 @@ class Step:
     layer: Layer | None = None
     """The layer with its weight and bias; None for any other step."""
     reference: np.ndarray | None = None
-    """Of a layer upstream of a kernel: what its input is at the reference that the kernel is explained against."""
+    """The input of a layer upstream of a kernel, at the reference that the kernel is explained against."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """The shares of a product's operands, by operand index."""
     same_sign: bool = False

@@ -1,4 +1,4 @@
-"""Running an explained model: it needs the file alone, nothing of the compiler."""
+"""Runtime: run an explained model from its file alone, without the compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of cautions: what is doubtful about an explanation, and what to try."""
+"""Sentences for cautions: each says what is doubtful about an explanation, and what to try."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
 
-_COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "what ends at"}
+_COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "the relevance that ends at"}
 _TRY = {
     # On EfficientNet-Lite0 without the bias |R| was NaN under Epsilon (it grew to 1e32 half way), 1e6 under Gamma(0.1),
     # 90 under Gamma(0.25), for a score of 11.
-    "bias": "zero_params='bias' in the rule of that step shares it out among the inputs (in deep networks under ZPlus "
-    "or Gamma(0.25) only, Epsilon and a small γ may overflow); else read relevance as what the score holds besides "
-    "that constant",
+    "bias": "zero_params='bias' in the rule of that step gives that share to the inputs (in deep networks under ZPlus "
+    "or Gamma(0.25) only, because Epsilon and a small γ may overflow); without it relevance explains the score except "
+    "for that constant",
     "epsilon": "a smaller ε, such as composite='epsilon(epsilon=1e-9)', or a Gamma rule keeps less",
     "stopped": "name more inputs with inputs=, or another rule; `onnxlrp inspect` says why relevance ends there",
     "remainder": "a step such as a softmax does not conserve relevance; under composite='cp_lrp' none reaches it",
@@ -22,7 +22,7 @@ _TRY = {
 
 
 def where(samples: int, first: int | None, total: int) -> str:
-    """Words that say which samples a sentence is about, to be put after it; empty where there is only one."""
+    """Say which samples a sentence is about, as words to append to it; empty if there is only one sample."""
     if first is None:
         return ", summed over all samples"
     if total == 1:
@@ -32,25 +32,25 @@ def where(samples: int, first: int | None, total: int) -> str:
     return f" in {samples} of {total} samples (the first: sample {first})"
 
 
-def counted(holes: Mapping[str, int], infinite: Mapping[str, int]) -> str:
-    """Words for NaN and infinities in the inputs, by the input's name; empty where there are none."""
+def not_finite_inputs(holes: Mapping[str, int], infinite: Mapping[str, int]) -> str:
+    """Say how many NaN and infinities each input holds; empty if none does."""
     words = [f"input {name!r} holds {count} NaN" for name, count in holes.items() if count]
     words += [f"input {name!r} holds {count} infinite numbers" for name, count in infinite.items() if count]
     return ", ".join(words)
 
 
-def passed_over(counted: str) -> str:
-    """The sentence for NaN and infinities in the inputs that did no visible harm."""
-    return f"{counted}: the model takes it as a missing value or passes over it"
+def harmless(inputs: str) -> str:
+    """Make the sentence for NaN and infinities in the inputs that did no visible harm."""
+    return f"{inputs}: the model treats these as missing values or ignores them"
 
 
-def not_finite(where: str, counted: str) -> str:
-    """The sentence for NaN in the relevance or the score that comes from NaN or infinities in the inputs."""
-    return f"relevance or score is NaN or infinite{where}: {counted}. Fill them in first"
+def not_finite(where: str, inputs: str) -> str:
+    """Make the sentence for NaN in the relevance or the score that comes from NaN or infinities in the inputs."""
+    return f"relevance or score is NaN or infinite{where}: {inputs}. Replace these first"
 
 
 def overflowed(where: str, ledger: Ledger | None) -> str:
-    """The sentence for NaN in the relevance or the score where the inputs hold none."""
+    """Make the sentence for NaN in the relevance or the score although the inputs hold none."""
     return (
         f"relevance or score is NaN or infinite{where}, though no input holds NaN or infinity{_starts(ledger)}. Shares "
         "that grow from layer to layer may overflow, those of Epsilon in deep networks most, above all with "
@@ -59,7 +59,7 @@ def overflowed(where: str, ledger: Ledger | None) -> str:
 
 
 def _starts(ledger: Ledger | None) -> str:
-    """Words for the step where relevance ceases to be finite, and the largest amount that arrived before it."""
+    """Name the first step at which relevance is not finite, and the largest finite amount that arrived up to there."""
     if ledger is None or not len(ledger):
         return "; converted with ledger=True the model says where it starts"
     arrives = ledger.values[:, 0].astype(np.float64)
@@ -72,7 +72,7 @@ def _starts(ledger: Ledger | None) -> str:
 
 
 def no_gradient(where: str) -> str:
-    """The sentence for a gradient of 0."""
+    """Make the sentence for a gradient of 0."""
     return (
         f"relevance is 0 everywhere{where}: the gradient is 0 where a function is flat or saturated, and its product "
         "with inputs of value 0 is too. Try composite='epsilon', which needs no slope"
@@ -80,7 +80,7 @@ def no_gradient(where: str) -> str:
 
 
 def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
-    """The sentence for relevance of 0."""
+    """Make the sentence for relevance of 0."""
     but = ", although the score is not" if is_visible else ""
     return (
         f"relevance is 0 everywhere{where}{but}. Inputs of value 0 get no share, and rules of positive parts (ZPlus) "
@@ -89,7 +89,7 @@ def zero(where: str, is_visible: bool, ledger: Ledger | None) -> str:
 
 
 def not_positive(where: str, is_visible: bool) -> str:
-    """The sentence for relevance of 0 under a composite that explains positive scores only."""
+    """Make the sentence for relevance of 0 under a composite that explains positive scores only."""
     because = "the score is negative" if is_visible else "that is 0 where the score is not positive"
     return (
         f"relevance is 0 everywhere{where}: this composite explains max(0, score), and {because}. Explain another "
@@ -98,7 +98,7 @@ def not_positive(where: str, is_visible: bool) -> str:
 
 
 def large(where: str, size: float, score: float | None) -> str:
-    """The sentence for relevance out of proportion, with the worst case of it."""
+    """Make the sentence for relevance out of proportion to the score, with the worst sample's numbers."""
     of = "" if score is None else f" for a score of {score:.3g}"
     return (
         f"absolute relevance adds up to more than 100 times the score{where}, to {size:.3g}{of} at worst: large "
@@ -108,7 +108,7 @@ def large(where: str, size: float, score: float | None) -> str:
 
 
 def absorbed(where: str, ledger: Ledger | None) -> str:
-    """The sentence for a score of which the inputs receive too little."""
+    """Make the sentence for a score that arrives at the inputs by less than half."""
     lost = f"less than half of the score arrives at the explained inputs{where}"
     if ledger is None or not len(ledger):
         return (
@@ -119,29 +119,28 @@ def absorbed(where: str, ledger: Ledger | None) -> str:
 
 
 def turned(where: str) -> str:
-    """The sentence for relevance that was divided by a negative score."""
+    """Make the sentence for relevance that was divided by a negative score."""
     return (
         f"initial='one' divides relevance by the score, which is negative{where}: the signs of the whole map are "
-        "turned there. Multiply it by -1, or convert with initial='output'"
+        "reversed there. Multiply it by -1, or convert with initial='output'"
     )
 
 
 def negative(where: str) -> str:
-    """The sentence for a class whose own score is negative."""
+    """Make the sentence for a class whose own score is negative."""
     return (
-        f"the score of the explained class is itself negative{where}: what is explained is a negative number, and "
-        "relevance adds up towards it. What sets the class apart from others is shown by target='weights' and "
-        "onnxlrp.contrastive"
+        f"the score of the explained class is itself negative{where}: relevance adds up to a negative "
+        "number. For the difference from other classes use target='weights' with onnxlrp.contrastive"
     )
 
 
 def where_it_went(ledger: Ledger | None) -> str:
-    """Words that name the steps and columns of a ledger that kept most, and what to try against the first."""
-    kept = [] if ledger is None else _largest(ledger)
-    if ledger is None or not kept:
+    """Name the one or two cells of the ledger that kept most of the score, and say what to try against the first."""
+    cells = [] if ledger is None else _largest(ledger)
+    if ledger is None or not cells:
         return ""
-    names = " and ".join(f"{_of(column)} {ledger.names[row]!r}" for row, column in kept)
-    return f". Most of the score stays in {names}: {_TRY[kept[0][1]]}"
+    names = " and ".join(f"{_of(column)} {ledger.names[row]!r}" for row, column in cells)
+    return f". Most of the score stays in {names}: {_TRY[cells[0][1]]}"
 
 
 def _of(column: str) -> str:
@@ -149,15 +148,15 @@ def _of(column: str) -> str:
 
 
 def _largest(ledger: Ledger) -> list[tuple[int, str]]:
-    """The one or two cells that kept most, as row and column; the second only where it is a quarter of the first."""
+    """Find the one or two cells that kept most, as (row, column); a second one must hold a quarter of the first."""
     cells = ledger.values[:, 2:].astype(np.float64)
     cells = np.where(np.isfinite(cells), cells * np.sign(np.nansum(cells)), 0.0)
     order = np.argsort(-cells, axis=None, kind="stable")[:2]
     values = cells.ravel()[order]
-    found = []
+    largest = []
     for place, value in zip(order, values, strict=True):
         row, column = divmod(int(place), cells.shape[1])
         if value > 0 and value >= values[0] / 4:
             is_remainder = column == 0 and ledger.marked[row]
-            found.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
-    return found
+            largest.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
+    return largest

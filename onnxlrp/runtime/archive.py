@@ -1,4 +1,4 @@
-"""Explanations as .npz files, and the drafts of such files in a folder of results."""
+"""Explanations as .npz files, and the removal of unfinished ones from a folder of results."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
     struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
-"""The errors that numpy and zipfile raise for an array file or an archive that is damaged."""
+"""Errors that numpy and zipfile raise for a damaged array file or archive."""
 _DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-[0-9a-f]+)?\.(json|npz)")
 
 
 def remove_drafts(folder: Path) -> None:
-    """Removes what killed runs left half written in a folder of results; nobody may write there now."""
+    """Remove the unfinished files of killed runs from a folder of results; call it only while no other run writes
+    there."""
     for path in folder.iterdir():
         if _DRAFT.fullmatch(path.name) and path.is_file():
             path.unlink()
 
 
 def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The arrays of an explanation by the names they have in a file; `names`: of each input's relevance."""
+    """Collect the arrays of an explanation by the names that they have in a file; `names` maps each explained input to
+    the name of its relevance."""
     arrays = {names[name]: value for name, value in explanation.relevance.items()}
     arrays |= {f"{name}_relevance": value for name, value in explanation.relevance_at.items()}
     arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
@@ -41,8 +43,9 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:
-    """An .npz that `numpy.load` reads without pickle; the comment is that of the zip archive, numpy does not see it."""
-    # By hand, not np.savez(**arrays): a model may call its output "file", which is savez's own first parameter.
+    """Write an .npz that `numpy.load` reads without pickle; `comment` becomes that of the zip archive, which numpy
+    ignores."""
+    # np.savez(**arrays) would fail for an output that a model calls "file", because savez has a parameter of that name.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
         archive.comment = comment.encode()
         for name, value in arrays.items():

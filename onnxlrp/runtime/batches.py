@@ -1,4 +1,4 @@
-"""What `Explainer.map` is given, cut into batches: several inputs, and targets of their own per sample."""
+"""Batches of `Explainer.map`: several inputs and per-sample targets, cut along axis 0."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Rows, Samples
 from onnxlrp.runtime.values import as_mapping
 from onnxlrp.targets import TARGETS
-from onnxlrp.targets.given import to_numbers
+from onnxlrp.targets.argument_arrays import to_numbers
 
 USUAL = 16
-"""Samples in a batch where neither the caller nor the model says how many."""
+"""Number of samples in a batch if neither the caller nor the model says how many."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch: the arguments of a call."""
+    """The inputs and options of one call of an explainer."""
 
     inputs: dict[str, Any]
     options: dict[str, Any]
 
 
 class Batches:
-    """Batches of `size` samples, the last one perhaps smaller; read one by one.
+    """A sequence of batches of `size` samples, the last one perhaps smaller; each is read only when it is asked for.
 
-    Raises InputError where inputs differ in their number of samples, or where the model takes another size of batch.
+    Raises InputError if the inputs differ in their number of samples, or if the model takes another batch size.
     """
 
     def __init__(
         self,
         inputs: Mapping[str, Any],
         options: Mapping[str, Any],
-        ports: Mapping[str, TensorSpec],
+        specs: Mapping[str, TensorSpec],
         interface: Interface,
         size: int | None,
         preprocess: Preprocess,
     ) -> None:
-        """`options`: target, position and weights; None where not given."""
+        """Take the `inputs` of all samples, and `options`: target, position and weights, None for those not given."""
         inputs = as_mapping(inputs)
-        if not inputs or any(name not in ports for name in inputs):
-            check(inputs, ports)  # raises: names them all, and the ones there are
+        if not inputs or any(name not in specs for name in inputs):
+            check(inputs, specs)  # raises an error that lists the unknown names and the model's own
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
-        per_sample, fixed = _split(leading, {name: ports[name] for name in inputs})
+        per_sample, fixed = _split(leading, {name: specs[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
             raise InputError("the model explains one sample that has no batch axis: call the explainer on each")
-        self._samples = {name: samples.find(inputs[name], ports[name], preprocess) for name in per_sample}
+        self._samples = {name: samples.find(inputs[name], specs[name], preprocess) for name in per_sample}
         self._shared = {name: value for name, value in inputs.items() if name not in per_sample}
         self.count = len(self._samples[leading])
-        """Of samples."""
+        """Number of samples."""
         lengths = {name: len(one) for name, one in self._samples.items()}
         if len({*lengths.values()}) > 1 or not self.count:
-            found = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
-            raise InputError(f"the inputs must hold as many samples each, and at least one; here are {found}")
+            counts = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+            raise InputError(f"the inputs must all hold the same number of samples, at least one; they hold {counts}")
         self.size = _size(size, fixed, self.count)
         self._options = {
             name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
@@ -72,20 +72,20 @@ class Batches:
         return -(-self.count // self.size)
 
     def span(self, index: int) -> tuple[int, int]:
-        """The samples of a batch: first, and one past the last."""
+        """Return the range of samples in a batch: the first, and one past the last."""
         return index * self.size, min((index + 1) * self.size, self.count)
 
     def read(self, index: int) -> Batch:
-        """Opens the files of a batch."""
+        """Read one batch, opening its files."""
         start, stop = self.span(index)
         inputs = {name: one.read(start, stop) for name, one in self._samples.items()}
         options = {name: one.read(start, stop) if isinstance(one, Rows) else one for name, one in self._options.items()}
         return Batch({**self._shared, **inputs}, options)
 
     def fingerprint(self, index: int, about: Any = None) -> str:
-        """Tells a batch's inputs and targets from others; `about` is what else they depend on.
+        """Hash the inputs and targets of a batch, together with `about`: everything else that its relevance depends on.
 
-        Arrays, lists and tables are told apart by type, shape and every byte, pictures by the bytes of their files.
+        Arrays, lists and tables are hashed by type, shape and every byte, pictures by the bytes of their files.
         """
         varying: dict[str, Samples] = {**self._samples}
         varying |= {f"{name} of the call": one for name, one in self._options.items() if isinstance(one, Rows)}
@@ -98,36 +98,37 @@ class Batches:
 
     @property
     def names(self) -> list[str]:
-        """The inputs that were given."""
+        """Names of the inputs that were given."""
         return [*self._samples, *self._shared]
 
     def shared(self) -> str:
-        """Fingerprint of what all batches have in common."""
+        """Hash the inputs and options that all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}
         return fingerprint.of([self._shared, same])
 
 
-def _split(leading: str, ports: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
-    """The inputs that hold one value per sample, and how many samples the model takes at once, None for any number.
+def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:
+    """Find the inputs that hold one value per sample, and the batch size that the model fixes, or None if it fixes
+    none.
 
-    Where the leading input's batch axis has a name, an input whose first axis is a number is the same for all samples;
-    where it is a number, inputs of another one are.
+    If the leading input's first axis is a number, only inputs with the same number there hold one value per sample. If
+    it is a symbol, all inputs do whose first axis is no number. All other inputs are shared by all samples.
     """
-    shape = ports[leading].shape
+    shape = specs[leading].shape
     first = shape[0] if shape else None
-    if ports[leading].dtype is None or shape == ():
-        raise InputError(f"input {leading!r} takes {ports[leading]}, which has no axis for samples")
-    found = []
-    for name, port in ports.items():
-        axis = port.shape[0] if port.shape else None
-        tensor = port.dtype is not None and port.shape != ()
+    if specs[leading].dtype is None or shape == ():
+        raise InputError(f"input {leading!r} takes {specs[leading]}, which has no axis for samples")
+    per_sample = []
+    for name, spec in specs.items():
+        axis = spec.shape[0] if spec.shape else None
+        tensor = spec.dtype is not None and spec.shape != ()
         if tensor and (axis == first if isinstance(first, int) else not isinstance(axis, int)):
-            found.append(name)
-    return found, first if isinstance(first, int) else None
+            per_sample.append(name)
+    return per_sample, first if isinstance(first, int) else None
 
 
 def _size(size: int | None, fixed: int | None, count: int) -> int:
-    """The size of a batch that caller and model agree on."""
+    """Agree on a batch size: the caller's, the model's fixed one, or the usual one."""
     if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
         raise InputError(f"batch_size is a whole number from 1 on, not {size!r}")
     if fixed is None:
@@ -135,7 +136,7 @@ def _size(size: int | None, fixed: int | None, count: int) -> int:
     if size not in (None, fixed):
         raise InputError(f"the model takes batches of {fixed}, as its file declares: leave batch_size out")
     if count % fixed:
-        raise InputError(f"the model takes batches of {fixed} only, and {count} samples do not make up whole ones")
+        raise InputError(f"the model takes batches of {fixed} only, and {count} samples do not fill whole batches")
     return fixed
 
 

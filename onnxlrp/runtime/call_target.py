@@ -1,4 +1,4 @@
-"""The target of one call of an explainer: what was given for it, checked, and what to feed to the model."""
+"""Target of one call of an explainer: checks its arguments and makes the arrays that the model is fed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.values import cast
 from onnxlrp.targets import TARGETS
-from onnxlrp.targets.kind import Kind, Resolved
+from onnxlrp.targets.kind import Resolved, TargetKind
 
 
 class CallTarget:
     """The target of one call.
 
-    Everything that is known before the model runs is checked here, the rest by `resolve` once the outputs are known.
+    The constructor checks everything that is known before the model runs, and `resolve` the rest, from the outputs.
     """
 
     def __init__(
@@ -29,9 +29,11 @@ class CallTarget:
         batch: int | None,
         arguments: Mapping[str, Any],
     ) -> None:
-        """`shape`: that of the explained output, None where not even its rank is known; `added`: the declarations of
-        the inputs that onnxlrp added; `batch`: the number of samples, None where unknown; `arguments`: those of the
-        call that choose a target, None where not given."""
+        """Check the `arguments` of a call that choose its target; those not given are None.
+
+        `shape` is that of the explained output, None if not even its rank is known; `added` holds the declarations of
+        the inputs that onnxlrp added; `batch` is the number of samples, None if unknown.
+        """
         self._interface, self._kind, self._added = interface, TARGETS[interface.target], added
         given = {name: value for name, value in arguments.items() if value is not None}
         _refuse(given, self._kind, interface)
@@ -41,11 +43,11 @@ class CallTarget:
         self.check_counts(batch)
 
     def check_counts(self, batch: int | None) -> None:
-        """Raise TargetError where an argument is given neither once nor for as many samples as the batch holds."""
+        """Raise TargetError if an argument holds neither one value nor as many as the batch has samples."""
         self._kind.check_counts(self._given, batch)
 
     def feeds(self) -> dict[str, np.ndarray]:
-        """The arrays for the model's added inputs; a model without defaults gets those of its kind."""
+        """Make the arrays for the model's added inputs; inputs without a default get that of the kind of target."""
         feeds = {}
         for argument, name in self._interface.added_inputs.items():
             if argument in self._given or self._interface.required:
@@ -55,12 +57,12 @@ class CallTarget:
         return feeds
 
     def resolve(self, value: Any, label: Any = None) -> Resolved:
-        """The target that was explained: see `Kind.resolve`."""
+        """Determine the target that was explained; see `TargetKind.resolve`."""
         return self._kind.resolve(self._given, value, label, self._interface)
 
 
-def _refuse(given: Mapping[str, Any], kind: Kind, interface: Interface) -> None:
-    """Raise TargetError where an argument is given that this model does not take."""
+def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) -> None:
+    """Raise TargetError for an argument that this model does not take."""
     foreign = [argument for argument in given if argument not in kind.arguments]
     if foreign:
         takers = " or ".join(f'"{other.name}"' for other in TARGETS.values() if foreign[0] in other.arguments)
@@ -74,7 +76,7 @@ def _refuse(given: Mapping[str, Any], kind: Kind, interface: Interface) -> None:
 
 
 def _declared_form(array: np.ndarray, argument: str, spec: TensorSpec | None) -> np.ndarray:
-    """The same numbers in the type, rank and static sizes that onnxruntime insists on."""
+    """Give an array the type, rank and static sizes that its input declares, because onnxruntime insists on them."""
     if spec is None or spec.dtype is None:
         return array
     array = cast(array, argument, spec.dtype)

@@ -1,4 +1,4 @@
-"""Cautions: doubts about an explanation that its own numbers raise, as the caller reads them in a warning."""
+"""Cautions: doubts about an explanation that its own numbers raise, told to the caller in one warning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explanation
 
 KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
-"""The kinds of caution, the gravest first."""
+"""Kinds of caution, the gravest first."""
 _PACKAGE = Path(__file__).parents[1]
 _LARGE = 100.0
 _TINY = 1e-6
@@ -37,53 +37,53 @@ class Caution(Brief):
     kind: str
     """One of KINDS."""
     samples: int
-    """How many samples it concerns."""
+    """Number of samples that it concerns."""
     first: int | None
-    """The first of them, counted from 0; None where it concerns the sum over all samples."""
+    """Index of the first of them, from 0; None for a caution about the sum over all samples."""
     sentence: str
-    """The doubt in words, and what to try."""
+    """Description of the doubt, and what to try."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Numbers:
-    """The numbers of a call that doubts are about, float64 [samples, targets]."""
+    """Numbers of a call that doubts are about, float64 [samples, targets]."""
 
     total: np.ndarray
-    """Relevance, summed over all inputs."""
+    """Sum of the relevance over all inputs."""
     size: np.ndarray
-    """The same of its absolute values."""
+    """Sum of the absolute relevance over all inputs."""
     score: np.ndarray | None
-    """The value that is explained; None where it is not visible."""
+    """Explained value; None if the model does not output it."""
     start: np.ndarray | None
-    """The amount that relevance starts from; None where it is not known."""
+    """Amount that relevance starts from; None if unknown."""
     scale: np.ndarray | None
-    """The yardstick for the size; None where there is none."""
+    """Amount that |R| is compared with; None if there is nothing to compare it with."""
     seeds: float | None
-    """The amount that the relevance of all samples together starts from, by the ledger; None without a ledger."""
+    """Amount that the relevance of all samples together starts from, by the ledger; None without a ledger."""
     bad: np.ndarray
-    """NaN or infinity in the relevance or the score, bool."""
+    """True for NaN or infinity in the relevance or the score."""
 
     @property
     def sound(self) -> np.ndarray:
-        """Samples with relevance that can be judged: finite and not 0 everywhere."""
+        """Mask of the samples whose relevance can be judged: finite, and not 0 everywhere."""
         return ~self.bad & (self.size > 0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Doubt:
-    """The samples of one call that a doubt is about."""
+    """A kind of doubt, and a mask of the samples in one call that it concerns."""
 
     kind: str
     case: str
     samples: np.ndarray
     words: Callable[[str], str]
-    """The sentence, given the words that say which samples it is about."""
+    """Function that makes the sentence, given the words that say which samples it is about."""
     in_sum: bool = False
 
 
 @dataclasses.dataclass
 class _Count:
-    """A doubt over all calls so far."""
+    """A doubt with the number of samples it concerned in all calls so far."""
 
     doubt: _Doubt
     first: int
@@ -91,9 +91,9 @@ class _Count:
 
 
 class Watch:
-    """Collects the doubts of the batches of one call, so that each is told once.
+    """Collector of the doubts about all batches of one call, so that each is told once.
 
-    `axes` says which axis of an input counts samples, 0 where it is silent.
+    `axes` says which axis of each input counts samples; axis 0 for inputs that it does not name.
     """
 
     def __init__(self, interface: Interface, axes: Mapping[str, int] | None = None) -> None:
@@ -104,12 +104,12 @@ class Watch:
         self._samples = 0
 
     def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
-        """Looks at the explanation of a batch, of which `feeds` are the inputs and `start` is the first sample."""
+        """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample."""
         for name, value in (feeds or {}).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 self._holes[name] += int(np.isnan(value).sum())
                 self._infinite[name] += int(np.isinf(value).sum())
-        with np.errstate(all="ignore"):  # infinities are what is looked for
+        with np.errstate(all="ignore"):  # infinities are expected here
             numbers = _numbers(explanation, self._interface, self._axes)
             if numbers is None:
                 return
@@ -125,20 +125,20 @@ class Watch:
             count.samples += concerned.size
 
     def cautions(self) -> list[Caution]:
-        """The doubts so far, the gravest first."""
+        """Return the doubts so far as cautions, the gravest first."""
         counts = [c for c in self._counts.values() if c.doubt.kind != "absorbed" or 2 * c.samples > self._samples]
         cautions = [self._caution(count) for count in sorted(counts, key=lambda count: KINDS.index(count.doubt.kind))]
-        # Additive masks hold infinity by design: it is doubtful in what is explained only, unless relevance suffers.
+        # Additive masks hold infinity by design: unless relevance suffers, only infinities in explained inputs count.
         infinite = {name: count for name, count in self._infinite.items() if name in self._interface.relevance}
-        bad = advice.counted(self._holes, infinite)
+        bad = advice.not_finite_inputs(self._holes, infinite)
         if bad and not any(caution.kind == "nan" for caution in cautions):
-            cautions.append(Caution("nan", 0, None, advice.passed_over(bad)))
+            cautions.append(Caution("nan", 0, None, advice.harmless(bad)))
         return cautions
 
     def _caution(self, count: _Count) -> Caution:
         doubt, first = count.doubt, None if count.doubt.in_sum else count.first
         where = advice.where(count.samples, first, self._samples)
-        bad = advice.counted(self._holes, self._infinite) if doubt.kind == "nan" else ""
+        bad = advice.not_finite_inputs(self._holes, self._infinite) if doubt.kind == "nan" else ""
         sentence = advice.not_finite(where, bad) if bad else doubt.words(where)
         return Caution(doubt.kind, count.samples, first, sentence)
 
@@ -164,22 +164,22 @@ def cautions(
     return watch.cautions()
 
 
-def warn(found: Sequence[Caution]) -> None:
-    """One warning for all, at the line outside this package that asked for the explanation."""
-    if not found:
+def warn(cautions: Sequence[Caution]) -> None:
+    """Issue one warning for all cautions, at the line outside this package that asked for the explanation."""
+    if not cautions:
         return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_PACKAGE):
         level, frame = level + 1, frame.f_back
-    message = "\n".join(caution.sentence for caution in found)
-    warnings.warn(ExplanationWarning(message, tuple(found)), stacklevel=level)
+    message = "\n".join(caution.sentence for caution in cautions)
+    warnings.warn(ExplanationWarning(message, tuple(cautions)), stacklevel=level)
 
 
 # ------------------------------------------------------------------------------------------------------- numbers
 
 
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
-    """The numbers of a call; None where there is no relevance at all, as of no samples."""
+    """Reduce a call to the numbers that doubts are about; None if it has no relevance, as a batch of no samples."""
     arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
     if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
@@ -190,10 +190,10 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
     if score is not None and score.shape == total.shape:
         bad |= ~np.isfinite(score)
     elif score is not None or not TARGETS[interface.target].several:
-        # No score is explained, or samples are no axis of the inputs, as with the boxes of one picture.
+        # No score is explained, or no axis of the inputs counts samples, as with the boxes of one picture.
         return _Numbers(total, size, None, None, None, None, bad)
     visible = score if interface.score_is_output else None
-    if interface.seed == "gradient":  # whose sum promises nothing
+    if interface.seed == "gradient":  # a gradient does not add up to the score
         return _Numbers(total, size, visible, None, None, None, bad)
     seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
     scale = _scale(explanation, visible, total, seeds, interface)
@@ -203,8 +203,10 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
 def _per_sample(
     arrays: Mapping[str, np.ndarray], interface: Interface, axes: Mapping[str, int], samples: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Relevance and its absolute values, summed over all inputs, [samples, targets]; [1, 1] where inputs do not tell
-    samples apart."""
+    """Sum relevance and its absolute values over all inputs, each [samples, targets].
+
+    If the inputs differ in their number of samples, the sums are over all samples: [1, 1].
+    """
     rows = [_rows(array, interface, axes.get(name, 0)) for name, array in arrays.items()]
     if len({len(row) for row in rows} | ({samples} if samples else set())) > 1:
         rows = [array.reshape(1, 1, -1) for array in arrays.values()]
@@ -214,10 +216,10 @@ def _per_sample(
 
 
 def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
-    """The relevance of one input as [samples, targets, the rest]; targets lie on axis 1 of it where there are many."""
+    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets they are its axis 1."""
     many = interface.targets
     if many > 1 and array.ndim > 1:
-        array = np.moveaxis(array, 1, 0)  # targets in front
+        array = np.moveaxis(array, 1, 0)  # targets first
     front = 1 if many > 1 else 0
     if interface.batch_axis is None or axis + front >= array.ndim:
         return array.reshape(1, many, -1)
@@ -226,7 +228,7 @@ def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
 
 
 def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) -> np.ndarray | None:
-    """The amount that relevance starts from; None where that is a score that is not visible."""
+    """Amount that relevance starts from; None if that is a score that the model does not output."""
     if interface.initial == "one":
         return np.ones_like(total)
     if interface.seed == "positive":
@@ -237,10 +239,12 @@ def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) ->
 def _scale(
     explanation: Explanation, score: np.ndarray | None, total: np.ndarray, seeds: float | None, interface: Interface
 ) -> np.ndarray | None:
-    """The yardstick for |R|: the largest of the score, the sample's other scores and what is usual among the samples.
+    """Amount that |R| is compared with: the largest of the score, the sample's other scores and the median over
+    samples.
 
-    The score alone is no yardstick, because it may happen to lie near 0. For a score that is not visible the ledger's
-    seeds stand in, or the relevance of all samples where that is larger: seeds of many samples may cancel.
+    The score alone would not do, because it may happen to lie near 0. If the model does not output the score, the
+    ledger's seeds are used, or the relevance of all samples if that is larger, because seeds of many samples may
+    cancel.
     """
     if score is not None:
         finite = np.abs(score[np.isfinite(score)])
@@ -254,7 +258,7 @@ def _scale(
 
 
 def _largest_output(explanation: Explanation, interface: Interface, samples: int) -> np.ndarray:
-    """The largest score of each sample over all classes, [samples, 1]; 0 where that is not at hand."""
+    """Find the largest score of each sample over all classes, [samples, 1]; 0 if the outputs do not hold them."""
     value = explanation.outputs.get(interface.output)
     scores = TARGETS[interface.target].scores(value, interface) if isinstance(value, np.ndarray) else None
     if scores is None or scores.shape[0] != samples or not scores.size:
@@ -266,7 +270,7 @@ def _largest_output(explanation: Explanation, interface: Interface, samples: int
 
 
 def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
-    """Every doubt, whether or not it concerns any sample, the gravest first."""
+    """Yield every kind of doubt with its mask of samples, the gravest first; the mask may be empty."""
     yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger))
     yield from _zeros(numbers, interface, ledger)
     yield from _large(numbers, interface)
@@ -275,7 +279,7 @@ def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> I
 
 
 def _zeros(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
-    """Relevance that is 0 everywhere, unless the score itself is 0."""
+    """Doubt relevance that is 0 everywhere, unless the score itself is 0."""
     score = numbers.score
     zero = (numbers.size == 0) & ~numbers.bad & (True if score is None else score != 0)
     if interface.seed == "gradient":
@@ -289,12 +293,12 @@ def _zeros(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> It
 
 
 def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
-    """Relevance far larger than what it explains: large shares that cancel out."""
+    """Doubt relevance far larger than the score: large shares that cancel out."""
     if numbers.scale is None:
         return
     size = numbers.size
     if interface.initial == "one" and numbers.score is not None:
-        size = size * np.abs(numbers.score)  # shares of a score, in its own unit
+        size = size * np.abs(numbers.score)  # relevance is a fraction of the score here
     ratio = np.where(numbers.sound, size / np.maximum(numbers.scale, _TINY), 0.0)
     worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
     shown = None if numbers.score is None else float(numbers.score[worst])
@@ -302,8 +306,10 @@ def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
 
 
 def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
-    """Less than half of the score arrives at the inputs. Relevance of trees adds up to a distance from their base value
-    by design, so that it says nothing there."""
+    """Doubt explanations in which less than half of the score arrives at the inputs.
+
+    Relevance of trees is left out: it adds up to a distance from their base value by design.
+    """
     if interface.has_base:
         return
     words = functools.partial(advice.absorbed, ledger=ledger)
@@ -312,7 +318,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
         lost = numbers.total * np.sign(start) < np.abs(start) / 2
         yield _Doubt("absorbed", "", lost & numbers.sound & (np.abs(start) > _TINY), words)
     elif numbers.seeds is not None and np.isfinite(numbers.seeds) and abs(numbers.seeds) > _TINY:
-        # Scores of both signs cancel in the sum; then the absolute sums, which do not, forbid the conclusion.
+        # Scores of both signs cancel in the sum of many samples, so absolute sums, which do not, are compared there.
         one = numbers.total.size == 1
         arrived = float(numbers.total.sum() * np.sign(numbers.seeds)) if one else float(np.abs(numbers.total).sum())
         lost = numbers.sound & (arrived < abs(numbers.seeds) / 2)
@@ -320,7 +326,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
 
 
 def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
-    """A negative score: of a class, or one that the map was divided by."""
+    """Doubt negative scores: of the explained class, or those that the map was divided by."""
     score = numbers.score
     if interface.seed == "gradient":
         return

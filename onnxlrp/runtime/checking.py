@@ -1,4 +1,4 @@
-"""Does an explained model keep its source's outputs, and does it keep relevance?"""
+"""Checks of an explained model: that it keeps its source's outputs, and that it conserves relevance."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from onnxlrp.runtime.explainer import Explainer, Explanation
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 
-# The largest difference that the emitted model promises, relative to the largest value of the output.
+# Largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
 _CLOSES = 1e-3
 _ROUNDING = 1e-3
-# Sizes of open axes and of the sides of pictures, in the order in which random inputs try them: networks want sides
-# that they can halve five times, spectrograms longer signals than texts are.
+# Sizes of open axes and sides of pictures, in the order in which random inputs try them: convolutional networks need
+# sides that they can halve five times, and spectrograms need longer signals than texts are.
 _SIZES = ((8, 224), (32, 32), (96, 320), (512, 640), (1, 64), (16000, 96))
 _MOST_ELEMENTS = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputCheck(Brief):
-    """One output of the source against the same output of the explained model."""
+    """Difference of one output between a source and its explained model."""
 
     name: str
     difference: float
-    """Largest difference relative to the largest value; 0 is bit-equal, infinite where shapes or NaN differ."""
+    """Largest difference relative to the largest value: 0 means bit-equal, infinity that shapes or NaN differ."""
     tolerance: float
 
     @property
     def ok(self) -> bool:
-        """True where the difference is within the promise."""
+        """True if the difference is within the tolerance."""
         return self.difference <= self.tolerance
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The outputs of a source and of its explained model on the same random inputs."""
+    """Outputs of a source and of its explained model on the same random inputs."""
 
     outputs: tuple[OutputCheck, ...] = ()
     skipped: str = ""
-    """The reason why nothing was compared; empty where all outputs were."""
+    """Reason why nothing was compared; empty if all outputs were."""
 
     @property
     def text(self) -> str:
-        """The finding in one sentence."""
+        """Result in one sentence."""
         if self.skipped:
             return f"outputs were not compared with the source's: {self.skipped}"
         largest = max((one.difference for one in self.outputs), default=0.0)
-        found = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
-        return f"outputs are {found} to the source's, on random inputs in onnxruntime"
+        verdict = f"equal within {largest:.1g} of the largest value" if largest else "bit-equal"
+        return f"outputs are {verdict} to the source's, on random inputs in onnxruntime"
 
     def __repr__(self) -> str:
         return f"<Comparison: {cut(self.text, 200)}>"
@@ -64,7 +64,7 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Conservation(Brief):
-    """seeds = relevance at the inputs + bias + epsilon + stopped, from the ledger."""
+    """Sums over the ledger: seeds = relevance at the inputs + bias + epsilon + stopped."""
 
     seeds: float
     inputs: dict[str, float]
@@ -77,7 +77,7 @@ class Conservation(Brief):
 
     @property
     def ok(self) -> bool:
-        """True where every step of the ledger closes."""
+        """True if every step of the ledger closes."""
         return self.worst_gap <= _CLOSES
 
 
@@ -96,17 +96,17 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
     """
     try:
         opened = open_model(source)
-        ports, deployed = opened.inputs, _deployed(opened)
-        arrays = fitting_inputs(ports, deployed, seed)
+        specs, deployed = opened.inputs, _deployed(opened)
+        arrays = fitting_inputs(specs, deployed, seed)
         expected = deployed(arrays)
     except OnnxLrpError as error:
         return Comparison(skipped=str(error))
     try:
         explainer = Explainer(explained, providers=[providers.CPU])
-        found = explainer.compute(explainer.prepare(arrays)).outputs
+        outputs = explainer.compute(explainer.prepare(arrays)).outputs
     except OnnxLrpError as error:
         raise OutputsChangedError(f"the explained model does not run where its source does: {error}") from error
-    checks = compare_outputs(expected, found, opened.halves)
+    checks = compare_outputs(expected, outputs, opened.halves)
     if changed(checks):
         if changed(compare_outputs(expected, deployed(arrays), opened.halves)):
             return Comparison(skipped="the source itself gives other outputs at every run")
@@ -118,23 +118,23 @@ def compare_with_source(source: Any, explained: Any, seed: int = 0) -> Compariso
 
 
 def _deployed(opened: ModelFile, optimise: bool = True) -> Callable[[Mapping[str, Any]], Any]:
-    """A function that runs a source."""
+    """Make a function that runs a source."""
     session = providers.create_session(opened.source, [providers.CPU], optimise=optimise)
     return lambda arrays: providers.run(session, None, dict(arrays))
 
 
 def _with_rounding(checks: Iterable[OutputCheck], optimised: Iterable[OutputCheck]) -> list[OutputCheck]:
-    """Widen tolerances to the rounding that optimisations show in the source's own outputs."""
-    found = []
+    """Widen tolerances to the rounding that onnxruntime's optimisations cause in the source's own outputs."""
+    wider = []
     for check, own in zip(checks, optimised, strict=True):
         rounds = own.tolerance > 0 and own.difference < _ROUNDING
         widest = max(check.tolerance, 3 * own.difference) if rounds else check.tolerance
-        found.append(dataclasses.replace(check, tolerance=widest))
-    return found
+        wider.append(dataclasses.replace(check, tolerance=widest))
+    return wider
 
 
 def changed(checks: Iterable[OutputCheck]) -> list[str]:
-    """A sentence for every output that is not as promised."""
+    """Return a sentence for every output that differs by more than its tolerance."""
     return [
         f"output {one.name!r} differs by {one.difference:.2g} relative, {one.tolerance:.0g} is allowed"
         for one in checks
@@ -143,7 +143,7 @@ def changed(checks: Iterable[OutputCheck]) -> list[str]:
 
 
 def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any], halves: bool = False) -> list[OutputCheck]:
-    """Compare every output of the source, in its order; `halves`: floats of 32 bits come from computing in float16."""
+    """Compare every output of the source, in its order; `halves` says that float32 outputs were computed in float16."""
     checks = []
     for name, value in source.items():
         dtype = str(getattr(value, "dtype", "float32"))
@@ -153,7 +153,7 @@ def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any], hal
 
 
 def conservation(explanation: Explanation) -> Conservation | None:
-    """The sums over the ledger; None where the model has no ledger or no step."""
+    """Sum up the ledger; None if the model has no ledger or no step."""
     ledger = explanation.ledger
     if ledger is None or not len(ledger):
         return None
@@ -169,13 +169,13 @@ def conservation(explanation: Explanation) -> Conservation | None:
 
 
 def fitting_inputs(
-    ports: Mapping[str, TensorSpec], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
+    specs: Mapping[str, TensorSpec], run: Callable[[dict[str, np.ndarray]], Any], seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Random inputs of the first sizes that a model runs on; of the first ones where it runs on none of them."""
+    """Make random inputs of the first sizes that a model runs on, or of the first sizes tried if it runs on none."""
     tried: dict[tuple[tuple[int, ...], ...], dict[str, np.ndarray]] = {}
     for length, side in _SIZES:
         for samples in (2, 1):
-            arrays = random_inputs(ports, seed, samples, length, side)
+            arrays = random_inputs(specs, seed, samples, length, side)
             shapes = tuple(a.shape for a in arrays.values())
             if tried and (shapes in tried or sum(a.size for a in arrays.values()) > _MOST_ELEMENTS):
                 continue
@@ -187,25 +187,26 @@ def fitting_inputs(
 
 
 def random_inputs(
-    ports: Mapping[str, TensorSpec], seed: int = 0, samples: int = 2, length: int = 8, side: int = 224
+    specs: Mapping[str, TensorSpec], seed: int = 0, samples: int = 2, length: int = 8, side: int = 224
 ) -> dict[str, np.ndarray]:
-    """Arrays of the declared types and shapes, the same for the same seed.
+    """Make random arrays of the declared types and shapes, equal for equal seeds.
 
-    One size per symbol: `samples` for a first axis, `side` for the sides of a picture, `length` for any other; whole
-    numbers are 0 and 1 (valid as ids and as masks), pixels of uint8 0 to 255, floats standard normal.
+    Each symbol gets one size: `samples` for a first axis, `side` for the sides of a picture, `length` for any other
+    axis. Whole numbers are 0 and 1, valid both as ids and as masks; pixels of uint8 are 0 to 255, floats standard
+    normal.
     """
     random = np.random.default_rng(seed)
     sizes: dict[str, int] = {}
     arrays = {}
-    for port in ports.values():
-        if port.optional or port.dtype is None:
+    for spec in specs.values():
+        if spec.optional or spec.dtype is None:
             continue
-        arrays[port.name] = _random(random, port.dtype, _random_shape(port, sizes, samples, length, side))
+        arrays[spec.name] = _random(random, spec.dtype, _random_shape(spec, sizes, samples, length, side))
     return arrays
 
 
-def _random_shape(port: TensorSpec, sizes: dict[str, int], samples: int, length: int, side: int) -> tuple[int, ...]:
-    declared: tuple[int | str | None, ...] = (None, None) if port.shape is None else port.shape
+def _random_shape(spec: TensorSpec, sizes: dict[str, int], samples: int, length: int, side: int) -> tuple[int, ...]:
+    declared: tuple[int | str | None, ...] = (None, None) if spec.shape is None else spec.shape
     shape = []
     for axis, size in enumerate(declared):
         if isinstance(size, int):
@@ -226,7 +227,8 @@ def _random(random: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]
 
 
 def _difference(left: Any, right: Any) -> float:
-    """Relative to the largest finite value of `left`; for anything but numbers 0 or infinity."""
+    """Find the largest difference relative to the largest finite value of `left`; 0 or infinity for other types than
+    floats."""
     if isinstance(left, list):
         same = isinstance(right, list) and len(left) == len(right)
         return max([_difference(a, b) for a, b in zip(left, right, strict=True)] or [0.0]) if same else float("inf")

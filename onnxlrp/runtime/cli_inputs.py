@@ -1,4 +1,4 @@
-"""What the command line was given for a model's inputs, files and texts, as arrays that fit."""
+"""Inputs from the command line: files and texts as arrays that fit the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CliInputs:
     inputs: Sequence[tuple[str, Path]] = ()
     texts: Sequence[tuple[str, str]] = ()
     tokenizer: Path | None = None
-    """For texts; None: the file beside the model."""
+    """Tokenizer file for the texts; None stands for the file beside the model."""
 
     def __bool__(self) -> bool:
         return bool(self.inputs or self.texts)
@@ -29,65 +29,71 @@ class CliInputs:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """What they held, per input."""
+    """Values of all inputs, as read from files and texts."""
 
-    ports: Mapping[str, TensorSpec]
+    specs: Mapping[str, TensorSpec]
     loaded: Mapping[str, files.Loaded]
-    """Of files that hold no text."""
+    """Content of each file that holds no text."""
     arrays: Mapping[str, np.ndarray]
-    """As the model takes them."""
+    """Arrays as the model takes them."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """Of inputs that are text, or ids."""
+    """Tokens of the inputs that are texts or ids."""
     tokenizer: text.Tokenizer | None = None
 
 
 def load(
-    given: CliInputs, ports: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
+    given: CliInputs, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
 ) -> Data:
-    """Files and texts as the model takes them; InputError where one does not fit, is missing or is not known."""
+    """Read files and texts into the arrays that the model takes.
+
+    Raises InputError if one does not fit, if one is missing, or if the model has no input of that name.
+    """
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
         grouped.setdefault(name, []).extend(expand(path))
     names = dict.fromkeys([*grouped, *(name for name, _ in given.texts)])
-    if any(name not in ports for name in names):
-        check(names, ports)  # raises: names them all, and the ones there are
-    lines = _lines(grouped, given, ports)
+    if any(name not in specs for name in names):
+        check(names, specs)  # raises an error that lists the unknown names and the model's own
+    lines = _lines(grouped, given, specs)
     loaded = {
-        name: files.join([files.load(path, ports[name], preprocess) for path in paths], ports[name])
+        name: files.join([files.load(path, specs[name], preprocess) for path in paths], specs[name])
         for name, paths in grouped.items()
         if name not in lines
     }
     arrays = {name: one.array for name, one in loaded.items()}
-    arrays |= {name: table_inputs.strings(some, ports[name]) for name, some in lines.items() if _is_string(ports[name])}
+    arrays |= {name: table_inputs.strings(some, specs[name]) for name, some in lines.items() if _is_string(specs[name])}
     words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
-    tokenizer = _tokenizer(given, model, needed=any(text.takes_text(ports[name]) for name in words))
-    filled, tokens = text.fill(words, ports, names, lambda: tokenizer or text.find(given.tokenizer, model))
-    ready = check({**arrays, **filled}, ports)
+    tokenizer = _tokenizer(given, model, needed=any(text.takes_text(specs[name]) for name in words))
+    filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
+    ready = check({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
-    return Data(ports, loaded, ready, {**tokens, **text.read_ids(ids, ports, tokenizer)}, tokenizer)
+    return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer)
 
 
 def _lines(
-    grouped: Mapping[str, Sequence[Path]], given: CliInputs, ports: Mapping[str, TensorSpec]
+    grouped: Mapping[str, Sequence[Path]], given: CliInputs, specs: Mapping[str, TensorSpec]
 ) -> dict[str, list[str]]:
-    """The texts per input, first those in files; lines of numbers are ids, unless a tokenizer was given for them."""
-    found: dict[str, list[str]] = {}
+    """Collect the texts of each input, those in files first.
+
+    Lines of numbers in a file are ids, not a text, unless a tokenizer was given.
+    """
+    texts: dict[str, list[str]] = {}
     for name, paths in grouped.items():
-        if not text.takes_text(ports[name]):
+        if not text.takes_text(specs[name]):
             continue
         parts = [table_inputs.lines_of(path) for path in paths]
         lines = [line for part in parts if part is not None for line in part]
         if None not in parts and lines and (given.tokenizer is not None or not table_inputs.are_numbers(lines)):
-            found[name] = lines
+            texts[name] = lines
     for name, words in given.texts:
-        if name in grouped and name not in found:
+        if name in grouped and name not in texts:
             raise InputError(f"input {name!r} is given twice: as a text, and as a file that holds none")
-        found.setdefault(name, []).append(words)
-    return found
+        texts.setdefault(name, []).append(words)
+    return texts
 
 
 def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Tokenizer | None:
-    """What is needed or was asked for must be there; for the names of ids, what lies beside the model is welcome."""
+    """Read the tokenizer; if it only names ids, a missing or unreadable one gives None instead of an error."""
     if needed or given.tokenizer is not None:
         return text.find(given.tokenizer, model)
     try:
@@ -96,5 +102,5 @@ def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Token
         return None
 
 
-def _is_string(port: TensorSpec) -> bool:
-    return port.dtype is not None and port.dtype.kind == "O"
+def _is_string(spec: TensorSpec) -> bool:
+    return spec.dtype is not None and spec.dtype.kind == "O"

@@ -1,4 +1,4 @@
-"""Contrastive targets: what speaks for a class and not just as much for the others."""
+"""Contrastive targets: weights that explain what speaks for one class more than for others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from onnxlrp.errors import TargetError
 
 
 def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
-    """Make weights that set a class against others, for a model that was converted with `target="weights"`.
+    """Make weights that compare a class with others, for a model that was converted with `target="weights"`.
 
-    The explanation is then that of the score's lead over the mean of the others, z_t − mean z_a: relevance that all of
-    them share cancels (after Gu, Yang and Tresp 2018, Understanding Individual Decisions of CNNs via Contrastive
+    They explain the lead of the class's score over the mean of the others, z_t − mean z_a: relevance that all of them
+    share cancels (after Gu, Yang and Tresp 2018, Understanding Individual Decisions of CNNs via Contrastive
     Backpropagation).
 
     Parameters
@@ -23,7 +23,7 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
     classes
         The number of classes of the explained output.
     against
-        The class or classes to set it against. Default: all others.
+        The class or classes to compare it with. Default: all others.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
     Raises
     ------
     TargetError
-        A class does not exist, or is set against itself.
+        A class does not exist, or is compared with itself.
 
     Examples
     --------
@@ -48,11 +48,11 @@ def contrastive(target: Any, classes: int, against: Any = None) -> np.ndarray:
     negative[:, rivals] = 1.0
     rows = np.arange(len(targets))
     if against is not None and negative[rows, targets].any():
-        raise TargetError(f"class {targets[negative[rows, targets] > 0][0]} is set against itself")
+        raise TargetError(f"class {targets[negative[rows, targets] > 0][0]} is compared with itself")
     negative[rows, targets] = 0.0
     count = negative.sum(1, keepdims=True)
     if not count.all():
-        raise TargetError("there is one class only, and no other to set it against")
+        raise TargetError("there is one class only, and no other to compare it with")
     weights = -negative / count
     weights[rows, targets] = 1.0
     return np.asarray(weights, np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of any depth as pictures of 8 bits a channel."""
+"""Conversion of pictures of any depth to 8 bits a channel."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _SIXTEEN_BITS = ("PNG", "PPM")
 
 
 def eight_bits(picture: Image.Image, kind: str | None, path: Path) -> Image.Image:
-    """The picture in a file of the format `kind` with 8 bits a channel; Pillow's own conversion would clip the others.
+    """Convert a picture from a file of the format `kind` to 8 bits a channel; Pillow's own conversion would clip
+    values.
 
-    Pictures of 16 bits are scaled by their whole range, 65,535, with a warning where they use less than a sixteenth of
-    it, as those of a camera with 12 bits do. Pictures of decimal numbers hold 0 to 1 if none is larger, else 0 to 255.
-    Raises InputError for any other range, because it is not known then which number is white.
+    Pictures of 16 bits are divided by their whole range, 65,535, with a warning if they use less than a sixteenth of
+    it, as a camera with 12 bits does. Pictures of decimal numbers are taken to range over 0 to 1 if none is larger,
+    else over 0 to 255. Raises InputError for any other range, because the number that means white is then unknown.
     """
     mode = picture.mode
     if mode.startswith("I;16") or (mode == "I" and kind in _SIXTEEN_BITS):

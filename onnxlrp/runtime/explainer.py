@@ -1,4 +1,4 @@
-"""Running an explained model: arrays in, relevance out."""
+"""Explainer: runs an explained model on arrays or texts and returns relevance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief, counted, cut, some
-from onnxlrp.runtime import described, streaming, text
+from onnxlrp.runtime import description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
@@ -41,24 +41,24 @@ class Explanation:
     relevance: dict[str, np.ndarray]
     """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
     outputs: dict[str, Any]
-    """The model's own outputs by name, unchanged."""
+    """Outputs of the model itself by name, unchanged."""
     relevance_at: dict[str, np.ndarray]
     """Relevance of each inner value that `convert(relevance_at=...)` named, in the value's shape."""
     target: np.ndarray | None
-    """The classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
+    """Classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
 
-    Where none was given: the class of the model's label output where `Interface.label_output` names one, else the
-    class of the largest score, the first of equal ones. For an element target: the indices of the elements, int64
-    [N, indices], or [N, K, indices]; -1 where a sample has no elements.
+    If no target was given, it is the class of the model's label output if `Interface.label_output` names one, else the
+    class of the largest score, the first of equal ones. For an element target it holds the indices of the elements,
+    int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
     """
     score: np.ndarray | None
-    """The explained output at `target`, [N] or [N, K]; None for a weighted target."""
+    """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
     ledger: Ledger | None
-    """The table of where relevance was absorbed; None where the model was converted without `ledger`."""
+    """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """The tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
+    """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
     position: np.ndarray | None = None
-    """The positions of the explained scores of a token target, int64 [N]; None for other targets."""
+    """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
 
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
@@ -69,14 +69,14 @@ class Explanation:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared(Brief):
-    """The arrays that a session takes, and the tokens of texts."""
+    """Arrays that a session takes, and the tokens of texts."""
 
     feeds: dict[str, Any]
     tokens: dict[str, list[text.Tokens]]
 
 
 class Explainer:
-    """A session on an explained model: arrays or texts in, relevance out.
+    """A session on an explained model: takes arrays or texts, returns relevance.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Explainer:
                 f"  onnxlrp convert {name} -o OUT.onnx\nor onnxlrp.convert(...)"
             )
         self.interface: Interface = self._file.interface
-        """Names and meaning of what onnxlrp added."""
+        """Names and meaning of everything that onnxlrp added to the model."""
         self._session = sessions.create_session(self._file.source, providers)
         self._graphs = sessions.graph_runs(self._session)
 
@@ -131,23 +131,23 @@ class Explainer:
 
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
-        """The model's own inputs by name, each with its type and shape."""
+        """Inputs of the model itself by name, each with its type and shape."""
         return self._file.inputs
 
     @property
     def outputs(self) -> dict[str, arrays.TensorSpec]:
-        """The model's own outputs by name, each with its type and shape."""
+        """Outputs of the model itself by name, each with its type and shape."""
         added = self._added()
-        return {name: port for name, port in self._file.outputs.items() if name not in added}
+        return {name: spec for name, spec in self._file.outputs.items() if name not in added}
 
     @property
     def explained_output(self) -> str:
-        """The name of the output that is explained; for a ZipMap, of its maps."""
+        """Name of the output that is explained; if the scores feed a ZipMap, that of its maps."""
         return self._file.explained
 
     @property
     def providers(self) -> list[str]:
-        """The execution providers in use, in order of preference."""
+        """Execution providers in use, in order of preference."""
         return list(self._session.get_providers())
 
     def __call__(
@@ -159,8 +159,8 @@ class Explainer:
         ----------
         inputs
             An array for each of the model's inputs, by name, of the declared type and shape (`Explainer.inputs`). An
-            input of token ids takes a list of texts, or of pairs of texts as tuples; the inputs that go with it, such
-            as attention_mask, are then filled in.
+            input of token ids also takes a list of texts, or of pairs of texts as tuples; the inputs that accompany it,
+            such as attention_mask, are then filled in.
         target
             The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
             Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
@@ -168,7 +168,7 @@ class Explainer:
             Default, and -1 for all indices: the sample's largest element.
         position
             For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
-            the last; default: the last, of texts the last token that is no padding.
+            the last. Default: the last; for texts, the last token that is no padding.
         weights
             For `target="weights"`: float weights, which must broadcast to the explained output. Default: 1.
 
@@ -187,8 +187,8 @@ class Explainer:
         Warns
         -----
         ExplanationWarning
-            The explanation is doubtful: it holds NaN, is 0 or out of all proportion, or the score mostly went elsewhere
-            or is negative. One warning names all doubts.
+            The explanation is doubtful: it holds NaN, it is 0 or out of proportion, most of the score does not arrive
+            at the inputs, or the score is negative. One warning names all doubts.
 
         Examples
         --------
@@ -246,7 +246,7 @@ class Explainer:
         inputs
             For each input, by name: an array (anything with a length and slices), a list of texts, or files: a path, a
             folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz, .csv or text, as
-            on the command line. Of an input that takes text, a path must be a `pathlib.Path`. Every picture is a
+            on the command line. For an input that takes text, a path must be a `pathlib.Path`. Every picture is a
             sample, and so is every row of a table and every line of text.
         batch_size
             The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16.
@@ -255,12 +255,12 @@ class Explainer:
             the same call continues after an interruption; their data are read again and compared (arrays and tables by
             type, shape and every byte, pictures by the content of their files). Default: nothing is written.
         target, position, weights
-            As in a call; one a sample where axis 0 has as many as there are samples.
+            As in a call; an array holds one for each sample if its axis 0 is as long as there are samples.
         preprocess
             The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
             1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
         progress
-            True shows a bar where stderr is a terminal. Default: False.
+            True shows a bar if stderr is a terminal. Default: False.
 
         Returns
         -------
@@ -310,7 +310,7 @@ class Explainer:
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """Explain what `prepare` returned: the second half of a call.
+        """Explain arrays that `prepare` has checked: the second half of a call.
 
         Parameters, errors and warnings are those of a call.
         """
@@ -321,7 +321,7 @@ class Explainer:
         return explanation
 
     def watch(self) -> Watch:
-        """A watch that collects the cautions of this model's explanations."""
+        """Make a watch that collects the cautions about this model's explanations."""
         declared = self._file.outputs.get(self.explained_output)
         axis = self.interface.batch_axis
         if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
@@ -329,12 +329,12 @@ class Explainer:
         symbol = declared.shape[axis]
         if not isinstance(symbol, str):
             return Watch(self.interface)
-        shapes = {name: port.shape or () for name, port in self.inputs.items()}
+        shapes = {name: spec.shape or () for name, spec in self.inputs.items()}
         return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
 
     @own_errors
     def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """Explain what `prepare` returned, without any warning."""
+        """Explain arrays that `prepare` has checked, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
             position = text.ends(tokens)
@@ -345,31 +345,31 @@ class Explainer:
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
         except InputError:
-            # The file may declare more than was found, and may be wrong: asked only once something is amiss.
+            # The file may declare sizes that are wrong, so they are compared only once a run has failed.
             chosen.check_counts(self._batch(self._file.outputs.get(self.explained_output), feeds))
             arrays.check_names(feeds, self.inputs)
             raise
         try:
-            described.check_values(self.interface, feeds, values)
-            found = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
+            description_check.check_values(self.interface, feeds, values)
+            choice = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
-            raise described.damaged(self._file.place, error) from error
+            raise description_check.damaged(self._file.place, error) from error
         added = self._added()
         return Explanation(
             relevance={name: values[output] for name, output in self.interface.relevance.items()},
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
-            target=found.target,
-            score=found.score,
+            target=choice.target,
+            score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
-            position=found.position,
+            position=choice.position,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
-        """The inputs with ids in place of texts, and the tokens of these."""
-        found = {name: text.as_texts(value) for name, value in inputs.items() if _is_number(self.inputs.get(name))}
-        texts = {name: value for name, value in found.items() if value is not None}
+        """Replace texts by their ids, and return the tokens of all texts and ids."""
+        candidates = {name: text.as_texts(value) for name, value in inputs.items() if _is_number(self.inputs.get(name))}
+        texts = {name: value for name, value in candidates.items() if value is not None}
         ids, tokens = text.fill(texts, self.inputs, inputs, self._read_tokenizer)
         if self._tokenizer is not None:
             given = {name: inputs[name] for name in inputs if name in self.inputs and name not in texts}
@@ -382,8 +382,11 @@ class Explainer:
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
-        """Say what relevance depends on besides the inputs: the SHA-256 of the model with its weights' files, that of
-        the tokenizer where these inputs are texts, and the providers, whose numbers differ in the last digits."""
+        """Identify everything besides the inputs that relevance depends on.
+
+        These are the SHA-256 of the model with its weights' files, that of the tokenizer if these inputs are texts, and
+        the providers, whose numbers differ in the last digits.
+        """
         is_text = any(_is_number(self.inputs.get(name)) and text.as_texts(inputs[name]) for name in inputs)
         return {
             "model": self._file.sha256(),
@@ -392,11 +395,11 @@ class Explainer:
         }
 
     def _explained(self) -> arrays.TensorSpec | None:
-        """The explained output in the shape that it has, which need not be the one that the file declares."""
-        port = self._file.outputs.get(self.explained_output)
-        if port is None or port.dtype is None or self.interface.output_shape is None:
-            return port
-        return dataclasses.replace(port, shape=self.interface.output_shape)
+        """Specification of the explained output, with its actual shape where the file declares another."""
+        spec = self._file.outputs.get(self.explained_output)
+        if spec is None or spec.dtype is None or self.interface.output_shape is None:
+            return spec
+        return dataclasses.replace(spec, shape=self.interface.output_shape)
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger
@@ -408,7 +411,7 @@ class Explainer:
         return names if self.interface.ledger is None else names | {self.interface.ledger}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
-        """Number of samples, where shapes tell: the batch symbol of the output, found at an input."""
+        """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""
         axis = self.interface.batch_axis
         if axis is None:
             return 1
@@ -424,6 +427,6 @@ class Explainer:
         return None
 
 
-def _is_number(port: arrays.TensorSpec | None) -> bool:
-    """Decide whether an input takes numbers: a text for it must be cut into tokens first."""
-    return port is not None and port.dtype is not None and port.dtype.kind in "iubf"
+def _is_number(spec: arrays.TensorSpec | None) -> bool:
+    """Decide whether an input takes numbers, so that a text for it must be cut into tokens first."""
+    return spec is not None and spec.dtype is not None and spec.dtype.kind in "iubf"

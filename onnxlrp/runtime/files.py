@@ -1,4 +1,4 @@
-"""A file as the value of a model's input: picture, .npy, .npz, .csv or text."""
+"""Conversion of a file to the value of a model's input: picture, .npy, .npz, .csv or text."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _STD = (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """What a floating-point input holds for a pixel of 0 to 255: `(pixel - mean) / std`, per channel."""
+    """The scale of a floating-point input: `(pixel - mean) / std` per channel, for pixels of 0 to 255."""
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
     @classmethod
     def parse(cls, text: str) -> Preprocess:
-        """A name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
+        """Parse a name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
         if isinstance(text, str) and text in PREPROCESS:
             return PREPROCESS[text]
         try:
@@ -44,7 +44,7 @@ class Preprocess:
         raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels [..., C] of 0 to 255 -> float64 of the same shape."""
+        """Scale pixels [..., C] of 0 to 255 to float64 of the same shape."""
         wrong = [len(values) for values in (self.mean, self.std) if len(values) not in (1, pixels.shape[-1])]
         if wrong:
             raise InputError(f"the preprocessing is for {wrong[0]} channels, the picture has {pixels.shape[-1]}")
@@ -61,63 +61,63 @@ PREPROCESS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """What a file held, in the type and shape of the input."""
+    """Content of a file, in the type and shape of the input."""
 
     array: np.ndarray
     pictures: tuple[Image.Image, ...] = ()
-    """RGB, in the size that the model sees; one per sample."""
+    """Pictures in RGB, in the size that the model sees; one per sample."""
     columns: tuple[str, ...] = ()
-    """Names of the last axis, where a .csv file has a header."""
+    """Names along the last axis, from the header of a .csv file."""
 
 
-def load(path: Path, port: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
-    """The file's content for that input; arrays are taken as they are, everything else is converted.
+def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
+    """Read a file for an input; arrays are returned unchanged, everything else is converted.
 
-    `mapped`: an .npy file as a memory map.
-    A picture is turned as its EXIF data say, put on white where it is transparent, converted to the input's number of
-    channels (palettes and CMYK to RGB, without colour profiles), resized to the input's height and width (the whole
-    picture, so its sides may be stretched), and gets its channels first or last as the input has them. Deeper pictures
-    are taken as 8 bits a channel, see `depth`; of several pictures in a file the first, with a warning. For tables see
-    `rows`. Raises InputError where the file cannot be that input's value; nothing is ever unpickled.
+    With `mapped` an .npy file is returned as a memory map. A picture is turned as its EXIF data say, put on white if it
+    is transparent, converted to the input's number of channels (palettes and CMYK to RGB, without colour profiles),
+    resized to the input's height and width (the whole picture, so its sides may be stretched), and gets its channels
+    first or last as the input has them. Deeper pictures are converted to 8 bits, see `depth`. If a file holds several
+    pictures, the first is read, with a warning. For tables see `table_inputs.read_table`. Raises InputError if the file
+    cannot be that input's value; nothing is ever unpickled.
     """
     if path.is_dir():
-        raise InputError(f"'{escaped(path)}' is a folder, not a file for input {port.name!r}")
+        raise InputError(f"'{escaped(path)}' is a folder, not a file for input {spec.name!r}")
     if not path.exists():
-        raise InputError(f"there is no file '{escaped(path)}' for input {port.name!r}")
-    if port.dtype is None:
-        raise InputError(f"input {port.name!r} is no tensor; the command line cannot fill it")
+        raise InputError(f"there is no file '{escaped(path)}' for input {spec.name!r}")
+    if spec.dtype is None:
+        raise InputError(f"input {spec.name!r} is no tensor; the command line cannot fill it")
     try:
         if path.suffix.lower() in (".npy", ".npz"):
-            return Loaded(_numpy(path, port, mapped))
+            return Loaded(_numpy(path, spec, mapped))
         if path.suffix.lower() in table_inputs.TABLES:
-            array, columns = table_inputs.read_table(path, port)
+            array, columns = table_inputs.read_table(path, spec)
             return Loaded(array, columns=columns)
         if path.suffix.lower() == ".txt":
-            return Loaded(table_inputs.read_lines(path, port))
-        return _picture_or_text(path, port, preprocess)
+            return Loaded(table_inputs.read_lines(path, spec))
+        return _picture_or_text(path, spec, preprocess)
     except OSError as error:
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
 
-def join(parts: Sequence[Loaded], port: TensorSpec) -> Loaded:
-    """Several files of one input as one batch, along axis 0."""
+def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
+    """Join several files for one input to one batch, along axis 0."""
     if len(parts) == 1:
         return parts[0]
     try:
         array = np.concatenate([part.array for part in parts])
     except ValueError as error:
         shapes = ", ".join(str(list(part.array.shape)) for part in parts)
-        raise InputError(f"the files of input {port.name!r} make no batch, their shapes differ: {shapes}") from error
+        raise InputError(f"the files of input {spec.name!r} make no batch, their shapes differ: {shapes}") from error
     return Loaded(array, tuple(picture for part in parts for picture in part.pictures), parts[0].columns)
 
 
-def picture_layout(port: TensorSpec) -> str | None:
-    """Where a picture's axes are: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None where the input takes none."""
-    shape = port.shape
-    if shape is None or port.dtype is None or port.dtype.kind not in "uif":
+def picture_layout(spec: TensorSpec) -> str | None:
+    """Name the order of a picture's axes: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None if the input takes none."""
+    shape = spec.shape
+    if shape is None or spec.dtype is None or spec.dtype.kind not in "uif":
         return None
     if len(shape) == 4:
-        for channels in (3, 1, 4):  # a picture may be 4 high, or 1: colour decides
+        for channels in (3, 1, 4):  # 3 first, because a side may also be 1 or 4 long
             for layout, axis in (("NCHW", 1), ("NHWC", 3)):
                 if shape[axis] == channels:
                     return layout
@@ -131,81 +131,81 @@ def picture_layout(port: TensorSpec) -> str | None:
     return None
 
 
-def _numpy(path: Path, port: TensorSpec, mapped: bool) -> np.ndarray:
+def _numpy(path: Path, spec: TensorSpec, mapped: bool) -> np.ndarray:
     try:
         content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content
         with content:
             alone = content.files[0] if len(content.files) == 1 else None
-            name = port.name if port.name in content.files else alone
+            name = spec.name if spec.name in content.files else alone
             if name is not None:
-                found = content[name]
-                if isinstance(found, np.ndarray):
-                    return found
+                entry = content[name]
+                if isinstance(entry, np.ndarray):
+                    return entry
                 raise ValueError(f"its entry {name!r} is no array")
             names = listed(content.files) or "nothing"
     except UNREADABLE as error:
         kind = "an array file of numpy" if path.suffix == ".npy" else "an archive of numpy arrays"
         raise InputError(f"'{escaped(path)}' is not {kind}, or it is damaged: {error}") from error
-    raise InputError(f"'{escaped(path)}' holds {names}, but nothing by the name of input {port.name!r}")
+    raise InputError(f"'{escaped(path)}' holds {names}, but nothing by the name of input {spec.name!r}")
 
 
-def _picture_or_text(path: Path, port: TensorSpec, preprocess: Preprocess) -> Loaded:
+def _picture_or_text(path: Path, spec: TensorSpec, preprocess: Preprocess) -> Loaded:
     try:
         with Image.open(path) as opened:
-            if getattr(opened, "is_animated", False) and opened.format != "MPO":  # a camera's photograph and previews
-                warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is taken", stacklevel=2)
+            if getattr(opened, "is_animated", False) and opened.format != "MPO":  # MPO: a photograph and its previews
+                warnings.warn(f"'{escaped(path)}' holds several pictures; the first one is used", stacklevel=2)
             picture = ImageOps.exif_transpose(opened)
             picture.load()
             kind = opened.format
     except UnidentifiedImageError as error:
-        if picture_layout(port) is not None:
+        if picture_layout(spec) is not None:
             raise InputError(
-                f"'{escaped(path)}' is no picture that can be read, for input {port.name!r}: {port}"
+                f"'{escaped(path)}' is no picture that can be read, for input {spec.name!r}: {spec}"
             ) from error
         try:
-            return Loaded(table_inputs.read_lines(path, port))
+            return Loaded(table_inputs.read_lines(path, spec))
         except UnicodeDecodeError as error:
             raise InputError(f"'{escaped(path)}' is neither a picture nor .npy, .npz, .csv or text") from error
-    except Exception as error:  # each format has a reader of its own, and errors of its own
+    except Exception as error:  # each format's reader raises its own errors
         raise InputError(f"'{escaped(path)}' is a damaged picture, or too large a one: {error}") from error
-    return _picture(picture, kind, path, port, preprocess)
+    return _picture(picture, kind, path, spec, preprocess)
 
 
-def _picture(picture: Image.Image, kind: str | None, path: Path, port: TensorSpec, preprocess: Preprocess) -> Loaded:
-    layout = picture_layout(port)
-    if layout is None or port.shape is None or port.dtype is None:
+def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpec, preprocess: Preprocess) -> Loaded:
+    layout = picture_layout(spec)
+    if layout is None or spec.shape is None or spec.dtype is None:
         raise InputError(
-            f"'{escaped(path)}' is a picture, but input {port.name!r} takes {port}: give it as .npy, .npz or .csv"
+            f"'{escaped(path)}' is a picture, but input {spec.name!r} takes {spec}: give it as .npy, .npz or .csv"
         )
-    size = [port.shape[layout.index(axis)] for axis in "WH"]
+    size = [spec.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
-    channels = port.shape[layout.index("C")] if "C" in layout else 1
+    channels = spec.shape[layout.index("C")] if "C" in layout else 1
     if width * height > _MOST_PIXELS:
-        raise InputError(f"input {port.name!r} takes {port}: a picture of {width} x {height} pixels is too large")
+        raise InputError(f"input {spec.name!r} takes {spec}: a picture of {width} x {height} pixels is too large")
     try:
         picture = _converted(depth.eight_bits(picture, kind, path), _CHANNELS.get(channels, "RGB"))
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     except (InputError, ValueError, MemoryError) as error:
         raise InputError(
-            f"'{escaped(path)}' cannot become the value of input {port.name!r}: {error}; give it as .npy"
+            f"'{escaped(path)}' cannot become the value of input {spec.name!r}: {error}; give it as .npy"
         ) from error
     pixels = np.asarray(picture).reshape(height, width, -1)
-    if port.dtype.kind == "f":
+    if spec.dtype.kind == "f":
         pixels = preprocess(pixels)
     elif preprocess != PREPROCESS["raw"]:
-        raise InputError(f"input {port.name!r} takes {port.dtype}, pixels of 0 to 255: leave the preprocessing out")
-    elif np.iinfo(port.dtype).max < 255:
-        raise InputError(f"input {port.name!r} takes {port.dtype}, which cannot hold a pixel of 255: give it as .npy")
-    array = cast(pixels, port.name, port.dtype)
+        raise InputError(f"input {spec.name!r} takes {spec.dtype}, pixels of 0 to 255: leave the preprocessing out")
+    elif np.iinfo(spec.dtype).max < 255:
+        raise InputError(f"input {spec.name!r} takes {spec.dtype}, which cannot hold a pixel of 255: give it as .npy")
+    array = cast(pixels, spec.name, spec.dtype)
     array = array.transpose(2, 0, 1) if layout in ("NCHW", "CHW") else array if "C" in layout else array[..., 0]
     array = array[None] if layout.startswith("N") else array
     return Loaded(np.ascontiguousarray(array), (picture.convert("RGB"),))
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    """The picture in a mode of Pillow; what is transparent would turn black, so it is put on white paper."""
+    """Convert a picture to a mode of Pillow, on white paper if it is transparent, which would turn black otherwise."""
     if mode != "RGBA" and picture.has_transparency_data:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)

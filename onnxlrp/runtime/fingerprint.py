@@ -1,4 +1,4 @@
-"""Fingerprints of data: they depend on the type, the shape and every byte of a value."""
+"""Fingerprints of data, which depend on the type, the shape and every byte of a value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from onnxlrp.errors import InputError
 
 
 def add(digest: Any, value: Any) -> None:
-    """Adds a value to a hash: numbers, texts, arrays, and lists, tuples and mappings of these.
+    """Add a value to a hash: numbers, texts, arrays, and lists, tuples and mappings of these.
 
-    Every part is preceded by its kind and its length, so that no two values give the same bytes. Lists and tuples of
-    the same content are one. Raises InputError for an object of another kind.
+    Every part is preceded by its kind and its length, so that no two values give the same bytes; only a list and a
+    tuple of the same content are not told apart. Raises InputError for an object of another kind.
     """
     try:
         _add(digest, value)
@@ -25,14 +25,14 @@ def add(digest: Any, value: Any) -> None:
 
 
 def of(value: Any) -> str:
-    """The SHA-256 of one value as hexadecimal digits; see `add`."""
+    """Return the SHA-256 of one value as hexadecimal digits; see `add`."""
     digest = hashlib.sha256()
     add(digest, value)
     return digest.hexdigest()
 
 
 def of_file(path: Path) -> str:
-    """The SHA-256 of a file's content as hexadecimal digits."""
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -66,7 +66,7 @@ def _put_many(digest: Any, kind: str, parts: Any) -> None:
 
 
 def _put_array(digest: Any, array: np.ndarray) -> None:
-    """Strings of any length and Python objects are added one by one, because the array itself holds addresses."""
+    """Hash an array; strings of any length and Python objects one by one, because the array itself holds addresses."""
     _put(digest, "array", f"{array.dtype.descr if array.dtype.names else array.dtype.str} {array.shape}".encode())
     if array.dtype.hasobject or array.dtype.kind == "T":
         _put_many(digest, "objects", array.ravel().tolist())

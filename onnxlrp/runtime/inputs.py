@@ -1,4 +1,4 @@
-"""The inputs of a model, and the check that given arrays fit them."""
+"""Specifications of a model's inputs and outputs, and the check that arrays fit them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from onnxlrp.strings import as_strings
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """One input or output of a model, as the file declares it."""
+    """Name, type and shape of an input or output, as the model's file declares them."""
 
     name: str
     dtype: np.dtype | None
-    """Element type (`object` for strings); None for what is no tensor (sequences, maps)."""
+    """Element type (`object` for strings); None for sequences and maps, which are no tensors."""
     shape: tuple[int | str | None, ...] | None
-    """A number, a symbol or None (unknown) per axis; None: not even the rank is declared."""
+    """Size of each axis: a number, a symbol, or None if unknown; None as a whole if not even the rank is declared."""
     optional: bool = False
-    """True where the model has a default for it."""
+    """True if the model has a default for it."""
 
     def __str__(self) -> str:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"
 
     @classmethod
     def of(cls, value: onnx.ValueInfoProto, optional: bool = False) -> TensorSpec:
-        """The port that a declaration in a graph describes."""
+        """Read the declaration of a value in a graph."""
         if not value.type.HasField("tensor_type"):
             return cls(value.name, None, None, optional)
         tensor = value.type.tensor_type
@@ -52,64 +52,64 @@ class TensorSpec:
 
 
 def type_name(dtype: np.dtype | None) -> str:
-    """The name of an element type in an error message."""
+    """Name an element type for an error message."""
     if dtype is None:
         return "a value that is no tensor"
     return "string" if dtype.kind in "OUST" else str(dtype)
 
 
-def check(inputs: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> dict[str, Any]:
-    """The arrays as the session takes them.
+def check(inputs: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """Check all inputs of a call, and return them as arrays that the session takes.
 
-    Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what
-    is explained. Raises InputError where one is missing, unknown, of another type or of another shape.
+    Lists and numbers become arrays of the right type; arrays are never converted, because a silent cast changes what is
+    explained. Raises InputError if one is missing, unknown, of another type or of another shape.
     """
     inputs = as_mapping(inputs)
-    unknown = [name for name in inputs if name not in ports]
+    unknown = [name for name in inputs if name not in specs]
     if unknown:
-        raise InputError(_unknown(unknown, ports))
-    missing = [port for port in ports.values() if port.name not in inputs and not port.optional]
+        raise InputError(_unknown(unknown, specs))
+    missing = [spec for spec in specs.values() if spec.name not in inputs and not spec.optional]
     if missing:
-        wanted = "\n".join(f"  {escaped(port.name)}: {port}" for port in missing)
+        wanted = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in missing)
         raise InputError(f"the model needs a value for each of these inputs too:\n{wanted}")
-    return {name: check_one(value, ports[name]) for name, value in inputs.items()}
+    return {name: check_one(value, specs[name]) for name, value in inputs.items()}
 
 
-def check_one(value: Any, port: TensorSpec) -> Any:
-    """One input as the session takes it; see `check`."""
-    if port.dtype is None:
+def check_one(value: Any, spec: TensorSpec) -> Any:
+    """Check one input and return it as the session takes it; see `check`."""
+    if spec.dtype is None:
         return value
-    array = to_array(value, port.name, port, port.dtype)
-    is_text = port.dtype.kind == "O"
+    array = to_array(value, spec.name, spec, spec.dtype)
+    is_text = spec.dtype.kind == "O"
     convertible = not is_text and array.dtype.kind in "biuf"
-    if (array.dtype.kind not in "OUST") if is_text else (array.dtype != port.dtype):
+    if (array.dtype.kind not in "OUST") if is_text else (array.dtype != spec.dtype):
         raise InputError(
-            f"input {port.name!r} takes {port}, but the array is {_described(array)}"
-            + (f": convert it with array.astype('{port.dtype}')" if convertible else "")
+            f"input {spec.name!r} takes {spec}, but the array is {_described(array)}"
+            + (f": convert it with array.astype('{spec.dtype}')" if convertible else "")
         )
-    problem = _shape_problem(array.shape, port.shape)
+    problem = _shape_problem(array.shape, spec.shape)
     if problem:
-        raise InputError(f"input {port.name!r} takes {port}, but the array is {_described(array)}: {problem}")
-    return as_strings(array, port.name) if is_text else array
+        raise InputError(f"input {spec.name!r} takes {spec}, but the array is {_described(array)}: {problem}")
+    return as_strings(array, spec.name) if is_text else array
 
 
-def check_names(feeds: Mapping[str, Any], ports: Mapping[str, TensorSpec]) -> None:
-    """Raises InputError where sizes that the file gives one name differ.
+def check_names(feeds: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
+    """Raise InputError if sizes differ to which the model's file gives the same name.
 
-    onnxruntime minds only where two values come to share memory, which depends on the model: to be asked once a run
-    has failed.
+    onnxruntime minds only if the two values happen to share memory, which depends on the model; so call this only after
+    a run has failed.
     """
     first: dict[str, tuple[str, int]] = {}
     for name, value in feeds.items():
-        pairs = zip(ports[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
+        pairs = zip(specs[name].shape or (), np.shape(value), strict=False) if isinstance(value, np.ndarray) else ()
         for symbol, size in pairs:
             if not isinstance(symbol, str):
                 continue
             other, known = first.setdefault(symbol, (name, size))
             if size != known:
                 raise InputError(
-                    f"the model's file calls a size of '{other}' and one of {name!r} {symbol}, but they are {known} "
-                    f"and {size}: give both the same size, or one of them another name in the source, and convert that"
+                    f"the model's file gives a size of '{other}' and one of {name!r} the same name, {symbol}, but they "
+                    f"are {known} and {size}: give both the same size, or rename one in the source and convert again"
                 )
 
 
@@ -117,16 +117,16 @@ def _described(array: np.ndarray) -> str:
     return f"{type_of(array, type_name(array.dtype))} {shape_text(array.shape)}"
 
 
-def _unknown(names: list[Any], ports: Mapping[str, TensorSpec]) -> str:
-    known = "\n".join(f"  {escaped(port.name)}: {port}" for port in ports.values())
-    near = difflib.get_close_matches(str(names[0]), list(ports), n=1)
+def _unknown(names: list[Any], specs: Mapping[str, TensorSpec]) -> str:
+    known = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in specs.values())
+    near = difflib.get_close_matches(str(names[0]), list(specs), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     many = ", ".join(f"{name!r:.80}" for name in names)
     return f"the model has no input {many}{hint}; it takes\n{known}"
 
 
 def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:
-    """Say what is wrong with a shape and how to mend it; empty where it fits."""
+    """Say what is wrong with a shape and how to mend it; empty if it fits."""
     if declared is None or _fits(actual, declared):
         return ""
     if _fits((1, *actual), declared):

@@ -1,4 +1,4 @@
-"""The conservation ledger as a table: where relevance went."""
+"""Ledger of conservation: the table that shows where relevance went."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ledger:
-    """Where relevance went: signed sums over the batch, one row for each step of the plan.
+    """Table of where relevance went: signed sums over the batch, one row for each step of the plan.
 
     The columns are *arrives*, *passed on* (to other steps and explained inputs), *bias* (kept by constants), *epsilon*
     (kept by stabilisers) and *stopped* (sent where no explained input is reached).
@@ -28,21 +28,21 @@ class Ledger:
     """
 
     names: tuple[str, ...]
-    """The steps' names."""
+    """Names of the steps."""
     values: np.ndarray
-    """Float [steps, 5]."""
+    """Sums of relevance, float [steps, 5], in the columns above."""
     marked: tuple[bool, ...]
-    """Steps that do not conserve relevance locally: their bias column is the remainder."""
+    """True for steps that do not conserve relevance locally: their bias column is the remainder."""
 
     @property
     def gaps(self) -> np.ndarray:
-        """The amount missing at each step, |arrives - the rest|, float64 [steps]."""
+        """Amount missing at each step, |arrives - the rest|, float64 [steps]."""
         values = self.values.astype(np.float64)
         return np.asarray(np.abs(values[:, 0] - values[:, 1:].sum(axis=1)))
 
     @property
     def absorbed(self) -> np.ndarray:
-        """The amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
+        """Amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
         return np.asarray(self.values[:, 2:].astype(np.float64).sum(axis=1))
 
     @property
@@ -52,7 +52,7 @@ class Ledger:
         return {name: float(sums[index]) for index, name in enumerate(COLUMNS) if index >= 2}
 
     def seeds(self, arrived: float) -> float:
-        """The amount that relevance started from, given the amount `arrived` at the inputs.
+        """Compute the amount that relevance started from, given the amount `arrived` at the inputs.
 
         Relevance that arrives at a step is a seed or was passed on; all that is passed on arrives at a step or an
         input.

@@ -1,4 +1,4 @@
-"""One writer in a folder, kept by a lock of the operating system, which ends with the process that holds it."""
+"""Lock of a folder: one writer at a time. The operating system releases it when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from typing import IO
 from onnxlrp.errors import InputError
 
 NAME = ".map.lock"
-"""Name of the lock's file; it is there as long as somebody writes."""
+"""Name of the lock's file, which exists as long as a run writes to the folder."""
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock. Raises InputError where another thread or process holds it, or nothing can be written.
+    """Hold the folder's lock. Raises InputError if another thread or process holds it, or if nothing can be written
+    there.
 
-    A run that is killed leaves the file, but not the lock: the next run takes both.
+    A run that is killed leaves the file, but not the lock, so that the next run can lock the file again.
     """
     file = _take(folder)
     try:
         yield
     finally:
-        # Elsewhere than on Windows, removing it later could take away the lock of the next writer.
+        # Remove the file while it is locked, because later it may be the next writer's. Windows removes no open file:
+        # there it is removed afterwards, which fails if the next writer has it open.
         if sys.platform != "win32":
             (folder / NAME).unlink(missing_ok=True)
         file.close()
@@ -38,7 +40,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def _take(folder: Path) -> IO[bytes]:
-    """The locked file. The file that was opened may have been removed before it was locked: then the next is tried."""
+    """Open and lock the file; try again if another run removed the file between the two."""
     path = folder / NAME
     while True:
         try:
@@ -71,7 +73,7 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 
 
 def _ask(descriptor: int) -> None:
-    """Asks for the lock without waiting; OSError where it is taken."""
+    """Ask for the lock without waiting. Raises OSError if it is held elsewhere."""
     if sys.platform == "win32":
         import msvcrt
 

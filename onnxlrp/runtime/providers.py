@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime: CUDA where it really works, else the CPU, without a stray line."""
+"""Sessions of onnxruntime: on CUDA where it really works, else on the CPU, without stray lines on the terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 # TF32 keeps 10 bits of the mantissa: the model's own outputs would move by 1e-3, and LRP's small denominators far more.
 _CUDA_OPTIONS = {"use_tf32": "0"}
-# Whatever onnxruntime logs as an error it raises as well, and we report it once: 4 is "fatal only".
+# onnxruntime also raises every error that it logs, so only fatal ones (severity 4) are logged.
 _FATAL = 4
 _WARNING = 2
 _PRELOADING = threading.Lock()
 
 
 def onnxruntime() -> Any:
-    """The module; OnnxLrpError that says what to install where there is none."""
+    """Import onnxruntime. Raises OnnxLrpError that says what to install if it is missing."""
     try:
         import onnxruntime as module
     except ImportError as error:
@@ -36,11 +36,11 @@ def onnxruntime() -> Any:
 
 
 def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *, optimise: bool = True) -> Any:
-    """An InferenceSession on a path or on the bytes of a model.
+    """Open an InferenceSession on a path or on the bytes of a model.
 
-    `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime as it is.
-    `optimise=False` computes every node of the file as it is written. Raises InputError for what is no list of
-    providers, and for one that this onnxruntime lacks, InvalidModelError where it cannot load the model.
+    `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime unchanged.
+    `optimise=False` computes every node of the file as it is written. Raises InputError if `providers` is no list of
+    providers or names one that this onnxruntime lacks, and InvalidModelError if onnxruntime cannot load the model.
     """
     module = onnxruntime()
     if providers is None:
@@ -50,19 +50,20 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *
         _check_known(wanted, module.get_available_providers())
     wants_cuda = any(_name(provider) == CUDA for provider in wanted)
     if wants_cuda:
-        with _PRELOADING:  # standard output belongs to the process
+        with _PRELOADING:  # it redirects standard output, which all threads share
             _preload(module)
     options = module.SessionOptions()
     options.log_severity_level = _FATAL
-    # From the second run on onnxruntime would take one block for all values of a shape, beside the pieces of the first
-    # run: an explanation keeps every layer's values, so that is up to 1.4 times the memory, for no time measured.
+    # With memory patterns onnxruntime would allocate one block for all values from the second run on, and keep the
+    # pieces of the first run. An explanation keeps every layer's values, so that this costs up to 1.4 times the memory,
+    # and it saved no measurable time.
     options.enable_mem_pattern = False
     if not optimise:
         options.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
-    module.set_default_logger_severity(_FATAL)  # a provider that fails to load logs there, not in the session
+    module.set_default_logger_severity(_FATAL)  # a provider that fails to load logs here, not in the session
     try:
         session = module.InferenceSession(model, sess_options=options, providers=wanted)
-    except Exception as error:  # onnxruntime has a class per status code and no common base but Exception
+    except Exception as error:  # onnxruntime's error classes have no other common base
         raise InvalidModelError(
             f"onnxruntime {module.__version__} cannot load {_place(model)}: {tidy_message(error)}"
         ) from error
@@ -74,7 +75,10 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *
 
 
 def graph_runs(session: Any) -> GraphRuns | None:
-    """How to run a session that records CUDA graphs; None for any other. Raises InputError where shapes are open."""
+    """Return the way to run a session that records CUDA graphs, None for any other session.
+
+    Raises InputError if the shape of an output is not static.
+    """
     recorded = session.get_provider_options().get(CUDA, {}).get("enable_cuda_graph") == "1"
     return GraphRuns(session) if recorded else None
 
@@ -82,14 +86,14 @@ def graph_runs(session: Any) -> GraphRuns | None:
 def run(
     session: Any, names: Sequence[str] | None, feeds: dict[str, Any], graphs: GraphRuns | None = None
 ) -> dict[str, Any]:
-    """Outputs by name; InputError where the model does not run on these inputs."""
+    """Run a session and return its outputs by name. Raises InputError if the model does not run on these inputs."""
     options = onnxruntime().RunOptions()
     options.log_severity_level = _FATAL
     names = [output.name for output in session.get_outputs()] if names is None else list(names)
     try:
         if graphs is not None:
-            found = graphs(feeds, options)
-            return {name: found[name] for name in names}
+            outputs = graphs(feeds, options)
+            return {name: outputs[name] for name in names}
         return dict(zip(names, session.run(names, feeds, options), strict=True))
     except Exception as error:
         raise InputError(f"the model does not run on these inputs: {tidy_message(error)}") from error
@@ -97,9 +101,9 @@ def run(
 
 @functools.cache
 def cuda_present() -> bool:
-    """Whether onnxruntime was built for CUDA and the driver sees a device.
+    """Decide whether onnxruntime was built for CUDA and the driver sees a device.
 
-    onnxruntime-gpu lists CUDA on every machine, so the driver is asked; without it CUDA is never named.
+    onnxruntime-gpu lists CUDA on every machine, so the driver is asked; without a device CUDA is never requested.
     """
     if CUDA not in onnxruntime().get_available_providers():
         return False
@@ -112,7 +116,7 @@ def cuda_present() -> bool:
 
 
 def tidy_message(error: Exception) -> str:
-    """The first lines of an onnxruntime error, without its source locations."""
+    """Shorten an onnxruntime error to its message, without its source locations."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not line.startswith(("Stacktrace", "/onnxruntime_src")))
     head, _, tail = text.partition("/onnxruntime_src")
@@ -124,7 +128,8 @@ def tidy_message(error: Exception) -> str:
 
 @functools.cache
 def _preload(module: Any) -> None:
-    """Find the CUDA and cuDNN libraries of the `cuda` extra; it prints what it lacks, which we report ourselves."""
+    """Load the CUDA and cuDNN libraries of the `cuda` extra; what this prints is dropped, `_tell_fallback` reports
+    failures."""
     if hasattr(module, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
             module.preload_dlls()
@@ -143,7 +148,7 @@ def _name(provider: Any) -> str:
 
 
 def _pairs(providers: Any) -> list[Any]:
-    """The providers that were given. Raises InputError for what is no list of names, or of names with options."""
+    """Check the given providers. Raises InputError unless they are a list of names, or of names with options."""
     given = providers if isinstance(providers, (list, tuple)) else [None]
     for one in given:
         pair = isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], dict)

@@ -1,4 +1,4 @@
-"""Opening a model: what the file says of itself, without its weights' external data."""
+"""Opening of a model's file: its declarations and its description, without the external data of its weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
-from onnxlrp.runtime import described, fingerprint
+from onnxlrp.runtime import description_check, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -25,26 +25,26 @@ class ModelFile:
     """A model that onnxruntime can load, and its declarations."""
 
     source: str | bytes
-    """What a session is made from: a path or the bytes."""
+    """Source for a session: a path, or the bytes of the model."""
     inputs: dict[str, TensorSpec]
-    """The model's own inputs."""
+    """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """The inputs that onnxlrp added: target, position, weights."""
+    """Inputs that onnxlrp added: target, position, weights."""
     outputs: dict[str, TensorSpec]
-    """All outputs in the order of the file, relevance included."""
+    """Outputs in the order of the file, relevance included."""
     interface: Interface | None
-    """None: the model was not written by onnxlrp."""
+    """Description of what onnxlrp added; None if onnxlrp did not write the model."""
     explained: str
-    """The output that shows the explained scores; empty where nothing is explained."""
+    """Name of the output that shows the explained scores; empty if nothing is explained."""
     weights: tuple[str, ...] = ()
     """Names of the files beside the model that hold weights."""
     halves: bool = False
-    """True where the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
+    """True if the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
     folder: Any = None
-    """Keeps a temporary folder alive as long as the model is in use."""
+    """Handle that keeps a temporary folder alive as long as the model is in use."""
 
     def sha256(self) -> str:
-        """The SHA-256 of the model's content; where weights lie in files of their own, of theirs too."""
+        """Return the SHA-256 of the model's content, including weights in files of their own."""
         if isinstance(self.source, bytes):
             return hashlib.sha256(self.source).hexdigest()
         path = Path(self.source)
@@ -56,14 +56,14 @@ class ModelFile:
 
     @property
     def place(self) -> str:
-        """How to speak of it in a message."""
+        """Name of the model in messages."""
         return f"'{self.source}'" if isinstance(self.source, str) else "the model"
 
 
 def open_model(model: Any) -> ModelFile:
-    """A path, bytes, an `onnx.ModelProto` or the result of `onnxlrp.convert`.
+    """Open a path, bytes, an `onnx.ModelProto` or the result of `onnxlrp.convert`.
 
-    Raises InvalidModelError where there is no such file or it is no model.
+    Raises InvalidModelError if there is no such file, or if it is no model.
     """
     if isinstance(model, (str, os.PathLike)):
         return _from_file(Path(model))
@@ -82,7 +82,7 @@ def open_model(model: Any) -> ModelFile:
 
 
 def _from_file(path: Path, folder: Any = None) -> ModelFile:
-    """A model whose weights lie, if not inside, where a session may read them."""
+    """Open a model's file, and check that its weights lie where a session may read them."""
     proto = _parse_file(path)
     file = external_data.own_file(proto, path)
     external_data.settle(proto, file.parent, file)
@@ -119,7 +119,7 @@ def _has_halves(graph: onnx.GraphProto) -> bool:
 
 
 def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
-    """Raises InvalidModelError where the model's description of itself is damaged."""
+    """Read the model's declarations. Raises InvalidModelError if its description of itself is damaged."""
     place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
     defaults |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
@@ -132,13 +132,13 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         if interface is not None:
             names = {*interface.added_inputs.values()}
             explained = _explained_output(proto.graph, interface.output)
-            described.check(interface, explained, inputs, outputs)
+            description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
-        raise described.damaged(place, error) from error
+        raise description_check.damaged(place, error) from error
     return ModelFile(
         source=source,
-        inputs={name: port for name, port in inputs.items() if name not in names},
-        added={name: port for name, port in inputs.items() if name in names},
+        inputs={name: spec for name, spec in inputs.items() if name not in names},
+        added={name: spec for name, spec in inputs.items() if name in names},
         outputs=outputs,
         interface=interface,
         halves=_has_halves(proto.graph),
@@ -149,7 +149,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
 
 
 def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
-    """The locations that tensors name, those in branches, attributes and function bodies too."""
+    """Yield the files that tensors refer to, those in branches, attributes and function bodies too."""
     bodies: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
     while bodies:
         body = bodies.pop()
@@ -163,7 +163,7 @@ def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:
-    """The scores themselves, or the maps that a ZipMap makes of them: then only these are an output."""
+    """Name the output that shows the scores: their own, or that of the ZipMap which they feed if they are no output."""
     if name not in {value.name for value in graph.output}:
         for node in graph.node:
             if node.op_type == "ZipMap" and list(node.input) == [name] and node.output:
@@ -172,7 +172,7 @@ def _explained_output(graph: onnx.GraphProto, name: str) -> str:
 
 
 def _from_proto(proto: onnx.ModelProto) -> ModelFile:
-    external_data.settle(proto, None)  # raises where there is external data, else changes nothing
+    external_data.settle(proto, None)  # raises if there is external data, else changes nothing
     try:
         return _described(proto, proto.SerializeToString())
     except ValueError as error:  # protobuf's limit; EncodeError is a ValueError in some versions only
@@ -182,11 +182,11 @@ def _from_proto(proto: onnx.ModelProto) -> ModelFile:
 
 
 def _from_explained(explained: Any) -> ModelFile:
-    """From memory where protobuf can hold it, else through a temporary folder."""
+    """Open a conversion's result from memory if protobuf can hold it, else through a temporary folder."""
     try:
         proto = explained.to_proto()
         return _described(proto, proto.SerializeToString())
-    except Exception:  # past 2 GB; whatever else is wrong, saving raises it again
+    except Exception:  # past 2 GB; any other error is raised again by saving
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)

@@ -1,4 +1,4 @@
-"""Explanations of many batches in a folder: an .npz a batch, each written whole or not at all."""
+"""Results of many batches in a folder: one .npz a batch, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onnxlrp.runtime.archive import remove_drafts, write_npz
 from onnxlrp.runtime.lock import only_writer
 
 FORMAT = 2
-"""The number of this way to keep results in a folder."""
+"""Version of the layout of a folder of results."""
 _ABOUT = "map.json"
 _PART = re.compile(r"(\d{9,18})-(\d{9,18})\.npz")
 _WORDS = {
@@ -38,11 +38,11 @@ _DAMAGED = "'{}' is damaged ({}): write to another folder; numpy.load reads the 
 
 
 class Results(Mapping[str, np.ndarray]):
-    """A folder that `Explainer.map` has written or is still writing, as arrays over all samples that are complete.
+    """A folder that `Explainer.map` has written or is still writing, as arrays over the samples of all complete files.
 
-    `results["image_relevance"]` joins the batches in memory; `results.batches()` reads one after the other. Without
-    onnxlrp: every file is a batch for `numpy.load`, named by its samples. Every file ends with a hash of its content,
-    which is checked as it is read. Raises InputError where it is no such folder, or where a file in it is damaged.
+    `results["image_relevance"]` joins the batches in memory; `results.batches()` reads one after the other. Every file
+    holds one batch, is named by its samples and can be read by `numpy.load` without onnxlrp. It ends with a hash of its
+    content, which is checked on reading. Raises InputError if it is no such folder, or if a file in it is damaged.
     """
 
     def __init__(self, folder: Any) -> None:
@@ -51,26 +51,26 @@ class Results(Mapping[str, np.ndarray]):
 
     @property
     def samples(self) -> int:
-        """How many samples there are once it is complete."""
+        """Number of samples once the folder is complete."""
         return int(self._about["samples"])
 
     @property
     def batch_size(self) -> int:
-        """Samples in a file; the last may hold fewer."""
+        """Number of samples in a file; the last file may hold fewer."""
         return int(self._about["batch_size"])
 
     @property
     def done(self) -> int:
-        """How many samples are there, by the names of the files."""
+        """Number of samples that are written so far, by the names of the files."""
         return sum(stop - start for start, stop in self.spans())
 
     @property
     def complete(self) -> bool:
-        """Whether every sample is there."""
+        """True if every sample is written."""
         return self.done == self.samples
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
-        """The arrays of each batch that is complete, in order."""
+        """Read the arrays of each batch that is complete, in order."""
         for span in self.spans():
             yield seal.read(self.part(*span))
 
@@ -105,11 +105,12 @@ class Results(Mapping[str, np.ndarray]):
         return f"<Results '{cut(self.folder, 120)}': {self.done:,} of {counted(self.samples, 'sample')}>"
 
     def part(self, start: int, stop: int) -> Path:
-        """The file of a batch."""
+        """Return the path of a batch's file."""
         return self.folder / f"{start:09}-{stop:09}.npz"
 
     def spans(self) -> list[tuple[int, int]]:
-        """The samples of each batch that is there. Raises InputError where the folder cannot be read any more."""
+        """List the range of samples of each batch that is written. Raises InputError if the folder cannot be read any
+        more."""
         try:
             names = [match for path in self.folder.iterdir() if (match := _PART.fullmatch(path.name))]
         except OSError as error:
@@ -122,7 +123,7 @@ class Results(Mapping[str, np.ndarray]):
 
 
 def as_folder(value: Any) -> Path:
-    """The path of a folder for results. Raises InputError where it is none, or is there as a file."""
+    """Convert a value to the path of a folder. Raises InputError if it is no path, or the path of a file."""
     try:
         folder = Path(value)
         if "\0" in str(folder):
@@ -139,55 +140,55 @@ def as_folder(value: Any) -> Path:
 
 @contextlib.contextmanager
 def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
-    """The folder to write to: a new one, or one that was begun with the same model, data and options.
+    """Open a folder to write to: a new one, or one that was begun with the same model, data and options.
 
-    Until the block ends nobody else can write there. Raises InputError, naming what differs, where it was begun with
-    others, and where another run is writing.
+    Until the block ends no other run can write there. Raises InputError, naming what differs, if it was begun with
+    others, or if another run is writing.
     """
     _refuse_foreign(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from error
+        raise InputError(f"the folder '{folder}' cannot be created: {error.strerror or error}") from error
     with only_writer(folder):
         remove_drafts(folder)
         if not (folder / _ABOUT).exists():
             with draft(folder / _ABOUT) as file:
                 file.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        found = _read_about(folder)
-        other = [words for key, words in _WORDS.items() if found.get(key) != about.get(key)]
+        existing = _read_about(folder)
+        other = [words for key, words in _WORDS.items() if existing.get(key) != about.get(key)]
         if other:
             raise InputError(
-                f"'{folder}' was begun otherwise, here differ: {', '.join(other)}. Call it as before to go on, or "
-                "write to another folder"
+                f"'{folder}' was begun with other settings; these differ: {', '.join(other)}. Call it as before to "
+                "continue, or write to another folder"
             )
         yield Results(folder)
 
 
 def is_done(results: Results, span: tuple[int, int], fingerprint: Callable[[], str]) -> bool:
-    """Whether a batch is complete; `fingerprint` reckons that of the data, which only a file that is there needs.
+    """Decide whether a batch is complete; `fingerprint` hashes its data, and is called only if its file exists.
 
-    Raises InputError where the file is damaged, or other data were explained in its place.
+    Raises InputError if the file is damaged, or explains other data.
     """
     path = results.part(*span)
     known = seal.mark(path)
     if known is not None and known != fingerprint():
         raise InputError(
-            f"'{path}' explains other data or another target than samples {span[0]} to {span[1] - 1} are now: remove "
+            f"'{path}' explains other data or another target than samples {span[0]} to {span[1] - 1} have now: remove "
             "it, and it is computed again, or write to another folder"
         )
     return known is not None
 
 
 def write(results: Results, span: tuple[int, int], fingerprint: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """One batch, whole or not at all."""
+    """Write one batch, whole or not at all."""
     with draft(results.part(*span)) as file:
         write_npz(file, arrays, compressed=False, comment=seal.comment(fingerprint))
         seal.close(file)
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raises InputError where a folder holds files (hidden ones aside), but no results."""
+    """Raise InputError if a folder holds files (hidden ones aside), but no results."""
     try:
         names = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     except OSError as error:

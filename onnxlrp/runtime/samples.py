@@ -1,4 +1,4 @@
-"""Many samples of one input, read where they are needed: arrays, texts, files."""
+"""Samples of one input that are read only when needed: from arrays, texts or files."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Any:
-        """The samples of that range, as one value for the model's input."""
+        """Return the samples of a range, as one value for the model's input."""
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
-        """Adds what tells these samples from others to a hash."""
+        """Add everything that tells these samples from others to a hash."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """An array, a list, or whatever has a length and slices (h5py, zarr, memory maps)."""
+    """An array, a list, or any other object with a length and slices (h5py, zarr, memory maps)."""
 
     values: Any
     name: str
-    """The input's, for errors."""
+    """Name of the input, for errors."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -63,17 +63,17 @@ class _File:
     path: Path
     length: int
     rows: Any = None
-    """Of a text or table, which is read once."""
+    """Content of a text or table, which is read only once."""
 
 
 class Files:
-    """Pictures, .npy, .npz, .csv and texts, one after the other: a picture is one sample, rows and lines are many.
+    """Pictures, .npy, .npz, .csv and text files, one after the other: a picture is one sample, a row or a line another.
 
-    Raises InputError for a file that is not there or holds no samples. Pictures are opened when they are read.
+    Raises InputError for a file that does not exist or holds no samples. Pictures are opened when they are read.
     """
 
-    def __init__(self, paths: Sequence[Path], port: TensorSpec, preprocess: files.Preprocess) -> None:
-        self._port = port
+    def __init__(self, paths: Sequence[Path], spec: TensorSpec, preprocess: files.Preprocess) -> None:
+        self._port = spec
         self._preprocess = preprocess
         self._files = [self._open(path) for path in paths]
         self._ends = np.cumsum([file.length for file in self._files], dtype=np.int64)
@@ -89,8 +89,10 @@ class Files:
         return np.ascontiguousarray(files.join(arrays, self._port).array)
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
-        """Arrays and tables by the rows themselves, pictures by the content of their files: neither a file's name nor
-        its time says what it holds."""
+        """Hash arrays and tables by their rows, and pictures by the content of their files.
+
+        Neither the name nor the time of a file says what it holds.
+        """
         for file, first, last in self._within(start, stop):
             suffix = file.path.suffix.lower()
             if file.rows is not None or suffix in _ARRAYS:
@@ -105,14 +107,14 @@ class Files:
             raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
     def _within(self, start: int, stop: int) -> list[tuple[_File, int, int]]:
-        """The files that hold a range of samples, and which of theirs."""
-        found = []
+        """Find the files that hold a range of samples, and the range of each one's own samples."""
+        ranges = []
         index = int(np.searchsorted(self._ends, start, side="right"))
         while index < len(self._files) and (before := int(self._ends[index]) - self._files[index].length) < stop:
             file = self._files[index]
-            found.append((file, max(start - before, 0), min(stop - before, file.length)))
+            ranges.append((file, max(start - before, 0), min(stop - before, file.length)))
             index += 1
-        return found
+        return ranges
 
     def _open(self, path: Path) -> _File:
         suffix = path.suffix.lower()
@@ -142,7 +144,7 @@ class Files:
         return array
 
     def _array(self, path: Path) -> np.ndarray:
-        """A memory map of an .npy file; one sample alone may come without the batch axis."""
+        """Open an .npy file as a memory map; a single sample may come without the batch axis."""
         array = files.load(path, self._port, self._preprocess, mapped=True).array
         if array.ndim == 0:
             raise InputError(f"'{escaped(path)}' holds one number, not samples of input {self._port.name!r}")
@@ -152,30 +154,30 @@ class Files:
         return -1 if self._port.shape is None else len(self._port.shape)
 
     def _lines(self, path: Path) -> list[text.Text] | None:
-        """The texts of a file, one a line; None where it holds numbers."""
+        """Read the texts of a file, one a line; None if it holds numbers."""
         lines = table_inputs.lines_of(path) if text.takes_text(self._port) else None
         return None if not lines or table_inputs.are_numbers(lines) else [text.parted(line) for line in lines]
 
 
-def find(value: Any, port: TensorSpec, preprocess: files.Preprocess) -> Samples:
-    """What was given for an input: a path, a folder, a pattern such as `pictures/*.png`, a list of paths, an array, a
-    list. A string is a path where the input takes neither texts nor strings."""
-    named = paths_of(value, port)
+def find(value: Any, spec: TensorSpec, preprocess: files.Preprocess) -> Samples:
+    """Find the samples that a value names: a path, a folder, a pattern such as `pictures/*.png`, a list of paths, an
+    array or a list. A string is a path unless the input takes texts or strings."""
+    named = paths_of(value, spec)
     if named is not None:
-        return Files(named, port, preprocess)
+        return Files(named, spec, preprocess)
     value = [value] if isinstance(value, str) else value
     sliced = hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, Mapping)
     try:
         if sliced and getattr(value, "ndim", 1) != 0 and len(value) >= 0:
-            return Rows(value, port.name)
+            return Rows(value, spec.name)
     except Exception as error:  # whatever a library's __len__ raises, a sparse matrix's at least
-        raise InputError(_NO_SAMPLES.format(port.name, port, type(value).__name__)) from error
-    raise InputError(_NO_SAMPLES.format(port.name, port, f"{value!r:.80}"))
+        raise InputError(_NO_SAMPLES.format(spec.name, spec, type(value).__name__)) from error
+    raise InputError(_NO_SAMPLES.format(spec.name, spec, f"{value!r:.80}"))
 
 
-def paths_of(value: Any, port: TensorSpec) -> list[Path] | None:
-    """The files that are meant; None where the value is no path."""
-    is_words = text.takes_text(port) or (port.dtype is not None and port.dtype.kind == "O")
+def paths_of(value: Any, spec: TensorSpec) -> list[Path] | None:
+    """List the files that a value names; None if it is no path."""
+    is_words = text.takes_text(spec) or (spec.dtype is not None and spec.dtype.kind == "O")
     kinds = Path if is_words else (Path, str)
     if isinstance(value, kinds):
         return expand(Path(value))
@@ -185,18 +187,18 @@ def paths_of(value: Any, port: TensorSpec) -> list[Path] | None:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files of a folder or of a pattern by name, hidden ones left out; of anything else the path itself."""
+    """List the files of a folder or of a pattern by name, without hidden ones; any other path stands for itself."""
     try:
         if path.is_dir():
-            found, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
+            paths, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
         elif not path.exists() and glob.has_magic(str(path)):
             root = Path(path.anchor)
-            found, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
+            paths, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
         else:
             return [path]
     except (OSError, ValueError) as error:
         raise InputError(f"'{escaped(path)}' is no file, folder or pattern that can be read: {error}") from error
-    kept = sorted(one for one in found if one.is_file() and not one.name.startswith("."))
-    if not kept:
+    visible = sorted(one for one in paths if one.is_file() and not one.name.startswith("."))
+    if not visible:
         raise InputError(words)
-    return kept
+    return visible

@@ -1,4 +1,5 @@
-"""The seal of a finished part: its last bytes are a hash of all others, so that damage is found without other files."""
+"""Seal of a finished file of results: its last bytes are a hash of all others, so that damage shows without other
+files."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _BLOCK = 1 << 20
 
 
 def comment(mark: str) -> str:
-    """The comment for the archive of a part that explains data with that fingerprint; `close` fills in the seal."""
+    """Make the archive's comment for a part: the fingerprint of its data, and blanks where `close` writes the seal."""
     return mark + _BLANK
 
 
 def close(path: Path) -> None:
-    """Puts the seal in its place: the last bytes of the file become the SHA-256 of those before them."""
+    """Write the seal: the last bytes of the file become the SHA-256 of all bytes before them."""
     with path.open("r+b") as file:
         seal = _hash(file).encode()
         file.seek(-_DIGITS, os.SEEK_END)
@@ -31,13 +32,13 @@ def close(path: Path) -> None:
 
 
 def mark(path: Path) -> str | None:
-    """The fingerprint of the data that a part explains; None where there is no such part.
+    """Return the fingerprint of the data that a part explains, None if there is no such part.
 
-    The whole file is read for it. Raises InputError where it is not as it was written.
+    This reads the whole file. Raises InputError if it is not as it was written.
     """
     try:
         with path.open("rb") as file:
-            found = _hash(file)
+            content_hash = _hash(file)
             file.seek(-2 * _DIGITS, os.SEEK_END)
             written = file.read()
     except FileNotFoundError:
@@ -46,15 +47,15 @@ def mark(path: Path) -> str | None:
         if isinstance(error, PermissionError) and not path.is_dir():  # a folder is one on Windows
             raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
-    if written[_DIGITS:] != found.encode():
+    if written[_DIGITS:] != content_hash.encode():
         raise _damaged(path, "its content is not what was written")
     return written[:_DIGITS].decode("ascii", "replace")
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a part. Raises InputError where it is not as it was written."""
+    """Read the arrays of a part. Raises InputError if it is not as it was written."""
     if mark(path) is None:
-        raise InputError(f"'{path}' is not there any more")
+        raise InputError(f"'{path}' no longer exists")
     try:
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
@@ -63,7 +64,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _hash(file: IO[bytes]) -> str:
-    """The SHA-256 of all bytes but those of the seal. Raises ValueError where there are not even as many."""
+    """Hash all bytes but those of the seal. Raises ValueError if the file is too short to hold one."""
     rest = os.fstat(file.fileno()).st_size - _DIGITS
     if rest < _DIGITS:
         raise ValueError("it is cut short")

@@ -1,5 +1,4 @@
-"""Explaining many batches: the next ones are read while one is computed; results go to a folder that a later run
-continues."""
+"""Explanation of many batches: the next ones are read while one is computed, and a later run continues a folder."""
 
 from __future__ import annotations
 
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explainer, Explanation
 
 _READERS = 2
-"""Threads that open files, cut texts and check arrays."""
+"""Number of threads that open files, cut texts and check arrays."""
 _AHEAD = 3
-"""Batches that are read before their turn: what memory holds besides the one that runs."""
+"""Number of batches that are read ahead, and so held in memory besides the one that runs."""
 
 
 def explain(
@@ -36,8 +35,10 @@ def explain(
     which: Sequence[int] | None = None,
     note: Callable[[int], None] = lambda index: None,
 ) -> Iterator:
-    """The explanations of the batches, all or some, in order, with each one's index; `note` is called where and when a
-    batch is read."""
+    """Explain all batches, or those of the indices `which`, in order; yields (index, explanation).
+
+    `note` is called with the index of each batch, in the thread that reads it, just before it is read.
+    """
     waiting = collections.deque(range(len(batches)) if which is None else which)
     watch = explainer.watch()
 
@@ -66,7 +67,7 @@ def explain(
 
 
 def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str, progress: bool) -> Results:
-    """The explanations of the batches in a folder; those that are there already are not computed again."""
+    """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
     about = {
         "format": results.FORMAT,
         **explainer.identity(batches.read(0).inputs),
@@ -86,17 +87,17 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
     def note(index: int) -> None:
         marks[index] = mark(index)
 
-    with results.open_store(folder, about) as kept:
+    with results.open_store(folder, about) as output:
         spans = [batches.span(index) for index in range(len(batches))]
-        missing = [i for i, span in enumerate(spans) if not results.is_done(kept, span, functools.partial(mark, i))]
+        missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain(explainer, batches, progress, missing, note):
             arrays = _arrays(explanation, explainer.interface.relevance)
-            results.write(kept, spans[index], marks.pop(index), arrays)
-    return kept
+            results.write(output, spans[index], marks.pop(index), arrays)
+    return output
 
 
 def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
-    """The content of one file: all of an explanation, its ledger as one row, its tokens as strings."""
+    """Collect the content of one file: all of an explanation, its ledger as one row, its tokens as strings."""
     arrays = contents(explanation, names)
     if explanation.ledger is not None and arrays["relevance_ledger"] is explanation.ledger.values:
         arrays["relevance_ledger"] = explanation.ledger.values[None]
@@ -114,7 +115,7 @@ def _samples(batches: Batches, which: Sequence[int]) -> int:
 
 
 def _in_its_place(future: concurrent.futures.Future, batches: Batches, index: int) -> Any:
-    """The batch that was read; an error of reading it names the samples that it is about."""
+    """Return the batch that was read; if reading it failed, raise the error with the samples that it is about."""
     try:
         return future.result()
     except OnnxLrpError as error:
@@ -124,7 +125,7 @@ def _in_its_place(future: concurrent.futures.Future, batches: Batches, index: in
 
 @contextlib.contextmanager
 def _bar(wanted: bool, total: int, missing: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr over the samples, where it is wanted and stderr is a terminal."""
+    """Show a progress bar over the samples on stderr, if it is wanted and stderr is a terminal."""
     if not wanted:
         yield lambda samples: None
         return

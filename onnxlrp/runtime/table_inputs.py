@@ -1,4 +1,4 @@
-"""Tables and lines of text as the value of an input: one row of numbers a sample."""
+"""Tables and lines of text as the value of an input: each row of numbers is a sample."""
 
 from __future__ import annotations
 
@@ -22,46 +22,48 @@ _LIKE_A_NUMBER = re.compile(r"[-+]?[\d.,'’_\s%$€]*\d[\d.,'’_\s%$€]*")
 _DECIMAL = re.compile(r"[-+].*|.*[.eE].*")
 
 
-def read_table(path: Path, port: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The rows of a .csv file in the type and shape of the input, and the names of its columns where it has a header.
+def read_table(path: Path, spec: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the rows of a .csv file in the type and shape of the input, and the names of its columns if it has a header.
 
-    Cells are parted by tabs, semicolons or commas, whichever part all rows alike. A column that has the input's name is
-    that input alone. A missing value (an empty cell, NA, null and the like) is NaN where the input takes fractions.
-    Raises InputError where a cell is no number: decimal commas and thousands separators are not guessed at.
+    Cells are separated by tabs, semicolons or commas: the first of them that occurs equally often in all rows. A column
+    with the input's name is its whole value. A missing value (an empty cell, NA, null and the like) is NaN if the input
+    takes fractions. Raises InputError if a cell is no number; decimal commas and thousands separators are not guessed.
     """
     rows = list(_rows(read_text(path), path))
     if not rows:
         raise InputError(f"'{escaped(path)}' is empty")
     columns: tuple[str, ...] = ()
-    if _is_header(rows[0], rows[1:], port, path):
+    if _is_header(rows[0], rows[1:], spec, path):
         columns, rows = tuple(cell.strip() for cell in rows[0]), rows[1:]
     if any(len(row) != len(rows[0]) for row in rows) or not rows:
         raise InputError(f"'{escaped(path)}' is no table: its rows differ in length, or there are none")
     cells = np.array(rows, dtype=object)
-    if port.name in columns:
-        if columns.count(port.name) > 1:
-            raise InputError(f"'{escaped(path)}' has several columns by the name of input {port.name!r}")
+    if spec.name in columns:
+        if columns.count(spec.name) > 1:
+            raise InputError(f"'{escaped(path)}' has several columns by the name of input {spec.name!r}")
         if len(columns) != cells.shape[1]:
             raise InputError(
                 f"'{escaped(path)}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values"
             )
-        cells, columns = cells[:, [columns.index(port.name)]], (port.name,)
-    return _shaped(_numbers(cells, port, path), port, path), columns
+        cells, columns = cells[:, [columns.index(spec.name)]], (spec.name,)
+    return _shaped(_numbers(cells, spec, path), spec, path), columns
 
 
-def read_lines(path: Path, port: TensorSpec) -> np.ndarray:
-    """Lines for a string input; rows of numbers for any other."""
+def read_lines(path: Path, spec: TensorSpec) -> np.ndarray:
+    """Read lines for a string input, and rows of numbers for any other."""
     lines = [line for line in read_text(path).splitlines() if line.strip()]
-    if port.dtype is not None and port.dtype.kind == "O":
-        return strings(lines, port)
+    if spec.dtype is not None and spec.dtype.kind == "O":
+        return strings(lines, spec)
     rows = [line.replace(",", " ").split() for line in lines]
     if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"'{escaped(path)}': input {port.name!r} takes {port}, so each line must hold as many numbers")
-    return _shaped(_numbers(np.array(rows, dtype=object), port, path), port, path)
+        raise InputError(
+            f"'{escaped(path)}': input {spec.name!r} takes {spec}, so lines must hold equally many numbers"
+        )
+    return _shaped(_numbers(np.array(rows, dtype=object), spec, path), spec, path)
 
 
 def lines_of(path: Path) -> list[str] | None:
-    """The lines of a text that are not empty; None where it holds an array, a table, or no text at all."""
+    """Return the lines of a text that are not empty; None if the file holds an array, a table, or no text at all."""
     if path.suffix.lower() in (".npy", ".npz", *TABLES) or not path.is_file():
         return None
     try:
@@ -75,15 +77,17 @@ def are_numbers(lines: Sequence[str]) -> bool:
     return all(_is_number(cell) for line in lines for cell in line.replace(",", " ").split())
 
 
-def strings(lines: Sequence[str], port: TensorSpec) -> np.ndarray:
-    """Lines as the value of a string input."""
+def strings(lines: Sequence[str], spec: TensorSpec) -> np.ndarray:
+    """Shape lines as the value of a string input."""
     array = np.array(lines, dtype=object)
-    return array.reshape(-1, 1) if port.shape is not None and len(port.shape) == 2 else array
+    return array.reshape(-1, 1) if spec.shape is not None and len(spec.shape) == 2 else array
 
 
 def read_text(path: Path) -> str:
-    """The content of a text in UTF-8, a byte order mark left out. Raises InputError for a table or text that is none,
-    UnicodeDecodeError for any other file."""
+    """Read a text in UTF-8, without a byte order mark.
+
+    Raises InputError for a .csv, .tsv or .txt file that is no such text, and UnicodeDecodeError for any other file.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -101,8 +105,11 @@ def _rows(text: str, path: Path) -> Iterator[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """The first of tab, semicolon and comma that parts all lines alike, else the one that the first line has most of:
-    where semicolons part, commas are decimal ones."""
+    """Choose the first of tab, semicolon and comma that all lines hold equally often, else the one most frequent in the
+    first.
+
+    Semicolons come before commas, because a table separated by semicolons may hold decimal commas.
+    """
     lines = [re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line.strip()]
     for delimiter in "\t;,":
         counts = {line.count(delimiter) for line in lines}
@@ -111,15 +118,15 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=(lines or [""])[0].count)
 
 
-def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], port: TensorSpec, path: Path) -> bool:
-    """Decide whether the first row names columns: it holds words, or nothing but 0, 1, 2, … above rows of fractions.
+def _is_header(row: Sequence[str], rest: Sequence[Sequence[str]], spec: TensorSpec, path: Path) -> bool:
+    """Decide whether the first row names columns: it holds words, or just 0, 1, 2, … above rows of fractions.
 
-    Raises InputError where a row of words holds fractions too.
+    Raises InputError if a row of words holds fractions too.
     """
-    if port.dtype is not None and port.dtype.kind == "O":
-        return port.name in row
+    if spec.dtype is not None and spec.dtype.kind == "O":
+        return spec.name in row
     cells = [cell.strip() for cell in row]
-    is_bool = port.dtype is not None and port.dtype.kind == "b"
+    is_bool = spec.dtype is not None and spec.dtype.kind == "b"
     known = ("true", "false") if is_bool else ()
     words = [cell for cell in cells if not _is_missing(cell) and not _LIKE_A_NUMBER.fullmatch(cell)]
     words = [cell for cell in words if not _is_number(cell) and cell.lower() not in known]
@@ -144,7 +151,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Decide whether a cell is a number as others write them too: Python alone takes 1_000."""
+    """Decide whether a cell is a number in other programs too, which 1_000 is in Python alone."""
     try:
         float(cell or "nan")
     except ValueError:
@@ -152,9 +159,9 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
-    """Text cells [R, C] in the type of the input; a missing one is NaN."""
-    dtype = port.dtype
+def _numbers(cells: np.ndarray, spec: TensorSpec, path: Path) -> np.ndarray:
+    """Convert text cells [R, C] to the type of the input; a missing one becomes NaN."""
+    dtype = spec.dtype
     if dtype is None or dtype.kind == "O":
         return cells
     for row, column in np.ndindex(cells.shape):
@@ -164,21 +171,22 @@ def _numbers(cells: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
         except OverflowError as error:
             raise InputError(
                 f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is too {error} for {dtype}, "
-                f"which input {port.name!r} takes"
+                f"which input {spec.name!r} takes"
             ) from error
         except ValueError as error:
             raise InputError(
-                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input {port.name!r} takes"
+                f"'{escaped(path)}', row {row + 1}: {cell[:40]!r} is no {dtype}, which input {spec.name!r} takes"
                 + _hint(cell, dtype)
             ) from error
     try:
-        return cast(cells.astype(np.float64 if dtype.kind == "f" else dtype), port.name, dtype)
+        return cast(cells.astype(np.float64 if dtype.kind == "f" else dtype), spec.name, dtype)
     except InputError as error:
         raise InputError(f"'{escaped(path)}': {error}") from error
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
-    """Raises ValueError for what is no number of that type, OverflowError for one that is too "large" or "small"."""
+    """Convert one cell. Raises ValueError if it is no number of that type, OverflowError if it is too "large" or
+    "small"."""
     if dtype.kind == "b":
         if cell.lower() not in ("0", "1", "true", "false"):
             raise ValueError(cell)
@@ -207,15 +215,15 @@ def _whole(cell: str) -> int:
 
 def _hint(cell: str, dtype: np.dtype) -> str:
     if _is_missing(cell):
-        return ": a missing value can stand for fractions only, as NaN"
+        return ": a missing value, read as NaN, may stand for fractions only"
     if _LIKE_A_NUMBER.fullmatch(cell) and not _is_number(cell):
-        return ": numbers have a decimal point, and nothing parts their thousands"
+        return ": numbers need a decimal point, and no thousands separators"
     return "; words need a tokenizer and a .txt file" if dtype.kind == "i" and not _is_number(cell) else ""
 
 
-def _shaped(table: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
-    """Rows [R, C] in the rank of the input: one sample a row, or one sample whose rows are its time steps."""
-    shape = port.shape
+def _shaped(table: np.ndarray, spec: TensorSpec, path: Path) -> np.ndarray:
+    """Give rows [R, C] the rank of the input: each row is a sample, or all rows are the time steps of one sample."""
+    shape = spec.shape
     if shape is None or len(shape) == 2:
         return table
     if len(shape) <= 1 and 1 in table.shape:
@@ -230,5 +238,5 @@ def _shaped(table: np.ndarray, port: TensorSpec, path: Path) -> np.ndarray:
             return table.reshape(len(table), *trailing)
     raise InputError(
         f"'{escaped(path)}' has {table.shape[0]} rows of {table.shape[1]} values, which do not make up "
-        f"{port.name!r}: {port}"
+        f"{spec.name!r}: {spec}"
     )

@@ -1,4 +1,4 @@
-"""Text as the ids that a model takes, and which part of the text each id stands for."""
+"""Conversion of texts to the token ids that a model takes, with the part of the text that each id stands for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.strings import as_strings
 
 Text = str | tuple[str, str]
-"""One text, or a pair that a model reads together (question and context, premise and hypothesis)."""
+"""A text, or a pair that a model reads together (question and context, premise and hypothesis)."""
 
 FILES = ("tokenizer.json", "vocab.txt")
-"""What a tokenizer is called beside its model; vocab.txt holds the word pieces of a BERT, one a line."""
+"""File names of a tokenizer beside its model; vocab.txt holds the word pieces of a BERT, one a line."""
 _PADDINGS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
-# What exporters call the inputs that go with the ids: by the name "input_ids" would have there.
+# Inputs that accompany the ids, by the names that exporters give them, where "input_ids" is the ids' own name.
 _COMPANIONS = {
     "attention_mask": "mask",
     "input_mask": "mask",
@@ -36,21 +36,21 @@ _COMPANIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """One text as the model sees it: a row of ids, padding included."""
+    """Tokens of one text as the model sees it: a row of ids, padding included."""
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
-    """As the tokenizer writes them: `##ing`, `Ġthe`, `[CLS]`."""
+    """Tokens as the tokenizer writes them: `##ing`, `Ġthe`, `[CLS]`."""
     used: tuple[bool, ...]
-    """False: padding."""
+    """False for padding."""
     text: str = ""
-    """Of a pair: both, with a tab between."""
+    """Text that was cut; for a pair, both texts with a tab between."""
     spans: tuple[tuple[int, int], ...] = ()
-    """Characters of the text that each token stands for, `(start, end)`; empty ones stand for none ([CLS])."""
+    """Characters of the text that each token stands for, `(start, end)`; empty for tokens without any ([CLS])."""
     words: tuple[int | None, ...] = ()
-    """Number of the word, as the tokenizer parts words."""
+    """Number of the word that each token belongs to, as the tokenizer separates words."""
     types: tuple[int, ...] = ()
-    """0, in the second text of a pair 1."""
+    """Number of the text that each token belongs to: 1 in the second text of a pair, else 0."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,26 +60,26 @@ class Tokens:
 
 
 class Tokenizer:
-    """A tokenizer of the `tokenizers` package; its padding is replaced by ours, which is no longer than it must be."""
+    """A tokenizer of the `tokenizers` package; its own padding is off, and `cut` pads no longer than necessary."""
 
     def __init__(self, inner: Any) -> None:
         module = _module()
-        inner = getattr(inner, "_tokenizer", inner)  # the classes around it, of transformers too
+        inner = getattr(inner, "_tokenizer", inner)  # unwraps the classes of tokenizers and transformers
         if not isinstance(inner, module.Tokenizer):
             raise InputError(
                 f"a {type(inner).__name__} is no tokenizer: give tokenizer.json, vocab.txt or a tokenizers.Tokenizer"
             )
-        self._inner = module.Tokenizer.from_str(inner.to_str())  # the caller's stays as it is
+        self._inner = module.Tokenizer.from_str(inner.to_str())  # a copy, so that the caller's is not changed
         padding = self._inner.padding or {}
         known = [index for name in _PADDINGS if (index := self._inner.token_to_id(name)) is not None]
         self.padding: int | None = padding.get("pad_id", known[0] if known else None)
-        """Id of the padding token; None where the tokenizer has none."""
+        """Id of the padding token; None if the tokenizer has none."""
         self._left = padding.get("direction") == "left"
         self._inner.no_padding()
 
     @classmethod
     def read(cls, path: Path) -> Tokenizer:
-        """From a tokenizer.json, or from the word pieces of a BERT, one a line. Raises InputError where it is none."""
+        """Read a tokenizer.json, or the word pieces of a BERT, one a line. Raises InputError if the file is neither."""
         module = _module()
         try:
             content = path.read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ class Tokenizer:
             if path.suffix.lower() == ".txt":
                 return cls(_word_pieces(content.split("\n")))
             return cls(module.Tokenizer.from_str(content))
-        except Exception as error:  # the package raises bare ones
+        except Exception as error:  # the package raises bare Exceptions
             raise InputError(
                 f"'{path}' is no tokenizer: it must be a tokenizer.json of the tokenizers package, or a vocab.txt of "
                 f"word pieces, one a line: {_words(error)}"
@@ -101,17 +101,17 @@ class Tokenizer:
         return [self.name_of(index) for index in range(self._inner.get_vocab_size())]
 
     def sha256(self) -> str:
-        """Tells it from other tokenizers."""
+        """Return a hash that tells it from other tokenizers."""
         return hashlib.sha256(self._inner.to_str().encode()).hexdigest()
 
     def cut(self, texts: Sequence[Text], length: int | None = None) -> list[Tokens]:
-        """The texts in tokens, padded to `length`, or to the longest where it is None.
+        """Cut texts into tokens, padded to `length`, or to the longest if it is None.
 
-        Raises InputError where one is longer, or where padding is needed and the tokenizer has none.
+        Raises InputError if a text is longer, or if padding is needed and the tokenizer has none.
         """
         try:
             encodings = self._inner.encode_batch(list(texts))
-        except Exception as error:  # the package raises bare ones, for half a character at least
+        except Exception as error:  # the package raises bare Exceptions, for half a surrogate pair at least
             raise InputError(f"a text cannot be cut into tokens: {_words(error)}") from error
         longest = max(len(encoding.ids) for encoding in encodings)
         for number, encoding in enumerate(encodings, 1):
@@ -120,18 +120,18 @@ class Tokenizer:
                 warnings.warn(f"text {number} is cut off after {limit} tokens, as its tokenizer says", stacklevel=2)
             if length is not None and len(encoding.ids) > length:
                 raise InputError(
-                    f"text {number} makes {len(encoding.ids)} tokens, but the model takes {length}: shorten it"
+                    f"text {number} has {len(encoding.ids)} tokens, but the model takes {length}: shorten it"
                 )
         length = longest if length is None else length
         if self.padding is None and any(len(encoding.ids) < length for encoding in encodings):
             raise InputError(
-                "the tokenizer has no padding token, and the texts make different numbers of tokens: "
+                "the tokenizer has no padding token, and the texts have different numbers of tokens: "
                 "explain them one at a time"
             )
         return [self._tokens(text, encoding, length) for text, encoding in zip(texts, encodings, strict=True)]
 
     def name_of(self, index: int) -> str:
-        """How the tokenizer writes a token."""
+        """Write a token as the tokenizer does."""
         return self._inner.id_to_token(index) or str(index) if index >= 0 else str(index)
 
     def _tokens(self, text: Text, encoding: Any, length: int) -> Tokens:
@@ -160,9 +160,9 @@ class Tokenizer:
 
 
 def find(given: Any, model: Any) -> Tokenizer:
-    """The tokenizer that was given (a path or a `tokenizers.Tokenizer`), else the one that lies beside the model.
+    """Find the tokenizer that was given (a path or a `tokenizers.Tokenizer`), else the one that lies beside the model.
 
-    Raises InputError where there is neither.
+    Raises InputError if there is neither.
     """
     path = beside(model) if given is None else given
     if path is None:
@@ -174,7 +174,7 @@ def find(given: Any, model: Any) -> Tokenizer:
 
 
 def beside(model: Any) -> Path | None:
-    """The tokenizer that lies in the folder of a model's file, or above a folder that is called onnx."""
+    """Find the tokenizer in the folder of a model's file, or, if that folder is called onnx, in its parent."""
     if not isinstance(model, (str, Path)):
         return None
     folder = Path(model).absolute().parent
@@ -182,22 +182,22 @@ def beside(model: Any) -> Path | None:
     return next((place / name for place in folders for name in FILES if (place / name).is_file()), None)
 
 
-def takes_text(port: TensorSpec) -> bool:
-    """Whether an input may be the ids of tokens: whole numbers [texts, tokens]."""
-    is_ids = port.dtype is not None and port.dtype.kind == "i" and port.dtype.itemsize >= 4
-    return is_ids and (port.shape is None or len(port.shape) == 2)
+def takes_text(spec: TensorSpec) -> bool:
+    """Decide whether an input may hold the ids of tokens: whole numbers [texts, tokens]."""
+    is_ids = spec.dtype is not None and spec.dtype.kind == "i" and spec.dtype.itemsize >= 4
+    return is_ids and (spec.shape is None or len(spec.shape) == 2)
 
 
 def parted(line: str) -> Text:
-    """A line of a file as a text: a tab parts two texts that a model reads together."""
+    """Split a line of a file at its tab into two texts that a model reads together; without one it is a single text."""
     first, tab, second = line.partition("\t")
     return (first, second) if tab and "\t" not in second else line
 
 
 def as_texts(value: Any) -> list[Text] | None:
-    """What was given for an input as texts; None where it is none (an array of numbers).
+    """Convert a value for an input to a list of texts; None if it is something else, such as an array of numbers.
 
-    Raises InputError where some are texts and others are not.
+    Raises InputError if some of its items are texts and others are not.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
         value = (as_strings(value, "text") if value.dtype.kind == "S" else value).tolist()
@@ -215,72 +215,73 @@ def as_texts(value: Any) -> list[Text] | None:
 
 def fill(
     texts: Mapping[str, Sequence[Text]],
-    ports: Mapping[str, TensorSpec],
+    specs: Mapping[str, TensorSpec],
     given: Collection[str],
     tokenizer: Callable[[], Tokenizer],
 ) -> tuple[dict[str, np.ndarray], dict[str, list[Tokens]]]:
-    """The arrays that stand for texts, per input, and their tokens.
+    """Make the arrays of ids for the texts of each input, and return them with their tokens.
 
-    The inputs that go with the ids (attention_mask, token_type_ids, position_ids, …) are filled too, unless they are
+    The inputs that accompany the ids (attention_mask, token_type_ids, position_ids, …) are filled too, unless they are
     among the `given`. Raises InputError for an input that takes no ids.
     """
     arrays: dict[str, np.ndarray] = {}
     tokens: dict[str, list[Tokens]] = {}
     for name, wanted in texts.items():
-        port = ports[name]
-        if not takes_text(port):
-            fitting = [other.name for other in ports.values() if takes_text(other)]
+        spec = specs[name]
+        if not takes_text(spec):
+            fitting = [other.name for other in specs.values() if takes_text(other)]
             others = f"; those that do: {listed(fitting)}" if fitting else ""
-            raise InputError(f"input {name!r} takes {port}, not the ids of a text's tokens{others}")
-        length = None if port.shape is None or not isinstance(port.shape[1], int) else port.shape[1]
+            raise InputError(f"input {name!r} takes {spec}, not the ids of a text's tokens{others}")
+        length = None if spec.shape is None or not isinstance(spec.shape[1], int) else spec.shape[1]
         cut = tokenizer().cut(wanted, length)
         if not len(cut[0]):
-            raise InputError(f"the text for input {name!r} makes no token at all")
+            raise InputError(f"the text for input {name!r} has no tokens")
         tokens[name] = cut
-        arrays[name] = np.array([one.ids for one in cut], port.dtype)
-        for other, rows in _companions(name, ports, alone=len(texts) == 1).items():
+        arrays[name] = np.array([one.ids for one in cut], spec.dtype)
+        for other, rows in _companions(name, specs, alone=len(texts) == 1).items():
             if other not in given and other not in texts:
-                arrays[other] = rows(cut).astype(ports[other].dtype)
+                arrays[other] = rows(cut).astype(specs[other].dtype)
     return arrays, tokens
 
 
 def read_ids(
-    arrays: Mapping[str, Any], ports: Mapping[str, TensorSpec], tokenizer: Tokenizer | None
+    arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec], tokenizer: Tokenizer | None
 ) -> dict[str, list[Tokens]]:
-    """Tokens of ids that were given as such: what they are called (without a tokenizer their numbers), no text."""
+    """Make tokens of ids that were given as numbers; without a tokenizer they are named by their numbers."""
     padding = None if tokenizer is None else tokenizer.padding
-    found: dict[str, list[Tokens]] = {}
+    tokens: dict[str, list[Tokens]] = {}
     for name, array in arrays.items():
         goes_along = any(usual in name for usual in _COMPANIONS)
-        if goes_along or not takes_text(ports[name]) or np.ndim(array) != 2 or not np.size(array):
+        if goes_along or not takes_text(specs[name]) or np.ndim(array) != 2 or not np.size(array):
             continue
         for row in np.asarray(array).tolist():
             names = tuple(str(index) if tokenizer is None else tokenizer.name_of(index) for index in row)
             used = tuple(index != padding for index in row)
-            found.setdefault(name, []).append(Tokens(tuple(row), names, used))
-    return found
+            tokens.setdefault(name, []).append(Tokens(tuple(row), names, used))
+    return tokens
 
 
 def ends(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray | None:
-    """Position of the last token that is no padding, per text of the first input, int64 [N]; None without texts."""
+    """Find the position of the last token that is no padding, per text of the first input, int64 [N]; None without
+    texts."""
     rows = next(iter(tokens.values()), None)
     return None if rows is None else np.array([int(np.flatnonzero(row.used).max(initial=-1)) for row in rows])
 
 
 def _companions(
-    name: str, ports: Mapping[str, TensorSpec], alone: bool
+    name: str, specs: Mapping[str, TensorSpec], alone: bool
 ) -> dict[str, Callable[[Sequence[Tokens]], np.ndarray]]:
-    """Inputs that go with the ids of input `name`, and what they hold."""
-    made: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
-    made = {"mask": _mask, "types": _types, "positions": _positions}
-    found = {}
+    """Find the inputs that accompany the ids of input `name`, with the functions that fill them."""
+    fillers: dict[str, Callable[[Sequence[Tokens]], np.ndarray]]
+    fillers = {"mask": _mask, "types": _types, "positions": _positions}
+    companions = {}
     for usual, kind in _COMPANIONS.items():
-        ending = ":0" if name.endswith(":0") else ""  # as TensorFlow names them
+        ending = ":0" if name.endswith(":0") else ""  # TensorFlow's exporters append it
         other = name.replace("input_ids", usual) if "input_ids" in name else usual + ending if alone else ""
-        port = ports.get(other)
-        if port is not None and not port.optional and port.dtype is not None and port.dtype.kind in "iubf":
-            found[other] = made[kind]
-    return found
+        spec = specs.get(other)
+        if spec is not None and not spec.optional and spec.dtype is not None and spec.dtype.kind in "iubf":
+            companions[other] = fillers[kind]
+    return companions
 
 
 def _mask(tokens: Sequence[Tokens]) -> np.ndarray:
@@ -292,7 +293,8 @@ def _types(tokens: Sequence[Tokens]) -> np.ndarray:
 
 
 def _positions(tokens: Sequence[Tokens]) -> np.ndarray:
-    """Counted from the first token that is no padding; padding itself is at 0 before and at the end behind."""
+    """Number the tokens from the first that is no padding; padding on the left is at 0, on the right at the last
+    position."""
     return np.maximum(np.cumsum(_mask(tokens), axis=1) - 1, 0)
 
 
@@ -301,7 +303,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _word_pieces(lines: Sequence[str]) -> Any:
-    """BERT's tokenizer over its vocabulary; one without any capital letter is for text in small letters."""
+    """Make BERT's tokenizer of its vocabulary; if that has no capital letters, texts are put in small letters first."""
     implementations = importlib.import_module("tokenizers.implementations")
     pieces = {line.rstrip("\r"): index for index, line in enumerate(lines) if line.strip()}
     missing = [name for name in ("[UNK]", "[CLS]", "[SEP]") if name not in pieces]
@@ -312,7 +314,7 @@ def _word_pieces(lines: Sequence[str]) -> Any:
 
 
 def _module() -> Any:
-    """The `tokenizers` package; OnnxLrpError that says what to install where there is none."""
+    """Import the `tokenizers` package. Raises OnnxLrpError that says what to install if it is missing."""
     try:
         return importlib.import_module("tokenizers")
     except ImportError as error:

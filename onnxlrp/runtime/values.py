@@ -1,4 +1,4 @@
-"""Values that a caller may give for an input, as arrays of numpy."""
+"""Conversion of the values that a caller gives for inputs to numpy arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxlrp.errors import InputError
 
 
 def as_mapping(inputs: Any) -> Mapping[str, Any]:
-    """What was given for all inputs together. Raises InputError where it names no inputs."""
+    """Check that the inputs of a call are a mapping. Raises InputError if they are not."""
     if isinstance(inputs, Mapping):
         return inputs
     kind = type(inputs).__name__
@@ -20,17 +20,17 @@ def as_mapping(inputs: Any) -> Mapping[str, Any]:
 
 
 def to_array(value: Any, name: str, takes: object, dtype: np.dtype | None) -> np.ndarray:
-    """The value of the input `name`, which `takes` some type and shape in words, as an array.
+    """Convert the value of the input `name` to an array; `takes` says in words which type and shape it takes.
 
-    An array keeps its type, whatever its byte order; lists and numbers get that of the input where nothing is lost.
-    Raises InputError for what is no array, for masked and for sparse ones, and for numbers that are too large.
+    An array keeps its type, in native byte order; lists and numbers get the input's type if nothing is lost. Raises
+    InputError if the value is no array, is masked or sparse, or holds numbers that are too large.
     """
     _refuse(value, name, takes)
     try:
         array = _as_objects(value) if dtype is not None and dtype.kind == "O" else np.asarray(value)
     except Exception as error:  # whatever a library's __array__ raises
         words = " ".join(str(error).split())
-        raise InputError(f"input {name!r} takes {takes}; what was given is no array: {words:.300}") from error
+        raise InputError(f"input {name!r} takes {takes}; the value is no array: {words:.300}") from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if isinstance(value, (np.ndarray, np.generic)) or dtype is None:
@@ -41,7 +41,7 @@ def to_array(value: Any, name: str, takes: object, dtype: np.dtype | None) -> np
 
 
 def _as_objects(value: Any) -> np.ndarray:
-    """Words as they are: numpy would make words of the numbers among them, and reads bytes as ASCII."""
+    """Convert strings to objects, because numpy would turn numbers among them to strings, and read bytes as ASCII."""
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value)
     try:
@@ -52,25 +52,25 @@ def _as_objects(value: Any) -> np.ndarray:
 
 
 def cast(array: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-    """Numbers in the type of the input `name`; as they are where whole numbers would be lost.
+    """Cast numbers to the type of the input `name`; they keep their own if an integer type would change them.
 
-    Raises InputError where a number overflows.
+    Raises InputError if a number overflows.
     """
     with np.errstate(all="ignore"):
-        found = array.astype(dtype)
+        numbers = array.astype(dtype)
     if dtype.kind != "f":
-        return found if np.array_equal(found, array) else array
-    large = np.isinf(found) & ~np.isinf(array)
+        return numbers if np.array_equal(numbers, array) else array
+    large = np.isinf(numbers) & ~np.isinf(array)
     if large.any():
         raise InputError(
             f"input {name!r} takes {dtype}, which cannot hold {array[large].flat[0]:.6g}: its largest number is "
             f"{np.finfo(dtype).max:.6g}"
         )
-    return found
+    return numbers
 
 
 def type_of(array: np.ndarray, name: str) -> str:
-    """The name of an array's element type in an error message; `name` is what is usual for it."""
+    """Name an array's element type for an error message; `name` is used unless it holds Python objects."""
     if array.dtype.kind != "O":
         return name
     kinds = sorted({type(one).__name__ for one in array.ravel().tolist()})
@@ -78,7 +78,7 @@ def type_of(array: np.ndarray, name: str) -> str:
 
 
 def _refuse(value: Any, name: str, takes: object) -> None:
-    """Raises InputError for what numpy would take for an array of other numbers, without a word."""
+    """Raise InputError for masked and sparse arrays, which numpy would silently convert to other numbers."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     masked = sum(np.ma.count_masked(one) for one in parts if isinstance(one, np.ma.MaskedArray))
     if masked:

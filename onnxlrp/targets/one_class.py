@@ -11,8 +11,8 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import check_range, from_maps, per_sample
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import check_range, from_maps, per_sample
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 CLASS = ("class", "classes")
 
 
-class ClassTarget(Kind):
-    """Scores [N, C], perhaps with further axes of size 1, or one score per sample [N], or the classes [C] alone."""
+class ClassTarget(TargetKind):
+    """Target in scores [N, C], perhaps with further axes of size 1, in one score per sample [N], or in the classes [C]
+    alone."""
 
     name = "class"
     explains = "a class"
@@ -45,7 +46,7 @@ class ClassTarget(Kind):
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         op, visible = seeder.op, seeder.visible
         if axes.classes == 1:
-            # No Reshape: [0, -1] fails where there are no samples, the boxes of an empty picture.
+            # Reshape to [0, -1] would fail for a batch of no samples, such as the boxes of an empty picture.
             spatial = range(2, len(seeder.score.shape or ()))
             flat = op.Squeeze(visible, op.ints(spatial)) if spatial else visible
         else:
@@ -57,20 +58,20 @@ class ClassTarget(Kind):
     def read(
         self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
     ) -> np.ndarray:
-        found = per_sample(value, argument, interface.targets if argument == "target" else 1)
+        indices = per_sample(value, argument, interface.targets if argument == "target" else 1)
         if argument == "target":
             axis = interface.class_axis
             known = shape is not None and axis is not None and axis < len(shape)
             count = 1 if axis is None else shape[axis] if known and shape is not None else None
-            check_range(found, count, argument, CLASS, interface.output)
-        return found
+            check_range(indices, count, argument, CLASS, interface.output)
+        return indices
 
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         many = argument == "target" and interface.targets > 1
         return np.full((1, interface.targets) if many else (1,), PREDICTED, np.int64)
 
     def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
-        """The explained output as [N, C], or [N, T, C] for a token target; None where it is no array of scores."""
+        """Arrange the explained output as [N, C], or [N, T, C] for a token target; None if it is no array of scores."""
         if isinstance(value, list):
             return from_maps(value)
         if value is None:
@@ -89,10 +90,10 @@ class ClassTarget(Kind):
         return self._rows(scores.transpose([*first, *rest, *last]), samples, inner, count)
 
     def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray | None:
-        """Scores with samples first and classes last, in the layout of this kind; None where they do not have it."""
+        """Reshape scores, samples first and classes last, to the layout of this kind; None if they do not have it."""
         return scores.reshape(samples, count) if inner == 1 else None
 
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         scores = self.scores(value, interface)
         target = given.get("target")
         if scores is None:
@@ -101,8 +102,8 @@ class ClassTarget(Kind):
             check_range(target, scores.shape[-1], "target", CLASS, interface.output)
         return self._resolve(given, scores, label, interface)
 
-    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
-        """The classes of [N, C]."""
+    def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+        """Determine the explained classes of scores [N, C]."""
         samples, targets, target = len(scores), interface.targets, given.get("target")
         predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
         if label is not None:
@@ -121,7 +122,7 @@ class ClassTarget(Kind):
 
 
 def one_axis(size: int | str | None, inputs: Sequence[ir.Value]) -> Axes:
-    """Rank 1: one score per sample if that axis is the batch, else the classes."""
+    """Find the meaning of the only axis of a score: one score per sample if it is the batch, else the classes."""
     batches = [v.shape[0] for v in inputs if v.shape is not None and len(v.shape) > 0]
     if size == 1 or size in batches or not isinstance(size, int):
         return Axes(0, None)
@@ -129,12 +130,12 @@ def one_axis(size: int | str | None, inputs: Sequence[ir.Value]) -> Axes:
 
 
 def _named(label: Any, largest: np.ndarray, classes: int, interface: Interface) -> np.ndarray:
-    """The classes that a label output names, [N]; the largest where it names none."""
+    """Find the classes that a label output names, [N]; the largest score's class if the label is unknown."""
     places = {name: index for index, name in enumerate(interface.labels)}
     names = np.asarray(label).reshape(-1).tolist() if isinstance(label, np.ndarray) else []
     if len(names) != len(largest):
         raise ValueError(f"the label output names {len(names)} classes of {len(largest)} samples")
-    found = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
-    if found.max(initial=0) >= classes:
+    indices = np.array([places.get(n, k) for n, k in zip(names, largest.tolist(), strict=True)], np.int64)
+    if indices.max(initial=0) >= classes:
         raise ValueError(f"it names {len(interface.labels)} classes, but there are scores of {classes}")
-    return found
+    return indices

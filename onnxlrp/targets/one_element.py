@@ -14,16 +14,16 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import from_maps, to_indices
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Kind, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import from_maps, to_indices
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
 from onnxlrp.targets.one_class import one_axis
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
 
-class ElementTarget(Kind):
-    """Scores [N, …] of any rank, or of one sample alone: as many indices as there are axes besides the batch's."""
+class ElementTarget(TargetKind):
+    """Target in scores [N, …] of any rank, or of one sample alone: an index for each axis but the batch."""
 
     name = "element"
     explains = "an element"
@@ -53,12 +53,12 @@ class ElementTarget(Kind):
         return Seed(seeder.shaped(op.one_hot(chosen, op.volume(score, first), seeder.dtype)))
 
     def _largest(self, seeder: Seeder, first: int) -> ir.Value:
-        """The place of each flattened sample's largest element, int64 [N, 1]; past the end where there are none."""
+        """Find the place of each flattened sample's largest element, int64 [N, 1]; past the end if it has none."""
         op, visible = seeder.op, seeder.visible
         samples, count = op.dim(visible, 0) if first else op.ints([1]), op.volume(visible, first)
         flat = op.Reshape(visible, op.Concat(samples, count, axis=0))
         if op.known(count) is None:
-            # A detector may find no boxes, and no operator finds the largest of nothing.
+            # A detector may find no boxes, and ArgMax fails on an empty axis, so one element of -∞ is appended.
             lowest = op.full(op.Concat(samples, op.ints([1]), axis=0), -np.inf, visible.dtype)
             flat = op.Concat(flat, lowest, axis=1)
         return op.ArgMax(flat, axis=1, keepdims=1)
@@ -88,7 +88,7 @@ class ElementTarget(Kind):
             return None
         return np.asarray(scores if interface.batch_axis == 0 else scores[None])
 
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         scores = self.scores(value, interface)
         if scores is None:
             return Resolved()
@@ -100,9 +100,9 @@ class ElementTarget(Kind):
             return Resolved(asked, np.zeros(asked.shape[:-1], scores.dtype))
         largest = np.stack(np.unravel_index(flat.argmax(axis=1), shape), axis=-1)
         largest = largest.reshape(len(scores), *[1] * (asked.ndim - 2), len(shape))
-        found = np.where((asked == PREDICTED).all(axis=-1, keepdims=True), largest, asked)
-        places = np.ravel_multi_index(tuple(np.moveaxis(found, -1, 0)), shape).reshape(len(scores), -1)
-        return Resolved(found, np.take_along_axis(flat, places, axis=1).reshape(found.shape[:-1]))
+        elements = np.where((asked == PREDICTED).all(axis=-1, keepdims=True), largest, asked)
+        places = np.ravel_multi_index(tuple(np.moveaxis(elements, -1, 0)), shape).reshape(len(scores), -1)
+        return Resolved(elements, np.take_along_axis(flat, places, axis=1).reshape(elements.shape[:-1]))
 
     def input_shape(self, interface: Interface) -> tuple[int | None, ...]:
         return (None, *self._one(interface))
@@ -111,9 +111,9 @@ class ElementTarget(Kind):
         return len(self._one(interface)) if argument == "target" else 0
 
     def _one(self, interface: Interface) -> tuple[int, ...]:
-        """The shape of one sample's target: [indices], or [K, indices] with K targets.
+        """Shape of one sample's target: [indices], or [K, indices] with K targets.
 
-        Raises ValueError where the description of a file does not say how many indices there are.
+        Raises ValueError if the description in a file does not say how many indices there are.
         """
         indices = len(interface.output_shape or ()) - (interface.batch_axis is not None)
         if indices < 1:
@@ -122,7 +122,7 @@ class ElementTarget(Kind):
 
 
 def _all(seeder: Seeder, holds: ir.Value) -> ir.Value:
-    """True where a condition holds for every index of an element: [N, …, indices] -> [N, …, 1]."""
+    """Reduce a condition to True if it holds for every index of an element: [N, …, indices] -> [N, …, 1]."""
     op = seeder.op
     least = op.ReduceMin(op.cast(holds, ir.DataType.FLOAT), op.ints([-1]), keepdims=1)  # CUDA compares no integers
     return op.Greater(least, 0.0)

@@ -12,26 +12,26 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import check_range
-from onnxlrp.targets.kind import PREDICTED, Axes, Given, Resolved, Seed, sizes
+from onnxlrp.targets.argument_arrays import check_range
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, sizes
 from onnxlrp.targets.one_class import ClassTarget
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
 _FEWEST = 5
-"""The fewest values of a box: its four numbers and one class."""
+"""Fewest values of a box: its four numbers and one class."""
 _PICTURE = 4
-"""The rank of a batch of pictures, whose sides are no positions."""
+"""Rank of a batch of pictures, whose sides are no positions."""
 _KEEPS_CLASSES = frozenset({"Add", "Mul", "Div", "Cast", "Identity", "Reshape"})
 """Operators between a product and the scores; those that keep the last axis' size leave the classes there."""
 _WRITES_WEIGHTS = frozenset({"Transpose", "DequantizeLinear", "Cast", "Identity"})
 _FAR = 16
-"""Nodes that are looked at upstream of the scores."""
+"""Number of nodes upstream of the scores that are examined."""
 
 
 class TokenTarget(ClassTarget):
-    """Scores [N, T, V]: T positions, V classes."""
+    """Target in scores [N, T, V]: T positions, V classes."""
 
     name = "token"
     explains = "a token's class"
@@ -78,16 +78,16 @@ class TokenTarget(ClassTarget):
     def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray:
         return scores.reshape(samples, inner, count)
 
-    def _resolve(self, given: Given, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
-        """The classes of [N, T, V] at the positions that were asked for; of ZipMap's [N, V] as they are."""
+    def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
+        """Determine the classes of [N, T, V] at the requested positions; a ZipMap's [N, V] has no positions."""
         if scores.ndim < 3:
             return super()._resolve(given, scores, label, interface)
         samples, length = scores.shape[:2]
         position = given.get("position", np.array([PREDICTED]))
         check_range(position, length, "position", ("position", "positions"), interface.output)
         places = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
-        found = super()._resolve(given, scores[np.arange(samples), places], label, interface)
-        return dataclasses.replace(found, position=places)
+        choice = super()._resolve(given, scores[np.arange(samples), places], label, interface)
+        return dataclasses.replace(choice, position=places)
 
     def is_one_score(self, interface: Interface) -> bool:
         return False
@@ -96,9 +96,9 @@ class TokenTarget(ClassTarget):
 def _counts_boxes(score: ir.Value, shape: Sequence[int | str | None], inputs: Sequence[ir.Value]) -> bool:
     """Decide whether scores of rank 3 look like [N, values, boxes], as detectors give them, and not like [N, T, V].
 
-    A detector's values are few and of a fixed number, its boxes many or of any number. What is as long as an axis of
-    an input is a sequence of positions, and what a product with constants or a softmax gives along the last axis are
-    classes, however few positions there are.
+    A detector has few values, of a fixed number, and many boxes, or any number of them. An axis as long as an axis of
+    an input counts positions, and the last axis of a product with constants or of a softmax counts classes, however few
+    positions there are.
     """
     values, boxes = shape[1:]
     if not isinstance(values, int) or values < _FEWEST or (isinstance(boxes, int) and boxes <= values):
@@ -129,7 +129,7 @@ def _is_last_softmax(node: ir.Node) -> bool:
 
 
 def _last(value: ir.Value) -> object:
-    """The size of the last axis, None where it is not known."""
+    """Size of the last axis, None if it is not known."""
     return value.shape[-1] if value.shape else None
 
 

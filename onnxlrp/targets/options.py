@@ -1,4 +1,4 @@
-"""The arguments of `convert` that concern the target, checked."""
+"""Options of `convert` that concern the target, checked."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from onnxlrp.errors import InputError
 
 if TYPE_CHECKING:
-    from onnxlrp.targets.kind import Kind
+    from onnxlrp.targets.kind import TargetKind
 
 INPUTS = ("optional", "required", "none")
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetOptions:
-    """What is explained: the kind of target, how many at once, and how the explained model takes them."""
+    """Kind of target, the number of targets at once, and the way in which the explained model takes them."""
 
-    kind: Kind
+    kind: TargetKind
     targets: int = 1
     target_input: str = "optional"
 
@@ -27,9 +27,9 @@ class TargetOptions:
         if not isinstance(self.targets, int) or self.targets < 1:
             raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
         if self.targets > 1 and not (self.kind.several and self.has_input):
-            raise InputError("targets above 1 need a target that chooses (not weights), and an input to name them with")
+            raise InputError('targets above 1 need another target than weights, and a target_input other than "none"')
 
     @property
     def has_input(self) -> bool:
-        """True where the explained model takes its target as an input."""
+        """True if the explained model takes its target as an input."""
         return self.target_input != "none"

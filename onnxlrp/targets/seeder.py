@@ -1,4 +1,4 @@
-"""The start of relevance: the explained score, the inputs that choose part of it, and the nodes that kinds share."""
+"""Start of relevance: the explained score, the inputs that choose part of it, and nodes that kinds of target share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Seeder:
-    """Adds the target's inputs to the graph and builds the seed."""
+    """Builder of the seed, which adds the target's inputs to the graph."""
 
     def __init__(
         self,
@@ -30,19 +30,22 @@ class Seeder:
         unique: Callable[[str], str],
         output: str,
     ) -> None:
-        """`visible` is the model's own output, in the layout of `score`: the default class is its largest element,
-        unless a label output names another. `output` is its name."""
+        """Prepare to build the seed of `score` in the graph of `op`.
+
+        `visible` is the model's own output, in the layout of `score`: the default class is its largest element, unless
+        a label output names another. `output` is its name.
+        """
         self.op, self.score, self.visible, self.label = op, score, visible, label
         self.options, self.dtype, self.unique, self.output = options, dtype, unique, output
         self.inputs: dict[str, ir.Value] = {}
-        """The inputs so far, by the argument of an explainer's call that they take."""
+        """Inputs added so far, by the argument of an explainer's call that they take."""
 
     def build(self, axes: Axes) -> Seed:
-        """The seed for a layout."""
+        """Build the seed for a layout."""
         return self.options.kind.seed(self, axes)
 
     def classes(self, flat: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The class of each row of [N, C], and 1 there: [N, C], or [N, K, C] with K targets."""
+        """Choose the class of each row of [N, C]: its index, and a one-hot [N, C], or [N, K, C] with K targets."""
         op, many = self.op, self.options.targets
         predicted = op.ArgMax(flat, axis=1, keepdims=1)
         if self.label is not None:
@@ -57,9 +60,9 @@ class Seeder:
         return chosen, op.one_hot(chosen, op.dim(flat, 1), self.dtype)
 
     def _named(self, label: Label, largest: ir.Value) -> ir.Value:
-        """The class that the label output names, [N, 1]; the one with the largest score where it names none.
+        """Find the class that the label output names, [N, 1]; the largest score's class if the label is unknown.
 
-        onnxruntime answers 0 or 1 for a forest with weights of both of two classes, whatever their labels are.
+        onnxruntime answers 0 or 1 for a forest that has weights for both of two classes, whatever their labels are.
         """
         op, classes = self.op, label.classes
         words = isinstance(classes[0], str)
@@ -71,13 +74,13 @@ class Seeder:
         return op.Where(known, op.ArgMax(named, axis=1, keepdims=1), largest)
 
     def within(self, flat: ir.Value, index: ir.Value) -> Choice:
-        """The class chosen of [N, C]."""
+        """Make a choice out of [N, C], moving an index that is out of range into it."""
         op = self.op
         known = op.Max(op.Min(index, op.Sub(op.dim(flat, 1), op.ints([1]))), op.ints_scalar(0))
         return Choice(known, op.Equal(index, known))
 
     def shaped(self, onehot: ir.Value) -> ir.Value:
-        """In the score's shape; with K targets [K, score's shape]."""
+        """Reshape a one-hot to the score's shape; with K targets to [K, score's shape]."""
         op, shape = self.op, self.op.shape(self.score)
         if self.options.targets == 1:
             return op.Reshape(onehot, shape)
@@ -86,7 +89,7 @@ class Seeder:
         return op.Reshape(first, op.Concat(op.ints([self.options.targets]), shape, axis=0))
 
     def index(self, argument: str, name: str, *rest: int) -> ir.Value:
-        """An int64 input [N, *rest] for indices, default −1."""
+        """Add an int64 input [N, *rest] for indices, default −1."""
         batch = None if not self.score.shape else self.score.shape[0]
         named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
         first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
@@ -95,7 +98,7 @@ class Seeder:
     def input(
         self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray
     ) -> ir.Value:
-        """One more input of the graph, for an argument of an explainer's call."""
+        """Add an input to the graph for an argument of an explainer's call."""
         name = self.unique(name)
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=None if shape is None else ir.Shape(shape))
         graph = self.op.graph

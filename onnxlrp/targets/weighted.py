@@ -11,15 +11,15 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.given import to_numbers
-from onnxlrp.targets.kind import Axes, Given, Kind, Resolved, Seed
+from onnxlrp.targets.argument_arrays import to_numbers
+from onnxlrp.targets.kind import Arguments, Axes, Resolved, Seed, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
 
-class WeightsTarget(Kind):
-    """Weights that are broadcast to the explained output, 1 by default."""
+class WeightsTarget(TargetKind):
+    """Target of weights that are broadcast to the explained output, 1 by default."""
 
     name = "weights"
     explains = "a weighted sum of scores"
@@ -59,11 +59,11 @@ class WeightsTarget(Kind):
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         return np.ones(())
 
-    def resolve(self, given: Given, value: Any, label: Any, interface: Interface) -> Resolved:
+    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         return Resolved()
 
-    def check_counts(self, given: Given, batch: int | None) -> None:
-        """Weights need only be broadcast to the output, which `read` has checked."""
+    def check_counts(self, given: Arguments, batch: int | None) -> None:
+        """Accept any number of weights: they need only broadcast to the output, which `read` has checked."""
 
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
         return bool(shape) and interface.batch_axis == 0 and count > 1 and shape[0] == count

@@ -1,1 +1,1 @@
-"""Looking at relevance: pictures, tables, files."""
+"""Views of relevance: pictures, tables, files."""

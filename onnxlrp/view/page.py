@@ -1,4 +1,7 @@
-"""Texts by their relevance as one HTML file: no scripts, nothing from elsewhere, readable on light and dark screens."""
+"""Page of texts coloured by their relevance: one HTML file without scripts or anything from elsewhere.
+
+It is readable on light and dark screens.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from html import escape
 from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, summarise, target_words
-from onnxlrp.view.tables import number
+from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
-# Texts stand on white paper also on a dark screen: their colours start from white.
+# Texts stand on white even on a dark screen, because white is the colour of relevance 0.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -39,12 +42,12 @@ _STEPS = (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1)
 
 
 def page(samples: Iterable[Sample], title: str) -> str:
-    """The whole file."""
+    """Make the whole HTML file."""
     return _PAGE.format(title=escape(title), samples="\n".join(map(_section, samples)))
 
 
 def page_of(explanation: Explanation, title: str = "Relevance", words: bool = False) -> str:
-    """The page of an explanation whose inputs were given as text; `words`: by word, not by token."""
+    """Make the page of an explanation whose inputs were given as text; `words` shows whole words, not tokens."""
     return page(summarise(explanation, {}, words=words), title)
 
 
@@ -52,9 +55,9 @@ def _section(sample: Sample) -> str:
     limit = limit_of_texts(list(sample.texts.values()))
     lines = [f"<h2>{escape(_heading(sample))}</h2>"]
     for name, pieces in sample.texts.items():
-        lines.append(f"<h3>{escape(name)}: Σ relevance {number(sample.relevance[name])}</h3>")
+        lines.append(f"<h3>{escape(name)}: Σ relevance {four_digits(sample.relevance[name])}</h3>")
         lines.append(f"<p>{_text(pieces, limit)}</p>")
-    steps = [(number(step * limit) if step in (-1, 0, 1) else "", step * limit) for step in _STEPS]
+    steps = [(four_digits(step * limit) if step in (-1, 0, 1) else "", step * limit) for step in _STEPS]
     scale = "".join(_coloured(words or "&nbsp;", value, limit) for words, value in steps)
     return "\n".join([*lines, f'<h3>against <span class="scale">{scale}</span> for</h3>'])
 
@@ -66,7 +69,7 @@ def _heading(sample: Sample) -> str:
     if sample.label or sample.target is not None:
         parts.append(" ".join((*target_words(sample.target), sample.label)).rstrip())
     if sample.score is not None:
-        parts.append(f"score {number(sample.score)}")
+        parts.append(f"score {four_digits(sample.score)}")
     return ", ".join(parts)
 
 
@@ -75,7 +78,7 @@ def _text(pieces: Sequence[Piece], limit: float) -> str:
 
 
 def _coloured(words: str, relevance: float, limit: float, piece: Piece | None = None) -> str:
-    """Words that are escaped already, on the colour of their relevance."""
+    """Put words, escaped already, on the colour of their relevance."""
     paper, ink = paper_and_ink(relevance, limit)
-    more = "" if piece is None else f' title="{number(relevance)}"' + (' class="here"' if piece.marked else "")
+    more = "" if piece is None else f' title="{four_digits(relevance)}"' + (' class="here"' if piece.marked else "")
     return f'<span style="background: {paper}; color: {ink}"{more}>{words}</span>'

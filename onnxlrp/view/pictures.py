@@ -1,4 +1,4 @@
-"""Relevance as pictures: red speaks for the class, blue against it, white is zero."""
+"""Pictures of relevance: red speaks for the class, blue against it, white is zero."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from PIL import Image, ImageDraw, ImageFont
 
 from onnxlrp.view import shrinking
 
-# ColorBrewer's RdBu, from -1 over 0 to +1: equally strong to the eye on both sides, and safe for the colour-blind.
+# ColorBrewer's RdBu from -1 through 0 to +1: both sides look equally strong, also to the colour-blind.
 _STOPS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _COLOURS = np.array([(5, 48, 97), (67, 147, 195), (255, 255, 255), (214, 96, 77), (140, 0, 26)], dtype=np.float64)
 _INK = (30, 30, 30)
 _PAPER = (255, 255, 255)
-# A few single pixels hold far more than the rest; they may saturate.
+# A few single pixels may hold far more relevance than the rest: those are shown in full colour.
 _QUANTILE = 0.995
 _FEW = 64
 _SIDE = 224
 _LONG = 4
 _STRIP = 1 << 20
-"""The number of pixels that are coloured at a time, because that takes far more memory than the picture."""
+"""Number of pixels that are coloured at a time, because that takes far more memory than the picture."""
 _SHEET = 50_000_000
 
 
 def to_map(relevance: np.ndarray, layout: str) -> np.ndarray:
-    """Relevance of a picture summed over its channels: the axes of `layout` ("NCHW", …) -> [N, H, W].
+    """Sum the relevance of a picture over its channels: the axes of `layout` ("NCHW", …) -> [N, H, W].
 
-    Maps of more than 16 million pixels, or 8192 on a side, come back smaller: see `shrinking`.
+    Maps of more than 16 million pixels, or 8192 on a side, become smaller: see `shrinking`.
     """
     maps = relevance if layout.startswith("N") else relevance[None]
     channels = "C" in layout
@@ -39,7 +39,7 @@ def to_map(relevance: np.ndarray, layout: str) -> np.ndarray:
 
 
 def limit_of(relevance: np.ndarray) -> float:
-    """The value that is drawn in full colour: nearly the largest |relevance|, never 0."""
+    """Return the |relevance| to draw in full colour: nearly the largest, never 0."""
     strength = np.abs(relevance[np.isfinite(relevance)])
     if not strength.size:
         return 1.0
@@ -47,7 +47,7 @@ def limit_of(relevance: np.ndarray) -> float:
 
 
 def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:
-    """Any shape -> uint8 [..., 3] on a symmetric scale of ±limit; NaN is grey."""
+    """Colour relevance of any shape as uint8 [..., 3] on a symmetric scale of ±limit; NaN is grey."""
     limit = limit_of(relevance) if limit is None else limit
     flat = relevance.reshape(-1)
     rgb = np.empty((flat.size, 3), np.uint8)
@@ -61,19 +61,19 @@ def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:
 
 
 def paper_and_ink(relevance: float, limit: float) -> tuple[str, str]:
-    """The colour of a relevance behind words and the one to read them in, as `#rrggbb`."""
+    """Return the background colour of a relevance and a text colour that is readable on it, as `#rrggbb`."""
     red, green, blue = (int(value) for value in colours(np.array(relevance), limit))
     ink = "#000000" if red * 0.3 + green * 0.6 + blue * 0.1 > 110 else "#ffffff"
     return f"#{red:02x}{green:02x}{blue:02x}", ink
 
 
 def heatmap(relevance: np.ndarray, limit: float | None = None) -> Image.Image:
-    """[H, W] -> RGB picture of the same size."""
+    """Draw relevance [H, W] as an RGB picture of that size."""
     return Image.fromarray(colours(relevance, limit))
 
 
 def overlay(picture: Image.Image, relevance: np.ndarray, limit: float | None = None) -> Image.Image:
-    """The picture in pale grey with relevance [H, W] laid over it, the stronger the more opaque."""
+    """Lay relevance [H, W] over the picture in pale grey: the stronger it is, the more opaque."""
     height, width = relevance.shape
     grey = np.asarray(picture.convert("L").resize((width, height)))
     limit = limit_of(relevance) if limit is None else limit
@@ -92,9 +92,10 @@ def _mixed(grey: np.ndarray, relevance: np.ndarray, limit: float) -> np.ndarray:
 
 
 def explained(picture: Image.Image, relevance: np.ndarray) -> Image.Image:
-    """The picture under its relevance [H, W]; where both have few pixels, the two apart, or one would hide the other.
+    """Lay relevance [H, W] over its picture, or show both apart if there are so few pixels that one would hide the
+    other.
 
-    A long picture lies above its map, any other beside it.
+    Apart, a long picture lies above its map, any other beside it.
     """
     height, width = relevance.shape
     if min(height, width) >= _FEW:
@@ -109,9 +110,9 @@ def explained(picture: Image.Image, relevance: np.ndarray) -> Image.Image:
 
 
 def picture_of(array: np.ndarray) -> Image.Image:
-    """A model's own input [H, W] or [H, W, C] as a picture: its smallest value black, its largest white.
+    """Draw a model's own input [H, W] or [H, W, C] as a picture: its smallest value black, its largest white.
 
-    One of more than 16 million pixels, or 8192 on a side, becomes smaller: see `shrinking`.
+    An input of more than 16 million pixels, or 8192 on a side, becomes smaller: see `shrinking`.
     """
     planes = [array] if array.ndim == 2 else [array[..., k] for k in range(3 if array.shape[-1] == 3 else 1)]
     shown = [np.nan_to_num(shrinking.shrunk(one).astype(np.float64), posinf=0, neginf=0) for one in planes]
@@ -121,9 +122,9 @@ def picture_of(array: np.ndarray) -> Image.Image:
 
 
 def enlarged(picture: Image.Image, side: int) -> Image.Image:
-    """At least `side` pixels high and wide, by whole factors, so that small inputs can be seen.
+    """Enlarge a picture by whole factors to at least `side` pixels high and wide, so that small inputs can be seen.
 
-    A long picture is stretched across rather than made longer than 8192 pixels.
+    A long picture is only stretched across if it would become longer than 8192 pixels.
     """
     factor = -(-side // min(picture.size))
     if factor <= 1:
@@ -133,7 +134,7 @@ def enlarged(picture: Image.Image, side: int) -> Image.Image:
 
 
 def within(picture: Image.Image, side: int) -> Image.Image:
-    """The picture, made smaller where it is longer than `side` pixels."""
+    """Shrink a picture if it is longer than `side` pixels."""
     if max(picture.size) <= side:
         return picture
     scale = side / max(picture.size)
@@ -142,22 +143,22 @@ def within(picture: Image.Image, side: int) -> Image.Image:
 
 
 def side_of_cells(count: int) -> int:
-    """The longest side of a picture on a contact sheet of so many."""
+    """Return the longest side of a picture on a contact sheet of `count` pictures."""
     return max(_SIDE, math.isqrt(_SHEET // max(count, 1)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One picture of a contact sheet with the lines under it."""
+    """A picture of a contact sheet with the lines under it."""
 
     picture: Image.Image
     caption: str = ""
 
 
 def contact_sheet(rows: Sequence[Sequence[Cell]], header: Sequence[str] = (), title: str = "") -> Image.Image:
-    """Rows of pictures of any size in a grid, column heads above, captions below, the colour scale at the bottom.
+    """Arrange pictures of any size in a grid, column heads above, captions below, the colour scale at the bottom.
 
-    Pictures are made smaller where the sheet would grow beyond some 64 million pixels.
+    Pictures are shrunk if the sheet would grow beyond some 64 million pixels.
     """
     most = side_of_cells(len(rows) * max(map(len, rows)))
     rows = [[dataclasses.replace(cell, picture=within(cell.picture, most)) for cell in row] for row in rows]
@@ -194,7 +195,7 @@ def contact_sheet(rows: Sequence[Sequence[Cell]], header: Sequence[str] = (), ti
 
 
 def _scale_bar(sheet: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, x: int, y: int) -> None:
-    """What the colours mean, in one line."""
+    """Draw the scale of colours in one line."""
     height = round(font.size)
     left, right = "against the class ", " for the class"
     bar = heatmap(np.repeat(np.linspace(-1, 1, 12 * height)[None], height, axis=0), limit=1)
@@ -211,7 +212,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 
 def _fitting(words: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """The words, cut with an ellipsis where they are wider than `width` pixels."""
+    """Cut words with an ellipsis if they are wider than `width` pixels."""
     if font.getlength(words) <= width:
         return words
     while words and font.getlength(words + "…") > width:

@@ -1,4 +1,4 @@
-"""Results as files, written whole or not at all."""
+"""Files of results, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def save(
 ) -> None:
     """Write an explanation in the format of the path's suffix, one of SUFFIXES.
 
-    `names`: what to call each input's relevance; `layouts`: axes of the inputs that are pictures; `seen`: the pictures
-    themselves, where they came from files; `samples` with their texts and `title`: of an .html.
-    Raises InputError where the relevance does not fit the format.
+    `names` maps each input to the name of its relevance, `layouts` to the order of its axes if it is a picture, `seen`
+    to the pictures themselves if they came from files. `samples` with their texts and `title` are for an .html.
+    Raises InputError if the relevance does not fit the format.
     """
     suffix = path.suffix.lower()
     with atomic_write(path) as draft:
@@ -60,7 +60,7 @@ def save(
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Everything in an explanation as lists and numbers; NaN and infinity as null, which JSON lacks."""
+    """Convert everything in an explanation to lists and numbers; NaN and infinity, which JSON lacks, become null."""
     ledger = explanation.ledger
     return {
         "target": plain(explanation.target),
@@ -74,7 +74,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def ledger_json(explanation: Explanation) -> list[dict[str, Any]]:
-    """The ledger's rows; empty where there is none."""
+    """Convert the ledger's rows to dictionaries; empty without a ledger."""
     ledger = explanation.ledger
     if ledger is None:
         return []
@@ -91,11 +91,11 @@ def sheet(
     inputs: Mapping[str, Any],
     seen: Mapping[str, Sequence[Image.Image]],
 ) -> Image.Image:
-    """Relevance over the picture: of one sample that picture alone, of several a contact sheet."""
+    """Draw relevance over the picture: a single picture for one sample, a contact sheet for several."""
     name = next((name for name in explanation.relevance if layouts.get(name)), None)
     if name is None:
         other = ".html" if explanation.tokens else ".npz or .csv"
-        raise InputError(f"a .png needs an explained input that is a picture, here are {_shapes(explanation)}: "
+        raise InputError(f"a .png needs an explained input that is a picture, not {_shapes(explanation)}: "
                          f"write {other}")  # fmt: skip
     layout = str(layouts[name])
     relevance = explanation.relevance[name]
@@ -108,9 +108,9 @@ def sheet(
     shown = list(seen.get(name, ())) or _own_pictures(np.asarray(inputs[name]), layout)
     side = pictures.side_of_cells(len(samples))
     overlays = []
-    for index, one in enumerate(samples):  # one by one: maps of large pictures take much more memory than what is kept
-        (kept,) = pictures.to_map(one, layout.removeprefix("N"))
-        overlay = pictures.explained(shown[index // count], kept)
+    for index, one in enumerate(samples):  # one by one: maps of large pictures take far more memory than overlays
+        (relevance_map,) = pictures.to_map(one, layout.removeprefix("N"))
+        overlay = pictures.explained(shown[index // count], relevance_map)
         overlays.append(overlay if len(samples) == 1 else pictures.within(overlay, side))
     if len(overlays) == 1:
         return overlays[0]
@@ -120,7 +120,7 @@ def sheet(
 
 def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> str:
     if not any(sample.texts for sample in samples):
-        raise InputError(f"a .html needs an explained input that is text, here are {_shapes(explanation)}: write .npz")
+        raise InputError(f"a .html needs an explained input that is text, not {_shapes(explanation)}: write .npz")
     return page(samples, title)
 
 
@@ -129,7 +129,7 @@ def _shapes(explanation: Explanation) -> str:
 
 
 def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:
-    """The input itself as pictures, where it did not come from picture files."""
+    """Draw the input itself as pictures, if it did not come from picture files."""
     array = array if layout.startswith("N") else array[None]
     if "C" in layout:
         array = np.moveaxis(array, layout.index("C") + (0 if layout.startswith("N") else 1), -1)
@@ -139,14 +139,14 @@ def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:
 def _save_npy(explanation: Explanation, path: Path) -> None:
     if len(explanation.relevance) != 1:
         raise InputError(f"a .npy holds one array, but {len(explanation.relevance)} inputs are explained: write .npz")
-    # By way of memory: into a file itself numpy writes by C's own buffers, and hears nothing where the disk is full.
+    # Written in memory first: numpy writes to a file through buffers of C, and would not notice a full disk.
     content = io.BytesIO()
     np.save(content, next(iter(explanation.relevance.values())), allow_pickle=False)
     path.write_bytes(content.getbuffer())
 
 
 def _save_csv(explanation: Explanation, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
-    """A row per sample, a column per entry of the explained inputs."""
+    """Write a row per sample, a column per entry of the explained inputs."""
     head: list[str] = []
     blocks = []
     for name, value in explanation.relevance.items():
@@ -169,7 +169,7 @@ def _save_csv(explanation: Explanation, path: Path, columns: Mapping[str, Sequen
 
 
 def plain(value: Any) -> Any:
-    """Arrays, maps and lists as what JSON has; NaN and infinity as None, which JSON lacks."""
+    """Convert arrays, maps and lists to types that JSON has; NaN and infinity, which it lacks, become None."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, dict):

@@ -1,21 +1,21 @@
-"""Large arrays as pictures of bounded size."""
+"""Shrinking of large arrays to pictures of bounded size."""
 
 from __future__ import annotations
 
 import numpy as np
 
 PIXELS = 1 << 24
-"""The most pixels of one picture that is drawn."""
+"""Most pixels of a picture that is drawn."""
 LONGEST = 8192
-"""The most pixels of it on a side."""
+"""Most pixels of such a picture on a side."""
 _READABLE = 64
 
 
 def block_of(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the blocks that make a picture of bounded size; (1, 1) where it is small enough.
+    """Choose the rows and columns of the blocks that become one pixel each; (1, 1) if the picture is small enough.
 
-    Blocks are square, except where a long picture would be left with fewer than 64 pixels across: then it is made
-    shorter rather than thinner, so that it can still be read.
+    Blocks are square, unless a long picture would be left with fewer than 64 pixels across: it is shortened rather than
+    thinned, so that it can still be read.
     """
     sides = np.array([height, width])
     block = max(1, -(-int(sides.max()) // LONGEST))
@@ -28,10 +28,11 @@ def block_of(height: int, width: int) -> tuple[int, int]:
 
 
 def shrunk(values: np.ndarray, channels: bool = False) -> np.ndarray:
-    """[H, W] (or [H, W, C]: summed over the channels) -> float64 [H, W] of at most PIXELS pixels and LONGEST on a side.
+    """Shrink [H, W], or [H, W, C] summed over the channels, to float64 [H, W] of at most PIXELS pixels and LONGEST on a
+    side.
 
-    Each pixel is the mean of a block, a strip of rows at a time, so that little memory is needed beside the array. An
-    array that is small enough is taken as it is.
+    Each pixel is the mean of a block, computed a strip of rows at a time, so that little memory is needed besides the
+    array. An array that is small enough is returned unchanged.
     """
     height, width = values.shape[:2]
     down, across = block_of(height, width)

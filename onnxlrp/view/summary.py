@@ -1,4 +1,4 @@
-"""An explanation in a few words and numbers, per sample."""
+"""Summary of an explanation in a few words and numbers, per sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxlrp.view.tokens import Piece, pieces
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """One entry of an input and its relevance."""
+    """An entry of an input and its relevance."""
 
     input: str
     name: str
@@ -25,21 +25,21 @@ class Feature:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What was explained for one sample (with K targets: K entries of the same index)."""
+    """Summary of one sample and target; K targets give K summaries of the same index."""
 
     index: int
     target: int | tuple[int, ...] | None
-    """The class, or the indices of an element of the output; None where nothing was chosen."""
+    """Class, or the indices of an element of the output; None if nothing was chosen."""
     label: str
     score: float | None
     relevance: dict[str, float]
     """Sum of relevance per explained input."""
     features: tuple[Feature, ...] = ()
-    """The most relevant entries, for inputs that are tables or sequences of ids."""
+    """Most relevant entries, for inputs that are tables or sequences of ids."""
     position: int | None = None
-    """Of a token target: where in the text the explained score is."""
+    """Position of the explained score in the text, for a token target."""
     texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
-    """Per input that is text: its tokens (or words) and their relevance."""
+    """Tokens or words with their relevance, for each input that is text."""
 
 
 def summarise(
@@ -50,9 +50,10 @@ def summarise(
     top: int = 10,
     words: bool = False,
 ) -> list[Sample]:
-    """One entry per sample and target. `labels` are the names of the classes, `columns` those of an input's entries.
+    """Summarise an explanation, one entry per sample and target.
 
-    `words`: texts by word, not by token.
+    `labels` are the names of the classes, `columns` those of an input's entries; `words` shows texts by word, not by
+    token.
     """
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
@@ -86,14 +87,14 @@ def summarise(
 
 
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
-    """What a target is and which one it is: ("class", "3"), ("element", "3, 17"), or ("class", "-") for none."""
+    """Name the kind of a target and the target: ("class", "3"), ("element", "3, 17"), or ("class", "-") for None."""
     if isinstance(target, tuple):
         return "element", ", ".join(map(str, target))
     return "class", "-" if target is None else str(target)
 
 
 def captions(explanation: Explanation) -> list[str]:
-    """A line for every sample and target: what was explained, and its score."""
+    """Write a line for every sample and target: the explained class or element, and its score."""
     if explanation.target is None or explanation.score is None:
         first = next(iter(explanation.relevance.values()))
         return [f"sample {index}" for index in range(len(first))]
@@ -105,7 +106,7 @@ def captions(explanation: Explanation) -> list[str]:
 
 
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
-    """One sample's target: a class, or the indices of an element."""
+    """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
 
 
@@ -117,7 +118,7 @@ def _samples(explanation: Explanation) -> int:
 
 
 def _part(values: np.ndarray, samples: int, place: tuple[int, ...]) -> np.ndarray | None:
-    """One sample's share of an array; None where its first axis does not count samples."""
+    """Take one sample's part of an array; None if its first axis does not count samples."""
     if values.ndim >= len(place) and values.shape[0] == samples:
         return values[place]
     return values if samples == 1 and len(place) == 1 else None
@@ -130,13 +131,13 @@ def _texts(
     words: bool,
     position: int | None,
 ) -> dict[str, tuple[Piece, ...]]:
-    """One sample's texts; one text beside several samples is that of each."""
-    found: dict[str, tuple[Piece, ...]] = {}
+    """Collect one sample's texts; a single text for several samples belongs to each of them."""
+    texts: dict[str, tuple[Piece, ...]] = {}
     for name, rows in tokens.items():
         if name in relevance and rows:
             row = rows[index if len(rows) > 1 else 0]
-            found[name] = pieces(row, relevance[name].reshape(-1), words, position if not found else None)
-    return found
+            texts[name] = pieces(row, relevance[name].reshape(-1), words, position if not texts else None)
+    return texts
 
 
 def _features(
@@ -148,11 +149,11 @@ def _features(
     samples: int,
     top: int,
 ) -> tuple[Feature, ...]:
-    """The `top` entries by |relevance| over all inputs that hold one number per feature."""
-    found = []
+    """Pick the `top` entries by |relevance| over all inputs that hold one number per feature."""
+    entries = []
     for name, part in relevance.items():
         if name in texts:
-            found += [Feature(name, str(n), piece.text, piece.relevance) for n, piece in enumerate(texts[name])]
+            entries += [Feature(name, str(n), piece.text, piece.relevance) for n, piece in enumerate(texts[name])]
             continue
         if part.ndim > 1:
             continue
@@ -163,5 +164,7 @@ def _features(
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]
         for number, amount in enumerate(flat):
             value: Any = "" if values is None else np.asarray(values).reshape(-1)[number]
-            found.append(Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount)))
-    return tuple(sorted(found, key=lambda feature: -abs(feature.relevance))[:top])
+            entries.append(
+                Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount))
+            )
+    return tuple(sorted(entries, key=lambda feature: -abs(feature.relevance))[:top])

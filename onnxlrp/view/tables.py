@@ -47,35 +47,35 @@ class OperatorRow(Protocol):
 
 
 def plan_table(rows: Iterable[PlanRow]) -> Table:
-    """Node, operator, rule, why."""
+    """List the plan: node, operator, rule, why."""
     return _table(("node", "operator", "rule", "why"), ((row.node, row.operator, row.rule, row.why) for row in rows))
 
 
 def operators_table(rows: Iterable[OperatorRow]) -> Table:
-    """Every operator and what happens to it."""
+    """List every operator and the way in which relevance passes it."""
     lines = ((_qualified(row), str(row.since), row.kind, row.summary) for row in rows)
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
 
 
 def composites_table(rows: Iterable[tuple[str, str]]) -> Table:
-    """Every composite with its arguments, and what it is for."""
+    """List every composite with its arguments and its purpose."""
     return _table(("composite", "what it is for"), rows)
 
 
 def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
-    """The ledger's steps; with `top` only those where most relevance was absorbed."""
+    """List the ledger's steps; with `top` only those at which most relevance was absorbed."""
     order: Sequence[int] = range(len(ledger))
     if top is not None:
         order = [int(index) for index in np.argsort(-np.abs(ledger.absorbed), kind="stable")[:top]]
     lines = (
-        (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(number(x) for x in ledger.values[index]))
+        (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(four_digits(x) for x in ledger.values[index]))
         for index in order
     )
     return _table(("step", *COLUMNS), lines, numbers=len(COLUMNS))
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:
-    """Per sample what was explained, its score and the sum of relevance at each input."""
+    """List for each sample its target, its score and the sum of relevance at each input."""
     inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
     labelled = any(sample.label for sample in samples)
     placed = any(sample.position is not None for sample in samples)
@@ -87,8 +87,8 @@ def samples_table(samples: Sequence[Sample]) -> Table:
             *((str(sample.position),) if placed else ()),
             target_words(sample.target)[1],
             *((sample.label,) if labelled else ()),
-            "-" if sample.score is None else number(sample.score),
-            *(number(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
+            "-" if sample.score is None else four_digits(sample.score),
+            *(four_digits(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
         )
         for sample in samples
     )
@@ -96,52 +96,52 @@ def samples_table(samples: Sequence[Sample]) -> Table:
 
 
 def features_table(sample: Sample) -> Table:
-    """The features of a sample that matter most, coloured by their relevance."""
+    """List the most relevant features of a sample, coloured by their relevance."""
     table = Table(title=f"sample {sample.index}: most relevant", title_justify="left")
     for name in ("input", "feature", "value", "relevance"):
         table.add_column(name, justify="right" if name in ("value", "relevance") else "left")
     limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
     for feature in sample.features:
-        words = feature.value if isinstance(feature.value, str) else number(feature.value)
+        words = feature.value if isinstance(feature.value, str) else four_digits(feature.value)
         table.add_row(
             escaped(feature.input),
             escaped(feature.name),
             escaped(words),
-            heat(number(feature.relevance), feature.relevance, limit),
+            heat(four_digits(feature.relevance), feature.relevance, limit),
         )
     return table
 
 
 def outputs_table(checks: Iterable[OutputCheck]) -> Table:
-    """The source's outputs against the explained model's."""
+    """Compare the source's outputs with the explained model's."""
     lines = ((c.name, f"{c.difference:.2g}", f"{c.tolerance:.0g}", "equal" if c.ok else "DIFFERENT") for c in checks)
     return _table(("output", "largest relative difference", "allowed", "verdict"), lines)
 
 
-def conservation_table(kept: Conservation) -> Table:
-    """Where relevance came from and where it is."""
-    share = (lambda value: f"{value / kept.seeds:.1%}") if kept.seeds else (lambda value: "-")
-    parts = [("at the output", kept.seeds)]
-    parts += [(f"at input {name}", value) for name, value in kept.inputs.items()]
-    parts += [("absorbed by biases", kept.bias), ("absorbed by ε", kept.epsilon), ("stopped", kept.stopped)]
-    lines = ((name, number(value), share(value)) for name, value in parts)
+def conservation_table(sums: Conservation) -> Table:
+    """Show the amount of relevance at the output, and the parts that arrived or were absorbed."""
+    share = (lambda value: f"{value / sums.seeds:.1%}") if sums.seeds else (lambda value: "-")
+    parts = [("at the output", sums.seeds)]
+    parts += [(f"at input {name}", value) for name, value in sums.inputs.items()]
+    parts += [("absorbed by biases", sums.bias), ("absorbed by ε", sums.epsilon), ("stopped", sums.stopped)]
+    lines = ((name, four_digits(value), share(value)) for name, value in parts)
     return _table(("relevance", "sum", "share"), lines, numbers=2)
 
 
 def texts_table(sample: Sample) -> Table:
-    """The texts of a sample, each piece on the colour of its relevance; one scale for all of them."""
+    """Show the texts of a sample, each piece on the colour of its relevance, on one scale for all of them."""
     limit = limit_of_texts(list(sample.texts.values()))
     table = Table(title=f"sample {sample.index}", title_justify="left", show_edge=False)
     for name in ("input", "Σ relevance", "text"):
         table.add_column(name, justify="right" if name == "Σ relevance" else "left", overflow="fold")
     for name, pieces in sample.texts.items():
-        table.add_row(escaped(name), number(sample.relevance[name]), heat_text(pieces, limit))
+        table.add_row(escaped(name), four_digits(sample.relevance[name]), heat_text(pieces, limit))
     table.add_row("", "", _scale(limit))
     return table
 
 
 def heat_text(pieces: Iterable[Piece], limit: float) -> Text:
-    """Pieces of a text in their order, each on the colour of its relevance; where the score is, underlined."""
+    """Put the pieces of a text, in order, on the colours of their relevance; the explained position is underlined."""
     line = Text()
     for piece in pieces:
         line.append(piece.gap)
@@ -150,20 +150,20 @@ def heat_text(pieces: Iterable[Piece], limit: float) -> Text:
 
 
 def heat(words: str, relevance: float, limit: float, underline: bool = False) -> Text:
-    """Words on a background that shows their relevance."""
+    """Put words on a background that shows their relevance."""
     paper, ink = paper_and_ink(relevance, limit)
     return Text(escaped(words), Style(color=ink, bgcolor=paper, underline=underline or None))
 
 
 def _scale(limit: float) -> Text:
-    """What the colours mean, in one line."""
+    """Draw the scale of colours in one line."""
     steps = [heat("  ", share * limit, limit) for share in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)]
-    ends = (heat(f" {number(-limit)} ", -limit, limit), heat(f" +{number(limit)} ", limit, limit))
+    ends = (heat(f" {four_digits(-limit)} ", -limit, limit), heat(f" +{four_digits(limit)} ", limit, limit))
     return Text.assemble("against ", ends[0], *steps, ends[1], " for")
 
 
-def number(value: float) -> str:
-    """Four significant digits."""
+def four_digits(value: float) -> str:
+    """Write a number with four significant digits."""
     return f"{float(value):.4g}"
 
 
@@ -172,7 +172,7 @@ def _qualified(row: OperatorRow) -> str:
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]], numbers: int = 0) -> Table:
-    """A plain table; the last `numbers` columns are flush right."""
+    """Make a plain table; the last `numbers` columns are aligned to the right."""
     table = Table()
     for index, name in enumerate(head):
         table.add_column(escaped(name), justify="right" if index >= len(head) - numbers else "left", overflow="fold")

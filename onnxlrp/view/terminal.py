@@ -1,4 +1,4 @@
-"""Writing to a terminal: results on stdout, everything else on stderr."""
+"""Terminal output: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from onnxlrp.runtime.cautions import Caution
 
 _LINES = 20
 _LINE = 300
-# Wide enough for any table: what is piped to a file or a program must not be folded.
+# Wide enough for any table: output to a file or a program must not be folded.
 _UNFOLDED = 4000
 
 
 def show(what: RenderableType) -> None:
-    """A table or text on stdout; folded to the width of a terminal, never in a file."""
+    """Print a table or text on stdout, folded to the width of a terminal, but never in a file."""
     console(sys.stdout).print(what)
 
 
 def say(line: str) -> None:
-    """A line on stdout."""
+    """Print a line on stdout."""
     print(escaped(line))
 
 
 def tell(kind: str, message: str) -> None:
-    """`kind: message` on stderr, at most a screen of it."""
+    """Print `kind: message` on stderr, at most a screen of it."""
     lines = escaped_lines(message).strip().split("\n")
     if len(lines) > _LINES:
         lines = [*lines[: _LINES - 1], f"… and {len(lines) - _LINES + 1} lines more"]
@@ -43,20 +43,20 @@ def tell(kind: str, message: str) -> None:
 
 
 def note_text(note: str) -> str:
-    """A note of a plan as a line; one that warns says so itself."""
+    """Turn a note of a plan into a line; the prefix "note:" is left out if it is a warning."""
     note = escaped(note)
     return note if note.startswith("warning: ") else f"note: {note}"
 
 
 def tell_cautions(cautions: Iterable[Caution]) -> None:
-    """Each doubt about an explanation as a note of its own; NaN is a warning."""
+    """Print each caution about an explanation as a note of its own, NaN as a warning."""
     for caution in cautions:
         tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(caution.sentence, _LINE)))
 
 
 @contextlib.contextmanager
 def cautions_heard() -> Iterator[list[Caution]]:
-    """The cautions of the explanations made while the block runs, in a list that fills; they are told as before."""
+    """Collect the cautions about all explanations during the block, in a list that grows; they are printed as usual."""
     heard: list[Caution] = []
     before = warnings.showwarning
 
@@ -73,20 +73,20 @@ def cautions_heard() -> Iterator[list[Caution]]:
 
 
 def tell_error(error: BaseException, debug: bool) -> None:
-    """The message of an error that was meant for the user; the traceback only with `debug`."""
+    """Print the message of an error that is meant for the user; with `debug` the traceback too."""
     if debug:
         _print_traceback(error)
     tell("error", str(error) or type(error).__name__)
 
 
 def _print_traceback(error: BaseException) -> None:
-    """The whole chain of errors: those of the libraries quote names as they are."""
+    """Print the whole chain of errors with escaped names, because libraries quote names unescaped."""
     print(escaped_lines("".join(traceback.format_exception(error))), end="", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def plain_warnings(debug: bool) -> Iterator[None]:
-    """Our own warnings as one line on stderr each, those of the libraries not at all (but with `debug`)."""
+    """Print onnxlrp's own warnings as one line each on stderr; those of libraries only with `debug`."""
     said: set[str] = set()
 
     def say(
@@ -113,9 +113,10 @@ def plain_warnings(debug: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr while the block runs, gone afterwards; nothing where stderr is no terminal.
+    """Show a bar on stderr while the block runs, and remove it afterwards; nothing if stderr is no terminal.
 
-    Yields what to call after each of `total` steps with a description of the next; None: the length is not known.
+    Yields a function to call after each of `total` steps with a description of the next; `total` is None if the number
+    of steps is not known.
     """
     screen = console(sys.stderr)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -129,7 +130,7 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
 
 
 def console(stream: Any) -> Console:
-    """Plain rich: names of nodes are no markup and no emoji."""
+    """Make a console that takes names of nodes literally, without markup or emoji."""
     options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     screen = Console(file=stream, **options)
     return screen if screen.is_terminal else Console(file=stream, width=_UNFOLDED, **options)

@@ -1,4 +1,4 @@
-"""Text by its relevance: the tokens of a text, or its words, as they are shown."""
+"""Pieces of a text with their relevance, as they are shown: tokens or whole words."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ class Piece:
     text: str
     relevance: float
     gap: str = " "
-    """What stands before it: nothing within a word."""
+    """Space between the piece and the one before it; empty within a word."""
     marked: bool = False
-    """Whether the explained score is at this token."""
+    """True if the explained score is at this token."""
 
 
 def pieces(
     tokens: Tokens, relevance: np.ndarray, words: bool = False, position: int | None = None
 ) -> tuple[Piece, ...]:
-    """The text in order, each piece with its relevance; padding is left out.
+    """Cut a text into pieces in order, each with its relevance; padding is left out.
 
-    Tokens that share a character (bytes of one letter) are one piece, with `words` all of a word: relevance adds up.
+    Tokens that share a character (bytes of one letter) form one piece, with `words` all tokens of a word, and their
+    relevance adds up.
     """
     parts: list[_Part] = []
     for index in np.flatnonzero(tokens.used):
@@ -36,22 +37,22 @@ def pieces(
             parts[-1].join(part)
         else:
             parts.append(part)
-    found: list[Piece] = []
+    result: list[Piece] = []
     end = 0
     for part in parts:
         name, gap = part.name, " "
         if part.end:
             name = tokens.text[part.start : part.end]
             gap = "" if end == part.start else " "
-        # Where two adjoin in the text, none stands between; special tokens stand apart.
-        found.append(Piece(" ".join(name.split()) or name, part.relevance, gap if found else "", part.marked))
+        # There is no gap between pieces that adjoin in the text; special tokens stand apart.
+        result.append(Piece(" ".join(name.split()) or name, part.relevance, gap if result else "", part.marked))
         end = part.end or -1
-    return tuple(found)
+    return tuple(result)
 
 
 @dataclasses.dataclass
 class _Part:
-    """A piece in the making; `end` is 0 where it stands for no characters."""
+    """A piece under construction; `end` is 0 if it stands for no characters."""
 
     name: str
     relevance: float
@@ -70,14 +71,14 @@ def _part(tokens: Tokens, index: int, relevance: float, marked: bool) -> _Part:
     part = _Part(tokens.names[index], relevance, marked)
     if tokens.spans:
         start, end = tokens.spans[index]
-        while start < end and tokens.text[start].isspace():  # the blank before a word is part of some tokens
+        while start < end and tokens.text[start].isspace():  # some tokens include the blank before a word
             start += 1
         part.start, part.end, part.word = (start, end, tokens.words[index]) if start < end else (0, 0, None)
     return part
 
 
 def _one(text: str, before: _Part, part: _Part, words: bool) -> bool:
-    """Whether a token belongs to the piece before it."""
+    """Decide whether a token belongs to the piece before it."""
     if not before.end or not part.end:
         return False
     if part.start < before.end:
@@ -87,7 +88,7 @@ def _one(text: str, before: _Part, part: _Part, words: bool) -> bool:
 
 
 def limit_of_texts(texts: Sequence[Sequence[Piece]]) -> float:
-    """The |relevance| that is shown in full colour: the largest, never 0."""
+    """Return the |relevance| to show in full colour: the largest, never 0."""
     return (
         max((abs(piece.relevance) for text in texts for piece in text if np.isfinite(piece.relevance)), default=0) or 1
     )

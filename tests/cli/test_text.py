@@ -204,7 +204,7 @@ def test_what_cannot_be_used(classifier, tmp_path, monkeypatch, words, message):
 def test_a_text_longer_than_the_model(tmp_path, vocabulary):
     model = written(tmp_path / "short.onnx", CLASSIFIER.format(length=5), 2)
     assert "[CLS] bad [SEP]" in call("explain", model, "--text", "input_ids=bad").stdout
-    assert "makes 6 tokens, but the model takes 5" in refused("explain", model, "--text", "input_ids=A great film.")
+    assert "has 6 tokens, but the model takes 5" in refused("explain", model, "--text", "input_ids=A great film.")
 
 
 def test_a_text_for_a_picture(tmp_path):

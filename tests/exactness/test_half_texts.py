@@ -13,6 +13,7 @@ MODELS = {"encoder": encoder, "decoder": decoder}
 TARGETS = {"encoder": "class", "decoder": "token"}
 
 
+@pytest.mark.cheapest_forms
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "model"])
 @pytest.mark.parametrize("composite", ["auto", "epsilon", "attn_lrp", "gradient"])

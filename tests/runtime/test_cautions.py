@@ -195,7 +195,7 @@ def test_most_of_the_score_goes_to_another_input():
     two = model(nodes, {"w": [[1, 0], [1, 0]]}, inputs=("x", "u"))
     feeds = {"x": X, "u": 5 * X}
     sentence = only(heard(two, feeds, inputs=["x"], ledger=True), "absorbed")
-    assert "what ends at 'sum'" in sentence and "inputs=" in sentence
+    assert "the relevance that ends at 'sum'" in sentence and "inputs=" in sentence
     assert heard(two, feeds, ledger=True) == []
 
 
@@ -244,7 +244,7 @@ def test_a_class_whose_own_score_is_negative():
 
 def test_the_signs_of_a_map_that_is_divided_by_a_negative_score():
     found = heard(dense([[1, -1], [1, -0.5]]), X, initial="one", call={"target": [0, 1, 0]})
-    assert "signs of the whole map are turned" in only(found, "turned")
+    assert "signs of the whole map are reversed" in only(found, "turned")
     assert (found[0].samples, found[0].first) == (1, 1)
     assert heard(dense([[1, -1], [1, -0.5]]), X, initial="one") == []
 
@@ -263,7 +263,7 @@ def test_nan_that_a_model_takes_as_a_missing_value():
     x = X.copy()
     x[1, 0] = np.nan
     found = heard(forest(), x, "auto")
-    assert only(found, "nan").startswith("input 'x' holds 1 NaN: the model takes it as a missing value")
+    assert only(found, "nan").startswith("input 'x' holds 1 NaN: the model treats these as missing values")
 
 
 @pytest.mark.parametrize("ledger", [False, True])

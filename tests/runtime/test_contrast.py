@@ -34,7 +34,7 @@ def test_it_is_the_class_minus_the_mean_of_the_rest(composite):
         ((3, 3), "classes are 0 to 2"),
         ((-1, 3), "classes are 0 to 2"),
         ((0.5, 3), "must be a class"),
-        ((1, 3, [0, 1]), "class 1 is set against itself"),
+        ((1, 3, [0, 1]), "class 1 is compared with itself"),
         ((0, 1), "no other"),
     ],
 )

@@ -132,13 +132,13 @@ def test_another_provider_and_other_weights_are_another_run(linear, tmp_path, mo
     onnx.save(linear, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     explainer = Explainer(path)
     explainer.map({"x": X}, to=tmp_path / "out")
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="here differ: the providers"):
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="these differ: the providers"):
         patch.setattr(Explainer, "providers", property(lambda self: ["Other"]))
         explainer.map({"x": X}, to=tmp_path / "out")
     weights = bytearray((tmp_path / "weights.bin").read_bytes())
     weights[-1] ^= 1
     (tmp_path / "weights.bin").write_bytes(weights)
-    with pytest.raises(InputError, match="here differ: the model"):
+    with pytest.raises(InputError, match="these differ: the model"):
         Explainer(path).map({"x": X}, to=tmp_path / "out")
 
 

@@ -151,7 +151,7 @@ def test_a_fixed_batch(linear):
     assert len(list(explainer.map({"x": X[:3]}))) == 3
     with pytest.raises(InputError, match="batches of 1, as its file declares"):
         explainer.map({"x": X}, batch_size=2)
-    with pytest.raises(InputError, match="10 samples do not make up whole ones"):
+    with pytest.raises(InputError, match="10 samples do not fill whole batches"):
         Explainer(fixed(linear, 4)).map({"x": X})
 
 

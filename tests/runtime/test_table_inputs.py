@@ -52,7 +52,7 @@ def test_tables(tmp_path, content, numbers, columns):
     [
         ("1,5;2,5;3,5\n4,0;5,0;6,0", "'1,5' is no float32.* decimal point"),
         ("a;b;c\n1,5;2,5;3,5", "'1,5' is no float32.* decimal point"),
-        ('"1,234","2","3"', "'1,234' is no float32.* nothing parts their thousands"),
+        ('"1,234","2","3"', "'1,234' is no float32.* no thousands separators"),
         ("1 234,2,3", "'1 234' is no float32"),
         ("1_000,2,3", "'1_000' is no float32"),
         ("1,2,3\n1_000,2,3", "row 2: '1_000' is no float32"),

@@ -1,1 +1,1 @@
-"""What an explanation costs: `python -m tools.benchmark`."""
+"""Benchmark of the cost of explanations: `python -m tools.benchmark`."""

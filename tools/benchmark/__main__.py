@@ -1,4 +1,5 @@
-"""The benchmark: every row in a process of its own, then one table and one plot. See README.md beside this file."""
+"""Benchmark: runs every row in a process of its own, then writes one table and one plot. See README.md beside this
+file."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ BATCHES = {"cpu": [1, 8], "cuda": [1, 32]}
 
 
 def main(given: list[str] | None = None) -> int:
-    """Measure what is not measured yet; 1 where a row failed."""
+    """Measure the rows that are not measured yet; return 1 if a row failed."""
     arguments = parser().parse_args(given)
     options = _options(arguments)
     console = Console(highlight=False)
@@ -40,14 +41,14 @@ def main(given: list[str] | None = None) -> int:
             continue
         console.print(title, markup=False)
         failed += not _run(name, batch, composite, options, console)
-        write(Path(options.folder), options)  # what breaks off leaves a table as well
+        write(Path(options.folder), options)  # an interrupted run leaves a table as well
     written = write(Path(options.folder), options)
     console.print(*(str(path) for path in written), sep="\n")
     return int(failed > 0)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the parser of the command line."""
     made = argparse.ArgumentParser("python -m tools.benchmark", description=__doc__)
     made.add_argument("models", nargs="*", default=list(models.MODELS), metavar="MODEL", help=_MODELS)
     made.add_argument("--batch", type=int, nargs="+", help="default: 1 and 8, on a GPU 1 and 32")
@@ -70,7 +71,7 @@ _MODELS = f"of {', '.join(models.MODELS)}; or a classifier of torchvision by its
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
-    """Model, batch and composite of every row."""
+    """Yield model, batch and composite of every row."""
     for given in arguments.models:
         name = str(Path(given).resolve()) if given.endswith(".onnx") else given
         for batch in arguments.batch or BATCHES[arguments.provider]:
@@ -79,7 +80,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
 
 
 def write(folder: Path, options: Options) -> list[Path]:
-    """Table and plot of all rows of this setting that are there."""
+    """Write table and plot of all measured rows of this setting."""
     found = table.read(folder / "rows", options.setting)
     if not found:
         return []
@@ -100,7 +101,7 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 
 def _cannot(options: Options, revision: str | None) -> str | None:
-    """Why this machine cannot do it."""
+    """Say why this machine cannot measure; None if it can."""
     from onnxlrp.runtime.providers import cuda_present
 
     if options.provider == "cuda" and not cuda_present():

@@ -26,9 +26,9 @@ from tools.net import revision
 
 CONFIDENCE = 0.95
 Times = Mapping[str, Sequence[float]]
-"""Seconds of every round, by "old" and "new"."""
+"""Seconds of every round, for "old" and "new"."""
 SLOWER = 1.03
-"""A row is slower where its whole interval lies above this."""
+"""Ratio above which the whole interval of a row must lie for it to count as slower."""
 HEAD = """\
 | model | batch | composite | {old} ms | now ms | now / {old} | {old} converts s | now s | now / {old} |
 |---|---|---|---|---|---|---|---|---|
@@ -40,9 +40,9 @@ turn; ratios are medians of the rounds' ratios, with the interval that holds the
 
 
 def main(wanted: Iterable[tuple[str, int, str]], name: str, options: Options, equal_too: bool, console: Console) -> int:
-    """Measure these rows of model, batch and composite, and write the table; 1 where a row is slower or failed.
+    """Measure these rows of model, batch and composite, and write the table; return 1 if a row is slower or failed.
 
-    `equal_too`: models of one and the same graph are run as well, which shows what the machine does to equal things.
+    With `equal_too`, models with one and the same graph are run as well, which shows how much the machine alone varies.
     """
     commit = revision.commit(name)
     lines, bad = [HEAD.format(old=commit[:8])], 0
@@ -62,7 +62,7 @@ def main(wanted: Iterable[tuple[str, int, str]], name: str, options: Options, eq
 
 
 def _row(states: Mapping[str, Converter], *of_row: Any) -> tuple[str, bool]:
-    """The cells of a row, and whether it is fine; one that fails says why, and the rest goes on."""
+    """Make the cells of a row, and decide whether it is fine; an error becomes its text, and later rows still run."""
     try:
         found = measure(states, *of_row)
     except Exception as error:
@@ -73,7 +73,7 @@ def _row(states: Mapping[str, Converter], *of_row: Any) -> tuple[str, bool]:
 def measure(
     states: Mapping[str, Converter], name: str, batch: int, composite: str, options: Options, equal_too: bool
 ) -> dict[str, Times | None]:
-    """Seconds of every round by state, of a run ("run", None where the graphs are equal) and of a conversion."""
+    """Measure seconds of every round by state: of a run ("run", None if the graphs are equal) and of a conversion."""
     x = models.find(name).sample(batch)
     source, _ = source_file(models.find(name), name, x, options)
     precision = "model" if options.half else "float32"
@@ -93,7 +93,7 @@ def _runs(files: Mapping[str, Path], x: np.ndarray) -> Iterator[tuple[str, Progr
 
 
 def _conversions(states: Mapping[str, Converter], source: Path, composite: str, precision: str, rounds: int) -> Times:
-    """Seconds of conversions by state; who began a round ends the next."""
+    """Measure seconds of conversions by state; the state that began a round ends the next."""
     found: dict[str, list[float]] = {key: [] for key in states}
     for index in range(rounds):
         for key in list(states)[:: -1 if index % 2 else 1]:
@@ -111,7 +111,7 @@ def _same_graph(a: Path, b: Path) -> bool:
 
 
 def cells(found: Mapping[str, Times | None]) -> Iterator[str]:
-    """Old, new and their ratio, of runs in milliseconds and of conversions in seconds."""
+    """Yield old, new and their ratio, for runs in milliseconds and for conversions in seconds."""
     for key, unit, digits in (("run", 1000, 2), ("conversion", 1, 3)):
         times = found[key]
         if times is None:
@@ -129,21 +129,21 @@ def is_slower(times: Times) -> bool:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The lower end of the interval of the median, the median, the upper end."""
+    """Return the lower end of the interval of the median, the median, and the upper end."""
     ordered, k = sorted(values), _rank(len(values))
     return ordered[k], statistics.median(ordered), ordered[-1 - k]
 
 
 def coverage(count: int) -> float:
-    """How often the interval of so many values holds the true median: below 6 values less than CONFIDENCE."""
+    """Compute how often the interval of `count` values holds the true median: below 6 values less than CONFIDENCE."""
     return 1 - 2 * _tail(count, _rank(count))
 
 
 def _rank(count: int) -> int:
-    """How many values lie below the interval, and as many above."""
+    """Number of values below the interval, and of values above it."""
     return max((k for k in range((count + 1) // 2) if 1 - 2 * _tail(count, k) >= CONFIDENCE), default=0)
 
 
 def _tail(count: int, k: int) -> float:
-    """The probability that at most k of so many values lie below the true median."""
+    """Probability that at most k of `count` values lie below the true median."""
     return sum(math.comb(count, i) for i in range(k + 1)) / 2**count

@@ -1,7 +1,7 @@
-"""Convert models on request, in a process that imports the package as one state of the project has it.
+"""Conversion of models on request, in a process that imports the package of one state of the project.
 
-`python -m tools.benchmark.conversions` answers each line of JSON on its input with a line on its output: the seconds
-of processor time that the conversion took. `Converter` is the other end.
+`python -m tools.benchmark.conversions` answers each line of JSON on its input with a line on its output: the seconds of
+processor time that the conversion took. `Converter` is the other end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from tools.net.revision import check_imported, environment
 
 LEAST, MOST = 0.5, 5
-"""Conversions are repeated for so many seconds, at most so many times; the median counts."""
+"""Seconds for which conversions are repeated, and most repetitions; the median counts."""
 
 
 class Converter:
@@ -36,11 +36,11 @@ class Converter:
         self.process.communicate()
 
     def save(self, source: Path, composite: str, precision: str, path: Path) -> None:
-        """Convert once and save. Raises RuntimeError with what the process said where that fails."""
+        """Convert once and save. Raises RuntimeError with the process's message if that fails."""
         self._ask(source=str(source), composite=composite, precision=precision, path=str(path))
 
     def seconds(self, source: Path, composite: str, precision: str) -> float:
-        """Convert, and return how long it took."""
+        """Convert, and return the seconds that it took."""
         return float(self._ask(source=str(source), composite=composite, precision=precision, path=None))
 
     def _ask(self, **job: str | None) -> Any:

@@ -1,4 +1,4 @@
-"""Where something was measured: processor and versions."""
+"""Description of the machine and software of a measurement: processor and versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEERS = ("torch", "torchvision", "transformers", "zennit", "captum", "lxt")
 
 
 def describe(provider: str) -> dict[str, str]:
-    """Where it was measured."""
+    """Describe the processor and the versions."""
     found = {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),

@@ -2,8 +2,8 @@
 
     python -m tools.benchmark.memory MODEL.onnx INPUT.npy cpu 2
 
-prints JSON, in bytes over what the process had before: `peak` in all, creation of the session included (weights are
-read and folded then), and `run`, the peak from the first run on (weights as they stay, and activations).
+prints JSON, in bytes above those of the process before: `peak` of everything, including the creation of the session
+(which reads and folds weights), and `run`, the peak from the first run on (remaining weights, and activations).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RUNS = 3
 
 
 def measure(path: Path, x: np.ndarray, folder: Path, provider: str, threads: int) -> dict[str, int]:
-    """The numbers of a fresh process; it inherits nothing of this one's memory."""
+    """Measure in a fresh process, which inherits nothing of this one's memory."""
     given = folder / "input.npy"
     np.save(given, x)
     command = [sys.executable, "-m", __name__, path, given, provider, threads]
@@ -51,28 +51,28 @@ def _resident() -> int:
 
 
 def _peak() -> int:
-    """getrusage knows the peak as well, but hands on that of the process that started this one."""
+    """Peak of this process; getrusage would include that of the process that started this one."""
     return _status("VmHWM")
 
 
 def _status(key: str) -> int:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # no Linux: the peak is all there is, and never forgotten
+    except OSError:  # not on Linux: only the peak is known, and it cannot be reset
         scale = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def _forget_peak() -> None:
-    """Linux counts the peak anew from here."""
+    """Reset Linux's count of the peak."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
 
 
 def _on_gpu() -> int:
-    """Bytes taken on the GPU, by whomever; onnxruntime's arena gives none back, so that this is also the peak."""
+    """Bytes in use on the GPU, by all processes; onnxruntime's arena returns none, so that this is also the peak."""
     import torch
 
     free, total = torch.cuda.mem_get_info()

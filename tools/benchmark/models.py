@@ -1,6 +1,6 @@
-"""The networks that are measured: how to build and seed them, what goes in, which composites they are explained with.
+"""Networks that are measured: how to build and seed them, their inputs, and the composites that explain them.
 
-Everything of torch is imported where it is used: a model that is an ONNX file needs none of it.
+torch is imported only where it is used, because a model that is an ONNX file does not need it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torc
 
 ON_PICTURES = ("epsilon", "epsilon_plus", "epsilon_gamma_box(low=0, high=1)", "epsilon_alpha2_beta1")
 ON_ATTENTION = ("epsilon", "attn_lrp(epsilon=1e-12)", "cp_lrp(epsilon=1e-12)")
-"""LXT has no stabiliser: with ε = 1e-6 its relevance of ViT-B/16 is another by 2 %."""
+"""Composites for attention with a tiny ε, because LXT has no stabiliser: with ε = 1e-6 relevance of ViT-B/16 differs by
+2 %."""
 SIZE, TOKENS, STEPS, FEATURES = 224, 128, 100, 64
-"""Pixels, tokens, and the LSTM's steps and features."""
+"""Side of a picture, tokens of a text, and the LSTM's steps and features."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """One network of the table."""
+    """A network of the table."""
 
     title: str
     build: Callable[[], Any] | None
-    """A torch module with one input and one output [N, classes]; None where `file` is the model."""
+    """Function that makes a torch module with one input and one output [N, classes]; None if `file` is the model."""
     sample: Callable[[int], np.ndarray]
-    """So many seeded inputs."""
+    """Function that makes `count` seeded inputs."""
     composites: tuple[str, ...]
     lxt: str | None = None
-    """LXT's name of the architecture."""
+    """Name of the architecture in LXT."""
     file: Path | None = None
 
 
 def find(name: str) -> Model:
-    """One of MODELS, an ONNX file, or any of torchvision's classifiers by its name there."""
+    """Find one of MODELS, an ONNX file, or any of torchvision's classifiers by its name there."""
     if name in MODELS:
         return MODELS[name]
     if name.endswith(".onnx"):
@@ -53,7 +54,7 @@ def find(name: str) -> Model:
 
 
 def _pictures(count: int, size: int = SIZE) -> np.ndarray:
-    """Between 0 and 1, as the z-box says."""
+    """Make random pictures with pixels between 0 and 1, the bounds of the z-box."""
     return np.random.default_rng(0).random((count, 3, size, size), np.float32)
 
 
@@ -66,7 +67,7 @@ def _sequences(count: int) -> np.ndarray:
 
 
 def _of_file(path: Path) -> Model:
-    """Any model file of one input: random values in its shape, ε and z⁺."""
+    """Make a row of any model file with one input: random values in its shape, ε and z⁺."""
     import onnx
 
     (given,) = onnx.load(path, load_external_data=False).graph.input
@@ -104,8 +105,10 @@ def _gpt2() -> Any:
 
 
 def Scores(model: Any, options: dict[str, Any]) -> Any:
-    """A model of transformers, from ids (or from `embedded` ones) to [N, classes]: of a language model the scores after
-    the last token."""
+    """Wrap a model of transformers as a module from ids (or `embedded` ones) to [N, classes].
+
+    For a language model the scores are those after the last token.
+    """
     import torch
 
     class OfIds(torch.nn.Module):
@@ -121,7 +124,7 @@ def Scores(model: Any, options: dict[str, Any]) -> Any:
 
 
 def lstm(features: int = FEATURES, hidden: int = 256, classes: int = 10) -> Any:
-    """Two bidirectional layers; the score is of the mean over all steps."""
+    """Make two bidirectional layers with a score of the mean over all steps."""
     import torch
 
     class Classifier(torch.nn.Module):
@@ -153,7 +156,7 @@ MODELS = {
 
 
 def build(model: Model) -> Any:
-    """The network with seeded weights, the same ones each time."""
+    """Build the network with seeded weights, equal each time."""
     import torch
 
     assert model.build is not None
@@ -173,7 +176,7 @@ def build(model: Model) -> Any:
 
 
 def _seed_transformer(network: Any, generator: Any) -> None:
-    """Nothing 0 or 1 by chance: torchvision starts its heads, transformers its biases at 0."""
+    """Seed all weights, because torchvision starts its heads, and transformers its biases, at 0."""
     import torch
 
     for name, p in network.named_parameters():
@@ -183,7 +186,7 @@ def _seed_transformer(network: Any, generator: Any) -> None:
 
 
 def _calibrate(network: Any, norms: list[Any], pictures: Any) -> None:
-    """Batch-norm statistics as after training: those of real activations, so that ReLU cuts about half of them."""
+    """Set batch-norm statistics to those of real activations, as training does, so that ReLU cuts half of them."""
     for part in norms:
         part.reset_running_stats()
         part.momentum = None  # the plain average over all batches seen
@@ -193,7 +196,7 @@ def _calibrate(network: Any, norms: list[Any], pictures: Any) -> None:
 
 
 def export(network: Any, x: np.ndarray, path: Path, static: bool) -> None:
-    """By torch's exporter; any batch unless `static`."""
+    """Export with torch's exporter, for any batch unless `static`."""
     import torch
 
     options: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "opset_version": 17, "dynamo": False}
@@ -207,7 +210,7 @@ def export(network: Any, x: np.ndarray, path: Path, static: bool) -> None:
 
 
 def to_half(path: Path) -> None:
-    """The file's weights and arithmetic in float16."""
+    """Convert the file's weights and arithmetic to float16."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

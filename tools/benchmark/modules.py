@@ -1,7 +1,8 @@
-"""A torchvision network as the peers need it: every sum and activation a module of its own, batch norms folded.
+"""Rewriting of torchvision networks for the peers: each sum and activation is a module of its own, batch norms are
+folded.
 
-Zennit and Captum see modules only. What a network writes as a function (`x + y`, `relu(x)`) would get its plain
-gradient there, and a module that is used twice is an error in Captum. The function of the network stays the same.
+Zennit and Captum see modules only. Anything that a network writes as a function (`x + y`, `relu(x)`) would get its
+plain gradient there, and a module that is used twice is an error in Captum. The network computes the same function.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ACTIVATIONS = (nn.ReLU, nn.ReLU6)
 
 
 def as_modules(network: nn.Module, a_sum: Callable[[], nn.Module]) -> nn.Module:
-    """The rewritten network, weights shared; `a_sum` makes modules that add two tensors."""
+    """Rewrite the network, sharing its weights; `a_sum` makes modules that add two tensors."""
     traced = fx.symbolic_trace(network)
     for node in list(traced.graph.nodes):
         replacement = _replacement(traced, node, a_sum)
@@ -38,7 +39,7 @@ def as_modules(network: nn.Module, a_sum: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _replacement(traced: fx.GraphModule, node: fx.Node, a_sum: Callable[[], nn.Module]) -> nn.Module | None:
-    """The module of its own that a node becomes."""
+    """Make the module that replaces a node; None if it stays."""
     if node.op == "call_function" and node.target in _SUMS:
         node.meta["sum"] = True
         return a_sum()
@@ -53,7 +54,7 @@ def _replacement(traced: fx.GraphModule, node: fx.Node, a_sum: Callable[[], nn.M
 
 
 def _fold(traced: fx.GraphModule, node: fx.Node) -> None:
-    """Batch norm into the convolution before it, where nobody else reads that."""
+    """Fold a batch norm into the convolution upstream, if nothing else reads that."""
     if node.op != "call_module":
         return
     norm = traced.get_submodule(str(node.target))

@@ -1,8 +1,4 @@
-"""The same work in Zennit, Captum and LXT, where they can do it.
-
-Each peer is set up once, hooks and patches in place, before the clock starts; a run is the forward pass, the choice of
-the class and the relevance of the input.
-"""
+"""Explanations by Zennit, Captum and LXT, as far as they can do the same."""
 
 from __future__ import annotations
 
@@ -21,30 +17,30 @@ EPSILON = 1e-6
 
 
 class CannotError(Exception):
-    """Why a peer does not do this."""
+    """The reason why a peer cannot do a task."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is to be explained, how, and where."""
+    """Model and input to explain, with the composite and the device."""
 
     model: Model
     weights: Any
-    """The network's state_dict."""
+    """State_dict of the network."""
     composite: str
     x: np.ndarray
     target: np.ndarray | None = None
-    """[N]; None: the predicted class."""
+    """Classes [N]; None for the predicted ones."""
     dtype: str = "float32"
     device: str = "cpu"
 
     @property
     def rule(self) -> str:
-        """The composite's name, without its parameters."""
+        """Name of the composite, without its parameters."""
         return self.composite.partition("(")[0]
 
     def network(self) -> Any:
-        """The module, with gradients for its inputs only."""
+        """Build the module, with gradients for its inputs only."""
         import torch
 
         assert self.model.build is not None
@@ -53,34 +49,34 @@ class Task:
         return network.to(self.device, getattr(torch, self.dtype)).requires_grad_(False)
 
     def data(self) -> Any:
-        """The input as a tensor."""
+        """Convert the input to a tensor."""
         import torch
 
         x = torch.from_numpy(self.x).to(self.device)
         return x.to(getattr(torch, self.dtype)) if x.is_floating_point() else x
 
     def chosen(self, scores: Any) -> Any:
-        """The class of each sample."""
+        """Choose the class of each sample."""
         import torch
 
         return scores.argmax(1) if self.target is None else torch.as_tensor(self.target, device=scores.device)
 
     def seed(self, scores: Any) -> Any:
-        """The score itself at the explained class, elsewhere 0."""
+        """Make the start of relevance: the score at the explained class, 0 elsewhere."""
         import torch
 
         return torch.nn.functional.one_hot(self.chosen(scores), scores.shape[1]) * scores.detach()
 
 
 Run = Callable[[], Any]
-"""Returns the relevance, a tensor in the shape of the model's input."""
+"""Function that returns the relevance, a tensor in the shape of the model's input."""
 
 
 # -------------------------------------------------------------------------------------------------------------- Zennit
 
 
 def zennit(task: Task) -> Run:
-    """Its composites, on a network of modules."""
+    """Explain by Zennit's composites, on a network of modules."""
     import torch
     from zennit.layer import Sum
 
@@ -140,7 +136,7 @@ _NOT_BY_CAPTUM = {
 
 
 def captum(task: Task) -> Run:
-    """Its LRP with ε; the other rules that it has are not the ones of the composites."""
+    """Explain by Captum's LRP with ε; its other rules are not those of the composites."""
     import torch
     from captum.attr import LRP
     from captum.attr._utils.custom_modules import Addition_Module
@@ -152,16 +148,16 @@ def captum(task: Task) -> Run:
         raise CannotError(_NOT_BY_CAPTUM.get(task.rule, f"Captum has no {task.rule}"))
     x = task.data()
     if not x.is_floating_point():
-        raise CannotError("Captum's LRP is of floating-point inputs, token ids are none")
+        raise CannotError("Captum's LRP takes floating-point inputs, not token ids")
     network = task.network()
     if task.model.composites == models.ON_PICTURES:
         network = as_modules(network, Addition_Module)
     lrp = LRP(network)
     with torch.no_grad():
-        target = task.chosen(network(x))  # it wants the class from us; to find it takes no time of its runs
+        target = task.chosen(network(x))  # Captum needs the class; finding it is not timed
 
     def run() -> Any:
-        for part in network.modules():  # it takes the rules off after each run
+        for part in network.modules():  # Captum removes the rules after each run
             if isinstance(part, torch.nn.ReLU6):
                 part.rule = IdentityRule()
             elif isinstance(part, (torch.nn.Conv2d, torch.nn.Linear, torch.nn.BatchNorm2d, Addition_Module)):
@@ -175,10 +171,10 @@ def captum(task: Task) -> Run:
 
 
 def lxt(task: Task) -> Run:
-    """Its efficient form: patched classes, then gradient × input."""
+    """Explain by LXT's efficient form: patched classes, then gradient × input."""
     patches = lxt_patches(task)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the patches are on classes: a second task of this process finds them there
+        warnings.simplefilter("ignore")  # it warns of classes that an earlier task of this process patched
         for target, patch in patches.items():
             patch(target)
     network, x = task.network(), task.data()
@@ -195,7 +191,7 @@ def lxt(task: Task) -> Run:
 
 
 def lxt_patches(task: Task) -> dict[Any, Callable[[Any], bool]]:
-    """Per class or module what changes it for a composite."""
+    """Map each class or module to the function that patches it for a composite."""
     if task.model.lxt is None:
         raise CannotError("LXT is made for transformers")
     maps = importlib.import_module(f"lxt.efficient.models.{task.model.lxt}")
@@ -209,6 +205,6 @@ PEERS: dict[str, Callable[[Task], Run]] = {"Zennit": zennit, "Captum": captum, "
 
 
 def in_double(task: Task) -> Task:
-    """The first sample of it, in float64 on the CPU."""
+    """Reduce a task to its first sample, in float64 on the CPU."""
     target = None if task.target is None else task.target[:1]
     return dataclasses.replace(task, x=task.x[:1], target=target, dtype="float64", device="cpu")

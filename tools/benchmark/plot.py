@@ -1,4 +1,4 @@
-"""The rows as one picture: how many forward passes an explanation costs, here and elsewhere."""
+"""Plot of the rows: the number of forward passes that an explanation costs, for onnxlrp and its peers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TICKS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50)
 
 
 def available() -> bool:
-    """Whether matplotlib is installed."""
+    """Decide whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """A panel per batch, a line per model and composite, a mark per program."""
+    """Draw a panel per batch, a line per model and composite, a mark per program."""
     import matplotlib
 
     matplotlib.use("Agg")

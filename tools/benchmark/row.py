@@ -1,9 +1,9 @@
-"""One row of the table: a model, a batch, a composite, measured in this process.
+"""Row of the table: measures a model, a batch and a composite in this process.
 
     python -m tools.benchmark.row resnet50 1 epsilon '{"rounds": 3}'
 
-writes it as JSON to where it belongs. A process of its own per row: the next one starts with clean memory, and LXT's
-patches are for everybody in a process.
+writes it as JSON to its file (`place`). Each row has a process of its own, so that it starts with clean memory, and
+because LXT's patches affect a whole process.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tools.benchmark.timing import PAUSE, Program, interleaved
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How everything is measured."""
+    """Settings of all measurements."""
 
     folder: str = "build/benchmark"
     provider: str = "cpu"
     precision: str = "float32"
-    """Or "tf32", "float16"."""
+    """"float32", "tf32" or "float16"."""
     static: bool = False
-    """Whether the models are exported for their batch alone."""
+    """True if models are exported for one batch size only."""
     bound: bool = False
-    """Inputs and outputs bound to the device; always so on a GPU."""
+    """True if inputs and outputs are bound to the device, as always on a GPU."""
     rounds: int = 7
     threads: int = 2
     pause: float = PAUSE
@@ -45,7 +45,7 @@ class Options:
 
     @property
     def setting(self) -> str:
-        """What may stand in one table: the end of its rows' names."""
+        """Name of the settings that share one table: the end of its rows' names."""
         fixed = "-static" if self.static and self.provider == "cpu" else ""
         return f"{self.provider}-{self.precision}{fixed}"
 
@@ -59,14 +59,14 @@ class Options:
 
 
 def place(name: str, batch: int, composite: str, options: Options) -> Path:
-    """The file of a row."""
+    """Return the path of a row's file."""
     parts = [Path(name).stem, f"b{batch}", composite.partition("(")[0], options.setting]
     return Path(options.folder) / "rows" / ("-".join(parts) + ".json")
 
 
 @dataclasses.dataclass
 class _Subject:
-    """The source and the explained model as files, and what goes in."""
+    """Source and explained model as files, with their input."""
 
     model: Model
     weights: Any
@@ -75,14 +75,14 @@ class _Subject:
     relevance: str
     """Name of the relevance output."""
     own: set[str]
-    """Names of the source's own nodes in it."""
+    """Names of the source's own nodes in the explained model."""
     x: np.ndarray
     conversion: float
-    """Seconds."""
+    """Seconds that the conversion took."""
 
 
 def measure(model: Model, name: str, batch: int, composite: str, options: Options) -> dict[str, Any]:
-    """Everything that the table says of a row."""
+    """Measure everything that the table shows of a row."""
     with tempfile.TemporaryDirectory() as folder:
         subject = _prepare(model, name, batch, composite, options, Path(folder))
         row: dict[str, Any] = {
@@ -138,7 +138,8 @@ def _prepare(model: Model, name: str, batch: int, composite: str, options: Optio
 
 
 def source_file(model: Model, name: str, x: np.ndarray, options: Options) -> tuple[Path, Any]:
-    """The file of a model and its torch weights (None for a model that is a file): exported where it is not there."""
+    """Return the file of a model and its torch weights (None for a model that is a file), exporting it if it does not
+    exist."""
     if model.file is not None:
         return model.file, None
     import torch
@@ -163,11 +164,11 @@ def source_file(model: Model, name: str, x: np.ndarray, options: Options) -> tup
 def _ours(
     files: Mapping[str, Path], x: np.ndarray, options: Options
 ) -> tuple[dict[str, tuple[Program, sessions.Run]], dict[str, float], list[str]]:
-    """Per file: what is timed and what reads the outputs; seconds to create the session; notes."""
+    """Prepare for each file a program to time and one that reads the outputs; return seconds per session, and notes."""
     programs: dict[str, tuple[Program, sessions.Run]] = {}
     seconds, notes = {}, []
     if options.provider == "cuda":
-        sessions.create(files["source"], "cuda", options.threads)  # CUDA itself starts with the first session
+        sessions.create(files["source"], "cuda", options.threads)  # the first session starts CUDA itself
     for key, path in files.items():
         started = time.perf_counter()
         session = sessions.create(path, options.provider, options.threads, tf32=options.tf32)
@@ -189,7 +190,10 @@ def _ours(
 def _peers(
     task: peers.Task, ours: np.ndarray, options: Options
 ) -> tuple[dict[str, Program], dict[str, str], dict[str, dict[str, float | None]]]:
-    """What each peer runs, or why it does not, and how far its relevance of the first sample is from ours."""
+    """Prepare the program of each peer, or its reason for having none, and measure how its relevance differs from ours.
+
+    Differences are those of the first sample.
+    """
     programs: dict[str, Program] = {}
     missing: dict[str, str] = {}
     differences: dict[str, dict[str, float | None]] = {}
@@ -201,7 +205,7 @@ def _peers(
             truth = _array(peers.PEERS[name](peers.in_double(task))())
             run = peers.PEERS[name](dataclasses.replace(task, target=None))
             theirs = _array(run())[:1]
-        except Exception as error:  # whatever a peer may say
+        except Exception as error:  # a peer may raise anything
             said = str(error).strip() or type(error).__name__
             missing[name] = said.splitlines()[0].partition(". ")[0][:200]
             continue
@@ -222,7 +226,7 @@ def _prepare_torch(options: Options) -> None:
 
 
 def _synchronised(run: Program, options: Options) -> Program:
-    """A run that ends when the device has finished."""
+    """Make a run that ends when the device has finished."""
     if options.provider != "cuda":
         return run
     import torch
@@ -243,7 +247,7 @@ def _array(relevance: Any) -> np.ndarray:
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float | None:
-    """The largest difference of an entry, over the largest entry; None where either has overflown."""
+    """Largest difference of an entry, relative to the largest entry; None if either overflows."""
     share = float(np.abs(a.astype(np.float64) - b).max() / np.abs(b).max())
     return share if np.isfinite(share) else None
 

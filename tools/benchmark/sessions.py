@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime as the benchmark runs them: on the CPU, or on a GPU with bound inputs and CUDA graphs."""
+"""Sessions of onnxruntime for the benchmark: on the CPU, or on a GPU with bound inputs and CUDA graphs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Run = Callable[[], dict[str, np.ndarray]]
 def create(
     path: Path, provider: str, threads: int, *, tf32: bool = False, graph: bool = False, profile: Path | None = None
 ) -> Any:
-    """A session on a model file. `graph`: with a CUDA graph, an error where the model cannot have one."""
+    """Create a session on a model file; with `graph` it records a CUDA graph, or fails if the model cannot have one."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4 if graph else 3
-    options.enable_mem_pattern = False  # as `Explainer` does, for the source's model too
+    options.enable_mem_pattern = False  # `Explainer` switches it off, so the source runs without it too
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if provider == "cpu":
@@ -38,39 +38,39 @@ def create(
 
 
 def feed(session: Any, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The one input, in the type that the model wants; what else the model takes has its default."""
+    """Make the feeds of a model with one required input, in its type; all others keep their defaults."""
     (port,) = session.get_inputs()
     return {port.name: x.astype(TYPES[port.type])}
 
 
 def plain(session: Any, feeds: Mapping[str, np.ndarray]) -> Run:
-    """As everybody runs a session: arrays in, arrays out."""
+    """Make a function that runs a session in the usual way, arrays in, arrays out."""
     names = [port.name for port in session.get_outputs()]
     return lambda: dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def with_graph(path: Path, threads: int, tf32: bool, x: np.ndarray) -> tuple[Bound, str]:
-    """On CUDA: a bound session, with a CUDA graph where the model can have one, and what became of that."""
+    """Bind a session on CUDA, with a CUDA graph if the model can have one; the second result says whether it has."""
     try:
         session = create(path, "cuda", threads, tf32=tf32, graph=True)
         bound = Bound(session, feed(session, x), "cuda")
         if open_outputs(session):
             raise RuntimeError("its outputs have no static shapes")
-        for _ in range(3):  # two plain ones, the capture, and from then on it is replayed
+        for _ in range(3):  # two plain runs and the capture; later runs replay it
             bound()
         return bound, "CUDA graph"
-    except Exception as error:  # onnxruntime has no common base of its errors but Exception
+    except Exception as error:  # onnxruntime's errors have no other common base
         session = create(path, "cuda", threads, tf32=tf32)
         return Bound(session, feed(session, x), "cuda"), f"no CUDA graph: {str(error).strip().splitlines()[-1][:200]}"
 
 
 def off_device(path: Path, provider: str, threads: int, x: np.ndarray, of_source: Collection[str]) -> dict[str, int]:
-    """Nodes of the relevance part that did not run on the provider, by operator, from the session's own profile."""
+    """Count nodes of the relevance part that did not run on the provider, by operator, from the session's profile."""
     return astray(profile(path, provider, threads, x), PROVIDERS[provider], of_source)
 
 
 def profile(path: Path, provider: str, threads: int, x: np.ndarray) -> list[dict[str, Any]]:
-    """What the session says of one run of it."""
+    """Read a session's own profile of one run."""
     with tempfile.TemporaryDirectory() as folder:
         session = create(path, provider, threads, profile=Path(folder) / "profile")
         plain(session, feed(session, x))()
@@ -78,9 +78,9 @@ def profile(path: Path, provider: str, threads: int, x: np.ndarray) -> list[dict
 
 
 def astray(events: Iterable[Mapping[str, Any]], wanted: str, of_source: Collection[str]) -> dict[str, int]:
-    """Per operator, how many nodes ran on another provider, copies between host and device included.
+    """Count nodes that ran on another provider, by operator, including copies between host and device.
 
-    Only the source's own nodes are left out, by their names: what the session fused has a name of its own.
+    The source's own nodes are left out, by their names; a fused node has another name and counts.
     """
     found: dict[str, set[str]] = {}
     for event in events:

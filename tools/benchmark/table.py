@@ -1,4 +1,4 @@
-"""The rows as one table in Markdown."""
+"""Table of the rows in Markdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ peer was timed with. Session, file and memory (the peak of runs in a fresh proce
 
 
 def read(folder: Path, setting: str) -> list[Row]:
-    """The rows of one setting, in the order of the models."""
+    """Read the rows of one setting, in the order of the models."""
     rows = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*-{setting}.json"))]
     names = list(MODELS)
 
@@ -50,7 +50,7 @@ def read(folder: Path, setting: str) -> list[Row]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Where it was measured, the table, and why peers are missing."""
+    """Write the machines, the table, and the reasons why peers are missing."""
     lines = [*dict.fromkeys(where(row) for row in rows), ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
@@ -60,7 +60,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def where(row: Row) -> str:
-    """Processor, settings and versions of a row."""
+    """Describe processor, settings and versions of a row."""
     facts, options = dict(row["environment"]), row["options"]
     place = f"{facts.pop('processor')}, {_count(int(facts.pop('cores')), 'core')}"
     gpu = f"{facts.pop('gpu')}, " if "gpu" in facts else ""
@@ -70,7 +70,7 @@ def where(row: Row) -> str:
 
 
 def cells(row: Row) -> Iterator[str]:
-    """One row's, as COLUMNS says."""
+    """Yield the cells of one row, in the order of COLUMNS."""
     seconds, size, memory = row["seconds"], row["bytes"], row["memory"]
     yield row["model"]
     yield str(row["batch"])
@@ -120,7 +120,7 @@ def _pair(values: Mapping[str, float], unit: float, form: str) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Each reason once, with the models it holds of; then what the GPU's sessions said."""
+    """List each reason once, with the models that it applies to, then the notes of the GPU's sessions."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         for peer, reason in row["missing"].items():

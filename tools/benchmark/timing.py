@@ -1,4 +1,4 @@
-"""Seconds of several programs, side by side."""
+"""Timing of several programs, side by side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Program = Callable[[], object]
 Clock = Callable[[], float]
 
 PAUSE = 0.3
-"""Seconds between programs: onnxruntime's and torch's threads spin on for a while, into the time of who runs next."""
+"""Seconds between programs: onnxruntime's and torch's threads spin on for a while and would slow the next one."""
 LEAST, MOST = 0.5, 20
-"""A turn ends after so many seconds (and three runs), or so many runs."""
+"""Seconds after which a turn ends (with at least three runs), and most runs of a turn."""
 
 
 def interleaved(programs: Mapping[str, Program], rounds: int, pause: float = PAUSE) -> dict[str, list[float]]:
-    """Per program its seconds in every round; the machine's slow and fast times meet all of them alike."""
+    """Measure the seconds of each program in every round, so that slow times of the machine affect all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, run in programs.items():
@@ -26,7 +26,7 @@ def interleaved(programs: Mapping[str, Program], rounds: int, pause: float = PAU
 
 
 def in_turns(programs: Mapping[str, Program], rounds: int, clock: Clock) -> dict[str, list[float]]:
-    """The same by another clock and without pauses; who began a round ends the next."""
+    """Measure like `interleaved`, by another clock and without pauses; the program that began a round ends the next."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for index in range(rounds):
         for name in list(programs)[:: -1 if index % 2 else 1]:
@@ -35,10 +35,10 @@ def in_turns(programs: Mapping[str, Program], rounds: int, clock: Clock) -> dict
 
 
 def turn(run: Program, clock: Clock = time.perf_counter) -> float:
-    """Seconds of one run: the median of several in a row, the caches warm."""
+    """Measure the seconds of one run: the median of several in a row, with warm caches."""
     first = _once(run, clock)
     if first > 2 * LEAST:
-        return first  # long against what waking the threads and filling the caches takes
+        return first  # far longer than waking the threads and filling the caches
     seconds: list[float] = []
     while len(seconds) < 3 or (sum(seconds) < LEAST and len(seconds) < MOST):
         seconds.append(_once(run, clock))
@@ -52,10 +52,10 @@ def _once(run: Program, clock: Clock) -> float:
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    """The median of the rounds' ratios: what the machine did to a round it did to both."""
+    """Return the median of the rounds' ratios: conditions of the machine in a round affect both programs."""
     return statistics.median(ratios(over, under))
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """The ratio of every round."""
+    """Return the ratio of every round."""
     return [a / b for a, b in zip(over, under, strict=True)]

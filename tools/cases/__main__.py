@@ -1,4 +1,4 @@
-"""The runner: every case, or those that are named, one line each; exit status 0 only if all figures hold."""
+"""Runner: runs every case, or the named ones, and prints a line each; exit status 0 only if all figures hold."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HELPERS = {"lib", "__main__"}
 
 
 def names() -> list[str]:
-    """Every case, by the name of its module."""
+    """List every case by the name of its module."""
     return [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name not in HELPERS]
 
 
 def main(given: list[str] | None = None) -> int:
-    """Run cases; 1 where the figure of any does not hold."""
+    """Run cases; return 1 if the figure of any does not hold."""
     parser = argparse.ArgumentParser("python -m tools.cases", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="NAME", help=f"one of {', '.join(names())}; default: all")
     parser.add_argument("--tables", action="store_true", help="print the whole table of every case")

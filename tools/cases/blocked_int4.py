@@ -1,4 +1,4 @@
-"""Weights of a few bits, dequantised for a MatMul that onnxruntime fuses with it: outputs keep their bits."""
+"""Weights of a few bits, dequantised for a MatMul that onnxruntime fuses with it: outputs must keep their bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPOSITES = ("auto", "epsilon", "gradient")
 
 
 def model(kind: str, axis: int, block: int) -> onnx.ModelProto:
-    """`x·W` with W in blocks along an axis."""
+    """Make `x·W` with W in blocks along an axis."""
     rng = np.random.default_rng(0)
     shape = [K // block, N] if axis == 0 else [K, N // block]
     numbers = rng.integers(*KINDS[kind], K * N).tolist()
@@ -33,7 +33,7 @@ def model(kind: str, axis: int, block: int) -> onnx.ModelProto:
 
 
 def main() -> int:
-    """Every row's outputs are the source's, bit for bit."""
+    """Require that every row's outputs equal the source's, bit for bit."""
     table = Table("outputs of products by weights of a few bits")
     x = np.random.default_rng(1).normal(size=(16, K)).astype(np.float32)
     for kind in KINDS:

@@ -22,7 +22,7 @@ SHAPES: dict[str, Sequence[int | str] | None] = {
 
 
 def stump(shape: Sequence[int | str] | None) -> onnx.ModelProto:
-    """One comparison, 20 where x₀ is at most .5 and 10 above, in a file whose only opset is ai.onnx.ml."""
+    """Make one comparison, 20 where x₀ is at most .5 and 10 above, in a file whose only opset is ai.onnx.ml."""
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],
@@ -57,7 +57,7 @@ def relevance(shape: Sequence[int | str] | None) -> Array:
 
 
 def main() -> int:
-    """Explained whatever is declared, with the same relevance: the two rows differ by the whole step of 10."""
+    """Require the same relevance whatever shape is declared: the two rows differ by the whole step of 10."""
     table = Table("relevance of the one column that is compared")
     for name, shape in SHAPES.items():
 

@@ -15,7 +15,7 @@ CONSTANTS = {"halves": np.array([3, 3]), "box": np.array([2, 4]), "one": np.floa
 
 
 def halves(left: str, right: str, sizes: str = "halves") -> list[NodeProto]:
-    """Two heads of different kind side by side."""
+    """Make two heads of different kinds side by side."""
     nodes = [make_node("Split", ["z", sizes], ["a", "b"], axis=1)]
     for kind, value, result in ((left, "a", "c"), (right, "b", "d")):
         nodes.append(make_node(kind, [value], [result], **({"axis": 1} if kind == "Softmax" else {})))
@@ -41,7 +41,7 @@ HEADS: dict[str, list[NodeProto]] = {
 
 
 def differing(nodes: Sequence[NodeProto]) -> int:
-    """Rows whose default relevance is not that of the class which is said to be explained."""
+    """Count rows whose default relevance is not that of the class that the explanation names."""
     rng = np.random.default_rng(0)
     constants = {"w": rng.normal(size=(6, 6)).astype(np.float32), **CONSTANTS}
     x = rng.normal(size=(ROWS, 6)).astype(np.float32)
@@ -54,7 +54,7 @@ def differing(nodes: Sequence[NodeProto]) -> int:
 
 
 def main() -> int:
-    """0 of 400 rows may differ."""
+    """Require that 0 of 400 rows differ."""
     table = Table("rows whose default class is not the arg max of the output")
     for name, nodes in HEADS.items():
 

@@ -1,4 +1,4 @@
-"""Layers in float32 and a tail in float64, as exporters write grids and anchors: relevance stays in float32."""
+"""Layers in float32 with a tail in float64, as exporters write grids and anchors: relevance must stay in float32."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CASES: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
 
 
 def model(operator: str) -> onnx.ModelProto:
-    """The operator in float32, then a product in float64."""
+    """Make the operator in float32, then a product in float64."""
     shape, operands, attributes = CASES[operator]
     constants = {f"c{i}": v for i, v in enumerate(operands) if v is not None}
     names = ["x", *(f"c{i}" if v is not None else "" for i, v in enumerate(operands))]
@@ -58,7 +58,7 @@ def model(operator: str) -> onnx.ModelProto:
 
 
 def main() -> int:
-    """Every row runs, and its relevance is float32 and finite."""
+    """Require that every row runs, and that its relevance is float32 and finite."""
     table = Table("relevance through a float64 tail")
     for operator in CASES:
 

@@ -1,4 +1,4 @@
-"""Gated linear units, Σ_j (Ax)_j · σ((Bx)_j): relevance stays bounded where a gate is half open, (Bx)_j near 0."""
+"""Gated linear units, Σ_j (Ax)_j · σ((Bx)_j): relevance must stay bounded where a gate is half open, (Bx)_j near 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPENINGS = (1.0, 0.1, 0.01, 0.001)
 
 
 class Unit(nn.Module):
-    """A gated linear unit and a score, after attention where that is asked for."""
+    """A gated linear unit and a score, optionally downstream of attention."""
 
     def __init__(self, attention: bool = False) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Unit(nn.Module):
 
 
 def half_open(table: Table, dynamo: bool) -> None:
-    """One gate's argument goes to 0; the size of relevance must not follow."""
+    """Move one gate's argument towards 0; the size of relevance must not follow."""
 
     def size(opening: float) -> float:
         torch.manual_seed(0)
@@ -46,7 +46,7 @@ def half_open(table: Table, dynamo: bool) -> None:
 
 
 def with_attention(table: Table, dynamo: bool) -> None:
-    """A block that `auto` treats by its attention rules: bounded on every row, within noise of `cp_lrp`."""
+    """Explain a block that `auto` treats by its attention rules: relevance must be bounded, no worse than `cp_lrp`."""
     torch.manual_seed(1)
     unit, x = Unit(attention=True).eval(), torch.randn(200, 5, 6)
     model, rows = export(unit, x[:3], dynamo=dynamo), x.numpy()
@@ -80,7 +80,7 @@ def with_attention(table: Table, dynamo: bool) -> None:
 
 
 def main() -> int:
-    """Flat within 20 %; ∣R∣ ≤ 3 × gradient × input's and ≤ 20 × max(∣score∣, .05) on every row."""
+    """Require sizes flat within 20 %; ∣R∣ ≤ 3 × gradient × input's and ≤ 20 × max(∣score∣, .05) on every row."""
     table = Table("size of relevance at half-open gates under auto")
     for dynamo in (False, True):
         half_open(table, dynamo)

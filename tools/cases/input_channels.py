@@ -1,4 +1,4 @@
-"""Four channels of which the network reads one: its relevance is all there is."""
+"""Four channels of which the network reads one: that one must get all relevance."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 from tools.cases.lib import Table, explain, export
 
 STEMS = ((2, 3, 1), (2, 7, 2), (2, 4, 4), (3, 3, 1), (1, 5, 1))
-"""Spatial axes, kernel and stride."""
+"""Number of spatial axes, kernel and stride."""
 
 
 def network(axes: int, kernel: int, stride: int) -> nn.Sequential:
-    """Two convolutions and a head; the first has zero weights at channels 1, 2 and 3."""
+    """Make two convolutions and a head; the first convolution has zero weights at channels 1, 2 and 3."""
     convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
     pool = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[axes - 1]
     stem = convolution(4, 8, kernel, stride, kernel // 2 if kernel > stride else 0)
@@ -23,7 +23,7 @@ def network(axes: int, kernel: int, stride: int) -> nn.Sequential:
 
 
 def main() -> int:
-    """Shares of 1, 0, 0, 0 under auto."""
+    """Require shares of 1, 0, 0, 0 under auto."""
     table = Table("shares of four channels under auto")
     for axes, kernel, stride in STEMS:
 

@@ -1,4 +1,4 @@
-"""Kernel machines: relevance against exact Shapley values of the same reference, and against mean imputation."""
+"""Kernel machines: compares relevance with exact Shapley values of the same reference, and with mean imputation."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ ROWS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """A trained model, what it answers, and what its relevance is measured against."""
+    """A trained model with its data, and the reference that its relevance is measured against."""
 
     model: Any
     data: Array
     reference: Array
     score: Callable[[int], Score]
-    """The score of a class as a function of rows; 0 for a regressor."""
+    """Function that gives the score of a class as a function of rows; the class is 0 for a regressor."""
     output: str
     imputed: float = 0.9
-    """Least mean correlation with the effects of mean imputation; 0: any positive one."""
+    """Least mean correlation with the effects of mean imputation; 0 accepts any positive one."""
 
 
 def shapley(score: Score, row: Array, reference: Array) -> Array:
-    """Exact Shapley values: every subset of the features from the row, the others from the reference."""
+    """Compute exact Shapley values: every subset of the features from the row, the others from the reference."""
     count = len(row)
     subsets = np.array(list(itertools.product([False, True], repeat=count)))
     values = np.asarray(score(np.where(subsets, row, reference)), float).reshape(-1)
@@ -50,7 +50,7 @@ def shapley(score: Score, row: Array, reference: Array) -> Array:
 
 
 def pairwise(model: Any) -> Callable[[int], Score]:
-    """The score of a class of a support vector classifier: ± the decision function, or the sum of its pairs."""
+    """Make the score of a class of a support vector classifier: ± the decision function, or the sum of its pairs."""
     count = len(model.classes_)
     pairs = list(itertools.combinations(range(count), 2))
     by_pairs = copy.copy(model).set_params(decision_function_shape="ovo")
@@ -72,7 +72,7 @@ def plain(function: Callable[[Array], Array]) -> Callable[[int], Score]:
 
 
 def regressors() -> dict[str, Machine]:
-    """Regressors of the diabetes data, ten features; γ·d is 1 to 1.25."""
+    """Train regressors on the diabetes data, ten features; γ·d is 1 to 1.25."""
     x, y = datasets.load_diabetes(return_X_y=True)
     x = preprocessing.StandardScaler().fit_transform(x)
     found = {}
@@ -94,9 +94,9 @@ def regressors() -> dict[str, Machine]:
 
 
 def classifiers() -> dict[str, Machine]:
-    """Classifiers of the iris data, four features; γ·d is 1 to 1.2.
+    """Train classifiers on the iris data, four features; γ·d is 1 to 1.2.
 
-    Imputing means is no yardstick there, so that any positive correlation will do.
+    Imputing means is no yardstick there, so any positive correlation is accepted.
     """
     x, y = datasets.load_iris(return_X_y=True)
     x, two = preprocessing.StandardScaler().fit_transform(x), y < 2
@@ -118,7 +118,7 @@ def classifiers() -> dict[str, Machine]:
 
 
 def judge(machine: Machine) -> tuple[bool, str]:
-    """Both correlations of what is explained by default, each a mean over rows.
+    """Compute both correlations of the default explanation, each a mean over rows.
 
     The yardstick is the score of the class that the file's label names: onnxruntime gives the decision of two classes
     as [f, −f], where f is positive for the second class.
@@ -142,7 +142,8 @@ def judge(machine: Machine) -> tuple[bool, str]:
 
 
 def main() -> int:
-    """At least .95 with Shapley values; with mean imputation at least .9 for regressors, positive for the others."""
+    """Require at least .95 with Shapley values; with mean imputation at least .9 for regressors, and positive for the
+    others."""
     table = Table("mean correlation of relevance")
     for name, machine in {**regressors(), **classifiers()}.items():
         table.attempt(name, lambda machine=machine: judge(machine))

@@ -1,4 +1,4 @@
-"""Helpers that the cases share: exporting through torch, explaining, and measuring an explanation."""
+"""Helpers for all cases: export through torch, explain, and measure an explanation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Score = Callable[[Array], Array]
 
 
 class Table:
-    """The rows of a case, printed as they come; a row that does not hold is marked."""
+    """Rows of a case, printed as they come; a row that does not hold is marked."""
 
     def __init__(self, title: str) -> None:
         self.wrong = 0
@@ -45,13 +45,13 @@ class Table:
         self.row(name, holds, text)
 
     def status(self) -> int:
-        """The exit status: 0 only if every row holds."""
+        """Return the exit status: 0 only if every row holds."""
         return int(self.wrong > 0)
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Silence what libraries print, log and warn of."""
+    """Silence everything that libraries print, log and warn about."""
     logging.disable(logging.WARNING)
     hidden = io.StringIO()
     try:
@@ -66,7 +66,7 @@ def quietly() -> Iterator[None]:
 
 
 def export(module: Any, example: Any, *, dynamo: bool = False, batch: bool = True) -> bytes:
-    """A torch module of one input `x` and one output `y` as ONNX, through either of torch's exporters."""
+    """Export a torch module of one input `x` and one output `y` as ONNX, through either of torch's exporters."""
     # The registrations of torchvision's operators cost seconds and are not needed.
     sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
     import torch
@@ -91,7 +91,7 @@ def sketch(
     y: Sequence[int | str] | None,
     types: tuple[type, type] = (np.float32, np.float32),
 ) -> onnx.ModelProto:
-    """A model of these nodes between `x` and `y`."""
+    """Make a model of these nodes between `x` and `y`."""
     kinds = [onnx.helper.np_dtype_to_tensor_dtype(np.dtype(t)) for t in types]
     graph = onnx.helper.make_graph(
         list(nodes),
@@ -104,7 +104,7 @@ def sketch(
 
 
 def runner(model: bytes | onnx.ModelProto, output: str | None = None, feed: str = "x") -> Score:
-    """The model as a function of one array; `output`: its first where none is named."""
+    """Make a function of one array that runs the model; `output` defaults to the model's first."""
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     data = model if isinstance(model, bytes) else model.SerializeToString()
@@ -123,7 +123,7 @@ def explain(
     kind: str = "class",
     **options: Any,
 ) -> onnxlrp.Explanation:
-    """Convert and explain at once; `kind`: what a target is ("class", "weights")."""
+    """Convert and explain at once; `kind` is the kind of target ("class", "weights")."""
     with quietly():
         explainer = onnxlrp.Explainer(onnxlrp.convert(model, composite, target=kind, **options))
         return explainer({feed: x}, target=target)
@@ -133,7 +133,7 @@ def explain(
 
 
 def correlation(a: Array, b: Array) -> Array:
-    """Pearson's correlation of each row of `a` with that of `b`; 0 where either is constant."""
+    """Compute Pearson's correlation of each row of `a` with that of `b`; 0 if either is constant."""
     a, b = (v.reshape(len(v), -1).astype(float) for v in (a, b))
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     size = np.sqrt((a**2).sum(1) * (b**2).sum(1))
@@ -141,7 +141,7 @@ def correlation(a: Array, b: Array) -> Array:
 
 
 def effects(score: Score, x: Array, reference: Array | float = 0.0) -> Array:
-    """Change of the score, one a row, where one column after another is set to its reference."""
+    """Compute the change of the score, a row each, when one column after another is set to its reference."""
     reference = np.broadcast_to(reference, x.shape[1:])
     columns = range(x.shape[1])
     without = [score(np.where(np.arange(x.shape[1]) == k, reference, x).astype(x.dtype)) for k in columns]
@@ -149,9 +149,9 @@ def effects(score: Score, x: Array, reference: Array | float = 0.0) -> Array:
 
 
 def deletion(score: Score, x: Array, relevance: Array, steps: int = 20) -> float:
-    """How much sooner the score of one input falls when its most relevant entries go to 0 first, not its least.
+    """Measure how much sooner the score of one input falls when its most relevant entries go to 0 first than its least.
 
-    The difference of the two curves' means; higher is better.
+    It is the difference of the two curves' means; higher is better.
     """
     order = np.argsort(-relevance.reshape(-1), kind="stable")
     counts = np.linspace(0, order.size, min(steps, order.size) + 1).astype(int)

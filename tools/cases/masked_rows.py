@@ -1,4 +1,4 @@
-"""Rows of attention that a mask hides whole: outputs as deployed, relevance finite (0 where the runtime gives 0)."""
+"""Rows of attention that a mask hides entirely: outputs must stay the source's, and relevance must be finite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPE = (1, 1, 2, 4)
 
 
 def model(opset: int, causal: int) -> onnx.ModelProto:
-    """Attention with a float mask [2, 2]."""
+    """Make attention with a float mask [2, 2]."""
     inputs = [make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in "QKV"]
     inputs.append(make_tensor_value_info("M", TensorProto.FLOAT, [2, 2]))
     node = make_node("Attention", list("QKVM"), ["Y"], is_causal=causal)
@@ -28,7 +28,7 @@ def model(opset: int, causal: int) -> onnx.ModelProto:
 
 
 def main() -> int:
-    """The first row is hidden whole, the second in its first key."""
+    """Hide the first row entirely, and the first key of the second; require equal outputs and finite relevance."""
     table, rng = Table("masked rows: opset, causal, what hides"), np.random.default_rng(0)
     values = {n: rng.normal(size=SHAPE).astype(np.float32) for n in "QKV"}
     for opset, causal, (name, low) in itertools.product((23, 24), (0, 1), LOWS.items()):

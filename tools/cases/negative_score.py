@@ -1,4 +1,4 @@
-"""A fully convolutional head and a negative score: relevance adds up to the score, it is no map of zeros."""
+"""Negative score of a fully convolutional head: relevance must add up to the score instead of being 0 everywhere."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tools.cases.lib import Table, explain, export
 
 
 def network(pooled: bool) -> nn.Sequential:
-    """Two convolutions and one of 1 × 1 with negative weights; pooled: one score, else a score a place.
+    """Make two convolutions and one of 1 × 1 with negative weights; pooled to one score, else a score at each place.
 
-    There are no biases, which take their share of a score under any rule.
+    There are no biases, because they would keep a share of the score under any rule.
     """
     head = nn.Conv2d(8, 1, 1, bias=False)
     head.weight.data = -head.weight.data.abs()
@@ -20,7 +20,7 @@ def network(pooled: bool) -> nn.Sequential:
 
 
 def main() -> int:
-    """The sum of relevance is within 20 % of the score under auto."""
+    """Require that the sum of relevance is within 20 % of the score under auto."""
     table = Table("sum of relevance over the negative score under auto")
     for name, pooled, dynamo in (
         ("a score a place", False, False),

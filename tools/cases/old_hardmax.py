@@ -1,4 +1,4 @@
-"""Hardmax before opset 13 puts one 1 into all that follows its axis; the explained model's outputs are the same."""
+"""Hardmax before opset 13 puts a single 1 into all axes from its own on; the explained model must do so too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHAPE = (2, 3, 4)
 
 
 def model(op: str, axis: int | None) -> onnx.ModelProto:
-    """The operator of opset 11, gating its own input, and a score."""
+    """Make the operator of opset 11, gating its own input, and a score."""
     attributes = {} if axis is None else {"axis": axis}
     nodes = [
         helper.make_node(op, ["x"], ["s"], **attributes),
@@ -28,14 +28,14 @@ def model(op: str, axis: int | None) -> onnx.ModelProto:
 
 
 def outputs_differ(source: onnx.ModelProto, x: np.ndarray) -> float:
-    """The largest difference between the outputs before and after conversion."""
+    """Return the largest difference between the outputs before and after conversion."""
     with quietly():
         explained = onnxlrp.convert(source, composite="epsilon").to_proto()
     return float(np.abs(runner(explained, "y")(x) - runner(source)(x)).max())
 
 
 def main() -> int:
-    """Outputs within 1e-6 for every axis; Softmax and LogSoftmax beside it."""
+    """Require outputs within 1e-6 for every axis, for Softmax and LogSoftmax too."""
     table = Table("outputs after conversion, operators of opset 11")
     x = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
     for op in ("Softmax", "LogSoftmax", "Hardmax"):

@@ -1,4 +1,4 @@
-"""Resize of opset 10 and Upsample compute `x_old = x_new / scale`; the explained model's outputs stay the source's."""
+"""Resize of opset 10 and Upsample compute `x_old = x_new / scale`; the explained model's outputs must be equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = 4
 
 
 def model(op: str, opset: int, mode: str, scales: tuple[float, float]) -> onnx.ModelProto:
-    """The operator and a score of its pixels."""
+    """Make the operator and a score of its pixels."""
     every = np.float32([1, 1, *scales])
     height, width = (int(np.floor(np.float32(SIDE) * s)) for s in every[2:])
     constants = {"W": np.random.default_rng(0).normal(size=(height * width, 2)).astype(np.float32)}
@@ -29,7 +29,7 @@ def model(op: str, opset: int, mode: str, scales: tuple[float, float]) -> onnx.M
 
 
 def main() -> int:
-    """Outputs within 1e-5, at scales that enlarge, and for Resize at such that shrink, and one of each."""
+    """Require outputs within 1e-5, at scales that enlarge, and for Resize at scales that shrink one or both axes."""
     table = Table("outputs after conversion")
     x = np.random.default_rng(1).normal(size=(1, 1, SIDE, SIDE)).astype(np.float32)
     for op, opset in (("Resize", 10), ("Upsample", 9), ("Upsample", 7)):

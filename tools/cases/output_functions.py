@@ -1,4 +1,5 @@
-"""Output functions of one linear score: what raises the output has positive relevance, on both sides of 0."""
+"""Output functions of one linear score: everything that raises the output must have positive relevance, for either
+sign."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ DYNAMO = ("sigmoid", "[1 - p, p]", "logsigmoid", "softplus", "hardsigmoid", "sof
 
 
 class Linear(nn.Module):
-    """The function of a linear score."""
+    """Module that applies a function to a linear score."""
 
     def __init__(self, function: Callable[[Any], Any], bias: float) -> None:
         super().__init__()
@@ -72,14 +73,14 @@ class Linear(nn.Module):
 
 
 def rows(net: Linear, sign: int) -> Array:
-    """Inputs whose score has this sign and is not near 0."""
+    """Draw inputs whose score has this sign and is not near 0."""
     x = torch.randn(64, WIDTH, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         return x[net.layer(x)[:, 0] * sign > 0.5].numpy()
 
 
 def cells(function: Callable[[Any], Any], dynamo: bool) -> list[float]:
-    """Mean correlation of relevance with effects, for each sign of the score, composite and element."""
+    """Compute the mean correlation of relevance with effects, for each sign of the score, composite and element."""
     found = []
     for sign in (1, -1):
         net = Linear(function, 0.3 * sign).eval()
@@ -94,7 +95,7 @@ def cells(function: Callable[[Any], Any], dynamo: bool) -> list[float]:
 
 
 def main() -> int:
-    """Correlation of at least .95 in every cell."""
+    """Require a correlation of at least .95 in every cell."""
     table = Table("lowest correlation of relevance with effects, over both signs of the score and two composites")
     torch.manual_seed(0)
     # Only torch's newer exporter knows expm1.

@@ -1,4 +1,4 @@
-"""One-dimensional convolutions on signed series, trained in seconds: `auto` in a deletion test against its rivals."""
+"""One-dimensional convolutions on signed series, trained in seconds: compares `auto` with its rivals by deletion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LENGTH, SAMPLES, STEPS = 48, 12, 100
 
 
 def network(normed: bool, outputs: int) -> nn.Sequential:
-    """Three dilated convolutions of 12 channels, with or without batch norm, and a dense layer."""
+    """Make three dilated convolutions of 12 channels, with or without batch norm, and a dense layer."""
     layers: list[nn.Module] = []
     for channels, dilation in ((2, 1), (12, 2), (12, 4)):
         layers.append(nn.Conv1d(channels, 12, 5, padding=2 * dilation, dilation=dilation))
@@ -26,7 +26,8 @@ def network(normed: bool, outputs: int) -> nn.Sequential:
 
 
 def draw(count: int, classes: bool) -> tuple[Any, Any]:
-    """Noise with a bump, a dip or a wave somewhere; the class is its shape, the number a difference of two windows."""
+    """Draw noise with a bump, a dip or a wave somewhere; the class is its shape, the number a difference of two
+    windows."""
     x, t = torch.randn(count, 2, LENGTH) * 0.3, torch.arange(-5, 6).float()
     bump = torch.exp(-(t**2) / 4)
     shapes, kind = torch.stack([bump, -bump, torch.sin(t)]) * 2, torch.randint(0, 3, (count,))
@@ -51,7 +52,7 @@ def trained(classes: bool, normed: bool, seed: int) -> nn.Sequential:
 
 
 def areas(classes: bool, normed: bool, seed: int) -> dict[str, Array]:
-    """The deletion measure of each sample, by composite; a negative number is explained downwards."""
+    """Measure the deletion area of each sample, by composite; a negative number is explained downwards."""
     net = trained(classes, normed, seed)
     x = draw(SAMPLES, classes)[0]
     model, rows = export(net, x[:3]), x.numpy()
@@ -69,7 +70,7 @@ def areas(classes: bool, normed: bool, seed: int) -> dict[str, Array]:
 
 
 def main() -> int:
-    """At or above the better rival, within two standard errors of the paired differences."""
+    """Require areas at or above the better rival's, within two standard errors of the paired differences."""
     table = Table("deletion: least relevant first minus most relevant first")
     for classes in (True, False):
         for normed in (False, True):
@@ -78,10 +79,10 @@ def main() -> int:
                 parts = [areas(classes, normed, seed) for seed in range(2)]
                 found = {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
                 best = max(RIVALS, key=lambda c: found[c].mean())
-                behind = found[best] - found["auto"]
-                noise = 2 * behind.std() / np.sqrt(len(behind))
+                deficit = found[best] - found["auto"]
+                noise = 2 * deficit.std() / np.sqrt(len(deficit))
                 text = ", ".join(f"{c} {v.mean():.3f}" for c, v in found.items())
-                return behind.mean() <= noise + 1e-9, f"{text}; noise {noise:.3f}"
+                return deficit.mean() <= noise + 1e-9, f"{text}; noise {noise:.3f}"
 
             kind = "classes" if classes else "a number"
             table.attempt(f"{kind}, {'with' if normed else 'without'} batch norm", figure)

@@ -1,6 +1,6 @@
-"""Sets of trees, which onnxruntime looks a feature up in without its fraction where a member is past 30.
+"""Set members in trees: onnxruntime ignores a feature's fraction if a member is past 30, and relevance must follow.
 
-Base and contribution must be the prediction: the path that is explained is the path that was taken.
+Base and contribution must add up to the prediction, so that the explained path is the one that the runtime takes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SETS: list[list[float]] = [[0, 3, 40], [0, 3, 30], [0.5, 3], [31], [-1, 3]]
 
 
 def member(numbers: list[float]) -> onnx.ModelProto:
-    """1 for members of the set, 2 for others."""
+    """Make a model that gives 1 for members of the set and 2 for others."""
 
     def floats(values: list[float]) -> onnx.TensorProto:
         return helper.make_tensor("t", TensorProto.FLOAT, [len(values)], values)
@@ -53,7 +53,7 @@ def member(numbers: list[float]) -> onnx.ModelProto:
 
 
 def main() -> int:
-    """Every row's contribution and the same base are its prediction."""
+    """Require that every row's contribution and the same base add up to its prediction."""
     table = Table("members, by onnxruntime; the largest difference of base + contribution from the prediction")
     for numbers in SETS:
 

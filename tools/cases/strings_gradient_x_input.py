@@ -1,4 +1,4 @@
-"""A table with a column of strings: gradient × input explains the numbers, and the plan says that strings have none."""
+"""Table with a column of strings: gradient × input explains the numbers, and the plan says that strings have none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRINGS = np.array([["x"], ["y"], ["x"], ["y"]], dtype=object)
 
 
 def model() -> onnx.ModelProto:
-    """Logistic regression on a number and a one-hot encoded string."""
+    """Train logistic regression on a number and a one-hot encoded string."""
     import pandas
 
     columns = [("numbers", "passthrough", ["a"]), ("strings", preprocessing.OneHotEncoder(), ["c"])]
@@ -29,7 +29,7 @@ def model() -> onnx.ModelProto:
 
 
 def main() -> int:
-    """Every composite explains the number; gradient × input leaves the string out, and the plan names it."""
+    """Require that every composite explains the number; gradient × input omits the string, and the plan names it."""
     table = Table("relevance of a number beside a string")
     with quietly():
         proto = model()

@@ -1,4 +1,4 @@
-"""Binary classifiers that answer with both probabilities, [1 − p, p]: class 0 has class 1's relevance with a minus."""
+"""Binary classifiers with both probabilities as output, [1 − p, p]: class 0 must have class 1's relevance negated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPOSITES = ("auto", "epsilon")
 
 
 class Both(nn.Module):
-    """[1 − p, p] of one score."""
+    """Network with the output [1 − p, p] of one score."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Both(nn.Module):
 
 
 class Halves(nn.Module):
-    """The softmax of [−z/2, z/2], which is the same function."""
+    """Softmax of [−z/2, z/2], which is the same function."""
 
     def __init__(self, of: Both) -> None:
         super().__init__()
@@ -57,10 +57,10 @@ def trained(x: Array, y: Array) -> Both:
 
 
 def judge(table: Table, name: str, model: Any, x: Array, feed: str, output: str, least: float) -> None:
-    """Both classes against the effect of a column on the class's logit, and against each other."""
+    """Compare both classes with the effect of a column on the class's logit, and with each other."""
     run = runner(model, output, feed)
     probabilities = run(x)
-    # Next to 1 a float32 probability has lost the logit's digits, next to 0 the ε of a sum has its share of it.
+    # Near 1 a float32 probability has lost the logit's digits, and near 0 the ε of a sum keeps a share of it.
     sure = probabilities.max(1) > 0.95
 
     def logit(target: int) -> Any:
@@ -89,7 +89,8 @@ def judge(table: Table, name: str, model: Any, x: Array, feed: str, output: str,
 
 
 def main() -> int:
-    """Correlation of at least .95 for either class (trees: positive, they have another yardstick), and R0 = −R1."""
+    """Require a correlation of at least .95 for either class (a positive one for trees, whose yardstick differs), and
+    R0 = −R1."""
     x, y = data()
     net = trained(x, y)
     table = Table("both classes of a binary classifier")

@@ -1,6 +1,6 @@
-"""Measure every preset beside `auto` and write the table: `python -m tools.defaults` (minutes, one core).
+"""Measurement of every preset beside `auto`: `python -m tools.defaults` writes the table (minutes, one core).
 
-It needs torch and scikit-learn beside onnxlrp (tools/peers.txt says how to install torch).
+It needs torch and scikit-learn besides onnxlrp (tools/peers.txt says how to install torch).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def main() -> None:
 
 
 def _all() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Every network's name and deletion areas."""
+    """Yield every network's name and deletion areas."""
     for task in tasks():
         yield task.name, measure(task)
     yield "photographs, EfficientNet-Lite0", measure_pictures()
 
 
 def _cell(areas: dict[str, np.ndarray], name: str) -> str:
-    """The mean and its standard error."""
+    """Write the mean and its standard error."""
     return f"{areas[name].mean():.2f} ± {areas[name].std() / len(areas[name]) ** 0.5:.2f}"
 
 
 def _difference(areas: dict[str, np.ndarray], name: str) -> tuple[float, float]:
-    """How far a composite is above `auto` on the same samples, and the standard error of that."""
+    """Compute by how much a composite is above `auto` on the same samples, and the standard error of that."""
     above = areas[name] - areas["auto"]
     return float(above.mean()), float(above.std() / len(above) ** 0.5)
 
@@ -61,8 +61,7 @@ def _gap(areas: dict[str, np.ndarray], name: str) -> str:
 
 
 def _better(areas: dict[str, np.ndarray], name: str) -> bool:
-    """Decide whether a composite is above `auto` by more than two standard errors of their difference, sample by
-    sample."""
+    """Decide whether a composite is above `auto` by more than two standard errors of the paired differences."""
     mean, error = _difference(areas, name)
     return mean > 2 * error
 

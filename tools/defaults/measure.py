@@ -1,4 +1,4 @@
-"""Train a network, explain it by every composite, and delete what was called relevant."""
+"""Measurement: trains a network, explains it by every composite, and deletes the elements called relevant."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ def measure(task: Task) -> dict[str, np.ndarray]:
 
 
 def deletion(score: Score, x: np.ndarray, relevance: np.ndarray, channels: int | None) -> float:
-    """Measure a sample's deletion area, with 0, the mean of all data, for what is deleted; `channels`: axis whose
-    elements are deleted as one."""
+    """Measure a sample's deletion area; deleted elements become 0, the mean of all data.
+
+    `channels` is an axis whose elements are deleted together.
+    """
     r = relevance if channels is None else relevance.sum(channels)
 
     def run(masks: np.ndarray) -> np.ndarray:
@@ -59,9 +61,9 @@ def deletion(score: Score, x: np.ndarray, relevance: np.ndarray, channels: int |
 
 
 def deletion_area(score: Score, relevance: np.ndarray, steps: int) -> float:
-    """Measure the area between a score's curves as the least and as the most relevant elements go first.
+    """Measure the area between a score's curves as the least and as the most relevant elements are deleted first.
 
-    `score` takes masks of what is gone, one a row.
+    `score` takes masks of the deleted elements, one a row.
     """
 
     def curve(order: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A network, what it is trained on, and how many steps. `channels`: axis of a sample that is deleted as one."""
+    """A network, its training data, and the number of steps; elements along axis `channels` are deleted together."""
 
     name: str
     network: Callable[[], nn.Module]
@@ -81,14 +81,14 @@ def pairs(count: int) -> tuple[Tensor, Tensor]:
 
 
 def plain(activation: Callable[[], nn.Module]) -> nn.Module:
-    """Three convolutions, as in VGG."""
+    """Make three convolutions, as in VGG."""
     a, b, c = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 16, 3, 2, padding=1)
     layers = (a, activation(), b, activation(), c, activation())
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
 
 
 class Residual(nn.Module):
-    """Two convolutions with batch norm beside a skip; `cut`: a ReLU on their sum."""
+    """Two convolutions with batch norm beside a skip; `cut` adds a ReLU on their sum."""
 
     def __init__(self, width: int, cut: bool) -> None:
         super().__init__()
@@ -102,14 +102,14 @@ class Residual(nn.Module):
 
 
 def residual(cut: bool) -> nn.Module:
-    """A stem and three residual blocks."""
+    """Make a stem and three residual blocks."""
     blocks = [Residual(16, cut) for _ in range(3)]
     stem = nn.Conv2d(1, 16, 3, padding=1), nn.ReLU()
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
 
 
 def waves() -> nn.Module:
-    """Three dilated convolutions over one axis."""
+    """Make three dilated convolutions over one axis."""
     layers: list[nn.Module] = []
     for i, d in ((2, 1), (16, 2), (16, 4)):
         layers += [nn.Conv1d(i, 16, 5, padding=2 * d, dilation=d), nn.BatchNorm1d(16), nn.ReLU()]
@@ -128,7 +128,7 @@ class Gated(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block; `pooled`: keys and values by depthwise convolutions over two axes, as in CvT."""
+    """A transformer block; `pooled` computes keys and values by depthwise convolutions over two axes, as in CvT."""
 
     def __init__(self, width: int, pooled: bool = False) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Two blocks over patches of a picture (`stem`), or over items of which the first is answered."""
+    """Two blocks over patches of a picture (`stem`), or over items of which the first is the query."""
 
     def __init__(self, stem: nn.Module | None, pooled: bool = False, gated: bool = False) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ def pyramid() -> nn.Module:
 
 
 def tasks() -> list[Task]:
-    """All networks of the test."""
+    """List all networks of the test."""
     written = digits()
     activations = {"ReLU": nn.ReLU, "tanh": nn.Tanh, "ELU": nn.ELU, "SiLU": nn.SiLU}
     return [

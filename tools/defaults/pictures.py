@@ -1,4 +1,4 @@
-"""The same test on the bundled image classifier and pictures: 14 × 14 patches are set to a picture's mean colour."""
+"""Deletion test on the bundled image classifier and pictures: 14 × 14 patches are set to a picture's mean colour."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure_pictures() -> dict[str, np.ndarray]:
 
 
 def _deleted(session: ort.InferenceSession, score: str, x: np.ndarray, chosen: int) -> Score:
-    """The class's score where the patches of a mask are gone, by mask."""
+    """Make a function of masks that scores the class with the masked patches deleted."""
     mean = x.mean((1, 2), keepdims=True)
 
     def run(masks: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def _pictures() -> list[np.ndarray]:
 
 
 def _scores(path: Path) -> tuple[ort.InferenceSession, str]:
-    """The model with the score that is explained for an output, and that output's name."""
+    """Open the model with the explained score as an output, and return that output's name."""
     score = str(onnxlrp.inspect(path).graph.nodes["score"]["value"])
     model = onnx.load(path)
     if score not in {o.name for o in model.graph.output}:

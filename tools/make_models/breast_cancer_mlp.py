@@ -1,4 +1,4 @@
-"""A Keras MLP on scikit-learn's breast-cancer data, through tf2onnx: models/breast_cancer_mlp."""
+"""Keras MLP on scikit-learn's breast-cancer data, through tf2onnx: writes models/breast_cancer_mlp."""
 
 import os
 
@@ -19,7 +19,7 @@ OPSET = 17
 
 
 def train(features: np.ndarray, labels: np.ndarray) -> keras.Model:
-    """Two ReLU layers and a sigmoid on standardised features: the probability that the tumour is benign."""
+    """Train two ReLU layers and a sigmoid on standardised features: the probability that the tumour is benign."""
     network = keras.Sequential(
         [
             keras.Input((features.shape[1],)),

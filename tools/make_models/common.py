@@ -1,4 +1,4 @@
-"""What the scripts in this folder share: where models go, how they are checked, how samples are stored."""
+"""Helpers for the scripts in this folder: they choose the folder of a model, check it and store samples."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 def folder(name: str) -> Path:
-    """The folder `models/<name>`, made if it is not there yet."""
+    """Return the folder `models/<name>`, creating it if necessary."""
     path = MODELS / name
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def run_onnx(path: Path, feeds: dict[str, np.ndarray]) -> list[Any]:
-    """All outputs of the ONNX file for these inputs, on one CPU thread."""
+    """Run the ONNX file on these inputs, on one CPU thread, and return all outputs."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -50,7 +50,7 @@ def save_lines(path: Path, lines: list[str]) -> None:
 
 
 def remove_stack_traces(path: Path) -> None:
-    """Take the maker's local paths, which `torch.onnx.export(dynamo=True)` notes at every node, out of the file."""
+    """Remove the maker's local paths, which `torch.onnx.export(dynamo=True)` notes at every node, from the file."""
     model = onnx.load(path)
     for node in model.graph.node:
         kept = [entry for entry in node.metadata_props if entry.key != "pkg.torch.onnx.stack_trace"]

@@ -1,4 +1,4 @@
-"""StandardScaler and MLPRegressor on scikit-learn's diabetes data, through skl2onnx: models/diabetes_regression."""
+"""StandardScaler and MLPRegressor on scikit-learn's diabetes data, by skl2onnx: writes models/diabetes_regression."""
 
 import numpy as np
 from common import folder, report, run_onnx, save_lines, save_samples
@@ -25,7 +25,7 @@ def main() -> None:
     save_samples(target, {"features": data.test_x[:SAMPLES]}, data.test_y[:SAMPLES].astype(np.float32))
     save_lines(target / "features.txt", list(table.feature_names))
     expected = pipeline.predict(data.test_x)[:, None]
-    # skl2onnx's own choice is Scaler of ai.onnx.ml; with that forbidden it takes Sub and Div of the default domain.
+    # skl2onnx uses Scaler of ai.onnx.ml by default, and Sub and Div of the default domain if that is forbidden.
     for name, forbidden in (("diabetes_regression", {"Scaler"}), ("diabetes_regression.scaler", set())):
         model = convert_sklearn(
             pipeline,

@@ -1,4 +1,4 @@
-"""A small residual CNN on scikit-learn's digits, through both torch exporters: models/digits_cnn."""
+"""Small residual CNN on scikit-learn's digits, through both torch exporters: writes models/digits_cnn."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ OPSET = 18
 
 
 class DigitsCNN(nn.Module):
-    """Pixels 0 … 16 to ten scores. The second batch norm follows an Add, so no exporter can fold it into a Conv."""
+    """Network from pixels 0 … 16 to ten scores.
+
+    The second batch norm follows an Add, so that no exporter can fold it into a Conv.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class DigitsCNN(nn.Module):
 
 
 def train(images: torch.Tensor, labels: torch.Tensor) -> DigitsCNN:
-    """The network after a few epochs of Adam."""
+    """Train the network for a few epochs with Adam."""
     network = DigitsCNN()
     optimizer = torch.optim.Adam(network.parameters(), 2e-3, weight_decay=1e-4)
     for _ in range(EPOCHS):

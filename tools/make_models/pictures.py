@@ -1,4 +1,4 @@
-"""Four free pictures out of scikit-image's wheel, as 224 x 224 RGB PNG files: models/pictures."""
+"""Four free pictures out of scikit-image's wheel, as 224 x 224 RGB PNG files: writes models/pictures."""
 
 from common import folder
 from PIL import Image
@@ -9,7 +9,7 @@ PICTURES = {"cat": data.chelsea, "coffee": data.coffee, "camera": data.camera, "
 
 
 def centre_square(picture: Image.Image) -> Image.Image:
-    """The largest centred square of the picture, resized to the model's input size."""
+    """Cut out the largest centred square of the picture, resized to the model's input size."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     square = picture.crop((left, top, left + side, top + side))

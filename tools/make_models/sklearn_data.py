@@ -1,4 +1,4 @@
-"""scikit-learn's tables as float32, split the same way for every model trained on them."""
+"""Tables of scikit-learn as float32, split equally for every model trained on them."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class Split(NamedTuple):
 
 
 def split(table: Bunch, *, stratify: bool) -> Split:
-    """Three quarters to train, one quarter to test; `stratify` keeps the share of each class."""
+    """Split a table: three quarters to train, one quarter to test; `stratify` keeps the share of each class."""
     classes = table.target if stratify else None
     features = table.data.astype(np.float32)
     return Split(*train_test_split(features, table.target, test_size=0.25, stratify=classes, random_state=0))

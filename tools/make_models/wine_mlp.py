@@ -1,4 +1,5 @@
-"""StandardScaler and MLPClassifier on scikit-learn's wine data, through skl2onnx with its ZipMap: models/wine_mlp."""
+"""StandardScaler and MLPClassifier on scikit-learn's wine data, through skl2onnx with its ZipMap: writes
+models/wine_mlp."""
 
 import numpy as np
 from common import folder, report, run_onnx, save_lines, save_samples

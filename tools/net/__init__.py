@@ -1,1 +1,1 @@
-"""Compare what two states of the project emit: `python -m tools.net`."""
+"""Comparison of the models that two states of the project emit: `python -m tools.net`."""

@@ -1,9 +1,9 @@
-"""Compare what the working tree emits with what a revision emits.
+"""Compare the models that the working tree emits with those that a revision emits.
 
 `python -m tools.net --against main` converts the bundled models and the oracle's networks with every composite, with
-and without a ledger, in both states. A row differs where the multiset of operators (domain, type, attributes) is
-another one, or where an output moved by more than 1e-12 of its largest entry (in float64; 1e-4 in float32). The
-revision's side is kept, by its commit, and is not computed again. Exit status 1 where a row differs.
+and without a ledger, in both states. A row differs if the multisets of operators (domain, type, attributes) differ, or
+if an output moved by more than 1e-12 of its largest entry (in float64; 1e-4 in float32). The revision's side is kept,
+by its commit, and is not computed again. The exit status is 1 if a row differs.
 
 `python -m tools.net --ledger-forms` compares the working tree with itself: the relevance part with a ledger, without
 the nodes that only the ledger needs, with the relevance part without one.
@@ -35,7 +35,7 @@ SHOWN = 12
 
 
 def main(given: list[str] | None = None) -> int:
-    """Compare, print the rows that differ and a count of all; 1 where one differs."""
+    """Compare, and print the rows that differ and a count of all; return 1 if one differs."""
     arguments = parser().parse_args(given)
     wanted = [
         row
@@ -55,7 +55,7 @@ def main(given: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the parser of the command line."""
     made = argparse.ArgumentParser(
         "python -m tools.net", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def jobs_of(wanted: Sequence[Row], folder: Path) -> Jobs:
-    """The rows by their names as `tools.net.state` takes them, models and inputs written to a folder."""
+    """Describe the rows, by name, as jobs for `tools.net.state`; models and inputs are written to a folder."""
     written: dict[str, tuple[str, str | None, str]] = {}
     jobs = {}
     for row in wanted:
@@ -98,7 +98,7 @@ def jobs_of(wanted: Sequence[Row], folder: Path) -> Jobs:
 
 
 def _written(subject: Subject, folder: Path) -> tuple[str, str | None, str]:
-    """The files of model and inputs, and a digest of both and of what makes the records."""
+    """Write the files of model and inputs, and return a digest of both and of the code that makes the records."""
     model, feeds = folder / f"{subject.name}.onnx", folder / f"{subject.name}.npz"
     if isinstance(subject.model, onnx.ModelProto):
         model.write_bytes(subject.model.SerializeToString(deterministic=True))
@@ -119,7 +119,7 @@ def _written(subject: Subject, folder: Path) -> tuple[str, str | None, str]:
 
 
 def of_revision(jobs: Jobs, commit: str, cache: Path) -> dict[str, Record]:
-    """The records of a commit; what the cache has is read from there."""
+    """Return the records of a commit, computing those that the cache lacks."""
     kept = cache / commit / "records"
     kept.mkdir(parents=True, exist_ok=True)
     places = {name: kept / f"{job['key']}.json" for name, job in jobs.items()}
@@ -131,7 +131,7 @@ def of_revision(jobs: Jobs, commit: str, cache: Path) -> dict[str, Record]:
 
 
 def of_working_tree(jobs: Jobs, folder: Path, old: Mapping[str, Record], run: bool = True) -> dict[str, Record]:
-    """The records of the working tree; models that are equal to the old ones are not run."""
+    """Return the records of the working tree; models that are equal to the old ones are not run."""
     places = {name: folder / f"{job['key']}.json" for name, job in jobs.items()}
     known = {name: old[name].digest if name in old else "" for name in jobs}
     own = [
@@ -154,7 +154,7 @@ def _run(jobs: list[dict[str, Any]], place: Path) -> None:
 
 
 def against(wanted: Sequence[Row], old: Mapping[str, Record], new: Mapping[str, Record], long: bool) -> int:
-    """Print every row that differs, and how many there are of each kind."""
+    """Print every row that differs, and the number of rows of each kind."""
     counts: Counter[str] = Counter()
     faults = 0
     for row in wanted:
@@ -169,7 +169,7 @@ def against(wanted: Sequence[Row], old: Mapping[str, Record], new: Mapping[str, 
 
 
 def ledger_forms(wanted: Sequence[Row], records: Mapping[str, Record], long: bool) -> int:
-    """Print every row whose relevance part is another one with a ledger."""
+    """Print every row whose relevance part differs with a ledger."""
     pairs = differ = 0
     for row in wanted:
         plain = records.get(row.name.removesuffix(" ledger"))

@@ -1,4 +1,5 @@
-"""Describe an emitted graph without the names of its values: its operators as a multiset, and one digest of it all."""
+"""Description of an emitted graph without the names of its values: its operators as a multiset, and one digest of it
+all."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ _PREFIX = "onnxlrp."
 
 
 def operators(model: onnx.ModelProto, *, relevance: bool = False) -> Counter[str]:
-    """Count the nodes by domain, operator and attributes, those in bodies and functions included.
+    """Count the nodes by domain, operator and attributes, including those in bodies and functions.
 
-    `relevance`: only the nodes that onnxlrp added. Without it, initializers count as well.
+    With `relevance` only the nodes that onnxlrp added count; without it, initializers count as well.
     """
     found = Counter(text for text, added in _nodes(model.graph) if added or not relevance)
     if not relevance:
@@ -25,7 +26,8 @@ def operators(model: onnx.ModelProto, *, relevance: bool = False) -> Counter[str
 
 
 def digest(model: onnx.ModelProto) -> str:
-    """Digest everything that the outputs depend on; equal digests mean equal graphs but for names and order."""
+    """Digest everything that the outputs depend on; equal digests mean graphs that are equal except for names and
+    order."""
     outputs = [value.name for value in model.graph.output]
     found = _body(model.graph, {}, [f"input {value.name}" for value in model.graph.input])
     functions = sorted(f.SerializeToString(deterministic=True).hex() for f in model.functions)
@@ -45,7 +47,7 @@ def without(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
 
 
 def _nodes(graph: GraphProto, path: str = "", added: bool = False) -> Iterator[tuple[str, bool]]:
-    """Every node as text, with the bodies that lead to it, and whether onnxlrp added it."""
+    """Yield every node as text, with the bodies that lead to it, and whether onnxlrp added it."""
     for node in graph.node:
         own = added or any(entry.key.startswith(_PREFIX) for entry in node.metadata_props)
         yield path + _operator(node), own
@@ -54,7 +56,7 @@ def _nodes(graph: GraphProto, path: str = "", added: bool = False) -> Iterator[t
 
 
 def _initializers(graph: GraphProto, path: str = "") -> Iterator[str]:
-    """Every initializer as text, those of bodies included."""
+    """Yield every initializer as text, including those of bodies."""
     yield from (f"{path}initializer {_tensor(tensor)}" for tensor in graph.initializer)
     for node in graph.node:
         for name, body in _bodies(node):
@@ -80,7 +82,7 @@ def _value(attribute: AttributeProto) -> str:
 
 
 def _tensor(tensor: TensorProto) -> str:
-    """Element type, shape, and the value itself where it is one number, else a digest of the values."""
+    """Describe element type, shape, and the value itself if it is one number, else a digest of the values."""
     kind = f"{TensorProto.DataType.Name(tensor.data_type).lower()}{list(tensor.dims)}"
     if tensor.data_type == TensorProto.STRING:
         return f"{kind}#{_hash(*map(repr, tensor.string_data))[:8]}"
@@ -135,7 +137,7 @@ def _prune(graph: GraphProto, wanted: Collection[int]) -> set[str]:
 
 
 def _read(node: NodeProto, used: list[int]) -> set[str]:
-    """Prune the bodies of a node to the outputs that are used, and return the names that it reads then."""
+    """Prune the bodies of a node to the outputs that are used, and return the names that it still reads."""
     names = set(node.input)
     for _, body in _bodies(node):
         names |= _prune(body, _needed_outputs(node, body, used))
@@ -143,9 +145,9 @@ def _read(node: NodeProto, used: list[int]) -> set[str]:
 
 
 def _needed_outputs(node: NodeProto, body: GraphProto, used: list[int]) -> set[int]:
-    """The outputs of a body that a node needs for those of its own outputs that are used.
+    """Find the outputs of a body that a node needs for those of its own outputs that are used.
 
-    A carried value is needed where the node's output is used or where a needed output of the body reads it.
+    A carried value is needed if the node's output is used, or if a needed output of the body reads it.
     """
     if node.op_type == "If":
         return set(used)

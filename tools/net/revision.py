@@ -1,4 +1,4 @@
-"""The package as a revision of the repository has it, and how to run a module with it or with the working tree's."""
+"""Package of a revision of the repository, and a way to run a module with it or with the working tree's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path(tempfile.gettempdir()) / "onnxlrp-net"
 
 
 def commit(revision: str) -> str:
-    """The hash of a revision. Raises SystemExit where there is none of this name."""
+    """Return the hash of a revision. Raises SystemExit if there is none of this name."""
     command = ["git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if found.returncode:
@@ -25,7 +25,7 @@ def commit(revision: str) -> str:
 
 
 def package(commit: str, folder: Path = FOLDER) -> Path:
-    """The folder that holds `onnxlrp` as it was at a commit; it is written once and kept."""
+    """Return the folder that holds `onnxlrp` as it was at a commit; it is written once and kept."""
     place = folder / commit / "package"
     if not place.exists():
         packed = subprocess.run(["git", "archive", commit, "onnxlrp"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -43,7 +43,7 @@ def run(place: Path, module: str, arguments: Sequence[str]) -> None:
 
 
 def environment(place: Path) -> dict[str, str]:
-    """The environment of a process that imports `onnxlrp` from `place`, its working folder, and runs one thread."""
+    """Make the environment of a process that imports `onnxlrp` from its working folder `place`, on one thread."""
     paths = os.pathsep.join([str(place), str(ROOT)])
     return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

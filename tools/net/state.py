@@ -1,4 +1,4 @@
-"""Convert rows with the package that this process imports, and write down what came out.
+"""Conversion of rows with the package that this process imports; writes the records of the results.
 
 `python -m tools.net.state FOLDER` reads FOLDER/jobs.json; tools.net runs it once for each of the two states.
 """
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
 
 
 def convert(job: Mapping[str, Any]) -> Record:
-    """One record. The model is not run where its digest is the known one: its values are the same then."""
+    """Make one record. If the model's digest is the known one, it is not run, because its values are the same."""
     import onnxlrp
 
     try:
@@ -63,7 +63,7 @@ def _by_reference(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, 
 
 
 def _by_onnxruntime(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
-    """Every output that is a tensor."""
+    """Run the model and return every output that is a tensor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""What is converted: bundled models, the oracle's networks and a few others, each with every composite and option."""
+"""Models to convert: bundled ones, the oracle's networks and a few others, each with every composite and option."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 )
 """Options that the VARIED networks are converted with as well, by a composite of each kind."""
 LARGE = 1 << 20
-"""Models of more bytes are left out of quick runs."""
+"""Bytes above which a model is left out of quick runs."""
 SAMPLES = 3
 TOLERANCES = {"reference": 1e-12, "onnxruntime": 1e-4}
 """Allowed gap, as a share of the largest entry, by what runs the model: the reference evaluator in float64, or
@@ -61,12 +61,12 @@ onnxruntime in float32, where another order of sums moves relevance by more than
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """One model and what it is run with."""
+    """A model and its inputs."""
 
     name: str
     model: onnx.ModelProto | Path
     feeds: dict[str, np.ndarray] | None
-    """Inputs; None where the operators alone are compared."""
+    """Inputs; None if only the operators are compared."""
     runner: str = "reference"
     composites: tuple[str, ...] = COMPOSITES
     options: tuple[dict[str, Any], ...] = ()
@@ -79,7 +79,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One conversion."""
+    """A conversion: model, composite and options."""
 
     subject: Subject
     composite: str
@@ -87,16 +87,16 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Subject, composite and options; "ledger" comes last."""
+        """Name of subject, composite and options; "ledger" comes last."""
         options = sorted(f"{name}={value}".replace(" ", "") for name, value in self.options.items() if name != "ledger")
         options += ["ledger"] if self.options["ledger"] else []
         return " ".join([self.subject.name, self.composite.replace(" ", ""), *options])
 
 
 def rows(*, quick: bool = False, folder: Path | None = None, nodes: bool = False) -> Iterator[Row]:
-    """All rows; `quick`: without large models, and with few composites.
+    """Yield all rows; `quick` leaves out large models and most composites.
 
-    `folder`: its ONNX files too. `nodes`: ONNX's node cases too.
+    `folder` adds its ONNX files, `nodes` adds ONNX's node cases.
     """
     more = files(folder) if folder is not None else iter(())
     cases = node_cases() if nodes else iter(())
@@ -107,7 +107,7 @@ def rows(*, quick: bool = False, folder: Path | None = None, nodes: bool = False
 
 
 def _conversions(subject: Subject, quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Composites and options of a subject, without and, but for gradients, with a ledger."""
+    """Yield composites and options of a subject, each without a ledger and, except for gradients, with one."""
     for composite in subject.composites:
         if quick and composite not in QUICK:
             continue
@@ -119,14 +119,14 @@ def _conversions(subject: Subject, quick: bool) -> Iterator[tuple[str, dict[str,
 
 
 def zoo() -> Iterator[Subject]:
-    """The networks of the exactness tests, in float64."""
+    """Yield the networks of the exactness tests, in float64."""
     for name, make in NETS.items():
         net = make()
         yield Subject(name, net.model(), net.feeds(SAMPLES), options=OPTIONS if name in VARIED else ())
 
 
 def others() -> Iterator[Subject]:
-    """What the zoo lacks: attention, bodies of If, Loop and Scan, and half precision."""
+    """Yield models that the zoo lacks: attention, bodies of If, Loop and Scan, and half precision."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3))
     yield Subject("attention", in_double(attention()), {"x": rng.normal(size=(SAMPLES, 5, 8))})
@@ -141,14 +141,14 @@ def others() -> Iterator[Subject]:
 
 
 def node_cases() -> Iterator[Subject]:
-    """ONNX's own node cases, for their operators alone: every operator, by its rule and by its gradient."""
+    """Yield ONNX's own node cases, for their operators alone: every operator, by its rule and by its gradient."""
     for case in collect():
         if not case.name.endswith("_expanded"):
             yield Subject(case.name, case.model, None, composites=("epsilon_plus", "gradient"))
 
 
 def bundled() -> Iterator[Subject]:
-    """The models of this repository as they are, and in float64 where their operators compute in it."""
+    """Yield the models of this repository as they are, and in float64 if their operators compute in it."""
     for path in sorted((ROOT / "models").glob("*/*.onnx")):
         feeds = _samples(path)
         yield Subject(path.stem, path, feeds, "onnxruntime")
@@ -160,13 +160,13 @@ def bundled() -> Iterator[Subject]:
 
 
 def files(folder: Path) -> Iterator[Subject]:
-    """Every ONNX file of a folder, for its operators alone."""
+    """Yield every ONNX file of a folder, for its operators alone."""
     for path in sorted(folder.resolve().glob("*.onnx")):
         yield Subject(path.stem, path, None)
 
 
 def _samples(path: Path) -> dict[str, np.ndarray] | None:
-    """Samples that lie beside a model, or seeded pictures; None for a model of other inputs."""
+    """Read samples that lie beside a model, or make seeded pictures; None for a model of other inputs."""
     archive = path.parent / "samples.npz"
     if archive.exists() and "minilm" not in path.stem:
         with np.load(archive) as found:

@@ -1,4 +1,4 @@
-"""Judge one row: what two states emitted for the same model and options."""
+"""Verdict on one row: compares what two states emitted for the same model and options."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FAULTS = (OPERATORS, VALUES, REFUSAL)
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What one state made of a row."""
+    """Result of one state for a row."""
 
     refused: str = ""
-    """The class of the error where the model was refused, and what a crash said."""
+    """Class of the error if the model was refused, with the message of a crash."""
     digest: str = ""
     relevance: Counter[str] = dataclasses.field(default_factory=Counter)
     """Operators of the relevance part."""
@@ -31,12 +31,12 @@ class Record:
     untapped: Counter[str] = dataclasses.field(default_factory=Counter)
     """Operators of the relevance part without the nodes that only the ledger needs."""
     arrays: Mapping[str, np.ndarray] | None = None
-    """All outputs; None where the model was not run."""
+    """Outputs by name; None if the model was not run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How a row came out."""
+    """Result of comparing the records of a row."""
 
     kinds: tuple[str, ...]
     lines: tuple[str, ...] = ()
@@ -68,13 +68,13 @@ def judge(old: Record, new: Record, tolerance: float) -> Verdict:
 
 
 def difference(old: Counter[str], new: Counter[str]) -> list[str]:
-    """The operators that went and came, as lines."""
+    """List the operators that went and came, as lines."""
     went = [f"- {count} × {text}" for text, count in sorted((old - new).items())]
     return went + [f"+ {count} × {text}" for text, count in sorted((new - old).items())]
 
 
 def gap(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> tuple[str, float]:
-    """The output that moved most, and by how much of its largest entry; infinite where it is missing or misshapen."""
+    """Find the output that moved most, and by how much of its largest entry; infinite if it is missing or misshapen."""
     gaps = {name: _gap(old.get(name), new.get(name)) for name in sorted({*old, *new})}
     name = max(gaps, key=gaps.__getitem__)
     return name, gaps[name]

@@ -1,4 +1,4 @@
-"""The README's second picture: what an LSTM that reads digits goes by. `python tools/readme/digits_rows.py`"""
+"""Second picture of the README: the rows that an LSTM reads a digit by. `python tools/readme/digits_rows.py`"""
 
 from __future__ import annotations
 

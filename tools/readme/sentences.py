@@ -1,4 +1,4 @@
-"""The README's picture of words by their relevance. `python tools/readme/sentences.py`, once the model is made."""
+"""Picture of words by their relevance for the README: `python tools/readme/sentences.py`, after making the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GREY = (110, 110, 110)
 
 
 def draw_text(draw: ImageDraw.ImageDraw, y: int, pieces: Sequence[Piece], limit: float) -> None:
-    """One text in a line, each piece on its colour."""
+    """Draw one text in a line, each piece on its colour."""
     x = float(MARGIN)
     for piece in pieces:
         x += draw.textlength(piece.gap, FONT)
@@ -36,7 +36,7 @@ def draw_text(draw: ImageDraw.ImageDraw, y: int, pieces: Sequence[Piece], limit:
 
 
 def draw_scale(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
-    """What the colours mean."""
+    """Draw the scale of colours."""
     bar = heatmap(np.repeat(np.linspace(-1, 1, 160)[None], 14, axis=0), limit=1)
     draw.text((MARGIN, y), "speaks against", GREY, SMALL)
     x = MARGIN + round(draw.textlength("speaks against ", SMALL))

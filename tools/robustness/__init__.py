@@ -1,1 +1,1 @@
-"""What a service relies on, tried again: `python -m tools.robustness` (docs/robustness.md has the figures)."""
+"""Robustness: tries again everything that a service relies on, `python -m tools.robustness`; see docs/robustness.md."""

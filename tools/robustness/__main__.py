@@ -1,8 +1,8 @@
-"""Try again what must hold of models and data from strangers, at the scale of a service.
+"""Try again everything that must hold for models and data from strangers, at the scale of a service.
 
 `python -m tools.robustness` runs every part, each in a process of its own, prints its time and writes the page
-docs/robustness.md. `--part NAME …` runs some. `--mutants N` runs the part of mutants alone, up to seed N; it goes on
-where an earlier call stopped, and alone takes longer than ten minutes. Exit status 1 where something did not hold.
+docs/robustness.md. `--part NAME …` runs some. `--mutants N` runs the part of mutants alone, up to seed N; it continues
+from where an earlier call stopped, and alone takes longer than ten minutes. The exit status is 1 if anything fails.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("arrays", "files", "ways", "kills", "disk", "threads", "memory", "seeds", "finite", "terminal")
 _MUTANTS = "mutants"
 _SHOWN = 20
-"""Faults of a part that are printed."""
+"""Most faults of a part that are printed."""
 
 
 def main(given: list[str] | None = None) -> int:
-    """Run the parts that are asked for, and report."""
+    """Run the requested parts, and report."""
     arguments = _parse(given)
     names = arguments.part or _asked(arguments)
     rows, held = {}, True
@@ -46,7 +46,7 @@ def main(given: list[str] | None = None) -> int:
 
 
 def _asked(arguments: argparse.Namespace) -> list[str]:
-    """The parts that run where none is named."""
+    """List the parts that run if none is named."""
     if arguments.mutants is not None:
         return [_MUTANTS]
     return list(PARTS) if arguments.quick else [*PARTS, _MUTANTS]
@@ -66,7 +66,7 @@ def _parse(given: list[str] | None) -> argparse.Namespace:
 
 
 def _run(name: str, quick: bool) -> tuple[page.Row, bool]:
-    """One part in a process of its own: what one leaves in memory, or its death, is not another's."""
+    """Run one part in a process of its own, so that its memory, or its death, does not affect another."""
     module = importlib.import_module(f"tools.robustness.{name}")
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def _run(name: str, quick: bool) -> tuple[page.Row, bool]:
 
 
 def _promise(module: ModuleType) -> str:
-    """The first sentence of a part's docstring says what is promised."""
+    """Return the first sentence of a part's docstring, which says what it promises."""
     return " ".join((inspect.getdoc(module) or "").split("\n\n")[0].split()).rstrip(".")
 
 

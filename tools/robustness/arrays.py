@@ -22,7 +22,7 @@ _W = weights_of(COLUMNS)
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Explain each value, and compare with what the plain array gives."""
+    """Explain each value, and compare with the explanation of the plain array."""
     tally = Tally()
     for dtype in ("float32",) if quick else ("float32", "float64", "float16"):
         cases = [*values.containers(dtype, folder), *values.numbers(dtype), *values.objects()]
@@ -48,7 +48,7 @@ def _judge_cases(tally: Tally, explained: onnxlrp.Explainer, about: str, cases: 
 
 
 def _judge_targets(tally: Tally, explained: onnxlrp.Explainer) -> None:
-    """Relevance of one layer is reckoned by hand: x times the weights of the class."""
+    """Compare with relevance of one layer computed by hand: x times the weights of the class."""
     scores = _X @ _W
     for name, target, meant in values.targets(CLASSES):
         chosen = None if meant is None else np.where(np.array(meant) < 0, scores.argmax(1), meant)

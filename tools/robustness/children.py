@@ -1,7 +1,7 @@
-"""Processes that are forked from this one, which has imported everything: each starts in milliseconds.
+"""Processes forked from this one, which has imported everything, so that each starts in milliseconds.
 
-A child must not collect the garbage of its parent. A session of onnxruntime may be in it, whose threads only the parent
-has, and to end the session waits for them.
+A child must not collect the garbage of its parent: that may hold a session of onnxruntime, and ending the session waits
+for threads that only the parent has.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _FORK = multiprocessing.get_context("fork")
 
 
 class ChildDied(Exception):
-    """Says that a child ended without a result."""
+    """Raised if a child ended without a result."""
 
 
 class Child:
-    """A process that works on `call`, which may tell this one of its steps by calling its argument."""
+    """A process that runs `call`; it may report its steps by calling its argument."""
 
     def __init__(self, call: Callable[[Callable[[Any], None]], Any]) -> None:
         self._reader, writer = _FORK.Pipe(duplex=False)
@@ -34,7 +34,7 @@ class Child:
         writer.close()
 
     def hear(self) -> Any:
-        """The next thing that it tells, or its result."""
+        """Receive the next report, or the result."""
         try:
             return self._reader.recv()
         except EOFError as error:
@@ -42,18 +42,18 @@ class Child:
             raise ChildDied(f"a process ended with status {self._process.exitcode}") from error
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         self._process.join()
         self._reader.close()
 
     def kill(self) -> None:
-        """End it by SIGKILL, if it has not ended by itself."""
+        """End the process by SIGKILL, if it has not ended by itself."""
         self._process.kill()
         self.join()
 
 
 def call_in_child(call: Callable[[], Any]) -> Any:
-    """The result of a call in a process of its own. Raises ChildDied where it has none."""
+    """Return the result of a call in a process of its own. Raises ChildDied if it has none."""
     child = Child(lambda tell: call())
     try:
         return child.hear()

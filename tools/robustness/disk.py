@@ -1,7 +1,7 @@
 """A full disk loses nothing: what was there stays, nothing half-written is left, and a run of `map` goes on later.
 
-A process that may write files of so many bytes only stands for the disk: the write that passes them fails amid the
-file, as it does where a disk is full. For `map`, the disk is full after so many batches as well.
+A limit on the size of files that a process may write simulates the disk: the write that exceeds it fails in the middle
+of the file, as on a full disk. For `map`, the disk is also full after a number of batches.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _commands(folder: Path) -> list[tuple[str, list[str]]]:
-    """An output's name, and the command that writes it."""
+    """List the outputs' names, each with the command that writes it."""
     rows, images = folder / "rows.onnx", folder / "images.onnx"
     rows.write_bytes(linear("float32").SerializeToString())
     images.write_bytes(pictures().SerializeToString())
@@ -59,7 +59,7 @@ def _commands(folder: Path) -> list[tuple[str, list[str]]]:
 
 
 def _fill(folder: Path, out: str, words: Sequence[str], there: bool) -> tuple[int, list[str]]:
-    """One command on disks of several sizes; `there`: over a file that it wrote earlier."""
+    """Run one command on disks of several sizes; with `there` it writes over a file of its own."""
     place = folder / f"{out} {there}"
     place.mkdir()
     command = [*words, "-o", str(place / out), "--force"]
@@ -83,13 +83,13 @@ def _invoke(words: Sequence[str]) -> tuple[int, str]:
 
 
 def _within(limit: int, call: Callable[[], object]) -> object:
-    """A call in a process that may write files of so many bytes."""
+    """Call in a process that may write files of at most `limit` bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, _ENDLESS))
     return call()
 
 
 def _fill_data_file(folder: Path) -> tuple[int, list[str]]:
-    """A model with weights in a file of their own: both are as they were, or both are new."""
+    """Save a model with weights in a file of their own: both files must be as before, or both new."""
     place = folder / "large"
     place.mkdir()
     call_in_child(lambda: _save_large(place, "epsilon"))
@@ -103,7 +103,7 @@ def _fill_data_file(folder: Path) -> tuple[int, list[str]]:
 
 
 def _save_large(place: Path, composite: str) -> str:
-    """The error of saving a model that counts as large; empty where there is none."""
+    """Save a model that counts as large, and return the error's message; empty if there is none."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("onnxlrp.finish.save._LIMIT", 1000)
         try:
@@ -114,7 +114,7 @@ def _save_large(place: Path, composite: str) -> str:
 
 
 def _fill_results(folder: Path, quick: bool) -> tuple[int, list[str]]:
-    """`map` on a disk that is full after so many batches, and again on one that has space."""
+    """Run `map` on a disk that is full after so many batches, and again on one that has space."""
     call_in_child(lambda: _map(folder / "whole"))
     wanted, faults = content(folder / "whole"), []
     part = min(path.stat().st_size for path in (folder / "whole").glob("0*.npz"))
@@ -136,7 +136,7 @@ def _limited(limit: int) -> Callable[[Path], str]:
 
 
 def _full_after(count: int) -> Callable[[Path], str]:
-    """Every write after so many fails amid the file."""
+    """Make a run in which every write after `count` batches fails in the middle of the file."""
 
     def full(out: Path) -> str:
         real, done = onnxlrp.runtime.results.write_npz, []
@@ -156,7 +156,7 @@ def _full_after(count: int) -> Callable[[Path], str]:
 
 
 def _map(out: Path) -> str:
-    """The error of a run, and that it is one of ours or of the system's; empty where there is none."""
+    """Run `map` and return the message of an expected error, empty if there is none."""
     x = np.random.default_rng(12).normal(size=(10 * _BATCHES, COLUMNS)).astype(np.float32)
     try:
         onnxlrp.Explainer(onnxlrp.convert(linear("float32"), "epsilon"), providers=CPU).map({"x": x}, 10, to=out)

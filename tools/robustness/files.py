@@ -44,12 +44,12 @@ def _rows() -> Iterator[Case]:
 
 
 def _mapped(explained: onnxlrp.Explainer, path: Path) -> np.ndarray:
-    """The outputs, which tell the input that was read."""
+    """Explain the file by `map`, and return the outputs, which reveal the input that was read."""
     return np.concatenate([one.outputs["y"] for one in explained.map({"x": path}, 100)])
 
 
 def _loaded(explained: onnxlrp.Explainer, path: Path) -> np.ndarray:
-    """The outputs, of a file that is read as the command line reads it."""
+    """Explain the file as the command line reads it, and return the outputs."""
     return explained({"x": files.load(path, explained.inputs["x"]).array}).outputs["y"]
 
 

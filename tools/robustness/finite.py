@@ -37,13 +37,13 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _called(name: str) -> str:
-    """A composite, with bounds of the inputs where it asks for them."""
+    """Write a composite, with bounds of the inputs if it needs them."""
     asks = any(f.default is dataclasses.MISSING for f in dataclasses.fields(COMPOSITES[name]))
     return f"{name}(low=-1, high=1)" if asks else name
 
 
 def _explain(explained: onnxlrp.Explainer, rows: int) -> tuple[int, int]:
-    """The number of samples, and those whose outputs are finite and whose relevance is not."""
+    """Return the number of samples, and of those with finite outputs but relevance that is not finite."""
     count = wrong = 0
     for batch in _batches(explained, rows):
         found = explained(batch)

@@ -23,7 +23,7 @@ _SAMPLES, _BATCH = 960, 8
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Kill runs, go on, and compare."""
+    """Kill runs, continue them, and compare."""
     wanted_kills, rng, faults, batches, drafts, tries = 3 if quick else 50, random.Random(0), [], [], 0, 0
     model = onnxlrp.convert(bundled("digits_lstm/digits_lstm")).to_proto().SerializeToString()
     call_in_child(lambda: _map(model, folder / "whole"))
@@ -43,9 +43,10 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _kill(model: bytes, out: Path, seconds: float) -> tuple[int | None, bool]:
-    """How many batches a run wrote until it was killed, None where it had them all; and a draft that it left."""
+    """Kill a run, and return the number of batches that it wrote, None if it wrote them all, and whether it left a
+    draft."""
     child = Child(lambda tell: _map(model, out, tell))
-    child.hear()  # it starts to write
+    child.hear()  # it starts to write now
     time.sleep(seconds)
     child.kill()
     done = len(list(out.glob("0*.npz")))
@@ -53,7 +54,7 @@ def _kill(model: bytes, out: Path, seconds: float) -> tuple[int | None, bool]:
 
 
 def _time(model: bytes, folder: Path) -> float:
-    """Seconds of the writing of a whole run."""
+    """Measure the seconds that the writing of a whole run takes."""
     child = Child(lambda tell: _map(model, folder, tell))
     child.hear()
     start = time.perf_counter()
@@ -71,7 +72,7 @@ def _map(model: bytes, folder: Path, tell: object = None) -> int:
 
 
 def content(folder: Path) -> dict[str, dict[str, bytes]]:
-    """Every file of a folder, hidden ones too, with the bytes of its arrays."""
+    """Read every file of a folder, hidden ones too, with the bytes of its arrays."""
     results = Results(folder)
     parts = {results.part(*span).name: arrays for span, arrays in zip(results.spans(), results.batches())}
     return {
@@ -81,7 +82,7 @@ def content(folder: Path) -> dict[str, dict[str, bytes]]:
 
 
 def differences(folder: Path, wanted: dict[str, dict[str, bytes]]) -> str:
-    """What the folder of a run that went on has otherwise than that of a whole one; empty where they are equal."""
+    """Say how the folder of a continued run differs from that of a whole one; empty if they are equal."""
     found = content(folder)
     more = sorted(found.keys() ^ wanted.keys())
     other = [name for name in wanted if name in found and found[name] != wanted[name]]

@@ -14,11 +14,11 @@ from tools.robustness.models import SMALL, bundled, explainer, random_inputs
 from tools.robustness.part import Found
 
 _MOST = 8.0
-"""Megabytes that the later four fifths may add to the first; a leak of one array a call adds more."""
+"""Most megabytes that the later four fifths may add to the first; a leak of one array a call adds more."""
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Let memory settle over a fifth of the work, and tell what the rest adds."""
+    """Let memory settle over a fifth of the work, and measure the growth during the rest."""
     calls, conversions = (200, 10) if quick else (60_000, 400)
     by_calls = _growth(_caller(), calls)
     by_conversions = _growth(_converter(), conversions)
@@ -29,7 +29,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _growth(work: Callable[[int], object], times: int) -> float:
-    """Megabytes of this process that are added after a fifth of the turns."""
+    """Measure the megabytes that this process gains after a fifth of the turns."""
     before = 0.0
     for turn in range(times):
         if turn == times // 5:
@@ -39,7 +39,7 @@ def _growth(work: Callable[[int], object], times: int) -> float:
 
 
 def _caller() -> Callable[[int], object]:
-    """Calls of explainers, each with batches of several sizes."""
+    """Make a function that calls explainers in turn, each with batches of several sizes."""
     rng, jobs = np.random.default_rng(9), []
     for name in SMALL:
         explained = explainer(bundled(name))

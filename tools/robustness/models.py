@@ -21,19 +21,19 @@ COLUMNS, CLASSES, SIDE = 4, 3, 8
 
 
 def bundled(name: str) -> Path:
-    """The file of a model in models/."""
+    """Return the file of a model in models/."""
     return ROOT / "models" / f"{name}.onnx"
 
 
 def linear(dtype: str) -> onnx.ModelProto:
-    """y = x W, of [N, 4]: its relevance can be told by hand."""
+    """Make y = x W for x [N, 4], whose relevance can be computed by hand."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     weights = numpy_helper.from_array(weights_of(COLUMNS).astype(dtype), "w")
     return _model([helper.make_node("MatMul", ["x", "w"], ["y"])], kind, ["N", COLUMNS], [weights])
 
 
 def words() -> onnx.ModelProto:
-    """Token ids [N, T], whose vectors are added up."""
+    """Make a model of token ids [N, T], whose vectors are added up."""
     table = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "x"], ["e"]),
@@ -44,29 +44,29 @@ def words() -> onnx.ModelProto:
 
 
 def pictures() -> onnx.ModelProto:
-    """Pictures [N, 3, 8, 8]."""
+    """Make a model of pictures [N, 3, 8, 8]."""
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     weights = numpy_helper.from_array(weights_of(3 * SIDE * SIDE), "w")
     return _model(nodes, TensorProto.FLOAT, ["N", 3, SIDE, SIDE], [weights])
 
 
 def weights_of(rows: int) -> np.ndarray:
-    """Weights of a layer with three outputs."""
+    """Draw the weights of a layer with three outputs."""
     return np.random.default_rng(0).normal(size=(rows, CLASSES)).astype(np.float32)
 
 
 def explainer(model: object, composite: str = "epsilon", **options: object) -> onnxlrp.Explainer:
-    """A session on the CPU."""
+    """Convert a model and open it on the CPU."""
     return onnxlrp.Explainer(onnxlrp.convert(model, composite, **options), providers=CPU)
 
 
 def random_inputs(explained: onnxlrp.Explainer, rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Numbers for every input, of so many samples."""
+    """Draw numbers for every input, for `rows` samples."""
     return {
         name: rng.normal(
-            size=[rows, *(size if isinstance(size, int) else 8 for size in (port.shape or ())[1:])]
-        ).astype(port.dtype)
-        for name, port in explained.inputs.items()
+            size=[rows, *(size if isinstance(size, int) else 8 for size in (spec.shape or ())[1:])]
+        ).astype(spec.dtype)
+        for name, spec in explained.inputs.items()
     }
 
 

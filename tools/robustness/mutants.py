@@ -1,8 +1,7 @@
-"""Convert mutants of small models and count what becomes of them.
+"""Convert mutants of small models and count the outcomes.
 
-`python -m tools.robustness --mutants 10000` goes on where an earlier call stopped: outcomes are kept by seed in a file
-of JSON lines.
-A mutant that ends outside software is counted, and neither its seed nor its bytes are kept.
+`python -m tools.robustness --mutants 10000` continues from where an earlier call stopped: outcomes are kept by seed in
+a file of JSON lines. A mutant that ends outside software is counted, and neither its seed nor its bytes are kept.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ LOG = Path(__file__).parents[2] / "build" / "mutants.jsonl"
 DEFAULT = 10_000
 _DIED = FAULTS[0]
 _BLOCK = 100
-"""Mutants after which what was found is written down."""
+"""Number of mutants after which the outcomes are written to the log."""
 
 
 def run(count: int, log: Path) -> tuple[str, bool]:
-    """Judge what is not judged yet. The section of the page, and whether no outcome is a fault."""
+    """Judge the mutants that are not judged yet; return the section of the page, and whether no outcome is a fault."""
     log.parent.mkdir(parents=True, exist_ok=True)
     done = _read(log)
     start = sum(block["size"] for block in done)
@@ -48,12 +47,13 @@ def run(count: int, log: Path) -> tuple[str, bool]:
 
 
 def _read(log: Path) -> list[dict]:
-    """The blocks of earlier calls."""
+    """Read the blocks of earlier calls."""
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
 
 
 def _judge_block(first: int, size: int) -> dict:
-    """Outcomes of consecutive seeds: their numbers, and the seeds of faults, but of none that ended the interpreter."""
+    """Judge consecutive seeds: count the outcomes, and list the seeds of faults, except those that ended the
+    interpreter."""
     start = time.perf_counter()
     verdicts = {seed: judge(mutant(seed)[1]) for seed in range(first, first + size)}
     return {
@@ -77,13 +77,13 @@ def _table(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"| {outcome} | {counts.get(outcome, 0):,} |"
 
 
-_WORDS = """What onnxruntime runs and onnxlrp refuses hands out a constant as the explained output (half of them), or
-several scores for each class, no floats or nothing at all, reads what a loop that takes no step would make, or
-contradicts ONNX: an axis or an attribute that is not there, a name that is no UTF-8. What passes without a note though
-onnxruntime refuses it has operators that it has no kernel for, or attributes and operators of com.microsoft that it
-does not know, since its schemas cannot be asked without it.
+_WORDS = """Models that onnxruntime runs and onnxlrp refuses have a constant as the explained output (half of them), or
+several scores for each class, no floats or nothing at all; or they read results of a loop that takes no step, or
+contradict ONNX: an axis or an attribute that does not exist, a name that is no UTF-8. Models that pass without a note
+though onnxruntime refuses them have operators that it has no kernel for, or attributes and operators of com.microsoft
+that it does not know, since its schemas cannot be asked without it.
 """
-"""What the kinds of outcome that are no faults are made of, as of the last look at them."""
+"""Description of the outcomes that are no faults, as of the last look at them."""
 
 
 def _section(table: str, count: int, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Files that somebody may give for an input: good, odd and damaged ones, and the array that each means."""
+"""Files that a user may give for an input: good, odd and damaged ones, each with the array that it means."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from PIL import Image
 from tools.robustness.models import COLUMNS, SIDE
 
 ANYTHING = "anything"
-"""Stands for a meaning that cannot be told: numbers of a file whose bytes are damaged."""
+"""Meaning that cannot be told: the numbers of a file whose bytes are damaged."""
 Case = tuple[str, bytes, Any]
-"""A name with its suffix, the content, and what it means: an array, ANYTHING, or None for nothing."""
+"""Name with its suffix, the content, and its meaning: an array, ANYTHING, or None for nothing."""
 ROWS = np.random.default_rng(5).normal(size=(3, COLUMNS)).astype(np.float32).round(2)
 UNPICKLED: list[str] = []
-"""Grows where a pickle runs."""
+"""Words of the pickles that ran."""
 
 
 class Flag:
-    """An object whose pickle, where it runs, leaves a word in UNPICKLED, and does nothing else."""
+    """An object whose pickle, if it runs, leaves a word in UNPICKLED, and does nothing else."""
 
     def __reduce__(self) -> Any:
-        return mark, ("ran",)  # by name: a method of the list would come back as that of a copy
+        return mark, ("ran",)  # a function by name, because a list's method would append to a copy
 
 
 def mark(word: str) -> None:
-    """Say that a pickle ran."""
+    """Note that a pickle ran."""
     UNPICKLED.append(word)
 
 
 def arrays() -> Iterator[Case]:
-    """Array files of numpy."""
+    """Yield array files of numpy."""
     good = _npy(ROWS)
     yield from (("good.npy", good, ROWS), ("columns.npy", _npy(np.asfortranarray(ROWS)), ROWS))
     yield from (("big.npy", _npy(ROWS.astype(">f4")), ROWS), ("more.npy", good + b"more", ROWS))
@@ -50,7 +50,7 @@ def arrays() -> Iterator[Case]:
 
 
 def archives() -> Iterator[Case]:
-    """Archives of arrays."""
+    """Yield archives of arrays."""
     good = _npy(ROWS)
     whole = _zip({"x.npy": good})
     yield from (("one.npz", whole, ROWS), ("packed.npz", _zip({"x.npy": good}, zipfile.ZIP_DEFLATED), ROWS))
@@ -69,7 +69,7 @@ def archives() -> Iterator[Case]:
 
 
 def pickles() -> Iterator[Case]:
-    """Arrays of objects, and pickles by themselves, which nobody may run."""
+    """Yield arrays of objects, and pickles by themselves, which must never run."""
     import pickle
 
     held = np.array([[Flag()] * COLUMNS], object)
@@ -82,7 +82,7 @@ def pickles() -> Iterator[Case]:
 
 
 def tables() -> Iterator[Case]:
-    """Tables as text."""
+    """Yield tables as text."""
     rows = "\n".join(",".join(map(str, row)) for row in ROWS.tolist())
     good = {
         "plain": rows, "ended": rows + "\n", "blank": "\n" + rows + "\n\n", "header": "a,b,c,d\n" + rows,
@@ -142,11 +142,11 @@ _PERHAPS = {
     "NA": "NA,2,3,4",
     "infinite": "inf,2,3,-inf",
 }
-"""Tables whose first line may be taken for names, or whose words a reader of numbers may know."""
+"""Tables whose first line may be read as names, or whose words a reader of numbers may know."""
 
 
 def pictures() -> Iterator[Case]:
-    """Pictures of every kind, whole and damaged."""
+    """Yield pictures of every kind, whole and damaged."""
     rng = np.random.default_rng(6)
     colours = Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8))
     pixels = np.moveaxis(np.asarray(colours), -1, 0)[None].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The page docs/robustness.md: a table of what held, and that of mutants; parts that did not run keep their rows."""
+"""Page docs/robustness.md: a table of the results, and one of the mutants; parts that did not run keep their rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Row:
 
 
 def write(page: Path, names: list[str], rows: Mapping[str, Row], mutants: str | None) -> None:
-    """Write the page; `names`: every part in order, `rows`: of those that ran, `mutants`: their section, or None."""
+    """Write the page; `names` lists every part in order, `rows` those that ran, and `mutants` is their section, or
+    None."""
     old = page.read_text(encoding="utf-8") if page.exists() else ""
     known = {match[1]: match[0] for match in _ROW.finditer(old.partition(_MUTANTS)[0])}
     known |= {name: str(row) for name, row in rows.items()}

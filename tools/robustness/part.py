@@ -1,4 +1,4 @@
-"""What a part of the tool finds, and the verdict on one call that got something odd."""
+"""Result of a part of the tool, and the verdict on one call with an odd value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A row of the table: how much was tried, how it came out, and what did not hold."""
+    """Row of the table: the number of trials, their result, and the faults."""
 
     tried: str
     result: str
@@ -27,15 +27,17 @@ class Found:
 
 @dataclasses.dataclass
 class Tally:
-    """Calls that came out right, calls that were refused in a sentence, and all else."""
+    """Counts of calls with the right result and of refusals in a sentence, and a list of all others."""
 
     right: int = 0
     refused: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
 
     def judge(self, name: str, call: Callable[[], Any], meant: Any) -> None:
-        """Count one call: it gives what is meant (`meant`: an array, or a function that says what is wrong), or raises
-        an InputError that a person can read. Where `meant` is None, nothing could be right but the error."""
+        """Count one call: it must give `meant`, or raise an InputError that a person can read.
+
+        `meant` is an array, or a function that says what is wrong. If it is None, only the error is right.
+        """
         name = " ".join(name.split())
         try:
             with warnings.catch_warnings():
@@ -53,7 +55,7 @@ class Tally:
             self._compare(name, found, meant)
 
     def found(self, things: str) -> Found:
-        """The row, of so many things."""
+        """Make the row of the table; `things` names what was counted."""
         count = self.right + self.refused + len(self.faults)
         result = f"{self.right:,} right, {self.refused:,} refused in a sentence, {len(self.faults)} otherwise"
         return Found(f"{count:,} {things}", result, tuple(self.faults))

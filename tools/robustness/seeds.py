@@ -1,6 +1,6 @@
-"""The same source and options give the same bytes, whatever the seed of Python's hashes.
+"""Conversion gives the same bytes for the same source and options, whatever the seed of Python's hashes.
 
-Every seed is an interpreter of its own that converts the bundled models and those of tests/test_threads.py.
+Each seed has an interpreter of its own, which converts the bundled models and those of tests/test_threads.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _digests(seed: int, quick: bool) -> dict[str, str]:
-    """What another interpreter finds."""
+    """Compute the digests in another interpreter."""
     command = [sys.executable, "-m", __name__, *(["quick"] if quick else [])]
     environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -41,7 +41,7 @@ def _digests(seed: int, quick: bool) -> dict[str, str]:
 
 
 def _own(quick: bool) -> Iterator[tuple[str, str]]:
-    """The digest of each explained model in this interpreter."""
+    """Yield the digest of each explained model in this interpreter."""
     sources = {name: make() for name, make in MODELS.items()}
     if not quick:
         sources |= {name: bundled(name) for name in (*SMALL, LARGE)}

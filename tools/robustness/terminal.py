@@ -1,7 +1,7 @@
 """No control character of a name in a file reaches the terminal, from any command.
 
-Each kind of such character is put into every name of a model, into names of files, columns and labels; commands that
-do their work and such that refuse are run, and what they write is searched.
+Each kind of such character is put into every name of a model and into names of files, columns and labels. Commands that
+succeed and commands that refuse are run, and their output is searched.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.robustness.part import Found
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Every command for every character."""
+    """Run every command for every character."""
     kinds = [EVIL, *ODD.replace("\ud800", "")][: 1 if quick else None]
     count, faults = 0, []
     for number, evil in enumerate(kinds):
@@ -33,7 +33,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _commands(evil: str, place: Path) -> Iterator[tuple[object, ...]]:
-    """Commands on a model that works, with what fits it and what does not, and on models that are refused."""
+    """Yield commands on a model that works, with data that fit it or do not, and on models that are refused."""
     model = _write(place, evil, evil_model(evil=evil))
     rows, table, labels = _data(place, evil)
     out, x = place / "out.onnx", f"{evil}x"
@@ -62,14 +62,14 @@ def _commands(evil: str, place: Path) -> Iterator[tuple[object, ...]]:
 
 
 def _write(place: Path, evil: str, proto: object) -> Path:
-    """A model's file, whose name holds what file names may hold."""
+    """Write a model's file, whose name holds the characters that file names may hold."""
     path = place / f"m{_for_files(evil)}.onnx"
     path.write_bytes(proto.SerializeToString())  # type: ignore[attr-defined]
     return path
 
 
 def _data(place: Path, evil: str) -> tuple[Path, Path, Path]:
-    """Rows, a table with names of columns, and labels."""
+    """Write rows, a table with names of columns, and labels."""
     rows, table, labels = (place / f"{_for_files(evil)}.{kind}" for kind in ("npy", "csv", "txt"))
     np.save(rows, np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32))
     table.write_text(f'"{evil}q",b,c,d\n1,2,3,4\n', encoding="utf-8")

@@ -14,7 +14,7 @@ _CALLERS, _CONVERTERS = 32, 8
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Call, then convert."""
+    """Call, then convert, in many threads."""
     names = SMALL[:1] if quick else SMALL
     calls, faults = (5, []) if quick else (100, [])
     for name in names:
@@ -26,7 +26,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _call(name: str, times: int) -> list[BaseException]:
-    """Batches of other sizes in every thread."""
+    """Explain batches of different sizes in every thread."""
     explained, rng = explainer(bundled(name)), np.random.default_rng(8)
     batches = [random_inputs(explained, rows, rng) for rows in (1, 2, 3, 5, 8, 13, 16)]
     wanted = [explained(batch).relevance for batch in batches]

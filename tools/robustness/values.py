@@ -1,4 +1,4 @@
-"""Values that somebody may give for an input, and the array that each means."""
+"""Values that a user may give for an input, each with the array that it means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from tools.robustness.models import COLUMNS
 
 Case = tuple[str, Any, np.ndarray | None]
-"""A name, a value, and the array that it means; None where it means none."""
+"""Name, value, and the array that it means; None if it means none."""
 _TYPES = (
     *("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("bool", "complex64", "complex128", "U3", "S3", "object", "datetime64[s]", "timedelta64[s]", "V4", "f4,i4"),
@@ -24,7 +24,7 @@ _SHAPES = ((), (COLUMNS,), (3, COLUMNS), (0, COLUMNS), (3, COLUMNS + 1), (1, 3, 
 
 
 class Holder:
-    """An object that says that it is an array, and gives what it holds."""
+    """An object that claims to be an array, and gives the object that it holds."""
 
     def __init__(self, held: Any) -> None:
         self._held = held
@@ -36,11 +36,11 @@ class Holder:
 
 
 class Kind(np.ndarray):
-    """A class of arrays of somebody's own."""
+    """A subclass of numpy's array."""
 
 
 def containers(dtype: str, folder: Path) -> Iterator[Case]:
-    """The same numbers in all that holds numbers."""
+    """Yield the same numbers in everything that holds numbers."""
     good = np.random.default_rng(0).normal(size=(3, COLUMNS)).astype(dtype)
     rows = good.tolist()
     mapped = np.memmap(folder / f"{dtype}.bin", dtype, "w+", shape=good.shape)
@@ -63,7 +63,7 @@ def containers(dtype: str, folder: Path) -> Iterator[Case]:
 
 
 def numbers(dtype: str) -> Iterator[Case]:
-    """Numbers at the ends of a type, in an array and in a list."""
+    """Yield numbers at the limits of a type, in an array and in a list."""
     limits = np.finfo(dtype)
     for value in (np.nan, np.inf, -np.inf, -0.0, limits.max, limits.min, limits.tiny, limits.smallest_subnormal):
         meant = np.full((2, COLUMNS), value, dtype)
@@ -72,7 +72,7 @@ def numbers(dtype: str) -> Iterator[Case]:
 
 
 def types() -> Iterator[Case]:
-    """Arrays of every element type and shape; only one type and rows of one length fit."""
+    """Yield arrays of every element type and shape; only one type and rows of one length fit."""
     for kind in _TYPES:
         for shape in _SHAPES:
             value = np.zeros(shape, np.dtype(kind))
@@ -81,7 +81,7 @@ def types() -> Iterator[Case]:
 
 
 def objects() -> Iterator[Case]:
-    """Values that are no array of numbers."""
+    """Yield values that are no array of numbers."""
     circle: list = []
     circle.append(circle)
     row = [1.0] * COLUMNS
@@ -104,7 +104,7 @@ def objects() -> Iterator[Case]:
 
 
 def ids() -> Iterator[Case]:
-    """Values for an input of token ids up to 19."""
+    """Yield values for an input of token ids up to 19."""
     good = np.arange(6).reshape(2, 3)
     yield from (("an array", good, good), ("a list", good.tolist(), good), ("a range in a list", [range(3)], good[:1]))
     yield from (("whole numbers that are floats", [[0.0, 1.0]], good[:1, :2]), ("halves", [[0.5]], None))
@@ -123,7 +123,7 @@ def ids() -> Iterator[Case]:
 
 
 def mappings(good: np.ndarray) -> Iterator[tuple[str, Any]]:
-    """Values for all inputs together that name none, another, or more."""
+    """Yield values for all inputs together that name none, another, or more."""
     for value in (None, "x", 1, good, [good], ("x", good), {"x"}, object(), {}, [("x", good)], np.float32(1)):
         yield f"{type(value).__name__} as inputs", value
     for name in ("y", "", "X", "x ", "target", "x_relevance", None, 1, ("x",), b"x", "\x1b[31m", "x" * 9000):
@@ -132,7 +132,7 @@ def mappings(good: np.ndarray) -> Iterator[tuple[str, Any]]:
 
 
 def targets(classes: int) -> Iterator[tuple[str, Any, list[int] | None]]:
-    """Targets for three samples, and the classes that they mean; -1 stands for the predicted one."""
+    """Yield targets for three samples, and the classes that they mean; -1 stands for the predicted one."""
     last = classes - 1
     for value in (-1, 0, last, np.int32(1), np.uint8(1), np.int64(last), np.array(1), [0], np.zeros((3, 1), np.int64)):
         yield repr(value), value, [int(np.ravel(value)[0])] * 3
@@ -148,7 +148,7 @@ def targets(classes: int) -> Iterator[tuple[str, Any, list[int] | None]]:
 
 
 def weights(shape: tuple[int, int]) -> Iterator[tuple[str, Any, np.ndarray | None]]:
-    """Weights of an output, and what they mean; None where they mean none."""
+    """Yield weights of an output, and their meaning; None if they mean nothing."""
     full = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     for name, value in {"all": full, "one a class": full[0], "one a sample": full[:, :1], "one": full[0, 0]}.items():
         yield name, value, np.broadcast_to(value, shape)

@@ -17,7 +17,7 @@ from tools.robustness.part import Found
 
 
 def run(quick: bool, folder: Path) -> Found:
-    """Every way in every place; few of each if it must be quick."""
+    """Try every way in every place; `quick` takes few of each."""
     ways, places, faults = list(WAYS)[:: 9 if quick else 1], list(PLACES)[:: 4 if quick else 1], []
     for number, way in enumerate(ways):
         outer = folder / str(number)
@@ -31,7 +31,7 @@ def run(quick: bool, folder: Path) -> Found:
 
 
 def _faults(way: str, place: object, path: Path) -> list[str]:
-    """What is wrong with how one file is refused; one sentence at most."""
+    """Say what is wrong with the refusal of one file; one sentence at most."""
     about = f"{way} in {getattr(place, '__name__', place)}"
     with pytest.MonkeyPatch.context() as patch:
         opened = watched(patch)

@@ -1,4 +1,4 @@
-"""The arrays that a caller gives for a target, checked, and the scores that maps hold."""
+"""Checks of the arrays that a caller gives for a target, and the scores that maps hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxlrp.targets.kind import PREDICTED
 
 
 def to_numbers(given: Any, name: str) -> np.ndarray:
-    """An array of the numbers that were given. Raises TargetError where they make none, or where some are masked."""
+    """Convert a value to an array of numbers. Raises TargetError if that fails, or if some are masked."""
     if np.ma.is_masked(given):
         raise TargetError(f"{name} holds masked values: fill them in first")
     try:
@@ -23,7 +23,7 @@ def to_numbers(given: Any, name: str) -> np.ndarray:
 
 
 def to_indices(given: Any, name: str) -> np.ndarray:
-    """An int64 array of the indices that were given. Raises TargetError where they are no integers."""
+    """Convert a value to an int64 array of indices. Raises TargetError if they are no integers."""
     array = to_numbers(given, name)
     if array.dtype.kind not in "iu" or array.size == 0 or array.max() > np.iinfo(np.int64).max:
         raise TargetError(f"{name} must be an integer or an array of integers, not {given!r:.80}")
@@ -31,7 +31,7 @@ def to_indices(given: Any, name: str) -> np.ndarray:
 
 
 def per_sample(given: Any, name: str, targets: int) -> np.ndarray:
-    """Indices as int64 [1] or [N], or [1, K] or [N, K] with K targets. Raises TargetError for other shapes."""
+    """Shape indices as int64 [1] or [N], or [1, K] or [N, K] with K targets. Raises TargetError for other shapes."""
     array = to_indices(given, name)
     if targets > 1:
         array = array[None] if array.ndim == 1 else array
@@ -49,16 +49,17 @@ def per_sample(given: Any, name: str, targets: int) -> np.ndarray:
 
 
 def from_maps(maps: Sequence[Any]) -> np.ndarray | None:
-    """The scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None where there are none."""
+    """Collect the scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None if there are no
+    dicts."""
     if not maps or not all(isinstance(entry, dict) for entry in maps):
         return None
     return np.array([list(entry.values()) for entry in maps])
 
 
 def check_range(given: np.ndarray, count: int | str | None, name: str, things: tuple[str, str], output: str) -> None:
-    """Raise TargetError for an index below −1 or past the last; `count` is no number where it is not known yet.
+    """Raise TargetError for an index below −1 or past the last; `count` is no number if it is not known yet.
 
-    `things` are what is counted, one and many: ("class", "classes").
+    `things` names the items that are counted, in singular and plural: ("class", "classes").
     """
     low, high = int(given.min(initial=0)), int(given.max(initial=0))
     if low < PREDICTED:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
-from onnxlrp.runtime import Explainer, described
+from onnxlrp.runtime import Explainer, description_check
 
 X = np.ones((2, 3), np.float32)
 VALUES = [
@@ -43,8 +43,8 @@ def tampered(model, **entries):
         ({"relevance": "{}"}, "names no input"),
         ({"relevance": '{"x": "gone"}'}, "names an output 'gone'"),
         ({"relevance": '{"gone": "x_relevance"}'}, "names an input 'gone'"),
-        ({"relevance": '{"x": "relevance_ledger"}'}, "'relevance_ledger' is named for two things"),
-        ({"output": "x_relevance"}, "'x_relevance' is named for two things"),
+        ({"relevance": '{"x": "relevance_ledger"}'}, "'relevance_ledger' is named for two purposes"),
+        ({"output": "x_relevance"}, "'x_relevance' is named for two purposes"),
         ({"output": "gone"}, "names an output 'gone'"),
         ({"target": "nonsense"}, "onnxlrp.target is 'nonsense'"),
         ({"target": "element"}, "elements are explained of an output"),
@@ -61,7 +61,7 @@ def tampered(model, **entries):
         ({"steps": '["seed"]'}, "1 steps, but marks for 2"),
         ({"steps": '["seed"]', "marked": "[true]"}, "but 1 steps are named"),
         ({"marked": "[1, 0]"}, r"no tuple\[bool"),
-        ({"ledger": '"x_relevance"'}, "named for two things"),
+        ({"ledger": '"x_relevance"'}, "named for two purposes"),
         ({"labels": '["a", 1]'}, "no tuple"),
         ({"label_output": '"logits"', "labels": "[1, 2]"}, "names 8 classes of 2 samples"),
         ({"seed": "none"}, "onnxlrp.seed"),
@@ -102,9 +102,9 @@ def test_relevance_of_another_rank(many_targets, shape):
     """Declared ranks may be wrong, so that only a run shows it: relevance of two targets is [N, 2, 3]."""
     interface = Explainer(many_targets).interface
     feeds = {"x": np.ones((3, 3), np.float32)}
-    described.check_values(interface, feeds, {"x_relevance": np.zeros((3, 2, 3))})
+    description_check.check_values(interface, feeds, {"x_relevance": np.zeros((3, 2, 3))})
     with pytest.raises(ValueError, match="x_relevance"):
-        described.check_values(interface, feeds, {"x_relevance": np.zeros(shape)})
+        description_check.check_values(interface, feeds, {"x_relevance": np.zeros(shape)})
 
 
 def test_an_output_of_another_rank_has_no_score(linear):

@@ -1,4 +1,4 @@
-"""The check that what an explained model says of itself fits its graph."""
+"""Check that the description in an explained model's metadata fits its graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onnxlrp.targets import TARGETS
 
 
 def damaged(place: str, why: object) -> InvalidModelError:
-    """The error for a description that cannot be true."""
+    """Make the error for a description that cannot be true."""
     return InvalidModelError(
         f"{place}: the description that onnxlrp wrote into the model's metadata is damaged ({why}); convert the source "
         "again"
@@ -26,7 +26,8 @@ def damaged(place: str, why: object) -> InvalidModelError:
 def check(
     interface: Interface, explained: str, inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]
 ) -> None:
-    """Compares names, types and ranks with the declarations of the graph; `explained` is the output that shows scores.
+    """Compare names, types and ranks with the declarations of the graph; `explained` is the output that shows the
+    scores.
 
     Raises ValueError that says what is wrong.
     """
@@ -38,7 +39,7 @@ def check(
     added = [*relevance, *_some(interface.ledger)]
     twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
     if twice:
-        raise ValueError(f"output '{twice[0]}' is named for two things")
+        raise ValueError(f"output '{twice[0]}' is named for two purposes")
     for name in added:
         dtype = outputs[name].dtype
         if dtype is None or dtype.kind not in "fV":  # bfloat16 is a V to numpy
@@ -52,17 +53,17 @@ def check(
 
 
 def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Compares what a run gave with the description. Raises ValueError that says what is wrong."""
+    """Compare the outputs of a run with the description. Raises ValueError that says what is wrong."""
     for name, output in interface.relevance.items():
-        found, fed = values[output], feeds.get(name)
-        if not isinstance(found, np.ndarray) or not isinstance(fed, np.ndarray):
+        relevance, fed = values[output], feeds.get(name)
+        if not isinstance(relevance, np.ndarray) or not isinstance(fed, np.ndarray):
             continue
-        if found.ndim != fed.ndim + (interface.targets > 1):
+        if relevance.ndim != fed.ndim + (interface.targets > 1):
             raise ValueError(
-                f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(found.shape)}"
+                f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(relevance.shape)}"
             )
-        if interface.targets > 1 and interface.targets not in found.shape[:2]:
-            raise ValueError(f"{output!r} {shape_text(found.shape)} is not of {interface.targets} targets")
+        if interface.targets > 1 and interface.targets not in relevance.shape[:2]:
+            raise ValueError(f"{output!r} {shape_text(relevance.shape)} is not of {interface.targets} targets")
     if interface.ledger is not None:
         _check_ledger(interface, np.shape(values[interface.ledger]))
 
@@ -78,16 +79,16 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
-    """The input that takes the target has the shape that its kind takes: classes are [N], or [N, K] with K targets."""
+    """Check the shape of the target's input: for classes [N], or [N, K] with K targets."""
     want = TARGETS[interface.target].input_shape(interface)
     if interface.target_input is None:
         return
-    port = inputs[interface.target_input]
-    shape = port.shape or want
+    spec = inputs[interface.target_input]
+    shape = spec.shape or want
     sizes = zip(shape, want, strict=False)
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
-    if port.dtype != np.int64 or wrong:
-        raise ValueError(f"input {port.name!r} is {port}, but {interface.targets} targets are explained")
+    if spec.dtype != np.int64 or wrong:
+        raise ValueError(f"input {spec.name!r} is {spec}, but {interface.targets} targets are explained")
 
 
 def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:
