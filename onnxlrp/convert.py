@@ -38,7 +38,7 @@ from onnxlrp.source.outputs import hand_out_scores
 from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
 from onnxlrp.targets import kind_named
-from onnxlrp.targets.kind import Kind
+from onnxlrp.targets.kind import TargetKind
 from onnxlrp.targets.options import TargetOptions
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
@@ -310,7 +310,7 @@ def _ask(
     inputs: Sequence[str] | None,
     explain_probability: bool,
     background: Any,
-    kind: Kind | None = None,
+    kind: TargetKind | None = None,
 ) -> _Work:
     """Read, canonicalise, and decide what is explained."""
     source = read(model)

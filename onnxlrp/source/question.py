@@ -16,7 +16,7 @@ from onnxlrp.source.explained_score import ExplainedScore, explained_score
 from onnxlrp.source.label_output import Label, label_of, order_note
 from onnxlrp.source.outputs import explained_output
 from onnxlrp.source.read import Source
-from onnxlrp.targets.kind import Axes, Kind
+from onnxlrp.targets.kind import Axes, TargetKind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def ask(
     inputs: Sequence[str] | None,
     *,
     whole: bool,
-    kind: Kind | None = None,
+    kind: TargetKind | None = None,
 ) -> Question:
     """Decide what is explained in a canonical graph.
 
