@@ -24,7 +24,7 @@ def nodes_have_names_of_their_own(model: ir.Model) -> Iterator[str]:
 
 
 def values_have_names_of_their_own(model: ir.Model) -> Iterator[str]:
-    """Values of a graph and of all bodies inside it; a body may use a name again that another body uses."""
+    """No value has the name of another one of its graph, or of one around its body that is computed by then."""
     yield from _names(model.graph, {})
 
 
@@ -58,21 +58,19 @@ def repeated(names: Iterable[str | None]) -> Iterator[str]:
 
 def _names(graph: ir.Graph, around: dict[str, ir.Value]) -> Iterator[str]:
     taken = dict(around)
-    for value in _defined(graph):
-        # An initializer that is an input as well is one value.
-        if not value.name or taken.get(value.name, value) is not value:
-            yield repr(value.name)
-        taken[str(value.name)] = value
+    # An initializer that is an input as well is one value.
+    yield from _taken([*graph.inputs, *graph.initializers.values()], taken)
     for node in graph:
         for body in graphs_of(node):
             yield from _names(body, taken)
+        yield from _taken([v for v in node.outputs if v.name != "" or v.uses()], taken)
 
 
-def _defined(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in graph:
-        yield from (v for v in node.outputs if v.name != "" or v.uses())
+def _taken(values: Iterable[ir.Value], taken: dict[str, ir.Value]) -> Iterator[str]:
+    for value in values:
+        if not value.name or taken.get(value.name, value) is not value:
+            yield repr(value.name)
+        taken[str(value.name)] = value
 
 
 def _read_too_early(graph: ir.Graph, around: Collection[ir.Value]) -> Iterator[str]:
