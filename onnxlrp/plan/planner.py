@@ -38,7 +38,8 @@ def make_plan(
 ) -> Plan:
     """Decide every step between the score and the explained inputs.
 
-    Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here.
+    Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here. Requires the
+    laws of `source.spec.CANONICAL`, ensures those of `plan.plan_spec`.
     """
     composite, why = _resolve(composite, facts)
     facts.near = near_values(graph, facts, [score])
