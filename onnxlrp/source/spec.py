@@ -51,9 +51,9 @@ def initializers_know_their_type_and_shape(model: ir.Model) -> Iterator[str]:
 
 def values_know_their_type(model: ir.Model) -> Iterator[str]:
     """Relevance goes to floats, so that a value without a type would get none. What follows from operators that nobody
-    knows has none."""
+    knows has none, nor have some constants that are outputs: no relevance goes to either."""
     for node in _plain(model):
-        if all(v is None or v.type is not None for v in node.inputs):
+        if node.op_type != "Constant" and all(v is None or v.type is not None for v in node.inputs):
             yield from (str(v.name) for v in node.outputs if v.type is None and (v.uses() or v.is_graph_output()))
 
 
