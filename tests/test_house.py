@@ -29,7 +29,7 @@ from onnxlrp.targets.weighted import WeightsTarget
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
-LINE = ("source", "analysis", "plan", "emit", "finish", "convert")
+LINE = ("source", "analysis", "plan", "emit", "finish", "explained", "convert")
 """The pipeline: each may import what stands to its left, and the leaves."""
 LEAVES = (
     "graph",

@@ -12,7 +12,6 @@ from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import (
-    carries,
     data_values,
     extend_downstream,
     is_lookup,
@@ -27,6 +26,7 @@ from onnxlrp.analysis.written_kernels import find_kernels
 from onnxlrp.graph.walks import mark_upstream
 from onnxlrp.operators.rescaled_kernels import Kernel
 from onnxlrp.source.constants import constants
+from onnxlrp.source.explained_inputs import carries
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _CLASSICAL = frozenset(
@@ -130,13 +130,15 @@ class Facts:
         )
 
 
-def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
-    """Compute all facts of a graph whose inputs `explained` receive relevance."""
+def analyse(graph: ir.Graph, explained: Sequence[ir.Value], background: Background | None = None) -> Facts:
+    """Compute all facts of a graph whose inputs `explained` receive relevance; `background` has rows of its inputs."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     constant = constants(graph)
     kernels = find_kernels(graph, data, constant)
-    return _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
+    facts = _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
+    facts.background = background
+    return facts
 
 
 def _facts(

@@ -98,11 +98,6 @@ def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[
                 marked.update(node.outputs[i] for v, i in body.stacked if v in marked)
 
 
-def carries(value: ir.Value) -> bool:
-    """Decide whether an input of the graph may carry relevance: a tensor of numbers, or of strings to be encoded."""
-    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
-
-
 def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     """List the float tensors that nodes extract from inputs of sequence or optional type.
 

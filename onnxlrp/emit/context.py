@@ -13,7 +13,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.reverse_builder import ReverseBuilder
-from onnxlrp.plan import Overrides, Step, StepKind
+from onnxlrp.plan import Step, StepKind
 
 if TYPE_CHECKING:
     from onnxlrp.emit.backward import Treat
@@ -41,7 +41,6 @@ class Context:
     receivers: frozenset[ir.Value]
     """Values that relevance goes on from; what is sent anywhere else is stopped."""
     treatments: Mapping[StepKind, Treat]
-    overrides: Overrides = ()
     rounded: frozenset[ir.Value] = frozenset()
     """Values whose relevance is carried as an amount, because kernels round them."""
     keeps_ledger: bool = False

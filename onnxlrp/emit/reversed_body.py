@@ -25,7 +25,8 @@ from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.plan import Step, plan_copy
+from onnxlrp.plan import Step
+from onnxlrp.plan.carried_over import Copies
 
 Pairs = list[tuple[ir.Value, ir.Value]]
 
@@ -42,10 +43,7 @@ class Reverse:
         self.graph = self.body.graph.clone(allow_outer_scope_values=True)
         self.graph.opset_imports.update(self.context.op.graph.opset_imports)
         self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
-        ends = zip(self.outputs, self.body.graph.outputs, strict=True)
-        self.near = [copy for copy, original in ends if original in self.context.facts.near]
-        # The copy's nodes, each with the one that it was copied from.
-        self.copied = dict(zip(self.graph, self.body.graph, strict=True))
+        self.copies = Copies.of(self.body.graph, self.graph)
         self.op = self.context.op.inside(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
         """The ledger's sums, [5]."""
@@ -60,7 +58,8 @@ class Reverse:
         context, op = self.context, self.op
         facts = context.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
-        steps = plan_copy(self.graph, facts, context.composite, context.overrides, [v for v, _ in seeds], self.near)
+        own = [s for s in self.step.inner if s.node.graph is self.body.graph]
+        steps = self.copies.replaced(stands_for).steps(own)
         # Relevance of a wanted value is a result, and goes no further upstream.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = frozenset({*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted})
@@ -84,13 +83,14 @@ class Reverse:
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
         found, seen, waiting = [], set(), list(results)
+        originals = {copy: node for node, copy in self.copies.nodes.items()}
         while waiting:
             value = waiting.pop()
             node = value.producer()
             if value in seen or node is None or node.graph is not self.graph:
                 continue
             seen.add(value)
-            original = self.copied.get(node)
+            original = originals.get(node)
             index = value.index() or 0
             if original is not None and _is_stored(original) and index < len(original.outputs):
                 kept = original.outputs[index]

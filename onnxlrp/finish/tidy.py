@@ -21,7 +21,7 @@ from onnxlrp.source.unused import remove_unused
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
-    """Finish the explained model in place."""
+    """Finish the explained model in place. Ensures the laws of `finish.finished_spec`."""
     op.assert_inferred()
     model = source.model
     graph = model.graph

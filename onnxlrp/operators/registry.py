@@ -58,7 +58,7 @@ Receives = Literal["amount", "factor", "ratio"]
 """The relevance R itself as an *amount*; of each output the *factor* c with R = output·c, exact where the output is 0;
 the *ratio* R/s(y) of the first output y, divided as by ε. Gradients are amounts."""
 Head = Literal["squash", "rescale"]
-"""As the last operator of a model: one that squashes scores, as softmax does, is skipped on the way to the explained
+"""Role of an operator at the end of a model: one that squashes scores, as softmax does, is skipped on the way to the explained
 output, and with it one downstream that brings scores to a common size."""
 CHOICES: dict[str, tuple[str, ...]] = {
     "linearity": get_args(Linearity),
@@ -127,7 +127,7 @@ class Operator:
     gradient_outputs: tuple[int, ...] = ()
     """Outputs that gradients arrive at; a model whose relevance does is refused: its way round is not known."""
     linearity: Linearity = "product"
-    """How a linear operator is linear in its data operands."""
+    """The way in which a linear operator is linear in its data operands."""
     lookup: bool = False
     """Operand 1 are ids where operand 0 is a constant table: an embedding."""
     layer: LayerForm | None = None
@@ -140,7 +140,7 @@ class Operator:
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     selection: Selection = "moved"
-    """How a routing operator selects what its outputs hold."""
+    """The way in which a routing operator selects the elements of its outputs."""
     per_output: bool = False
     """Takes a list of relevances, one per output, None where none arrives."""
     activation: Activation | None = None
@@ -148,7 +148,7 @@ class Operator:
     average: Callable | None = None
     """Max pooling: the average pooling over the same windows, as a `Call`."""
     head: Head | Callable[[Builder, Call], ir.Value] | None = None
-    """What it is at the end of a model. A function, for an operator that no rule leads through, computes the score that
+    """The role of the operator at the end of a model. A function, for an operator that no rule leads through, computes the score that
     its output is computed from."""
     when: Callable[[ir.Node | Call], bool] | None = None
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""

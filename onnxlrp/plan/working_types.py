@@ -7,9 +7,19 @@ from collections.abc import Iterable, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.errors import InputError
 from onnxlrp.plan.steps import Step, StepKind, every_step
 
 _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
+
+
+def type_of_relevance(steps: Sequence[Step], facts: Facts, score: ir.Value, precision: str) -> ir.DataType:
+    """Decide on the type of the relevance part: that of the layers where `precision` is "model", else float32, and
+    float64 where they compute in it. Raises InputError for a model of bfloat16 that is to stay in it."""
+    layers = type_of_layers(steps, facts, score)
+    if precision == "model" and layers == ir.DataType.BFLOAT16:
+        raise InputError("precision='model': onnxruntime has no bfloat16 kernels for it; leave precision='float32'")
+    return layers if precision == "model" or layers == _DOUBLE else _FLOAT
 
 
 def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.DataType:

@@ -60,9 +60,15 @@ def _ask_library(model: ir.Model) -> None:
     def ask(proto: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=is_small(model))
 
+    inputs, weights = list(model.graph.inputs), {v: v.const_value for v in model.graph.initializers.values()}
     try:
         proto = _c_api_utils.call_onnx_api(ask, model)
     except Exception:  # onnx raises what it likes; what it leaves open is inferred node by node
+        # Where onnx_ir cannot write the model down, it leaves weights among the inputs, and large ones empty.
+        model.graph.inputs[:] = inputs
+        for value, tensor in weights.items():
+            value.const_value = tensor
+            model.graph.initializers.add(value)
         return
     _take_over(model.graph, proto.graph)
 

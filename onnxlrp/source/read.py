@@ -74,7 +74,7 @@ class Source:
 def read(model: Model) -> Source:
     """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
 
-    Raises InvalidModelError where it cannot be read, with what to do.
+    Ensures the laws of `source.spec.READ`. Raises InvalidModelError where it cannot be read, with what to do.
     """
     proto, digest, files = _proto(model)
     _refuse_explained(proto)

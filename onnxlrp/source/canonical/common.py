@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.misses import miss
 from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.graph.readers import redirect, sole_reader
 from onnxlrp.source.constants import constants
@@ -34,7 +35,10 @@ class Rewriter:
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
         """The one node that reads a value, None where there are several or it is an output."""
         reader = sole_reader(value)
-        return None if reader is None else reader[0]
+        if reader is not None:
+            return reader[0]
+        place = "an output" if value.is_graph_output() else f"read by {len(value.uses())} nodes"
+        return miss(f"{value.name!r} is {place}")
 
     def stand_in(self, node: ir.Node, suffix: str) -> None:
         """Put a node in the place of its first operand, a value of the model's own: under that value's name, to which

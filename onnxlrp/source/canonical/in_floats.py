@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.graph.provenance import mark_own, mark_replaced
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import DEPLOYED, has_packed_weight, written_out
@@ -41,7 +42,8 @@ def rewrite(rewriter: Rewriter) -> None:
             continue
         if node.op_type == "QuantizeLinear":
             x = node.inputs[0]
-            copy = None if x is None else _copy(rewriter, x, copies)
+            what = "is explained without the computation upstream in floats"
+            copy = None if x is None else attempt(what, node, _copy, rewriter, x, copies)
             if copy is not None:
                 deploy(rewriter, [node], [copy])
         elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
@@ -64,14 +66,14 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
     may be read as it is, since somebody else reads it."""
     node = value.producer()
     if node is None or node.graph is not rewriter.graph or len(node.outputs) != 1 or bodies(node):
-        return None
+        return miss(f"{value.name!r} comes from no node of this graph, or from one of several outputs or with bodies")
     entry, readers = find(node), {u.node for u in value.uses()}
     # The model's own readers: a copy that was made reads a copy.
     alone = all(n.op_type == "QuantizeLinear" or n in copies for n in readers if n not in copies.values())
     if entry is None or entry.kind in (Kind.STOP, Kind.REFUSED) or node.op_type in _SOURCES:
-        return None
+        return miss(f"{node.op_type} {node.name!r} has no rule, or quantises itself")
     if node.domain == DEPLOYED or value.is_graph_output() or rewriter.is_constant(value) or not alone:
-        return None
+        return miss(f"{value.name!r} is an output or a constant, or is read by other nodes too")
     if node not in copies:
         inputs = [None if v is None else _operand(rewriter, v) for v in node.inputs]
         copy = ir.Node(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.misses import attempt, holds, miss
 from onnxlrp.graph.walks import ends_downstream, made_by
 from onnxlrp.operators.encoders import is_category
 from onnxlrp.operators.quantised import DEPLOYED
@@ -19,13 +20,21 @@ from onnxlrp.source.canonical.common import Rewriter
 def rewrite(rewriter: Rewriter) -> None:
     """Mark the indicators that only dense layers with constant weights read."""
     for node in rewriter.nodes("OneHot", "Cast"):
-        own = node.outputs[0]
-        ids = _of_one_hot(rewriter, node) if node.op_type == "OneHot" else _of_comparison(rewriter, node)
-        if ids is None or own.is_graph_output() or not is_category(ids) or not _meets_weights(rewriter, own):
+        own, ids = node.outputs[0], attempt("does not indicate categories", node, _categories, rewriter, node)
+        if ids is None:
             continue
         marked = ir.Node(DEPLOYED, "Indicators", [own, ids], num_outputs=1, version=1)
         marked.name = f"{node.name}_indicators"
         rewriter.stand_in(marked, "own")
+
+
+def _categories(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
+    """The ids whose indicators only dense layers with constant weights read."""
+    own = node.outputs[0]
+    ids = _of_one_hot(rewriter, node) if node.op_type == "OneHot" else _of_comparison(rewriter, node)
+    if ids is None or not holds(not own.is_graph_output() and is_category(ids), "it is an output, or of no categories"):
+        return None
+    return ids if holds(_meets_weights(rewriter, own), "other nodes than dense layers with constants read it") else None
 
 
 def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
@@ -34,7 +43,9 @@ def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
     ids, rank = node.inputs[0], len(node.outputs[0].shape or ())
     last = axis is None or axis.as_int() in (-1, rank - 1)
     known = ids is not None and ids.shape is not None
-    return ids if last and known and rewriter.is_constant(node.inputs[2]) else None
+    if last and known and rewriter.is_constant(node.inputs[2]):
+        return ids
+    return miss("it is not along the last axis, or its values depend on an input")
 
 
 def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.leaf_functions import as_regressor
 from onnxlrp.operators.quantised import DEPLOYED
@@ -87,10 +88,14 @@ def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
     for node in rewriter.graph:
         if node.domain != _ML or node.op_type not in _SCORES or is_replaced(node):
             continue
-        known = one_tree(Call.of(node))
+        known = attempt("is no single tree", node, _single, node)
         if known is not None and len(node.outputs) > _SCORES[node.op_type]:
             found[node.outputs[_SCORES[node.op_type]]] = known
     return found
+
+
+def _single(node: ir.Node) -> tuple[Forest, np.ndarray] | None:
+    return one_tree(Call.of(node)) or miss("it has several trees, or scores that are more than the leaves' weights")
 
 
 class _Decided:
