@@ -1,1 +1,1 @@
-"""From whatever the user has to a canonical graph."""
+"""Read a model from any form that the user has, and rewrite it to a canonical graph."""

@@ -1,4 +1,5 @@
-"""Rows of data that a model is explained against: an array, a data frame, a dictionary of inputs, or a file."""
+"""Read the rows of data that a model is explained against from an array, a data frame, a dictionary of inputs, or a
+file."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ from onnxlrp.strings import as_strings
 
 
 def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
-    """The rows for every input of a model that the background has data for, in the type of the input.
+    """Find the rows for every input of a model that the background has data for, in the type of the input.
 
-    `background`: an array [rows, …] for a model of one input; a data frame with a column for each feature, or for each
-    input; a dictionary of arrays by input; or the path of a .npy, .npz or .csv file. Raises InputError where it fits
-    the inputs in none of these ways, holds no rows, or holds what is no number.
+    `background` is an array [rows, …] for a model of one input; a data frame with a column for each feature, or for
+    each input; a dictionary of arrays by input; or the path of a .npy, .npz or .csv file. Raises InputError if it fits
+    the inputs in none of these ways, holds no rows, or holds a cell that is not a number.
     """
     data = _read(Path(background)) if isinstance(background, (str, Path)) else background
     columns = _columns(data)
@@ -45,7 +46,7 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
 
 
 def _columns(data: Any) -> dict[str, Any] | None:
-    """The columns of a table or a dictionary by their names; None of anything else."""
+    """Give the columns of a table or a dictionary by their names; None for data of any other kind."""
     if isinstance(data, Mapping):
         return {str(name): values for name, values in data.items()}
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
@@ -54,7 +55,7 @@ def _columns(data: Any) -> dict[str, Any] | None:
 
 
 def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
-    """Rows in the type of an input, one for each sample; a single column gets its second axis."""
+    """Convert rows to the type of an input, one row for each sample; a single column gets its second axis."""
     if value.dtype is None or not isinstance(value.type, ir.TensorType):
         raise InputError(f"background: the input {value.name!r} is no tensor")
     try:

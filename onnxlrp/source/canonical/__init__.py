@@ -1,4 +1,5 @@
-"""The canonical graph: the same function, written one way. One rewrite a file, its algebra in the docstring."""
+"""Rewrite a graph to its canonical form: the same function, written in one way. Each file holds one rewrite, with its
+algebra in the docstring."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ from onnxlrp.source.loggers import quiet
 from onnxlrp.source.unused import remove_unused
 
 LISTS = (unroll_sequence_maps.rewrite, unroll_sequence_loops.rewrite, unpack_sequences.rewrite)
-"""Nodes that these write out are folded again: in a step of a loop its number is known."""
+"""Rewrites that remove lists. The graph is folded again after them, because the number of each step of an unrolled loop
+is then a constant."""
 REWRITES = (
     uint8_qdq.rewrite,
     in_floats.rewrite,
@@ -48,17 +50,18 @@ REWRITES = (
     one_tree.rewrite,
     one_hot_lookups.rewrite,
 )
-"""In the order in which each finds what it needs: what is deployed in integers gets its floats, nothing in between,
-plain products, then folds."""
+"""Rewrites in the order in which each finds what it needs: first integer computations get a copy in floats, then the
+nodes that lie between layers are removed, then products are written in one form, and last come the folds."""
 
 _FOLDED_SIZE = 1024
-"""Only shape arithmetic is folded here; weights stay chains that the session folds."""
+"""Largest number of bytes that an operand or a result of folding may have, so that only shape arithmetic is folded
+here; computations on weights stay chains of nodes, which the session folds."""
 _COMPUTED_SIZE = 1 << 20
-"""Elements of a result that is computed at all: larger ones are never kept."""
+"""Largest number of elements that a result may have to be computed at all; larger ones would never be kept."""
 
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
-    """Rewrite the model in place. Returns the inner values that are gone, each with where it went.
+    """Rewrite the model in place. Returns the inner values that no longer exist, each with the place that absorbed it.
 
     Requires the laws of `source.spec.READ`, ensures those of `source.spec.CANONICAL`.
     """
@@ -66,7 +69,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     _fold(model)
     absorbed, pasted = _rewrite(model, LISTS)
     if pasted:
-        # The numbers of the steps first, then what the sizes that follow from them decide.
+        # The first folding finds the step numbers, the second the conditions on sizes that follow from them.
         _fold(model)
         infer(model)
         _fold(model)
@@ -78,9 +81,9 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
 
 
 def _fold(model: ir.Model) -> None:
-    # It says of every list and loop that it leaves them alone.
+    # The optimizer logs every list and loop that it does not fold.
     quiet("onnxscript.optimizer")
-    # If the folding of one operator fails, all that is not folded yet stays as it is, which is right too.
+    # If folding fails at one operator, the nodes that are not folded yet stay as they are, which is correct too.
     with split_to_sequence.as_defined(model), contextlib.suppress(RuntimeError):
         fold_constants(model, input_size_limit=_FOLDED_SIZE, output_size_limit=_FOLDED_SIZE, should_fold=_refuse_large)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -88,7 +91,8 @@ def _fold(model: ir.Model) -> None:
 
 
 def _refuse_large(node: ir.Node) -> bool | None:
-    """Leave a node alone whose result would be thrown away for its size: the library computes it first."""
+    """Refuse to fold a node whose result would be thrown away for its size, because the library computes the result
+    first."""
     shapes = [v.shape for v in node.outputs]
     if any(s is not None and s.is_static() and math.prod(s.numpy()) > _COMPUTED_SIZE for s in shapes):
         return False
@@ -97,7 +101,8 @@ def _refuse_large(node: ir.Node) -> bool | None:
 
 
 def _rewrite(model: ir.Model, rewrites: Iterable[Callable[[Rewriter], None]]) -> tuple[dict[str, str], bool]:
-    """Rewrite a graph; give back the names that were absorbed, and whether a body was written out."""
+    """Apply rewrites to the graph and its bodies. Returns the names that were absorbed, and True if a body was written
+    out."""
     absorbed: dict[str, str] = {}
     known: set[ir.Value] = set()
     pasted = False

@@ -1,8 +1,8 @@
-"""What is affine per output feature and alone behind a layer belongs to the layer.
+"""Fold a function that is affine per output feature into the layer upstream of it, if nothing else reads the layer.
 
-`k·f(x; w, b) + t = f(x; k·w, k·b + t)`: batch norm with `k = γ/√(σ² + ε)`, `t = β − k·μ`; a constant Add or Sub
-(`k = 1`); a product with one constant per feature that a sum with a constant follows (batch norm written out). New
-weights are chains of nodes, which the session folds.
+`k·f(x; w, b) + t = f(x; k·w, k·b + t)`. Such a function is a batch norm with `k = γ/√(σ² + ε)`, `t = β − k·μ`; an Add
+or Sub of a constant (`k = 1`); or a product with one constant per feature followed by a sum with a constant (a batch
+norm that is written out). New weights are chains of nodes, which the session folds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from onnxlrp.source.canonical.common import Rewriter
 _Affine = tuple["ir.Value | None", "ir.Value | None"]
 """k and t, each [features] or None."""
 _BIAS = {"Conv": 2, "ConvTranspose": 2, "DeformConv": 3, "Gemm": 2}
-"""The operand that holds the bias."""
+"""Index of the operand that holds the bias, by operator."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Fold, as long as the sole consumer of a layer is affine per feature."""
+    """Fold the sole consumer of each layer into it, as long as that consumer is affine per feature."""
     for node in rewriter.nodes(*_BIAS, "MatMul"):
         fold = _fold_matmul if node.op_type == "MatMul" else _fold_biased
         while fold(rewriter, node):
@@ -31,7 +31,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _belongs_to_layer(node: ir.Node) -> bool:
-    """Decide whether a batch norm reads a layer, or the bias that is added to one."""
+    """Decide whether a batch norm reads a layer, or the sum of a layer and its bias."""
     value = node.inputs[0]
     maker = None if value is None else value.producer()
     layer = maker is not None and maker.op_type in (*_BIAS, "MatMul", "Add", "Sub")
@@ -41,8 +41,8 @@ def _belongs_to_layer(node: ir.Node) -> bool:
 def _next(
     rewriter: Rewriter, node: ir.Node, value: ir.Value, bias: ir.Value | None = None
 ) -> tuple[ir.Node, _Affine, int] | None:
-    """Find the node downstream of a layer's value that is folded into the layer, its k and t, and how many features
-    there are."""
+    """Find the node downstream of a layer's value that can be folded into the layer; give it with its k and t and the
+    number of features."""
     what = f"is not folded into {node.op_type} {node.name!r}"
     for following in dict.fromkeys(value.consumers()):
         found = attempt(what, following, _sole_affine, rewriter, node, value, bias, following)
@@ -54,7 +54,8 @@ def _next(
 def _sole_affine(
     rewriter: Rewriter, node: ir.Node, value: ir.Value, bias: ir.Value | None, following: ir.Node
 ) -> tuple[_Affine, int] | None:
-    """k and t of the one node that reads a layer's value, and the number of features; `bias`: that of the layer."""
+    """Find k and t of the only node that reads a layer's value, and the number of features; `bias` is the layer's own
+    bias."""
     features = None if rewriter.sole_consumer(value) is None else _features(node, rewriter)
     if features is None:
         return None
@@ -65,8 +66,8 @@ def _sole_affine(
 
 
 def _features(node: ir.Node, rewriter: Rewriter) -> tuple[int, int] | None:
-    """(number of features, axis of the output counted from the end), None where the weight is not constant or its
-    shape is not known."""
+    """Find (number of features, axis of the output counted from the end); None if the weight is not constant or a shape
+    is not known."""
     weight, out = node.inputs[1], node.outputs[0]
     if weight is None or not rewriter.is_constant(weight):
         return miss(f"the weight of {node.op_type} {node.name!r} depends on an input")
@@ -87,7 +88,7 @@ def _features(node: ir.Node, rewriter: Rewriter) -> tuple[int, int] | None:
 
 
 def _affine(rewriter: Rewriter, value: ir.Value, node: ir.Node, count: int, axis: int) -> _Affine | None:
-    """k and t of a node that reads `value`, None where it is not affine per feature."""
+    """Find k and t of a node that reads `value`; None if it is not affine per feature."""
     op = rewriter.op
     if node.domain != "" or node.op_type not in ("BatchNormalization", "Add", "Sub", "Mul", "Div"):
         return miss("it is no BatchNormalization, Add, Sub, Mul or Div")
@@ -103,7 +104,7 @@ def _affine(rewriter: Rewriter, value: ir.Value, node: ir.Node, count: int, axis
         return k, op.Sub(call.operand(2), op.Mul(k, call.operand(3)))
     other = node.inputs[1] if node.inputs[0] is value else node.inputs[0]
     if other is None or not rewriter.is_constant(other) or (node.op_type in ("Sub", "Div") and other is node.inputs[0]):
-        return miss("its other operand is no constant, or is what a constant is taken from or divided by")
+        return miss("its other operand is no constant, or is one that the layer's output is subtracted from or divides")
     if other.shape is None or value.shape is None or len(other.shape) > len(value.shape):
         return miss(f"the constant {other.name!r} broadcasts the layer's output, or has no known shape")
     sizes = dict(zip(range(-len(other.shape), 0), other.shape, strict=True))
@@ -111,7 +112,7 @@ def _affine(rewriter: Rewriter, value: ir.Value, node: ir.Node, count: int, axis
     if any(d != 1 for d in sizes.values()) or size not in (1, count):
         return miss(f"the constant {other.name!r} varies along other axes than the features")
     if node.op_type in ("Mul", "Div") and (size == 1 or not _shift_follows(rewriter, node)):
-        # A scale alone passes relevance; with a shift downstream, it is a batch norm written out.
+        # A scale alone passes relevance through; only with a shift downstream is it a batch norm that is written out.
         return miss("it is one number for all features, or no constant Add or Sub follows: a scale passes relevance")
     vector = (
         op.Expand(op.Reshape(other, op.ints([-1])), op.ints([count]))
@@ -124,12 +125,12 @@ def _affine(rewriter: Rewriter, value: ir.Value, node: ir.Node, count: int, axis
 
 
 def _shift_follows(rewriter: Rewriter, node: ir.Node) -> bool:
-    behind = rewriter.sole_consumer(node.outputs[0])
-    return behind is not None and behind.op_type in ("Add", "Sub") and any(map(rewriter.is_constant, behind.inputs))
+    reader = rewriter.sole_consumer(node.outputs[0])
+    return reader is not None and reader.op_type in ("Add", "Sub") and any(map(rewriter.is_constant, reader.inputs))
 
 
 def _scaled(rewriter: Rewriter, node: ir.Node, k: ir.Value, count: int) -> ir.Value:
-    """The weight times k along its output features."""
+    """Multiply the weight by k along its output features."""
     op, weight = rewriter.op, node.inputs[1]
     assert weight is not None and weight.shape is not None
     rank = len(weight.shape)
@@ -147,7 +148,7 @@ def _scaled(rewriter: Rewriter, node: ir.Node, k: ir.Value, count: int) -> ir.Va
 
 
 def _shifted(rewriter: Rewriter, bias: ir.Value | None, affine: _Affine) -> ir.Value | None:
-    """k·b + t."""
+    """Compute the new bias k·b + t, where b, k and t may each be absent."""
     op, (k, t) = rewriter.op, affine
     scaled = bias if bias is None or k is None else op.Mul(bias, k)
     if scaled is None or t is None:
@@ -156,7 +157,7 @@ def _shifted(rewriter: Rewriter, bias: ir.Value | None, affine: _Affine) -> ir.V
 
 
 def _fold_biased(rewriter: Rewriter, node: ir.Node) -> bool:
-    """Convolutions and Gemm: they have a bias of their own."""
+    """Fold the next affine node into a convolution or Gemm, which have a bias operand of their own."""
     at = _BIAS[node.op_type]
     bias = node.inputs[at] if len(node.inputs) > at else None
     found = _next(rewriter, node, node.outputs[0], bias)
@@ -177,7 +178,7 @@ def _fold_biased(rewriter: Rewriter, node: ir.Node) -> bool:
 
 
 def _per_feature(rewriter: Rewriter, bias: ir.Value, count: int) -> bool:
-    """Whether a Gemm's C varies over features only (a Conv's bias always does)."""
+    """Decide whether a Gemm's C varies over features only (a Conv's bias always does)."""
     if not rewriter.is_constant(bias) or bias.shape is None:
         return False
     sizes = list(bias.shape)
@@ -185,15 +186,15 @@ def _per_feature(rewriter: Rewriter, bias: ir.Value, count: int) -> bool:
 
 
 def _fold_matmul(rewriter: Rewriter, node: ir.Node) -> bool:
-    """MatMul and the constant Add of its bias, then batch norm: the scale goes into the matrix, the rest into the
-    Add."""
+    """Fold the next affine node into a MatMul and the constant Add of its bias: the scale goes into the matrix, the
+    shift into the Add."""
     found = _next(rewriter, node, node.outputs[0])
     if found is None:
         return False
     following, affine, count = found
     op, bias, add = rewriter.op, None, None
     if following.op_type in ("Add", "Sub"):
-        # The bias: it stays where it is, unless something affine follows.
+        # This node adds the bias. It stays as it is unless another affine node follows.
         add, bias = following, affine[1]
         found = _next(rewriter, node, add.outputs[0])
         if found is None:

@@ -1,6 +1,7 @@
-"""CastLike is Cast to the type of its second operand.
+"""Write CastLike as a Cast to the type of its second operand.
 
-Written down before the library folds: it makes the same of it, but loses `saturate` and `round_mode`.
+This runs before the library folds constants: the library makes the same replacement, but loses `saturate` and
+`round_mode`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What every rewrite needs: what is constant, who consumes a value, and putting one value in another's place."""
+"""Hold what every rewrite needs: which values are constant, who consumes a value, and ways to replace one value by
+another."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from onnxlrp.source.constants import constants
 
 
 class Rewriter:
-    """A graph under rewriting; `op` appends nodes (the graph is sorted afterwards)."""
+    """A graph that is being rewritten; `op` appends nodes, and the graph is sorted afterwards."""
 
     def __init__(self, graph: ir.Graph, around: Collection[ir.Value] = ()) -> None:
         self.graph = graph
@@ -22,18 +23,19 @@ class Rewriter:
         self.constants = constants(graph, around)
         self.absorbed: dict[str, str] = {}
         self.pasted = False
-        """Whether a body was written out."""
+        """True once a body was written out into this graph."""
 
     def is_constant(self, value: ir.Value | None) -> bool:
-        """Whether a value depends on no input."""
+        """Decide whether a value depends on no input."""
         return value is not None and (value in self.constants or value.is_initializer())
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
-        """The graph's own nodes of some default-domain operators, in order; none that must run as they are deployed."""
+        """List the graph's own nodes of some default-domain operators, in order, without those that must run as they
+        are deployed."""
         return [n for n in self.graph if n.domain == "" and n.op_type in op_types and not is_replaced(n)]
 
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
-        """The one node that reads a value, None where there are several or it is an output."""
+        """Find the only node that reads a value; None if several do or the value is an output."""
         reader = sole_reader(value)
         if reader is not None:
             return reader[0]
@@ -41,8 +43,8 @@ class Rewriter:
         return miss(f"{value.name!r} is {place}")
 
     def stand_in(self, node: ir.Node, suffix: str) -> None:
-        """Put a node in the place of its first operand, a value of the model's own: under that value's name, to which
-        `suffix` is appended."""
+        """Let a node take over the readers and the name of its first operand, a value of the model's own; `suffix` is
+        appended to that value's name."""
         own, out = node.inputs[0], node.outputs[0]
         assert own is not None
         out.type, out.shape = own.type, own.shape
@@ -55,12 +57,13 @@ class Rewriter:
                 self.graph.outputs[index] = out
 
     def made(self, value: ir.Value) -> ir.Value:
-        """A value that was just computed from constants."""
+        """Record that a value was just computed from constants, and return it."""
         self.constants.add(value)
         return value
 
     def paste(self, body: ir.Graph, arguments: Sequence[ir.Value | None], name: str) -> list[ir.Value]:
-        """The outputs of a copy of a body, its nodes among the graph's own; `name` is put before theirs."""
+        """Copy a body's nodes into the graph and return the copy's outputs; `name` is the prefix of all names in the
+        copy."""
         self.pasted = True
         copy = body.clone(allow_outer_scope_values=True)
         for parameter, argument in zip(copy.inputs, arguments, strict=True):
@@ -82,7 +85,8 @@ class Rewriter:
         return outputs
 
     def replace(self, old: ir.Value, new: ir.Value, where: str) -> None:
-        """Everyone who read `old` reads `new`, which takes over its name; the name of `new` is absorbed `where`."""
+        """Let all readers of `old` read `new`, which takes over its name; record that the name of `new` was absorbed
+        into `where`."""
         name, gone = old.name, new.name
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
         producer = old.producer()

@@ -1,5 +1,5 @@
-"""A list of concatenations that each begin as another does: `[a, b, c] = [[a, b], c]`, as densely connected networks
-have them. Going back, a slice for what is shared and one for what is new is then all there is to do."""
+"""Let a concatenation read a shorter one that it begins with: `[a, b, c] = [[a, b], c]`, as in densely connected
+networks. The backward pass then takes one slice for the shared part and one for the new part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Known = dict[tuple[int, tuple["ir.Value | None", ...]], ir.Value]
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Let every Concat take the longest one that it begins with."""
+    """Let every Concat read the longest other Concat that it begins with."""
     whole: _Known = {}
     for node in rewriter.nodes("Concat"):
         operands, axis = tuple(node.inputs), node.attributes["axis"].as_int()

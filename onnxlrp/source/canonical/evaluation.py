@@ -1,4 +1,4 @@
-"""Computes a part of the model for given rows, as the model is read."""
+"""Compute a part of the model for given rows while the model is read."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def evaluate_rows(
 ) -> np.ndarray | None:
     """Compute a value for rows [n, columns] of others; None if that is impossible, or if rows depend on each other.
 
-    All else that it depends on must be constant, or the shape of something with as many rows. `repeated`: the row,
-    [1, …], of constants that hold the same one for each row of a batch.
+    Every other value that it depends on must be constant, or the shape of a value with the same number of rows.
+    `repeated` gives the row, [1, …], of each constant that holds the same row for every sample of a batch. Rows are
+    taken to be independent if reversing their order reverses the result.
     """
     count = len(next(iter(rows.values())))
     part = _Part(2 * count, {v: np.concatenate([r, r[::-1]]) for v, r in rows.items()}, repeated)
@@ -35,7 +36,7 @@ def evaluate_rows(
 
 
 class _Part:
-    """The nodes between what is fed and a value, in order, and the constants that they read."""
+    """The nodes between the fed values and a result, in order, and the constants that they read."""
 
     def __init__(self, count: int, feeds: dict[ir.Value, np.ndarray], repeated: Mapping[ir.Value, np.ndarray]) -> None:
         self.count, self.feeds, self.repeated = count, feeds, repeated
@@ -43,8 +44,8 @@ class _Part:
         self.constants: dict[ir.Value, np.ndarray] = {}
 
     def visit(self, value: ir.Value | None) -> None:
-        """Add the nodes and constants that a value is computed from; zeros are fed for values of which only the shape
-        is read."""
+        """Add the nodes and constants that a value is computed from; feed zeros for a value of which only the shape is
+        read."""
         if value is None or value in self.feeds or value in self.constants:
             return
         known, node = content(value), value.producer()

@@ -1,5 +1,5 @@
-"""Weights that stand in the bodies of If, Loop and Scan go out to the main graph: there the model's own body and the
-reversed one read the same, where each would hold a copy of its own."""
+"""Move weights out of the bodies of If, Loop and Scan to the main graph, so that the model's own body and the reversed
+one read one tensor and neither holds a copy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import onnx_ir as ir
 from onnxlrp.graph.names import Names
 
 _SMALL = 1024
-"""Elements of a tensor that stays where it is: shapes and axes are looked at inside."""
+"""Largest number of elements of a tensor that stays in its body, because rewrites look at shapes and axes there."""
 
 
 def move_weights_out(graph: ir.Graph) -> None:
-    """Move them, in place; names are made unique."""
+    """Move large weights out of all bodies, in place, under unique names."""
     names = Names(graph)
     for body in graph.subgraphs():
         fixed = {*body.inputs, *body.outputs}

@@ -1,13 +1,14 @@
-"""What a model computes in integers is explained by the same computation in floats.
+"""Explain what a model computes in integers through the same computation in floats.
 
-`q = Quantize(f(Dequantize(a), Dequantize(b)))`, whose runtime fuses it into one operator on integers, becomes
-`Deployed(q, f(a', b'))`: the value is q, and relevance goes on at the copy of f, which reads outputs of
-DequantizeLinear only, so that the runtime's fusion and the outputs' bits stay. An operator on integers becomes the same
-with `f` its computation in floats. Nodes that are never read are taken away as the model is finished.
+`q = Quantize(f(Dequantize(a), Dequantize(b)))`, which the runtime fuses into one operator on integers, becomes
+`Deployed(q, f(a', b'))`. Its value is q, and relevance continues at the copy of f. The copy reads outputs of
+DequantizeLinear only, so that the runtime still fuses the original and the outputs keep their bits. An operator on
+integers is rewritten in the same way, with its computation in floats as `f`. Nodes that are never read are removed when
+the model is finished.
 
-A constant that is added to an output after it was rounded is no bias of the layer: over `f(x; w, b)`, which is near 0
-where what was passed on is not, relevance of a real transformer came to nothing (correlation with the floats 0.0, not
-0.97).
+A constant that is added to an output after it was rounded is not made a bias of the layer: where `f(x; w, b)` is near 0
+although the rounded output is not, relevance of a real transformer vanished (correlation with the float model 0.0
+instead of 0.97).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _INTEGERS = ("ConvInteger", "MatMulInteger")
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Put a computation in floats beside every one that is deployed in integers."""
+    """Put a computation in floats beside every computation that is deployed in integers."""
     copies: dict[ir.Node, ir.Node] = {}
     nodes = list(rewriter.graph)
     if any(_rounds_activations(rewriter, n) or has_packed_weight(n, rewriter.constants) for n in nodes):
@@ -62,13 +63,13 @@ def _rounds_activations(rewriter: Rewriter, node: ir.Node) -> bool:
 
 
 def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -> ir.Value | None:
-    """A copy of the node that makes what is quantised, and of the layer in front of an activation; None where its value
-    may be read as it is, since somebody else reads it."""
+    """Copy the node that computes the quantised value, and the layer upstream of it if the node is an activation.
+    Returns None if the value needs no copy because other nodes read it too, or if it cannot be copied."""
     node = value.producer()
     if node is None or node.graph is not rewriter.graph or len(node.outputs) != 1 or bodies(node):
         return miss(f"{value.name!r} comes from no node of this graph, or from one of several outputs or with bodies")
     entry, readers = find(node), {u.node for u in value.uses()}
-    # The model's own readers: a copy that was made reads a copy.
+    # Only the model's own readers count: copied nodes read copies.
     alone = all(n.op_type == "QuantizeLinear" or n in copies for n in readers if n not in copies.values())
     if entry is None or entry.kind in (Kind.STOP, Kind.REFUSED) or node.op_type in _SOURCES:
         return miss(f"{node.op_type} {node.name!r} has no rule, or quantises itself")
@@ -94,7 +95,7 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
 
 
 def _operand(rewriter: Rewriter, value: ir.Value) -> ir.Value:
-    """Constants that are dequantised are written out: then they fold."""
+    """Write out the dequantisation of a constant as arithmetic, so that it folds; give back any other value as it is."""
     node = value.producer()
     if node is None or node.op_type != "DequantizeLinear" or not rewriter.is_constant(value):
         return value
@@ -102,7 +103,7 @@ def _operand(rewriter: Rewriter, value: ir.Value) -> ir.Value:
 
 
 def _layer(value: ir.Value) -> ir.Node | None:
-    """The node that makes a value, or the layer to which that adds a bias."""
+    """Find the node that computes a value; if that node adds a bias to a layer, find the layer."""
     node = value.producer()
     if node is None or node.op_type != "Add":
         return node
@@ -112,7 +113,8 @@ def _layer(value: ir.Value) -> ir.Node | None:
 
 
 def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
-    """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
+    """Let all readers of the last of the model's own nodes read a `Deployed` node, which holds the own value and its
+    copy."""
     names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:
         mark_replaced(node)

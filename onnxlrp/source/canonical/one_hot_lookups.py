@@ -1,8 +1,8 @@
-"""Which of some categories an id is: `1[id = v]` for v = v₁ … vₙ along an axis of its own, in front of a dense layer.
+"""Mark the indicators of categories, `1[id = v]` for v = v₁ … vₙ along an axis of their own, that dense layers read.
 
-OneHot, or `Cast(Equal(ids, [v₁ … vₙ]))` as jax writes it, is to a constant table what a lookup is to it: relevance of
-the n indicators adds up to that of the id. `Indicators(own, ids)` stands for it while the model is explained: the value
-is the model's own.
+OneHot, or `Cast(Equal(ids, [v₁ … vₙ]))` as jax writes it, followed by a dense layer is a lookup in a constant table:
+the relevance of the n indicators adds up to that of the id. While the model is explained, `Indicators(own, ids)`
+replaces the indicators; its value is the model's own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _categories(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
-    """The ids whose indicators only dense layers with constant weights read."""
+    """Find the ids whose indicators are read only by dense layers with constant weights; None if there are none."""
     own = node.outputs[0]
     ids = _of_one_hot(rewriter, node) if node.op_type == "OneHot" else _of_comparison(rewriter, node)
     if ids is None or not holds(not own.is_graph_output() and is_category(ids), "it is an output, or of no categories"):
@@ -38,7 +38,7 @@ def _categories(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 
 def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
-    """The ids of a OneHot along the last axis with constant values."""
+    """Find the ids of a OneHot along the last axis with constant values."""
     axis = node.attributes.get("axis")
     ids, rank = node.inputs[0], len(node.outputs[0].shape or ())
     last = axis is None or axis.as_int() in (-1, rank - 1)
@@ -49,7 +49,7 @@ def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 
 def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
-    """The ids, one for each row of the last axis, that are compared with different integers along it."""
+    """Find the ids, one for each row of the last axis, that are compared with distinct integers along that axis."""
     equal = made_by(node.inputs[0], "Equal")
     dtype = node.outputs[0].dtype
     if equal is None or dtype is None or not dtype.is_floating_point():
@@ -73,7 +73,8 @@ def _before_copies(value: ir.Value) -> ir.Value:
 
 
 def _meets_weights(rewriter: Rewriter, value: ir.Value) -> bool:
-    """Whether all that reads a value, perhaps moved about, is a dense layer whose other operands are constants."""
+    """Decide whether all readers of a value, perhaps through nodes that only move it, are dense layers whose other
+    operands are constants."""
 
     def weighed(node: ir.Node, value: ir.Value) -> bool:
         entry = find(node)

@@ -1,10 +1,10 @@
-"""Functions of the leaf of one tree: `f(tree(x))` is a tree whose leaves hold `f(leaf)`.
+"""Write a function of the leaf of one tree as a tree: `f(tree(x))` is a tree whose leaves hold `f(leaf)`.
 
-IsolationForest looks a leaf's depth up by its number, AdaBoost compares the largest class of a tree with each class.
-Relevance would stop at these integers and comparisons, although their result is constant wherever the tree is. So
-`LeafFunction(own, x)` stands for the last float value that one tree alone decides, or for the sum of several. The value
-is the model's own; the leaves of the tree that relevance goes back through are computed here, once, by the model's own
-nodes.
+IsolationForest looks up a leaf's depth by its number, and AdaBoost compares the largest class of a tree with each
+class. Relevance would stop at these integers and comparisons, although their result is constant within each leaf of the
+tree. So `LeafFunction(own, x)` replaces the last float value that one tree alone decides, or the sum of several such
+values. Its value is the model's own; the leaves of the tree through which relevance goes back are computed here, once,
+by the model's own nodes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class _Forest:
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Put a tree in the place of every function of one tree at which relevance would stop, a forest in that of sums."""
+    """Replace every function of one tree at which relevance would stop by a tree, and every sum of such functions by a
+    forest."""
     trees = _trees(rewriter)
     if not trees:
         return
@@ -64,7 +65,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _joined(parts: Sequence[_Forest | None]) -> _Forest | None:
-    """One forest of several, None where they read different inputs or have different columns."""
+    """Join several forests into one; None if they read different inputs or have different columns."""
     known = [p for p in parts if p is not None]
     if len(known) < len(parts) or not known:
         return None
@@ -83,7 +84,7 @@ def _equal(a: ir.Value, b: ir.Value) -> bool:
 
 
 def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
-    """The scores of ensembles of one tree, with the tree and the scores at its leaves, [leaves, columns]."""
+    """Find the scores of ensembles of one tree, each with the tree and the scores at its leaves, [leaves, columns]."""
     found = {}
     for node in rewriter.graph:
         if node.domain != _ML or node.op_type not in _SCORES or is_replaced(node):
@@ -104,13 +105,13 @@ class _Decided:
     def __init__(self, rewriter: Rewriter, trees: dict[ir.Value, tuple[Forest, np.ndarray]]) -> None:
         self.rewriter = rewriter
         self.by: dict[ir.Value, ir.Value] = {tree: tree for tree in trees}
-        """Value -> the scores of the tree that decides it."""
+        """The scores of the tree that decides a value, by that value."""
         self.stopped: set[ir.Value] = set()
-        """Those that relevance does not go through on the way from the tree."""
+        """Decided values that relevance cannot pass through on its way back to the tree."""
         self.alike: set[ir.Value] = set()
-        """Values that depend on the number of rows alone, the same in each."""
+        """Values that depend only on the number of rows and are the same in each row."""
         self.repeated: dict[ir.Value, np.ndarray] = {}
-        """Constants that hold the same row for each row of a batch of fixed size, and that row."""
+        """Constants that hold the same row for each sample of a batch of fixed size, each with that row."""
         for node in rewriter.graph:
             self._visit(node)
 
@@ -132,7 +133,8 @@ class _Decided:
                 self.stopped.add(out)
 
     def ends(self) -> list[tuple[ir.Value, ir.Value]]:
-        """The float values [N] or [N, C] that are read where more than one tree decides, each with its tree."""
+        """List the float values [N] or [N, C] that are outputs or have a reader that no single tree decides, each with
+        its tree; only those that relevance cannot pass through."""
         return [(v, t) for v, t in self.by.items() if v in self.stopped and _is_score(v) and self._is_end(v)]
 
     def _is_end(self, value: ir.Value) -> bool:
@@ -140,7 +142,7 @@ class _Decided:
 
 
 def _stops(node: ir.Node) -> bool:
-    """Decide whether relevance ends at a node of numbers: at positions, comparisons, categories and whole numbers."""
+    """Decide whether relevance ends at a node: it gives integers, positions, comparisons or categories."""
     entry, out = find(node), node.outputs[0].dtype
     whole = out is not None and not out.is_floating_point()
     return whole or entry is None or entry.kind is Kind.STOP or node.op_type == "LabelEncoder"
@@ -152,7 +154,7 @@ def _is_score(value: ir.Value) -> bool:
 
 
 def _stand_in(rewriter: Rewriter, own: ir.Value, forest: _Forest) -> None:
-    """Let all readers of a value read the forest instead."""
+    """Let all readers of a value read a LeafFunction of the forest."""
     attributes = as_regressor(forest.trees)
     node = ir.Node(DEPLOYED, "LeafFunction", [own, forest.x], attributes, num_outputs=1, version=1)
     maker = own.producer()

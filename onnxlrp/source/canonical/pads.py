@@ -1,6 +1,6 @@
-"""A Pad in front of a convolution or a max pool is part of its pads: `conv(pad(x, p); q) = conv(x; p + q)`.
+"""Merge a Pad into the convolution or max pool downstream of it: `conv(pad(x, p); q) = conv(x; p + q)`.
 
-Of zeros there, of −∞ here, which no maximum is.
+The pads of a convolution are zeros. Those of a max pool are −∞, which is never the maximum.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _spatial(rewriter: Rewriter, node: ir.Node) -> tuple[list[int], float] | None:
-    """The pads, begins then ends of each spatial axis, and the number that is put there, None where this Pad does
+    """Find the pads (begins, then ends of the spatial axes) and the number that fills them; None if the Pad does
     anything else."""
     call = Call.of(node)
     known, fill, axes = (rewriter.op.known(call.input(i)) for i in (1, 2, 3))
@@ -55,7 +55,7 @@ def _spatial(rewriter: Rewriter, node: ir.Node) -> tuple[list[int], float] | Non
 
 
 def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int], fill: float) -> bool:
-    """Add the pads to those of a window; returns False where that cannot be done."""
+    """Add the pads to those of a window; returns False if that is not possible."""
     size = _window(rewriter, consumer, fill)
     if size is None:
         return False
@@ -74,7 +74,7 @@ def _merge(rewriter: Rewriter, consumer: ir.Node, node: ir.Node, pads: list[int]
 
 
 def _window(rewriter: Rewriter, consumer: ir.Node, fill: float) -> Sequence[int | None] | None:
-    """The size of the window to whose own pads such pads may be added, None where they may not."""
+    """Find the size of the window that can take over pads filled with `fill`; None if it cannot."""
     call = Call.of(consumer)
     if consumer.op_type == "Conv" and fill == 0:
         weight = call.operand(1)

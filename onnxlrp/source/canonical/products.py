@@ -1,7 +1,7 @@
-"""Products written one way.
+"""Write products in one form.
 
-`Gemm: α·A'B' + β·C = A'(αB') + (βC)`; with a transposed data operand `Aᵀ` becomes a Transpose of its own.
-`MatMul` of a vector: a matrix of one row or column, squeezed afterwards.
+`Gemm: α·A'B' + β·C = A'(αB') + (βC)`; a transposed data operand `Aᵀ` becomes a Transpose node. `MatMul` of a vector
+becomes a product with a matrix of one row or one column, which is squeezed afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Gemm without factors and without transposed data; MatMul of matrices only."""
+    """Rewrite each Gemm to one without factors and transposed data, and each MatMul to one of matrices."""
     for node in rewriter.nodes("Gemm"):
         attempt("stays as it is", node, _gemm, rewriter, node)
     for node in rewriter.nodes("MatMul"):

@@ -1,4 +1,4 @@
-"""Identity and dropout at inference are nothing: `y = x`."""
+"""Remove Identity nodes, and Dropout nodes at inference: `y = x`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Take them out, except between what the graph does not compute itself and an output, and where a mask is read."""
+    """Remove them, except where a mask is read, and between an output and a value that the graph does not compute
+    itself."""
     for node in rewriter.nodes("Identity", "Dropout"):
         attempt("is not removed", node, _remove, rewriter, node)
 
