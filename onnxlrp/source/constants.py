@@ -1,4 +1,4 @@
-"""What depends on no input."""
+"""Find the values that depend on no input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _RANDOM = frozenset(
 
 
 def constants(graph: ir.Graph, around: Collection[ir.Value] = ()) -> set[ir.Value]:
-    """Initializers, and every value computed from them alone (random numbers are not constant), in bodies as well.
+    """Find the initializers and every value computed from them alone, in bodies as well; random numbers are not
+    constant.
 
-    `around`: what is constant outside of a body.
+    `around` holds the constant values outside of a body.
     """
     inputs = set(graph.inputs)
     found = {v for v in graph.initializers.values() if v not in inputs} | set(around)

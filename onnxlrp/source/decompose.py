@@ -1,6 +1,7 @@
-"""Operators that are several others: written out as the model is read, by ONNX's own function body or by ours.
+"""Write out an operator that is a composition of others, by ONNX's own function body or by the registry's.
 
-Done before a model is brought down to opset 21: an Attention of opset 24 becomes products and a softmax, which lower.
+This runs before a model is lowered to opset 21: an Attention of opset 24 becomes products and a softmax, which the
+library can lower.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from onnxlrp.source.inference import infer, infer_forward
 
 _DOMAIN = "onnxlrp.bodies"
 _FUSED = ("com.microsoft", "com.microsoft.nchwc")
-"""Of operators that other runtimes than onnxruntime do not know: named only where one is left."""
+"""Domains of operators that only onnxruntime knows; the model imports them only if such an operator is left."""
 
 
 def has_decomposed(model: ir.Model) -> bool:
-    """Whether any node is written out in others."""
+    """Decide whether any node can be written out as others."""
     return any(_entry(n) is not None for n in model.graph.all_nodes())
 
 
 def decompose(model: ir.Model) -> None:
     """Write out every such node once, in the order of the graph, so that each sees the types and shapes of its operands
-    (ONNX knows nothing of what onnxruntime's own operators make). What a body holds may need another turn."""
+    (ONNX infers none for the outputs of onnxruntime's own operators). A body may hold nodes that need another call."""
     for node in model.graph.all_nodes():
         if _entry(node) is not None:
             for value in node.outputs:
@@ -58,7 +59,8 @@ def decompose(model: ir.Model) -> None:
 
 
 def _entry(node: ir.Node) -> Operator | None:
-    """The entry of a node that is written out; one that cannot be stays, and is refused where relevance reaches it."""
+    """Find the registry's entry of a node that can be written out; None for others. A node that cannot be written out
+    stays, and is refused if relevance reaches it."""
     entry = find(node)
     if entry is None or entry.kind is not Kind.DECOMPOSED:
         return None
@@ -66,7 +68,8 @@ def _entry(node: ir.Node) -> Operator | None:
 
 
 def _name_body(model: ir.Model, node: ir.Node, index: int) -> str:
-    """Make the node a call of a function of the model's own: its operator's body, for these operands and attributes."""
+    """Make the node a call of a new local function, which holds the operator's body for these operands and attributes;
+    returns its name."""
     opset = model.graph.opset_imports[node.domain]
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     for name, default in schema.attributes.items():
@@ -77,7 +80,7 @@ def _name_body(model: ir.Model, node: ir.Node, index: int) -> str:
         if not proto.opset_import:
             # onnx gives an empty body where it finds the operands wrong.
             raise ValueError("they do not fit its attributes")
-    except Exception as e:  # onnx raises what it likes
+    except Exception as e:  # onnx raises exceptions of many kinds
         raise InvalidModelError(
             f"{node.op_type} node {node.name!r} (opset {opset}) has no function body for these operands: {e}"
         ) from e
@@ -104,7 +107,8 @@ def _body(schema: Any, node: ir.Node, opset: int) -> bytes:
 
 
 def _only_made(proto: onnx.FunctionProto, count: int) -> None:
-    """A body made for its context leaves out what nobody asks for, but still lists it as an output."""
+    """Give each output that the body lists but does not compute a Constant; drop those beyond `count`. Bodies that
+    depend on context leave out outputs that nobody reads, but still list them."""
     del proto.output[count:]
     made = {*proto.input, *(name for n in proto.node for name in n.output)}
     for name in proto.output:
@@ -115,7 +119,8 @@ def _only_made(proto: onnx.FunctionProto, count: int) -> None:
 
 
 def _to_opset(proto: onnx.FunctionProto, node: ir.Node, opset: int) -> None:
-    """A body written for an older opset is taken where its operators have the same attributes and operands today."""
+    """Accept a body written for an older opset if its operators have the same attributes and operands in the model's
+    opset; else raise InvalidModelError."""
     (imported,) = (o for o in proto.opset_import if o.domain == "")
     for inner in proto.node:
         old, new = (onnx.defs.get_schema(inner.op_type, v, "") for v in (imported.version, opset))
@@ -123,13 +128,13 @@ def _to_opset(proto: onnx.FunctionProto, node: ir.Node, opset: int) -> None:
         if gone or len(inner.input) > new.max_input or (len(inner.input) > 1 and len(old.inputs) != len(new.inputs)):
             raise InvalidModelError(
                 f"{node.op_type} node {node.name!r}: its function body holds {inner.op_type} of opset "
-                f"{imported.version}, which is another one in opset {opset}"
+                f"{imported.version}, which differs in opset {opset}"
             )
     imported.version = opset
 
 
 def _write_out(model: ir.Model, node: ir.Node, entry: Operator) -> None:
-    """Put what the entry builds in the node's place."""
+    """Replace the node by the nodes that the registry's entry builds."""
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     graph.opset_imports.setdefault("", model.graph.opset_imports[""])
@@ -139,7 +144,7 @@ def _write_out(model: ir.Model, node: ir.Node, entry: Operator) -> None:
     pairs = [(old, new) for old, new in zip(node.outputs, outputs, strict=False) if new is not None and old.name]
     taken: set[ir.Value] = set()
     for index, (old, new) in enumerate(pairs):
-        # What was there before keeps its own name, and so does what two outputs have.
+        # A value that existed before, or that is two outputs, keeps its name: an alias takes the other name.
         if new in taken or new.producer() is None or new.producer() in before:
             pairs[index] = old, op.alias(new, str(old.name))
         taken.add(new)

@@ -18,23 +18,23 @@ from onnxlrp.memory import GROWING, check_elements, most_elements
 from onnxlrp.operators.registry import find
 
 _MOST_NODES = 64
-"""Nodes of a computation that is tried; elementwise regions have about ten."""
+"""Largest number of nodes of a computation that is tried; elementwise regions have about ten."""
 _ANY_SIZE = 1 << 20
-"""Elements that operands are broadcast to without anybody asking."""
+"""Number of elements that operands may broadcast to without a check of sizes."""
 _LARGEST = 1 << 16
-"""Elements of a constant that is looked at."""
+"""Largest number of elements of a constant that a computation may read."""
 _SMALL = 1 << 10
-"""Bytes of operands whose results are remembered."""
+"""Largest size in bytes of the operands of a computation whose result is remembered."""
 _FILTERS = threading.Lock()
 _Written = tuple[tuple[bytes, ...], tuple[str, ...], str, tuple[tuple[str, int], ...]]
 """A computation: its nodes, the names of its operands and of its result, and the versions of operator sets."""
 
 
 def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarray | None:
-    """The content of `result` where some values upstream of it are replaced by float64 arrays.
+    """Compute `result` with some values upstream of it replaced by float64 arrays.
 
-    Casts between floats, quantisation and the operators that only round are left out. Returns None where a constant is
-    unknown or large, where the computation is long, or where the reference evaluator does not know an operator.
+    Casts between floats, quantisation and operators that only round are left out. Returns None if a constant is unknown
+    or large, if the computation is long, or if the reference evaluator does not know an operator.
     """
     if result in given:
         return given[result]
@@ -45,9 +45,10 @@ def evaluate(result: ir.Value, given: Mapping[ir.Value, np.ndarray]) -> np.ndarr
 
 
 class FunctionOfOne:
-    """An elementwise function of one operand, at values that broadcast to the operand's shape.
+    """An elementwise function of one operand, called with values that broadcast to the operand's shape.
 
-    Gives None as `evaluate` does. The result varies along the axes of the values and of constants on the way.
+    It returns None in the cases in which `evaluate` does. The result varies along the axes of the values and of the
+    constants that are read on the way.
     """
 
     def __init__(self, result: ir.Value, operand: ir.Value) -> None:
@@ -65,7 +66,8 @@ def evaluate_at(result: ir.Value, operand: ir.Value, values: np.ndarray) -> np.n
 
 
 def _computation(result: ir.Value, given: Collection[ir.Value]) -> _Computation | None:
-    """What computes a value from some values upstream of it and from constants that are known."""
+    """Prepare the computation of a value from some values upstream of it and known constants; None if that is not
+    possible."""
     nodes = _upstream(result, given)
     if nodes is None:
         return None
@@ -76,9 +78,10 @@ def _computation(result: ir.Value, given: Collection[ir.Value]) -> _Computation 
 
 
 class _Computation:
-    """Some nodes and their constants, made ready once to run at many points.
+    """Some nodes and their constants, prepared once to run at many points.
 
-    A model repeats its functions: one evaluator serves all that are written alike, whatever their values are called.
+    A model repeats its functions: one evaluator serves all computations that are written alike, whatever names their
+    values have.
     """
 
     def __init__(
@@ -105,8 +108,8 @@ class _Computation:
 
 
 def _renamed(node: ir.Node, names: dict[ir.Value, str]) -> bytes:
-    """A node as it is written in a file, under names that tell its operands' places only; one that rounds as an
-    Identity. Its outputs are added to the names."""
+    """Serialise a node with names that depend only on the order of its operands; a node that rounds becomes an
+    Identity. Its outputs are added to `names`."""
     operands = _operands(node)
     outputs = node.outputs[:1] if _rounds(node) else node.outputs
     for value in outputs:
@@ -132,7 +135,8 @@ def _plain_node(domain: str, op_type: str, inputs: tuple[str, ...], outputs: tup
 
 @functools.lru_cache(maxsize=4096)
 def _known_result(computation: _Written, contents: tuple[tuple[str, tuple[int, ...], bytes], ...]) -> np.ndarray:
-    """The result for operands of these types, shapes and bytes, which nobody may change."""
+    """Compute, or remember, the result for operands of these types, shapes and bytes; the array is read-only because it
+    is shared."""
     arrays = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in contents]
     found = _result(computation, arrays)
     found.setflags(write=False)
@@ -159,10 +163,10 @@ def run_nodes(
     result: ir.Value,
     versions: Mapping[str, int],
 ) -> np.ndarray:
-    """The content of `result` after some nodes have run in their order, without warnings of their numbers.
+    """Compute `result` by running some nodes in their order, without numerical warnings.
 
-    `versions` are those of the operator sets, by domain. Raises InvalidModelError, before anything is computed, where a
-    node asks for too many elements, and whatever the reference evaluator raises.
+    `versions` are those of the operator sets, by domain. Raises InvalidModelError, before anything is computed, if a
+    node asks for too many elements; passes on whatever the reference evaluator raises.
     """
     feeds = {str(v.name): array for v, array in given.items()}
     tensors = {str(v.name): array for v, array in constants.items()}
@@ -188,9 +192,9 @@ def _evaluator(
 
 
 def _run(evaluator: ReferenceEvaluator, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The evaluator's only output, without warnings of its numbers."""
+    """Run the evaluator without numerical warnings and return its only output."""
     _check_sizes(evaluator.proto_, feeds)
-    # Filters of warnings belong to the process: conversions in threads would restore each other's.
+    # Warning filters belong to the process: without the lock, threads would restore each other's filters.
     with _FILTERS, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         (values,) = evaluator.run(None, dict(feeds))
@@ -198,7 +202,8 @@ def _run(evaluator: ReferenceEvaluator, feeds: Mapping[str, np.ndarray]) -> np.n
 
 
 def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray]) -> None:
-    """Raise InvalidModelError where a node makes too many elements, or nobody can say how many."""
+    """Raise InvalidModelError if a node's output has too many elements, or if the size of a growing operator's output
+    cannot be inferred."""
     grow = any(n.op_type in GROWING for n in model.graph.node)
     try:
         shapes = [*(a.shape for a in given.values()), *(tuple(t.dims) for t in model.graph.initializer)]
@@ -224,7 +229,7 @@ def _check_sizes(model: ModelProto, given: Mapping[str, np.ndarray]) -> None:
 
 
 def _upstream(result: ir.Value, given: Collection[ir.Value]) -> list[ir.Node] | None:
-    """The nodes between some values and another, in their order; None where they are many."""
+    """List the nodes between some values and a result, in their order; None if there are too many."""
     found: dict[ir.Node, None] = {}
     ordered: list[ir.Node] = []
     waiting = [(result.producer(), False)]
@@ -245,7 +250,8 @@ def _upstream(result: ir.Value, given: Collection[ir.Value]) -> list[ir.Node] | 
 
 
 def _operands(node: ir.Node) -> Sequence[ir.Value | None]:
-    """The operands that are read: a node that rounds is left out, so that its scales need not be known."""
+    """List the operands that the evaluation reads: of a node that rounds only the rounded one, so that its scales need
+    not be known."""
     return [_rounded(node)] if _rounds(node) else node.inputs
 
 
@@ -260,7 +266,7 @@ def _wide(value: ir.Value) -> np.ndarray:
 
 
 def _rounds(node: ir.Node) -> bool:
-    """Decide whether a node gives one of its operands, as float64 has it: it quantises, or casts a float to a float."""
+    """Decide whether float64 leaves one of a node's operands as it is: the node quantises, or casts a float to a float."""
     entry = find(node)
     if node.op_type == "Cast" and node.domain == "":
         source, target = node.inputs[0], node.outputs[0]
@@ -270,7 +276,8 @@ def _rounds(node: ir.Node) -> bool:
 
 
 def _rounded(node: ir.Node) -> ir.Value:
-    """The operand that a node rounds; what is computed in integers stands for the same computation in floats."""
+    """Find the operand that a node rounds, which for an integer operator is the operand of the same computation in
+    floats."""
     entry, call = find(node), Call.of(node)
     return call.operand(0 if entry is None else entry.operands(call)[0])
 

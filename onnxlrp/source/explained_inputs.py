@@ -1,4 +1,4 @@
-"""The inputs that are explained: all that can carry relevance, or those that the caller names."""
+"""Find the inputs to explain: all that can carry relevance, or those that the caller names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxlrp.printable import listed
 def explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Value]:
     """Find the inputs to explain; `names` are the caller's, None for all.
 
-    Raises InputError for a name that no input has, NothingToExplainError for an input that is declared empty.
+    Raises InputError for a name that no input has, NothingToExplainError for an input whose declared shape is empty.
     """
     every = {str(v.name): v for v in graph.inputs}
     if names is None:
@@ -32,5 +32,5 @@ def carries(value: ir.Value) -> bool:
 
 
 def is_empty(value: ir.Value) -> bool:
-    """Decide whether an input is declared without elements."""
+    """Decide whether an input is declared with no elements."""
     return value.shape is not None and 0 in value.shape

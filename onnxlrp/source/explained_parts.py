@@ -1,4 +1,4 @@
-"""The parts of an output that is explained piece by piece, as the plan names them."""
+"""Describe the parts of an output that is explained piece by piece, in the words of the plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.graph.call import Call
 
 _MOST_PARTS = 12
-"""Parts that the plan names; where there are more, without their elements."""
+"""Largest number of parts that the plan lists; if there are more, it lists this many, without their elements."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Part:
 
 
 def put_together(node: ir.Node, operands: Mapping[int, Sequence[Part]]) -> tuple[Part, ...]:
-    """The parts of a node's output, given those of the operands that it is put together from."""
+    """Collect the parts of a node's output from the parts of the operands that it joins."""
     parts: list[Part] = []
     joined = (node.domain, node.op_type) == ("", "Concat") and len(node.inputs) > 1
     ends = _ends(node) if joined else {}
@@ -45,13 +45,13 @@ def put_together(node: ir.Node, operands: Mapping[int, Sequence[Part]]) -> tuple
 
 
 def _told_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """The parts with their elements, as far as these tell them apart and they are few."""
+    """List the parts with their elements; without these if all parts are otherwise equal or there are too many."""
     different = dict.fromkeys(dataclasses.replace(p, elements="") for p in parts)
     return tuple(different)[:_MOST_PARTS] if len(different) == 1 or len(parts) > _MOST_PARTS else tuple(parts)
 
 
 def _ends(node: ir.Node) -> dict[int, str]:
-    """The elements that each operand of a concatenation fills, where the sizes are known."""
+    """Describe the elements that each operand of a concatenation fills, as far as the sizes are known."""
     rank = len(node.outputs[0].shape or ())
     axis = int(Call.of(node).attr("axis", 0)) % max(rank, 1)
     places: dict[int, str] = {}
@@ -66,5 +66,5 @@ def _ends(node: ir.Node) -> dict[int, str]:
 
 
 def elements_of(axis: int, start: int, stop: int) -> str:
-    """Words for some elements along an axis, `stop` not included."""
+    """Describe some elements along an axis, `stop` not included."""
     return f"element {start} of axis {axis}" if stop == start + 1 else f"elements {start} to {stop - 1} of axis {axis}"

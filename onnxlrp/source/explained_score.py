@@ -1,10 +1,10 @@
-"""The output side: which value is explained in place of an output, and with which sign.
+"""Decide which value is explained in place of an output, and with which sign.
 
-An output is often a monotone function of a score: a probability of a logit, a rate of its logarithm, `1 − p` of p.
-Its own value says nothing about the direction in which an input moves it: a probability is positive on both sides of
-one half. So the walk back from the output skips monotone functions, and what is explained is the argument of the
-innermost one that is not 0 at 0, with a minus where the output falls when this argument rises. Functions that cannot
-be shown to be monotone are left to the rules of the backward pass.
+An output is often a monotone function of a score: a probability of a logit, a rate of its logarithm, `1 − p` of p. The
+output's own value says nothing about the direction in which an input moves it: a probability is positive on both sides
+of one half. So the walk upstream from the output skips monotone functions. The argument of the innermost one that is
+not 0 at 0 is explained, with a minus if the output falls when the argument rises. Functions that cannot be shown to be
+monotone are left to the rules of the backward pass.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from onnxlrp.source.one_logit import one_logit
 _ANY = np.full((), np.inf)
 _UP = np.ones(())
 _FAR = 16
-"""Values upstream that are looked at: two factors of one argument meet after a few nodes."""
+"""Number of steps upstream in which two factors' common argument is looked for; they meet after a few nodes."""
 _QUANTISED = frozenset({"INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"})
 """Types of quantised numbers."""
 _AROUND_A_SUM = frozenset({"Add", "Max", "Clip", "Unsqueeze", "Expand", "Reshape", "Cast"})
-"""Operators between a sum and the division by it, which keep it from 0 and give it its shape."""
+"""Operators between a sum and the division by it: they keep the sum away from 0 or give it the shape of the numerator.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExplainedScore:
-    """The value that is explained, in the output's layout, and the parts it is put together from."""
+    """The value that is explained, in the output's layout, and the parts that it is joined from."""
 
     value: ir.Value
     parts: tuple[Part, ...] = ()
@@ -46,18 +47,18 @@ class ExplainedScore:
 
 @dataclasses.dataclass(frozen=True)
 class _Argument:
-    """An argument that a value follows from, and whether the value rises with it (+1) or falls (−1)."""
+    """An argument that a value is a monotone function of, and whether the value rises (+1) or falls (−1) with it."""
 
     value: ir.Value
     sign: np.ndarray
     at_zero: np.ndarray
-    """The innermost function, and the affine ones downstream of it, at 0."""
+    """The value at 0 of the innermost function together with the affine functions downstream of it."""
     function: str
     parts: tuple[Part, ...] = ()
-    """The parts, where the argument is put together from several."""
+    """The parts of the argument; empty unless it is joined from several values."""
 
     spread: bool = False
-    """Whether constants downstream broadcast the argument to a larger shape."""
+    """True if constants downstream broadcast the argument to a larger shape."""
 
     @property
     def counts(self) -> bool:
@@ -73,14 +74,14 @@ class _Chain:
     low: np.ndarray
     high: np.ndarray
     argument: _Argument | None = None
-    """The argument of the innermost nonlinear function, where there is one."""
+    """The argument of the innermost nonlinear function; None if there is no such function."""
     source: tuple[_Chain, np.ndarray] | None = None
     """The chain of a value of the same shape that this one is a monotone function of: +1 where it rises with that
     value, −1 where it falls."""
 
     def upstream(self) -> Iterator[tuple[ir.Value, np.ndarray]]:
-        """Yield the value and the nearest ones of the same shape that it is a monotone function of, each with its
-        sign."""
+        """Yield the value and the nearest values upstream, of the same shape, that it is a monotone function of, each
+        with its sign."""
         chain, sign = self, _UP
         yield chain.value, sign
         for _ in range(_FAR):
@@ -92,7 +93,7 @@ class _Chain:
 
     @property
     def skipped(self) -> _Argument | None:
-        """The argument that is explained in place of the value, None where it is the value itself."""
+        """The argument that is explained in place of the value; None if the value itself is."""
         return self.argument if self.argument is not None and self.argument.counts else None
 
 
@@ -120,7 +121,7 @@ def _one_sign(sign: np.ndarray) -> int:
 
 
 def _signed(op: Builder, argument: _Argument) -> ir.Value:
-    """The argument with its sign, in the shape of the value that follows from it."""
+    """Apply its sign to the argument, in the shape of the value that is computed from it."""
     value, sign = argument.value, _one_sign(argument.sign)
     if not sign or argument.spread:
         return op.Mul(value, op.constant(argument.sign, value.dtype))
@@ -147,7 +148,8 @@ class _Chains:
         self.found: dict[ir.Value, _Chain] = {}
 
     def of(self, output: ir.Value) -> _Chain:
-        """Visit each value once and without recursion: the way may be long, and part and meet again."""
+        """Build the chain of an output. Each value is visited once and without recursion, because paths may be long,
+        split and join again."""
         waiting, sources = [output], {}
         while waiting:
             value = waiting[-1]
@@ -161,14 +163,14 @@ class _Chains:
         return self.found[output]
 
     def _sources(self, value: ir.Value) -> dict[int, ir.Value]:
-        """The operands of its node that a value may be a monotone function of, or is put together from."""
+        """Find the operands from which a value follows by a monotone function, or from which it is joined; by index."""
         node = value.producer()
         entry = None if node is None else find(node)
         if node is None or entry is None or callable(entry.head) or node.outputs[0] is not value:
             return {}
         call = Call.of(node)
         if entry.rounding:
-            # What is computed in integers is followed through the same computation in floats.
+            # An integer computation is followed through its copy in floats.
             indices: Sequence[int] = entry.operands(call)
         elif entry.head is not None or _is_cast(node):
             indices = (0,)
@@ -204,7 +206,7 @@ class _Chains:
         return self._moved(node, entry, value, sources)
 
     def _function(self, node: ir.Node, value: ir.Value, operand: ir.Value) -> _Chain:
-        """An elementwise function of one value."""
+        """Build the chain of an elementwise function of one value."""
         source = self.found[operand]
         found = step(node, operand, source.low, source.high)
         if found is None:
@@ -222,7 +224,8 @@ class _Chains:
         return _Chain(value, found.low, found.high, argument, None if spreads else (source, found.rises))
 
     def _softmax(self, node: ir.Node, value: ir.Value, scores: ir.Value) -> _Chain:
-        """A class's share rises with its own score; of two classes with one score, it falls with the other's."""
+        """Build the chain of a softmax: a class's share rises with its own score; with one logit for two classes, the
+        other class's share falls with it."""
         low, high = (-_ANY, np.zeros(())) if node.op_type == "LogSoftmax" else (np.zeros(()), _UP)
         source = self.found[scores]
         if source.skipped is not None:
@@ -239,7 +242,7 @@ class _Chains:
         return _Chain(value, low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts))
 
     def _product(self, node: ir.Node, operands: list[ir.Value]) -> _Chain:
-        """A product of two functions that are not negative and move alike with one argument."""
+        """Build the chain of a product of two nonnegative functions that move in the same direction with one argument."""
         first, second = (self.found[v] for v in operands[:2])
         value = node.outputs[0]
         negative = bool((first.low < 0).any() or (second.low < 0).any())
@@ -260,7 +263,7 @@ class _Chains:
         return _itself(value)
 
     def _moved(self, node: ir.Node, entry: Operator, value: ir.Value, sources: Mapping[int, ir.Value]) -> _Chain:
-        """Values that are moved about: each element keeps its own argument."""
+        """Build the chain of a node that moves values: each element keeps its own argument."""
         call = Call.of(node)
         moved = entry.operands(call)
         chains = {i: self.found[v] for i, v in sources.items() if i in moved}
@@ -278,27 +281,27 @@ class _Chains:
         return _Chain(value, low, high, _Argument(score, _UP, _UP, "", put_together(node, own)))
 
     def _like(self, value: ir.Value, argument: ir.Value) -> ir.Value:
-        """An argument in the floating-point type of the value that follows from it, through casts perhaps."""
+        """Cast an argument to the floating-point type of the value that is computed from it."""
         dtype = value.dtype
         return self.op.cast(argument, dtype) if dtype is not None and dtype.is_floating_point() else argument
 
 
 def _data(graph: ir.Graph) -> set[ir.Value]:
-    """Values that depend on the content of an input, and not on its shape alone."""
+    """Find the values that depend on the content of an input, not only on its shape."""
     data = {v for v in graph.inputs if not v.is_initializer()}
     mark_downstream(graph, data, lambda node: node.outputs, _looked_at)
     return data
 
 
 def _looked_at(node: ir.Node) -> list[ir.Value | None]:
-    """The operands whose content a node looks at."""
+    """List the operands whose content a node reads, not only their shape."""
     entry, call = find(node), Call.of(node)
     operands = range(len(call.inputs)) if entry is None or bodies(node) else entry.operands(call)
     return [call.input(i) for i in operands]
 
 
 def _itself(value: ir.Value) -> _Chain:
-    """A value of which nothing is known but itself."""
+    """Build the chain of a value that is no known function of another."""
     return _Chain(value, -_ANY, _ANY)
 
 
@@ -322,7 +325,7 @@ def _reaches(chain: _Chain, value: ir.Value) -> bool:
 
 
 def _normalised(node: ir.Node, data: Collection[ir.Value]) -> ir.Value | None:
-    """The numerator of `p / Σp` or `p / ‖p‖`, which brings scores to a common size."""
+    """Find the numerator of `p / Σp` or `p / ‖p‖`, a division that normalises scores; None if the node is none."""
     if (node.domain, node.op_type) != ("", "Div"):
         return None
     above, below = node.inputs
@@ -337,7 +340,8 @@ def _normalised(node: ir.Node, data: Collection[ir.Value]) -> ir.Value | None:
 
 
 def _without_flag(value: ir.Value) -> ir.Value | None:
-    """The scores to which a truth value is added, as where none of them is above 0."""
+    """Find the scores to which a truth value is added, for example one that is true where no score is above 0; None if
+    there is no such sum."""
     node = value.producer()
     if node is None or (node.domain, node.op_type) != ("", "Add"):
         return None

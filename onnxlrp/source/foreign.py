@@ -1,4 +1,5 @@
-"""What becomes of an error that nobody foresaw: the words of onnx's checker where it finds the source invalid."""
+"""Turn exceptions of other libraries into our own errors, with the words of onnx's checker if it finds the source
+invalid."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ T = TypeVar("T")
 
 
 def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate[Model, P], T]:
-    """Let no foreign exception leave a function of a model.
+    """Let no foreign exception leave a function whose first argument is a model.
 
-    What is not ours becomes an InvalidModelError with the words of onnx's checker, or a DefectError where that finds
-    nothing, and memory that ran out an InvalidModelError, too. Warnings that were made errors stay what they are.
+    A foreign exception becomes an InvalidModelError with the words of onnx's checker, or a DefectError if the checker
+    finds nothing. A MemoryError becomes an InvalidModelError, an OSError an InputError. Warnings that were turned into
+    exceptions pass unchanged.
     """
 
     @functools.wraps(call)
@@ -46,9 +48,9 @@ def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate
 
 
 def _checker_words(model: Any) -> str | None:
-    """Ask onnx's checker about a model that has passed our own; None where it has nothing to say.
+    """Ask onnx's checker about a model that has passed our own checks; None if it finds nothing wrong.
 
-    It is no gate: it refuses much that works, so it is asked only after something went wrong.
+    The checker is asked only after an exception, because it also refuses many models that work.
     """
     try:
         proto = parsed(model)
@@ -60,6 +62,6 @@ def _checker_words(model: Any) -> str | None:
         if "Field 'shape' of 'type'" in str(error):
             return None  # The checker alone wants shapes declared.
         return f"the model is invalid, as onnx.checker says: {first_line(error)}; export the model again, or repair it"
-    except Exception:  # the checker fails for reasons of its own, such as 2 GB of weights: it has no words then
+    except Exception:  # the checker may fail itself, as on 2 GB of weights: then it says nothing
         return None
     return None

@@ -1,4 +1,5 @@
-"""Types and shapes of every value, from the inputs alone: what the library finds, and what it leaves open."""
+"""Infer the types and shapes of every value from the inputs alone: by onnx, and node by node where onnx leaves them
+open."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ from onnxlrp.source.taught import is_known, taught
 from onnxlrp.source.valid.inner import inner_graphs
 
 _LIKE_INPUT = frozenset({"GroupNormalization"})
-"""Operators whose output has the shape of their input, which onnx has no inference for."""
+"""Operators whose output has the shape of their input and for which onnx has no shape inference."""
 
 
 def infer(model: ir.Model) -> None:
-    """Types and shapes of every value from the inputs alone.
+    """Infer the types and shapes of every value from the inputs alone.
 
-    What the source declares inside is not trusted, but for the outputs of operators that nobody here knows; of the
-    model's outputs the rank that they have so far, where nothing else tells it.
+    Shapes that the source declares inside the model are not trusted, except for the outputs of operators that neither
+    ONNX nor the registry knows. An output of the model keeps the rank that it has so far if nothing else gives one.
     """
     ranks = {v: len(v.shape) for v in model.graph.outputs if v.shape is not None}
     quiet("onnx_ir")
@@ -55,7 +56,8 @@ def infer(model: ir.Model) -> None:
 
 
 def _ask_library(model: ir.Model) -> None:
-    """Take over the types and shapes that onnx infers; onnx_ir's own pass makes tensors of sequences and optionals."""
+    """Take over the types and shapes that onnx infers; onnx_ir's own pass would turn sequences and optionals into
+    tensors."""
 
     def ask(proto: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=is_small(model))
@@ -63,8 +65,8 @@ def _ask_library(model: ir.Model) -> None:
     inputs, weights = list(model.graph.inputs), {v: v.const_value for v in model.graph.initializers.values()}
     try:
         proto = _c_api_utils.call_onnx_api(ask, model)
-    except Exception:  # onnx raises what it likes; what it leaves open is inferred node by node
-        # Where onnx_ir cannot write the model down, it leaves weights among the inputs, and large ones empty.
+    except Exception:  # onnx raises exceptions of many kinds; the rest is inferred node by node
+        # If onnx_ir cannot serialise the model, it leaves weights among the inputs, and large ones empty.
         model.graph.inputs[:] = inputs
         for value, tensor in weights.items():
             value.const_value = tensor
@@ -74,7 +76,7 @@ def _ask_library(model: ir.Model) -> None:
 
 
 def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
-    """Give the values of a graph the types and shapes that the same graph declares once it is inferred."""
+    """Give the values of a graph the types and shapes that onnx inferred for its copy."""
     types = {v.name: v.type for v in (*inferred.input, *inferred.value_info, *inferred.output)}
     for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
         answer = types.get(str(value.name), onnx.TypeProto())
@@ -88,14 +90,13 @@ def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
-    """Infer what `infer` left open, node by node; `visit` sees every node once its operands are known, and may put
-    others, whose values are known, in its place: nodes downstream may know more than they did."""
+    """Infer what `infer` left open, node by node. `visit` sees every node once its operands are known, and may replace
+    it by other nodes whose values are known, so that nodes downstream may know more."""
     _infer_the_rest(model.graph, visit)
 
 
 def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:
-    """Node by node, in bodies as well: what the library leaves open downstream of loops and of operators that it
-    lacks."""
+    """Infer node by node, in bodies as well, what onnx leaves open downstream of loops and of operators that it lacks."""
     for node in list(graph):
         inner = bodies(node)
         if inner:
@@ -110,7 +111,7 @@ def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = N
 
 
 def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
-    # What stands in for a value of the model's own has it as its first operand.
+    # A node that replaces a value of the model's own has that value as its first operand.
     if (node.op_type in _LIKE_INPUT or node.domain == DEPLOYED) and node.inputs[0] is not None:
         node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
     elif is_known(node):
@@ -125,15 +126,15 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
-    """Find the shape that a Shape node reads: onnx forgets it where the value comes from an operator of another
-    domain."""
+    """Find the shape that a Shape node reads: onnx forgets it if the value comes from an operator of another domain."""
     node = made_by(sizes, "Shape")
     x = None if node is None or node.attributes else node.inputs[0]
     return None if x is None else x.shape
 
 
 def _spectra(node: ir.Node) -> ir.Shape:
-    """[N, frames, frequencies, real and imaginary]; onnx finds nothing where the length of the signal is open."""
+    """Give the shape [N, frames, frequencies, 2 (real and imaginary)] of an STFT; onnx infers nothing if the length of
+    the signal is unknown."""
     signal, window = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
     length = content(node.inputs[3]) if len(node.inputs) > 3 else None
     size = None if window is None or window.shape is None else window.shape[0]
@@ -146,8 +147,8 @@ def _spectra(node: ir.Node) -> ir.Shape:
 
 
 def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.Node], None] | None) -> None:
-    """Inside an If, Loop or Scan: carried values are taken to keep the shape they start with, and where a step changes
-    it, to have no fixed size along what changes (none at all while nodes are still being written out)."""
+    """Infer the bodies of an If, Loop or Scan. A carried value keeps the shape that it starts with; if a step changes
+    it, the sizes that change are unknown (all sizes are unknown while nodes are still being written out)."""
     for body in inner:
         axes = _axes(node, "scan_input_axes", len(body.slices))
         for (value, operand), axis in zip(body.slices, axes, strict=True):
@@ -164,7 +165,7 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
             if visit is not None and start.shape is not None:
                 value.shape = ir.Shape([None] * len(start.shape))
         if body.states:
-            # The library takes no size of a state for kept: from what it starts with, most are.
+            # onnx treats no size of a state as fixed, but most sizes stay as they are at the start.
             _forget(body.graph)
         _infer_the_rest(body.graph, visit)
         changed = [_widen(value, out) for value, out, _, _ in body.states]
@@ -193,14 +194,14 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
 
 
 def _forget(graph: ir.Graph) -> None:
-    """All shapes that can be inferred anew."""
+    """Forget all shapes that can be inferred anew."""
     for node in graph:
         for value in node.outputs if is_known(node) else ():
             value.shape = None
 
 
 def _widen(value: ir.Value, out: ir.Value) -> bool:
-    """Forget the sizes that a step changes; whether there were any."""
+    """Forget the sizes of a carried value that a step changes; returns True if there are any."""
     if value.shape is None or value.shape == out.shape:
         return False
     if out.shape is None or len(out.shape) != len(value.shape):

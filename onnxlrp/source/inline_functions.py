@@ -1,7 +1,7 @@
-"""Local functions written out as onnxruntime does it.
+"""Write out local functions as onnxruntime does.
 
-Where a function bears the name of an operator, onnxruntime runs its own kernel. It reads the nodes of a function as of
-the opset that the model imports, whatever the function imports itself.
+If a function has the name of an operator that onnxruntime knows, onnxruntime runs its own kernel instead. It reads the
+nodes of a function at the opset that the model imports, whatever opset the function imports itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _RUNTIMES_OWN = "com.microsoft"
 
 
 def write_out_functions(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """The model without functions, and notes for the user.
+    """Write out all local functions; returns the model without functions, and notes for the user.
 
-    The functions call each other in no circle. Raises InvalidModelError where one holds a node that the model's version
-    of another domain than ONNX's own does not know.
+    The functions must not call each other in a circle. Raises InvalidModelError if a function holds a node that does
+    not fit the model's version of its domain.
     """
     if not proto.functions:
         return proto, []
@@ -54,7 +54,7 @@ def _is_operator(function: onnx.FunctionProto, imports: Mapping[str, int]) -> bo
 
 
 def _calls(proto: onnx.ModelProto) -> nx.DiGraph:
-    """Which function, by its domain and name, calls which."""
+    """Build the graph of calls between functions, which are named by domain and name."""
     names = {(f.domain, f.name) for f in proto.functions}
     calls = nx.DiGraph()
     calls.add_nodes_from(names)
@@ -65,7 +65,7 @@ def _calls(proto: onnx.ModelProto) -> nx.DiGraph:
 
 
 def _as_of_the_model(function: onnx.FunctionProto, proto: onnx.ModelProto, imports: Mapping[str, int]) -> Iterator[str]:
-    """Let a function import what the model does; a note where that changes what its nodes mean."""
+    """Let a function import the versions that the model imports; yield a note if that changes the meaning of its nodes."""
     written = {_domain(o.domain): o.version for o in function.opset_import}
     del function.opset_import[:]
     for domain in {**written, **imports}:
@@ -87,8 +87,8 @@ def _as_of_the_model(function: onnx.FunctionProto, proto: onnx.ModelProto, impor
 
 
 def _changed(node: onnx.NodeProto, function: onnx.FunctionProto, old: int, new: int) -> set[str]:
-    """The operator's name if it means something else in the model's opset; raises InvalidModelError where a node does
-    not fit that."""
+    """Give the operator's name if it has another meaning in the model's opset; raise InvalidModelError if the node does
+    not fit that opset."""
     domain = _domain(node.domain)
     known = [onnx.defs.has(node.op_type, max_inclusive_version=v, domain=domain) for v in (old, new)]
     if not known[0]:
@@ -107,8 +107,9 @@ def _changed(node: onnx.NodeProto, function: onnx.FunctionProto, old: int, new: 
 
 
 def _callers_first(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Inline functions whose attributes have defaults, which the library forgets: a call is given them first, and a
-    function only once all that call it are written out, because they may leave an attribute to the default."""
+    """Inline functions whose attributes have defaults, which the library's inliner forgets. Each call gets the defaults
+    first; a function is inlined only after all its callers, because a call inside them may leave an attribute to the
+    default."""
     calls = _calls(proto)
     for name in nx.topological_sort(calls):
         given = {f.overload: f.attribute_proto for f in proto.functions if (f.domain, f.name) == name}

@@ -1,4 +1,4 @@
-"""The label that a classifier answers with: its class is explained by default, where the file has one.
+"""Find the label output of a classifier: the class that it names is explained by default, if the model has one.
 
 The label is not always the largest score: scikit-learn's SVC lets pairs of classes vote, and its probabilities come
 from another computation.
@@ -29,9 +29,10 @@ class Label:
 
 
 def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | None:
-    """The label output that belongs to an output of scores; None where there is none, or where it is the arg max.
+    """Find the label output that belongs to an output of scores; None if there is none, or if it is the arg max of the
+    scores.
 
-    `count` is the number of classes of the scores, None where it varies: then no label is looked for.
+    `count` is the number of classes of the scores; if it is None, because it varies, no label is looked for.
     """
     for output in graph.outputs:
         if output is scores or output.dtype not in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.STRING):
@@ -46,7 +47,7 @@ def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | No
 
 
 def order_note(graph: ir.Graph, scores: ir.Value, name: str) -> str | None:
-    """A sentence for the plan where the scores of two classes need not stand in the order of the labels."""
+    """Write a note for the plan if the scores of two classes need not be in the order of the labels."""
     for output in graph.outputs:
         node = None if output is scores else _source(output)
         if node is not None and _answers_with_a_sign(node) and node.outputs[0].dtype == output.dtype:
@@ -59,17 +60,17 @@ def order_note(graph: ir.Graph, scores: ir.Value, name: str) -> str | None:
 
 
 def _source(label: ir.Value) -> ir.Node | None:
-    """The node that decides on a label, upstream of those that only move it."""
+    """Find the node that computes a label, upstream of those that only move it."""
     return follow_operators(label, _MOVES_LABELS).producer()
 
 
 def _classes(
     node: ir.Node, scores: ir.Value, count: int | None, graph: ir.Graph
 ) -> tuple[int, ...] | tuple[str, ...] | None:
-    """The classes of the node that decides on a label, where the label belongs to the scores.
+    """Find the classes of the node that computes a label, if the label belongs to the scores; else None.
 
-    A label belongs to scores that are computed from the values it is decided by. A label with names also belongs to the
-    scores if no other output holds as many.
+    A label belongs to scores that are computed from the values it is computed from. A label with names also belongs to
+    the scores if no other output holds one number for each class.
     """
     call = Call.of(node)
     if node.domain == "" and node.op_type == "Gather":
@@ -89,8 +90,8 @@ def _classes(
 
 def _answers_with_a_sign(node: ir.Node) -> bool:
     """Decide whether a node compares two classes by the sign of one decision value, as a support vector machine without
-    probabilities does: onnxruntime's two scores then stand in another order than the labels, and the larger is meant.
-    """
+    probabilities does. The order of onnxruntime's two scores then differs from the order of the labels, and the larger
+    score is explained."""
     pairs = node.op_type == "SVMClassifier" and "prob_a" not in node.attributes
     return pairs and len(Call.of(node).ints("vectors_per_class", ())) == 2
 
@@ -102,20 +103,20 @@ def _labels(names: np.ndarray) -> tuple[int, ...] | tuple[str, ...]:
 
 
 def _only_scores(graph: ir.Graph, scores: ir.Value, count: int | None) -> bool:
-    """Decide whether no other output holds a number for each of as many classes."""
+    """Decide whether no output other than the scores holds a number for each of `count` classes."""
     others = [v for v in graph.outputs if v is not scores and v.dtype is not None and v.dtype.is_floating_point()]
     return not any(v.shape is not None and len(v.shape) > 1 and v.shape[1] == count for v in others)
 
 
 def _compares_others(node: ir.Node, scores: ir.Value) -> bool:
-    """Decide whether an ArgMax compares values whose largest need not be the largest score."""
+    """Decide whether the largest of the values that an ArgMax compares need not be the largest score."""
     if (node.domain, node.op_type) != ("", "ArgMax") or node.inputs[0] is None:
         return False
     return _ordered_like(node.inputs[0]) is not _ordered_like(scores)
 
 
 def _ordered_like(value: ir.Value) -> ir.Value:
-    """The value upstream whose largest element is at the same place: a softmax changes no order."""
+    """Find the value furthest upstream whose largest element is at the same place: a softmax keeps the order."""
 
     def moved(node: ir.Node) -> ir.Value | None:
         entry = find(node)

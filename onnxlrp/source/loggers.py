@@ -1,7 +1,7 @@
-"""The libraries' own logs: what they say of models that are right is kept from the user.
+"""Silence the logs of libraries, which warn about correct models.
 
-Loggers belong to the whole process, and conversions may run in threads: the first one in silences, the last one out
-restores, and no conversion restores what another has set.
+Loggers belong to the whole process, and conversions may run in threads: the first conversion that wants a logger silent
+silences it, the last one restores its level, and no conversion restores a level that another one has set.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterator
 
 _CHANGING = threading.Lock()
 _SILENT: dict[str, tuple[int, int]] = {}
-"""Of every silenced logger the number of conversions that want it silent, and its level before."""
+"""The number of conversions that want each logger silent, and the level that it had before; by the logger's name."""
 
 
 def quiet(name: str) -> None:
-    """Only a logger's errors from now on; every change of a level empties the caches of all loggers there are."""
+    """Let a logger report only errors from now on. The level is set only if it changes, because each change empties the
+    caches of all loggers."""
     with _CHANGING:
         logger = logging.getLogger(name)
         if name in _SILENT:
@@ -29,7 +30,7 @@ def quiet(name: str) -> None:
 
 @contextlib.contextmanager
 def silenced(*names: str) -> Iterator[None]:
-    """Not even the errors of some loggers, while this lasts in any thread."""
+    """Silence some loggers completely while this context lasts in any thread."""
     with _CHANGING:
         for name in names:
             logger = logging.getLogger(name)

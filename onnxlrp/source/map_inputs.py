@@ -1,7 +1,7 @@
-"""Inputs that are maps: onnx_ir has no such type, so the vector that is made of one stands in for it, under its name.
+"""Replace inputs that are maps by vectors under the same names, because onnx_ir has no map type.
 
-A vectoriser (DictVectorizer, CastMap) is taken off as the model is read and put back on emission; what is explained is
-the vector: an element for each key of the vocabulary.
+A vectoriser (DictVectorizer, CastMap) is removed when the model is read and put back on emission. The vector is
+explained: it has an element for each key of the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _CASTS = {"TO_FLOAT": TensorProto.FLOAT, "TO_STRING": TensorProto.STRING, "TO_IN
 
 @dataclasses.dataclass(frozen=True)
 class MapInput:
-    """A map input, and the node that makes a vector of it."""
+    """A map input, and the node that converts it to a vector."""
 
     declared: onnx.ValueInfoProto
     node: onnx.NodeProto
     version: int
-    """Of the node's domain."""
+    """The version of the node's domain."""
 
 
 def take_map_inputs(proto: onnx.ModelProto) -> list[MapInput]:
-    """Let vectors stand in for maps, in place."""
+    """Replace map inputs by vectors, in place; raises InvalidModelError if a map is not read by exactly one vectoriser."""
     taken = []
     version = next((o.version for o in proto.opset_import if o.domain == _ML), 1)
     for position, declared in enumerate(list(proto.graph.input)):
@@ -51,7 +51,7 @@ def take_map_inputs(proto: onnx.ModelProto) -> list[MapInput]:
 
 
 def put_map_inputs_back(proto: onnx.ModelProto, taken: list[MapInput]) -> None:
-    """The maps and the nodes that read them, in place."""
+    """Put the map inputs and the nodes that read them back, in place."""
     for map_input in taken:
         name = map_input.declared.name
         position = next(i for i, v in enumerate(proto.graph.input) if v.name == name)
@@ -67,7 +67,8 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
 
 
 def _vector(declared: onnx.ValueInfoProto, node: onnx.NodeProto) -> onnx.ValueInfoProto:
-    """One row: a DictVectorizer's holds the map's values by its vocabulary, a CastMap's what they are cast to."""
+    """Declare the vector that replaces a map, of shape [1, size]: a DictVectorizer gives one element for each key of
+    its vocabulary, a CastMap the map's values cast to another type."""
     given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     size: int | None
     if node.op_type == "DictVectorizer":

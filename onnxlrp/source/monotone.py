@@ -1,4 +1,4 @@
-"""Elementwise functions that only rise or only fall over an interval of their operand."""
+"""Find elementwise functions that only rise or only fall over an interval of their operand."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _EVEN = frozenset({"Abs", "Cosh"})
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One elementwise node as a function of its only operand that is no constant.
+    """One elementwise node as a function of its only operand that is not constant.
 
-    All arrays broadcast to the node's output: constants of the node may vary along its axes.
+    All arrays broadcast to the node's output, because constants of the node may vary along its axes.
     """
 
     rises: np.ndarray
@@ -63,13 +63,14 @@ class Step:
     at_zero: np.ndarray
     """The output where the operand is 0, which may be infinite or NaN."""
     affine: bool
-    """True where the function is a factor and a shift."""
+    """True if the function is a product with a constant plus a constant."""
     at: Callable[[np.ndarray], np.ndarray | None]
     """The output at values of the operand; None where it is not known."""
 
 
 def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> Step | None:
-    """A node as a function of one operand that lies between `low` and `high`; None where it is not monotone there."""
+    """Describe a node as a function of one operand that lies between `low` and `high`; None if it is not monotone
+    there."""
     out = node.outputs[0]
     if sum(v is operand for v in node.inputs) != 1:
         return None
@@ -96,7 +97,8 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
 
 
 def _unknown_shift(node: ir.Node, operand: ir.Value, function: FunctionOfOne) -> Step | None:
-    """A value plus or minus one that no input is explained through, which is known only while the model runs."""
+    """Describe the sum or difference of the operand and a value that is known only at run time and through which no
+    input is explained."""
     if node.domain != "" or node.op_type not in ("Add", "Sub"):
         return None
     falls = node.op_type == "Sub" and node.inputs[1] is operand
@@ -109,7 +111,8 @@ def _divides_by(node: ir.Node, operand: ir.Value) -> bool:
 
 
 def _direction(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> int | None:
-    """+1 or −1 for a function that is not affine; None where it turns between the bounds."""
+    """Give +1 or −1 for a function that rises or falls and is not affine; None if it is not monotone between the
+    bounds."""
     if node.domain != "":
         return None
     kind, positive, negative = node.op_type, bool((low >= 0).all()), bool((high <= 0).all())
@@ -129,7 +132,7 @@ def _direction(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarr
 
 
 def _rises(node: ir.Node) -> bool:
-    """Decide whether the parameters leave a function that rises: slopes and factors must not be negative."""
+    """Decide whether the function rises for the node's parameters: slopes and factors must not be negative."""
     if node.op_type == "PRelu":
         slope = _known(node.inputs[1])
         return slope is not None and bool((slope >= 0).all())
@@ -138,7 +141,7 @@ def _rises(node: ir.Node) -> bool:
 
 
 def _quotient(node: ir.Node, positive: bool, negative: bool) -> int | None:
-    """A constant of one sign over data that keep their sign."""
+    """Give the direction of a constant of one sign divided by data of one sign; None for other quotients."""
     above = _known(node.inputs[0])
     if above is None or not (positive or negative):
         return None
@@ -146,7 +149,8 @@ def _quotient(node: ir.Node, positive: bool, negative: bool) -> int | None:
 
 
 def _power(node: ir.Node, operand: ir.Value, positive: bool, negative: bool) -> int | None:
-    """Data to the power of one number, or one positive number to the power of data."""
+    """Give the direction of data to the power of one number, or of one positive number to the power of data; None for
+    other powers."""
     base, exponent = node.inputs
     other = _known(exponent if base is operand else base)
     if other is None or other.size != 1:
@@ -166,5 +170,5 @@ def _power(node: ir.Node, operand: ir.Value, positive: bool, negative: bool) -> 
 
 
 def _known(value: ir.Value | None) -> np.ndarray | None:
-    """The content of a constant, also of one that is computed from others."""
+    """Compute a constant, which may follow from other constants; None if the value is not constant."""
     return None if value is None else evaluate(value, {})

@@ -1,4 +1,4 @@
-"""Notes on what ONNX does not allow, or onnxruntime does not load, and what can be explained all the same."""
+"""Note faults that ONNX does not allow or onnxruntime does not load, in models that can be explained all the same."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from onnxlrp.source.valid.schemas import USUAL, is_given_up
 from onnxlrp.source.valid.versions import imported
 
 _INPUTS_ONLY = 4
-"""The version of the format from which on an initializer need not be an input, too."""
+"""First version of the file format in which an initializer need not be an input too."""
 _SHOWN = 12
-"""Notes of one kind."""
+"""Largest number of notes of one kind."""
 
 
 def observations(proto: onnx.ModelProto) -> list[str]:
-    """What a model that is read all the same says otherwise than ONNX wants it."""
+    """Describe the faults that ONNX does not allow in a model that is read all the same."""
     kinds = (
         *(_not_imported(proto), _given_up(proto), _no_inputs(proto)),
         *(_names_twice(proto), _left_out(proto), _unsorted(proto), _from_around(proto)),
@@ -28,19 +28,19 @@ def observations(proto: onnx.ModelProto) -> list[str]:
 
 
 def _not_imported(proto: onnx.ModelProto) -> Iterator[str]:
-    """Say what version operators are taken at whose operator set the model does not import."""
+    """Note the version at which operators are read if the model does not import their operator set."""
     known = imported(proto.opset_import)
     used = {"" if n.domain == "ai.onnx" else n.domain for n in every_node(proto.graph.node)}
     for domain, version in (("", USUAL), ("ai.onnx.ml", 1)):
         if domain in used and domain not in known:
             yield (
                 f"the model does not import the operator set {domain or 'ai.onnx'}: its operators are read as version "
-                f"{version} has them"
+                f"{version} defines them"
             )
 
 
 def _given_up(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name the operators that the imported version of their set has no more; onnxruntime does not load them."""
+    """Name the operators that are no longer in the imported version of their set; onnxruntime does not load them."""
     known = imported(proto.opset_import)
     used = {("" if n.domain == "ai.onnx" else n.domain, n.op_type): n.name for n in every_node(proto.graph.node)}
     for (domain, op_type), name in used.items():
@@ -49,8 +49,8 @@ def _given_up(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 def _no_inputs(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name an initializer that an old version of the format wants among the inputs; onnxruntime does not find it in
-    bodies."""
+    """Name an initializer that is no input although an old version of the file format asks for that; onnxruntime does
+    not find it in bodies."""
     inputs = {value.name for value in proto.graph.input}
     lacking = [tensor.name for tensor in proto.graph.initializer if tensor.name not in inputs]
     if proto.ir_version < _INPUTS_ONLY and lacking:
@@ -61,7 +61,7 @@ def _no_inputs(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 def _names_twice(proto: onnx.ModelProto) -> Iterator[str]:
-    """Count the nodes of one graph that have one name: they get names of their own."""
+    """Count the nodes of one graph that share a name: all but the first get another name."""
     for nodes in _sequences(proto):
         for name, count in collections.Counter(node.name for node in nodes if node.name).items():
             if count > 1:
@@ -69,35 +69,36 @@ def _names_twice(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 def _sequences(proto: onnx.ModelProto) -> Iterator[Sequence[onnx.NodeProto]]:
-    """The nodes of the graph, of each function, and of each graph inside them."""
+    """Yield the nodes of the graph, of each function, and of each graph inside them."""
     for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
         yield nodes
         yield from (graph.node for node in every_node(nodes) for graph in inner_graphs(node))
 
 
 def _left_out(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name the loops an output of which has no name; onnxruntime does not load them."""
+    """Name the If, Loop and Scan nodes that have an output without a name; onnxruntime does not load them."""
     for node in every_node(proto.graph.node):
         if node.op_type in ("If", "Loop", "Scan") and "" in node.output:
             yield f"an output of the {node.op_type} node {node.name!r} has no name: it gets one"
 
 
 def _unsorted(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name the nodes of bodies that stand before one that they read from; onnxruntime sorts the main graph only."""
+    """Name the nodes of bodies that are listed before a node that they read from; onnxruntime sorts the main graph
+    only."""
     for graph in (graph for node in every_node(proto.graph.node) for graph in inner_graphs(node)):
         later = {name for node in graph.node for name in node.output}
         for node in graph.node:
             if not later.isdisjoint(reads(node)):
-                yield f"the {node.op_type} node {node.name!r} of a body stands before one that it reads from"
+                yield f"the {node.op_type} node {node.name!r} of a body is listed before a node that it reads from"
             later.difference_update(node.output)
 
 
 def _from_around(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name the outputs of bodies that are values around them; onnxruntime wants an Identity node there."""
+    """Name the outputs of bodies that are values of the graphs around them; onnxruntime wants an Identity node there."""
     for node in every_node(proto.graph.node):
         for graph in inner_graphs(node):
             own = {*(v.name for v in graph.input), *(t.name for t in graph.initializer)}
             own.update(name for inner in graph.node for name in inner.output)
             for value in graph.output:
                 if value.name not in own:
-                    yield f"a body of the {node.op_type} node {node.name!r} hands out {value.name!r}, a value around it"
+                    yield f"a body of the {node.op_type} node {node.name!r} returns {value.name!r}, a value of the graph around it"

@@ -1,4 +1,4 @@
-"""A node of an older opset, and the means to write it anew."""
+"""Hold a node of an older opset while it is rewritten for opset 21."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnxlrp.errors import InvalidModelError
 
 
 class Old:
-    """A node of an older opset, and the means to put nodes upstream and downstream of it."""
+    """A node of an older opset, with methods that add nodes upstream and downstream of it."""
 
     def __init__(self, node: ir.Node, version: int) -> None:
         assert isinstance(node.graph, ir.Graph)
@@ -29,7 +29,7 @@ class Old:
         self.node.attributes[name] = ir.convenience.convert_attribute(name, value)
 
     def operand(self, index: int) -> ir.Value:
-        """Find an operand that the operator cannot do without."""
+        """Return an operand that the operator needs; raises InvalidModelError if it is left out."""
         value = self.optional(index)
         if value is None:
             node = self.node
@@ -37,25 +37,25 @@ class Old:
         return value
 
     def optional(self, index: int) -> ir.Value | None:
-        """Find an operand; None where it is left out."""
+        """Return an operand; None if it is left out."""
         return self.node.inputs[index] if index < len(self.node.inputs) else None
 
     def put(self, index: int, value: ir.Value | None) -> None:
-        """Make a value one of the operands; those that are left out ahead of it stay empty."""
+        """Set an operand to a value; operands with a lower index that are left out stay empty."""
         if len(self.node.inputs) <= index:
             self.node.resize_inputs(index + 1)
         self.node.replace_input_with(index, value)
 
     def constant(self, array: Any) -> ir.Value:
-        """A constant upstream of the node."""
+        """Add a constant upstream of the node."""
         return self.upstream("Constant", value=ir.Tensor(np.asarray(array)))
 
     def ints(self, values: Sequence[int]) -> ir.Value:
-        """A constant vector of int64."""
+        """Add a constant vector of int64."""
         return self.constant(np.asarray(values, np.int64).reshape(-1))
 
     def number(self, number: float, like: ir.Value) -> ir.Value:
-        """A constant scalar in the type of another value."""
+        """Add a constant scalar in the type of another value."""
         if like.dtype is None:
             return self.upstream("CastLike", self.constant(np.float32(number)), like)
         with np.errstate(over="ignore"):  # The largest float32 is infinite in float16.

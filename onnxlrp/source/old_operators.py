@@ -1,7 +1,8 @@
-"""Operators as they were before opset 21, written as they are now; one function for each change, table at the end.
+"""Rewrite operators of opsets before 21 for opset 21; each change has one function, and the table of changes is at the
+end.
 
-`onnx.version_converter` is not asked: it takes Resize of opset 10 and Upsample for later ones, whose coordinates are
-others, and Hardmax below opset 13 for one along an axis.
+`onnx.version_converter` is not used: it reads Resize of opset 10 and Upsample as later ones, whose coordinates differ,
+and Hardmax below opset 13 as one along a single axis.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from onnxlrp.source.old_scans import over_samples
 
 Finish = Callable[[], None]
 Lift = Callable[[Old], Finish | None]
-"""Write a node anew; the answer is the rest of the work, to be done once types and ranks are known, if there is any."""
+"""A function that rewrites a node; it returns the rest of the work, to be done once types and ranks are known, or None.
+"""
 _GRID_MODES = {"bilinear": "linear", "bicubic": "cubic"}
 _MOST = float(np.finfo(np.float32).max)
 
 
 def lift(node: ir.Node, version: int) -> Finish | None:
-    """Write a node of an older opset as opset 21 does; the rest of the work, once types and ranks are known.
+    """Rewrite a node of an older opset for opset 21; returns the rest of the work, to be done once types and ranks are
+    known.
 
-    Raises InvalidModelError where it says what no later operator does.
+    Raises InvalidModelError if no later operator computes the same.
     """
     changed, change = _CHANGES.get(node.op_type, (0, None))
     if change is None or version >= changed:
@@ -38,7 +41,7 @@ def lift(node: ir.Node, version: int) -> Finish | None:
 
 
 def _axes(old: Old) -> None:
-    """Reductions and Squeeze: no axes, and an empty list of them, mean all."""
+    """Rewrite a reduction or Squeeze: both no axes and an empty list of axes mean all axes."""
     if axes := old.take("axes"):
         old.put(1, old.ints(axes))
 
@@ -56,7 +59,7 @@ def _slice(old: Old) -> None:
 
 
 def _split(old: Old) -> None:
-    """Parts of given sizes, or since opset 18 so many of them."""
+    """Rewrite a Split into parts of given sizes, or, since opset 18, into a given number of parts."""
     if sizes := old.take("split"):
         old.put(1, old.ints(sizes))
     elif old.optional(1) is None:
@@ -72,7 +75,8 @@ def _dft(old: Old) -> None:
 
 
 def _clip(old: Old) -> Finish:
-    """Bounds that are left out are those of float32, and infinite values become them."""
+    """Rewrite a Clip: bounds that are left out are the largest and smallest float32, so that infinite values become
+    finite."""
     bounds = old.take("min", -_MOST), old.take("max", _MOST)
 
     def finish() -> None:
@@ -92,7 +96,8 @@ def _pad(old: Old) -> Finish | None:
 
 
 def _over_the_rest(old: Old) -> Finish:
-    """Softmax, LogSoftmax, Hardmax: over all axes from `axis` on at once, which for the last is what it is now."""
+    """Rewrite a Softmax, LogSoftmax or Hardmax over all axes from `axis` on at once; if `axis` is the last one, the
+    meaning is the same today."""
     axis = old.take("axis", 1)
     old.set("axis", -1)
 
@@ -108,7 +113,8 @@ def _over_the_rest(old: Old) -> Finish:
 
 
 def _batch_normalization(old: Old) -> None:
-    """`spatial=0`, until opset 9: each element of a sample has a mean, a variance, a scale and a bias of its own."""
+    """Rewrite a BatchNormalization; with `spatial=0`, until opset 9, each element of a sample has its own mean,
+    variance, scale and bias."""
     node = old.node
     if any(map(is_read, node.outputs[1:])):
         raise InvalidModelError(
@@ -121,7 +127,7 @@ def _batch_normalization(old: Old) -> None:
 
 
 def _element_by_element(old: Old) -> None:
-    """`(x − mean) · scale / √(variance + ε) + bias`."""
+    """Compute `(x − mean) · scale / √(variance + ε) + bias` with elementwise nodes."""
     x, scale, bias, mean, variance = (old.operand(i) for i in range(5))
     epsilon = old.number(old.take("epsilon", 1e-5), variance)
     deviation = old.upstream("Sqrt", old.upstream("Add", variance, epsilon))
@@ -135,7 +141,8 @@ def _element_by_element(old: Old) -> None:
 
 
 def _dropout(old: Old) -> None:
-    """Drop nothing; onnxruntime makes the mask all 0, and below opset 10 it has the type of the data."""
+    """Rewrite a Dropout, which drops nothing at inference: onnxruntime makes the mask all 0, and below opset 10 the
+    mask has the type of the data."""
     old.take("ratio")
     if any(map(is_read, old.node.outputs[1:])):
         mask = old.downstream(old.node.outputs[1], "Not")
@@ -144,18 +151,18 @@ def _dropout(old: Old) -> None:
 
 
 def _roi_align(old: Old) -> None:
-    """Positions were not moved by half an element."""
+    """Rewrite a RoiAlign, which did not shift positions by half an element."""
     old.set("coordinate_transformation_mode", "output_half_pixel")
 
 
 def _grid_sample(old: Old) -> None:
-    """Modes had the names that they have for pictures."""
+    """Rewrite a GridSample, whose modes had the names for two-dimensional images."""
     mode = old.take("mode", "bilinear")
     old.set("mode", _GRID_MODES.get(mode, mode))
 
 
 def _group_normalization(old: Old) -> Finish:
-    """Scale and bias were one number for each group, now they are for each channel."""
+    """Rewrite a GroupNormalization: scale and bias had one number for each group and now have one for each channel."""
     groups, x = old.node.attributes["num_groups"].as_int(), old.operand(0)
 
     def finish() -> None:
@@ -173,7 +180,7 @@ def _group_normalization(old: Old) -> Finish:
 
 
 def _scatter(old: Old) -> None:
-    """Another name for ScatterElements."""
+    """Rename a Scatter, which is ScatterElements under another name."""
     old.node.op_type = "ScatterElements"
 
 
@@ -181,10 +188,10 @@ def _scatter(old: Old) -> None:
 
 
 def _resize(old: Old) -> None:
-    """Resize of opset 10, and Upsample: `x_old = x_new / scale`.
+    """Rewrite a Resize of opset 10, or an Upsample: `x_old = x_new / scale`.
 
-    The nearest is the one at or before that position along an axis that grows, and the one at or after it along one
-    that shrinks: a Resize for each kind, and both where only a run tells the scales.
+    The nearest element is at or before that position along an axis that grows, and at or after it along an axis that
+    shrinks. Each kind of axis takes a Resize of its own, and both are written if the scales are known only at run time.
     """
     written, mode = old.take("scales"), old.take("mode", "nearest")
     scales = old.operand(1) if written is None else old.constant(np.asarray(written, np.float32))
@@ -233,4 +240,4 @@ _CHANGES: dict[str, tuple[int, Lift]] = {
     "Unsqueeze": (13, _unsqueeze),
     "Upsample": (21, _resize),
 }
-"""By operator: the opset from which on it is as it is in opset 21, and how an older one is written."""
+"""By operator: the opset from which on it is as in opset 21, and the function that rewrites an older one."""

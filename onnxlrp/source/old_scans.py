@@ -1,4 +1,4 @@
-"""Scan as it was before opset 9, with a batch on axis 0: a Scan over the samples, of a Scan over the steps.
+"""Rewrite a Scan of opset 8, which has a batch on axis 0, as a Scan over the samples that holds a Scan over the steps.
 
 `Scan₈(s, x) = Scan(n: Scan(s[n], x[n]))`.
 """
@@ -12,7 +12,8 @@ from onnxlrp.source.old_node import Old
 
 
 def over_samples(old: Old) -> None:
-    """Put a Scan over the samples around it; raises InvalidModelError where the samples differ in length."""
+    """Put a Scan over the samples around the node; raises InvalidModelError if it takes sequence lengths, because
+    samples may then differ in length."""
     node, graph = old.node, old.graph
     if old.optional(0) is not None:
         raise InvalidModelError(

@@ -1,4 +1,4 @@
-"""Two classes with one logit: a softmax over a score and a constant, as `[0, z]`."""
+"""Find the single logit of two classes: a softmax over a score and a constant, such as `[0, z]`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from onnxlrp.graph.call import Call, content
 
 
 def one_logit(scores: ir.Value, axis: int, data: Collection[ir.Value]) -> tuple[ir.Value, int] | None:
-    """The logit of two classes whose other logit is a constant, and its place along the axis of the classes.
+    """Find the logit of two classes whose other logit is a constant, and its place along the axis of the classes.
 
-    Returns None where `scores` is no such Concat or Pad. `data` are the values that depend on an input.
+    Returns None if `scores` is no such Concat or Pad. `data` are the values that depend on an input.
     """
     node, rank = scores.producer(), len(scores.shape or ())
     if node is None or node.domain != "" or not rank or node.op_type not in ("Concat", "Pad"):

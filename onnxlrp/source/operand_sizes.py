@@ -1,4 +1,4 @@
-"""Operands whose sizes contradict each other where onnx's inference does not compare them, and onnxruntime does."""
+"""Refuse operands whose sizes contradict each other, as onnxruntime does and onnx's inference does not."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import onnx_ir as ir
 from onnxlrp.errors import InvalidModelError
 
 Dims = Sequence[object]
-"""Sizes; only those that are integers are compared."""
+"""Sizes of an operand; only those that are integers are compared."""
 _ALONG_AXIS = ("Softmax", "LogSoftmax", "Hardmax", "LayerNormalization", "RMSNormalization")
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def check_sizes(model: ir.Model) -> None:
-    """Raise InvalidModelError, naming the node, where an operand's sizes do not fit the others."""
+    """Raise InvalidModelError, naming the node, if an operand's sizes do not fit those of the others."""
     for node in model.graph.all_nodes():
         _check_order(node)
         _check_axis(node)
@@ -31,7 +31,7 @@ def check_sizes(model: ir.Model) -> None:
 
 
 def _check_order(node: ir.Node) -> None:
-    """Raise where a Transpose does not name every axis once."""
+    """Raise InvalidModelError if a Transpose does not name every axis once."""
     order = node.attributes.get("perm") if (node.op_type, node.domain) == ("Transpose", "") else None
     dims = None if order is None else _dims(node, 0)
     if order is not None and dims is not None and sorted(order.as_ints()) != list(range(len(dims))):
@@ -42,7 +42,7 @@ def _check_order(node: ir.Node) -> None:
 
 
 def _check_axis(node: ir.Node) -> None:
-    """Raise where an axis is none of the operand's."""
+    """Raise InvalidModelError if an axis is none of the operand's."""
     axis = node.attributes.get("axis") if node.op_type in _ALONG_AXIS and node.domain == "" else None
     dims = None if axis is None else _dims(node, 0)
     if axis is not None and dims and not -len(dims) <= axis.as_int() < len(dims):
@@ -53,19 +53,19 @@ def _check_axis(node: ir.Node) -> None:
 
 
 def _check_features(node: ir.Node) -> None:
-    """Raise where a tree asks for a column that its operand does not have."""
+    """Raise InvalidModelError if a tree reads a column that its operand does not have."""
     asked = node.attributes.get("nodes_featureids") if node.domain == "ai.onnx.ml" else None
     dims, modes = _dims(node, 0), node.attributes.get("nodes_modes")
     if asked is None or modes is None:
         return
     columns = dims[-1] if dims and isinstance(dims[-1], int) else None
-    # The rows of leaves hold any number.
+    # The entry of a leaf is not read and may hold any number.
     kinds = modes.as_strings() if modes.type == ir.AttributeType.STRINGS else [""] * len(asked.as_ints())
     for feature, kind in zip(asked.as_ints(), kinds, strict=True):
         if kind != "LEAF" and (feature < 0 or (columns is not None and feature >= columns)):
             raise InvalidModelError(
-                f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees asks for the column "
-                f"{feature}, and its operand has {columns or 'any'}, from 0 on; export the model again, or repair it"
+                f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees reads column "
+                f"{feature}, but the columns of its operand are 0 to {columns - 1 if columns else 'any'}; export the model again, or repair it"
             )
 
 
@@ -85,19 +85,19 @@ def _dims(node: ir.Node, index: int) -> list[object] | None:
 
 
 def _channels(node: ir.Node) -> dict[int, Dims]:
-    """Scale and bias: one for each channel."""
+    """Give the sizes of scale and bias: one number for each channel."""
     x = _dims(node, 0)
     return {} if x is None or len(x) < 2 else {i: [x[1]] for i in range(1, len(node.inputs))}
 
 
 def _bias(node: ir.Node) -> dict[int, Dims]:
-    """One for each output channel of a convolution."""
+    """Give the size of a convolution's bias: one number for each output channel."""
     weight = _dims(node, 1)
     return {} if weight is None else {2: [weight[0]]}
 
 
 def _recurrent(node: ir.Node) -> dict[int, Dims]:
-    """The weights of a cell: [directions, gates · hidden, …]."""
+    """Give the sizes of a recurrent cell's operands; the weights are [directions, gates · hidden, …]."""
     x, weight = _dims(node, 0), _dims(node, 1)
     hidden, direction = node.attributes.get("hidden_size"), node.attributes.get("direction")
     if x is None or weight is None or hidden is None or len(x) != 3:
@@ -112,7 +112,8 @@ def _recurrent(node: ir.Node) -> dict[int, Dims]:
 
 
 def _product(node: ir.Node) -> dict[int, Dims]:
-    """The last operand of a Gemm is broadcast to the product: it has no more axes and no other sizes."""
+    """Give the sizes of a Gemm's last operand, which broadcasts to the product: it has no more axes and no other
+    sizes."""
     bias, (rows, columns) = _dims(node, 2), _sizes(node)
     if bias is None:
         return {}
@@ -123,7 +124,7 @@ def _product(node: ir.Node) -> dict[int, Dims]:
 
 
 def _sizes(node: ir.Node) -> list[object]:
-    """Rows and columns of a Gemm."""
+    """Find the numbers of rows and columns of a Gemm's product."""
     found: list[object] = []
     for index, name in enumerate(("transA", "transB")):
         dims, turned = _dims(node, index), node.attributes.get(name)
@@ -133,7 +134,7 @@ def _sizes(node: ir.Node) -> list[object]:
 
 
 def _normalised(node: ir.Node) -> dict[int, Dims]:
-    """Scale and bias of a LayerNormalization are broadcast to its operand."""
+    """Give the sizes of a LayerNormalization's scale and bias, which broadcast to its operand."""
     x, wanted = _dims(node, 0), dict[int, Dims]()
     for index in (1, 2):
         dims = _dims(node, index)

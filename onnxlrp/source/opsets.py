@@ -1,4 +1,4 @@
-"""Bring a model to opset 21: what is older is lifted here, what is newer is lowered by the library where it can."""
+"""Bring a model to opset 21: older operators are lifted here, newer ones are lowered by the library if it can."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from onnxlrp.source.old_operators import lift
 from onnxlrp.source.valid.inner import every_node
 
 OPSET = 21
-"""The default-domain version that models are brought to; a newer one that cannot be lowered is kept."""
+"""The version of ONNX's default domain that models are brought to; a model that is newer and cannot be lowered keeps
+its version."""
 _IR_VERSION = 10
 _FIRST = 7
-"""The oldest opset that onnxruntime runs, and whose operators are lifted here."""
+"""The oldest opset that onnxruntime runs, and the oldest whose operators are lifted here; the library converts older
+ones to it."""
 _DEFAULT = ("", "ai.onnx")
 _OF_ANOTHER = "onnxlrp.opset."
-"""Domains of the nodes of local functions that import another opset than the model, one for each opset."""
+"""Prefix of the domains of nodes of local functions that import another opset than the model; each opset has its own
+domain."""
 
 
 def to_opset(model: ir.Model) -> None:
-    """Lift to opset 21, or lower where the library can; a newer model that it cannot lower keeps its opset.
+    """Lift a model to opset 21, or lower it if the library can; a newer model that the library cannot lower keeps its
+    opset.
 
-    In between, what is several operators in one is written out.
+    Between lifting and lowering, operators that are compositions of others are written out.
     """
     if model.graph.opset_imports[""] < _FIRST:
         _refuse_misplaced(model)
@@ -39,7 +43,7 @@ def to_opset(model: ir.Model) -> None:
     while has_decomposed(model):
         decompose(model)
     if before > OPSET and _exists_at_the_target(model):
-        # The library raises what it likes; only the resulting opset counts.
+        # The library raises exceptions of many kinds; only the resulting opset counts.
         with contextlib.suppress(InvalidModelError):
             _convert_version(model, OPSET)
     lowered = model.graph.opset_imports[""] <= OPSET
@@ -47,7 +51,7 @@ def to_opset(model: ir.Model) -> None:
 
 
 def _refuse_misplaced(model: ir.Model) -> None:
-    """Refuse what the library lifts wrong: below opset 7 a smaller operand could be placed along an axis."""
+    """Refuse operands that the library lifts wrong: below opset 7 a smaller operand could be placed along an axis."""
     for node in model.graph.all_nodes():
         if node.domain == "" and "broadcast" in node.attributes and "axis" in node.attributes:
             raise InvalidModelError(
@@ -57,11 +61,12 @@ def _refuse_misplaced(model: ir.Model) -> None:
 
 
 def keep_opsets(proto: onnx.ModelProto) -> None:
-    """Let local functions keep their own opset, before they are inlined, where the model's has not all of their nodes.
+    """Let local functions keep their own opset, before they are inlined, if the model's opset does not have all of
+    their nodes.
 
-    onnxruntime (1.31) inlines them as if they were of the model's opset, so that is what they mean where every node of
-    theirs is one of that opset as well. Where it is not, no such runtime runs the file, and they mean what ONNX says:
-    their nodes move to a domain that keeps their opset, from which each is lifted.
+    onnxruntime (1.31) inlines a function as if it were written in the model's opset. So that is its meaning if every
+    node is valid in that opset. If one is not, onnxruntime does not run the file, and the function has the meaning that
+    ONNX gives it: its nodes move to a domain that records their opset, from which each node is lifted.
     """
     imported = {o.domain: o.version for o in proto.opset_import}
     own = imported.get("", imported.get("ai.onnx", OPSET))
@@ -78,7 +83,8 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
 
 
 def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
-    """Decide whether an opset has such a node: operator, attributes, numbers of operands and outputs."""
+    """Decide whether an opset has such a node: its operator, its attributes, and its numbers of operands and
+    outputs."""
     if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
         return False
     schema = onnx.defs.get_schema(node.op_type, opset, "")
@@ -116,8 +122,8 @@ def _lift(model: ir.Model) -> None:
 
 
 def _exists_at_the_target(model: ir.Model) -> bool:
-    """Decide whether opset 21 has all attributes of its operators. Those that change nothing are taken off: the library
-    leaves attributes where they are."""
+    """Decide whether opset 21 has all operators' attributes. Those that change nothing are removed, because the library
+    leaves attributes as they are."""
     for node in model.graph.all_nodes():
         if node.domain != "" or not onnx.defs.has(node.op_type, max_inclusive_version=OPSET, domain=""):
             continue
@@ -130,9 +136,9 @@ def _exists_at_the_target(model: ir.Model) -> bool:
 
 
 def _changes_nothing(node: ir.Node, name: str) -> bool:
-    """Decide whether an attribute says what holds without it."""
+    """Decide whether an attribute has the value that the operator uses without it."""
     if name == "round_mode":
-        # Only one type is rounded by it, which opset 21 lacks.
+        # Only casts to one type use this attribute, and opset 21 lacks that type.
         to = node.attributes.get("to")
         kind = node.inputs[1].dtype if to is None and node.inputs[1] is not None else to and to.as_int()
         return kind not in (None, ir.DataType.FLOAT8E8M0)
@@ -144,12 +150,12 @@ def _changes_nothing(node: ir.Node, name: str) -> bool:
 
 
 def _convert_version(model: ir.Model, target: int) -> None:
-    """Convert by the library; raises InvalidModelError where it cannot."""
+    """Convert the model with the library; raises InvalidModelError if that fails."""
     before, failure = model.graph.opset_imports[""], ""
     try:
         with silenced("onnxscript", "onnx_ir"):
             ConvertVersionPass(target, fallback=True)(model)
-    except Exception as e:  # The converters raise what they like.
+    except Exception as e:  # The converters raise exceptions of many kinds.
         failure = f": {e}".splitlines()[0][:300]
     if model.graph.opset_imports[""] != target:
         raise InvalidModelError(

@@ -1,4 +1,5 @@
-"""Which output is explained: the first of floats, the one that is named, or scores that stand behind a class."""
+"""Choose the output to explain: the first floating-point one, the one that the user names, or the scores that a class
+is chosen from."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ _KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"
 
 
 def hand_out_scores(source: Source, name: str | None) -> None:
-    """The scores of a model that answers with a class alone become an output if they are named; before the graph is
-    rewritten, so that they go by the model's own names.
+    """Make the scores of a model that only gives a class an output, if the user names them. This happens before the
+    graph is rewritten, so that the scores go by the model's own names.
 
-    Raises InvalidModelError where no output can be explained, with what may be named instead.
+    Raises InvalidModelError, with the names that may be given instead, if no output can be explained.
     """
     graph = source.model.graph
     compared = {str(v.name): v for v in _compared_scores(graph)}
@@ -31,11 +32,11 @@ def hand_out_scores(source: Source, name: str | None) -> None:
 
 
 def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
-    """The explained output and its name; the first floating-point one that is no input, unless it is named."""
+    """Find the explained output and its name: the one that the user names, or else the first floating-point one."""
     outputs = list(source.model.graph.outputs)
     names = [str(v.name) for v in outputs]
     for position, declared in source.map_outputs:
-        # What the user sees is the ZipMap's output; what is explained is the score that feeds it.
+        # The user sees the ZipMap's output, but the score that feeds it is explained.
         names[position] = declared.name
     if name is not None:
         if name not in names:
@@ -48,12 +49,12 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
     floating = {n: v for n, v in zip(names, outputs, strict=True) if is_score(v)}
     first = next(iter(floating))
     if len(set(floating.values())) > 1:
-        source.notes.append(f"explained is the output {first!r}, the first of {listed(floating)}")
+        source.notes.append(f"the output {first!r} is explained, the first of {listed(floating)}")
     return floating[first], first
 
 
 def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
-    """What an ArgMax compares whose choice is an output, and which is none itself."""
+    """Find the scores, no outputs themselves, that an ArgMax compares whose choice is an output."""
     found = []
     for output in graph.outputs:
         node = follow_operators(output, _KEEP_CLASSES).producer()

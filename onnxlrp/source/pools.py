@@ -1,8 +1,8 @@
-"""Pools with `ceil_mode`, written so that shape inference counts their windows right.
+"""Rewrite pools with `ceil_mode` so that shape inference counts their windows correctly.
 
-A window that would start behind the input, in the trailing pads, does not exist; onnx's shape inference counts it all
-the same (a pool of 3 with stride 3 and pads 1 makes 2 of 5 elements, not 3). Trailing pads that no window reaches are
-taken off, which changes no value: then no such window is counted.
+A window that would start in the trailing pads, after the end of the input, does not exist, but onnx's shape inference
+counts it (it makes 3 elements of 5 for a pool of 3 with stride 3 and pads 1, where there are 2). Trailing pads that no
+window reaches are removed, which changes no value, and then no such window is counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from onnxlrp.graph.call import Call
 
 
 def settle(graph: ir.Graph) -> bool:
-    """Rewrite the first pool that has such a window; whether there was one. Shapes must be inferred anew then."""
+    """Rewrite the first pool that has such a window; returns True if there was one. Shapes must then be inferred
+    anew."""
     return any(_settle(node) for node in graph.all_nodes() if node.op_type in ("MaxPool", "AveragePool", "LpPool"))
 
 
@@ -41,7 +42,7 @@ def _settle(node: ir.Node) -> bool:
     if min(ends) >= 0:
         node.attributes["pads"] = ir.AttrInt64s("pads", pads[:rank] + ends)
     elif rounded:
-        return False  # a kernel shorter than its stride, and another axis that needs to be rounded up
+        return False  # The kernel is shorter than its stride, and another axis must be rounded up.
     else:
         del node.attributes["ceil_mode"]
     return True

@@ -1,4 +1,4 @@
-"""How much of the model onnx's inference would carry along as known sizes: each takes it some 40 bytes.
+"""Estimate how many sizes onnx's inference would keep with data propagation; it takes some 40 bytes for each.
 
 Inference with data propagation keeps the content of vectors that shapes are computed from. A vector that a file joins
 to itself thirty times has a thousand million elements, so the lengths are added up first.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import onnx_ir as ir
 
 _MOST = 1 << 20
-"""Elements of all vectors that hold sizes; a real one has as many as a tensor has axes."""
+"""Largest number of elements of all vectors that hold sizes together; a real vector has as many as a tensor has
+axes."""
 _SAME = frozenset({"Add", "Cast", "Gather", "Identity", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"})
 """Operators whose output is at most as long as their longest operand."""
 _INTEGERS = frozenset({ir.DataType.INT64, ir.DataType.INT32})
 
 
 def is_small(model: ir.Model) -> bool:
-    """Decide whether data propagation keeps little of the model."""
+    """Decide whether data propagation would keep only a few sizes of the model."""
     lengths: dict[ir.Value, int] = {}
     total = 0
     for node in model.graph.all_nodes():
@@ -30,7 +31,7 @@ def is_small(model: ir.Model) -> bool:
 
 
 def _length(node: ir.Node, lengths: dict[ir.Value, int]) -> int:
-    """The length of the vector of sizes that a node makes; 0 where it makes none."""
+    """Find the length of the vector of sizes that a node computes; 0 if it computes none."""
     if node.domain != "" or not (node.op_type == "Concat" or node.op_type in _SAME):
         return 0
     known = [_own(v) or lengths.get(v, 0) for v in node.inputs if v is not None]
@@ -38,7 +39,7 @@ def _length(node: ir.Node, lengths: dict[ir.Value, int]) -> int:
 
 
 def _own(value: ir.Value) -> int:
-    """The length of a constant vector of integers, or of a shape."""
+    """Find the length of a constant vector of integers, or of a shape; 0 for other values."""
     tensor, node = value.const_value, value.producer()
     if tensor is not None:
         return int(tensor.size) if tensor.dtype in _INTEGERS and len(tensor.shape) < 2 else 0

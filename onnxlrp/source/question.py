@@ -1,6 +1,7 @@
-"""The question that an explained model answers: which score, in place of which output, of which inputs.
+"""Decide which question an explained model answers: which score is explained, in place of which output, and for which
+inputs.
 
-It is settled before the graph is analysed, and nothing later changes it.
+It is decided before the graph is analysed, and nothing later changes it.
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from onnxlrp.targets.kind import Axes, TargetKind
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """Everything that is decided about what is explained."""
+    """All decisions about which score is explained and for which inputs."""
 
     output: ir.Value
     """The model's own output."""
     name: str
-    """The name that the user knows the output by; that of a ZipMap is not its score's."""
+    """The name by which the user knows the output; for a ZipMap it differs from the name of the score that feeds it."""
     score: ir.Value
     """The value that is explained in place of the output, in its layout."""
     label: Label | None
-    """The label output that names the class to explain by default; None where the kind of target has no such class."""
+    """The label output that names the class to explain by default; None if there is none, or if the kind of target does
+    not follow it."""
     inputs: tuple[ir.Value, ...]
     """The inputs to explain."""
     by_name: bool
-    """True where the caller named the inputs, so that each must be reached."""
+    """True if the caller named the inputs, so that each must be reached."""
     axes: Axes | None
-    """The axes of the score that count samples and classes; None where no target is asked for."""
+    """The axes of the score that count samples and classes; None if no target is asked for."""
     notes: tuple[str, ...]
-    """Sentences about these decisions."""
+    """Sentences for the user about these decisions."""
 
 
 def ask(
@@ -86,7 +88,7 @@ def ask(
 
 
 def _label(graph: ir.Graph, output: ir.Value, name: str) -> tuple[Label | None, list[str]]:
-    """The label output that names the class to explain by default, and notes about it."""
+    """Find the label output that names the class to explain by default, and notes about it."""
     shape = output.shape
     count = None if not shape else shape[1 if len(shape) > 1 else 0]
     label = label_of(graph, output, count) if isinstance(count, int) and count > 1 else None

@@ -1,8 +1,8 @@
-"""The rank of what an If makes, where its branches differ.
+"""Find the rank of an If's output when its branches have different ranks.
 
-Exporters write `squeeze` as an If whose branches differ in rank, or as a Squeeze of all axes of size 1, and inference
-gives up. But ranks and sizes that are known may decide which branch is taken; and where a convolution or a recurrent
-layer follows, or an output whose rank is declared, only one rank can be meant.
+Exporters write `squeeze` as an If whose branches differ in rank, or as a Squeeze of all axes of size 1, and onnx's
+inference gives up. But known ranks and sizes may decide which branch is taken; and if a convolution or a recurrent
+layer follows, or an output whose rank is declared, only one rank is possible.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import find
 
 _DEPTH = 12
-"""How many nodes to look ahead."""
+"""Number of nodes to look ahead."""
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _OF_SIZES = frozenset({"Gather", "Squeeze", "Unsqueeze", "Slice", "Concat", "Cast", "Identity", "Size"}) | frozenset(
     {"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Not", "And", "Or", "Add", "Sub"}
 )
-"""What conditions compute of sizes."""
+"""Operators that conditions compute from sizes."""
 
 
 def demanded_rank(value: ir.Value, depth: int = _DEPTH) -> int | None:
-    """The rank that a consumer in the same graph asks for, None where none does: a branch may never be taken."""
+    """Find the rank that a consumer in the same graph needs; None if none needs one. Other graphs do not count, because
+    a branch may never be taken."""
     producer = value.producer()
     if depth == 0 or producer is None:
         return None
@@ -69,13 +70,13 @@ def _asked_by(node: ir.Node, operand: int, depth: int) -> int | None:
 
 
 def decided(condition: ir.Value | None) -> bool | None:
-    """What a condition says where ranks and known sizes decide it, None where they do not."""
+    """Decide a condition from ranks and known sizes; None if they do not decide it."""
     found = None if condition is None else _of_sizes(condition)
     return None if found is None else bool(np.all(found))
 
 
 def _of_sizes(value: ir.Value, depth: int = _DEPTH) -> np.ndarray | None:
-    """The content of a value that is computed from constants, ranks and known sizes alone."""
+    """Compute a value that follows from constants, ranks and known sizes alone; None for other values."""
     known, node = content(value), value.producer()
     if known is not None or node is None or node.domain != "" or depth == 0:
         return known
@@ -94,13 +95,14 @@ def _of_sizes(value: ir.Value, depth: int = _DEPTH) -> np.ndarray | None:
             operands[str(operand.name)] = found
     try:
         (made,) = ReferenceEvaluator(ir.to_proto(node)).run(None, operands)
-    except Exception:  # in a branch that is never taken: the third size of a matrix
+    except Exception:  # a branch that is never taken may ask for the third size of a matrix
         return None
     return np.asarray(made)
 
 
 def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim] | None:
-    """The sizes of a value; of a shape, whose own size is a rank, also where inference did not know the rank yet."""
+    """Find the sizes of a value; for the output of a Shape, the rank of its operand, even if inference did not know the
+    rank yet."""
     maker = None if value is None else value.producer()
     if maker is not None and maker.op_type == "Shape" and not maker.attributes.get_int("start", 0):
         whole = maker.inputs[0]

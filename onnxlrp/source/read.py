@@ -36,7 +36,7 @@ _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16,
 
 @dataclasses.dataclass
 class Declared:
-    """The source's declaration of a graph input or output, put back on emission."""
+    """The source's declaration of a graph input or output, which is restored on emission."""
 
     name: str
     type: ir.TypeProtocol | None
@@ -45,36 +45,36 @@ class Declared:
 
 @dataclasses.dataclass
 class Source:
-    """A model as it was read."""
+    """A model as it was read, with what is needed to restore the file's form on emission."""
 
     model: ir.Model
     sha256: str
     files: list[Path] = dataclasses.field(default_factory=list)
-    """The files that it was read from: the model's own and those of its weights."""
+    """The files that the model was read from: its own and those of its weights."""
     inputs: list[Declared] = dataclasses.field(default_factory=list)
     outputs: list[Declared] = dataclasses.field(default_factory=list)
     inner: dict[str, ir.Shape] = dataclasses.field(default_factory=dict)
-    """The shapes that the file declares of inner values."""
+    """The shapes that the file declares for inner values."""
     zipmaps: list[onnx.NodeProto] = dataclasses.field(default_factory=list)
-    """ZipMap nodes, taken off because onnx_ir has no map type; put back on emission."""
+    """ZipMap nodes, removed because onnx_ir has no map type; put back on emission."""
     map_outputs: list[tuple[int, onnx.ValueInfoProto]] = dataclasses.field(default_factory=list)
-    """Their outputs and where they stood among the graph's outputs."""
+    """The outputs of the ZipMap nodes, each with its position among the graph's outputs."""
     map_inputs: list[MapInput] = dataclasses.field(default_factory=list)
-    """Inputs that are maps, for which vectors stand in."""
+    """Inputs that are maps, which are replaced by vectors; put back on emission."""
     sparse: list[onnx.SparseTensorProto] = dataclasses.field(default_factory=list)
-    """Sparse tensors, for which dense ones stand in; put back as the model is written."""
+    """Sparse tensors, which are replaced by dense ones; put back when the model is written."""
     notes: list[str] = dataclasses.field(default_factory=list)
-    """Notes for the user."""
+    """Notes about the model for the user."""
     opset: int = OPSET
     """The default-domain version that the file is written in."""
     name: str = "model"
-    """The file's name without its ending; the graph's name where the model was not given by a path."""
+    """The file's name without its ending; the graph's name if the model was not given by a path."""
 
 
 def read(model: Model) -> Source:
-    """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
+    """Read a model, bring it to opset 21, sort and name its nodes, make constants initializers, infer types and shapes.
 
-    Ensures the laws of `source.spec.READ`. Raises InvalidModelError where it cannot be read, with what to do.
+    Ensures the laws of `source.spec.READ`. Raises InvalidModelError, with what to do, if the model cannot be read.
     """
     proto, digest, files = _proto(model)
     _refuse_explained(proto)
@@ -108,7 +108,8 @@ def read(model: Model) -> Source:
 
 
 def _refuse_explained(proto: onnx.ModelProto) -> None:
-    """Raise where a model is one of ours already: explaining it once more would explain its relevance."""
+    """Raise InvalidModelError if a model already computes relevance, because converting it again would explain that
+    relevance."""
     try:
         interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
     except ValueError:
@@ -121,7 +122,8 @@ def _refuse_explained(proto: onnx.ModelProto) -> None:
 
 
 def _without_graph_parameters(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Operators whose function body takes graphs as parameters, written out: onnx_ir's own inliner takes none."""
+    """Write out operators whose function body takes graphs as parameters, because onnx_ir's own inliner accepts
+    none."""
     names = [("ai.onnx.preview", "FlexAttention")]
     if not any((n.domain, n.op_type) in names for n in proto.graph.node):
         return proto
@@ -135,7 +137,7 @@ def is_score(value: ir.Value) -> bool:
 
 
 def _proto(model: Model) -> tuple[onnx.ModelProto, str, list[Path]]:
-    """The model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
+    """Give the model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
     if isinstance(model, ir.Model):
         copy = ir.serde.serialize_model(model)
         return copy, _sha256(copy), external_data.settle(copy, _folder(model))
@@ -155,8 +157,8 @@ def _sha256(proto: onnx.ModelProto) -> str:
 
 
 def _folder(model: ir.Model) -> Path | None:
-    """The folder of an onnx_ir model's external tensors, which `onnx_ir.load` tells them (but those in functions); None
-    where none is told."""
+    """Find the folder of an onnx_ir model's external tensors, which `onnx_ir.load` stores in them (except those in
+    functions); None if there is none."""
     folders = {os.fspath(t.base_dir) for t in weights.every(model) if isinstance(t, ir.ExternalTensor)} - {""}
     if len(folders) > 1:
         raise InvalidModelError(
@@ -166,18 +168,18 @@ def _folder(model: ir.Model) -> Path | None:
 
 
 def parsed(model: Model) -> onnx.ModelProto:
-    """A model as a ModelProto of our own. Raises InvalidModelError where it is none."""
+    """Give a model as a ModelProto of our own. Raises InvalidModelError if it is none."""
     return _proto(model)[0]
 
 
 def first_line(e: BaseException) -> str:
-    """The first line of what an error, or its cause, says."""
+    """Give the first line of the message of an error, or of its cause."""
     cause = e.__cause__ or e
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
 
 
 def _take_zipmaps(proto: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[tuple[int, onnx.ValueInfoProto]]]:
-    """Take ZipMap nodes off the model; the scores that feed them become outputs in their place."""
+    """Remove the ZipMap nodes from the model; the scores that feed them become outputs in their place."""
     zipmaps = [n for n in proto.graph.node if (n.domain, n.op_type) == ("ai.onnx.ml", "ZipMap")]
     by_output = {n.output[0]: n for n in zipmaps}
     taken = []
@@ -214,7 +216,7 @@ def _standardise(source: Source) -> None:
         )
     passes.NameFixPass()(model)
     _name_nodes(model)
-    # Inputs and initializers may be outputs, too: theirs are facts.
+    # Only computed outputs are inferred anew: an output that is an input or initializer keeps its shape.
     for output in model.graph.outputs:
         if output.producer() is not None:
             output.shape = None
@@ -230,13 +232,13 @@ def _standardise(source: Source) -> None:
 
 
 def _placeholder(dim: int | ir.SymbolicDim) -> bool:
-    """Decide whether it says no more than that a size varies: some exporters write nothing, some −1, some a question
-    mark for each of them, which is no name that they share."""
+    """Decide whether a size only says that it varies. Some exporters leave it empty, some write −1, and some write the
+    same question mark for every such size, which does not make these sizes equal."""
     return dim < 0 if isinstance(dim, int) else dim.value in (None, "?")
 
 
 def _note_wrong_outputs(source: Source) -> None:
-    """Say what an output's declaration gets wrong."""
+    """Note each output whose declared type or shape is wrong."""
     names = {d.value for v in source.model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
     for declared, value in zip(source.outputs, source.model.graph.outputs, strict=True):
         if declared.type is not None and value.type is not None and declared.type != value.type:
@@ -249,15 +251,15 @@ def _note_wrong_outputs(source: Source) -> None:
 
 
 def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:
-    """Decide whether a size that is declared as a number is another, or an input's, which varies (skl2onnx declares
-    [1, 4] downstream of a Normalizer of any number of rows)."""
+    """Decide whether a size is declared as a number but is another number, or a size of an input, which varies
+    (skl2onnx declares [1, 4] downstream of a Normalizer of any number of rows)."""
     if not isinstance(declared, int):
         return False
     return found != declared if isinstance(found, int) else found.value in names
 
 
 def _describe_initializers(model: ir.Model) -> None:
-    """Give initializers the type and shape of their tensors, whatever the file declares of them."""
+    """Give initializers the type and shape of their tensors, whatever the file declares for them."""
     for graph in (model.graph, *model.graph.subgraphs()):
         for value in graph.initializers.values():
             if value.const_value is not None:
@@ -266,8 +268,8 @@ def _describe_initializers(model: ir.Model) -> None:
 
 
 def _settle_operators(graph: ir.Graph) -> None:
-    """Give every operator its one domain and an imported version; refuse those whose names no message could quote on a
-    line."""
+    """Give every operator its one domain and an imported version; refuse operators whose names no message could quote
+    on a line."""
     imports = graph.opset_imports
     if "ai.onnx" in imports:
         imports.setdefault("", imports.pop("ai.onnx"))
@@ -275,7 +277,7 @@ def _settle_operators(graph: ir.Graph) -> None:
     for node in graph.all_nodes():
         if node.domain == "ai.onnx":
             node.domain = ""
-        # onnxruntime writes an operator of its own into the default domain, and knows some that ONNX gave up.
+        # onnxruntime puts an operator of its own into the default domain, and runs some that ONNX has dropped.
         if node.domain == "" and node.op_type in ("SimplifiedLayerNormalization", *EXPERIMENTS):
             node.domain = "com.microsoft"
         # onnxruntime's tools leave the import out for the operators that they fuse.
@@ -288,7 +290,8 @@ def _settle_operators(graph: ir.Graph) -> None:
 
 
 def _check_graph(model: ir.Model) -> None:
-    """Every value has a producer, no cycles, every default-domain operator exists."""
+    """Refuse a graph with a cycle, with a value that nothing computes, or with a default-domain operator that does not
+    exist."""
     graph = model.graph
     try:
         graph.sort()
@@ -324,7 +327,7 @@ def _cycle(graph: ir.Graph) -> str:
 
 
 def _name_nodes(model: ir.Model) -> None:
-    """Nodes without a name, or with one that is taken, get one from their operator and position."""
+    """Name each node that has no name, or a name that is taken, by its operator and position."""
     taken: set[str] = set()
     for index, node in enumerate(model.graph.all_nodes()):
         if not node.name or node.name in taken:

@@ -1,4 +1,4 @@
-"""Declarations that contradict each other and that onnxruntime settles in one way: settled in the same way here."""
+"""Settle declarations that contradict each other in the way in which onnxruntime settles them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from onnxlrp.source.observations import observations
 from onnxlrp.source.valid.inner import every_node
 
 _OLDEST_IR = 3
-"""The first version of the format that names operator sets; onnx's converter takes no file of an older one."""
+"""First version of the file format that names operator sets; onnx's converter takes no file of an older version."""
 _CELLS = ("RNN", "GRU", "LSTM")
 
 
 def repair(proto: onnx.ModelProto) -> list[str]:
-    """Settle what a model says twice, in place; give back notes of what was said otherwise."""
+    """Settle contradicting declarations of a model, in place; returns notes about those that do not count."""
     _write_remarks_as_text(proto)
     found = observations(proto)
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
@@ -27,7 +27,8 @@ def repair(proto: onnx.ModelProto) -> list[str]:
 
 
 def _write_remarks_as_text(proto: onnx.ModelProto) -> None:
-    """Replace bytes that are no UTF-8 in remarks, which no runtime reads: a model that holds any cannot be written."""
+    """Replace bytes that are no UTF-8 in remarks, which no runtime reads, because a model that holds any cannot be
+    written."""
     graph = proto.graph
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     fields = [(proto, name) for name in ("producer_name", "producer_version", "domain", "doc_string")]
@@ -40,7 +41,7 @@ def _write_remarks_as_text(proto: onnx.ModelProto) -> None:
 
 
 def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:
-    """Of several versions of one operator set the last one counts."""
+    """Keep the last of several versions of one operator set."""
     versions = {o.domain: o.version for o in proto.opset_import}
     twice = [domain for domain, count in collections.Counter(o.domain for o in proto.opset_import).items() if count > 1]
     if twice:
@@ -53,7 +54,7 @@ def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:
 
 
 def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
-    """Of several initializers of one name the last one counts."""
+    """Keep the last of several initializers of one name."""
     latest = {tensor.name: tensor for tensor in graph.initializer}
     if len(latest) == len(graph.initializer):
         return []
@@ -65,7 +66,8 @@ def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
 
 
 def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
-    """Of several inputs of one name, which are initializers, one counts: their checked declarations are one."""
+    """Keep the first of several inputs of one name. All of them are one initializer, and their declarations have been
+    checked against it."""
     counts = collections.Counter(value.name for value in graph.input)
     twice = {name for name, count in counts.items() if count > 1}
     if not twice:
@@ -74,11 +76,11 @@ def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
     inputs = [onnx.ValueInfoProto.FromString(kept[name].SerializeToString()) for name in counts]
     del graph.input[:]
     graph.input.extend(inputs)
-    return [f"two inputs are called {name!r}, which is an initializer, too: one counts" for name in sorted(twice)]
+    return [f"two inputs are called {name!r}, which is an initializer, too: the first counts" for name in sorted(twice)]
 
 
 def _type_inputs(graph: onnx.GraphProto) -> None:
-    """Give an input without a type that of the initializer of its name."""
+    """Give an input that is declared without a type the type of the initializer of its name."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for value in graph.input:
         if value.name in weights and not value.type.WhichOneof("value"):
@@ -94,19 +96,20 @@ def _read_flags(graph: onnx.GraphProto) -> None:
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:
-    """Declare an output that is an input, or an initializer, as that is."""
+    """Declare an output that is an input or an initializer with the type of that value."""
     known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
     notes = []
     for value in graph.output:
         there = known.get(value.name)
         if there is not None and value.type != there.type:
-            notes.append(f"the output {value.name!r} is an input or initializer, and is declared otherwise than it")
+            notes.append(f"the output {value.name!r} is an input or initializer, but is declared with another type")
             value.type.CopyFrom(there.type)
     return notes
 
 
 def _add_hidden_sizes(graph: onnx.GraphProto) -> list[str]:
-    """Read the size of a recurrent cell off its weights where it is left out, which onnxruntime does not load."""
+    """Set the hidden size of a recurrent cell from its weights if it is left out; onnxruntime does not load such a
+    model."""
     columns = {tensor.name: tensor.dims[2] for tensor in graph.initializer if len(tensor.dims) == 3}
     notes = []
     for node in graph.node:
@@ -114,7 +117,9 @@ def _add_hidden_sizes(graph: onnx.GraphProto) -> list[str]:
         if is_cell and node.input[2] in columns and not any(a.name == "hidden_size" for a in node.attribute):
             size = columns[node.input[2]]
             node.attribute.append(helper.make_attribute("hidden_size", size))
-            notes.append(f"the {node.op_type} node {node.name!r} does not say its hidden_size: by its weights {size}")
+            notes.append(
+                f"the {node.op_type} node {node.name!r} does not give its hidden_size: its weights have {size}"
+            )
     return notes
 
 

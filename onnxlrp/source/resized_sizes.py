@@ -1,6 +1,6 @@
-"""Sizes that a Resize by scales makes, as runtimes round them.
+"""Correct the output sizes of a Resize by scales, which runtimes round in another way than onnx's inference.
 
-A size is `⌊size · scale⌋` of float32 numbers: 3 · 5/3 is 5. onnx's shape inference makes 4 of it.
+A size is `⌊size · scale⌋` in float32: 3 · 5/3 is 5. onnx's shape inference gives 4.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from onnxlrp.graph.call import Call, content, graphs_of
 
 
 def correct(graph: ir.Graph) -> bool:
-    """Put the right sizes in the place of wrong ones, and forget all shapes downstream, to be inferred anew;
-    answers whether there were any."""
+    """Replace wrong sizes by the right ones, and forget all shapes downstream, which must be inferred anew; returns
+    True if any size was wrong."""
     right: dict[ir.Value, ir.Shape] = {}
     for node in graph.all_nodes():
         shape = _sizes(node) if node.op_type == "Resize" and node.domain == "" else None
@@ -35,13 +35,13 @@ def correct(graph: ir.Graph) -> bool:
             for output in reader.outputs:
                 output.shape = None
     for value, shape in right.items():
-        # A Resize downstream of another knows its sizes only once that one does.
+        # A Resize downstream of another gets its sizes only after that one has its own.
         value.shape = shape if value.producer() not in seen else None
     return True
 
 
 def _sizes(node: ir.Node) -> ir.Shape | None:
-    """The shape of the output; None where onnx is right to leave it open, or where a region is cut out."""
+    """Compute the shape of the output; None if onnx is right to leave it open, or if a region is cut out."""
     call = Call.of(node)
     x, scales = call.operand(0), content(call.input(2))
     found = node.outputs[0].shape

@@ -1,4 +1,5 @@
-"""Sparse tensors, which onnxruntime makes dense as it loads a model: dense while it is read, sparse in the file."""
+"""Make sparse tensors dense while a model is read, as onnxruntime does when it loads one, and sparse again in the
+file."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ _SPARSE = onnx.AttributeProto.SPARSE_TENSOR
 
 
 def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
-    """Put dense tensors in the place of all sparse ones: initializers and Constant nodes, in bodies and functions too.
+    """Replace all sparse tensors by dense ones: initializers and Constant nodes, in bodies and functions too.
 
-    Gives the sparse ones.
+    Returns the sparse tensors.
     """
     found = []
     graphs = [proto.graph, *bodies(proto.graph.node), *(g for f in proto.functions for g in bodies(f.node))]
@@ -37,7 +38,8 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
 
 
 def make_sparse(proto: onnx.ModelProto, tensors: Sequence[onnx.SparseTensorProto]) -> None:
-    """Put the sparse tensors back where initializers of the model, or of bodies, say the same."""
+    """Put the sparse tensors back in the place of initializers, in the model or in bodies, that hold the same
+    values."""
     for graph in (proto.graph, *bodies(proto.graph.node)) if tensors else ():
         for tensor in list(graph.initializer):
             sparse = next((s for s in tensors if _is_same(tensor, s)), None)
@@ -61,9 +63,9 @@ def _copy(sparse: onnx.SparseTensorProto) -> onnx.SparseTensorProto:
 
 
 def _dense(sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
-    """The same values among zeros. Indices are linear [n] or of every axis [n, rank], in any order.
+    """Make a sparse tensor dense. Its indices are linear [n], or one for each axis [n, rank], in any order.
 
-    Raises InvalidModelError where they do not fit.
+    Raises InvalidModelError if they do not fit the shape or the values.
     """
     shape = tuple(sparse.dims)
     check_elements(shape, f"the sparse tensor {name!r}")

@@ -1,4 +1,5 @@
-"""What a model satisfies once it was read, and once it is canonical. Tests assert it between the stages.
+"""State the laws that a model satisfies once it has been read, and once it is canonical. Tests assert them between the
+stages.
 
 A law is a function whose name is the sentence; it yields what violates the sentence.
 """
@@ -17,17 +18,17 @@ from onnxlrp.source.opsets import OPSET
 
 
 def check_read(model: ir.Model) -> list[str]:
-    """Collect what a model violates that `read` ensures."""
+    """List violations of the laws that `read` ensures."""
     return violations(model, READ)
 
 
 def check_canonical(model: ir.Model) -> list[str]:
-    """Collect what a model violates that `canonicalise` ensures."""
+    """List violations of the laws that `canonicalise` ensures."""
     return violations(model, CANONICAL)
 
 
 def the_opset_is_ours_or_newer(model: ir.Model) -> Iterator[str]:
-    """Older models are lifted; newer ones are lowered where the library can."""
+    """Yield an opset below ours: older models are lifted, and newer ones are lowered if the library can."""
     if model.graph.opset_imports.get("", 0) < OPSET:
         yield str(model.graph.opset_imports.get(""))
 
@@ -50,15 +51,16 @@ def initializers_know_their_type_and_shape(model: ir.Model) -> Iterator[str]:
 
 
 def values_know_their_type(model: ir.Model) -> Iterator[str]:
-    """Relevance goes to floats, so that a value without a type would get none. What follows from operators that nobody
-    knows has none, nor have some constants that are outputs: no relevance goes to either."""
+    """Yield the values without a type, because relevance goes to floats only and they would get none. Two kinds may
+    lack a type, since no relevance goes to them: values downstream of unknown operators, and constants that are
+    outputs."""
     for node in _plain(model):
         if node.op_type != "Constant" and all(v is None or v.type is not None for v in node.inputs):
             yield from (str(v.name) for v in node.outputs if v.type is None and (v.uses() or v.is_graph_output()))
 
 
 def node_names_tell_nodes_apart(model: ir.Model) -> Iterator[str]:
-    """Overrides and messages name a node, wherever it lies."""
+    """Yield node names that occur twice: overrides and messages name a node, wherever it lies."""
     yield from repeated(node.name for node in model.graph.all_nodes())
 
 
@@ -119,7 +121,8 @@ def products_of_data_are_of_matrices(model: ir.Model) -> Iterator[str]:
 
 
 def batch_norms_belong_to_layers(model: ir.Model) -> Iterator[str]:
-    """No batch norm with constant parameters is the only node that reads a convolution with a constant weight."""
+    """Yield each batch norm with constant parameters that is the only reader of a convolution with a constant
+    weight."""
     constant, layers = constants(model.graph), set(_plain(model, "Conv", "ConvTranspose"))
     for node in _plain(model, "BatchNormalization"):
         x = node.inputs[0]
@@ -154,6 +157,7 @@ CANONICAL: tuple[Law, ...] = (
 
 
 def _plain(model: ir.Model, *operators: str) -> list[ir.Node]:
-    """The standard nodes of some operators, of all where none are named; none that must run as they are deployed."""
+    """List the default-domain nodes of some operators, or of all if none are named, without those that must run as they
+    are deployed."""
     every = (n for n in model.graph.all_nodes() if n.domain == "" and not is_replaced(n))
     return [n for n in every if not operators or n.op_type in operators]

@@ -1,8 +1,8 @@
-"""Operators that infer their outputs where they are defined here, taught to ONNX's shape inference.
+"""Teach ONNX's shape inference the operators whose inference the registry defines.
 
-ONNX keeps one table of operators for the whole process, in which other conversions look things up at the same time.
-So a schema is entered once and stays, under a domain of our own that no model uses: nodes bear that domain while they
-are inferred, and nobody else's models are read differently.
+ONNX keeps one table of operators for the whole process, which other conversions read at the same time. So a schema is
+entered once and stays, in a domain of our own that no model uses. Nodes have that domain only while they are inferred,
+and no other model is read differently.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _INTEGERS = tuple(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64))
 _TYPES = ("float", "float16", "double", "bfloat16", "string", *_INTEGERS)
 _ENTERING = threading.Lock()
 _DOMAINS: dict[tuple[str, Inference, int, int], str] = {}
-"""The domain of every schema that was entered, by operator, inference function and numbers of operands and outputs."""
+"""The domain of every schema that has been entered, by operator, inference function and numbers of operands and
+outputs."""
 
 
 def is_known(node: ir.Node) -> bool:
-    """Decide whether shapes and types go through a node: ONNX or the registry can infer them."""
+    """Decide whether types and shapes can be inferred for a node, by ONNX or by the registry."""
     return onnx.defs.has(node.op_type, domain=node.domain) or _inference(node) is not None
 
 
 @contextlib.contextmanager
 def taught(nodes: Iterable[ir.Node], imports: dict[str, int]) -> Iterator[None]:
-    """While this lasts ONNX infers those of some nodes that only the registry can infer; `imports` are the versions of
-    operator sets that these nodes' model names."""
+    """Let ONNX infer the nodes that only the registry can infer while this context lasts; `imports` are the versions of
+    operator sets that the nodes' model names."""
     renamed = []
     for node in nodes:
         inference = _inference(node)
@@ -57,7 +58,7 @@ def _inference(node: ir.Node) -> Inference | None:
 
 
 def _domain(node: ir.Node, inference: Inference) -> str:
-    """The domain under which ONNX knows an operator of so many operands and outputs."""
+    """Find, or enter, the domain in which ONNX knows an operator with this number of operands and outputs."""
     with _ENTERING:
         key = node.op_type, inference, len(node.inputs), len(node.outputs)
         if key not in _DOMAINS:
@@ -87,7 +88,8 @@ def _optional(name: str) -> OpSchema.FormalParameter:
 
 
 def _where_known(inference: Inference) -> Inference:
-    """An operand has no type (None) downstream of an unknown operator: one failure would end all inference."""
+    """Let an inference function give up quietly if an operand has no type (None), as downstream of an unknown operator,
+    because one failure would end all inference."""
 
     def infer(context: Any) -> None:
         with contextlib.suppress(AttributeError):

@@ -1,4 +1,4 @@
-"""Nodes and initializers that nothing reads are removed, in a time that grows as the graph does."""
+"""Remove nodes and initializers that nothing reads, in time linear in the size of the graph."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 _WIDE = 64
-"""Operands above which a node is taken apart here: the library copies all operands as it takes out each of them."""
+"""Number of operands above which a node's operands are removed here, because the library copies all of them to remove
+one."""
 
 
 def remove_unused(model: ir.Model) -> None:
-    """Remove what no output of the model depends on."""
+    """Remove the nodes and initializers that no output of the model depends on."""
     if any(len(node.inputs) > _WIDE for node in model.graph):
         for node in _unused(model.graph):
             _read_nothing(node)
@@ -18,7 +19,7 @@ def remove_unused(model: ir.Model) -> None:
 
 
 def _unused(graph: ir.Graph) -> list[ir.Node]:
-    """The graph's own nodes that only nodes without a reader read."""
+    """List the graph's own nodes whose outputs only such nodes read."""
     found: dict[ir.Node, None] = {}
     for node in reversed(graph):
         readers = (use.node for value in node.outputs for use in value.uses())
@@ -28,7 +29,7 @@ def _unused(graph: ir.Graph) -> list[ir.Node]:
 
 
 def _read_nothing(node: ir.Node) -> None:
-    """Take out all operands at once."""
+    """Remove all operands of a node at once."""
     for index, value in enumerate(node.inputs):
         if value is not None:
             value._remove_usage(node, index)

@@ -1,4 +1,4 @@
-"""Weights: which of the external ones are read at once, and a way to go through all of them."""
+"""Read external weights into the model where they are needed at once, and iterate over all weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from onnxlrp import external_data
 
 
 def embed_attributes(proto: onnx.ModelProto) -> None:
-    """Read into the model what attributes and sparse tensors refer to, but for constants: operators look at such values
-    one by one, and they are few. Initializers and constants stay in their files."""
+    """Read the external data of attributes and sparse tensors into the model, because operators look at these few
+    values one by one. Initializers and constants stay in their files."""
     for held in external_data.tensors(proto):
         is_constant = held.node is not None and held.node.op_type == "Constant"
         if held.is_external and not held.is_initializer and (held.sparse or not is_constant):
@@ -20,7 +20,7 @@ def embed_attributes(proto: onnx.ModelProto) -> None:
 
 
 def every(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    """Every tensor of an onnx_ir model: of its graph, of bodies, of attributes, of functions."""
+    """Yield every tensor of an onnx_ir model: those of its graph, of bodies, of attributes and of functions."""
     for graph in (*model.graphs(), *(body for f in model.functions.values() for body in f.subgraphs())):
         yield from (v.const_value for v in graph.initializers.values() if v.const_value is not None)
     parts: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]

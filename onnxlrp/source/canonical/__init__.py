@@ -54,8 +54,8 @@ REWRITES = (
 nodes that lie between layers are removed, then products are written in one form, and last come the folds."""
 
 _FOLDED_SIZE = 1024
-"""Largest number of bytes that an operand or a result of folding may have, so that only shape arithmetic is folded
-here; computations on weights stay chains of nodes, which the session folds."""
+"""Largest number of elements of an operand or a result of folding, so that only shape arithmetic is folded here;
+computations on weights stay chains of nodes, which the session folds."""
 _COMPUTED_SIZE = 1 << 20
 """Largest number of elements that a result may have to be computed at all; larger ones would never be kept."""
 

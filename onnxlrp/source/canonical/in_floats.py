@@ -95,7 +95,7 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
 
 
 def _operand(rewriter: Rewriter, value: ir.Value) -> ir.Value:
-    """Write out the dequantisation of a constant as arithmetic, so that it folds; give back any other value as it is."""
+    """Write out the dequantisation of a constant as arithmetic, so that it folds; return any other value unchanged."""
     node = value.producer()
     if node is None or node.op_type != "DequantizeLinear" or not rewriter.is_constant(value):
         return value

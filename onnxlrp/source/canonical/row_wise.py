@@ -1,4 +1,4 @@
-"""Which nodes compute every row of their output from the same row of their operands."""
+"""Decide which nodes compute every row of their output from the same row of their operands."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Constant = Callable[[ir.Value | None], bool]
 
 
 def same_of_all_rows(node: ir.Node, alike: Collection[ir.Value]) -> bool:
-    """Decide whether a node's output depends on the number of rows alone, and is the same in each row: a shape whose
-    other sizes are known, or a value computed from shapes."""
+    """Decide whether a node's output depends only on the number of rows and is the same in each row: a shape whose
+    other sizes are known, or a value computed from such shapes."""
     x = node.inputs[0] if node.inputs else None
     if node.domain != "" or x is None:
         return False
@@ -73,8 +73,8 @@ def _stays_in_rows(node: ir.Node, rows: Collection[ir.Value], constant: Constant
 
 
 def repeated_rows(node: ir.Node, rows: Collection[ir.Value]) -> dict[ir.Value, np.ndarray]:
-    """Find the constants of a node that hold one row again and again, as many times as a batch of fixed size has: each
-    with that row, [1, …]."""
+    """Find the constants of a node that repeat one row for every sample of a batch of fixed size, each with that row,
+    [1, …]."""
     ranks = {len(v.shape) for v in rows if v.shape is not None}
     constants = [v for v in node.inputs if v is not None and v not in rows and v.shape is not None]
     found = {v: _only_row(v) for v in constants if v.shape and len(v.shape) in ranks and v.shape[0] != 1}
@@ -82,7 +82,7 @@ def repeated_rows(node: ir.Node, rows: Collection[ir.Value]) -> dict[ir.Value, n
 
 
 def _only_row(value: ir.Value) -> np.ndarray | None:
-    """The row that all rows of a constant are equal to, where only elementwise nodes read it; else None."""
+    """Find the row that all rows of a constant equal, if only elementwise nodes read the constant; else None."""
     entries = [(u.node.op_type, find(u.node)) for u in value.uses()]
     if any(name not in _ELEMENTWISE and (entry is None or not entry.elementwise) for name, entry in entries):
         return None
@@ -90,7 +90,7 @@ def _only_row(value: ir.Value) -> np.ndarray | None:
     if rows is None and node is not None and node.op_type == "ConstantOfShape" and value.shape is not None:
         number = node.attributes.get("value")
         fill = np.zeros(1, np.float32) if number is None else number.as_tensor().numpy()
-        # All rows are equal, so that one stands for them.
+        # All rows are equal, so a single row is enough.
         sizes = [d for d in value.shape[1:] if isinstance(d, int)]
         small = value.shape.is_static() and bool(value.shape[0]) and math.prod(sizes) <= most_elements()
         rows = np.full([1, *sizes], fill[0]) if small else None
@@ -98,7 +98,7 @@ def _only_row(value: ir.Value) -> np.ndarray | None:
 
 
 def _looks_up(node: ir.Node, rows: Collection[ir.Value]) -> bool:
-    """Decide whether a node looks a constant table up at each row's position."""
+    """Decide whether a node looks up a constant table at each row's position."""
     axis = node.attributes.get("axis")
     return node.inputs[0] not in rows and node.inputs[1] in rows and (axis is None or axis.as_int() == 0)
 

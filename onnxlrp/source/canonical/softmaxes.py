@@ -1,8 +1,10 @@
-"""A softmax that is written out is one: `e / Σe` or `e · 1/Σe`, with `e = exp(x − max x)` or `exp x`, as jax writes it,
-or `exp(x − log Σ exp x)`, as skl2onnx writes naive Bayes; without the outer exp it is its logarithm.
+"""Read a softmax that is written out as one node.
 
-Step by step the largest score would get nothing, since `x − max x` is 0 there, and where one class is certain, so is
-`x − log Σ exp x`.
+The forms are `e / Σe` or `e · 1/Σe`, with `e = exp(x − max x)` or `exp x`, as jax writes it, and
+`exp(x − log Σ exp x)`, as skl2onnx writes naive Bayes; without the outer exp, the last form is a LogSoftmax.
+
+If relevance went through these nodes one by one, the largest score would get none, because `x − max x` is 0 there; and
+where one class is certain, `x − log Σ exp x` is 0 too.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.in_floats import deploy
 
 _BACK = ("Unsqueeze", "Reshape", "Expand")
-"""What puts the axis back that a reduction takes away."""
+"""Operators that restore the axis that a reduction removes."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Put a Softmax or a LogSoftmax in the place of each."""
+    """Replace each softmax that is written out by a Softmax or LogSoftmax node."""
     for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub"), *rewriter.nodes("Div", "Mul")]:
         kind = "LogSoftmax" if node.op_type == "Sub" else "Softmax"
         found = attempt(f"is not read as a {kind} that is written out", node, _found, rewriter, node)
@@ -32,7 +34,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _found(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Value, int] | None:
-    """The scores and the axis of the softmax, or of its logarithm, that ends in a node."""
+    """Find the scores and the axis of the softmax, or of its logarithm, whose last node this is."""
     if node.op_type in ("Exp", "Sub"):
         found = _logarithm(node.inputs[0]) if node.op_type == "Exp" else _normalised(node)
     else:
@@ -42,7 +44,7 @@ def _found(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Value, int] | None:
 
 
 def _quotients(node: ir.Node) -> Iterator[tuple[ir.Value, ir.Value]]:
-    """Numerator and denominator of a quotient, also of a product with a reciprocal."""
+    """Yield numerator and denominator of a quotient, or of a product with a reciprocal."""
     first, second = node.inputs
     if node.op_type == "Div":
         pairs = [(first, second)]
@@ -52,7 +54,7 @@ def _quotients(node: ir.Node) -> Iterator[tuple[ir.Value, ir.Value]]:
 
 
 def _put(rewriter: Rewriter, node: ir.Node, made: ir.Value) -> None:
-    """In the place of the last node of what was written out."""
+    """Put the Softmax or LogSoftmax in the place of the last node that was written out for it."""
     if (maker := made.producer()) is not None:
         maker.name = node.name
     if is_own(node):
@@ -63,7 +65,7 @@ def _put(rewriter: Rewriter, node: ir.Node, made: ir.Value) -> None:
 
 
 def _logarithm(value: ir.Value | None) -> tuple[ir.Value, int] | None:
-    """The scores and the axis of what is a softmax's logarithm, written out or not."""
+    """Find the scores and the axis of the logarithm of a softmax, which is one node or written out."""
     node = None if value is None else value.producer()
     if node is not None and node.op_type == "LogSoftmax" and node.domain == "" and node.inputs[0] is not None:
         axis = node.attributes.get("axis")
@@ -74,23 +76,23 @@ def _logarithm(value: ir.Value | None) -> tuple[ir.Value, int] | None:
 
 
 def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
-    """The scores and the axis of `x − log Σ exp x`."""
+    """Find the scores and the axis of `x − log Σ exp x`."""
     x, below = less.inputs
     node = None if below is None else _reduced(below)
     if x is None or below is None or node is None or not _as_large(x, less.outputs[0]):
-        return miss("what is subtracted is computed by no node, or broadcasts over the scores")
+        return miss("no node computes the value that is subtracted, or it has more elements than the scores")
     inside = node.inputs[0]
     if node.op_type == "Log" and inside is not None and (sums := _reduced(inside)) is not None:
         exp = made_by(sums.inputs[0], "Exp")
         node, inside = sums, None if exp is None or sums.op_type != "ReduceSum" else exp.inputs[0]
     elif node.op_type != "ReduceLogSumExp":
-        return miss("what is subtracted is no logarithm of a sum of exponentials")
+        return miss("the value that is subtracted is no logarithm of a sum of exponentials")
     axis = _axis(node, below, x) if holds(inside is x, "the exponentials are of other scores") else None
     return None if axis is None else (_whole(x, axis), axis)
 
 
 def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
-    """The scores and the axis."""
+    """Find the scores and the axis of the softmax `above / below`."""
     node, exp = _reduced(below), made_by(above, "Exp")
     if node is None or node.op_type != "ReduceSum" or node.inputs[0] is not above:
         return miss(f"the denominator is no sum of {above.name!r}")
@@ -103,7 +105,8 @@ def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
 
 
 def _whole(x: ir.Value, axis: int) -> ir.Value:
-    """Before something was taken off that is the same along the axis: the softmax stays what it is."""
+    """Find the scores that a number constant along the axis was subtracted from, as `x` of `x − max x`, because the
+    softmax of both is equal; give `x` itself if there are none."""
     less = made_by(x, "Sub")
     if less is None or less.inputs[0] is None or less.inputs[1] is None:
         return x
@@ -112,12 +115,13 @@ def _whole(x: ir.Value, axis: int) -> ir.Value:
 
 
 def _reduced(value: ir.Value) -> ir.Node | None:
-    """What makes a value, but for what puts an axis back."""
+    """Find the node that computes a value, upstream of nodes that only restore an axis."""
     return follow_operators(value, _BACK).producer()
 
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
-    """The one axis along which a node reduces, if what becomes of it stands along the others as `of` does."""
+    """Find the only axis along which a node reduces; None unless `value`, which comes from it, has size 1 along that
+    axis and the rank of `of`."""
     rank = len(of.shape or ())
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()
@@ -129,14 +133,14 @@ def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
 
 
 def _same_along(value: ir.Value, axis: int, rank: int) -> bool:
-    """Whether what broadcasts over values of a rank has one number along an axis, perhaps copied."""
+    """Decide whether a value that broadcasts to a rank has one number along an axis, perhaps copied by an Expand."""
     if (node := made_by(value, "Expand")) is not None and node.inputs[0] is not None:
         value = node.inputs[0]
     return value.shape is not None and len(value.shape) == rank and value.shape[axis] == 1
 
 
 def _as_large(value: ir.Value, of: ir.Value) -> bool:
-    """Whether nothing of what broadcasts to another is copied."""
+    """Decide whether a value has the rank of `of` and is not copied along any axis when it broadcasts to it."""
     if value.shape is None or of.shape is None or len(value.shape) != len(of.shape):
         return False
     return all(d != 1 or n == 1 for d, n in zip(value.shape, of.shape, strict=True))

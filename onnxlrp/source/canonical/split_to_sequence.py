@@ -1,8 +1,8 @@
-"""Splits into lists as ONNX defines them, where onnxscript's folding reads them otherwise.
+"""Make onnxscript's folding treat SplitToSequence as ONNX defines it.
 
-Where sizes are given, `keepdims` is ignored (operators' page of ONNX, SplitToSequence-11); the folding squeezes all the
-same, and torch writes `unbind` and `nonzero(as_tuple=True)` so. Of a single size that only a run knows it fails, and so
-would leave all that comes behind.
+If sizes are given, ONNX ignores `keepdims` (operators' page of ONNX, SplitToSequence-11), but the folding squeezes the
+parts all the same; torch writes `unbind` and `nonzero(as_tuple=True)` with given sizes. On a single size that is known
+only at run time the folding fails, and would leave all later nodes unfolded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ASIDE = "onnxlrp.aside"
 
 @contextlib.contextmanager
 def as_defined(model: ir.Model) -> Iterator[None]:
-    """While the model's constants are folded: no attribute that is ignored, and out of sight what would stop it."""
+    """Take off the ignored `keepdims`, and hide the nodes at which the folding fails while this context lasts."""
     aside = []
     for node in model.graph.all_nodes():
         sizes = node.inputs[1] if node.op_type == "SplitToSequence" and len(node.inputs) > 1 else None

@@ -1,8 +1,8 @@
-"""Signed bytes that are quantised and dequantised at once count from −128: `q + 128` of an unsigned type.
+"""Write signed bytes that are quantised and dequantised at once as unsigned ones: `q + 128`, counted from −128.
 
-onnxruntime does the same on x86 before it fuses, but only where one DequantizeLinear alone reads the bytes, and where a
-single node reads that: once relevance reads the value as well, it computes in floats what it computed in integers, and
-outputs move. Written down before, the pair stays as it was.
+onnxruntime does this on x86 before it fuses, but only if a single DequantizeLinear reads the bytes and a single node
+reads its output. When relevance reads that output as well, onnxruntime computes in floats what it computed in integers,
+and the model's outputs change. With unsigned bytes from the start, the pair stays as it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Every such pair with one zero point."""
+    """Rewrite every such pair whose two zero points are equal."""
     for node in [n for n in rewriter.graph if n.op_type == "QuantizeLinear"]:
         pair = attempt("stays with signed bytes", node, _pair, rewriter, node)
         if pair is None:
@@ -37,5 +37,5 @@ def _pair(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Node, ir.Node] | None:
     zeros = [content(n.inputs[2]) if len(n.inputs) > 2 else None for n in (node, back)]
     known = [z for z in zeros if z is not None and z.dtype == np.int8 and z.size == 1]
     if uses > 1 or len(known) < 2 or known[0].item() != known[1].item():
-        return miss("its zero points are not one number of int8, or several nodes read what is dequantised")
+        return miss("its zero points are not one number of int8, or several nodes read the dequantised value")
     return node, back

@@ -1,6 +1,6 @@
-"""A list whose tensors are known is its tensors: `[a, b][1] = b`, `concat([a, b]) = Concat(a, b)`.
+"""Replace reads of a list whose tensors are known by the tensors: `[a, b][1] = b`, `concat([a, b]) = Concat(a, b)`.
 
-What is made of a list keeps its rank so: of a list that began empty, ONNX infers none.
+Values computed from the list then keep their rank: ONNX infers none for a list that began empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace what reads such a list at a known place, or as a whole."""
+    """Replace the nodes that read such a list at a known place, or as a whole."""
     for node in rewriter.nodes("SequenceAt", "ConcatFromSequence", "SequenceLength"):
         old, new = node.outputs[0], attempt("does not read a known tensor", node, _tensor, rewriter, node)
         if new is not None:
@@ -29,7 +29,7 @@ def _tensor(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 
 def _members(rewriter: Rewriter, value: ir.Value | None) -> list[ir.Value] | None:
-    """The tensors of a list in their order, None where they are known only as the model runs."""
+    """Find the tensors of a list in their order; None if they are known only when the model runs."""
     node = None if value is None else value.producer()
     if node is None or node.domain != "":
         return None
@@ -50,7 +50,7 @@ def _members(rewriter: Rewriter, value: ir.Value | None) -> list[ir.Value] | Non
 
 
 def _place(rewriter: Rewriter, value: ir.Value | None, count: int, default: int) -> int | None:
-    """A place in a list of so many, from its front; None where it is known only as the model runs."""
+    """Read a place in a list of `count` tensors, counted from its start; None if only the running model knows it."""
     if value is None:
         return default
     known = rewriter.op.known(value)

@@ -1,8 +1,9 @@
-"""A list that a loop appends to is what the loop stacks; a loop of few steps that does more to a list is its steps.
+"""Replace a list that a loop appends to by the loop's stacked output, and unroll a short loop that does more to a list.
 
-`for i: s.append(v)`, then `concat(s)`, `stack(s)`, `s[k]` or `len(s)`: v becomes a stacked output of the Loop, of which
-the same is a Reshape, a Transpose, a Gather or a Shape. torch writes `outputs.append(...)` in a scripted loop so. Its
-`tensor_split` is a loop over the places to split at, with pieces of different sizes, and one more behind it.
+`for i: s.append(v)`, then `concat(s)`, `stack(s)`, `s[k]` or `len(s)`: v becomes a stacked output of the Loop, which a
+Reshape, a Transpose, a Gather or a Shape reads instead. torch writes `outputs.append(...)` in a scripted loop in this
+form. Its `tensor_split` is a loop over the places to split at, which appends pieces of different sizes, and one more
+piece after the loop.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from onnxlrp.source.canonical.common import Rewriter
 
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
 _FEW = 4096
-"""Nodes that a loop may become."""
+"""Largest number of nodes that a loop may be unrolled to."""
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Take the lists out of every Loop of the graph, one after the other."""
+    """Remove the lists from every Loop of the graph, one after the other."""
     for node in rewriter.nodes("Loop"):
         current = node
         while (position := _appended(rewriter, current)) is not None:
@@ -33,7 +34,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _count(rewriter: Rewriter, node: ir.Node) -> int | None:
-    """The steps that a loop always makes, None where that is not known, or they are many."""
+    """Count the steps that a loop always takes; None if that is not known, or if there are too many."""
     if not holds(any(map(is_list, node.inputs)), "it carries no list"):
         return None
     trips, start = (rewriter.op.known(v) for v in node.inputs[:2])
@@ -56,7 +57,7 @@ def _write_out(rewriter: Rewriter, node: ir.Node, count: int) -> None:
     stacks: list[list[ir.Value]] = [[] for _ in node.outputs[len(states) :]]
     for step in range(count):
         numbers = (np.int64(step), np.bool_(True))
-        # Numbers and vectors of one are both used; the runtime looks at what the body declares.
+        # Step number and condition may be scalars or vectors of one element; the body's declaration decides.
         own = [op.constant(n.reshape([1] * len(v.shape or ()))) for n, v in zip(numbers, body.inputs, strict=False)]
         _, *outputs = rewriter.paste(body, [*own, *states], f"{node.name}_{step}")
         states[:] = outputs[: len(states)]
@@ -72,7 +73,8 @@ def _write_out(rewriter: Rewriter, node: ir.Node, count: int) -> None:
 
 
 def _appended(rewriter: Rewriter, node: ir.Node) -> int | None:
-    """The position of a carried list that every step appends one value of a fixed shape to, and nothing else."""
+    """Find the position of a carried list to which every step only appends one value of a fixed shape; None if there is
+    none."""
     body = node.attributes["body"].as_graph()
     for k, (param, out) in enumerate(zip(body.inputs[2:], body.outputs[1:], strict=False)):
         start, insert, final = node.inputs[k + 2], out.producer(), node.outputs[k]
@@ -96,7 +98,7 @@ def _named(dim: int | ir.SymbolicDim) -> bool:
 
 
 def _stack(rewriter: Rewriter, node: ir.Node, position: int) -> ir.Node:
-    """Let the Loop stack the value; the node that takes its place."""
+    """Let the Loop stack the value that is appended; returns the new Loop node."""
     body = node.attributes["body"].as_graph()
     insert = body.outputs[position + 1].producer()
     assert insert is not None and insert.inputs[1] is not None
@@ -125,7 +127,7 @@ def _stack(rewriter: Rewriter, node: ir.Node, position: int) -> ir.Node:
 
 
 def _read(rewriter: Rewriter, reader: ir.Node, stack: ir.Value, rank: int) -> None:
-    """The same of the stack [steps, …] that a reader asks of the list."""
+    """Replace a node that reads the list by nodes that compute the same from the stack [steps, …]."""
     op, call = rewriter.op, Call.of(reader)
     if reader.op_type == "SequenceAt":
         new = op.Gather(stack, call.operand(1), axis=0)

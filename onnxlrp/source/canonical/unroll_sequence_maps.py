@@ -1,4 +1,4 @@
-"""A map over a list of k tensors is its body written out k times.
+"""Write out a map over a list of k tensors as k copies of its body.
 
 `SequenceMap(f, [a, b], c) = [f(a, c), f(b, c)]`.
 """
@@ -21,7 +21,8 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _lists(node: ir.Node) -> list[ir.Node | None] | None:
-    """The nodes that construct the lists, by operand; None where one is not constructed in this graph."""
+    """Find the nodes that construct the lists, by operand; None if one list is not constructed in this graph, or if
+    their lengths differ."""
     lists = [v.producer() if v is not None and is_list(v) else None for v in node.inputs]
     known = [n for n in lists if n is not None and n.op_type == "SequenceConstruct"]
     if sum(is_list(v) for v in node.inputs) == len(known) and len({len(n.inputs) for n in known}) == 1:
