@@ -266,7 +266,7 @@ def _wide(value: ir.Value) -> np.ndarray:
 
 
 def _rounds(node: ir.Node) -> bool:
-    """Decide whether float64 leaves one of a node's operands as it is: the node quantises, or casts a float to a float."""
+    """Decide whether a node only rounds one of its operands: it quantises, or casts a float to a float."""
     entry = find(node)
     if node.op_type == "Cast" and node.domain == "":
         source, target = node.inputs[0], node.outputs[0]

@@ -242,7 +242,7 @@ class _Chains:
         return _Chain(value, low, high, _Argument(self.op.Concat(*pair, axis=axis), _UP, _UP, "", parts))
 
     def _product(self, node: ir.Node, operands: list[ir.Value]) -> _Chain:
-        """Build the chain of a product of two nonnegative functions that move in the same direction with one argument."""
+        """Build the chain of a product of nonnegative functions that move in the same direction with one argument."""
         first, second = (self.found[v] for v in operands[:2])
         value = node.outputs[0]
         negative = bool((first.low < 0).any() or (second.low < 0).any())

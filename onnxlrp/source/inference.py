@@ -96,7 +96,7 @@ def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
 
 
 def _infer_the_rest(graph: ir.Graph, visit: Callable[[ir.Node], None] | None = None) -> None:
-    """Infer node by node, in bodies as well, what onnx leaves open downstream of loops and of operators that it lacks."""
+    """Infer node by node, in bodies too, what onnx leaves open downstream of loops and of operators that it lacks."""
     for node in list(graph):
         inner = bodies(node)
         if inner:

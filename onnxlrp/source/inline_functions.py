@@ -65,7 +65,7 @@ def _calls(proto: onnx.ModelProto) -> nx.DiGraph:
 
 
 def _as_of_the_model(function: onnx.FunctionProto, proto: onnx.ModelProto, imports: Mapping[str, int]) -> Iterator[str]:
-    """Let a function import the versions that the model imports; yield a note if that changes the meaning of its nodes."""
+    """Let a function import the model's versions of operator sets; yield a note if that changes what its nodes mean."""
     written = {_domain(o.domain): o.version for o in function.opset_import}
     del function.opset_import[:]
     for domain in {**written, **imports}:

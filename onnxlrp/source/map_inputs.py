@@ -29,7 +29,7 @@ class MapInput:
 
 
 def take_map_inputs(proto: onnx.ModelProto) -> list[MapInput]:
-    """Replace map inputs by vectors, in place; raises InvalidModelError if a map is not read by exactly one vectoriser."""
+    """Replace map inputs by vectors, in place; raises InvalidModelError unless exactly one vectoriser reads a map."""
     taken = []
     version = next((o.version for o in proto.opset_import if o.domain == _ML), 1)
     for position, declared in enumerate(list(proto.graph.input)):

@@ -94,11 +94,12 @@ def _unsorted(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 def _from_around(proto: onnx.ModelProto) -> Iterator[str]:
-    """Name the outputs of bodies that are values of the graphs around them; onnxruntime wants an Identity node there."""
+    """Name the outputs of bodies that are values of graphs around them; onnxruntime wants an Identity node there."""
     for node in every_node(proto.graph.node):
         for graph in inner_graphs(node):
             own = {*(v.name for v in graph.input), *(t.name for t in graph.initializer)}
             own.update(name for inner in graph.node for name in inner.output)
             for value in graph.output:
                 if value.name not in own:
-                    yield f"a body of the {node.op_type} node {node.name!r} returns {value.name!r}, a value of the graph around it"
+                    what = f"{value.name!r}, a value of the graph around it"
+                    yield f"a body of the {node.op_type} node {node.name!r} returns {what}"

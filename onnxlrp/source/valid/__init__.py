@@ -1,7 +1,7 @@
 """Refuse a model that contradicts itself, before any of onnx's own passes sees it.
 
-Those passes are written in C++ and trust that a node is what its schema says; some of them end the interpreter where it
-is not. Everything here is read from the protocol buffers in Python, and nothing is computed from the weights.
+Those passes are written in C++ and trust that a node is what its schema says; some of them end the interpreter if it is
+not. All checks here read the protocol buffers in Python, and compute nothing from the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["check", "refuse_contradictions"]
 def check(proto: onnx.ModelProto) -> list[str]:
     """Raise InvalidModelError, naming the node, at the first part of a model that no runtime could run.
 
-    Gives back notes of what onnxruntime does not run, but onnx's own evaluator may.
+    Returns notes about operands that onnxruntime does not accept but onnx's own evaluator may.
     """
     versions.check(proto)
     function_bodies.check(proto)
@@ -31,4 +31,4 @@ def check(proto: onnx.ModelProto) -> list[str]:
         own = {**opsets, **versions.imported(function.opset_import)}
         graphs.check_function(function, Scope(own, calls, in_function=True))
     more = f" (and {len(wide) - 1} more such operands)" if len(wide) > 1 else ""
-    return [f"{wide[0]}{more}: onnxruntime loads no such model"] if wide else []
+    return [f"{wide[0]}{more}: onnxruntime does not load such a model"] if wide else []

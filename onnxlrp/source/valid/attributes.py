@@ -1,4 +1,5 @@
-"""Attributes: each says what type it is, holds that and nothing else, and is one that the operator has."""
+"""Check attributes: each declares its type, holds a value of that type and nothing else, and is known to the
+operator."""
 
 from __future__ import annotations
 
@@ -17,11 +18,12 @@ _MANY = {**_MANY, "sparse_tensors": _A.SPARSE_TENSORS, "type_protos": _A.TYPE_PR
 _FIELDS = {**_ONE, **_MANY}
 _NAMES = {kind: kind_name for kind_name, kind in _A.AttributeType.items()}
 _NEEDED = {_A.TENSOR: "t", _A.GRAPH: "g", _A.SPARSE_TENSOR: "sparse_tensor", _A.TYPE_PROTO: "tp"}
-"""Types whose value cannot be left out; a number or text that is left out is 0 or empty."""
+"""Types whose value cannot be left out, with the field that holds it; a number or text that is left out is 0 or
+empty."""
 
 
 def check(node: onnx.NodeProto, schema: Schema | None, refuse: Refuse, *, in_function: bool) -> None:
-    """Raise what `refuse` makes at the first attribute of a node that is wrong, or that is missing."""
+    """Raise the error that `refuse` makes at the first attribute of a node that is wrong, or that is missing."""
     seen: set[str] = set()
     for attribute in node.attribute:
         name = attribute.name
@@ -40,10 +42,10 @@ def check(node: onnx.NodeProto, schema: Schema | None, refuse: Refuse, *, in_fun
 
 
 def _check_known(attribute: AttributeProto, schema: Schema, refuse: Refuse) -> None:
-    """Raise where the operator has no such attribute, or has it of another type."""
+    """Raise an error if the operator has no such attribute, or has it with another type."""
     name = attribute.name
     if name.startswith("__"):
-        return  # onnxruntime's own, which every operator may have
+        return  # an attribute of onnxruntime's own, which every operator may have
     if name not in schema.attributes:
         known = ", ".join(sorted(schema.attributes)) or "none"
         raise refuse(f"it has the attribute {name!r}, which the operator does not know (it knows {known})")
@@ -53,14 +55,16 @@ def _check_known(attribute: AttributeProto, schema: Schema, refuse: Refuse) -> N
 
 
 def _check_one(attribute: AttributeProto, refuse: Refuse, in_function: bool) -> None:
-    """Raise where an attribute's own parts contradict each other."""
+    """Raise an error if an attribute's own parts contradict each other."""
     name, kind = attribute.name, attribute.type
     if kind not in _NAMES or kind == _A.UNDEFINED:
         raise refuse(f"its attribute {name!r} does not say what type it is")
     filled = [field.name for field, _ in attribute.ListFields() if field.name in _FIELDS]
     if attribute.ref_attr_name:
         if filled or not in_function:
-            raise refuse(f"its attribute {name!r} refers to one of a function that it is not part of")
+            raise refuse(
+                f"its attribute {name!r} refers to an attribute of a function, but lies in none or has a value, too"
+            )
         return
     wrong = [field for field in filled if _FIELDS[field] != kind]
     if wrong or len(filled) > 1:
@@ -71,8 +75,8 @@ def _check_one(attribute: AttributeProto, refuse: Refuse, in_function: bool) -> 
 
 
 def _check_content(attribute: AttributeProto, refuse: Refuse) -> None:
-    """Raise where tensors or texts that an attribute holds are damaged; graphs are checked where their names are
-    known."""
+    """Raise an error if tensors or texts that an attribute holds are damaged; graphs are checked with the names around
+    them."""
     name, kind = attribute.name, attribute.type
     if kind in (_A.STRING, _A.STRINGS):
         _check_texts(attribute, refuse)

@@ -1,4 +1,4 @@
-"""The bodies of If, Loop and Scan: as many inputs and outputs as the node hands in and takes out."""
+"""Check that the bodies of If, Loop and Scan have as many inputs and outputs as their nodes require."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnxlrp.source.valid.scope import Scope
 
 
 def check(node: onnx.NodeProto, scope: Scope) -> None:
-    """Raise InvalidModelError where a body does not fit its node."""
+    """Raise InvalidModelError if a body does not have the inputs and outputs that its node requires."""
     find = _WANTED.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if find is None:
         return
@@ -32,12 +32,13 @@ def _of_if(node: onnx.NodeProto, opset: int) -> tuple[int, int]:
 
 
 def _of_loop(node: onnx.NodeProto, opset: int) -> tuple[int, int]:
-    """Number of the step and condition go in, the condition comes out first."""
+    """Count a Loop body's inputs and outputs: it takes the step number and the condition first, and gives the condition
+    first."""
     return max(2, len(node.input)), 1 + len(node.output)
 
 
 def _of_scan(node: onnx.NodeProto, opset: int) -> tuple[int, int]:
-    """Before opset 9 the first operand holds lengths, which no body sees."""
+    """Count a Scan body's inputs and outputs: before opset 9, the first operand holds lengths, which no body sees."""
     slices = next((a.i for a in node.attribute if a.name == "num_scan_inputs"), 0)
     inputs = len(node.input) - (1 if opset < 9 else 0)
     if not 1 <= slices <= inputs or len(node.output) < inputs - slices:

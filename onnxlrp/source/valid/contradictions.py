@@ -1,7 +1,7 @@
-"""Nodes that contradict what they read: a softmax along an axis that is not there, a product of sizes that do not fit.
+"""Refuse nodes that contradict what they read, such as a softmax along an axis that does not exist.
 
-ONNX's own inference of shapes finds them, and onnxruntime, which runs the same, refuses such a model. It is asked about
-a copy without the weights and without what the file declares of inner values and outputs, which may be wrong.
+ONNX's own shape inference finds such nodes, and onnxruntime, which runs it too, refuses the model. It is run on a copy
+without the weights and without the declarations of inner values and outputs, which may be wrong.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from onnxlrp.source.valid.schemas import Schema, schema_of
 from onnxlrp.source.valid.versions import imported
 
 _LARGEST = 1024
-"""Elements of a tensor that inference may look at: sizes, axes, pads."""
+"""Largest number of elements of a tensor that inference may read: sizes, axes, pads."""
 _PASSED_OVER = "must not be specified for 4D inputs"
-"""Numbers of heads of an Attention whose operands have an axis of heads: onnxruntime passes over them, too."""
+"""Words of an error that does not count: an Attention whose operands have an axis of heads also gives numbers of heads.
+onnxruntime ignores them, too."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )
-"""A node and its words, of a body's node downstream of its owner's."""
+"""Pattern of a node and its words in an error of onnx; a node in a body comes after the node that holds the body."""
 
 
 def refuse_contradictions(proto: onnx.ModelProto) -> None:
-    """Raise InvalidModelError, naming the node, where a node cannot be computed from what it reads.
+    """Raise InvalidModelError, naming the node, if a node cannot be computed from what it reads.
 
     The model must have passed `check` and have no functions of its own. Nodes downstream of operators that ONNX does
-    not know are left out, and so are those downstream of operators that it infers no types for.
+    not know, or for which it infers no types, are not checked.
     """
     opsets = imported(proto.opset_import)
     opsets.setdefault("", 21)
@@ -50,8 +51,8 @@ def refuse_contradictions(proto: onnx.ModelProto) -> None:
 
 
 def _first_error(message: str) -> tuple[int, str] | None:
-    """The innermost node that the first error names, and its words: the others follow from it. None for an error in a
-    function body of ONNX's own, whose inference does not see the attributes that the body refers to."""
+    """Find the innermost node that the first error names, and its words; the other errors follow from it. None for an
+    error in a function body of ONNX's own, because inference does not see the attributes that such a body refers to."""
     lines = [text for text in message.splitlines() if "(op_type:" in text and _PASSED_OVER not in text]
     line = next(iter(lines), "")
     *_, (number, what) = [("", ""), *_ERROR.findall(line)]
@@ -59,7 +60,8 @@ def _first_error(message: str) -> tuple[int, str] | None:
 
 
 def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """The part of a model that ONNX knows, with small tensors only, and its nodes: they are named by their number."""
+    """Copy the part of a model that ONNX knows, with small tensors only, and list its nodes; in the copy each node's
+    name is its number."""
     sketch = onnx.ModelProto(ir_version=max(proto.ir_version, 4))
     for domain, version in opsets.items():
         sketch.opset_import.add(domain=domain, version=version)
@@ -85,14 +87,14 @@ def _sketch(proto: onnx.ModelProto, opsets: dict[str, int]) -> tuple[onnx.ModelP
 
 
 def _number(node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
-    """Name a node of the sketch, and those in its bodies, by numbers."""
+    """Name a node of the sketch, and the nodes in its bodies, by numbers."""
     kept = onnx.NodeProto(name=node.name, op_type=node.op_type, domain=node.domain, output=node.output)
     node.name = f"onnxlrp:{len(nodes)}"
     nodes.append(kept)
     for graph in inner_graphs(node):
         del graph.value_info[:]
         for value in graph.output:
-            # Its type stays: inference finds none of a value that is handed through or listed twice.
+            # The type stays, because inference finds none for an output that is also an input or is listed twice.
             if value.type.HasField("tensor_type"):
                 value.type.tensor_type.ClearField("shape")
         for inner in graph.node:
@@ -100,7 +102,7 @@ def _number(node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 def _add_weight(graph: onnx.GraphProto, name: str, tensor: TensorProto, known: set[str]) -> None:
-    """Add a small tensor as it is, a large one as an input of its type and shape."""
+    """Add a small tensor as an initializer, a large one as an input of its type and shape."""
     if math.prod(tensor.dims) <= _LARGEST and tensor.data_location != TensorProto.EXTERNAL:
         graph.initializer.append(tensor)
         graph.initializer[-1].name = name
@@ -111,7 +113,7 @@ def _add_weight(graph: onnx.GraphProto, name: str, tensor: TensorProto, known: s
 
 def _is_known(node: onnx.NodeProto, opsets: dict[str, int]) -> bool:
     """Decide whether ONNX knows the operators of a node and of the graphs inside it, at these versions, and infers the
-    types of what those graphs compute."""
+    types of the values in those graphs."""
     for inner in every_node([node]):
         schema = _schema(inner, opsets)
         if schema is None or not schema.is_exact or not (inner is node or schema.infers):

@@ -1,4 +1,4 @@
-"""Element types: what a node reads is of a type that its operator takes, and one type parameter is one type."""
+"""Check element types: an operator accepts the types of its operands, and one type parameter stands for one type."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONSTANTS = {
 
 
 def of_value(value: onnx.ValueInfoProto) -> str:
-    """The type that a value is declared with, as onnx writes it; empty where it is not known."""
+    """Give the type that a value is declared with, as onnx writes it; empty if it is not known."""
     if not value.type.HasField("tensor_type"):
         return UNKNOWN
     number = value.type.tensor_type.elem_type
@@ -38,16 +38,16 @@ def of_value(value: onnx.ValueInfoProto) -> str:
 
 
 def of_tensor(tensor: TensorProto) -> str:
-    """The type of a tensor in the file."""
+    """Give the type of a tensor in the file, as onnx writes it."""
     return f"tensor({_NAMES[tensor.data_type]})"
 
 
 def check(graph: onnx.GraphProto, opsets: Mapping[str, int], wide: list[str], outer: Types | None = None) -> Types:
-    """Raise InvalidModelError where operands are of types that their operators do not take.
+    """Raise InvalidModelError if an operand has a type that its operator does not accept.
 
-    The graph must have passed the other checks. Gives back the types that are known, by name; `outer` has those of
-    the graphs around, and of the graph's inputs where these are not declared. `wide` gets a sentence for each operand
-    that is a float of another width than the operator takes.
+    The graph must have passed the other checks. Returns the known types by name. `outer` holds the types of values in
+    the graphs around, and of inputs of the graph that are not declared with a type. `wide` gets a sentence for each
+    operand that is a float of another width than the operator accepts.
     """
     types = Types() if outer is None else outer
     for value in graph.input:
@@ -70,7 +70,7 @@ def check(graph: onnx.GraphProto, opsets: Mapping[str, int], wide: list[str], ou
 def _bind(
     node: onnx.NodeProto, schema: Schema, opsets: Mapping[str, int], types: Types, wide: list[str]
 ) -> dict[str, str]:
-    """The types that the operands give the operator's type parameters."""
+    """Find the types that the operands give to the operator's type parameters."""
     bound: dict[str, str] = {}
     for name, formal in _paired(node.input, schema.inputs):
         kind = types.get(name, UNKNOWN) if name else UNKNOWN
@@ -83,21 +83,23 @@ def _bind(
             wide.append(f"{described(node, opsets)}: {what}")
         if formal.is_homogeneous and bound.setdefault(formal.parameter, kind) != kind:
             raise refused_node(
-                node, opsets, f"its input {name!r} is {kind}, and must be {bound[formal.parameter]} as another is"
+                node,
+                opsets,
+                f"its input {name!r} is {kind}, and must be {bound[formal.parameter]}, as another operand is",
             )
     return bound
 
 
 def _is_another_float(kind: str, types: frozenset[str]) -> bool:
-    """Decide whether an operator takes floats, only not of this width: onnx's evaluator computes with them, and later
-    versions of the operator often take them."""
+    """Decide whether an operator accepts floats, but not of this width: onnx's evaluator computes with them, and later
+    versions of the operator often accept them."""
     return kind in _FLOATS and not _FLOATS.isdisjoint(types)
 
 
 def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types, wide: list[str]) -> dict[str, str]:
-    """The types of the outputs that the graphs inside a node make, where they agree."""
+    """Find the types of the outputs that the graphs inside a node compute, if these graphs agree."""
     found: dict[str, str] = {}
-    # The body of a Loop gives its condition first, that of an If or Scan its outputs alone.
+    # The body of a Loop gives its condition first; the body of an If or Scan gives only outputs.
     condition = [""] if node.op_type == "Loop" else []
     for graph in inner_graphs(node):
         inner = types.new_child()
@@ -108,13 +110,13 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types, 
             kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
             if UNKNOWN not in (kind, declared) and kind != declared:
                 raise refused_node(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")
-            kind = UNKNOWN if node.op_type == "SequenceMap" else kind  # It makes lists of what its body makes.
+            kind = UNKNOWN if node.op_type == "SequenceMap" else kind  # Its outputs are lists of the body's outputs.
             found[name] = kind if found.get(name, kind) == kind else UNKNOWN
     return found
 
 
 def _paired(names: Sequence[str], formals: Sequence[Formal]) -> Iterator[tuple[str, Formal]]:
-    """Operands with what the schema says of them; the last entry of a schema may stand for many."""
+    """Pair names of operands or outputs with their declarations in the schema, whose last entry may stand for many."""
     for index, name in enumerate(names):
         if index < len(formals):
             yield name, formals[index]
@@ -123,7 +125,7 @@ def _paired(names: Sequence[str], formals: Sequence[Formal]) -> Iterator[tuple[s
 
 
 def _made(node: onnx.NodeProto, formal: Formal, bound: dict[str, str]) -> str:
-    """The type of an output, where schema and operands tell it."""
+    """Find the type of an output from the schema and the operands; empty if they do not determine it."""
     said = _said(node)
     if said is not None:
         return said if said in formal.types else UNKNOWN
@@ -135,7 +137,7 @@ def _made(node: onnx.NodeProto, formal: Formal, bound: dict[str, str]) -> str:
 
 
 def _said(node: onnx.NodeProto) -> str | None:
-    """The type that an attribute tells; None where none does."""
+    """Find the type that an attribute gives to the output; None if no attribute does."""
     for attribute in node.attribute:
         name = attribute.name
         if node.op_type == "Constant":

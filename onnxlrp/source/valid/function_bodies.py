@@ -1,4 +1,4 @@
-"""The model's own functions: each is there once, has its names once, and none calls itself."""
+"""Check the model's own functions: no two have the same name, all names are texts, and none calls itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Key = tuple[str, str, str]
 
 
 def signatures(proto: onnx.ModelProto) -> dict[Key, Signature]:
-    """How many inputs and outputs each function has."""
+    """Count the inputs and outputs of each function."""
     return {key_of(f): (len(f.input), len(f.output)) for f in proto.functions}
 
 
 def key_of(function: onnx.FunctionProto) -> Key:
-    """Domain, name and overload: what a node calls it by."""
+    """Give the domain, name and overload by which a node calls a function."""
     return "" if function.domain == "ai.onnx" else function.domain, function.name, function.overload
 
 
 def check(proto: onnx.ModelProto) -> None:
-    """Raise InvalidModelError where functions contradict each other or themselves."""
+    """Raise InvalidModelError if functions contradict each other or themselves."""
     if not proto.functions:
         return
     seen: set[Key] = set()
@@ -38,7 +38,7 @@ def check(proto: onnx.ModelProto) -> None:
 
 
 def _check_calls(proto: onnx.ModelProto, known: set[Key]) -> None:
-    """Raise where functions call each other in a circle."""
+    """Raise InvalidModelError if functions call each other in a circle."""
     calls = nx.DiGraph()
     for function in proto.functions:
         for node in every_node(function.node):

@@ -1,4 +1,4 @@
-"""Graphs: every name is given once, every name that is read is given, and bodies fit the nodes that hold them."""
+"""Check graphs: no two values share a name, every name that is read exists, and bodies fit the nodes that hold them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnxlrp.source.valid.refusal import refused, refused_node
 from onnxlrp.source.valid.scope import Scope
 
 _DEEPEST = 30
-"""Graphs inside each other: protocol buffers themselves are read up to 100 levels, three of which a graph takes."""
+"""Deepest nesting of graphs: protocol buffers themselves can be read up to 100 levels deep, and a graph takes three."""
 
 
 def check(graph: onnx.GraphProto, scope: Scope) -> None:
-    """Raise InvalidModelError where a graph, or one inside it, contradicts itself."""
+    """Raise InvalidModelError if a graph, or one inside it, contradicts itself."""
     if len(scope.names) > _DEEPEST:
         raise refused(f"graphs lie inside each other more than {_DEEPEST} deep")
     given = _given(graph)
@@ -29,7 +29,7 @@ def check(graph: onnx.GraphProto, scope: Scope) -> None:
 
 
 def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
-    """Raise InvalidModelError where the body of a function contradicts itself."""
+    """Raise InvalidModelError if the body of a function contradicts itself."""
     given = _once(function.input, f"inputs of the function {function.name!r}")
     _check_nodes(function.node, given, scope)
     for name in function.output:
@@ -38,13 +38,13 @@ def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
 
 
 def _given(graph: onnx.GraphProto) -> set[str]:
-    """The names of a graph's inputs and initializers, which are checked."""
+    """Check a graph's inputs and initializers, and return their names."""
     for tensor in graph.initializer:
         tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
     for sparse in graph.sparse_initializer:
         tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
     _check_declared(graph)
-    # The last of several initializers of one name counts.
+    # Several initializers may share a name: the last one counts.
     weights = _once(
         {*(t.name for t in graph.initializer), *(s.values.name for s in graph.sparse_initializer)}, "initializers"
     )
@@ -53,7 +53,7 @@ def _given(graph: onnx.GraphProto) -> set[str]:
 
 
 def _check_declared(graph: onnx.GraphProto) -> None:
-    """Raise where an initializer is also an input, declared of another type or of other sizes."""
+    """Raise InvalidModelError if an initializer is also an input that is declared with another type or other sizes."""
     inputs = {value.name: value.type.tensor_type for value in graph.input}
     for tensor in graph.initializer:
         declared = inputs.get(tensor.name)
@@ -77,7 +77,7 @@ def _once(names: Iterable[str], kind: str) -> set[str]:
 
 
 def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Scope) -> None:
-    """Check the nodes of one graph, and the graphs inside them; their outputs are added to `given`."""
+    """Check the nodes of one graph, and the graphs inside them; add the names of their outputs to `given`."""
     earlier = set(given)
     for node in sequence:
         for name in node.output:

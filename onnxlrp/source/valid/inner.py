@@ -1,4 +1,5 @@
-"""The graphs inside a node, what they read, and nodes in the order in which they can be computed."""
+"""Iterate over the graphs inside a node, the names that they read, and nodes in an order in which they can be
+computed."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import onnx
 
 
 def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node's attributes hold."""
+    """Yield the graphs that a node's attributes hold."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -17,7 +18,7 @@ def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Nodes, and those of the graphs inside them."""
+    """Yield nodes and all nodes of the graphs inside them."""
     for node in nodes:
         yield node
         for graph in inner_graphs(node):
@@ -25,13 +26,13 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 
 def bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
-    """The graphs inside nodes, and those inside these."""
+    """Yield the graphs inside nodes, at every depth."""
     for node in every_node(nodes):
         yield from inner_graphs(node)
 
 
 def reads(node: onnx.NodeProto) -> set[str]:
-    """The names that a node reads, its bodies' from around them among these."""
+    """Find the names that a node reads, with those that its bodies read from the graphs around them."""
     names = set(node.input)
     for graph in inner_graphs(node):
         inside = {*(v.name for v in graph.input), *(t.name for t in graph.initializer)}
@@ -43,7 +44,8 @@ def reads(node: onnx.NodeProto) -> set[str]:
 
 
 def in_order(nodes: Collection[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Nodes of a graph, each after those that it reads from; nodes in or after a circle are left out."""
+    """Yield the nodes of a graph, each after those that it reads from; leave out nodes in a circle and downstream of
+    it."""
     made = {name for node in nodes for name in node.output}
     waiting: dict[str, list[onnx.NodeProto]] = {}
     missing: dict[int, int] = {}

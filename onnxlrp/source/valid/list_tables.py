@@ -1,4 +1,5 @@
-"""Attributes that are tables, written as lists of one length each: the trees of ai.onnx.ml."""
+"""Check attributes that hold a table as lists of equal length, one for each column: the tree ensembles of
+ai.onnx.ml."""
 
 from __future__ import annotations
 
@@ -15,15 +16,15 @@ _NEEDED = (
     *("nodes_truenodeids", "nodes_falsenodeids"),
 )
 _LEAVES = ("treeids", "nodeids", "ids", "weights")
-"""Columns that every ensemble has, though the schema lets them be left out."""
+"""Columns that every ensemble has, although the schema allows them to be left out."""
 _TABLES = ("nodes_", "target_", "class_")
 _LABELS = ("classlabels_int64s", "classlabels_strings")
 _FREE = ("nodes_hitrates", "nodes_missing_value_tracks_true")
-"""Columns that count only where they are as long as the table."""
+"""Columns that runtimes read only if they are as long as the table."""
 
 
 def check(node: onnx.NodeProto, refuse: Refuse) -> None:
-    """Raise what `refuse` makes where the columns of an ensemble's tables are not equally long."""
+    """Raise the error that `refuse` makes if the columns of an ensemble's tables are not equally long."""
     if node.op_type not in ("TreeEnsembleRegressor", "TreeEnsembleClassifier"):
         return
     lengths = dict.fromkeys((*_NEEDED, *(f"{_role(node)}_{name}" for name in _LEAVES)), 0)
@@ -41,7 +42,7 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
 def _check_values(given: Mapping[str, onnx.AttributeProto], refuse: Refuse) -> None:
     strange = {mode.decode() for mode in given["nodes_modes"].strings} - {*MODES, "LEAF"}
     if strange:
-        raise refuse(f"its nodes_modes hold {', '.join(map(repr, sorted(strange)))}, which are no kinds of nodes")
+        raise refuse(f"its nodes_modes hold {', '.join(map(repr, sorted(strange)))}, which are not modes of nodes")
     count = max((len(given[name].ints) or len(given[name].strings) for name in _LABELS if name in given), default=0)
     if "target_ids" in given:
         count = given["n_targets"].i if "n_targets" in given else 0

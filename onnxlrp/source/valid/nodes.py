@@ -1,4 +1,4 @@
-"""One node against its operator's schema: how many inputs and outputs it has, and which of them may be left out."""
+"""Check a node against its operator's schema: the numbers of inputs and outputs, and which of them may be left out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
 
 _EARLIER = ("LayerNormalization", *EXPERIMENTS)
-"""Operators that onnxruntime has in every version of the operator set: its tools write them into older files."""
+"""Operators that onnxruntime accepts at every version of the operator set, because its tools write them into older
+files."""
 
 _IMPLIED = ("ai.onnx", "com.microsoft", "com.ms.")
-"""Beginnings of the names of operator sets that runtimes know: some tools leave their imports out."""
+"""Prefixes of the names of operator sets that runtimes know and some tools do not import."""
 
 
 def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
-    """Raise InvalidModelError where a node contradicts its schema; give back the schema, None where there is none."""
+    """Raise InvalidModelError if a node contradicts its schema; return the schema, None if there is none."""
 
     def refuse(what: str) -> InvalidModelError:
         return refused_node(node, scope.opsets, what)
@@ -47,7 +48,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
 
 
 def _check_texts(node: onnx.NodeProto, refuse: Refuse) -> None:
-    """Names are texts; protobuf hands out bytes where they are none."""
+    """Raise an error if a name is no text: protobuf returns bytes for it."""
     if not all(isinstance(text, str) for text in (node.op_type, node.domain, node.name, *node.input, *node.output)):
         raise refuse("one of its names is no UTF-8 text")
     if not node.op_type:
@@ -55,7 +56,7 @@ def _check_texts(node: onnx.NodeProto, refuse: Refuse) -> None:
 
 
 def _check_version(node: onnx.NodeProto, schema: Schema, refuse: Refuse) -> None:
-    """Raise where the operator set lacks the operator, and onnxruntime knows it no earlier."""
+    """Raise an error if the operator set lacks the operator, unless onnxruntime accepts it at every version."""
     if not schema.is_exact and node.op_type not in _EARLIER:
         raise refuse(f"the operator set has the operator from version {schema.since} on only")
 
@@ -66,8 +67,8 @@ def _check_call(node: onnx.NodeProto, signature: Signature, scope: Scope, refuse
     inputs, outputs = signature
     if len(node.input) > inputs or len(node.output) > outputs:
         raise refuse(
-            f"it has {len(node.input)} inputs and {len(node.output)} outputs, and the function that it calls {inputs} "
-            f"and {outputs}"
+            f"it has {len(node.input)} inputs and {len(node.output)} outputs, and the function that it calls has "
+            f"{inputs} and {outputs}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The words of a refusal: which node, which operator, what is wrong, what to do."""
+"""Word a refusal: it names the node and its operator, says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import onnx
 from onnxlrp.errors import InvalidModelError
 
 Refuse = Callable[[str], InvalidModelError]
-"""Makes the error of one part of the model from what is wrong with it."""
+"""A function that makes the error for one part of the model from a description of the fault."""
 _WAY_OUT = "export the model again, or repair it"
 
 
 def refused(what: str, way_out: str = _WAY_OUT) -> InvalidModelError:
-    """The error of a model's part that is no node."""
+    """Make the error for a part of the model that is no node."""
     return InvalidModelError(f"the model is invalid: {what}; {way_out}")
 
 
 def refused_node(
     node: onnx.NodeProto, opsets: Mapping[str, int], what: str, way_out: str = _WAY_OUT
 ) -> InvalidModelError:
-    """The error of a node, with its name, operator, domain and version."""
+    """Make the error for a node, with its name, operator, domain and version."""
     return InvalidModelError(f"{described(node, opsets)}: {what}; {way_out}")
 
 
 def described(node: onnx.NodeProto, opsets: Mapping[str, int]) -> str:
-    """A node as users know it; one without a name by its first output."""
+    """Describe a node as users know it, with its name, operator, domain and version."""
     domain = "" if node.domain == "ai.onnx" else node.domain
     version = opsets.get(domain)
     opset = "" if version is None else f", opset {version}"
@@ -34,6 +34,6 @@ def described(node: onnx.NodeProto, opsets: Mapping[str, int]) -> str:
 
 
 def called(node: onnx.NodeProto) -> str:
-    """The name of a node; one without a name is the one that computes its first output."""
+    """Give the name of a node; a node without a name is called the one that computes its first output."""
     output = next(iter(node.output), "")
     return repr(node.name) if node.name or not output else f"that computes {output!r}"

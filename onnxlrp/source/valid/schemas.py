@@ -1,4 +1,4 @@
-"""The schemas of operators, as plain Python that is read once."""
+"""Read the schemas of operators once, into plain Python."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import onnx
 from onnx.defs import OpSchema
 
 _DOMAINS = ("", "ai.onnx.ml")
-"""Domains of ONNX itself; what is registered for others belongs to whoever registered it."""
+"""Domains of ONNX itself; schemas of other domains may have been registered by other packages."""
 USUAL = 21
-"""The version at which an operator is taken that a file's operator set does not have yet."""
+"""The version at which an operator is read if the file's version of the operator set does not have it yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Formal:
 
     name: str
     is_required: bool
-    """A single one, which can neither be left out nor have an empty name."""
+    """True if it can neither be left out nor have an empty name."""
     is_variadic: bool
     parameter: str
     """The type parameter ("T") or the type itself."""
@@ -31,30 +31,31 @@ class Formal:
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """An operator at a version."""
+    """The schema of an operator at a version of its operator set."""
 
     since: int
     is_exact: bool
-    """False where the file's operator set lacks the operator, so that a later version was taken."""
+    """False if the file's version of the operator set lacks the operator, so that a later version is used."""
     attributes: dict[str, tuple[int, bool]]
-    """By name: the type, and whether it is required."""
+    """The type of each attribute and whether it is required, by the attribute's name."""
     inputs: tuple[Formal, ...]
     outputs: tuple[Formal, ...]
     counts: tuple[int, int, int, int]
-    """Fewest and most inputs, fewest and most outputs."""
+    """The fewest and most inputs, then the fewest and most outputs."""
     parameters: dict[str, frozenset[str]]
     """The types that each type parameter may be."""
     infers: bool
-    """True where ONNX infers the types of all outputs by a function for the operator.
+    """True if ONNX infers the types of all outputs by a function for the operator; always False for ai.onnx.ml.
 
-    It infers none for a Compress, for a GroupNormalization by its function body, for a Scaler or for the scores of an
-    SVMClassifier, and calls that an error of whoever reads them. For ai.onnx.ml it is False.
+    ONNX infers no types for a Compress, for a GroupNormalization by its function body, for a Scaler or for the scores
+    of an SVMClassifier, and reports that as an error of the nodes that read them.
     """
 
 
 @functools.lru_cache(maxsize=4096)
 def schema_of(op_type: str, domain: str, version: int) -> Schema | None:
-    """The schema of an operator of ONNX; None where there is none, or where it was given up at that version."""
+    """Find the schema of an operator of ONNX; None if there is none, or if the operator is deprecated at that
+    version."""
     if domain not in _DOMAINS:
         return None
     found = _schema(op_type, domain, version)
@@ -65,7 +66,7 @@ def schema_of(op_type: str, domain: str, version: int) -> Schema | None:
 
 
 def is_given_up(op_type: str, domain: str, version: int) -> bool:
-    """Decide whether ONNX had an operator and has it no more at a version."""
+    """Decide whether an operator of ONNX is deprecated at a version."""
     found = _schema(op_type, domain, version) if domain in _DOMAINS else None
     return found is not None and found.deprecated
 

@@ -1,4 +1,5 @@
-"""The surroundings of a node that is checked: operator sets, the model's own functions, the names that can be read."""
+"""Hold the surroundings of a node that is checked: operator sets, the model's own functions, and the names that it can
+read."""
 
 from __future__ import annotations
 
@@ -7,29 +8,32 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 Signature = tuple[int, int]
-"""How many inputs and outputs a function of the model has."""
+"""The numbers of inputs and outputs of a function of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """What a graph is checked against."""
+    """The operator sets, functions and names that a graph is checked against."""
 
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str, str], Signature]
     names: tuple[AbstractSet[str], ...] = ()
-    """Values of the graphs around, the nearest one's last."""
+    """The names in each graph around, the nearest graph last."""
     earlier: tuple[AbstractSet[str], ...] = ()
-    """Those of them that are there before the node that holds this graph: no value inside may have their names."""
+    """The names in each graph around that are computed before the node that holds this graph; no value inside may have
+    one of them."""
     in_function: bool = False
 
     def inner(self, names: AbstractSet[str], earlier: AbstractSet[str]) -> Scope:
-        """The scope of a graph inside this one's graph, which has these names."""
+        """Make the scope of a graph inside this one, which has the names `names`; `earlier` are those that are already
+        computed."""
         return dataclasses.replace(self, names=(*self.names, names), earlier=(*self.earlier, earlier))
 
     def has(self, name: str) -> bool:
-        """Decide whether a graph around has the name."""
+        """Decide whether a graph around holds a value of this name."""
         return any(name in names for names in self.names)
 
     def had(self, name: str) -> bool:
-        """Decide whether a graph around has the name from before."""
+        """Decide whether a graph around holds a value of this name that is computed before the node that holds this
+        graph."""
         return any(name in names for names in self.earlier)

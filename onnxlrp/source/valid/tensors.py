@@ -1,4 +1,4 @@
-"""Tensors in the file: a known type, sizes that can be, and as much data as these ask for."""
+"""Check tensors in the file: each has a known type, sizes that are not negative, and as much data as these require."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BITS: dict[int, int] = {
     **dict.fromkeys((_T.DOUBLE, _T.INT64, _T.UINT64, _T.COMPLEX64), 64),
     _T.COMPLEX128: 128,
 }
-"""Bits of an element; all other types have 8."""
+"""Bits of an element by type; all types that are not listed have 8."""
 _INDICES = frozenset({_T.INT8, _T.INT16, _T.INT32, _T.INT64})
 _SIX_BITS: frozenset[int] = frozenset({_T.FLOAT6E2M3, _T.FLOAT6E3M2})
 _FIELDS: dict[int, str] = {
@@ -28,12 +28,12 @@ _FIELDS: dict[int, str] = {
     **dict.fromkeys((_T.UINT32, _T.UINT64), "uint64_data"),
     _T.INT64: "int64_data",
 }
-"""Where a tensor lies that is not raw; all other types in `int32_data`."""
+"""Fields that hold the data of a tensor that is not raw, by type; all other types use `int32_data`."""
 TYPES = frozenset(_T.DataType.values()) - {_T.UNDEFINED}
 
 
 def check(tensor: TensorProto, what: str, refuse: Refuse) -> None:
-    """Raise what `refuse` makes where a tensor contradicts itself; `what` names it."""
+    """Raise the error that `refuse` makes if a tensor contradicts itself; `what` names the tensor."""
     if tensor.data_type not in TYPES:
         raise refuse(f"{what} has the data type {tensor.data_type}, which ONNX does not know")
     if any(d < 0 for d in tensor.dims):
@@ -50,7 +50,7 @@ def check(tensor: TensorProto, what: str, refuse: Refuse) -> None:
 
 
 def check_sparse(tensor: onnx.SparseTensorProto, what: str, refuse: Refuse) -> None:
-    """Raise what `refuse` makes where a sparse tensor contradicts itself."""
+    """Raise the error that `refuse` makes if a sparse tensor contradicts itself."""
     check(tensor.values, f"{what} (its values)", refuse)
     check(tensor.indices, f"{what} (its indices)", refuse)
     if any(d < 0 for d in tensor.dims):
@@ -63,7 +63,7 @@ def check_sparse(tensor: onnx.SparseTensorProto, what: str, refuse: Refuse) -> N
 
 
 def _extent(tensor: TensorProto) -> tuple[int, int]:
-    """How many bytes there are, and how many the sizes ask for; of texts their number."""
+    """Count the bytes that a tensor holds and the bytes that its sizes require; for texts, count texts."""
     elements, kind = math.prod(tensor.dims), int(tensor.data_type)
     if kind == _T.STRING:
         return len(tensor.string_data), elements
@@ -73,7 +73,7 @@ def _extent(tensor: TensorProto) -> tuple[int, int]:
         return len(tensor.raw_data), needed
     there = len(getattr(tensor, _FIELDS.get(kind, "int32_data")))
     if bits < 8:
-        # An entry holds a byte of packed elements; some writers give every element its own.
+        # An entry holds one byte of packed elements, but some writers give each element an entry of its own.
         return (needed if there in (needed, elements) else there), needed
     parts = 2 if kind in (_T.COMPLEX64, _T.COMPLEX128) else 1
     return there * bits // 8 // parts, needed

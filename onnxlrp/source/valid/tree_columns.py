@@ -1,4 +1,5 @@
-"""The tables of ai.onnx.ml's TreeEnsemble: columns of one length each, and numbers of rows that are there."""
+"""Check the tables of ai.onnx.ml's TreeEnsemble: all columns of a table are equally long, and references name existing
+rows."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _Given = Mapping[str, onnx.AttributeProto]
 
 
 def check(node: onnx.NodeProto, refuse: Refuse) -> None:
-    """Raise what `refuse` makes where a column is not as long as its table, or names a row that is not there."""
+    """Raise the error that `refuse` makes if a column is not as long as its table, or names a row that does not
+    exist."""
     if (node.op_type, node.domain) != ("TreeEnsemble", "ai.onnx.ml"):
         return
     given = {a.name: a for a in node.attribute}
@@ -25,7 +27,7 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
     for name, rows in (*((name, nodes) for name in _NODES), ("leaf_targetids", leaves)):
         there = math.prod(given[name].t.dims) if given[name].HasField("t") else len(given[name].ints)
         if there != rows:
-            raise refuse(f"its {name} are {there:,}, and its table has {rows:,} rows")
+            raise refuse(f"its {name} has {there:,} entries, and its table has {rows:,} rows")
     _check_rows("tree_roots", given["tree_roots"].ints, nodes, refuse)
     _check_rows("leaf_targetids", given["leaf_targetids"].ints, _targets(given), refuse)
     for side in ("true", "false"):

@@ -1,4 +1,4 @@
-"""The version of the file format and those of the operator sets: they must exist."""
+"""Check that the version of the file format and those of the operator sets exist."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NEWER = "update onnx, or export the model for an older version"
 
 
 def imported(opsets: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    """The versions of operator sets by domain."""
+    """Give the versions of operator sets by domain."""
     return {"" if o.domain == "ai.onnx" else o.domain: o.version for o in opsets}
 
 
 def check(proto: onnx.ModelProto) -> None:
-    """Raise InvalidModelError where a version does not exist."""
+    """Raise InvalidModelError if a version does not exist."""
     newest = int(onnx.IR_VERSION)
     if not 0 <= proto.ir_version <= newest:
         raise refused(f"its IR version is {proto.ir_version}, and the newest one that onnx knows is {newest}", _NEWER)
@@ -46,5 +46,5 @@ def _check_version(domain: object, version: int, owner: str) -> None:
 
 
 def _newest() -> Mapping[str, int]:
-    """The newest version of each operator set that onnx knows."""
+    """Give the newest version of each operator set that onnx knows."""
     return {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": max(row[3] for row in onnx.helper.VERSION_TABLE)}
