@@ -81,7 +81,7 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
 
 
 def _read(path: Path) -> Any:
-    """The content of a file: an array, or a dictionary of arrays by name."""
+    """Read the content of a file: an array, or a dictionary of arrays by name."""
     readers = {".npy": np.load, ".npz": lambda p: dict(np.load(p)), ".csv": _table}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -90,12 +90,12 @@ def _read(path: Path) -> Any:
         found = reader(path)
     except (OSError, ValueError, zipfile.BadZipFile) as e:
         raise InputError(f"background: {path} cannot be read: {e}") from e
-    # An archive of one array has no names that anyone chose.
+    # numpy gives this name to an array that is saved without one.
     return next(iter(found.values())) if isinstance(found, dict) and list(found) == ["arr_0"] else found
 
 
 def _table(path: Path) -> Any:
-    """A table of numbers, or its columns by the names in its first line."""
+    """Read a table of numbers as one array, or as columns by the names in its first line."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = [line for line in csv.reader(file) if line]
     if not lines or any(len(line) != len(lines[0]) for line in lines):

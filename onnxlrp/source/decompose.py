@@ -78,7 +78,7 @@ def _name_body(model: ir.Model, node: ir.Node, index: int) -> str:
     try:
         proto = onnx.FunctionProto.FromString(_body(schema, node, opset))
         if not proto.opset_import:
-            # onnx gives an empty body where it finds the operands wrong.
+            # onnx gives an empty body if it finds the operands invalid.
             raise ValueError("they do not fit its attributes")
     except Exception as e:  # onnx raises exceptions of many kinds
         raise InvalidModelError(

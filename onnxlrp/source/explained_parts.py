@@ -19,11 +19,11 @@ class Part:
 
     value: str
     sign: int
-    """+1, −1, or 0 where it differs from element to element."""
+    """The sign with which the value is explained: +1, −1, or 0 if it differs between elements."""
     function: str
-    """The operator that the value is the argument of; empty where the value itself is explained."""
+    """The operator whose argument the value is; empty if the value itself is explained."""
     elements: str = ""
-    """The elements of the output that it stands for; empty for all."""
+    """The elements of the output in whose place the value is explained; empty for all."""
 
     def __str__(self) -> str:
         what = f"{self.value!r}" + (f", the argument of {self.function}" if self.function else "")

@@ -42,7 +42,7 @@ class ExplainedScore:
 
     value: ir.Value
     parts: tuple[Part, ...] = ()
-    """Empty where the output itself is explained."""
+    """The parts of the value; empty if the output itself is explained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,8 @@ class _Chain:
     argument: _Argument | None = None
     """The argument of the innermost nonlinear function; None if there is no such function."""
     source: tuple[_Chain, np.ndarray] | None = None
-    """The chain of a value of the same shape that this one is a monotone function of: +1 where it rises with that
-    value, −1 where it falls."""
+    """The chain of a value of the same shape, of which this value is a monotone function, and the direction: +1 if it
+    rises with that value, −1 if it falls."""
 
     def upstream(self) -> Iterator[tuple[ir.Value, np.ndarray]]:
         """Yield the value and the nearest values upstream, of the same shape, that it is a monotone function of, each
@@ -100,7 +100,8 @@ class _Chain:
 def explained_score(op: Builder, output: ir.Value) -> ExplainedScore:
     """Decide which value is explained in place of an output.
 
-    New nodes are appended to the builder's graph where parts of the output have different arguments, or a minus.
+    New nodes are appended to the builder's graph if parts of the output have different arguments, or if the sign is
+    minus.
     """
     chain = _Chains(op).of(output)
     argument = chain.skipped
@@ -318,7 +319,7 @@ def _named(node: ir.Node) -> str:
 
 
 def _reaches(chain: _Chain, value: ir.Value) -> bool:
-    """Decide whether a value is the argument that a chain is explained by, or lies upstream of it."""
+    """Decide whether a value is the argument by which a chain is explained, or lies upstream of that argument."""
     values = [v for v, _ in chain.upstream()]
     argument = chain.skipped
     return argument is None or (argument.value in values and values.index(argument.value) <= values.index(value))

@@ -60,7 +60,7 @@ def _checker_words(model: Any) -> str | None:
         return str(error)
     except onnx.checker.ValidationError as error:
         if "Field 'shape' of 'type'" in str(error):
-            return None  # The checker alone wants shapes declared.
+            return None  # Only the checker requires that shapes are declared.
         return f"the model is invalid, as onnx.checker says: {first_line(error)}; export the model again, or repair it"
     except Exception:  # the checker may fail itself, as on 2 GB of weights: then it says nothing
         return None

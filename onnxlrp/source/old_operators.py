@@ -92,7 +92,7 @@ def _pad(old: Old) -> Finish | None:
     return (lambda: old.put(2, old.number(value, old.operand(0)))) if value else None
 
 
-# ------------------------------------------------------------------------------------------------- meanings that moved
+# ----------------------------------------------------------------------------------------------- meanings that changed
 
 
 def _over_the_rest(old: Old) -> Finish:

@@ -65,8 +65,8 @@ def _check_features(node: ir.Node) -> None:
         if kind != "LEAF" and (feature < 0 or (columns is not None and feature >= columns)):
             raise InvalidModelError(
                 f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees reads column "
-                f"{feature}, and its operand has {columns or 'any number of'} columns, counted from 0; export the "
-                "model again, or repair it"
+                f"{feature}, counted from 0, and the number of its operand's columns is "
+                f"{'not known' if columns is None else columns}; export the model again, or repair it"
             )
 
 

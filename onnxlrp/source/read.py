@@ -113,7 +113,7 @@ def _refuse_explained(proto: onnx.ModelProto) -> None:
     try:
         interface = Interface.from_metadata({p.key: p.value for p in proto.metadata_props})
     except ValueError:
-        return  # A description that cannot be true describes nothing.
+        return  # A model with invalid metadata of ours is read as an ordinary one.
     if interface is not None and set(interface.relevance.values()) <= {o.name for o in proto.graph.output}:
         raise InvalidModelError(
             f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "

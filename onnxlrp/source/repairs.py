@@ -66,8 +66,7 @@ def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
 
 
 def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
-    """Keep the first of several inputs of one name. All of them are one initializer, and their declarations have been
-    checked against it."""
+    """Keep the first of several inputs of one name, which are all the same initializer."""
     counts = collections.Counter(value.name for value in graph.input)
     twice = {name for name, count in counts.items() if count > 1}
     if not twice:

@@ -76,8 +76,8 @@ def an_output_without_a_name() -> onnx.ModelProto:
         (nothing_imported, "does not import the operator set ai.onnx: its operators are read as version 21"),
         (an_operator_that_was_given_up, r"ai.onnx::Upsample (node 'larger') was given up before version 17"),
         (an_old_file, "of IR version 3, where initializers must be inputs, too: 'w' is none"),
-        (an_unsorted_body, "the Identity node 'early' of a body stands before one that it reads from"),
-        (an_outer_value_handed_out, "a body of the If node 'choice' hands out 'h', a value around it"),
+        (an_unsorted_body, "the Identity node 'early' of a body is listed before a node that it reads from"),
+        (an_outer_value_handed_out, "a body of the If node 'choice' returns 'h', a value of the graph around it"),
         (an_output_without_a_name, "an output of the Loop node 'loop' has no name"),
     ],
 )

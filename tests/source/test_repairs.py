@@ -85,7 +85,7 @@ def test_a_recurrent_cell_without_its_size():
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     explained = onnxlrp.convert(proto)
-    assert any("'lstm' does not say its hidden_size: by its weights 3" in note for note in explained.notes)
+    assert any("'lstm' does not give its hidden_size: its weights have 3" in note for note in explained.notes)
     found = onnxruntime(explained.to_proto())({"x": np.ones((5, 1, 2), np.float32)})
     proto.graph.node[0].attribute.append(helper.make_attribute("hidden_size", 3))
     np.testing.assert_allclose(found["y"], onnxruntime(proto)({"x": np.ones((5, 1, 2), np.float32)})["y"], rtol=1e-6)

@@ -15,7 +15,7 @@ from onnxlrp.operators.normalisation import batch_norm_scale
 from onnxlrp.source.canonical.common import Rewriter
 
 _Affine = tuple["ir.Value | None", "ir.Value | None"]
-"""k and t, each [features] or None."""
+"""Scale k and shift t of an affine function, each [features] or None."""
 _BIAS = {"Conv": 2, "ConvTranspose": 2, "DeformConv": 3, "Gemm": 2}
 """Index of the operand that holds the bias, by operator."""
 

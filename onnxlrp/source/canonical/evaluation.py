@@ -29,7 +29,9 @@ def evaluate_rows(
     nodes = [ir.serde.serialize_node(n) for n in part.nodes]
     try:
         found = run_nodes(nodes, part.feeds, part.constants, value, opsets)
-    except Exception:  # the evaluator raises whatever its operators raise; relevance then ends where it did
+    except (
+        Exception
+    ):  # the evaluator raises whatever its operators raise; without a result, relevance ends at the value as before
         return None
     there, back = found[:count], found[count:][::-1]
     return there if len(found) == 2 * count and np.array_equal(there, back, equal_nan=True) else None

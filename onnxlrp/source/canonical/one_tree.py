@@ -33,7 +33,7 @@ _ML = "ai.onnx.ml"
 
 @dataclasses.dataclass(frozen=True)
 class _Forest:
-    """A sum of functions of one tree each."""
+    """A sum of functions, each of the leaf of one tree."""
 
     x: ir.Value
     trees: tuple[tuple[Forest, np.ndarray], ...]
@@ -100,7 +100,7 @@ def _single(node: ir.Node) -> tuple[Forest, np.ndarray] | None:
 
 
 class _Decided:
-    """Values that the leaf of one tree decides, row by row."""
+    """The values that the leaf of a single tree decides, row by row."""
 
     def __init__(self, rewriter: Rewriter, trees: dict[ir.Value, tuple[Forest, np.ndarray]]) -> None:
         self.rewriter = rewriter

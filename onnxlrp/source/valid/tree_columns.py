@@ -27,7 +27,7 @@ def check(node: onnx.NodeProto, refuse: Refuse) -> None:
     for name, rows in (*((name, nodes) for name in _NODES), ("leaf_targetids", leaves)):
         there = math.prod(given[name].t.dims) if given[name].HasField("t") else len(given[name].ints)
         if there != rows:
-            raise refuse(f"its {name} has {there:,} entries, and its table has {rows:,} rows")
+            raise refuse(f"the length of its {name} is {there:,}, and its table has {rows:,} rows")
     _check_rows("tree_roots", given["tree_roots"].ints, nodes, refuse)
     _check_rows("leaf_targetids", given["leaf_targetids"].ints, _targets(given), refuse)
     for side in ("true", "false"):

@@ -26,11 +26,11 @@ def changed(proto: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:
     [
         ({"tree_roots": [2]}, "its tree_roots are not all from 0 to 1"),
         ({"leaf_targetids": [0, 1, -1]}, "its leaf_targetids are not all from 0 to 2"),
-        ({"leaf_targetids": [0, 1]}, "its leaf_targetids are 2, and its table has 3 rows"),
+        ({"leaf_targetids": [0, 1]}, "the length of its leaf_targetids is 2, and its table has 3 rows"),
         ({"nodes_truenodeids": [0, 3]}, "its nodes_truenodeids are not all from 0 to 2"),
         ({"nodes_falsenodeids": [2, 2]}, "its nodes_falsenodeids are not all from 0 to 1"),
-        ({"nodes_falseleafs": [0]}, "its nodes_falseleafs are 1, and its table has 2 rows"),
-        ({"nodes_featureids": [0, 1]}, "asks for the column 1, and its operand has 1, from 0 on"),
+        ({"nodes_falseleafs": [0]}, "the length of its nodes_falseleafs is 1, and its table has 2 rows"),
+        ({"nodes_featureids": [0, 1]}, "reads column 1, counted from 0, and the number of its operand's columns is 1"),
     ],
 )
 def test_tables_that_contradict_themselves(attributes, words):
@@ -42,6 +42,6 @@ def test_a_column_that_is_not_there():
     proto = chain([1.0, 2.0], [0, 0])
     count = len(next(a for a in proto.graph.node[0].attribute if a.name == "nodes_featureids").ints)
     for feature in (-1, 1):
-        with pytest.raises(InvalidModelError, match=f"'trees'.*asks for the column {feature}"):
+        with pytest.raises(InvalidModelError, match=f"'trees'.*reads column {feature}"):
             onnxlrp.convert(changed(proto, nodes_featureids=[feature] + [0] * (count - 1)))
     assert onnxlrp.convert(changed(proto, nodes_featureids=[0] * (count - 1) + [9])).interface.relevance
