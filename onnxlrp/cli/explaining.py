@@ -10,7 +10,6 @@ import typer
 
 from onnxlrp.cli.application import FOUND, guarded
 from onnxlrp.cli.arguments import conversion, elements, files_and_texts, print_json, refuse_overwriting, usage
-from onnxlrp.cli.converting import convert_for_target, convert_with_ledger
 from onnxlrp.cli.command_options import (
     Composite,
     Debug,
@@ -26,6 +25,7 @@ from onnxlrp.cli.command_options import (
     Texts,
     TokenizerFile,
 )
+from onnxlrp.cli.converting import convert_for_target, convert_with_ledger
 from onnxlrp.view import terminal
 
 

@@ -58,8 +58,8 @@ Receives = Literal["amount", "factor", "ratio"]
 """The relevance R itself as an *amount*; of each output the *factor* c with R = output·c, exact where the output is 0;
 the *ratio* R/s(y) of the first output y, divided as by ε. Gradients are amounts."""
 Head = Literal["squash", "rescale"]
-"""Role of an operator at the end of a model: one that squashes scores, as softmax does, is skipped on the way to the explained
-output, and with it one downstream that brings scores to a common size."""
+"""Role of an operator at the end of a model: one that squashes scores, as softmax does, is skipped on the way to the
+explained output, and with it one downstream that brings scores to a common size."""
 CHOICES: dict[str, tuple[str, ...]] = {
     "linearity": get_args(Linearity),
     "selection": get_args(Selection),
@@ -148,8 +148,8 @@ class Operator:
     average: Callable | None = None
     """Max pooling: the average pooling over the same windows, as a `Call`."""
     head: Head | Callable[[Builder, Call], ir.Value] | None = None
-    """The role of the operator at the end of a model. A function, for an operator that no rule leads through, computes the score that
-    its output is computed from."""
+    """The role of the operator at the end of a model. A function, for an operator that no rule leads through, computes
+    the score that its output is computed from."""
     when: Callable[[ir.Node | Call], bool] | None = None
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
     receives: Receives = "amount"
