@@ -95,13 +95,15 @@ def _read_flags(graph: onnx.GraphProto) -> None:
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:
-    """Declare an output that is an input or an initializer with the type of that value."""
+    """Declare an output that is an input or an initializer with the type and shape of that value."""
     known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
     notes = []
     for value in graph.output:
         there = known.get(value.name)
         if there is not None and value.type != there.type:
-            notes.append(f"the output {value.name!r} is an input or initializer, but is declared with another type")
+            notes.append(
+                f"the output {value.name!r} is an input or initializer, but is declared with another type or shape"
+            )
             value.type.CopyFrom(there.type)
     return notes
 

@@ -80,7 +80,7 @@ def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
     x, below = less.inputs
     node = None if below is None else _reduced(below)
     if x is None or below is None or node is None or not _as_large(x, less.outputs[0]):
-        return miss("no node computes the value that is subtracted, or it has more elements than the scores")
+        return miss("no node computes the value that is subtracted, or it broadcasts the scores")
     inside = node.inputs[0]
     if node.op_type == "Log" and inside is not None and (sums := _reduced(inside)) is not None:
         exp = made_by(sums.inputs[0], "Exp")
