@@ -326,6 +326,7 @@ def explain(
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.reading import open_model
+    from onnxlrp.view import saving
 
     how = _usage(Preprocess.parse, preprocess, "--preprocess")
     given = _given(input, text, tokenizer)
@@ -338,7 +339,7 @@ def explain(
     if out is not None and not many:
         others = [file for file in (labels, weights, tokenizer) if file is not None]
         _refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
-        _usage(commands.check_suffix, out, "-o")
+        _usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
     data = None if many else load(given, opened.inputs, how, model)

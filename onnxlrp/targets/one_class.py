@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -27,6 +27,8 @@ class ClassTarget(TargetKind):
     name = "class"
     explains = "a class"
     by_default = "the predicted class"
+    arguments: ClassVar[tuple[str, ...]] = ("target",)
+    several = True
     follows_label = True
 
     def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
