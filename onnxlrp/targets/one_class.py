@@ -92,7 +92,10 @@ class ClassTarget(TargetKind):
         return self._rows(scores.transpose([*first, *rest, *last]), samples, inner, count)
 
     def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray | None:
-        """Reshape scores, samples first and classes last, to the layout of this kind; None if they do not have it."""
+        """Reshape scores to the axes of this kind, [N, C] here; None if they have more.
+
+        Their first axis counts `samples`, their last `count` classes; the axes between hold `inner` elements.
+        """
         return scores.reshape(samples, count) if inner == 1 else None
 
     def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
