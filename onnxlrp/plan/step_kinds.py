@@ -62,7 +62,7 @@ class StepDecider:
             step.why = f"{step.why} ({label})"
 
     def _activation(self, step: Step, *, passes: bool = False) -> None:
-        """Choose the kind of an activation's step: relevance passes unchanged if f(0) = 0, else f(0) keeps its share."""
+        """Choose the kind of an activation's step: relevance passes if f(0) = 0, else f(0) keeps its share."""
         step.kind = StepKind.RECTIFIER if step.entry.rectifier else StepKind.PASS_THROUGH
         if passes or step.entry.rectifier or self.composite.activations == "pass":
             step.why += ": passes unchanged"
