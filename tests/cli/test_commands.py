@@ -449,7 +449,7 @@ def test_composites():
 def test_help_names_every_format():
     words = call("explain", "--help").stdout.replace(",", " ").split()
     missing = saving.FORMATS.keys() - {word.removesuffix(".") for word in words}
-    assert not missing, f"the help of -o in cli.py does not name {', '.join(missing)}"
+    assert not missing, f"the help of -o in cli/explaining.py does not name {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators", "composites"])
@@ -462,7 +462,7 @@ def test_real_processes_are_clean(tmp_path):
     """No stray line on stderr, no traceback, the right status, in the process that users start."""
 
     def start(*words):
-        command = [sys.executable, "-m", "onnxlrp.cli", *map(str, words)]
+        command = [sys.executable, "-m", "onnxlrp", *map(str, words)]
         environment = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
 
