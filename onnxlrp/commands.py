@@ -65,14 +65,6 @@ class Report:
     problems: list[str]
 
 
-def check_suffix(path: Path) -> None:
-    """Raise InputError if results cannot be written in that format."""
-    if path.suffix.lower() not in saving.SUFFIXES:
-        raise InputError(
-            f"'{path}': results are written as {', '.join(saving.SUFFIXES)}, or to a folder, a name without suffix"
-        )
-
-
 def read_labels(path: Path | None) -> list[str]:
     """Read the names of the classes, one a line."""
     try:
@@ -146,9 +138,8 @@ def show_many(results: runtime.Results) -> None:
 def save(done: Explained, path: Path) -> None:
     """Write the explanation in the format of the path's suffix."""
     data = done.data
-    saving.save(
+    material = saving.Material(
         done.explanation,
-        path,
         names=done.explainer.interface.relevance,
         layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
         inputs=data.arrays,
@@ -157,6 +148,7 @@ def save(done: Explained, path: Path) -> None:
         samples=done.samples,
         title=done.title,
     )
+    saving.save(material, path)
 
 
 def show(done: Explained) -> None:

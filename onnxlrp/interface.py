@@ -60,7 +60,7 @@ class Interface:
     required: bool = False
     """True if target, position and weights are ordinary inputs without a default."""
     targets: int = 1
-    """Number of classes that one run explains."""
+    """Number of targets K that one run explains for each sample."""
     batch_axis: int | None = 0
     """Axis of the explained output that counts samples; None if the output is of one sample."""
     class_axis: int | None = 1

@@ -17,11 +17,13 @@ from onnxlrp.interface import Interface
 from onnxlrp.operators import own, registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
+from onnxlrp.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 RULES_PAGE = ROOT / "docs" / "rules.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", CONTRIBUTING, ROOT / "findings" / "README.md"]
+README = ROOT / "README.md"
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 PROGRAMS = {RULES_PAGE: ["less than half of the score arrives"], EMITTED_PAGE: [], CONTRIBUTING: []}
 """Pages whose code is run, and the warnings that it gives."""
@@ -35,6 +37,29 @@ def _name(page: Path) -> str:
 def test_every_name_has_its_row(name):
     rows = [line.split("|")[1] for line in RULES_PAGE.read_text().splitlines() if line.startswith("| `")]
     assert any(re.search(rf"`{name}\b", row) for row in rows), f"docs/rules.md has no row for {name}"
+
+
+@pytest.mark.parametrize("name", [*RULES, *COMPOSITES])
+def test_the_readme_names_every_rule_and_composite(name):
+    (row,) = re.findall(rf"^\| {'rules' if name in RULES else 'composites'} \|(.*)$", README.read_text(), re.MULTILINE)
+    assert re.search(rf"\b{name}\b", row), f"the README's table of what is supported does not name {name}"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_kind_of_target_has_its_row(name):
+    rows = EMITTED_PAGE.read_text().split("## Targets")[1].split("\n## ")[0].splitlines()
+    assert any(row.startswith(f'| `"{name}"` |') for row in rows), f"docs/emitted-model.md has no row for {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
+    """A `|` within a cell is written `\\|`, between backticks too: else it begins another cell."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        cells = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        assert set(cells) == {cells[0]}, (
+            f"{page.name}: the rows of this table have {sorted(set(cells))} strokes:\n{table}"
+        )
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Interface)])

@@ -1,4 +1,4 @@
-"""The house: who imports whom, and what it takes to add an operator or a rule."""
+"""The house: who imports whom, and what it takes to add an operator, a rule, a composite, a target or a view."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import ast
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from typer.testing import CliRunner
 
 import onnxlrp
-from onnxlrp import composites, targets
-from onnxlrp.errors import InputError, NothingToExplainError
+from onnxlrp import composites, rules, targets
+from onnxlrp.cli import app
+from onnxlrp.errors import InputError, NothingToExplainError, TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.operators import registry
 from onnxlrp.rules import ONE, PLUS, SAME, Gamma, Pass, Rule, Share, Term, ZPlus
-from onnxlrp.targets.kind import Axes, Seed
+from onnxlrp.targets.kind import Axes, Seed, TargetKind
 from onnxlrp.targets.seeder import Seeder
-from onnxlrp.targets.weighted import WeightsTarget
+from onnxlrp.view import saving
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
@@ -189,31 +192,61 @@ def test_tests_lie_where_the_package_does():
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
+def test_rules_and_composites_can_be_imported_where_their_kin_are():
+    """`onnxlrp.rules` and `onnxlrp.composites` export all that have a name."""
+    for module, named in ((rules, rules.RULES), (composites, composites.COMPOSITES)):
+        missing = {one.__name__ for one in named.values()} - set(module.__all__)
+        assert not missing, f"{module.__name__} does not list {', '.join(missing)} in __all__"
+
+
 # ---------------------------------------------------------------------------------------------------- adding things
 
 
-class Lead(WeightsTarget):
+class Lead(TargetKind):
     """A made-up kind of target: the lead of the first class over the last. There is nothing to choose."""
 
     name = "lead"
     explains = by_default = "the lead of the first class over the last"
-    arguments = ()
+
+    def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
+        return Axes(batch=0, classes=1)
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         op = seeder.op
         return Seed(op.Expand(op.constant(np.array([1, 0, -1]), seeder.dtype), op.shape(seeder.score)))
 
 
-def test_a_made_up_target(monkeypatch):
+def test_a_made_up_target(monkeypatch, tmp_path):
     """Emission, `Explainer` and the command line know it by the list of kinds."""
     monkeypatch.setitem(targets.TARGETS, "lead", Lead())
-    explainer = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="lead"))
+    onnxlrp.convert(network(), "lrp0", target="lead").save(tmp_path / "lead.onnx")
+    explainer = onnxlrp.Explainer(tmp_path / "lead.onnx")
     x = {"x": np.random.default_rng(3).normal(size=(6, 4))}
     weights = onnxlrp.Explainer(onnxlrp.convert(network(), "lrp0", target="weights"))
     wanted = weights(x, weights=[1, 0, -1]).relevance["x"]
     np.testing.assert_allclose(explainer(x).relevance["x"], wanted, atol=1e-12)
-    with pytest.raises(onnxlrp.errors.TargetError, match="the lead of the first class"):
+    with pytest.raises(TargetError, match=r"the lead of .*, it takes no target: convert it with target=.class."):
         explainer(x, target=1)
+    with pytest.raises(InputError, match="targets above 1 need another target than 'lead'"):
+        onnxlrp.convert(network(), "lrp0", target="lead", targets=2)
+
+
+def test_a_made_up_view(monkeypatch, tmp_path):
+    """One function and its suffix: the command line writes it, whole or not at all, and names it."""
+
+    def as_markdown(material: saving.Material, draft: Path) -> None:
+        rows = material.explanation.relevance["x"]
+        draft.write_text("".join(f"| {' | '.join(f'{value:.2f}' for value in row)} |\n" for row in rows))
+
+    monkeypatch.setitem(saving.FORMATS, ".md", as_markdown)
+    onnxlrp.convert(network(), "lrp0").save(tmp_path / "net.lrp.onnx")
+    np.save(tmp_path / "x.npy", np.eye(2, 4))
+    words = ("explain", tmp_path / "net.lrp.onnx", "--input", f"x={tmp_path / 'x.npy'}", "-o")
+    result = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.md")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "r.md").read_text().count("|") == 10
+    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.gif")])
+    assert refused.exit_code == 2 and ".md" in refused.stderr
 
 
 class Backwards(OpRun):

@@ -1,7 +1,11 @@
-"""Write the page that lists every operator: `python tools/operators_page.py`. A test fails while it is out of date."""
+"""Write the page that lists every operator: `python tools/operators_page.py`. A test fails while it is out of date.
+
+`python tools/operators_page.py --missing` prints what the installed onnxruntime fuses and onnxlrp has no entry for.
+"""
 
 from __future__ import annotations
 
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -38,5 +42,17 @@ def page(rows: list[TableRow]) -> str:
     return "".join(parts)
 
 
+def without_entry() -> list[str]:
+    """List the operators of com.microsoft that the installed onnxruntime has and the registry has not."""
+    from onnxruntime.capi import _pybind_state
+
+    known = {row.operator for row in table() if row.domain == "com.microsoft"}
+    schemas = _pybind_state.get_all_operator_schema()
+    return sorted({one.name for one in schemas if one.domain == "com.microsoft"} - known)
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(table()), encoding="utf-8")
+    if "--missing" in sys.argv[1:]:
+        print("\n".join(without_entry()))
+    else:
+        PAGE.write_text(page(table()), encoding="utf-8")

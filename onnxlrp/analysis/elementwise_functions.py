@@ -131,10 +131,10 @@ def arguments_upstream(
 
 
 def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False) -> ir.Value | None:
-    """Return the single value that `value` is an elementwise function of, one node (or region) upstream.
+    """Return the operand of which the producer of `value` is an elementwise function, or the entry of its region.
 
-    None where its producer is a layer, is not elementwise, has several data operands or lies in another graph than
-    `node`. `broadcast` permits the operand to have a smaller shape than `value`.
+    The result is None if the producer is a layer, is not elementwise, has several data operands, or lies in another
+    graph than `node`. `broadcast` permits the operand to have a smaller shape than `value`.
     """
     producer = value.producer()
     entry = None if producer is None else find(producer)

@@ -23,7 +23,7 @@ from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 _LARGEST = float(np.finfo(np.float32).max)
 """Upper bound that a Clip of an old opset has by default."""
 _SMALL = 1e-3
-"""Largest lower bound that counts as a guard against squared distances that rounding makes negative."""
+"""Largest lower bound of squared distances that counts as a mere guard, because rounding can make them negative."""
 
 
 def find_kernels(

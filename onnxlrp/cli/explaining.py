@@ -78,6 +78,7 @@ def explain(
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.reading import open_model
+    from onnxlrp.view import saving
 
     how = usage(Preprocess.parse, preprocess, "--preprocess")
     given = files_and_texts(input, text, tokenizer)
@@ -90,7 +91,7 @@ def explain(
     if out is not None and not many:
         others = [file for file in (labels, weights, tokenizer) if file is not None]
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
-        usage(commands.check_suffix, out, "-o")
+        usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
     data = None if many else load(given, opened.inputs, how, model)

@@ -16,6 +16,7 @@ from onnxlrp.operators import (  # noqa: F401  (importing a family enters its op
     fused_activations,
     fused_attention,
     fused_convolutions,
+    fused_gates,
     fused_norms,
     fused_products,
     fused_rotary,

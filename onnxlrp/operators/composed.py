@@ -49,3 +49,14 @@ def center_crop_pad(op: Builder, call: Call) -> list[ir.Value]:
 by_function_body(
     "FlexAttention", domain="ai.onnx.preview", summary="Written out: products and softmax, as for Attention."
 )
+
+
+@decomposed("UnfoldTensor", domain="com.microsoft")
+def unfold_tensor(op: Builder, call: Call) -> list[ir.Value]:
+    """Written out: windows along an axis are gathered, and their places become the last axis."""
+    x, rank = call.operand(0), call.rank()
+    axis, size, step = int(call.attr("dim", -1)) % rank, int(call.attr("size")), int(call.attr("step", 1))
+    end = op.Squeeze(op.plus(op.dim(x, axis), op.ints([1 - size])), op.ints([0]))
+    starts = op.Unsqueeze(op.Range(op.ints_scalar(0), end, op.ints_scalar(step)), op.ints([1]))
+    windows = op.Gather(x, op.Add(starts, op.ints(range(size))), axis=axis)
+    return [op.Transpose(windows, perm=[a for a in range(rank + 1) if a != axis + 1] + [axis + 1])]

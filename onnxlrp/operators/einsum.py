@@ -59,7 +59,8 @@ def _features(call: Call, data: int) -> set[int]:
 
 
 def _by_rows(call: Call) -> bool:
-    """Decide whether the first axis of the first operand is one of the output's, and no other operand's."""
+    """Decide whether each row of the first operand goes into rows of the output by itself: its first axis is in the
+    output, and in no other operand."""
     first, second = (equation := _equation(call)).operands
     return first.count(first[0]) == 1 and first[0] in equation.output and first[0] not in second
 

@@ -53,17 +53,21 @@ def _layer_norm(
     return op.LayerNormalization(x, gamma, beta, axis=-1, epsilon=epsilon), None, None
 
 
-def _root_mean_square(
+def wide(op: Builder, value: ir.Value) -> ir.Value:
+    """Cast halves to float32, the type that kernels compute them in."""
+    return op.cast(value, ir.DataType.FLOAT) if value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else value
+
+
+def root_mean_square(
     op: Builder, x: ir.Value, gamma: ir.Value, epsilon: float, axis: int = -1
 ) -> tuple[ir.Value, ir.Value]:
     """Compute `γ·x/√(mean(x²) + ε)` and `1/√(mean(x²) + ε)` over the axes from `axis` on, for halves in float32."""
     rank = len(op.dims(x))
-    wide = ir.DataType.FLOAT if x.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) else x.dtype
-    assert wide is not None and gamma.dtype is not None
-    values, axes = op.cast(x, wide), op.ints(range(axis % rank, rank))
+    values, axes = wide(op, x), op.ints(range(axis % rank, rank))
+    assert values.dtype is not None and gamma.dtype is not None
     square = op.ReduceMean(op.Mul(values, values), axes, keepdims=1)
     root = op.Reciprocal(op.Sqrt(op.Add(square, epsilon)))
-    return op.cast(op.Mul(op.Mul(values, root), op.cast(gamma, wide)), gamma.dtype), root
+    return op.cast(op.Mul(op.Mul(values, root), op.cast(gamma, values.dtype)), gamma.dtype), root
 
 
 @decomposed("SkipLayerNormalization", domain=DOMAIN, operands=all_operands)
@@ -75,18 +79,18 @@ def skip_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
 
 
 @decomposed("SkipSimplifiedLayerNormalization", domain=DOMAIN, operands=all_operands)
-def skip_root_mean_square(op: Builder, call: Call) -> list[ir.Value | None]:
+def skiproot_mean_square(op: Builder, call: Call) -> list[ir.Value | None]:
     """Written out: a sum, then a division by the root mean square."""
     summed = _skipped(op, call, call.operand(0), call.operand(1), call.input(3))
-    y, root = _root_mean_square(op, summed, call.operand(2), float(call.attr("epsilon", 1e-12)))
+    y, root = root_mean_square(op, summed, call.operand(2), float(call.attr("epsilon", 1e-12)))
     return _outputs(call, y, None, root, summed)
 
 
 @decomposed("SimplifiedLayerNormalization", domain=DOMAIN, operands=all_operands)
-def root_mean_square(op: Builder, call: Call) -> list[ir.Value | None]:
+def simplified_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
     """Written out: a division by the root mean square, which is constant."""
     axis, epsilon = int(call.attr("axis", -1)), float(call.attr("epsilon", 1e-5))
-    return _outputs(call, *_root_mean_square(op, call.operand(0), call.operand(1), epsilon, axis))
+    return _outputs(call, *root_mean_square(op, call.operand(0), call.operand(1), epsilon, axis))
 
 
 @decomposed("EmbedLayerNormalization", domain=DOMAIN, operands=all_operands)

@@ -119,7 +119,8 @@ def matrix(op: Builder, taps: Sequence[Tap], length: ir.Value, *, slopes: bool =
 
 
 def gather_elements(op: Builder, pictures: ir.Value, index: ir.Value, shape: ir.Value) -> ir.Value:
-    """Gather the elements of pictures [N, C, elements] at `index` [N, 1, positions]; `shape` is [N, C, positions]."""
+    """Gather the elements of pictures [N, C, elements] at `index` [N, 1, positions], to the
+    result's `shape`, [N, C, positions]."""
     return op.GatherElements(pictures, op.Expand(index, shape), axis=2)
 
 

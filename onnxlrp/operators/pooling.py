@@ -208,7 +208,7 @@ def _of_power(op: Builder, call: Call, gradient: bool) -> ir.Value:
 
 @routing("MaxUnpool", sign="keeps")
 def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; where several elements go to one place, the last one is there."""
+    """Follows the values; where several elements go to one place, the last one gets it all."""
     y = call.outputs[0]
     sizes = _unpooled_sizes(op, call)[0]
     if call.input(2) is None or (y.shape is not None and None not in sizes and op.dims(y)[2:] == sizes):

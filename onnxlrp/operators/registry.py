@@ -72,7 +72,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def _features(call: Call, data: int) -> set[int]:
-    """For a matrix product: the other operand's own axis, and those along which it holds several matrices."""
+    """Name the axes of a matrix product that come from the operand other than `data` alone: its own axis, and those
+    along which it holds several matrices."""
     shape = call.operand(1 - data).shape
     matrices = range(-len(shape), -2) if shape is not None else ()
     own = {a for a in matrices if shape is not None and shape[a] != 1}

@@ -174,7 +174,7 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
     "Sqrt": lambda op, a: _times(op, a.quotients, sqrt_quotient(op, a.x, a.r)),
     "Pow": _power,
 }
-"""Functions that compute the quotients of an output from its operands, by operator type."""
+"""Functions that compute the quotients of an output (see `_Point`) from its operands, by operator type."""
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:

@@ -106,7 +106,7 @@ def _unchanged(op: Builder, call: Call, axis: int) -> bool:
 
 
 def _whole(op: Builder, call: Call, position: int) -> bool:
-    """Decide whether the region is known to cover an axis completely."""
+    """Decide whether the region that is resized, operand `roi`, is known to be the whole of an axis."""
     region = op.known(call.input(1))
     return region is not None and region[position] == 0 and region[position + len(region) // 2] == 1
 

@@ -131,7 +131,7 @@ def _reflected(op: Builder, position: ir.Value, low: ir.Value, span: ir.Value) -
     layer=LayerForm("convolution", ((0, 1),), bias=3, factors=(4,)),
 )
 def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule at the positions that the offsets give; offsets and mask get none."""
+    """Takes the layer's rule at the positions that the offsets give; offsets and mask get no relevance."""
     x, w = call.operand(0), call.operand(1)
     if operand == 3:
         return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)

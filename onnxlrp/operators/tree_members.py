@@ -53,12 +53,12 @@ def without_members(trees: Forest, values: Array) -> Forest:
 
 
 def merged(trees: Forest, double: bool) -> Forest:
-    """Join chains `x = a, else x = b` of small whole numbers into one comparison, as onnxruntime does.
+    """Join chains of nodes, `x = a`, else `x = b`, into one comparison with small whole numbers, as onnxruntime does.
 
-    The joined comparison leads to the true branch of the chain's first node and sends NaN the way of that node.
-    onnxruntime joins nodes whose true branches are equal, but considers leaves with the same first weight equal,
-    whatever class that weight is for. Such a tree may answer another class than its file says; the path that it really
-    follows is explained. A node that sends NaN to its true branch begins no chain.
+    The true branches of a chain's nodes are equal. The comparison leads to that of the first node, and sends NaN where
+    the first node sends it; a node that sends NaN to its true branch begins no chain. onnxruntime considers leaves
+    equal that have the same first weight, whatever class it is for. So a tree may answer another class than its file
+    says, and the path that it really follows is explained.
     """
     number = trees.threshold
     bits = (trees.mode == EQUAL) & ~trees.whole & (number == np.round(number))

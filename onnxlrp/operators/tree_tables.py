@@ -62,7 +62,7 @@ def _different(column: Array) -> tuple[Array, Array]:
 
 
 def _different_rows(rows: Array) -> tuple[Array, Array] | None:
-    """List the different rows and the index of each row among them; None unless there are rows of several columns."""
+    """List the distinct rows, and for each row its index among them; None if there are no rows, or one column."""
     if rows.ndim < 2 or not rows.size or rows.shape[1] < 2:
         return None
     whole = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").reshape(-1)

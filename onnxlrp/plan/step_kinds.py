@@ -62,7 +62,7 @@ class StepDecider:
             step.why = f"{step.why} ({label})"
 
     def _activation(self, step: Step, *, passes: bool = False) -> None:
-        """A function with f(0) = 0 passes relevance unchanged; any other keeps the share of f(0)."""
+        """Choose the kind of an activation's step: relevance passes if f(0) = 0, else f(0) keeps its share."""
         step.kind = StepKind.RECTIFIER if step.entry.activation == "rectifier" else StepKind.PASS_THROUGH
         if passes or step.kind is StepKind.RECTIFIER or self.composite.activations == "pass":
             step.why += ": passes unchanged"

@@ -67,9 +67,10 @@ def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) ->
     if foreign:
         takers = " or ".join(f'"{other.name}"' for other in TARGETS.values() if foreign[0] in other.arguments)
         wanted = " and ".join(f"{argument}=" for argument in kind.arguments)
+        give = f"give {wanted}, or " if wanted else ""
         raise TargetError(
-            f"this model explains {kind.explains}, it takes no {foreign[0]}: give {wanted}, or "
-            f"convert it with target={takers} for that"
+            f"this model explains {kind.explains}, it takes no {foreign[0]}: {give}convert it with target={takers} for "
+            "that"
         )
     if given and not interface.added_inputs and not kind.is_one_score(interface):
         raise TargetError(f'this model always explains {kind.by_default}: it was converted with target_input="none"')

@@ -59,7 +59,7 @@ class _Numbers:
     scale: np.ndarray | None
     """Amount that |R| is compared with; None if there is nothing to compare it with."""
     seeds: float | None
-    """Amount that the relevance of all samples together starts from, by the ledger; None without a ledger."""
+    """Sum of the relevance that all samples start with, as the ledger says it; None without a ledger."""
     bad: np.ndarray
     """True for NaN or infinity in the relevance or the score."""
 

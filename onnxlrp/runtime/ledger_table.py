@@ -41,7 +41,7 @@ class Ledger:
 
     @property
     def absorbed(self) -> np.ndarray:
-        """Amount that did not travel on at each step, bias + epsilon + stopped, float64 [steps]."""
+        """Relevance that each step did not pass on, bias + epsilon + stopped, float64 [steps]."""
         return np.asarray(self.values[:, 2:].astype(np.float64).sum(axis=1))
 
     @property

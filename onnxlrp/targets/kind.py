@@ -70,16 +70,22 @@ Arguments = Mapping[str, np.ndarray]
 
 
 class TargetKind(abc.ABC):
-    """A kind of target. `arguments` are those of an explainer's call that it takes, each with an input in the graph."""
+    """A kind of target.
+
+    Every kind has its names, `layout` and `seed`. A kind whose explained thing a caller may choose has `arguments` too,
+    and with them `read`, `default` and `resolve`.
+    """
 
     name: ClassVar[str]
+    """Name of the kind in `convert(target=...)`."""
     explains: ClassVar[str]
     """Noun for the explained thing in messages, such as "a class"."""
     by_default: ClassVar[str]
     """Noun for the thing that is explained by default."""
-    arguments: ClassVar[tuple[str, ...]] = ("target",)
-    several: ClassVar[bool] = True
-    """True if one call may explain K targets."""
+    arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments of an explainer's call that choose the target, each with an input of its own in the graph."""
+    several: ClassVar[bool] = False
+    """True if one call may explain K targets: the seed then has a leading axis of K."""
     follows_label: ClassVar[bool] = False
     """True if the default is the class that the model's label output names."""
 
@@ -99,7 +105,6 @@ class TargetKind(abc.ABC):
 
     # At a call
 
-    @abc.abstractmethod
     def read(
         self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
     ) -> np.ndarray:
@@ -107,18 +112,19 @@ class TargetKind(abc.ABC):
 
         `shape` is the explained output's as far as it is known; the batch is a number if that is known.
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         """Make the default of an argument, for models whose input for it has none."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         """Determine the target that was explained, and its score.
 
         `value` is the explained output of this run, `label` the label output if the interface names one. Raises
         TargetError for an index outside the output, and ValueError if the label output does not name classes.
         """
+        return Resolved()
 
     def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
         """Arrange the explained output as [N, …] with every score that might be chosen; None if there is no choice."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -27,6 +27,8 @@ class ClassTarget(TargetKind):
     name = "class"
     explains = "a class"
     by_default = "the predicted class"
+    arguments: ClassVar[tuple[str, ...]] = ("target",)
+    several = True
     follows_label = True
 
     def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
@@ -90,7 +92,10 @@ class ClassTarget(TargetKind):
         return self._rows(scores.transpose([*first, *rest, *last]), samples, inner, count)
 
     def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray | None:
-        """Reshape scores, samples first and classes last, to the layout of this kind; None if they do not have it."""
+        """Reshape scores to the axes of this kind, [N, C] here; None if they have more.
+
+        Their first axis counts `samples`, their last `count` classes; the axes between hold `inner` elements.
+        """
         return scores.reshape(samples, count) if inner == 1 else None
 
     def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:

@@ -28,6 +28,8 @@ class ElementTarget(TargetKind):
     name = "element"
     explains = "an element"
     by_default = "the largest element"
+    arguments = ("target",)
+    several = True
 
     def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
         shape = sizes(score, name)

@@ -26,8 +26,12 @@ class TargetOptions:
             raise InputError(f'target_input is "optional", "required" or "none", not {self.target_input!r}')
         if not isinstance(self.targets, int) or self.targets < 1:
             raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
-        if self.targets > 1 and not (self.kind.several and self.has_input):
-            raise InputError('targets above 1 need another target than weights, and a target_input other than "none"')
+        if self.targets > 1 and not self.kind.several:
+            raise InputError(
+                f"targets above 1 need another target than {self.kind.name!r}, which is one for each sample"
+            )
+        if self.targets > 1 and not self.has_input:
+            raise InputError('targets above 1 need a target_input other than "none"')
 
     @property
     def has_input(self) -> bool:

@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import to_numbers
-from onnxlrp.targets.kind import Arguments, Axes, Resolved, Seed, TargetKind
+from onnxlrp.targets.kind import Arguments, Axes, Seed, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -25,7 +25,6 @@ class WeightsTarget(TargetKind):
     explains = "a weighted sum of scores"
     by_default = "the sum of all scores"
     arguments = ("weights",)
-    several = False
 
     def layout(self, score: ir.Value, inputs: Sequence[ir.Value], name: str) -> Axes:
         return Axes(None if score.shape is not None and not len(score.shape) else 0, None)
@@ -58,9 +57,6 @@ class WeightsTarget(TargetKind):
 
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         return np.ones(())
-
-    def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
-        return Resolved()
 
     def check_counts(self, given: Arguments, batch: int | None) -> None:
         """Accept any number of weights: they need only broadcast to the output, which `read` has checked."""

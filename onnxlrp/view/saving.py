@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +23,41 @@ from onnxlrp.view import pictures
 from onnxlrp.view.page import page
 from onnxlrp.view.summary import Sample, captions
 
-SUFFIXES = (".png", ".html", ".npz", ".npy", ".json", ".csv")
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Material:
+    """Everything that a file of results may show: an explanation, and what is known of the inputs that it explains."""
+
+    explanation: Explanation
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The name of each input's relevance."""
+    layouts: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    """The order of each input's axes, if it is a picture."""
+    inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seen: Mapping[str, Sequence[Image.Image]] = dataclasses.field(default_factory=dict)
+    """The pictures themselves, if they came from files."""
+    columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    samples: Sequence[Sample] = ()
+    """A summary of each sample, with its texts."""
+    title: str = "Relevance"
 
 
-def save(
-    explanation: Explanation,
-    path: Path,
-    names: Mapping[str, str],
-    layouts: Mapping[str, str | None],
-    inputs: Mapping[str, Any],
-    seen: Mapping[str, Sequence[Image.Image]] | None = None,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    samples: Sequence[Sample] = (),
-    title: str = "Relevance",
-) -> None:
-    """Write an explanation in the format of the path's suffix, one of SUFFIXES.
+def save(material: Material, path: Path) -> None:
+    """Write an explanation in the format of the path's suffix, one of FORMATS.
 
-    `names` maps each input to the name of its relevance, `layouts` to the order of its axes if it is a picture, `seen`
-    to the pictures themselves if they came from files. `samples` with their texts and `title` are for an .html.
     Raises InputError if the relevance does not fit the format.
     """
-    suffix = path.suffix.lower()
+    check_suffix(path)
     with atomic_write(path) as draft:
-        if suffix == ".png":
-            sheet(explanation, layouts, inputs, seen or {}).save(draft)
-        elif suffix == ".html":
-            draft.write_text(_html(explanation, samples, title), encoding="utf-8")
-        elif suffix == ".npz":
-            write_npz(draft, contents(explanation, names))
-        elif suffix == ".npy":
-            _save_npy(explanation, draft)
-        elif suffix == ".json":
-            draft.write_text(json.dumps(as_json(explanation), ensure_ascii=False) + "\n", encoding="utf-8")
-        elif suffix == ".csv":
-            _save_csv(explanation, draft, columns or {})
-        else:
-            raise InputError(f"'{path}': results are written as {', '.join(SUFFIXES)}")
+        FORMATS[path.suffix.lower()](material, draft)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise InputError if results cannot be written in the format of the path's suffix."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"'{path}': results are written as {', '.join(FORMATS)}, or to a folder, a name without suffix"
+        )
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
@@ -119,10 +119,23 @@ def sheet(
     return pictures.contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
 
 
-def _html(explanation: Explanation, samples: Sequence[Sample], title: str) -> str:
-    if not any(sample.texts for sample in samples):
-        raise InputError(f"a .html needs an explained input that is text, not {_shapes(explanation)}: write .npz")
-    return page(samples, title)
+def _save_png(material: Material, draft: Path) -> None:
+    sheet(material.explanation, material.layouts, material.inputs, material.seen).save(draft)
+
+
+def _save_html(material: Material, draft: Path) -> None:
+    if not any(sample.texts for sample in material.samples):
+        shapes = _shapes(material.explanation)
+        raise InputError(f"a .html needs an explained input that is text, not {shapes}: write .npz")
+    draft.write_text(page(material.samples, material.title), encoding="utf-8")
+
+
+def _save_npz(material: Material, draft: Path) -> None:
+    write_npz(draft, contents(material.explanation, material.names))
+
+
+def _save_json(material: Material, draft: Path) -> None:
+    draft.write_text(json.dumps(as_json(material.explanation), ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _shapes(explanation: Explanation) -> str:
@@ -137,36 +150,49 @@ def _own_pictures(array: np.ndarray, layout: str) -> list[Image.Image]:
     return [pictures.picture_of(one) for one in array]
 
 
-def _save_npy(explanation: Explanation, path: Path) -> None:
-    if len(explanation.relevance) != 1:
-        raise InputError(f"a .npy holds one array, but {len(explanation.relevance)} inputs are explained: write .npz")
+def _save_npy(material: Material, draft: Path) -> None:
+    relevance = material.explanation.relevance
+    if len(relevance) != 1:
+        raise InputError(f"a .npy holds one array, but {len(relevance)} inputs are explained: write .npz")
     # Written in memory first: numpy writes to a file through buffers of C, and would not notice a full disk.
     content = io.BytesIO()
-    np.save(content, next(iter(explanation.relevance.values())), allow_pickle=False)
-    path.write_bytes(content.getbuffer())
+    np.save(content, next(iter(relevance.values())), allow_pickle=False)
+    draft.write_bytes(content.getbuffer())
 
 
-def _save_csv(explanation: Explanation, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+def _save_csv(material: Material, draft: Path) -> None:
     """Write a row per sample, a column per entry of the explained inputs."""
     head: list[str] = []
     blocks = []
-    for name, value in explanation.relevance.items():
+    for name, value in material.explanation.relevance.items():
         if value.ndim > 2 or value.ndim == 0:
             raise InputError(
                 f"a .csv holds rows of features, but relevance of {name!r} is {list(value.shape)}: use .npz"
             )
         block = value.reshape(len(value), -1)
-        known = list(columns.get(name, ()))
+        known = list(material.columns.get(name, ()))
         if len(known) != block.shape[1]:
             known = [name] if block.shape[1] == 1 else [f"{name}[{index}]" for index in range(block.shape[1])]
         head += known
         blocks.append(block)
     if len({len(block) for block in blocks}) > 1:
         raise InputError("the explained inputs differ in their number of rows: write .npz")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows(np.concatenate(blocks, axis=1).tolist())
+
+
+FORMATS: dict[str, Callable[[Material, Path], None]] = {
+    ".png": _save_png,
+    ".html": _save_html,
+    ".npz": _save_npz,
+    ".npy": _save_npy,
+    ".json": _save_json,
+    ".csv": _save_csv,
+}
+"""Every format of results by its suffix, with the function that writes it. The path that it gets is a draft's: `save`
+puts the file in its place once it is whole."""
 
 
 def plain(value: Any) -> Any:

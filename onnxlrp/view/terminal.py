@@ -24,7 +24,7 @@ _UNFOLDED = 4000
 
 
 def show(what: RenderableType) -> None:
-    """Print a table or text on stdout, folded to the width of a terminal, but never in a file."""
+    """Print a table or text on stdout: folded to the width of a terminal, unfolded where stdout is a file."""
     console(sys.stdout).print(what)
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from onnxlrp import composites
 from onnxlrp.cli import app
 from onnxlrp.runtime import Results
+from onnxlrp.view import saving
 
 MODELS = Path(__file__).parents[2] / "models"
 DIGITS = MODELS / "digits_cnn" / "digits_cnn.torchscript.onnx"
@@ -443,6 +444,12 @@ def test_composites():
         assert json.loads(call("inspect", DIGITS, "--composite", "our_own", "--json").stdout)["plan"]
     finally:
         composites.unregister("our_own")
+
+
+def test_help_names_every_format():
+    words = call("explain", "--help").stdout.replace(",", " ").split()
+    missing = saving.FORMATS.keys() - {word.removesuffix(".") for word in words}
+    assert not missing, f"the help of -o in cli/explaining.py does not name {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("command", ["demo", "convert", "inspect", "explain", "check", "operators", "composites"])

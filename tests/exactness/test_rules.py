@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxlrp import composites, rules
 from tests.oracle.compare import TOLERANCE, Explained, check_against_oracle, error
 from tests.oracle.composites import composite, of_package
 from tests.oracle.engine import LAYERS
@@ -61,6 +62,12 @@ RULES = [
 ]
 # the windows of these max pools are of one size: what a padded window weighs as an average, docs/rules.md leaves open
 VGG_LIKE = ("three_dimensional", "one_dimensional", "perceptron", "mixer", "residual")
+
+
+def test_every_rule_and_composite_is_compared():
+    """`Norm` and `Pass` are for steps that are no layers, which composites bring; `ZBox` has tests of its own below."""
+    assert {*rules.RULES} - {rule.name for rule in RULES} == {"Norm", "Pass", "ZBox"}
+    assert {*composites.COMPOSITES} - {name for name, _ in COMPOSITES} == set()
 
 
 def _layers(network: Net) -> list[str]:

@@ -27,7 +27,10 @@ def ints(values: Any, kind: type = np.int32) -> Array:
 
 @dataclasses.dataclass
 class Fused:
-    """A node of domain com.microsoft, its operands, and which of them are inputs of the model."""
+    """A node of domain com.microsoft, its operands, and which of them are inputs of the model.
+
+    The others are constants, and None stands for an operand that is left out.
+    """
 
     op: str
     operands: Sequence[Array | None]

@@ -83,6 +83,9 @@ CASES: dict[str, Callable[[Draw], Fused]] = {
     "GELU": lambda x: Fused("BiasGelu", [x(*ROWS), x(WIDTH)]),
     "fast GELU": lambda x: Fused("FastGelu", [x(*ROWS), x(WIDTH)]),
     "quick GELU": lambda x: Fused("QuickGelu", [x(*ROWS)]),
+    "scaled SiLU": lambda x: Fused("ScaledSiLU", [x(*ROWS)], attributes={"alpha": 1.7}),
+    "gated sum": lambda x: Fused("GatedAdd", [x(*ROWS), x(*ROWS), x(BATCH, STEPS, 1)], (0, 1, 2)),
+    "gated norm": lambda x: Fused("GatedRMSNorm", [x(*ROWS), x(16), x(*ROWS)], (0, 2)),
     "rotary": lambda x: Fused(
         "RotaryEmbedding", [x(BATCH, HEADS, STEPS, 16), PLACES, unscaled(8), unscaled(9)], feeds=(1,)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,6 +40,19 @@ def test_every_entry_says_what_happens():
         assert row.summary[0].isupper() or row.kind in ("stop", "refused"), row
 
 
+def test_every_fused_operator_that_is_written_out_is_tried():
+    """By its name in a test, which compares it with the kernel or, where the CPU has none, with what it is made of."""
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    fused = [row.operator for row in table() if row.domain == "com.microsoft" and row.kind == "decomposed"]
+    untried = [name for name in fused if f'"{name}"' not in text]
+    assert not untried, f"no test in tests/operators/test_fused_*.py names {', '.join(untried)}"
+
+
+def test_the_list_of_what_has_no_entry():
+    listed = _tool().without_entry()
+    assert "BiasSoftmax" in listed and "FusedMatMul" not in listed
+
+
 def test_an_operator_has_one_handler():
     from onnxlrp.operators.registry import stop
 
@@ -46,11 +60,16 @@ def test_an_operator_has_one_handler():
         stop("Relu", reason="claimed twice")
 
 
-def test_the_page_is_up_to_date():
+def _tool() -> Any:
     spec = importlib.util.spec_from_file_location("operators_page", TOOL)
     assert spec is not None and spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    return tool
+
+
+def test_the_page_is_up_to_date():
+    tool = _tool()
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(table()), "run python tools/operators_page.py"
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
 from onnxlrp.runtime.text import Tokens
-from onnxlrp.view.saving import plain, save
+from onnxlrp.view.saving import Material, plain, save
 from onnxlrp.view.summary import captions, summarise
 
 
@@ -31,7 +31,7 @@ TABLE = np.array([[0.5, -1.5, 3.0]], np.float32)
 
 def write(path, done, layouts=None, inputs=None, **options):
     names = {name: f"{name}_relevance" for name in done.relevance}
-    save(done, path, names, layouts or {}, inputs or {}, **options)
+    save(Material(done, names, layouts or {}, inputs or {}, **options), path)
 
 
 def test_npz_npy_json_csv(tmp_path):
