@@ -3,8 +3,8 @@
 #   what the file says.
 # SEEN: onnxruntime's optimiser writes b / a for it, for integers, too: 3 for a = 2 and b = 7. It also loses the shape that the
 #   constant 1 gives to the result: a 1 of shape [1, 1, 1] and vectors of 3 give [1, 1, 3] without optimisation and [3] with.
-# WHY: index and size arithmetic is done in int64; with optimisation disabled, in the reference evaluator and wherever the constant
-#   is no initializer, the numbers are other ones.
+# WHY: index and size arithmetic is done in int64; with optimisation disabled and in the reference evaluator the numbers are other
+#   ones, so a comparison with either blames the file.
 # VERSIONS: onnx 1.23.2, onnxruntime 1.32.0 (processor). Seen 2026-11-30.
 # OUTPUT (of (1 / [2, 3, 1]) * [7, 9, 5]: not optimised / optimised / reference evaluator):
 #   int64:         [0, 0, 5] / [3, 3, 5] / [0, 0, 5]

@@ -3,8 +3,8 @@
 # SEEN: the TorchScript exporter (`dynamo=False`) leaves the absolute value out: differences of 3 and -4 are at the distance 1, not
 #   7, and NaN where the first is below the second. p = 3: 3.33 for 4.5, p = infinity: 1 for 4. `pairwise_distance` likewise.
 #   Only p = 2, the default, is right.
-# WHY: nearest centres and prototypes by the Manhattan distance change, with no warning; where no difference is negative,
-#   the numbers are right.
+# WHY: nearest centres and prototypes by the Manhattan distance change, with no warning. For a finite p the numbers are right
+#   where no difference is negative, as in many a test.
 # VERSIONS: torch 2.13.0 (processor), onnx 1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0. Seen 2026-11-30.
 # OUTPUT (distances of [0, 0] to [3, -4], [1, 1] and [-1, -1]: torch / file):
 #   p = 1    [7., 2., 2.] / [ 1., nan,  2.]
