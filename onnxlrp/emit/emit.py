@@ -14,7 +14,7 @@ from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.emit.single_score import chosen
+from onnxlrp.emit.slices import chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
