@@ -28,13 +28,9 @@ class Absorbed:
     stopped: Sequence[ir.Value] = ()
     """The relevance that a rule drops."""
 
-    @property
-    def _columns(self) -> tuple[Sequence[ir.Value], ...]:
-        return self.bias, self.epsilon, self.stopped
-
     def __add__(self, other: Absorbed) -> Absorbed:
-        pairs = zip(self._columns, other._columns, strict=True)
-        return Absorbed(*([*mine, *theirs] for mine, theirs in pairs))
+        bias, epsilon = [*self.bias, *other.bias], [*self.epsilon, *other.epsilon]
+        return Absorbed(bias, epsilon, [*self.stopped, *other.stopped])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import captured
+from onnxlrp.graph.call import upstream
 from onnxlrp.graph.provenance import RULE
 from onnxlrp.plan import Step
 
@@ -52,14 +52,9 @@ class Ledger(NoLedger):
 
     def label(self, results: Sequence[ir.Value]) -> None:
         """Label the nodes that no result needs as the ledger's own, in the metadata where others have their rule."""
-        waiting = list(results)
-        while waiting:
-            node = waiting.pop().producer()
-            if node is not None and node not in self._before:
-                self._before.add(node)
-                waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+        needed = upstream(results, self._before)
         for node in self.op.graph:
-            if node not in self._before:
+            if node not in self._before and node not in needed:
                 node.metadata_props[RULE] = "ledger"
 
     def total(self) -> ir.Value:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, captured
+from onnxlrp.graph.call import Call, upstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import is_dequantised, written_out
 from onnxlrp.source.constants import constants
@@ -35,13 +35,8 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
     """Collect the nodes that outputs are computed by, including those inside their bodies."""
-    nodes, waiting = set[ir.Node](), list(outputs)
-    while waiting:
-        node = waiting.pop().producer()
-        if node is not None and node not in nodes:
-            nodes.update((node, *(inner for body in bodies(node) for inner in body.graph.all_nodes())))
-            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
-    return nodes
+    nodes = upstream(outputs)
+    return nodes | {inner for node in nodes for body in bodies(node) for inner in body.graph.all_nodes()}
 
 
 def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.graph.call import Call, captured, content
+from onnxlrp.graph.call import Call, content, upstream
 from onnxlrp.operators.registry import find
 
 _MOVES_LABELS = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten"})
@@ -81,10 +81,10 @@ def _classes(
         return _labels(names.reshape(-1)) if _only_scores(graph, scores, count) else None
     if node.op_type == "ArgMax" and node.domain == "":
         maker = call.operand(0).producer()
-        related = maker is not None and _upstream(scores, maker)
+        related = maker is not None and maker in upstream([scores])
         return tuple(range(count or 0)) if related and _compares_others(node, scores) else None
     names = next((call.attr(name) for name in _CLASS_LABELS if name in node.attributes), None)
-    if names is None or not _upstream(scores, node) or _answers_with_a_sign(node):
+    if names is None or node not in upstream([scores]) or _answers_with_a_sign(node):
         return None
     return _labels(np.asarray(names))
 
@@ -125,17 +125,3 @@ def _ordered_like(value: ir.Value) -> ir.Value:
             break
         value = node.inputs[0]
     return value
-
-
-def _upstream(value: ir.Value, sought: ir.Node) -> bool:
-    """Decide whether a node lies upstream of a value."""
-    waiting, seen = [value.producer()], set()
-    while waiting:
-        node = waiting.pop()
-        if node is sought:
-            return True
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        waiting += [v.producer() for v in (*node.inputs, *captured(node)) if v is not None]
-    return False
