@@ -64,11 +64,6 @@ def only(arrived: Arrived) -> Relevance:
     return first
 
 
-def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
-    """The amount at each output."""
-    return [None if r is None else r.amount(context) for r in arrived]
-
-
 def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, rule: Rule) -> Absorbed:
     """Compute what the quotient `s = R / s(d)` keeps of R: the stabiliser's share R − s·d, and all of R where d is 0
     and the rule has no stabiliser."""
