@@ -27,7 +27,8 @@ from __future__ import annotations
 
 from onnxlrp import composites, errors, rules
 from onnxlrp._version import __version__
-from onnxlrp.convert import Explained, convert, inspect
+from onnxlrp.convert import convert, inspect
+from onnxlrp.explained import Explained
 from onnxlrp.interface import Interface
 from onnxlrp.operators.covers import with_covers
 from onnxlrp.operators.own import operator, stopping_operator, unregister_operator

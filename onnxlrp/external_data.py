@@ -156,15 +156,6 @@ def _graphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
 # ------------------------------------------------------------------------------------------------------ the guard
 
 
-def settle_beside(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """Settle a model that was read from a file; see `settle`.
-
-    If the file is a link, and no weights lie beside it, they are looked for beside the link's target.
-    """
-    file = own_file(model, path)
-    return settle(model, file.parent, file)
-
-
 def own_file(model: onnx.ModelProto, path: Path) -> Path:
     """Choose the name of the model's file beside which its weights lie: `path`, or the target that it links to."""
     first = next((held for held in tensors(model) if held.is_external), None)

@@ -15,6 +15,9 @@ __all__ = ["Interface"]
 
 _PREFIX = "onnxlrp."
 
+LEDGER_COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
+"""The columns of the conservation ledger; from the third on they hold what does not travel on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Interface:

@@ -9,7 +9,16 @@ import sys
 import numpy as np
 import pytest
 
+from tests.stages import asserted
+
 PEERS = ("torch", "torchvision", "zennit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stages():
+    """Every conversion of a run checks what its stages leave."""
+    with asserted():
+        yield
 
 
 @pytest.fixture(autouse=True)

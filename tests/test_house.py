@@ -29,7 +29,7 @@ from onnxlrp.targets.weighted import WeightsTarget
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "onnxlrp"
-LINE = ("source", "analysis", "plan", "emit", "finish", "convert")
+LINE = ("source", "analysis", "plan", "emit", "finish", "explained", "convert")
 """The pipeline: each may import what stands to its left, and the leaves."""
 LEAVES = (
     "graph",
@@ -44,6 +44,7 @@ LEAVES = (
     "printable",
     "reprs",
     "external_data",
+    "opening",
     "replacing",
     "drafts",
     "strings",
@@ -63,6 +64,7 @@ LEAF_IMPORTS = {
     "errors": {"printable"},
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
+    "opening": {"errors", "external_data"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
@@ -70,7 +72,17 @@ LEAF_IMPORTS = {
     "_version": set(),
 }
 RUNNING = {
-    "runtime": {"errors", "interface", "external_data", "drafts", "printable", "reprs", "strings", "targets"},
+    "runtime": {
+        "errors",
+        "interface",
+        "external_data",
+        "opening",
+        "drafts",
+        "printable",
+        "reprs",
+        "strings",
+        "targets",
+    },
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
 }
 
@@ -334,6 +346,8 @@ def test_registering_and_taking_out():
         onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no option 'colour'; there are: operands, "):
         onnxlrp.operator("Mine", colour="blue")
+    with pytest.raises(InputError, match=r"linearity is one of product, sum, .*, not 'joint'"):
+        onnxlrp.operator("Mine", linearity="joint")
 
 
 @dataclasses.dataclass(frozen=True)

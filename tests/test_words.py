@@ -18,6 +18,7 @@ UNREAD = {"emit", "source"}
 """Rooms whose words are not gone over yet; take out each that is."""
 TWINS = {
     "Epsilon": "the rule and the composite have this name in the field",
+    **dict.fromkeys(("check", "convert", "inspect"), "a command of the command line has the name of what it does"),
     "parse": "a public function of `onnxlrp.rules` and of `onnxlrp.composites`",
     **dict.fromkeys(
         (

@@ -14,6 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.graph.misses import attempt, miss
+from onnxlrp.graph.walks import upstream
 from onnxlrp.operators.registry import find
 from onnxlrp.source.evaluate import evaluate
 
@@ -61,13 +63,19 @@ class Activation:
 
 def activation_of(node: ir.Node, entrance: ir.Value, facts: Facts) -> Activation | None:
     """Name the function that a region computes from its one entrance; None where it is no known function."""
+    return attempt("computes no activation that has a name", node, _activation, node, entrance, facts)
+
+
+def _activation(node: ir.Node, entrance: ir.Value, facts: Facts) -> Activation | None:
     values = _values(node, entrance, facts)
     if values is None or values.shape != _POINTS.shape or not np.isfinite(values).all():
-        return None
+        return miss(f"its constants have axes, it has more than {_LARGEST} nodes, or it is not finite near 0")
     factors = {name: float(values @ known / (known @ known)) for name, known in _KNOWN.items()}
     errors = {name: _error(values, factors[name], known) for name, known in _KNOWN.items()}
     nearest = min(errors, key=lambda name: errors[name])
-    return Activation(nearest, factors[nearest]) if errors[nearest] < _CLOSE else None
+    if errors[nearest] < _CLOSE:
+        return Activation(nearest, factors[nearest])
+    return miss(f"the nearest, {nearest}, differs by {errors[nearest]:.2g} of its largest value")
 
 
 def _error(values: np.ndarray, factor: float, known: np.ndarray) -> float:
@@ -105,16 +113,11 @@ def rounds(node: ir.Node) -> bool:
 
 def nodes_between(node: ir.Node, entrance: ir.Value, facts: Facts) -> list[ir.Node]:
     """List the nodes that compute an elementwise function, from its entrance to its end, in topological order."""
-    nodes: set[ir.Node] = set()
-    waiting = [node]
-    while waiting:
-        inside = waiting.pop()
-        if inside in nodes:
-            continue
-        nodes.add(inside)
-        values = facts.relevance_operands(inside).values()
-        waiting += [p for v in values if v is not entrance and (p := v.producer()) is not None]
-    return sorted(nodes, key=facts.order.__getitem__)
+
+    def inside(node: ir.Node) -> list[ir.Value]:
+        return [v for v in facts.relevance_operands(node).values() if v is not entrance]
+
+    return sorted(upstream(node.outputs, inside), key=facts.order.__getitem__)
 
 
 def _values(node: ir.Node, entrance: ir.Value, facts: Facts) -> np.ndarray | None:

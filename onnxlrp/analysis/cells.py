@@ -11,13 +11,18 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.gates import gate_kind
 from onnxlrp.analysis.reach import origin
+from onnxlrp.graph.misses import attempt, holds, miss
 
 
 def in_cell(node: ir.Node, facts: Facts) -> bool:
     """Decide whether a product with exactly one gate belongs to a recurrent cell."""
+    return attempt("belongs to no recurrent cell", node, _in_cell, node, facts)
+
+
+def _in_cell(node: ir.Node, facts: Facts) -> bool:
     signal = _signal(node, facts)
     if signal is None:
-        return False
+        return bool(miss("it is no product of a gate and a signal"))
     sums = [n for n in node.outputs[0].consumers() if n.op_type == "Add"]
     if any(_blend(n, facts) for n in sums):
         return True
@@ -25,7 +30,8 @@ def in_cell(node: ir.Node, facts: Facts) -> bool:
     if tanh is not None and (add := _computed_by(tanh.inputs[0], "Add", facts)) is not None and _blend(add, facts):
         return True  # the output gate, on the new state
     candidates = [n for add in sums for n in add.outputs[0].consumers() if n.op_type == "Tanh"]
-    return any(_is_candidate(n, facts) for n in candidates)  # the reset gate, inside the candidate
+    inside = any(_is_candidate(n, facts) for n in candidates)  # the reset gate, inside the candidate
+    return holds(inside, "no sum of gated states reads it, and its signal is no tanh of such a sum")
 
 
 def _signal(node: ir.Node, facts: Facts) -> ir.Value | None:

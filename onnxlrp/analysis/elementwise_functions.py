@@ -7,7 +7,7 @@ activation, including those that are written out in several nodes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -60,36 +60,25 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
 
 def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
     """Return the nonlinear function that an affine node ends, such as 1 − sigmoid(x); None where all is affine."""
-    argument = operand
-    for _ in range(_FAR):
-        producer, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if producer is None or upstream is None:
-            return None
-        argument = upstream
-        if _is_curved(producer, upstream, facts):
+    for producer, argument in arguments_upstream(operand, node, facts):
+        if _is_curved(producer, argument, facts):
             function = _function(node, argument)
-            return (
-                _extend_upstream(node, function, facts) if function.at_zero is not None and function.is_finite else None
-            )
+            known = function.at_zero is not None and function.is_finite
+            return _extend_upstream(node, function, facts) if known else None
     return None
 
 
 def _function(node: ir.Node, argument: ir.Value) -> Function:
     call, entry = Call.of(node), find(node)
     own = argument is call.input(0)
-    if own and entry is not None and (entry.sign_of(call) == "same" or entry.cut_at_zero(call)):
+    if own and entry is not None and entry.sign_of(call) in ("same", "rectified"):
         return Function(argument, np.zeros(()))
     return Function(argument, evaluate_at(node.outputs[0], argument, np.zeros(())))
 
 
 def _extend_to_finite(node: ir.Node, function: Function, facts: Facts) -> Function:
     """Extend a function upstream until it is finite at 0; return it unchanged where no longer one is."""
-    argument = function.argument
-    for _ in range(_FAR):
-        upstream = upstream_operand(argument, node, facts)
-        if upstream is None:
-            break
-        argument = upstream
+    for _, argument in arguments_upstream(function.argument, node, facts):
         longer = _function(node, argument)
         if longer.is_finite and longer.at_zero is not None:
             return _extend_upstream(node, longer, facts)
@@ -98,12 +87,7 @@ def _extend_to_finite(node: ir.Node, function: Function, facts: Facts) -> Functi
 
 def _extend_upstream(node: ir.Node, function: Function, facts: Facts) -> Function:
     """Extend a function to the first of the functions that it consists of, as long as each is finite at 0."""
-    argument = function.argument
-    for _ in range(_FAR):
-        producer, upstream = argument.producer(), upstream_operand(argument, node, facts)
-        if producer is None or upstream is None:
-            break
-        argument = upstream
+    for producer, upstream in arguments_upstream(function.argument, node, facts):
         if not _is_curved(producer, upstream, facts):
             continue
         own, longer = _function(producer, upstream), _function(node, upstream)
@@ -125,13 +109,25 @@ def _extend_past_shift(node: ir.Node, function: Function, facts: Facts) -> Funct
     ends = [evaluate_at(node.outputs[0], function.argument, np.full((), v)) for v in (-1.0, 1.0)]
     if any(e is None or not np.isfinite(e).all() for e in ends) or (ends[0] != ends[1]).any():  # type: ignore[union-attr]
         return function
-    for _ in range(_FAR):
-        upstream = upstream_operand(function.argument, node, facts, broadcast=True)
-        longer = None if upstream is None else _function(node, upstream)
-        if longer is None or longer.at_zero is None or not longer.is_finite:
+    for _, upstream in arguments_upstream(function.argument, node, facts, broadcast=True):
+        longer = _function(node, upstream)
+        if longer.at_zero is None or not longer.is_finite:
             break
         function = longer
     return function
+
+
+def arguments_upstream(
+    value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False
+) -> Iterator[tuple[ir.Node, ir.Value]]:
+    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it;
+    as far as `upstream_operand` goes."""
+    for _ in range(_FAR):
+        producer, upstream = value.producer(), upstream_operand(value, node, facts, broadcast=broadcast)
+        if producer is None or upstream is None:
+            return
+        yield producer, upstream
+        value = upstream
 
 
 def upstream_operand(value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False) -> ir.Value | None:
@@ -167,5 +163,5 @@ def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
         return entry is not None and not entry.selects_by_value
     # A quotient is curved in its denominator, and so is a product of one value with itself.
     return sum(v is operand for v in node.inputs) != 1 or (
-        entry.linear_in is not None and node.inputs[0] is not operand
+        entry.linearity == "quotient" and node.inputs[0] is not operand
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.graph.misses import attempt, holds, is_asked, miss
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -16,6 +17,10 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
 
     A region ends only where branches meet: a chain of nodes with one operand each needs no region.
     """
+    return attempt("ends no function of one value that is written out", node, _entry, node, facts)
+
+
+def _entry(node: ir.Node, facts: Facts) -> ir.Value | None:
     if not _elementwise(node):
         return None
     if len(_data(node, facts)) < 2:
@@ -23,10 +28,15 @@ def region_entry(node: ir.Node, facts: Facts) -> ir.Value | None:
     if not facts.regions:
         for earlier in facts.order:
             if _elementwise(earlier) and len(_data(earlier, facts)) > 1:
-                facts.regions[earlier] = _region(earlier, facts)
+                facts.regions[earlier] = attempt("", earlier, _region, earlier, facts)
     entry, curved = facts.regions[node] if node in facts.regions else _region(node, facts)
-    same = entry is not None and entry.shape is not None and entry.shape == node.outputs[0].shape
-    return entry if curved and same else None
+    if entry is None:
+        if is_asked(node):
+            _region(node, facts)  # once more, for the reason that it gives
+        return None
+    same = entry.shape is not None and entry.shape == node.outputs[0].shape
+    right = holds(curved, "all nodes in it are linear") and holds(same, f"{entry.name!r} has another shape")
+    return entry if right else None
 
 
 def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
@@ -38,11 +48,14 @@ def _region(node: ir.Node, facts: Facts) -> tuple[ir.Value | None, bool]:
     frontier, curved = _Frontier(node, facts), _bends(node, facts)
     frontier.add(_data(node, facts))
     while len(frontier.values) > 1:
-        producer = _producer_in(frontier.pop(), node)
+        value = frontier.pop()
+        producer = _producer_in(value, node)
         if producer is None or not _elementwise(producer):
+            miss(f"it reads {value.name!r}, which no elementwise node computes, and other values")
             return None, False
         entry, bends = facts.regions.get(producer, (None, _bends(producer, facts)))
         if entry is None and producer in facts.regions:
+            miss(f"{producer.op_type} {producer.name!r} upstream is a function of several values")
             return None, False
         curved = curved or bends
         frontier.add(_data(producer, facts) if entry is None else [entry])
@@ -86,8 +99,8 @@ def _bends(node: ir.Node, facts: Facts) -> bool:
     if entry is None or entry.kind is not Kind.LINEAR:
         return entry is not None
     operands = facts.relevance_operands(node)
-    alone = len(operands) == 1 and (entry.linear_in is None or set(operands) <= set(entry.linear_in))
-    return not (entry.jointly or alone)
+    alone = len(operands) == 1 and (entry.linearity != "quotient" or 0 in operands)
+    return not (entry.linearity in ("sum", "affine") or alone)
 
 
 def _elementwise(node: ir.Node) -> bool:

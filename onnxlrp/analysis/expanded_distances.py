@@ -6,6 +6,7 @@ follow from its values at x = ±1 along each feature.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.values_inside import value_inside
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import upstream
 
 _ENDS = frozenset({"Add", "Sub", "Sum", "MatMul", "Gemm"})
 _INSIDE = _ENDS | {"Mul", "Div", "Neg", "Pow", "ReduceSum", "ReduceSumSquare", "Concat", "Cast", "Identity"}
@@ -41,22 +43,14 @@ def expanded_distance(node: ir.Node, data: Collection[ir.Value]) -> tuple[ir.Val
 
 def _upstream(node: ir.Node, data: Collection[ir.Value]) -> Iterator[ir.Node]:
     """Yield a node and the arithmetic nodes upstream of it, the nearest first, at most `_FAR`."""
-    waiting, seen = [node], {node}
-    for _ in range(_FAR):
-        if not waiting:
-            return
-        current = waiting.pop(0)
-        yield current
+
+    def inside(current: ir.Node) -> Iterator[ir.Value]:
         for value in current.inputs:
-            producer = value.producer() if value is not None and value in data else None
-            if (
-                producer is not None
-                and producer not in seen
-                and producer.graph is node.graph
-                and producer.op_type in _INSIDE
-            ):
-                seen.add(producer)
-                waiting.append(producer)
+            made = value.producer() if value is not None and value in data else None
+            if value is not None and made is not None and made.graph is node.graph and made.op_type in _INSIDE:
+                yield value
+
+    return itertools.islice(upstream(node.outputs, inside), _FAR)
 
 
 def _squared(node: ir.Node) -> ir.Value | None:

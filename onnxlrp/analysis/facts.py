@@ -12,7 +12,6 @@ from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
 from onnxlrp.analysis.reach import (
-    carries,
     data_values,
     extend_downstream,
     is_lookup,
@@ -24,8 +23,10 @@ from onnxlrp.analysis.reach import (
 from onnxlrp.analysis.references import Background
 from onnxlrp.analysis.sign import nonnegative_values
 from onnxlrp.analysis.written_kernels import find_kernels
+from onnxlrp.graph.walks import mark_upstream
 from onnxlrp.operators.rescaled_kernels import Kernel
 from onnxlrp.source.constants import constants
+from onnxlrp.source.explained_inputs import carries
 
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _CLASSICAL = frozenset(
@@ -38,7 +39,7 @@ _CLASSICAL = frozenset(
         "TreeEnsembleRegressor",
     }
 )
-LAYER_OPERATORS = _RECURRENT | _CLASSICAL
+_LAYER_OPERATORS = _RECURRENT | _CLASSICAL
 """Operators that hold trained weights and count as layers, but are neither a convolution nor a dense layer."""
 
 
@@ -86,6 +87,15 @@ class Facts:
             self.operands[node] = relevance_operands(node, self.data)
         return self.operands[node]
 
+    def is_layer(self, node: ir.Node) -> bool:
+        """Decide whether a node holds a layer's weights: a convolution or dense layer, an embedding, a recurrent or
+        classical operator."""
+        return _holds_weights(node, self.layers, self.relevance_operands(node))
+
+    def is_first(self, layer: Layer) -> bool:
+        """Decide whether no other layer lies upstream of a layer."""
+        return layer.x not in self.downstream_of_layer
+
     def operators_of(self, graph: ir.Graph) -> frozenset[str]:
         """Return the operator types of a graph; a changed number of nodes means that they are collected anew."""
         key = graph, len(graph)
@@ -120,13 +130,15 @@ class Facts:
         )
 
 
-def analyse(graph: ir.Graph, explained: Sequence[ir.Value]) -> Facts:
-    """Compute all facts of a graph whose inputs `explained` receive relevance."""
+def analyse(graph: ir.Graph, explained: Sequence[ir.Value], background: Background | None = None) -> Facts:
+    """Compute all facts of a graph whose inputs `explained` receive relevance; `background` has rows of its inputs."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     constant = constants(graph)
     kernels = find_kernels(graph, data, constant)
-    return _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
+    facts = _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
+    facts.background = background
+    return facts
 
 
 def _facts(
@@ -145,8 +157,7 @@ def _facts(
     first_operands: set[ir.Value] = set()
 
     def is_layer(node: ir.Node) -> bool:
-        known = node in layers or node in kernels or node.op_type in LAYER_OPERATORS
-        return bool(operands[node]) and (known or is_lookup(node, operands[node]))
+        return bool(operands[node]) and (node in kernels or _holds_weights(node, layers, operands[node]))
 
     def is_downstream(node: ir.Node) -> bool:
         return any(v in downstream for v in operands[node].values()) or is_layer(node)
@@ -157,9 +168,7 @@ def _facts(
         if not read & downstream:
             first_operands |= read
     upstream = set(first_operands)
-    for node in reversed(nodes):
-        if any(v in upstream for v in node.outputs):
-            upstream.update(operands[node].values())
+    mark_upstream(nodes, upstream, lambda node: operands[node].values())
     return Facts(
         constants=constant,
         data=data,
@@ -177,6 +186,10 @@ def _facts(
         attention=attention,
         kernels=kernels,
     )
+
+
+def _holds_weights(node: ir.Node, layers: Mapping[ir.Node, Layer], operands: Mapping[int, ir.Value]) -> bool:
+    return node in layers or node.op_type in _LAYER_OPERATORS or is_lookup(node, operands)
 
 
 def _last_node(node: ir.Node, layers: Mapping[ir.Node, Layer]) -> ir.Node:

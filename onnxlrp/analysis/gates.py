@@ -12,6 +12,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import is_routing, origin
 from onnxlrp.analysis.squashes import is_squashed
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.registry import Kind, find
 
 
@@ -33,9 +34,9 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
         entry = find(node)
         if entry is None:
             return None
-        if entry.gate or _hard_sigmoid(node) or _sigmoid(node):
+        if entry.activation == "gate" or _hard_sigmoid(node) or _sigmoid(node):
             return "gate"
-        if entry.soft_rectifier and first:
+        if entry.activation is not None and first:
             return "soft"
         entrance = region_entry(node, facts)
         if entrance is not None and is_soft(node, entrance, facts):
@@ -46,11 +47,11 @@ def _one_gate_kind(value: ir.Value, facts: Facts) -> str | None:
         operands = facts.relevance_operands(node)
         if node.op_type == "Div" and node.domain == "" and 0 in operands:
             operands = {0: operands[0]}
-        affine = entry.elementwise and entry.kind is Kind.LINEAR and (entry.jointly or entry.scale)
+        affine = entry.elementwise and entry.kind is Kind.LINEAR and entry.linearity != "product"
         moved = node.op_type in ("TopK", "Pow") or (len(operands) == 1 and is_routing(node, *operands))
         if len(operands) != 1 or not (affine or moved):
             return None
-        first = first and (moved or entry.scale)
+        first = first and (moved or entry.scales)
         (value,) = operands.values()
     return None
 
@@ -80,7 +81,7 @@ def _blends(node: ir.Node, facts: Facts) -> bool:
     if entry is None or entry.layer is not None or node in facts.layers:
         return False
     bounds = node.op_type in ("Clip", "Max", "Min", "Sqrt")
-    return bounds or entry.kind is Kind.LINEAR or (entry.kind is Kind.ROUTING and not entry.selects_by_value)
+    return bounds or entry.kind is Kind.LINEAR or entry.moves
 
 
 def divides(value: ir.Value, facts: Facts) -> bool:
@@ -100,7 +101,7 @@ def _scales(node: ir.Node, operand: int) -> bool:
     entry = find(node)
     if entry is None:
         return False
-    scaled = entry.scale and not entry.jointly and operand in (entry.linear_in or (operand,))
+    scaled = entry.linearity == "scale" or (entry.linearity == "quotient" and operand == 0)
     return (
         is_routing(node, operand) or scaled or (entry.selects_by_value and entry.elementwise) or node.op_type == "Clip"
     )
@@ -110,10 +111,8 @@ def _sigmoid(node: ir.Node) -> bool:
     """Decide whether a node ends a sigmoid that is written out as `1 / (1 + exp(−x))`: a gate, no divisor."""
     over = node.op_type == "Reciprocal" or (node.op_type == "Div" and content(node.inputs[0]) is not None)
     below = node.inputs[-1] if over and node.domain == "" else None
-    add = None if below is None else below.producer()
-    if add is None or add.op_type != "Add":
-        return False
-    return any(v is not None and (p := v.producer()) is not None and p.op_type == "Exp" for v in add.inputs)
+    add = made_by(below, "Add")
+    return add is not None and any(made_by(v, "Exp") is not None for v in add.inputs)
 
 
 def _hard_sigmoid(node: ir.Node) -> bool:
@@ -129,8 +128,7 @@ def _hard_sigmoid(node: ir.Node) -> bool:
     if low is None or high is None or float(low) != 0 or float(high) <= 0:
         return False
     top, clipped = float(high), node.outputs[0]
-    producer = call.operand(0).producer()
-    shifted = producer is not None and producer.op_type == "Add"
+    shifted = made_by(call.operand(0), "Add") is not None
     consumers = clipped.consumers()
     return top == 1 or (top == 6 and shifted) or (bool(consumers) and all(_is_over(n, clipped, top) for n in consumers))
 

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import MARK
+from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.registry import Kind, find
 
 _WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
@@ -47,7 +48,7 @@ def is_mask(cast: ir.Node, data: Collection[ir.Value]) -> bool:
         if value.is_graph_output():
             return False
         for node in value.consumers():
-            if MARK in node.metadata_props:
+            if is_replaced(node):
                 continue
             entry = find(node)
             if entry is None or (entry.kind is Kind.CUSTOM and not entry.rounding):
@@ -82,22 +83,23 @@ def _is_lookup(node: ir.Node) -> bool:
 def _only_scales(value: ir.Value) -> bool:
     """Decide whether every path downstream of a value ends in a product with a computed value that is then added to
     another."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        consumers = value.consumers()
-        if not consumers or value.is_graph_output():
-            return False
-        for node in consumers:
-            entry = find(node)
-            if entry is None:
-                return False
-            other = [v for v in node.inputs if v is not value and v is not None and v.const_value is None]
-            if node.op_type == "Mul" and other:
-                if any(n.op_type not in ("Add", "Sub", "Concat") for v in node.outputs for n in v.consumers()):
-                    return False
-            elif (entry.kind is Kind.ROUTING or entry.scale or node.op_type == "Cast") and not entry.selects_by_value:
-                waiting += node.outputs
-            else:
-                return False
-    return True
+    ends = ends_downstream(value, _rescales)
+    return ends is not None and all(_turns(node, read) for node, read in ends)
+
+
+def _rescales(node: ir.Node, value: ir.Value) -> bool:
+    entry = find(node)
+    scales = entry is not None and (entry.moves or entry.scales or node.op_type == "Cast")
+    return scales and not _multiplies(node, value)
+
+
+def _multiplies(node: ir.Node, value: ir.Value) -> bool:
+    """Decide whether a node multiplies a value by another that is no constant."""
+    others = (v for v in node.inputs if v is not value and v is not None)
+    return node.op_type == "Mul" and any(v.const_value is None for v in others)
+
+
+def _turns(node: ir.Node, value: ir.Value) -> bool:
+    """Decide whether a node multiplies a value by what is no constant, and its product is added to something."""
+    readers = (n for v in node.outputs for n in v.consumers())
+    return _multiplies(node, value) and all(n.op_type in ("Add", "Sub", "Concat") for n in readers)

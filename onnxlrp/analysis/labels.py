@@ -89,7 +89,7 @@ def _is(node: ir.Node | None, *op_types: str) -> bool:
 
 def _scales(node: ir.Node, operand: int) -> bool:
     entry = find(node)
-    return is_routing(node, operand) or (entry is not None and entry.scale and not entry.jointly)
+    return is_routing(node, operand) or (entry is not None and entry.linearity in ("scale", "quotient"))
 
 
 # ---------------------------------------------------------------------------------------- rotary embeddings
@@ -171,7 +171,7 @@ def _routes(value: ir.Value, facts: Facts) -> bool:
         if node.op_type in ("Softmax", "Sigmoid"):
             return chosen or any(_is(n, "TopK") for n in _downstream(node, facts))
         entry = find(node)
-        if entry is None or not (entry.kind is Kind.ROUTING or entry.scale):
+        if entry is None or not (entry.kind is Kind.ROUTING or entry.scales):
             return False
         chosen = chosen or node.op_type == "TopK"
         value = operands[min(operands)]

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.quantised import MARK, has_packed_weight
+from onnxlrp.graph.misses import attempt, holds, miss
+from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.readers import sole_reader
+from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Operator, find
 
 if TYPE_CHECKING:
@@ -122,8 +125,7 @@ class Layer:
         call = form.dequantised(op, self.call)
         entry = find(call)
         assert entry is not None and entry.layer is not None
-        (data, weight), at = entry.layer.operands[0], entry.layer.bias
-        own = None if at is None else call.input(at)
+        (data, weight), own = entry.layer.operands[0], entry.layer.bias_of(call)
         return dataclasses.replace(
             self,
             entry=entry,
@@ -131,7 +133,7 @@ class Layer:
             data=data,
             weight=weight,
             bias=self.bias if own is None else own,
-            bias_operand=None if own is None else at,
+            bias_operand=None if own is None else entry.layer.bias,
             rounds=form.rounds(self.call),
         )
 
@@ -159,21 +161,25 @@ class Layer:
 
 def find_layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     """Return a node as a layer; None where no operand or more than one is data, or the node has no rule."""
+    return attempt("is no layer", node, _layer, node, data, constants)
+
+
+def _layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Layer | None:
     entry = find(node)
-    if entry is None or entry.layer is None or MARK in node.metadata_props:
+    if entry is None or entry.layer is None or is_replaced(node):
         return None
     form, call = entry.layer, Call.of(node)
-    if entry.refuse(call) is not None:
-        return None
+    if (reason := entry.refuse(call)) is not None:
+        return miss(reason)
     for at, weight in form.operands:
         x, w = call.input(at), call.input(weight)
         if x in data and w is not None and w not in data:
             break
     else:
-        return None
-    own = call.input(form.bias) if form.bias is not None else None
+        return miss("it has no operand that depends on an input beside a weight that depends on none")
+    own = form.bias_of(call)
     if own is not None and own in data:
-        return None
+        return miss(f"its bias {own.name!r} depends on an input")
     rounds = form.dequantised is None and has_packed_weight(node, constants)
     if form.bias is not None and (own is not None or form.dequantised is None):
         return Layer(form.kind, entry, call, at, weight, own, form.bias, rounds=rounds)
@@ -186,15 +192,25 @@ def _bias_add(
 ) -> tuple[ir.Node | None, ir.Value | None]:
     """Return the Add of a constant that reads a product, and the constant, if it is the sole consumer and the constant
     varies over output features only."""
+    for use in tuple(node.outputs[0].uses()):
+        what = f"is not taken for the bias of {node.op_type} {node.name!r}"
+        if (bias := attempt(what, use.node, _bias, node, use.node, use.idx, features, constants)) is not None:
+            return use.node, bias
+    return None, None
+
+
+def _bias(
+    node: ir.Node, add: ir.Node, operand: int, features: Collection[int], constants: set[ir.Value]
+) -> ir.Value | None:
+    """Return the bias that a node adds to a product, its operand `operand`; None where it does anything else."""
     out = node.outputs[0]
-    uses = list(out.uses())
-    if len(uses) != 1 or out.is_graph_output() or out.shape is None:
-        return None, None
-    add = uses[0].node
-    if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2:
-        return None, None
-    bias = add.inputs[1 - uses[0].idx]
+    if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2 or out.shape is None:
+        return None
+    if sole_reader(out) is None:
+        return miss(f"{out.name!r} is read by other nodes too, or is an output")
+    bias = add.inputs[1 - operand]
     if bias is None or bias not in constants or bias.shape is None or len(bias.shape) > len(out.shape):
-        return None, None
+        return miss("its other operand depends on an input, or broadcasts the product")
     varies = [a - len(bias.shape) for a, d in enumerate(bias.shape) if d != 1]
-    return (add, bias) if all(a in features for a in varies) else (None, None)
+    alone = all(a in features for a in varies)
+    return bias if holds(alone, f"{bias.name!r} varies along other axes than the features") else None

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import mark_downstream, mark_upstream
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.operators.softmax import may_hide_rows
 
@@ -24,17 +25,13 @@ def maybe_infinite_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) 
     These are the operands of Softmax and ReduceLogSumExp with the data upstream of them, and the data in which an
     infinite constant is placed with the data downstream of it, as far as nodes keep an infinity.
     """
-    upstream: set[ir.Value] = set()
-    for node in reversed(ordered := list(nodes)):
-        if node.op_type in ("Softmax", "ReduceLogSumExp") or (
-            any(v in upstream for v in node.outputs) and _keeps(node)
-        ):
-            upstream.update(v for v in node.inputs if v is not None and v in data)
-    downstream: set[ir.Value] = set()
-    for node in ordered:
-        if _puts_infinity(node) or (any(v in downstream for v in node.inputs) and _keeps(node)):
-            downstream.update(v for v in node.outputs if v in data)
-    return upstream | downstream
+    ordered = list(nodes)
+    hides = [n for n in ordered if n.op_type in ("Softmax", "ReduceLogSumExp")]
+    found = {v for n in hides for v in n.inputs if v is not None and v in data}
+    mark_upstream(ordered, found, lambda n: [v for v in n.inputs if v in data] if keeps_elements(n) else [])
+    marked = {v for n in ordered if _puts_infinity(n) for v in n.outputs if v in data}
+    mark_downstream(ordered, marked, lambda n: [v for v in n.outputs if v in data] if keeps_elements(n) else [])
+    return found | marked
 
 
 def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
@@ -48,7 +45,7 @@ def hidden_rows(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.
     return hidden
 
 
-def _keeps(node: ir.Node) -> bool:
+def keeps_elements(node: ir.Node) -> bool:
     """Decide whether an infinity in an operand can show as one in the result, at the same element or another."""
     entry = find(node)
     return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)

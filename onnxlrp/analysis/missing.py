@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.analysis.maybe_infinite import keeps_elements
+from onnxlrp.graph.walks import made_by, mark_downstream, mark_upstream
 
 
 def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
@@ -17,22 +18,25 @@ def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[
     reversal handles rows that a mask hides completely.
     """
     order = list(nodes)
-    missing = {v for n in order if (v := _tested(n)) is not None and v in data}
-    for node in reversed(order) if missing else ():
-        if any(v in missing for v in node.outputs) and _keeps(node):
-            missing.update(v for v in node.inputs if v is not None and v in data)
-    for node in order if missing else ():
-        if node.op_type != "Where" and _keeps(node) and any(v in missing for v in node.inputs):
-            missing.update(v for v in node.outputs if v in data)
-    return missing | _inputs(order, missing, data)
+    found = {v for n in order if (v := _tested(n)) is not None and v in data}
+    if not found:
+        return found
+
+    def made_of(node: ir.Node) -> list[ir.Value]:
+        return [v for v in node.inputs if v is not None and v in data] if keeps_elements(node) else []
+
+    def makes(node: ir.Node) -> list[ir.Value]:
+        return [v for v in node.outputs if v in data] if node.op_type != "Where" and keeps_elements(node) else []
+
+    mark_upstream(order, found, made_of)
+    mark_downstream(order, found, makes)
+    return found | _inputs(order, found, data)
 
 
-def _inputs(order: list[ir.Node], values: set[ir.Value], data: Collection[ir.Value]) -> set[ir.Value]:
+def _inputs(order: list[ir.Node], found: set[ir.Value], data: Collection[ir.Value]) -> set[ir.Value]:
     """Return the inputs among data that lead to any of some values, also through layers, which pass a NaN on."""
-    upstream = set(values)
-    for node in reversed(order) if values else ():
-        if any(v in upstream for v in node.outputs):
-            upstream.update(v for v in node.inputs if v is not None and v in data)
+    upstream = set(found)
+    mark_upstream(order, upstream, lambda node: [v for v in node.inputs if v in data])
     return {v for v in upstream if v.producer() is None}
 
 
@@ -42,11 +46,4 @@ def _tested(node: ir.Node) -> ir.Value | None:
     if node.domain != "" or not (node.op_type == "IsNaN" or compares):
         return None
     value = node.inputs[0]
-    producer = None if value is None else value.producer()
-    return None if producer is not None and producer.op_type == "Softmax" else value
-
-
-def _keeps(node: ir.Node) -> bool:
-    """Decide whether a node that is no layer passes a NaN in an operand on to the result."""
-    entry = find(node)
-    return entry is not None and entry.layer is None and entry.kind in (Kind.ELEMENTWISE, Kind.ROUTING, Kind.LINEAR)
+    return value if made_by(value, "Softmax") is None else None

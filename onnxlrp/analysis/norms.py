@@ -33,10 +33,15 @@ from onnxlrp.analysis.patterns import (
     var,
 )
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.misses import attempt, holds, miss
 
 
 def norm_of(node: ir.Node, facts: Facts) -> Recognised | None:
     """Return the norm that ends in a node; None where there is none."""
+    return attempt("is no norm", node, _norm, node, facts)
+
+
+def _norm(node: ir.Node, facts: Facts) -> Recognised | None:
     for patterns in (_STANDARDISED, _BY_SQUARES, _GROUPED, _RMS, _L2):
         if (norm := patterns.match(node, facts)) is not None:
             return norm
@@ -175,7 +180,7 @@ def _axes(values: Values, *names: str) -> tuple[int, ...] | None:
     axes = all_axes.pop() if len(all_axes) == 1 else None
     rank = 0 if (shape := values["x"].shape) is None else len(shape)
     if not axes or any(not _keeps(values.get(f"{name}_wide"), rank, axes) for name in names):
-        return None
+        return miss("its reductions are over different axes, or do not keep them")
     return axes
 
 
@@ -191,7 +196,8 @@ def _keeps(value: ir.Value | None, rank: int, axes: tuple[int, ...]) -> bool:
 
 
 def _positive(values: Values, *names: str) -> bool:
-    return all((n := number(values[name])) is not None and n >= 0 for name in names if name in values)
+    found = all((n := number(values[name])) is not None and n >= 0 for name in names if name in values)
+    return holds(found, "its epsilon is no constant number of at least 0")
 
 
 _PARAMETERS = ("gamma", "beta")
@@ -202,10 +208,10 @@ def _fits(values: Values, facts: Facts) -> bool:
     """Decide whether the numbers are those of a norm, and γ and β are constants that broadcast to x."""
     parameters = [values[name] for name in _PARAMETERS if name in values]
     return (
-        values["x"] in facts.data
-        and numbers(values, **_USUAL)
-        and constant(_PARAMETERS, values, facts)
-        and all(broadcasts_to(v, values["x"]) for v in parameters)
+        holds(values["x"] in facts.data, f"{values['x'].name!r} depends on no input")
+        and holds(numbers(values, **_USUAL), "its exponents or numerators are other numbers")
+        and holds(constant(_PARAMETERS, values, facts), "its scale or shift depends on an input")
+        and holds(all(broadcasts_to(v, values["x"]) for v in parameters), "its scale or shift broadcasts its input")
     )
 
 
@@ -222,7 +228,7 @@ def _as_standardised(node: ir.Node, values: Values, facts: Facts) -> Recognised 
 
 def _normalised(node: ir.Node, values: Values, facts: Facts, axes: tuple[int, ...]) -> Recognised | None:
     epsilon = number(values["epsilon"])
-    if epsilon is None or epsilon < 0 or not _fits(values, facts):
+    if not _positive(values, "epsilon") or not _fits(values, facts):
         return None
     name = _name(values, axes)
     return Recognised(name, _call(node, "LayerNormalization", values, axes=list(axes), epsilon=epsilon))
@@ -234,7 +240,9 @@ def _as_by_squares(node: ir.Node, values: Values, facts: Facts) -> Recognised | 
     axes = _axes({"x": values["x"], **means, **wide}, "mean", "squares")
     if axes is None or not _keeps(wide["variance_wide"], len(values["x"].shape or ()), axes):
         return None
-    return None if not all(_averages(values, axes, name) for name in means) else _normalised(node, values, facts, axes)
+    averages = all(_averages(values, axes, name) for name in means)
+    right = holds(averages, "a sum is divided by another number than that of its terms")
+    return _normalised(node, values, facts, axes) if right else None
 
 
 def _averages(values: Values, axes: tuple[int, ...], name: str) -> bool:
@@ -266,12 +274,14 @@ def _as_grouped(node: ir.Node, values: Values, facts: Facts) -> Recognised | Non
     x, normal = values["x"], values["normal"].producer()
     groups, ones, zeros = _groups(values), content(values["ones"]), content(values["zeros"])
     same = x.shape is not None and x.shape == node.outputs[0].shape
-    if normal is None or groups is None or not same or not _fits(values, facts):
+    if normal is None or groups is None or not same:
+        return miss("its first Reshape does not set groups of channels apart, or its last does not undo that")
+    if not _fits(values, facts):
         return None
     if ones is None or zeros is None or (ones != 1).any() or zeros.any():
-        return None
+        return miss("the InstanceNormalization inside has a scale or shift of its own")
     if not all(_per_channel(values[name], x) for name in _PARAMETERS if name in values):
-        return None
+        return miss("its scale or shift varies along other axes than the channels")
     epsilon = Call.of(normal).attr("epsilon", 1e-5)
     return Recognised("group norm", _call(node, "GroupNormalization", values, num_groups=groups, epsilon=epsilon))
 
@@ -307,8 +317,8 @@ def _as_l2(node: ir.Node, values: Values, facts: Facts) -> Recognised | None:
     return Recognised("L2 norm", _call(node, "LpNormalization", values))
 
 
-_STANDARDISED = Patterns(_standardised, _as_standardised)
-_BY_SQUARES = Patterns(_by_squares, _as_by_squares)
-_GROUPED = Patterns(_grouped, _as_grouped)
-_RMS = Patterns(_rms, _as_rms)
-_L2 = Patterns(_l2, _as_l2)
+_STANDARDISED = Patterns("a layer or instance norm", _standardised, _as_standardised)
+_BY_SQUARES = Patterns("a layer norm by the mean of squares", _by_squares, _as_by_squares)
+_GROUPED = Patterns("a group norm", _grouped, _as_grouped)
+_RMS = Patterns("an RMS norm", _rms, _as_rms)
+_L2 = Patterns("an L2 norm", _l2, _as_l2)

@@ -17,6 +17,7 @@ from onnxscript.rewriter import pattern
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.misses import attempt, is_asked, miss
 
 Values = Mapping[str, ir.Value]
 """Values that a match bound, by the names of the pattern's variables."""
@@ -30,33 +31,48 @@ class Recognised:
     call: Call
 
 
+_SPELLED = 3
+"""Nodes that fit before a reason is given why the next one does not: two fit anywhere."""
+
+
 class Patterns:
     """Several expressions of one operator, and the check that a match of one of them must pass.
 
-    `expressions` takes a pattern builder and returns one expression for each way in which the nodes may end. `check`
-    returns the operator, or None where a constant or a shape shows that a match is something else.
+    `name` is the operator in words. `expressions` takes a pattern builder and returns one expression for each way in
+    which the nodes may end. `check` returns the operator, or None where a constant or a shape shows that a match is
+    something else.
     """
 
     def __init__(
-        self, expressions: Callable[[Any], list[Any]], check: Callable[[ir.Node, Values, Facts], Recognised | None]
+        self,
+        name: str,
+        expressions: Callable[[Any], list[Any]],
+        check: Callable[[ir.Node, Values, Facts], Recognised | None],
     ) -> None:
-        self._check = check
+        self.name, self._check = name, check
         ends = expressions(pattern.OpsetPatternBuilder("", record=True))
         self._ends = [(end, _graph_pattern(expressions, index)) for index, end in enumerate(ends)]
         self._among = functools.lru_cache(maxsize=64)(self._possible)
 
     def match(self, node: ir.Node, facts: Facts) -> Recognised | None:
         """Return the operator that ends in a node; None where no expression matches."""
+        return attempt(f"is not read as {self.name} that is written out", node, self._match, node, facts)
+
+    def _match(self, node: ir.Node, facts: Facts) -> Recognised | None:
         if node.domain != "" or not isinstance(node.graph, ir.Graph):
             return None
-        for graph_pattern in self._among(facts.operators_of(node.graph)).get(node.op_type, ()):
-            # A matcher holds the state of its match, so each match has its own: conversions may run in threads.
-            matcher = pattern.SimplePatternMatcher(graph_pattern)
+        # A matcher holds the state of its match, so each match has its own: conversions may run in threads.
+        make = _Matcher if is_asked(node) else pattern.SimplePatternMatcher
+        matchers = [make(one) for one in self._among(facts.operators_of(node.graph)).get(node.op_type, ())]
+        is_spelled = False
+        for matcher in matchers:
             # The matcher requires a model but never reads it.
             result = matcher.match(cast(ir.Model, None), node.graph, node, remove_nodes=False)
             if result and (recognised := self._check(node, _bound(result.bindings), facts)) is not None:
                 return recognised
-        return None
+            is_spelled = is_spelled or bool(result)
+        ends = [m.farthest for m in matchers if isinstance(m, _Matcher) and m.farthest[0] >= _SPELLED]
+        return miss(max(ends)[1]) if ends and not is_spelled else None
 
     def _possible(self, operators: frozenset[str]) -> dict[str, list[Any]]:
         """Select the expressions that need only these operators, by the operator that ends them."""
@@ -66,6 +82,19 @@ class Patterns:
             if _written_with(end, operators, known):
                 by_end[end.producer().op_type].append(graph_pattern)
         return by_end
+
+
+class _Matcher(pattern.SimplePatternMatcher):
+    """A matcher that remembers where the longest of its attempts ended, for the reason why nothing matched."""
+
+    farthest = 0, ""
+    """The number of nodes that fitted, and a sentence about the next one."""
+
+    def fail(self, reason: str, node: ir.Node | None = None) -> bool:
+        count, at = self._match.num_matched_nodes(), node or self._current_node
+        if count > self.farthest[0] and at is not None:
+            self.farthest = count, f"{count} nodes fit, and then {at.op_type} {at.name!r} does not"
+        return super().fail(reason, node)
 
 
 def _graph_pattern(expressions: Callable[[Any], list[Any]], index: int) -> Any:

@@ -8,9 +8,10 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.index_valued import becomes_float, is_mask, is_position, is_rotation
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.walks import follow, upstream
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import MARK
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.registry import find
 
 
 def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
@@ -18,7 +19,7 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 
     An operator that is not registered counts as sending it to all, so that it is refused if it lies on the path.
     """
-    if MARK in node.metadata_props:
+    if is_replaced(node):
         return {}
     entry, call = find(node), Call.of(node)
     data_operands = {i: v for i, v in enumerate(call.inputs) if v is not None and v in data}
@@ -37,7 +38,7 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 def _dequantised(value: ir.Value) -> bool:
     """Decide whether integers stand for floats: each reader is a DequantizeLinear, possibly downstream of routing, or
     a node that is marked as the deployed one."""
-    readers = [u for u in value.uses() if MARK not in u.node.metadata_props]
+    readers = [u for u in value.uses() if not is_replaced(u.node)]
     return (
         bool(readers)
         and not value.is_graph_output()
@@ -58,19 +59,19 @@ def is_lookup(node: ir.Node, operands: Mapping[int, ir.Value]) -> bool:
 def is_routing(node: ir.Node, operand: int) -> bool:
     """Decide whether a node only moves the elements of an operand, or rounds them, in a way that no value affects."""
     entry = find(node)
-    return entry is not None and ((entry.kind is Kind.ROUTING and not entry.selects_by_value) or entry.rounding)
+    return entry is not None and (entry.moves or entry.rounding)
 
 
 def origin(
     value: ir.Value | None, data: Collection[ir.Value], through: Callable[[ir.Node, int], bool] = is_routing
 ) -> ir.Node | None:
     """Return the node that a value comes from, upstream of all nodes with one data operand that `through` accepts."""
-    while value is not None and (node := value.producer()) is not None:
+
+    def passed(node: ir.Node) -> ir.Value | None:
         operands = relevance_operands(node, data)
-        if len(operands) != 1 or not through(node, *operands):
-            return node
-        (value,) = operands.values()
-    return None
+        return next(iter(operands.values())) if len(operands) == 1 and through(node, *operands) else None
+
+    return None if value is None else follow(value, passed).producer()
 
 
 def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
@@ -95,11 +96,6 @@ def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[
                         marked.update({value, node.outputs[result]})
                 extend_downstream(body.graph, marked, passes)
                 marked.update(node.outputs[i] for v, i in body.stacked if v in marked)
-
-
-def carries(value: ir.Value) -> bool:
-    """Decide whether an input of the graph may carry relevance: a tensor of numbers, or of strings to be encoded."""
-    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
 
 
 def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
@@ -159,15 +155,13 @@ def values_leading_to_input(
 
 def dead_ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
     """List the nodes upstream of a value that is no data at which relevance ends, each with its reason."""
-    ends, waiting, seen = [], [value], {value}
-    while waiting:
-        node = waiting.pop().producer()
-        if node is None:
-            continue
-        if any(v in data for v in node.inputs) and not any(v in data for v in node.outputs):
+
+    def ends(node: ir.Node) -> bool:
+        return any(v in data for v in node.inputs) and not any(v in data for v in node.outputs)
+
+    found = []
+    for node in upstream([value], lambda node: () if ends(node) else node.inputs):
+        if ends(node):
             entry = find(node)
-            ends.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.summary}")
-            continue
-        waiting += [v for v in node.inputs if v is not None and v not in seen]
-        seen.update(v for v in node.inputs if v is not None)
-    return list(dict.fromkeys(ends))
+            found.append(f"{node.op_type} {node.name!r}: {'has no rule' if entry is None else entry.summary}")
+    return list(dict.fromkeys(found))

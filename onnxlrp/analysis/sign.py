@@ -24,8 +24,7 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
         entry = find(node)
         if entry is None:
             continue
-        if entry.nested:
-            inner = bodies(node)
+        if inner := bodies(node):
             for body in inner:
                 slices = {v for v, operand in body.slices if node.inputs[operand] in nonnegative}
                 nonnegative |= nonnegative_values(body.graph, nonnegative | slices)
@@ -41,7 +40,7 @@ def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> se
             v is not None and (v in nonnegative or _constant(v)) for v in operands
         )
         square = node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
-        if sign == "nonnegative" or keeps_sign or square:
+        if sign in ("nonnegative", "rectified") or keeps_sign or square:
             nonnegative.update(node.outputs)
     return nonnegative
 

@@ -5,10 +5,12 @@ Their values tell, so that any spelling will do: ½·(1 + tanh), e^x / (e^x + 1)
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.analysis.elementwise_functions import upstream_operand
+from onnxlrp.analysis.elementwise_functions import arguments_upstream
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.source.evaluate import evaluate
 
@@ -23,15 +25,11 @@ is at a bound, and so is no gate."""
 
 def is_squashed(value: ir.Value, facts: Facts) -> bool:
     """Decide whether a value is a squashing function of one upstream: monotone, 0 at one end, constant at the other."""
-    argument, node = value, value.producer()
-    for _ in range(_FAR):
-        upstream = None if node is None else upstream_operand(argument, node, facts)
-        if upstream is None:
-            return False
-        argument = upstream
-        if _squashes(value, argument):
-            return True
-    return False
+    node = value.producer()
+    if node is None:
+        return False
+    arguments = itertools.islice(arguments_upstream(value, node, facts), _FAR)
+    return any(_squashes(value, argument) for _, argument in arguments)
 
 
 def _squashes(value: ir.Value, argument: ir.Value) -> bool:

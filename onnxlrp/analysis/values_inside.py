@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
-from onnxlrp.graph.call import captured, content
+from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.printable import listed
 from onnxlrp.source.evaluate import run_nodes
 
@@ -37,21 +38,13 @@ def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.nd
 
 def _upstream(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> tuple[Sequence[ir.Node], Sequence[ir.Value]]:
     """Return the nodes that compute a value, in topological order, and the values at which they start."""
-    nodes: dict[ir.Node, None] = {}
-    ends: dict[ir.Value, None] = {}
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        node = current.producer()
-        if current in feeds or node is None:
-            ends[current] = None
-        elif node not in nodes:
-            nodes[node] = None
-            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
+    nodes = set(upstream([value], lambda node: [v for v in read_by(node) if v not in feeds]))
     graph = next(iter(nodes)).graph if nodes else None
     if graph is None or any(n.graph is not graph for n in nodes):
         raise InputError(f"{value.name!r} lies inside a body of If, Loop or Scan")
-    return [n for n in graph if n in nodes], list(ends)
+    ordered = [n for n in graph if n in nodes]
+    read = dict.fromkeys(v for n in ordered for v in read_by(n) if v is not None)
+    return ordered, [v for v in read if v in feeds or v.producer() is None]
 
 
 def _content(value: ir.Value) -> np.ndarray:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.expanded_distances import expanded_distance
 from onnxlrp.graph.call import content
+from onnxlrp.graph.walks import follow_operators, made_by
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.rescaled_kernels import Distance, Kernel, has_quotient
 
@@ -141,9 +142,7 @@ def _reordered(node: ir.Node) -> bool:
 
 def _itself(value: ir.Value) -> ir.Value:
     """Follow a value upstream through Identity nodes."""
-    while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
-        value = node.inputs[0]
-    return value
+    return follow_operators(value, ("Identity",))
 
 
 def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
@@ -161,8 +160,8 @@ def _all_pairs(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
 
 def _beside_rows(value: ir.Value | None) -> ir.Value | None:
     """Return the value [N, F] that an Unsqueeze turns into [N, 1, F]; None for other values."""
-    node = None if value is None else value.producer()
-    axes = None if node is None or node.op_type != "Unsqueeze" else content(node.inputs[1])
+    node = made_by(value, "Unsqueeze")
+    axes = None if node is None else content(node.inputs[1])
     source = None if node is None else node.inputs[0]
     if axes is None or source is None or source.shape is None or len(source.shape) != 2:
         return None

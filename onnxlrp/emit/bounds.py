@@ -34,7 +34,7 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
     carriers = relevance_operands(node, context.facts.data)
     ends = {index: bounds(context, call.operand(index), at_lowest, at_highest) for index in carriers}
     others = {
-        index: context.read(other) if entry.elementwise or entry.scale else other
+        index: context.read(other) if entry.elementwise or entry.scales else other
         for index, other in enumerate(call.inputs)
         if index not in ends and other is not None and other.dtype is not None and other.dtype.is_floating_point()
     }
@@ -49,7 +49,8 @@ def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Itera
     operator of several operands, a difference or a product, falls with some of them."""
     entry = find(call)
     assert entry is not None
-    rises = entry.kind is Kind.ROUTING or not entry.elementwise or (entry.jointly and entry.sign_of(call) == "keeps")
+    adds = entry.linearity == "sum" and entry.sign_of(call) == "keeps"
+    rises = entry.kind is Kind.ROUTING or not entry.elementwise or adds
     return zip(*ends.values(), strict=True) if rises or len(ends) == 1 else itertools.product(*ends.values())
 
 

@@ -13,7 +13,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.reverse_builder import ReverseBuilder
-from onnxlrp.plan import Overrides, Step, StepKind
+from onnxlrp.plan import Step, StepKind
 
 if TYPE_CHECKING:
     from onnxlrp.emit.backward import Treat
@@ -41,7 +41,6 @@ class Context:
     receivers: frozenset[ir.Value]
     """Values that relevance goes on from; what is sent anywhere else is stopped."""
     treatments: Mapping[StepKind, Treat]
-    overrides: Overrides = ()
     rounded: frozenset[ir.Value] = frozenset()
     """Values whose relevance is carried as an amount, because kernels round them."""
     keeps_ledger: bool = False
@@ -92,7 +91,7 @@ class Context:
         """The step's call with floating-point operands and outputs in the type of the relevance part."""
         call = step.call
         carrying = {*step.operands, *step.entry.operands(call)} | (
-            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scale else set()
+            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scales else set()
         )
         rows = {i: self.finite(v) for i, v in step.operands.items() if v in self.facts.hidden_rows}
         return self.cast(call, carrying).rebind(rows)

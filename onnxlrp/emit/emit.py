@@ -115,7 +115,6 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
         request.dtype,
         frozenset(receivers),
         GRADIENT if plan.composite.seed == "gradient" else RELEVANCE,
-        plan.overrides,
         rounded_values(plan.steps, op.graph),
         request.ledger,
         request.forms,

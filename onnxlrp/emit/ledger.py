@@ -11,8 +11,9 @@ from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import upstream
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.graph.walks import read_by, upstream
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.plan import Step
 
 
@@ -52,16 +53,16 @@ class Ledger(NoLedger):
 
     def label(self, results: Sequence[ir.Value]) -> None:
         """Label the nodes that no result needs as the ledger's own, in the metadata where others have their rule."""
-        needed = upstream(results, self._before)
+        needed = set(upstream(results, lambda node: () if node in self._before else read_by(node)))
         for node in self.op.graph:
-            if node not in self._before and node not in needed:
-                node.metadata_props[RULE] = "ledger"
+            if node not in needed and node not in self._before:
+                mark_rule(node, "ledger")
 
     def total(self) -> ir.Value:
         """The sums of all columns, [5]."""
         op = self.op
         if not self.rows:
-            return op.full(op.ints([5]), 0, self.dtype)
+            return op.full(op.ints([len(LEDGER_COLUMNS)]), 0, self.dtype)
         return op.ReduceSum(self.table(), op.ints([0]), keepdims=0)
 
     def table(self) -> ir.Value:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import captured
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.source.constants import constants
 
 
@@ -39,7 +39,7 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
     )
     attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
     node = ir.Node("", "Scan", [seeds], attributes, num_outputs=len(results), name="targets")
-    node.metadata_props[RULE] = "one explanation per target"
+    mark_rule(node, "one explanation per target")
     graph.append(node)
     for stacked, result in zip(node.outputs, results, strict=True):
         stacked.type = result.type

@@ -21,10 +21,12 @@ from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import captured
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.plan import Step, plan_copy
+from onnxlrp.plan import Step
+from onnxlrp.plan.carried_over import Copies
 
 Pairs = list[tuple[ir.Value, ir.Value]]
 
@@ -41,10 +43,7 @@ class Reverse:
         self.graph = self.body.graph.clone(allow_outer_scope_values=True)
         self.graph.opset_imports.update(self.context.op.graph.opset_imports)
         self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
-        ends = zip(self.outputs, self.body.graph.outputs, strict=True)
-        self.near = [copy for copy, original in ends if original in self.context.facts.near]
-        # The copy's nodes, each with the one that it was copied from.
-        self.copied = dict(zip(self.graph, self.body.graph, strict=True))
+        self.copies = Copies.of(self.body.graph, self.graph)
         self.op = self.context.op.inside(self.graph, f"{self.step.name}_back")
         self.total: ir.Value | None = None
         """The ledger's sums, [5]."""
@@ -59,7 +58,8 @@ class Reverse:
         context, op = self.context, self.op
         facts = context.facts.of_copy(self.graph, stands_for)
         seeds = [(value, r) for value, r in seeds if value in facts.data]
-        steps = plan_copy(self.graph, facts, context.composite, context.overrides, [v for v, _ in seeds], self.near)
+        own = [s for s in self.step.inner if s.node.graph is self.body.graph]
+        steps = self.copies.replaced(stands_for).steps(own)
         # Relevance of a wanted value is a result, and goes no further upstream.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = frozenset({*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted})
@@ -83,13 +83,14 @@ class Reverse:
     def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
         found, seen, waiting = [], set(), list(results)
+        originals = {copy: node for node, copy in self.copies.nodes.items()}
         while waiting:
             value = waiting.pop()
             node = value.producer()
             if value in seen or node is None or node.graph is not self.graph:
                 continue
             seen.add(value)
-            original = self.copied.get(node)
+            original = originals.get(node)
             index = value.index() or 0
             if original is not None and _is_stored(original) and index < len(original.outputs):
                 kept = original.outputs[index]
@@ -125,7 +126,7 @@ def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
 
 def append(context: Context, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
     """Put a node into the graph; its outputs have the types and shapes of `like`."""
-    node.metadata_props[RULE] = f"{step.name}: {step.rule_text}"
+    mark_rule(node, f"{step.name}: {step.rule_text}")
     context.op.graph.append(node)
     for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
         value.type, value.shape = known.type, known.shape
@@ -183,8 +184,8 @@ def loop_carried(
         parameters.append(reverse.parameter(f"r_sum_{index}", context.dtype, value.shape))
         starts.append(op.full(op.shape(value), 0, context.dtype))
     if context.keeps_ledger:
-        parameters.append(reverse.parameter("r_ledger", context.dtype, ir.Shape([5])))
-        starts.append(op.constant(np.zeros(5), context.dtype))
+        parameters.append(reverse.parameter("r_ledger", context.dtype, ir.Shape([len(LEDGER_COLUMNS)])))
+        starts.append(op.constant(np.zeros(len(LEDGER_COLUMNS)), context.dtype))
     return Carried(states, captured, parameters, starts)
 
 

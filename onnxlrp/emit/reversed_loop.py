@@ -50,8 +50,7 @@ def loop(context: Context, step: Step, arrived: Arrived) -> Backward:
         if result in came:
             part = inner.Gather(came[result], at, axis=0)
             seeds.append((reverse.outputs[1 + len(body.states) + index], shaped(part, value)))
-    copies = {old: new for new, old in reverse.copied.items()}
-    slices = [(source, gather, copies[gather]) for source, gathers in read.items() for gather in gathers]
+    slices = [(source, gather, reverse.copies.nodes[gather]) for source, gathers in read.items() for gather in gathers]
     wanted = [*(reverse.inputs[k + 2] for k in carried.states), *whole.values()]
     amounts = reverse.amounts(seeds, [*wanted, *(copy.outputs[0] for _, _, copy in slices)], stands_for)
     results = [*next_state(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]

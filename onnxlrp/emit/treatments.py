@@ -82,7 +82,7 @@ def _onto(context: Context, step: Step, index: int, operand: ir.Value, r: Releva
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
     """R as it is, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of it."""
     ((index, operand),) = step.operands.items()
-    cut = operand is step.call.input(0) and step.entry.cut_at_zero(step.call)
+    cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     kind = CarrierKind.CUT if cut else CarrierKind.SIGN if step.same_sign else None
     return Backward({index: only(arrived).passed(context, operand, kind)})
 
@@ -97,14 +97,14 @@ def routing(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
-    winners = entry.selects_by_value and entry.pooling and not every
+    winners = entry.selection == "window" and not every
     parts = {
         i: routed(
             context,
             arrived if every else arrived[:1],
             operand,
             lambda r, i=i: entry.function(op, call, i, list(r) if every else r[0]),  # type: ignore[misc]
-            in_place=entry.in_place,
+            in_place=entry.selection == "in place",
             winners=winners,
         )
         for i, operand in context.wanted(step).items()
@@ -149,7 +149,7 @@ def custom(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
     own derivative, of gradients, which are amounts."""
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
-    factor, divided = entry.factor and not gradient, entry.divided and not gradient
+    factor, divided = (not gradient and entry.receives == form for form in ("factor", "ratio"))
     arrived = arrived if entry.per_output else arrived[:1]
     first = arrived[0]
     taken = [

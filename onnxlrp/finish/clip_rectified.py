@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_relevance
+from onnxlrp.graph.walks import made_by
 
 
 def clip_rectified(graph: ir.Graph) -> None:
@@ -16,9 +17,8 @@ def clip_rectified(graph: ir.Graph) -> None:
     explanation.
     """
     for node in list(graph):
-        value = node.inputs[0] if node.op_type == "Relu" and RULE in node.metadata_props else None
-        producer = None if value is None else value.producer()
-        if value is None or producer is None or producer.op_type != "Conv" or value.is_graph_output():
+        value = node.inputs[0] if node.op_type == "Relu" and is_relevance(node) else None
+        if value is None or made_by(value, "Conv") is None or value.is_graph_output():
             continue
         others = [use for use in value.uses() if use.node is not node]
         if others and all(use.idx == 0 and _clips_from_zero(use.node, graph) for use in others):

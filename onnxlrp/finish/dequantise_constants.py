@@ -13,7 +13,9 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, upstream
+from onnxlrp.graph.call import Call
+from onnxlrp.graph.readers import redirect
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import is_dequantised, written_out
 from onnxlrp.source.constants import constants
@@ -29,14 +31,13 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
             readers = [use for use in value.uses() if use.node not in own]
             if readers and value in fixed and is_dequantised(value) and not value.is_graph_output():
                 copy = _copy(op, value, copies)
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
 
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
     """Collect the nodes that outputs are computed by, including those inside their bodies."""
-    nodes = upstream(outputs)
-    return nodes | {inner for node in nodes for body in bodies(node) for inner in body.graph.all_nodes()}
+    found = set(upstream(outputs, read_by))
+    return found | {inner for node in found for body in bodies(node) for inner in body.graph.all_nodes()}
 
 
 def _copy(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

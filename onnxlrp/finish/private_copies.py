@@ -17,9 +17,11 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, captured
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_own, is_relevance, is_replaced, mark_rule
+from onnxlrp.graph.readers import redirect
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import MARK, OWN, has_packed_weight
+from onnxlrp.operators.quantised import has_packed_weight
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
@@ -30,13 +32,12 @@ def copy_quantised_floats(op: Builder) -> None:
     op.label("apart")
     copies = _Copies(op)
     for node in list(graph):
-        if OWN not in node.metadata_props:
+        if not is_own(node):
             continue
         for value in node.outputs:
-            readers = [use for use in value.uses() if OWN not in use.node.metadata_props]
+            readers = [use for use in value.uses() if not is_own(use.node)]
             if readers and (copy := copies.of(value)) is not value:
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
     for value in copies.multiplied:
         _shield(graph, value)
 
@@ -47,12 +48,11 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
     By the number of readers a session decides whether to fuse the activation with the layer upstream, or that layer
     with the DequantizeLinear of its weight.
     """
-    node, own = value.producer(), [use for use in value.uses() if OWN in use.node.metadata_props]
-    activated = node is not None and node.op_type in ("Clip", "Relu")
+    own = [use for use in value.uses() if is_own(use.node)]
+    activated = made_by(value, "Clip", "Relu") is not None
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
         uses, copy = list(value.uses()), unfused_copy(graph, value)
-        for use in uses:
-            use.node.replace_input_with(use.idx, copy)
+        redirect(uses, copy)
 
 
 class _Copies:
@@ -68,7 +68,7 @@ class _Copies:
             if any(v in self.data or (v is not None and _is_outer(v, graph)) for v in (*node.inputs, *captured(node))):
                 self.data.update(node.outputs)
         fixed = constants(graph)
-        self.packed = [n for n in graph if OWN in n.metadata_props and has_packed_weight(n, fixed)]
+        self.packed = [n for n in graph if is_own(n) and has_packed_weight(n, fixed)]
         self.multiplied = {v: None for n in self.packed for v in n.inputs if v is not None and v in self.data}
         """Values that are multiplied by weights of a few bits, in their order."""
 
@@ -95,7 +95,7 @@ class _Copies:
         inputs = [None if v is None else operand(v) for v in node.inputs]
         if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return
-        self.made.update(zip(node.outputs, _run_again(self.graph, node, inputs, "apart"), strict=True))
+        self.made.update(zip(node.outputs, _run_again(self.graph, node, inputs, node.outputs, "apart"), strict=True))
 
     def _in_floats(self, call: Call) -> ir.Value:
         """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
@@ -103,7 +103,7 @@ class _Copies:
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
-        bias = None if entry.layer.bias is None else call.input(entry.layer.bias)
+        bias = entry.layer.bias_of(call)
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
@@ -126,12 +126,11 @@ def copy_float16(graph: ir.Graph) -> None:
     1.1 %).
     """
     for node in list(graph):
-        for value in () if RULE in node.metadata_props else node.outputs:
-            readers = [use for use in value.uses() if RULE in use.node.metadata_props]
+        for value in () if is_relevance(node) else node.outputs:
+            readers = [use for use in value.uses() if is_relevance(use.node)]
             if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
                 copy = _norm_again(graph, node) if _begins_attention(node) else unfused_copy(graph, value)
-                for use in readers:
-                    use.node.replace_input_with(use.idx, copy)
+                redirect(readers, copy)
 
 
 def _begins_attention(node: ir.Node) -> bool:
@@ -142,7 +141,7 @@ def _begins_attention(node: ir.Node) -> bool:
     """
     if node.op_type != "LayerNormalization" or node.domain:
         return False
-    readers = [use.node for use in node.outputs[0].uses() if RULE not in use.node.metadata_props]
+    readers = [use.node for use in node.outputs[0].uses() if not is_relevance(use.node)]
     counts = [sum(reader.op_type == op_type for reader in readers) for op_type in ("Add", "MatMul", "Shape")]
     return counts[:2] == [1, 3] and sum(counts) == len(readers)
 
@@ -151,7 +150,7 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
     """Copy a norm's output, computed once more from a copy of its operand."""
     x = node.inputs[0]
     assert x is not None
-    return _run_again(graph, node, [unfused_copy(graph, x), *node.inputs[1:]], "same")[0]
+    return _run_again(graph, node, [unfused_copy(graph, x), *node.inputs[1:]], node.outputs[:1], "same")[0]
 
 
 def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
@@ -159,11 +158,13 @@ def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
     return _append(graph, ir.Node("", "Sum", [value], num_outputs=1), value.name, [value], "same")[0]
 
 
-def _run_again(graph: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None], prefix: str) -> Sequence[ir.Value]:
-    """Copy a node with other inputs."""
-    attributes, count = list(node.attributes.values()), len(node.outputs)
-    copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=count, version=node.version)
-    return _append(graph, copy, node.name, node.outputs, prefix)
+def _run_again(
+    graph: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None], like: Sequence[ir.Value], prefix: str
+) -> Sequence[ir.Value]:
+    """Copy a node with other inputs, for its first outputs, `like`."""
+    attributes = list(node.attributes.values())
+    copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=len(like), version=node.version)
+    return _append(graph, copy, node.name, like, prefix)
 
 
 def _append(
@@ -171,7 +172,7 @@ def _append(
 ) -> Sequence[ir.Value]:
     """Append a node whose outputs have the types and shapes of `like`, and their names with a prefix."""
     node.name = f"lrp.apart.{name}"
-    node.metadata_props[RULE] = "apart"
+    mark_rule(node, "apart")
     graph.append(node)
     for value, result in zip(like, node.outputs, strict=True):
         result.name, result.type, result.shape = f"lrp.{prefix}.{value.name}", value.type, value.shape
@@ -187,7 +188,7 @@ def _is_outer(value: ir.Value, graph: ir.Graph) -> bool:
 def _is_copied(node: ir.Node) -> bool:
     """Decide whether a node of the model computes with floats and may be run again."""
     entry, out = find(node), node.outputs[0]
-    if OWN not in node.metadata_props or MARK in node.metadata_props or bodies(node):
+    if not is_own(node) or is_replaced(node) or bodies(node):
         return False
     if entry is None or entry.rounding or entry.kind is Kind.STOP:
         return False

@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from onnxlrp.finish.private_copies import copy_quantised_floats, unfused_copy
 from onnxlrp.graph.builder import Builder
-from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN
+from onnxlrp.graph.provenance import unmark
+from onnxlrp.operators.quantised import DEPLOYED
 
 _MOVED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators through which onnxruntime moves a DequantizeLinear, inserting a QuantizeLinear upstream of it. From opset
@@ -34,8 +35,7 @@ def restore_quantised(op: Builder, lifted: bool) -> None:
             if value not in shields:
                 shields[value] = unfused_copy(graph, value)
             node.replace_input_with(0, shields[value])
-        node.metadata_props.pop(MARK, None)
-        node.metadata_props.pop(OWN, None)
+        unmark(node)
 
 
 def _is_pulled(node: ir.Node, value: ir.Value, lifted: bool) -> bool:

@@ -14,15 +14,14 @@ from onnxlrp.finish.private_copies import copy_float16
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_own, is_relevance
 from onnxlrp.operators.forests import drop_unused_attributes
-from onnxlrp.operators.quantised import OWN
 from onnxlrp.source.read import OPSET, Source
 from onnxlrp.source.unused import remove_unused
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
-    """Finish the explained model in place."""
+    """Finish the explained model in place. Ensures the laws of `finish.finished_spec`."""
     op.assert_inferred()
     model = source.model
     graph = model.graph
@@ -30,7 +29,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     op.forget_removed()
     for node in graph.all_nodes():
         drop_unused_attributes(node)
-    own = {v for n in graph.all_nodes() if OWN in n.metadata_props for v in n.outputs}
+    own = {v for n in graph.all_nodes() if is_own(n) for v in n.outputs}
     for body in (graph, *graph.subgraphs()):
         restore_quantised(op if body is graph else Builder(body, "lrp"), lifted=source.opset < OPSET)
     dequantise_again(op, graph.outputs[: len(source.outputs)])
@@ -68,7 +67,7 @@ def _is_foreign(node: ir.Node) -> bool:
     ai.onnx.ml without inference it never does, and not all support it: a Normalizer (L2) then loses the signs of its
     numbers (1.31.1).
     """
-    return node.domain != "" and RULE not in node.metadata_props
+    return node.domain != "" and not is_relevance(node)
 
 
 def _restore_outputs(source: Source) -> None:

@@ -16,7 +16,7 @@ from onnxscript import GraphBuilder, OpBuilder
 
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import Call, content, ranked
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_relevance, mark_rule
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
@@ -54,7 +54,7 @@ class _Graph(GraphBuilder):
 
     def _annotate_node(self, node: ir.Node) -> None:
         if self.label:
-            node.metadata_props[RULE] = self.label
+            mark_rule(node, self.label)
 
 
 class Builder(OpBuilder):
@@ -314,7 +314,7 @@ class Builder(OpBuilder):
         """Check that no built node carries an inference error, because a wrong type here is a wrong model later."""
         for node in self.graph:
             message = node.metadata_props.pop(node_inference.ERROR, None)
-            if message and node.domain == "" and node.metadata_props.get(RULE):
+            if message and node.domain == "" and is_relevance(node):
                 raise AssertionError(f"{node.op_type} {node.name}: {message}")
 
 

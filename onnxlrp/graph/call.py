@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,17 +47,6 @@ def captured(node: ir.Node) -> list[ir.Value]:
         read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
         outer.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
     return list(outer)
-
-
-def upstream(values: Iterable[ir.Value], known: Collection[ir.Node] = ()) -> set[ir.Node]:
-    """Collect the nodes that values are computed by, except known ones and what these alone need."""
-    found, waiting = set[ir.Node](), [v.producer() for v in values]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in found and node not in known:
-            found.add(node)
-            waiting += [v.producer() for v in (*node.inputs, *captured(node)) if v is not None]
-    return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

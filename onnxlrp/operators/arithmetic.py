@@ -14,38 +14,38 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
-@linear("Add", "Sum", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
+@linear("Add", "Sum", elementwise=True, operands=all_operands, linearity="sum", sign="keeps")
 def add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(r, call.operand(operand))
 
 
-@linear("Sub", elementwise=True, operands=all_operands, jointly=True)
+@linear("Sub", elementwise=True, operands=all_operands, linearity="sum")
 def sub(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions; a constant absorbs its share."""
     back = op.unbroadcast(r, call.operand(operand))
     return back if operand == 0 else op.Neg(back)
 
 
-@linear("Mean", elementwise=True, operands=all_operands, jointly=True, sign="keeps")
+@linear("Mean", elementwise=True, operands=all_operands, linearity="sum", sign="keeps")
 def mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(op.Div(r, float(len(call.inputs))), call.operand(operand))
 
 
-@linear("Neg", elementwise=True, scale=True)
+@linear("Neg", elementwise=True, linearity="scale")
 def neg(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Passes unchanged."""
     return op.Neg(r)
 
 
-@linear("Mul", elementwise=True, operands=all_operands, scale=True, sign="keeps")
+@linear("Mul", elementwise=True, operands=all_operands, linearity="scale", sign="keeps")
 def mul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Passes unchanged if one operand is constant, else takes the composite's rule for products of data."""
     return op.unbroadcast(op.Mul(r, call.operand(1 - operand)), call.operand(operand))
 
 
-@linear("Div", elementwise=True, operands=all_operands, linear_in=(0,), scale=True, sign="keeps")
+@linear("Div", elementwise=True, operands=all_operands, linearity="quotient", sign="keeps")
 def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the numerator; for a constant over data, goes to the data in proportion to the derivative."""
     numerator, denominator = call.operand(0), call.operand(1)
@@ -82,7 +82,7 @@ def mod(op: Builder, call: Call, operand: int) -> ir.Value:
     return op.full_like(y, 1) if operand == 0 else op.Round(op.Div(op.Sub(y, a), b))
 
 
-@linear("Dropout", elementwise=True, scale=True, sign="keeps")
+@linear("Dropout", elementwise=True, linearity="scale", sign="keeps")
 def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Passes unchanged; in training the gradient follows the mask that was drawn."""
     training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
@@ -96,7 +96,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Mul(r, op.Where(empty, unseen, ratio))
 
 
-@routing("Max", "Min", elementwise=True, selects_by_value=True, operands=all_operands, sign="keeps")
+@routing("Max", "Min", elementwise=True, selection="value", operands=all_operands, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winner; of equal ones, to the first operand."""
     y = op.run(call)

@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.block_size import block_size
 from onnxlrp.operators.fused_convolutions import activate, convolve, refuse_activation
 from onnxlrp.operators.registry import all_operands, decomposed
@@ -109,8 +110,8 @@ def _batch_norm(op: Builder, call: Call, channels: int) -> ir.Value:
 
 def _unfilled(op: Builder, x: ir.Value) -> ir.Value | None:
     """Return the value to which `reorder_input` added padding channels; None where x is no such result."""
-    pad = x.producer()
-    if pad is None or pad.op_type != "Pad" or len(pad.inputs) != 2:
+    pad = made_by(x, "Pad")
+    if pad is None or len(pad.inputs) != 2:
         return None
     pads = op.known(pad.inputs[1])
     ours = pads is not None and pads.shape == (8,) and not np.delete(pads, 5).any()

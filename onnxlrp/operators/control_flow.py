@@ -7,6 +7,7 @@ import dataclasses
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.readers import is_read
 from onnxlrp.operators.registry import Reversed, custom
 
 
@@ -59,12 +60,12 @@ def _takes_no_step(call: Call) -> str | None:
     trips, start = content(call.inputs[0]), content(call.inputs[1])
     never = (trips is not None and (trips <= 0).all()) or (start is not None and not start.any())
     states = len(call.attr("body").inputs) - 2
-    if never and any(v.uses() or v.is_graph_output() for v in call.outputs[states:]):
+    if never and any(map(is_read, call.outputs[states:])):
         return "it never takes a step, but outputs that stack its steps are read"
     return None
 
 
-@custom("If", "Loop", "Scan", operands=_relevance_operands, per_output=True, nested=True, refuse=_takes_no_step)
+@custom("If", "Loop", "Scan", operands=_relevance_operands, per_output=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
     """Goes back through the branch or the steps that ran; every operator inside takes its own rule."""
     raise NotImplementedError("emit.reversed_control walks the bodies")

@@ -31,7 +31,7 @@ def _running(op: Builder, call: Call, value: ir.Value, back: bool = False) -> ir
     return op.CumSum(value, call.operand(1), exclusive=int(call.attr("exclusive", 0)), reverse=int(reverse))
 
 
-@linear("CumSum", jointly=True, sign="keeps", operands=_of_floats(0))
+@linear("CumSum", linearity="sum", sign="keeps", operands=_of_floats(0))
 def cumulative_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     return _running(op, call, r, back=True)

@@ -49,8 +49,8 @@ def _alpha(call: Call, default: float) -> float:
 
 
 # fmt: off
-_formula("Relu", sign="nonnegative", rectifier=True, soft_rectifier=True, cut_at_zero=lambda c: True)(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
-_formula("Sigmoid", summary=KEEPS, sign="nonnegative", gate=True, score_head=True)(lambda op, x, y, c: _sigmoid_slope(op, y))
+_formula("Relu", sign="rectified", activation="rectifier")(lambda op, x, y, c: _step(op, op.Greater(y, 0.0), y))
+_formula("Sigmoid", summary=KEEPS, sign="nonnegative", activation="gate", head="squash")(lambda op, x, y, c: _sigmoid_slope(op, y))
 _formula("Tanh", sign="same")(lambda op, x, y, c: op.Sub(1.0, op.Mul(y, y)))
 _formula("Exp", summary=KEEPS, sign="nonnegative")(lambda op, x, y, c: y)
 _formula("Log", summary=DERIVED)(lambda op, x, y, c: op.Reciprocal(x))
@@ -72,8 +72,8 @@ _formula("Asinh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Add(
 _formula("Acosh", summary=DERIVED, sign="nonnegative")(lambda op, x, y, c: op.Reciprocal(op.Sqrt(op.Sub(op.Mul(x, x), 1.0))))
 _formula("Atanh", sign="same")(lambda op, x, y, c: op.Reciprocal(op.Sub(1.0, op.Mul(x, x))))
 _formula("LeakyRelu", sign=lambda c: "same" if _alpha(c, 0.01) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Less(x, 0.0), op.number(_alpha(c, 0.01), x), op.number(1.0, x)))
-_formula("ThresholdedRelu", sign="keeps", cut_at_zero=lambda c: _alpha(c, 1.0) >= 0)(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
-_formula("HardSigmoid", summary=KEEPS, sign="nonnegative", gate=True)(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
+_formula("ThresholdedRelu", sign=lambda c: "rectified" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: _step(op, op.Greater(x, _alpha(c, 1.0)), y))
+_formula("HardSigmoid", summary=KEEPS, sign="nonnegative", activation="gate")(lambda op, x, y, c: op.Mul(_alpha(c, 0.2), _step(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)))
 _formula("Elu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Add(y, _alpha(c, 1.0))))
 _formula("Celu", sign=lambda c: "same" if _alpha(c, 1.0) >= 0 else "keeps")(lambda op, x, y, c: op.Where(op.Greater(x, 0.0), op.number(1.0, x), op.Exp(op.Div(x, _alpha(c, 1.0)))))
 # fmt: on
@@ -90,7 +90,7 @@ def selu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     return op.Where(op.Greater(x, 0.0), op.number(gamma, x), op.Add(y, alpha * gamma))
 
 
-@_formula("HardSwish", sign="same", soft_rectifier=True)
+@_formula("HardSwish", sign="same", activation="soft")
 def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """Compute the derivative of HardSwish: 0 up to −3, 1 from 3, (2x + 3)/6 between."""
     between = op.Div(op.Add(op.Mul(2.0, x), 3.0), 6.0)
@@ -98,7 +98,7 @@ def hard_swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     return op.Where(op.LessOrEqual(x, -3.0), op.number(0.0, x), above)
 
 
-@_formula("Gelu", sign="same", soft_rectifier=True)
+@_formula("Gelu", sign="same", activation="soft")
 def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """Compute the derivative of Gelu: Φ(x) + x·φ(x), or that of the tanh form."""
     if call.attr("approximate", "none") == "tanh":
@@ -112,14 +112,14 @@ def gelu(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     return op.Add(cumulative, op.Mul(x, density))
 
 
-@_formula("Mish", sign="same", soft_rectifier=True)
+@_formula("Mish", sign="same", activation="soft")
 def mish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """Compute the derivative of Mish: t + x·σ(x)·(1 − t²) with t = tanh(softplus(x))."""
     t = op.Tanh(op.Softplus(x))
     return op.Add(t, op.Mul(x, op.Mul(op.Sigmoid(x), op.Sub(1.0, op.Mul(t, t)))))
 
 
-@_formula("Swish", sign="same", soft_rectifier=True)
+@_formula("Swish", sign="same", activation="soft")
 def swish(op: Builder, x: ir.Value, y: ir.Value, call: Call) -> ir.Value:
     """Compute the derivative of Swish: σ(αx)·(1 + αx·(1 − σ(αx)))."""
     scaled = op.Mul(_alpha(call, 1.0), x)
@@ -138,7 +138,7 @@ def _clip_sign(call: Call) -> str:
     if call.input(2) is not None and (high is None or bool((high < 0).any())):
         return "unknown"
     if low is not None and low.size and bool((low >= 0).all()):
-        return "nonnegative"
+        return "nonnegative" if low.any() else "rectified"
     return "same" if call.input(1) is None or (low is not None and bool((low <= 0).all())) else "keeps"
 
 
@@ -147,12 +147,7 @@ def _clip_operands(call: Call) -> list[int]:
     return [0, *(i for i in (1, 2) if (v := call.input(i)) is not None and v.const_value is None)]
 
 
-def _cut_at_zero(call: Call) -> bool:
-    low = content(call.input(1))
-    return low is not None and bool((low == 0).all()) and _clip_sign(call) == "nonnegative"
-
-
-@activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2), cut_at_zero=_cut_at_zero)
+@activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2))
 def clip(op: Builder, call: Call, operand: int) -> ir.Value:
     """Passes unchanged."""
     # y = min(max(x, low), high): the derivative is 1 by the operand that y equals, and 0 by the others.

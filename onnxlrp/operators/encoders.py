@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, Reversed, custom, find, stop
+from onnxlrp.operators.shape_functions import kind_of, set_like
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -28,7 +31,7 @@ def is_category(value: ir.Value | None) -> bool:
         if node is None:
             return value.const_value is None
         entry = find(node)
-        moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
+        moves = entry is not None and entry.moves
         if not moves and node.op_type not in (*_ENCODERS, "Imputer"):
             return False
         if node.op_type == "Concat":
@@ -43,24 +46,32 @@ def becomes_category(call: Call) -> bool:
     Exporters do this with columns of floats that hold categories, and Keras with ids. Comparisons of the rounded
     numbers, from which masks are computed, do not matter.
     """
-    waiting, encoded = list(call.outputs), False
-    while waiting:
-        value = waiting.pop()
-        if value.is_graph_output() or not value.consumers():
-            return False
-        for node in value.consumers():
-            entry = find(node)
-            if (node.domain == _ML and node.op_type in _ENCODERS) or node.domain == DEPLOYED:
-                encoded = True
-            elif entry is not None and entry.lookup and value is not node.inputs[0]:
-                if not _constant(node.inputs[0]):
-                    return False
-                encoded = True
-            elif entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value:
-                waiting.extend(node.outputs)
-            elif entry is None or entry.kind is not Kind.STOP:
-                return False
-    return encoded and is_category(call.operand(0))
+    ends = ends_downstream(call.outputs[0], _is_moved)
+    if ends is None or not all(_encodes(node, read) or _stops(node) for node, read in ends):
+        return False
+    return any(_encodes(node, read) for node, read in ends) and is_category(call.operand(0))
+
+
+def _is_moved(node: ir.Node, value: ir.Value) -> bool:
+    entry = find(node)
+    return entry is not None and entry.moves and not _is_looked_up(node, value)
+
+
+def _is_looked_up(node: ir.Node, value: ir.Value) -> bool:
+    entry = find(node)
+    return entry is not None and entry.lookup and value is not node.inputs[0]
+
+
+def _encodes(node: ir.Node, value: ir.Value) -> bool:
+    """Decide whether a node encodes a value, or looks it up in a table of initializers."""
+    if _is_looked_up(node, value):
+        return _constant(node.inputs[0])
+    return node.domain == DEPLOYED or (node.domain == _ML and node.op_type in _ENCODERS)
+
+
+def _stops(node: ir.Node) -> bool:
+    entry = find(node)
+    return entry is not None and entry.kind is Kind.STOP
 
 
 def _constant(value: ir.Value | None) -> bool:
@@ -82,19 +93,37 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
 
-def like_own(context: Any) -> None:
-    """Infer the type and shape of the model's own value, the first operand."""
-    context.set_output_type(0, context.get_input_type(0))
-
-
-@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=like_own, piecewise_constant=True)
+@custom("Indicators", domain=DEPLOYED, operands=lambda call: (1,), inference=set_like, piecewise_constant=True)
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is summed over the indicators along the last axis and goes to the id that they encode; the gradient is 0."""
     total = op.Reshape(op.ReduceSum(r, op.ints([-1]), keepdims=0), op.shape(call.operand(1)))
     return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
-@custom("LabelEncoder", "CategoryMapper", domain=_ML, elementwise=True, operands=_categories, piecewise_constant=True)
+def _infer_codes(context: Any) -> None:
+    """Infer the shape of the operand. The first version goes between strings and integers; later ones name the type
+    that they put in."""
+    kind = kind_of(context, 0)
+    kinds = {
+        "values_strings": TensorProto.STRING,
+        "values_int64s": TensorProto.INT64,
+        "values_floats": TensorProto.FLOAT,
+    }
+    if (table := context.get_attribute("values_tensor")) is not None:
+        kind = table.t.data_type
+    elif context.get_attribute("classes_strings") is not None:
+        kind = TensorProto.INT64 if kind == TensorProto.STRING else TensorProto.STRING
+    else:
+        named = (k for name, k in kinds.items() if context.get_attribute(name) is not None)
+        kind = next(named, TensorProto.UNDEFINED)
+    set_like(context, kind)
+
+
+_CODES: dict[str, Any] = {"elementwise": True, "operands": _categories, "piecewise_constant": True}
+
+
+@custom("LabelEncoder", domain=_ML, inference=_infer_codes, **_CODES)
+@custom("CategoryMapper", domain=_ML, **_CODES)
 def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged to the column that it encodes; a computed position is a constant. The gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

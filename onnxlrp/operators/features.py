@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Reversed, all_operands, custom, decomposed
+from onnxlrp.operators.shape_functions import floats_like, set_like, set_samples
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -22,7 +24,7 @@ def _by_column(call: Call) -> str | None:
     return "its input has more than two axes" if several and dims is not None and len(dims) > 2 else None
 
 
-@decomposed("Scaler", domain=_ML, refuse=_by_column)
+@decomposed("Scaler", domain=_ML, refuse=_by_column, inference=floats_like)
 def scaler(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: `(x − offset) · scale`."""
     x = call.operand(0)
@@ -35,7 +37,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
     return [op.cast(op.Mul(x, op.constant(scale, x.dtype)), ir.DataType.FLOAT)]
 
 
-@custom("Normalizer", domain=_ML, rescales=True)
+@custom("Normalizer", domain=_ML, head="rescale", inference=floats_like)
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged, the norm of a row being constant; after a final softmax or sigmoid it is skipped with it."""
     if not gradient:
@@ -56,7 +58,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({0: op.Where(nothing, r, op.Div(op.Sub(r, around), norm))})
 
 
-@custom("Imputer", domain=_ML, elementwise=True)
+@custom("Imputer", domain=_ML, elementwise=True, inference=set_like)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: that a value is missing is information about its column."""
     if not gradient:
@@ -85,7 +87,12 @@ def array_feature_extractor(op: Builder, call: Call) -> list[ir.Value]:
     return [op.Unsqueeze(y, op.ints([0])) if len(op.dims(x)) == 1 else y]
 
 
-@decomposed("FeatureVectorizer", domain=_ML, operands=all_operands)
+def _infer_widths(context: Any) -> None:
+    widths = context.get_attribute("inputdimensions")
+    set_samples(context, 0, TensorProto.FLOAT, 0 if widths is None else sum(widths.ints))
+
+
+@decomposed("FeatureVectorizer", domain=_ML, operands=all_operands, inference=_infer_widths)
 def feature_vectorizer(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a Concat of the operands, each cut or padded with zeros to its given width."""
     parts = []

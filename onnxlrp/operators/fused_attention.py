@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators import heads
 from onnxlrp.operators.registry import all_operands, decomposed, refused, stop
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -238,13 +238,8 @@ refused("LongformerAttention", "SparseAttention", domain=DOMAIN, reason="sparse 
 
 def _infer_bias(context: Any) -> None:
     """Infer the shape [1, heads, queries, keys] from a table [buckets, heads]."""
-    table, result = context.get_input_type(0).tensor_type, onnx.TypeProto()
-    result.tensor_type.elem_type = table.elem_type
-    result.tensor_type.shape.dim.add().dim_value = 1
-    result.tensor_type.shape.dim.add().CopyFrom(table.shape.dim[1])
-    for _ in range(2):
-        result.tensor_type.shape.dim.add()
-    context.set_output_type(0, result)
+    table = dims_of(context, 0)
+    set_output(context, kind_of(context, 0), None if table is None else [1, table[1], None, None])
 
 
 stop(

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.readers import is_read
 from onnxlrp.operators.registry import all_operands, decomposed
 from onnxlrp.operators.windows import channels_first
 
@@ -23,8 +24,8 @@ def _outputs(call: Call, *values: ir.Value | None) -> list[ir.Value | None]:
 
 def _wanted(call: Call, *indices: int) -> bool:
     """Decide whether one of these outputs is read."""
-    values = (call.outputs[i] for i in indices if i < len(call.outputs))
-    return any(bool(v.uses()) or v.is_graph_output() for v in values)
+    made = (call.outputs[i] for i in indices if i < len(call.outputs))
+    return any(map(is_read, made))
 
 
 def _skipped(op: Builder, call: Call, x: ir.Value, skip: ir.Value, bias: ir.Value | None) -> ir.Value:

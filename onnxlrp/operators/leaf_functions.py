@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.encoders import like_own
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Reversed, custom, find
+from onnxlrp.operators.shape_functions import set_like
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ _REGRESSOR = "TreeEnsembleRegressor"
     "LeafFunction",
     domain=DEPLOYED,
     operands=lambda call: (1,),
-    factor=True,
+    receives="factor",
     base=True,
     piecewise_constant=True,
-    inference=like_own,
+    inference=set_like,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Is explained as the trees whose leaves hold the values of the function."""

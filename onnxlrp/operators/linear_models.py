@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import transform, transformed, two_classes
 from onnxlrp.operators.registry import decomposed
+from onnxlrp.operators.shape_functions import infer_classes, infer_targets
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -37,7 +38,7 @@ def _plain(call: Call) -> str | None:
     return None
 
 
-@decomposed("LinearRegressor", domain="ai.onnx.ml", refuse=_plain)
+@decomposed("LinearRegressor", domain="ai.onnx.ml", refuse=_plain, inference=infer_targets("targets"))
 def linear_regressor(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a dense layer."""
     targets = int(call.attr("targets", 1))
@@ -60,7 +61,7 @@ def _refused(call: Call) -> str | None:
     return _plain(call)
 
 
-@decomposed("LinearClassifier", domain="ai.onnx.ml", refuse=_refused)
+@decomposed("LinearClassifier", domain="ai.onnx.ml", refuse=_refused, inference=infer_classes)
 def linear_classifier(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: a dense layer, the label of the largest score, and a softmax or sigmoid."""
     kind, labels = transform(call), _labels(call)

@@ -39,8 +39,7 @@ def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
 
 @linear(
     "BatchNormalization",
-    jointly=True,
-    scale=True,
+    linearity="affine",
     operands=lambda call: range(5),
     gradient_only=(1, 2, 3, 4),
 )
@@ -66,7 +65,7 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     "BatchNormalization",
     when=_training,
     per_output=True,
-    divided=True,
+    receives="ratio",
     operands=lambda call: range(5),
     gradient_only=(1, 2, 3, 4),
 )
@@ -171,7 +170,7 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
     return dataclasses.replace(back, amounts=shaped(back.amounts), factors=shaped(back.factors))
 
 
-@custom("LayerNormalization", per_output=True, divided=True, operands=all_operands, gradient_only=(1, 2))
+@custom("LayerNormalization", per_output=True, receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """Takes one step in which the statistics are constant; the shift absorbs its share.
 
@@ -236,7 +235,7 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
     return Reversed(both, epsilon=epsilon, bias=bias, factors=a.factors | b.factors)
 
 
-@custom("InstanceNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
+@custom("InstanceNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Takes one step in which the statistics are constant; the shift absorbs its share."""
     rank = call.rank()
@@ -246,7 +245,7 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
     return _shaped_like_operands(op, call, back)
 
 
-@custom("GroupNormalization", divided=True, operands=all_operands, gradient_only=(1, 2))
+@custom("GroupNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Takes one step in which the statistics are constant; the shift absorbs its share."""
     # A call that stands for a written-out norm may lack scale and shift, or have a single number.
@@ -268,7 +267,7 @@ def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | N
     return op.Reshape(value, op.ints([1, 1, 1, 1] if one else [1, groups, -1, 1]))
 
 
-@custom("MeanVarianceNormalization", divided=True)
+@custom("MeanVarianceNormalization", receives="ratio")
 def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Takes one step in which the statistics are constant."""
     # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.
@@ -290,7 +289,7 @@ def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Div(op.Sub(h, around), root), 1: op.unbroadcast(op.Mul(r, normal), gamma)})
 
 
-@custom("LpNormalization", sign="keeps", rescales=True)
+@custom("LpNormalization", sign="keeps", head="rescale")
 def lp_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: the denominator is constant."""
     if not gradient:

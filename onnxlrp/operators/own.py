@@ -14,7 +14,7 @@ from onnxlrp.operators.registry import Kind, Operator
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _KINDS: dict[str, tuple[Kind, dict[str, Any]]] = {
-    "linear": (Kind.LINEAR, {"jointly": True}),
+    "linear": (Kind.LINEAR, {"linearity": "sum"}),
     "routing": (Kind.ROUTING, {}),
     "elementwise": (Kind.ELEMENTWISE, {"elementwise": True}),
     "custom": (Kind.CUSTOM, {}),
@@ -61,7 +61,9 @@ def operator(
         A function from the call to the indices of the operands that may carry relevance. Default: operand 0.
     options
         Further fields of `onnxlrp.operators.registry.Operator`, such as `sign="nonnegative"` where the output is never
-        negative, or `inference`, which infers shapes where the model does not declare them.
+        negative, `linearity="product"` for a linear operator that is a product of its operands, `receives="factor"` for
+        a custom one that takes a factor of its output, or `inference`, which infers shapes where the model does not
+        declare them.
 
     Raises
     ------
@@ -89,6 +91,10 @@ def operator(
     known = [f.name for f in dataclasses.fields(Operator)][4:]
     if unknown := [name for name in options if name not in known]:
         raise InputError(f"an operator has no option {unknown[0]!r}; there are: {', '.join(known)}")
+    for name in registry.CHOICES.keys() & options.keys():
+        computed = callable(options[name]) and name in ("sign", "head")
+        if not computed and options[name] not in registry.CHOICES[name]:
+            raise InputError(f"{name} is one of {', '.join(registry.CHOICES[name])}, not {options[name]!r}")
     chosen, preset = _KINDS[kind]
     if operands is not None:
         options["operands"] = operands

@@ -13,6 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear import matmul
 from onnxlrp.operators.registry import LayerForm, linear, routing
 from onnxlrp.operators.routing import over_embedding
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -101,13 +102,8 @@ def _refuse(call: Call) -> str | None:
 
 def _infer_product(context: Any) -> None:
     """Infer the shape of A with N as its last dimension."""
-    result = onnx.TypeProto()
-    result.CopyFrom(context.get_input_type(0))
-    if result.tensor_type.HasField("shape"):
-        last = result.tensor_type.shape.dim[-1]
-        last.Clear()
-        last.dim_value = context.get_attribute("N").i
-    context.set_output_type(0, result)
+    dims = dims_of(context, 0)
+    set_output(context, kind_of(context, 0), None if dims is None else [*dims[:-1], context.get_attribute("N").i])
 
 
 @linear(
@@ -151,16 +147,13 @@ def _infer_lookup(context: Any) -> None:
         attribute = context.get_attribute(name)
         return default if attribute is None else int(attribute.i)
 
-    table, ids, scales = (context.get_input_type(i).tensor_type for i in range(3))
-    result = onnx.TypeProto()
-    result.tensor_type.elem_type = scales.elem_type
-    if table.HasField("shape") and ids.HasField("shape"):
-        dims = list(table.shape.dim)
-        if table.elem_type == onnx.TensorProto.UINT8 and dims[-1].HasField("dim_value"):
-            dims[-1].dim_value *= 8 // number("bits", 4)
-        axis = number("gather_axis", 0) % len(dims)
-        result.tensor_type.shape.dim.extend([*dims[:axis], *ids.shape.dim, *dims[axis + 1 :]])
-    context.set_output_type(0, result)
+    table, ids, dims = dims_of(context, 0), dims_of(context, 1), None
+    if table is not None and ids is not None:
+        if kind_of(context, 0) == onnx.TensorProto.UINT8 and table[-1].HasField("dim_value"):
+            table[-1] = table[-1].dim_value * 8 // number("bits", 4)
+        axis = number("gather_axis", 0) % len(table)
+        dims = [*table[:axis], *ids, *table[axis + 1 :]]
+    set_output(context, kind_of(context, 2), dims)
 
 
 @routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)

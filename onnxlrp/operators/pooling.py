@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
-@linear("AveragePool", jointly=True, pooling=True, sign="keeps")
+@linear("AveragePool", linearity="sum", sign="keeps")
 def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     kernel = call.ints("kernel_shape")
@@ -89,7 +89,7 @@ def _counts(
     return product
 
 
-@linear("GlobalAveragePool", jointly=True, pooling=True, sign="keeps")
+@linear("GlobalAveragePool", linearity="sum", sign="keeps")
 def global_average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
@@ -107,7 +107,7 @@ _FEW = 16
 """Largest number of elements of a window whose first maximum is located by comparisons."""
 
 
-@routing("MaxPool", selects_by_value=True, pooling=True, sign="keeps", average=_as_average)
+@routing("MaxPool", selection="window", sign="keeps", average=_as_average)
 def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winner; of equal ones, to the first."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
@@ -145,7 +145,7 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
     return windows.interleave(op, parts, axis)
 
 
-@routing("GlobalMaxPool", selects_by_value=True, pooling=True, sign="keeps")
+@routing("GlobalMaxPool", selection="window", sign="keeps")
 def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winner; of equal ones, to the first."""
     x = call.operand(0)
@@ -160,14 +160,14 @@ def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
 # ------------------------------------------------------------------------------------------------------ pools by norms
 
 
-@custom("LpPool", pooling=True, sign="nonnegative")
+@custom("LpPool", sign="nonnegative")
 def lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to |x|^p, of which the norm is a sum."""
     back, absorbed = _by_powers(op, call, r, gradient)
     return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=absorbed)
 
 
-@custom("GlobalLpPool", pooling=True, sign="nonnegative")
+@custom("GlobalLpPool", sign="nonnegative")
 def global_lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to |x|^p, of which the norm is a sum."""
     back, absorbed = _by_powers(op, call, r, gradient)
@@ -255,7 +255,7 @@ def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
     return op.Slice(value, op.ints([0] * spatial), _unpooled_sizes(op, call)[1], op.ints(range(2, 2 + spatial)))
 
 
-@linear("Col2Im", jointly=True, sign="keeps")
+@linear("Col2Im", linearity="sum", sign="keeps")
 def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions, which add up where blocks overlap (Norm)."""
     spatial = len(op.dims(call.outputs[0])) - 2

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.walks import upstream
 from onnxlrp.operators.registry import Reversed, custom, refused
+from onnxlrp.operators.shape_functions import kind_of, set_like
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -18,29 +21,16 @@ if TYPE_CHECKING:
 DOMAIN = "com.microsoft"
 DEPLOYED = "onnxlrp.deployed"
 """Domain of `Deployed` and other operators that are in a model only while it is being converted."""
-MARK = "onnxlrp.deployed"
-"""Key in the metadata of a node of the model that a computation in floats replaces for relevance: it carries none."""
-
-OWN = "onnxlrp.own"
-"""Key in the metadata of a node that the given graph with quantised activations contains."""
 
 
-def infer_quantised(context: Any) -> None:
-    """Infer integers of the shape of x and the type of the zero point, or uint8 without one."""
-    _infer_like(context, 2, 2)
+def _infer_quantised(context: Any) -> None:
+    """Infer integers in the shape of x; without a zero point they are uint8."""
+    set_like(context, kind_of(context, 2, TensorProto.UINT8))
 
 
-def infer_dequantised(context: Any) -> None:
-    """Infer floats of the scale's type and the shape of x."""
-    _infer_like(context, 1, 1)
-
-
-def _infer_like(context: Any, operand: int, default: int) -> None:
-    result = type(context.get_input_type(0))()
-    result.CopyFrom(context.get_input_type(0))
-    given = context.get_input_type(operand) if context.get_num_inputs() > operand else None
-    result.tensor_type.elem_type = default if given is None else given.tensor_type.elem_type
-    context.set_output_type(0, result)
+def _infer_dequantised(context: Any) -> None:
+    """Infer floats of the scale's type in the shape of x."""
+    set_like(context, kind_of(context, 1, TensorProto.FLOAT))
 
 
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
@@ -55,7 +45,7 @@ custom(
     elementwise=True,
     rounding=True,
     piecewise_constant=True,
-    inference=infer_quantised,
+    inference=_infer_quantised,
 )(quantize)
 
 
@@ -106,7 +96,7 @@ _DEQUANTIZE: dict[str, Any] = {
     "sign": _dequantized_sign,
 }
 custom("DequantizeLinear", **_DEQUANTIZE)(dequantize)
-custom("DequantizeLinear", domain=DOMAIN, inference=infer_dequantised, **_DEQUANTIZE)(dequantize)
+custom("DequantizeLinear", domain=DOMAIN, inference=_infer_dequantised, **_DEQUANTIZE)(dequantize)
 
 
 def written_out(op: Builder, call: Call) -> ir.Value:
@@ -129,17 +119,7 @@ def written_out(op: Builder, call: Call) -> ir.Value:
 
 def is_dequantised(constant: ir.Value) -> bool:
     """Decide whether a constant is computed from integers by DequantizeLinear."""
-    seen, waiting = set[ir.Value](), [constant]
-    while waiting:
-        value = waiting.pop()
-        node = value.producer()
-        if node is None or value in seen:
-            continue
-        if node.op_type == "DequantizeLinear":
-            return True
-        seen.add(value)
-        waiting += [v for v in node.inputs if v is not None]
-    return False
+    return any(node.op_type == "DequantizeLinear" for node in upstream([constant]))
 
 
 _PRODUCTS = ("Gemm", "MatMul")
@@ -190,17 +170,13 @@ def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient
     return Reversed({0: op.Add(back, op.Mul(op.Add(*parts), op.cast(r[1], x.dtype)))})
 
 
-def _infer_deployed(context: Any) -> None:
-    context.set_output_type(0, context.get_input_type(0))
-
-
 @custom(
     "Deployed",
     domain=DEPLOYED,
     operands=lambda call: (1,),
     elementwise=True,
     rounding=True,
-    inference=_infer_deployed,
+    inference=set_like,
 )
 def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged to a computation in floats, which stands for the model's own computation in integers."""

@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DOMAIN
-from onnxlrp.operators.quantised_numbers import in_floats, infer_like, reals
+from onnxlrp.operators.quantised_numbers import in_floats, reals
 from onnxlrp.operators.quantised_windows import infer_as
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_like, set_output
 from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
@@ -24,15 +25,13 @@ def _operand(op: Builder, call: Call, index: int) -> ir.Value:
 
 def _infer_broadcast(first: int, second: int) -> Any:
     def infer(context: Any) -> None:
-        a, b = (context.get_input_type(i).tensor_type for i in (first, second))
-        result = onnx.TypeProto()
-        result.tensor_type.elem_type = a.elem_type
-        if a.HasField("shape") and b.HasField("shape"):
-            rank = max(len(a.shape.dim), len(b.shape.dim))
-            one = onnx.TensorShapeProto.Dimension(dim_value=1)
-            rows = [[*[one] * (rank - len(t.shape.dim)), *t.shape.dim] for t in (a, b)]
-            result.tensor_type.shape.dim.extend(y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True))
-        context.set_output_type(0, result)
+        shapes = [dims_of(context, i) for i in (first, second)]
+        rank = max(len(dims or ()) for dims in shapes)
+        one = onnx.TensorShapeProto.Dimension(dim_value=1)
+        rows = [[*[one] * (rank - len(dims)), *dims] for dims in shapes if dims is not None]
+        known = len(rows) == 2
+        dims = [y if x.dim_value == 1 else x for x, y in zip(*rows, strict=True)] if known else None
+        set_output(context, kind_of(context, first), dims)
 
     return infer
 
@@ -49,19 +48,19 @@ def qlinear_mul(op: Builder, call: Call) -> ir.Value:
     return op.Mul(_operand(op, call, 0), _operand(op, call, 3))
 
 
-@in_floats("QLinearSigmoid", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
+@in_floats("QLinearSigmoid", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_sigmoid(op: Builder, call: Call) -> ir.Value:
     """Goes through Sigmoid on the dequantised values."""
     return op.Sigmoid(_operand(op, call, 0))
 
 
-@in_floats("QLinearLeakyRelu", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
+@in_floats("QLinearLeakyRelu", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_leaky_relu(op: Builder, call: Call) -> ir.Value:
     """Goes through LeakyRelu on the dequantised values."""
     return op.LeakyRelu(_operand(op, call, 0), alpha=float(call.attr("alpha", 0.01)))
 
 
-@in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), inference=lambda c: infer_like(c, 0))
+@in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
     """Goes through Softmax on the dequantised values; before opset 13, over all axes from the given one on."""
     x = _operand(op, call, 0)
@@ -78,18 +77,14 @@ def qlinear_where(op: Builder, call: Call) -> ir.Value:
 
 
 def _infer_concat(context: Any) -> None:
-    parts = [context.get_input_type(i).tensor_type for i in range(2, context.get_num_inputs(), 3)]
-    result = onnx.TypeProto()
-    result.tensor_type.elem_type = context.get_input_type(1).tensor_type.elem_type
-    if all(p.HasField("shape") for p in parts):
-        dims = list(parts[0].shape.dim)
+    parts = [dims_of(context, i) for i in range(2, context.get_num_inputs(), 3)]
+    known = [dims for dims in parts if dims is not None]
+    dims = list(known[0]) if len(known) == len(parts) else None
+    if dims is not None:
         axis = int(context.get_attribute("axis").i) % len(dims)
-        sizes = [p.shape.dim[axis].dim_value for p in parts]
-        whole = onnx.TensorShapeProto.Dimension()
-        if all(sizes):
-            whole.dim_value = sum(sizes)
-        result.tensor_type.shape.dim.extend([*dims[:axis], whole, *dims[axis + 1 :]])
-    context.set_output_type(0, result)
+        sizes = [part[axis].dim_value for part in known]
+        dims[axis] = sum(sizes) if all(sizes) else None
+    set_output(context, kind_of(context, 1), dims)
 
 
 @in_floats("QLinearConcat", domain=DOMAIN, operands=lambda call: range(2, len(call.inputs), 3), inference=_infer_concat)

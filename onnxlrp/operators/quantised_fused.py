@@ -13,6 +13,7 @@ from onnxlrp.operators.fused_attention import attention
 from onnxlrp.operators.fused_norms import embed_layer_norm
 from onnxlrp.operators.quantised import DOMAIN
 from onnxlrp.operators.quantised_numbers import in_floats, reals
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -26,15 +27,9 @@ def _refuse_attention(call: Call) -> str | None:
 
 def _infer_attention(context: Any) -> None:
     """Infer the shape of x with a third of the weight's columns as its last dimension."""
-    x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
-    result = onnx.TypeProto()
-    result.tensor_type.elem_type = context.get_input_type(3).tensor_type.elem_type
-    if x.HasField("shape") and w.HasField("shape"):
-        last = onnx.TensorShapeProto.Dimension()
-        if w.shape.dim[-1].dim_value:
-            last.dim_value = w.shape.dim[-1].dim_value // 3
-        result.tensor_type.shape.dim.extend([*x.shape.dim[:-1], last])
-    context.set_output_type(0, result)
+    x, w = dims_of(context, 0), dims_of(context, 1)
+    dims = None if x is None or w is None else [*x[:-1], w[-1].dim_value // 3 or None]
+    set_output(context, kind_of(context, 3), dims)
 
 
 @in_floats("QAttention", domain=DOMAIN, operands=(0,), refuse=_refuse_attention, inference=_infer_attention)
@@ -49,14 +44,10 @@ def qattention(op: Builder, call: Call) -> ir.Value:
 
 def _infer_embedding(context: Any) -> None:
     """Infer the outputs: the ids' shape with the table's columns, and for output 1 a number of tokens for each text."""
-    ids, table, scale = (context.get_input_type(i).tensor_type for i in (0, 2, 8))
-    for index in range(context.get_num_outputs()):
-        result = onnx.TypeProto()
-        result.tensor_type.elem_type = onnx.TensorProto.INT32 if index == 1 else scale.elem_type
-        if ids.HasField("shape") and table.HasField("shape"):
-            dims = ids.shape.dim[:1] if index == 1 else [*ids.shape.dim, table.shape.dim[1]]
-            result.tensor_type.shape.dim.extend(dims)
-        context.set_output_type(index, result)
+    ids, table = dims_of(context, 0), dims_of(context, 2)
+    known = None if ids is None or table is None else (ids, table[1])
+    set_output(context, kind_of(context, 8), None if known is None else [*known[0], known[1]])
+    set_output(context, onnx.TensorProto.INT32, None if known is None else known[0][:1], 1)
 
 
 @in_floats("QEmbedLayerNormalization", domain=DOMAIN, operands=(0, 1), inference=_infer_embedding)
@@ -79,16 +70,11 @@ _LSTM_OUTPUTS = (
 
 def _infer_lstm(context: Any) -> None:
     """Infer the outputs of an LSTM."""
-    x, w = (context.get_input_type(i).tensor_type for i in (0, 1))
-    size = onnx.TensorShapeProto.Dimension(dim_value=int(context.get_attribute("hidden_size").i))
+    x, w = dims_of(context, 0), dims_of(context, 1)
+    size = context.get_attribute("hidden_size").i
     for index in range(context.get_num_outputs()):
-        result = onnx.TypeProto()
-        result.tensor_type.elem_type = x.elem_type
-        if x.HasField("shape") and w.HasField("shape"):
-            result.tensor_type.shape.dim.extend(
-                _LSTM_OUTPUTS[index](x.shape.dim[0], w.shape.dim[0], x.shape.dim[1], size)
-            )
-        context.set_output_type(index, result)
+        dims = None if x is None or w is None else _LSTM_OUTPUTS[index](x[0], w[0], x[1], size)
+        set_output(context, kind_of(context, 0), dims, index)
 
 
 def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:

@@ -11,6 +11,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DOMAIN
 from onnxlrp.operators.quantised_numbers import in_floats, reals
 from onnxlrp.operators.quantised_windows import infer_as
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 from onnxlrp.operators.windows import channels_first
 
 if TYPE_CHECKING:
@@ -57,16 +58,11 @@ def qlinear_matmul(op: Builder, call: Call) -> ir.Value:
 
 def _infer_product(context: Any, second: int, kind: int | None) -> None:
     """Infer the shape of A·B and its type, that of input `kind`, or float32 for None; `second` is the index of B."""
-    a, b = (context.get_input_type(i).tensor_type for i in (0, second))
-    result = onnx.TypeProto()
-    result.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    if kind is not None:
-        result.tensor_type.elem_type = context.get_input_type(kind).tensor_type.elem_type
-    if a.HasField("shape") and b.HasField("shape") and len(b.shape.dim) == 2 and len(a.shape.dim) >= 2:
+    a, b, dims = dims_of(context, 0), dims_of(context, second), None
+    if a is not None and b is not None and len(b) == 2 and len(a) >= 2:
         turned = [(t := context.get_attribute(n)) is not None and bool(t.i) for n in ("transA", "transB")]
-        rows = list(a.shape.dim[:-1]) if not turned[0] else [a.shape.dim[1]]
-        result.tensor_type.shape.dim.extend([*rows, b.shape.dim[0 if turned[1] else 1]])
-    context.set_output_type(0, result)
+        dims = [*(a[1:2] if turned[0] else a[:-1]), b[0 if turned[1] else 1]]
+    set_output(context, onnx.TensorProto.FLOAT if kind is None else kind_of(context, kind), dims)
 
 
 def _infer_gemm(context: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call, content
@@ -64,15 +63,3 @@ def _scalar(op: Builder, value: ir.Value) -> ir.Value:
         return value
     known = content(value)
     return op.Reshape(value, op.ints([])) if known is None else op.constant(known.reshape(()))
-
-
-def infer_like(context: Any, data: int, dims: Callable[[list], list | None] = list, zero: int = 0) -> None:
-    """Infer the shape of operand `data` after `dims`, and the type of operand `zero` if present, else of `data`."""
-    given = context.get_input_type(data).tensor_type
-    result = onnx.TypeProto()
-    kind = context.get_input_type(zero) if context.get_num_inputs() > zero else None
-    result.tensor_type.elem_type = given.elem_type if kind is None else kind.tensor_type.elem_type
-    shape = dims(list(given.shape.dim)) if given.HasField("shape") else None
-    if shape is not None:
-        result.tensor_type.shape.dim.extend(shape)
-    context.set_output_type(0, result)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.readers import sole_reader
+from onnxlrp.graph.walks import follow_operators
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -153,22 +155,22 @@ def _bias(chain: list[ir.Node], constant: Constant, matrix: bool) -> ir.Value | 
     return bias
 
 
+_ROUNDS = frozenset({"Reshape", "Cast", "Floor", "Round"})
+
+
 def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Constant) -> ir.Value | None:
     """Return the constant b of `Cast(Floor or Round(b / scales))`, which is added to the integers; None for others.
 
     onnxruntime's first tool wrote a bias so. It is b up to one step, and counts as constant for gradients too, although
     the scales depend on the data.
     """
-    while value is not None and (node := value.producer()) is not None:
-        if node.op_type == "Div":
-            b, by = node.inputs
-            factors = _factors(by, scales, constant)
-            vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
-            return b if vector and factors is not None and set(factors) == set(scales) else None
-        if node.op_type not in ("Reshape", "Cast", "Floor", "Round"):
-            return None
-        value = node.inputs[0]
-    return None
+    node = None if value is None else follow_operators(value, _ROUNDS).producer()
+    if node is None or node.op_type != "Div":
+        return None
+    b, by = node.inputs
+    found = _factors(by, scales, constant)
+    vector = b is not None and b.shape is not None and len(b.shape) == 1 and constant(b)
+    return b if vector and found is not None and set(found) == set(scales) else None
 
 
 def _per_channel(bias: ir.Value | None) -> bool:
@@ -179,9 +181,8 @@ def _per_channel(bias: ir.Value | None) -> bool:
 
 def _sole(node: ir.Node) -> ir.Node | None:
     """Return the only reader of a node's output, if it is an operator of ONNX; else None."""
-    out = node.outputs[0]
-    uses = list(out.uses())
-    return uses[0].node if len(uses) == 1 and not out.is_graph_output() and uses[0].node.domain == "" else None
+    reader = sole_reader(node.outputs[0])
+    return None if reader is None or reader[0].domain != "" else reader[0]
 
 
 def _other(node: ir.Node, value: ir.Value) -> ir.Value | None:

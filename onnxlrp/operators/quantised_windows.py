@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from onnxlrp.operators.quantised_numbers import infer_like
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 
 _WINDOW = ("auto_pad", "ceil_mode", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -29,7 +29,8 @@ def infer_as(op_type: str, context: Any, weight: int | None = None) -> None:
         sizes = list(inferred.tensor_type.shape.dim)
         return [sizes[0], *sizes[2:], sizes[1]] if last else sizes
 
-    infer_like(context, 0, dims)
+    given = dims_of(context, 0)
+    set_output(context, kind_of(context, 0), None if given is None else dims(given))
 
 
 def _floats(dims: list) -> onnx.TypeProto:

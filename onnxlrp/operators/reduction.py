@@ -52,13 +52,13 @@ def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
     return op.Unsqueeze(reduced, op.ints(which))
 
 
-@linear("ReduceSum", jointly=True, pooling=True, sign="keeps")
+@linear("ReduceSum", linearity="sum", sign="keeps")
 def reduce_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     return op.Expand(keep(op, call, r), op.shape(call.operand(0)))
 
 
-@linear("ReduceMean", jointly=True, pooling=True, sign="keeps")
+@linear("ReduceMean", linearity="sum", sign="keeps")
 def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
@@ -79,21 +79,21 @@ def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
     return Reversed({0: op.Mul(keep(op, call, r), slope)})
 
 
-@custom("ReduceL1", sign="nonnegative", pooling=True)
+@custom("ReduceL1", sign="nonnegative")
 def reduce_l1(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to the magnitudes."""
     x = call.operand(0)
     return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
 
 
-@custom("ReduceSumSquare", sign="nonnegative", pooling=True)
+@custom("ReduceSumSquare", sign="nonnegative")
 def reduce_sum_square(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to the squares."""
     x = call.operand(0)
     return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
 
 
-@custom("ReduceL2", sign="nonnegative", pooling=True)
+@custom("ReduceL2", sign="nonnegative")
 def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to the squares."""
     x = call.operand(0)
@@ -115,7 +115,7 @@ def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reve
     return Reversed(factors={0: op.Mul(wide, slope)}, bias=op.Mul(wide, rest))
 
 
-@custom("ReduceLogSum", pooling=True, factor=True)
+@custom("ReduceLogSum", receives="factor")
 def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to the derivative, as for the logarithm of one value."""
     x = call.operand(0)
@@ -123,14 +123,14 @@ def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reve
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
-@custom("ReduceLogSumExp", pooling=True, factor=True)
+@custom("ReduceLogSumExp", receives="factor")
 def reduce_log_sum_exp(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Is shared in proportion to the derivative, which is the softmax; the entropy goes to the bias."""
     slope = op.Exp(op.Sub(call.operand(0), keep(op, call, op.output(call))))
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
-@custom("ReduceProd", pooling=True)
+@custom("ReduceProd")
 def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is shared equally by all factors, as in every product of data."""
     x = call.operand(0)
@@ -147,7 +147,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
     return _times(op, call, r, op.Where(one, rest, none))
 
 
-@routing("ReduceMax", "ReduceMin", selects_by_value=True, pooling=True, sign="keeps")
+@routing("ReduceMax", "ReduceMin", selection="window", sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winner; of equal ones, to the first."""
     x, which = call.operand(0), axes(op, call)

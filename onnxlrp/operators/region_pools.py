@@ -95,8 +95,7 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     "RoiAlign",
     operands=lambda call: (0, 1),
     gradient_only=(1,),
-    jointly=True,
-    pooling=True,
+    linearity="sum",
     sign="keeps",
 )
 def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
@@ -247,7 +246,7 @@ def _candidate_values(
 # ---------------------------------------------------------------------------------------------------------- MaxRoiPool
 
 
-@routing("MaxRoiPool", selects_by_value=True, pooling=True, sign="keeps")
+@routing("MaxRoiPool", selection="window", sign="keeps")
 def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winner; of equal ones, to the first. Regions are rounded to whole elements and have no derivative."""
     x, rois = call.operand(0), call.operand(1)

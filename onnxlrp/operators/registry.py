@@ -12,7 +12,7 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -40,6 +40,35 @@ class Kind(enum.Enum):
 
 
 Operands = Callable[[Call], Sequence[int]]
+Linearity = Literal["product", "sum", "scale", "quotient", "affine", "selection"]
+"""*product*: linear in each data operand by itself, the others held fixed. *scale*: the same, and every output element
+is one element of an operand times a factor. *quotient*: a scale of operand 0, and not linear in its divisor. *sum*:
+linear in all data operands at once. *affine*: scales and shifts its one data operand. *selection*: only moves values.
+"""
+Selection = Literal["in place", "moved", "value", "window"]
+"""*in place*: a routing operator leaves all elements where they are in memory, and so costs nothing. *moved*: it moves
+them. *value*: it selects them by their values. *window*: the same, from windows or axes, as pools and reductions do."""
+Sign = Literal["nonnegative", "rectified", "keeps", "same", "unknown"]
+"""*nonnegative*: never below 0. *rectified*: the same, and 0 wherever the operand is not above 0. *keeps*: not below 0
+where no operand is. *same*: for an activation, its operand's own sign or none (0)."""
+Activation = Literal["gate", "rectifier", "soft"]
+"""A *gate* (sigmoid, hard sigmoid, softmax) is a router, not a signal. The *rectifier*, ReLU itself, and *soft*
+rectifiers such as GELU and SiLU are the gate of a product without one."""
+Receives = Literal["amount", "factor", "ratio"]
+"""The relevance R itself as an *amount*; of each output the *factor* c with R = output·c, exact where the output is 0;
+the *ratio* R/s(y) of the first output y, divided as by ε. Gradients are amounts."""
+Head = Literal["squash", "rescale"]
+"""Role of an operator at the end of a model: one that squashes scores, as softmax does, is skipped on the way to the
+explained output, and with it one downstream that brings scores to a common size."""
+CHOICES: dict[str, tuple[str, ...]] = {
+    "linearity": get_args(Linearity),
+    "selection": get_args(Selection),
+    "sign": get_args(Sign),
+    "activation": get_args(Activation),
+    "receives": get_args(Receives),
+    "head": get_args(Head),
+}
+"""The fields of an operator that are words, and the words."""
 
 
 def _features(call: Call, data: int) -> set[int]:
@@ -72,6 +101,10 @@ class LayerForm:
     rounds: Callable[[Call], bool] = lambda call: False
     """True where the model's own run rounds, so that its output is not what stands in for it would make."""
 
+    def bias_of(self, call: Call) -> ir.Value | None:
+        """The bias among a call's operands, None where it has none."""
+        return None if self.bias is None else call.input(self.bias)
+
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
@@ -93,71 +126,44 @@ class Operator:
     relevance goes to the values."""
     gradient_outputs: tuple[int, ...] = ()
     """Outputs that gradients arrive at; a model whose relevance does is refused: its way round is not known."""
-    linear_in: tuple[int, ...] | None = None
-    """Operands a linear operator is linear in, where it is not linear in all (a quotient)."""
-    routes: Callable[[Call], bool] = lambda call: False
-    """A linear operator that, with these attributes, only moves values (a nearest-neighbour resize)."""
+    linearity: Linearity = "product"
+    """The way in which a linear operator is linear in its data operands."""
     lookup: bool = False
     """Operand 1 are ids where operand 0 is a constant table: an embedding."""
-    jointly: bool = False
-    """Linear in all its data operands at once (a sum), not in each by itself (a product)."""
-    scale: bool = False
-    """With one data operand: every output element is one input element times a constant."""
     layer: LayerForm | None = None
-    sign: Literal["nonnegative", "keeps", "same", "unknown"] | Callable[[Call], str] = "unknown"
-    """Sign of the output: never negative; never negative where no operand is; for an activation, its operand's own sign
-    or none (0)."""
+    sign: Sign | Callable[[Call], str] = "unknown"
+    """The sign of the output."""
     piecewise_constant: bool = False
     """Its derivative is 0 wherever it has one."""
     base: bool = False
     """True where relevance adds up to the output less a base value, which the ledger books as bias."""
     elementwise: bool = False
     """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
-    in_place: bool = False
-    """A routing operator that leaves all elements where they are in memory, and so costs nothing."""
-    selects_by_value: bool = False
-    """A routing operator whose selection depends on the values."""
+    selection: Selection = "moved"
+    """The way in which a routing operator selects the elements of its outputs."""
     per_output: bool = False
     """Takes a list of relevances, one per output, None where none arrives."""
-    pooling: bool = False
-    """A pool, resize or reduction: flat on the input side under a flat first layer."""
-    rectifier: bool = False
-    """ReLU itself."""
-    cut_at_zero: Callable[[Call], bool] = lambda call: False
-    """Elementwise and, as ReLU is, 0 wherever the operand is not above 0."""
-    gate: bool = False
-    """A sigmoid, hard sigmoid or softmax: its output is a router, not a signal."""
-    soft_rectifier: bool = False
-    """ReLU, GELU or SiLU: in a product without a gate, the gate."""
+    activation: Activation | None = None
+    """The part that an activation has in a product of data."""
     average: Callable | None = None
     """Max pooling: the average pooling over the same windows, as a `Call`."""
-    score_head: bool = False
-    """Softmax and its kin: skipped on the way to the explained output."""
+    head: Head | Callable[[Builder, Call], ir.Value] | None = None
+    """The role of the operator at the end of a model. A function, for an operator that no rule leads through, computes
+    the score that its output is computed from."""
     when: Callable[[ir.Node | Call], bool] | None = None
     """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
-    nested: bool = False
-    """Holds graphs of its own, which are walked."""
-    own_body: bool = False
-    """True for an operator that is written out by ONNX's own function body."""
-    factor: bool = False
-    """A custom operator that takes, of each output, the factor c with R = output · c: exact where the output is 0."""
-    divided: bool = False
-    """A custom operator whose first output's relevance R arrives as R/s(y), divided by that output as by ε; not a
-    gradient."""
-    score: Callable[[Builder, Call], ir.Value] | None = None
-    """For the last operator of a model, which no rule leads through: the score that its output is computed from."""
+    receives: Receives = "amount"
+    """The form of relevance that a custom operator takes."""
     compares: Callable[[Call], np.ndarray | None] = lambda call: None
     """The rows [rows, features] that a kernel compares operand 0 with; None where it needs no reference. The planner
     chooses the reference and hands it over as the attribute `reference`."""
-    rescales: bool = False
-    """Brings scores to a common size: downstream of a softmax or sigmoid it is skipped with it."""
     rounding: bool = False
     """Quantises or dequantises: the same values up to rounding, which patterns look through."""
     in_floats: Callable[[Builder, Call], ir.Value | list[ir.Value]] | None = None
     """For an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
     it has several outputs. The model's own node computes the value."""
     inference: Callable[[Any], None] | None = None
-    """For an operator that ONNX does not know and that is not written out: sets the types of its outputs in an
+    """For an operator that ONNX does not know, or leaves open: sets the types of its outputs in an
     `onnx.shape_inference.InferenceContext`."""
 
     def __repr__(self) -> str:
@@ -166,6 +172,21 @@ class Operator:
     def sign_of(self, call: Call) -> str:
         """The sign of this very node's output."""
         return self.sign(call) if callable(self.sign) else self.sign
+
+    @property
+    def scales(self) -> bool:
+        """True where every output element is one element of an operand times a factor, perhaps shifted."""
+        return self.linearity in ("scale", "quotient", "affine")
+
+    @property
+    def moves(self) -> bool:
+        """True for a routing operator that only moves values, whatever they are."""
+        return self.kind is Kind.ROUTING and not self.selects_by_value
+
+    @property
+    def selects_by_value(self) -> bool:
+        """True for a routing operator whose selection depends on the values."""
+        return self.selection in ("value", "window")
 
     @property
     def since(self) -> int:
@@ -301,14 +322,15 @@ def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
     return _enter(Kind.DECOMPOSED, names, domain, **options)
 
 
+def function_body(op: Builder, call: Call) -> Sequence[ir.Value]:
+    """Stand for the function body that ONNX gives an operator, by which it is written out."""
+    raise AssertionError(f"{call.op_type} is written out by its own function body")
+
+
 def by_function_body(*names: str, summary: str, domain: str = "") -> None:
     """Register operators that are written out by the function body that ONNX gives them."""
-
-    def function() -> str:
-        return summary
-
     for name in names:
-        register(Operator(name, domain, Kind.DECOMPOSED, function, lambda call: (), summary, own_body=True))
+        register(Operator(name, domain, Kind.DECOMPOSED, function_body, lambda call: (), summary))
 
 
 @dataclasses.dataclass(frozen=True)

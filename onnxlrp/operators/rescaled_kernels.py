@@ -263,7 +263,9 @@ def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call,
 
     node = kernel.end.producer()
     call = Call("Kernel", "", None, {}, xs, (kernel.end,), None if node is None else node.name, xs)
-    entry = Operator("Kernel", "", Kind.CUSTOM, reverse, lambda c: range(len(xs)), _SUMMARY, factor=True, base=True)
+    entry = Operator(
+        "Kernel", "", Kind.CUSTOM, reverse, lambda c: range(len(xs)), _SUMMARY, receives="factor", base=True
+    )
     return call, entry
 
 

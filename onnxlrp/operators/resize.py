@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -17,8 +17,9 @@ _BY_LENGTH = ("align_corners", "tf_crop_and_resize")
 """Coordinate modes that depend on the lengths alone and not on the scale."""
 
 
-def _mode(call: Call) -> str:
-    return str(call.attr("mode", "nearest"))
+def _mode(call: Call | ir.Node) -> str:
+    mode = call.attributes.get("mode")
+    return "nearest" if mode is None else mode.as_string()
 
 
 def _coordinates(call: Call) -> str:
@@ -55,15 +56,15 @@ def _smooth_region(call: Call) -> bool:
     return _crops(call) and _mode(call) != "nearest" and not call.attr("antialias", 0)
 
 
-@linear(
-    "Resize",
-    operands=lambda call: (0, 1) if _smooth_region(call) else (0,),
-    gradient_only=(1,),
-    jointly=True,
-    pooling=True,
-    refuse=_antialiased,
-    routes=lambda call: _mode(call) == "nearest",
-)
+_RESIZE: dict[str, Any] = {
+    "operands": lambda call: (0, 1) if _smooth_region(call) else (0,),
+    "gradient_only": (1,),
+    "refuse": _antialiased,
+}
+
+
+@linear("Resize", when=lambda call: _mode(call) == "nearest", linearity="selection", **_RESIZE)
+@linear("Resize", linearity="sum", **_RESIZE)
 def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm), or follows the values (nearest); a region gets none."""
     if operand == 1:

@@ -21,7 +21,7 @@ def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     return op.scatter_back(r, op.run(call.rebind({operand: op.index_grid(x)})), x)
 
 
-@routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", in_place=True, sign="keeps")
+@routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", selection="in place", sign="keeps")
 def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     shape = op.shape(call.operand(0))
@@ -30,7 +30,7 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.Reshape(r, shape, allowzero=0 if known is not None and known.all() else 1)
 
 
-@routing("Identity", in_place=True, sign="keeps")
+@routing("Identity", selection="in place", sign="keeps")
 def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Follows the values."""
     return r
@@ -161,7 +161,7 @@ def _by_value(call: Call) -> tuple[int, ...]:
     return (0,) if dtype is not None and dtype.is_floating_point() else ()
 
 
-@routing("Unique", per_output=True, selects_by_value=True, operands=_by_value, sign="keeps")
+@routing("Unique", per_output=True, selection="value", operands=_by_value, sign="keeps")
 def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
     """Follows the values to the first of several equal ones; the other outputs are positions."""
     x, y, back = call.operand(0), op.output(call), r[0]
@@ -254,7 +254,7 @@ def trilu(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     return op.run(call.rebind({0: r}))
 
 
-@routing("TopK", selects_by_value=True, sign="keeps")
+@routing("TopK", selection="value", sign="keeps")
 def top_k(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Goes to the winners."""
     indices = op.run(call, outputs=2)[1]

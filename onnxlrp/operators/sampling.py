@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -43,19 +43,20 @@ def as_pictures(op: Builder, value: ir.Value, groups: int = 1) -> ir.Value:
 # ---------------------------------------------------------------------------------------------------------- GridSample
 
 
-def _grid_mode(call: Call) -> str:
-    return str(call.attr("mode", "linear"))
+def _grid_mode(call: Call | ir.Node) -> str:
+    mode = call.attributes.get("mode")
+    return "linear" if mode is None else mode.as_string()
 
 
-@linear(
-    "GridSample",
-    operands=lambda call: (0, 1),
-    gradient_only=(1,),
-    jointly=True,
-    pooling=True,
-    sign=lambda call: "unknown" if _grid_mode(call) == "cubic" else "keeps",
-    routes=lambda call: _grid_mode(call) == "nearest",
-)
+_GRID: dict[str, Any] = {
+    "operands": lambda call: (0, 1),
+    "gradient_only": (1,),
+    "sign": lambda call: "unknown" if _grid_mode(call) == "cubic" else "keeps",
+}
+
+
+@linear("GridSample", when=lambda call: _grid_mode(call) == "nearest", linearity="selection", **_GRID)
+@linear("GridSample", linearity="sum", **_GRID)
 def grid_sample(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions, or follows the values (nearest); the grid gets none."""
     x, grid = call.operand(0), call.operand(1)

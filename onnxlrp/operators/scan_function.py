@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import mark_rule
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -43,7 +43,7 @@ def scan(
         [ir.AttrGraph("body", graph), ir.AttrInt64("num_scan_inputs", len(sequences))],
         num_outputs=len(graph.outputs),
     )
-    node.metadata_props[RULE] = label
+    mark_rule(node, label)
     op.graph.append(node)
     steps = None if sequences[0].shape is None else sequences[0].shape[0]
     for index, (out, value) in enumerate(zip(node.outputs, graph.outputs, strict=True)):

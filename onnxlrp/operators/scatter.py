@@ -35,7 +35,7 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 @routing(
     *("ScatterND", "ScatterElements"),
     when=lambda call: _reduction(call) in ("min", "max"),
-    selects_by_value=True,
+    selection="value",
     operands=lambda call: (0, 2),
     sign="keeps",
 )
@@ -64,7 +64,7 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     *("ScatterND", "ScatterElements"),
     when=lambda call: _reduction(call) == "add",
     operands=lambda call: (0, 2),
-    jointly=True,
+    linearity="sum",
     sign="keeps",
 )
 def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:

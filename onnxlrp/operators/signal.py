@@ -99,7 +99,7 @@ def _axis(op: Builder, call: Call) -> ir.Value:
     return op.Mod(op.Reshape(op.cast(given, ir.DataType.INT64), op.ints([1])), op.ints([rank]))
 
 
-@linear("DFT", jointly=True)
+@linear("DFT", linearity="sum")
 def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     """Is shared in proportion to the contributions (Norm)."""
     x, rank = call.operand(0), call.rank()

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import follow
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ def _axis(call: Call, op: Builder) -> ir.Value:
 
 def _bare(x: ir.Value) -> bool:
     """Decide whether scores are a product, possibly times a number, to which no mask is added."""
-    node = x.producer()
-    while node is not None and node.domain == "" and node.op_type in ("Mul", "Div"):
+
+    def scaled(node: ir.Node) -> ir.Value | None:
         factors = [v for v in node.inputs if v is not None and (v.const_value is None or v.const_value.size != 1)]
-        node = factors[0].producer() if len(factors) == 1 else None
+        times = node.domain == "" and node.op_type in ("Mul", "Div")
+        return factors[0] if times and len(factors) == 1 else None
+
+    node = follow(x, scaled).producer()
     return node is not None and (node.domain, node.op_type) == ("", "MatMul")
 
 
@@ -58,7 +62,7 @@ def _depth(value: ir.Value) -> int:
     return _INFINITE if node.op_type == "Add" and depths[0] >= _LOWEST else depths[-1]
 
 
-@custom("Softmax", sign="nonnegative", gate=True, score_head=True)
+@custom("Softmax", sign="nonnegative", activation="gate", head="squash")
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is skipped at the end of a model; inside the network, becomes `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
@@ -74,7 +78,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed(conserves=False, factors={0: around})
 
 
-@custom("LogSoftmax", score_head=True)
+@custom("LogSoftmax", head="squash")
 def log_softmax(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Is skipped at the end of a model; inside the network, becomes `x·Jᵀ(R/s(y))`, as for softmax."""
     x, y = call.operand(0), call.outputs[0]

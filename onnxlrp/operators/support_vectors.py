@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx import TensorProto
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.linear_models import rows
 from onnxlrp.operators.post_transforms import has_transform, transform, transformed, two_classes
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.rescaled_kernels import Moved, gaussian
+from onnxlrp.operators.shape_functions import class_labels, infer_targets, set_samples
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -212,7 +214,10 @@ def _kernel_known(call: Call) -> str | None:
     return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
 
 
-@custom("SVMRegressor", domain=_ML, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+_KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _compared, "refuse": _kernel_known}
+
+
+@custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)
 def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Shares an RBF's change from a reference by what each feature changes of the distance; others, in proportion.
 
@@ -241,7 +246,17 @@ def _probable(call: ir.Node | Call) -> bool:
     return _pairwise(call) and "prob_a" in call.attributes
 
 
-@custom("SVMClassifier", domain=_ML, per_output=True, factor=True, base=True, compares=_compared, refuse=_kernel_known)
+def _infer_machine(context: Any) -> None:
+    """Infer labels and scores: of pairs of classes, unless they are made probabilities or there are no support
+    vectors."""
+    count, label = class_labels(context)
+    probable = context.get_attribute("prob_a")
+    pairs = context.get_attribute("vectors_per_class") is not None and (probable is None or not probable.floats)
+    set_samples(context, 0, label)
+    set_samples(context, 1, TensorProto.FLOAT, count * (count - 1) // 2 if pairs and count > 2 else count)
+
+
+@custom("SVMClassifier", domain=_ML, per_output=True, inference=_infer_machine, **_KERNEL)
 def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """Goes through the decision value of each pair of classes, as for a regressor; probabilities become log-odds."""
     scores = r[1]
@@ -277,7 +292,8 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     domain=_ML,
     when=_probable,
     per_output=True,
-    score=_log_odds,
+    head=_log_odds,
+    inference=_infer_machine,
     refuse=lambda call: "an iteration couples its probabilities: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
@@ -290,9 +306,11 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if single else _kernel_known(call)
 
 
-@decomposed(
-    "SVMClassifier", domain=_ML, when=lambda c: has_transform(c) and not _probable(c), refuse=_refused_transform
-)
+def _transformed(call: ir.Node | Call) -> bool:
+    return has_transform(call) and not _probable(call)
+
+
+@decomposed("SVMClassifier", domain=_ML, when=_transformed, refuse=_refused_transform, inference=_infer_machine)
 def transformed_svm(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the scores; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +14,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.forests import class_count, forest, numbers
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
+from onnxlrp.operators.shape_functions import infer_classes, infer_targets
 from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
 from onnxlrp.operators.tree_tables import Tables, whole_numbers
 
@@ -80,7 +81,8 @@ def _refused(call: Call) -> str | None:
     return _BINARY_BASES if class_count(call) == 2 and numbers(call, "base_values").size == 2 else None
 
 
-@decomposed("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, when=has_transform)
+@decomposed("TreeEnsemble", domain=_ML, when=has_transform)
+@decomposed("TreeEnsembleRegressor", domain=_ML, when=has_transform, inference=infer_targets("n_targets"))
 def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the sums."""
     scores = op.run(call.variant(without=("post_transform",)))
@@ -92,7 +94,9 @@ def _refused_transform(call: Call) -> str | None:
     return "PROBIT of one score for two classes" if probit else _refused(call)
 
 
-@decomposed("TreeEnsembleClassifier", domain=_ML, when=has_transform, refuse=_refused_transform)
+@decomposed(
+    "TreeEnsembleClassifier", domain=_ML, when=has_transform, refuse=_refused_transform, inference=infer_classes
+)
 def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     """Written out: the post-transform of the sums; the label is the operator's own."""
     label, scores = op.run(call.variant(without=("post_transform",)), outputs=2)
@@ -104,7 +108,11 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-@custom("TreeEnsemble", "TreeEnsembleRegressor", domain=_ML, factor=True, piecewise_constant=True, base=True)
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True}
+
+
+@custom("TreeEnsemble", domain=_ML, **_TREES)
+@custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
 def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
 
@@ -115,15 +123,7 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
     return _reverse(op, call, c, gradient)
 
 
-@custom(
-    "TreeEnsembleClassifier",
-    domain=_ML,
-    per_output=True,
-    factor=True,
-    piecewise_constant=True,
-    base=True,
-    refuse=_refused,
-)
+@custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
 def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
     scores = c[1]

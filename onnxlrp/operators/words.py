@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Reversed, custom, routing
+from onnxlrp.operators.shape_functions import dims_of, kind_of, set_output
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -90,12 +90,8 @@ def _shifted(op: Builder, share: ir.Value, places: int) -> ir.Value:
 
 def _infer_words(context: Any) -> None:
     """Infer the shape of the texts with one more axis, of words."""
-    given = context.get_input_type(0)
-    result = onnx.TypeProto()
-    result.CopyFrom(given)
-    if given.tensor_type.HasField("shape"):
-        result.tensor_type.shape.dim.add()
-    context.set_output_type(0, result)
+    dims = dims_of(context, 0)
+    set_output(context, kind_of(context, 0), None if dims is None else [*dims, None])
 
 
 @custom("Tokenizer", domain="com.microsoft", inference=_infer_words)

@@ -36,7 +36,7 @@ def input_side(steps: list[Step], facts: Facts) -> None:
     flat = {
         v
         for s in steps
-        if s.layer is not None and ignores_value(s.rule) and s.layer.x not in facts.downstream_of_layer
+        if s.layer is not None and ignores_value(s.rule) and facts.is_first(s.layer)
         for v in [s.layer.x]
     }
     reached = set(flat)
@@ -47,7 +47,7 @@ def input_side(steps: list[Step], facts: Facts) -> None:
         side = step.outputs[0] in facts.input_side
         if not side or step.kind not in (StepKind.SUM, StepKind.SCALE) or step.why.startswith("override"):
             continue
-        if len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale):
+        if len(step.operands) == 1 and (step.entry.elementwise or step.entry.scales):
             step.kind, step.rule, step.why = StepKind.PASS_THROUGH, None, "affine, before the first layer"
         elif step.outputs[0] in reached:
             step.rule, step.why = Flat(), "before a first layer whose rule ignores the values"

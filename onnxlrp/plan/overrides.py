@@ -55,7 +55,7 @@ def _applies(rule: Rule, step: Step, by_type: bool) -> bool:
     if step.kind is StepKind.LAYER:
         return not isinstance(rule, (Pass, Norm))
     if isinstance(rule, Pass):
-        return len(step.operands) == 1 and (step.entry.elementwise or step.entry.scale)
+        return len(step.operands) == 1 and (step.entry.elementwise or step.entry.scales)
     if step.kind is not StepKind.SUM:
         return False
     return isinstance(rule, Norm) or (by_type and rule.shares() in (IN_PROPORTION, EVENLY))

@@ -39,7 +39,8 @@ def make_plan(
 ) -> Plan:
     """Decide every step between the score and the explained inputs.
 
-    Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here.
+    Nodes without a rule are collected in `Plan.unsupported`, all of them; nothing is raised for them here. Requires the
+    laws of `source.spec.CANONICAL`, ensures those of `plan.plan_spec`.
     """
     composite, why = _resolve(composite, facts)
     facts.near = near_values(graph, facts, [score])
@@ -47,22 +48,6 @@ def make_plan(
     plan = planner.plan(score)
     plan.composite_why = why
     return plan
-
-
-def plan_copy(
-    graph: ir.Graph,
-    facts: Facts,
-    composite: Composite,
-    overrides: Overrides,
-    scores: Collection[ir.Value],
-    near: Collection[ir.Value],
-) -> list[Step]:
-    """The steps inside a copy of a body, planned as they were in the body itself.
-
-    `near`: the outputs of the copy that have no layer between them and the score.
-    """
-    facts.near = near_values(graph, facts, near)
-    return _Planner(graph, facts, composite, overrides, stop=True).steps(graph, scores)
 
 
 def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
@@ -87,7 +72,7 @@ class _Planner:
         self.unsupported: list[str] = []
         self.unsupported_nodes: list[str] = []
         self.stopped: list[str] = []
-        self.behind: set[ir.Value] = set()
+        self.upstream: set[ir.Value] = set()
         self.gradient = composite.seed == "gradient"
         convolutions = sorted(
             (n for n, layer in facts.layers.items() if layer.kind == "convolution"), key=facts.order.__getitem__
@@ -130,7 +115,7 @@ class _Planner:
             if not any(v in needed for v in node.outputs):
                 continue
             step = self.step(node, [v in needed for v in node.outputs])
-            needed |= self.behind
+            needed |= self.upstream
             if step is None:
                 continue
             found.append(step)
@@ -171,7 +156,7 @@ class _Planner:
         if entry is None or (reason := self._refused(call, entry, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # All that lies upstream is planned all the same, so that every node without a rule is named at once.
-            self.behind.update(v for v in Call.of(node).inputs if v in self.facts.leads_to_input and not self.stop)
+            self.upstream.update(v for v in Call.of(node).inputs if v in self.facts.leads_to_input and not self.stop)
             return None
         if entry.kind is Kind.STOP or not any(v in self.facts.leads_to_input for v in operands.values()):
             if node.outputs[0] in self.facts.data or entry.kind is Kind.STOP:
@@ -187,7 +172,7 @@ class _Planner:
             operands=operands,
             outputs=tuple(node.outputs),
         )
-        if entry.nested:
+        if bodies(node):
             self._inner(step, wanted)
         else:
             self.treating.treat(step)
@@ -219,7 +204,7 @@ class _Planner:
     def _layer(self, node: ir.Node, layer: Layer) -> Step:
         role = Role(
             kind=layer.kind,
-            first=layer.x not in self.facts.downstream_of_layer,
+            first=self.facts.is_first(layer),
             last=layer.z in self.facts.near,
             spatial=layer.spatial,
             channels=layer.channels,

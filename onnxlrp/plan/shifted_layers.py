@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.readers import sole_reader
 from onnxlrp.operators.registry import find
 from onnxlrp.rule_language import IN_PROPORTION
 from onnxlrp.rules import Rule
@@ -34,10 +35,10 @@ def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
     if facts.background is None:
         return False
     while not _is_compared(value, facts):
-        consumers = value.consumers()
-        if len(consumers) != 1 or value.is_graph_output():
+        reader = sole_reader(value)
+        if reader is None:
             return False
-        node = consumers[0]
+        node = reader[0]
         layer = facts.layers.get(node)
         if layer is not None and layer.kind == "dense" and layer.x is value:
             value = layer.z

@@ -53,7 +53,8 @@ def _signed_values(steps: Sequence[Step], facts: Facts, score: ir.Value, positiv
 def _lets(step: Step, operand: ir.Value, arrives: bool, facts: Facts) -> bool:
     """Decide whether a step gives relevance to negative elements of an operand; `arrives`: negative elements of its
     output have some."""
-    if step.kind is StepKind.RECTIFIER or (step.entry.cut_at_zero(step.call) and operand is step.call.input(0)):
+    cuts = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
+    if step.kind is StepKind.RECTIFIER or cuts:
         return False
     keeps = step.kind in (StepKind.ROUTING, StepKind.SUM, StepKind.CONTROL)
     return arrives if keeps or step.entry.rounding or _by_positive(step, operand, facts) else True

@@ -52,9 +52,9 @@ class StepDecider:
             step.kind, step.why = StepKind.LOOKUP, "embedding lookup"
         elif entry.kind is Kind.CUSTOM:
             step.kind, step.why = StepKind.CUSTOM, entry.summary
-        elif entry.kind is Kind.ROUTING or entry.routes(call):
+        elif entry.kind is Kind.ROUTING or entry.linearity == "selection":
             self._routing(step)
-        elif entry.jointly:
+        elif entry.linearity in ("sum", "affine"):
             self._sum(step)
         else:
             self._product(step)
@@ -63,8 +63,8 @@ class StepDecider:
 
     def _activation(self, step: Step, *, passes: bool = False) -> None:
         """A function with f(0) = 0 passes relevance unchanged; any other keeps the share of f(0)."""
-        step.kind = StepKind.RECTIFIER if step.entry.rectifier else StepKind.PASS_THROUGH
-        if passes or step.entry.rectifier or self.composite.activations == "pass":
+        step.kind = StepKind.RECTIFIER if step.entry.activation == "rectifier" else StepKind.PASS_THROUGH
+        if passes or step.kind is StepKind.RECTIFIER or self.composite.activations == "pass":
             step.why += ": passes unchanged"
             return
         function = function_of(step.node, step.operands, self.facts)
@@ -93,7 +93,7 @@ class StepDecider:
 
     def _sum(self, step: Step) -> None:
         step.kind = StepKind.SUM
-        if step.entry.scale:
+        if step.entry.linearity == "affine":
             rule, step.why = self.composite.batch_norm, "batch norm that no layer took in"
             passes = isinstance(rule, Pass)
             step.kind, step.rule = (StepKind.PASS_THROUGH, None) if passes else (StepKind.SUM, rule)
@@ -124,7 +124,7 @@ class StepDecider:
     def _product(self, step: Step) -> None:
         """A product of data and constants passes; of two data operands the composite decides."""
         operands = step.operands
-        linear = step.entry.linear_in or tuple(operands)
+        linear = (0,) if step.entry.linearity == "quotient" else tuple(operands)
         if len(operands) == 1:
             inside = next(iter(operands)) in linear
             if not inside:
@@ -132,7 +132,7 @@ class StepDecider:
                 self._activation(step)
                 return
             step.kind, step.why = StepKind.SCALE, "times a constant"
-            if not step.entry.scale:
+            if not step.entry.scales:
                 step.kind, step.rule, step.why = StepKind.SUM, self.composite.norm, "linear"
             return
         step.kind = StepKind.PRODUCT
@@ -185,5 +185,5 @@ def _gradient_kind(entry: Operator) -> StepKind:
     if entry.kind is Kind.CUSTOM:
         return StepKind.CUSTOM
     if entry.kind is Kind.ELEMENTWISE:
-        return StepKind.RECTIFIER if entry.rectifier else StepKind.PASS_THROUGH
+        return StepKind.RECTIFIER if entry.activation == "rectifier" else StepKind.PASS_THROUGH
     return StepKind.ROUTING

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite
+from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Operator
 from onnxlrp.printable import escaped
@@ -142,6 +143,9 @@ class Plan:
     """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
     """The overrides: patterns, each with its rule."""
+    why_not: list[str] = dataclasses.field(default_factory=list)
+    """The rewrites and recognisers that did not apply to the node that `inspect` was asked about by `why_not=`, each in
+    a sentence with the condition that failed."""
 
     def rows(self) -> list[PlanRow]:
         """The plan as a table; the steps inside a body follow the node that holds it."""
@@ -150,6 +154,19 @@ class Plan:
     def without_slope(self) -> list[str]:
         """Steps through which no gradient passes, because they are constant nearly everywhere."""
         return [s.name for s in every_step(self.steps) if s.entry.piecewise_constant]
+
+    def refuse_unsupported(self) -> None:
+        """Raise UnsupportedOperatorError where nodes have no rule, naming them."""
+        if not self.unsupported:
+            return
+        shown = self.unsupported[:12]
+        more = len(self.unsupported) - len(shown)
+        lines = "\n".join(f"  {escaped(name)}" for name in shown) + (f"\n  … and {more} more" if more else "")
+        raise UnsupportedOperatorError(
+            f"{len(self.unsupported)} node(s) between the explained output and the inputs have no rule:\n{lines}\n"
+            "Register a handler with @onnxlrp.operator, explain another output, or convert with on_unsupported='stop'.",
+            tuple(self.unsupported_nodes),
+        )
 
     @property
     def has_base(self) -> bool:

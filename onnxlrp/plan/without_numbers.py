@@ -7,8 +7,35 @@ from collections.abc import Collection, Iterator, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.errors import InputError
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.plan.steps import Step, every_step
+from onnxlrp.plan.steps import Plan, Step, every_step
+
+
+def words_without_gradient(plan: Plan, inputs: Collection[ir.Value]) -> dict[ir.Value, str]:
+    """Find the inputs that a gradient says nothing of, each with a sentence for the plan."""
+    words = encoded_words(plan.steps, inputs) if plan.composite.seed == "gradient" else []
+    return {
+        v: f"the input {v.name!r} holds words, which have no gradient: a composite of LRP explains it" for v in words
+    }
+
+
+def check_gradient(plan: Plan, inner: Collection[ir.Value]) -> None:
+    """Raise InputError where a gradient, or its product with the input, is not defined.
+
+    `inner` holds the inner values whose relevance is asked for.
+    """
+    composite = plan.composite
+    if composite.seed != "gradient":
+        return
+    for value in encoded_words(plan.steps, inner):
+        raise InputError(f"{composite}: {value.name!r} holds words, which have no gradient: take a composite of LRP")
+    step = lookup_without_product(plan.steps) if composite.times_input else None
+    if step is not None:
+        raise InputError(
+            f"{composite}: {step.operator} node {step.name!r} looks an embedding up inside a loop or branch, or in a "
+            "table of integers; take composite='gradient', or one of LRP"
+        )
 
 
 def encoded_words(steps: Sequence[Step], values: Collection[ir.Value]) -> list[ir.Value]:
@@ -22,8 +49,8 @@ def _readers(steps: Sequence[Step], words: set[ir.Value]) -> Iterator[Step]:
     for step in reversed(steps):
         if not any(v in words for v in step.operands.values()):
             continue
-        if step.entry.nested:
-            for body in bodies(step.node):
+        if inner := bodies(step.node):
+            for body in inner:
                 given = [*body.slices, *((value, operand) for value, _, operand, _ in body.states)]
                 words.update(value for value, operand in given if step.node.inputs[operand] in words)
             yield from _readers(step.inner, words)

@@ -6,11 +6,20 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.facts import LAYER_OPERATORS, Facts
-from onnxlrp.analysis.reach import is_lookup
+from onnxlrp.analysis.facts import Facts
+from onnxlrp.errors import InputError
 from onnxlrp.plan.steps import Step, StepKind, every_step
 
 _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
+
+
+def type_of_relevance(steps: Sequence[Step], facts: Facts, score: ir.Value, precision: str) -> ir.DataType:
+    """Decide on the type of the relevance part: that of the layers where `precision` is "model", else float32, and
+    float64 where they compute in it. Raises InputError for a model of bfloat16 that is to stay in it."""
+    layers = type_of_layers(steps, facts, score)
+    if precision == "model" and layers == ir.DataType.BFLOAT16:
+        raise InputError("precision='model': onnxruntime has no bfloat16 kernels for it; leave precision='float32'")
+    return layers if precision == "model" or layers == _DOUBLE else _FLOAT
 
 
 def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.DataType:
@@ -19,7 +28,7 @@ def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.D
     Without layers every step that computes has a say, and so has the score. A cast does not compute.
     """
     every = [s for s in every_step(steps) if s.operator not in ("Cast", "CastLike")]
-    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if _is_layer(s, facts)}
+    layers = {_only(_floats([*s.operands.values(), *s.outputs])) for s in every if facts.is_layer(s.node)}
     return _only(layers or ({own_type(s) for s in every} | _floats([score])))
 
 
@@ -37,11 +46,6 @@ def narrowed_to(step: Step, carried: ir.DataType) -> ir.DataType:
     if carried != _DOUBLE or step.kind is StepKind.CONTROL or not computes or own_type(step) == _DOUBLE:
         return carried
     return _FLOAT
-
-
-def _is_layer(step: Step, facts: Facts) -> bool:
-    known = step.layer is not None or step.node in facts.layers or step.node.op_type in LAYER_OPERATORS
-    return known or is_lookup(step.node, step.operands)
 
 
 def _floats(values: Iterable[ir.Value]) -> set[ir.DataType]:

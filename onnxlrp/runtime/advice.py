@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
+from onnxlrp.interface import LEDGER_COLUMNS
+from onnxlrp.runtime.ledger_table import Ledger
 
 _COLUMN = {"bias": "the bias of", "epsilon": "ε at", "stopped": "the relevance that ends at"}
 _TRY = {
@@ -158,5 +159,5 @@ def _largest(ledger: Ledger) -> list[tuple[int, str]]:
         row, column = divmod(int(place), cells.shape[1])
         if value > 0 and value >= values[0] / 4:
             is_remainder = column == 0 and ledger.marked[row]
-            largest.append((row, "remainder" if is_remainder else COLUMNS[2 + column]))
+            largest.append((row, "remainder" if is_remainder else LEDGER_COLUMNS[2 + column]))
     return largest

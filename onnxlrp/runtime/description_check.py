@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InvalidModelError
-from onnxlrp.interface import Interface
+from onnxlrp.interface import LEDGER_COLUMNS, Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.runtime.inputs import TensorSpec
-from onnxlrp.runtime.ledger_table import COLUMNS
 from onnxlrp.targets import TARGETS
 
 
@@ -92,7 +91,7 @@ def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> Non
 
 
 def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:
-    want = (len(interface.steps), len(COLUMNS))
+    want = (len(interface.steps), len(LEDGER_COLUMNS))
     declared = want if shape is None else shape
     sizes = zip(declared, want, strict=False)
     if len(declared) != 2 or any(isinstance(have, int) and have != size for have, size in sizes):

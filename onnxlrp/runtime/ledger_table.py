@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.reprs import counted
-
-COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class Ledger:
     def totals(self) -> dict[str, float]:
         """Sums over all steps of bias, epsilon and stopped."""
         sums = self.values.astype(np.float64).sum(axis=0)
-        return {name: float(sums[index]) for index, name in enumerate(COLUMNS) if index >= 2}
+        return {name: float(sums[index]) for index, name in enumerate(LEDGER_COLUMNS) if index >= 2}
 
     def seeds(self, arrived: float) -> float:
         """Compute the amount that relevance started from, given the amount `arrived` at the inputs.
@@ -70,11 +69,11 @@ class Ledger:
     def __str__(self) -> str:
         names = [escaped(name) for name in self.names]
         width = max([len(name) for name in names] + [4])
-        lines = [f"{'step':<{width}}  " + "".join(f"{column:>13}" for column in COLUMNS)]
+        lines = [f"{'step':<{width}}  " + "".join(f"{column:>13}" for column in LEDGER_COLUMNS)]
         for name, row, mark in zip(names, self.values, self.marked, strict=True):
             lines.append(f"{name:<{width}}{'*' if mark else ' '} " + "".join(f"{value:>13.5g}" for value in row))
         sums = self.totals
-        lines.append(f"{'all':<{width}}  " + " " * 26 + "".join(f"{sums[column]:>13.5g}" for column in COLUMNS[2:]))
+        lines.append(f"{'all':<{width}}  " + " " * 26 + "".join(f"{total:>13.5g}" for total in sums.values()))
         if any(self.marked):
             lines.append("* does not conserve relevance locally: its bias column is the remainder")
         return "\n".join(lines)

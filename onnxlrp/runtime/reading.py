@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
+from onnxlrp.opening import opened
 from onnxlrp.runtime import description_check, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -65,50 +63,17 @@ def open_model(model: Any) -> ModelFile:
 
     Raises InvalidModelError if there is no such file, or if it is no model.
     """
-    if isinstance(model, (str, os.PathLike)):
-        return _from_file(Path(model))
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        data = bytes(model)
-        proto = _parse(data, "the bytes")
-        external_data.settle(proto, None)
-        return _described(proto, data)
-    if isinstance(model, onnx.ModelProto):
-        return _from_proto(model)
     if hasattr(model, "to_proto") and hasattr(model, "save"):
         return _from_explained(model)
-    raise InvalidModelError(
-        f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of onnxlrp.convert"
-    )
-
-
-def _from_file(path: Path, folder: Any = None) -> ModelFile:
-    """Open a model's file, and check that its weights lie where a session may read them."""
-    proto = _parse_file(path)
-    file = external_data.own_file(proto, path)
-    external_data.settle(proto, file.parent, file)
-    return _described(proto, str(file), folder)
-
-
-def _parse_file(path: Path) -> onnx.ModelProto:
-    if path.is_dir():
-        raise InvalidModelError(f"'{path}' is a folder, not a model")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidModelError(f"there is no file '{path}'") from error
-    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
-        raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
-    return _parse(data, f"'{path}'")
-
-
-def _parse(data: bytes, place: str) -> onnx.ModelProto:
-    try:
-        proto = onnx.ModelProto.FromString(data)
-    except DecodeError as error:
-        raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({len(data):,} bytes)") from error
-    if not proto.HasField("graph"):
-        raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(data):,} bytes)")
-    return proto
+    given = opened(model)
+    if given is None:
+        raise InvalidModelError(
+            f"a {type(model).__name__} is no model: give a path, bytes, an onnx.ModelProto or the result of "
+            "onnxlrp.convert"
+        )
+    if given.content is None:
+        return _from_proto(given.proto)
+    return _described(given.proto, given.content if given.file is None else str(given.file))
 
 
 def _has_halves(graph: onnx.GraphProto) -> bool:
@@ -118,7 +83,7 @@ def _has_halves(graph: onnx.GraphProto) -> bool:
     return any(kind in halves for kind in (*(t.data_type for t in graph.initializer), *casts))
 
 
-def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) -> ModelFile:
+def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     """Read the model's declarations. Raises InvalidModelError if its description of itself is damaged."""
     place = f"'{source}'" if isinstance(source, str) else "the model"
     defaults = {tensor.name for tensor in proto.graph.initializer}
@@ -143,23 +108,8 @@ def _described(proto: onnx.ModelProto, source: str | bytes, folder: Any = None) 
         interface=interface,
         halves=_has_halves(proto.graph),
         explained=explained,
-        weights=tuple(sorted(set(_weight_files(proto)))),
-        folder=folder,
+        weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
     )
-
-
-def _weight_files(proto: onnx.ModelProto) -> Iterator[str]:
-    """Yield the files that tensors refer to, those in branches, attributes and function bodies too."""
-    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
-    while bodies:
-        body = bodies.pop()
-        tensors = list(body.initializer) if isinstance(body, onnx.GraphProto) else []
-        for attribute in (attribute for node in body.node for attribute in node.attribute):
-            tensors += [attribute.t, *attribute.tensors]
-            bodies += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-        for tensor in tensors:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:
@@ -172,7 +122,6 @@ def _explained_output(graph: onnx.GraphProto, name: str) -> str:
 
 
 def _from_proto(proto: onnx.ModelProto) -> ModelFile:
-    external_data.settle(proto, None)  # raises if there is external data, else changes nothing
     try:
         return _described(proto, proto.SerializeToString())
     except ValueError as error:  # protobuf's limit; EncodeError is a ValueError in some versions only
@@ -190,4 +139,4 @@ def _from_explained(explained: Any) -> ModelFile:
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return _from_file(path, folder)
+        return dataclasses.replace(open_model(path), folder=folder)

@@ -14,7 +14,7 @@ import onnx_ir.passes.common as passes
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.operators.registry import Kind, Operator, find, function_body
 from onnxlrp.source.inference import infer, infer_forward
 
 _DOMAIN = "onnxlrp.bodies"
@@ -41,7 +41,7 @@ def decompose(model: ir.Model) -> None:
         entry = _entry(node)
         if entry is None:
             return
-        if entry.own_body:
+        if entry.function is function_body:
             called.append(_name_body(model, node, len(called)))
         else:
             _write_out(model, node, entry)

@@ -17,6 +17,8 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.walks import follow, made_by, mark_downstream
+from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
 from onnxlrp.source.explained_parts import Part, elements_of, put_together
@@ -162,15 +164,15 @@ class _Chains:
         """The operands of its node that a value may be a monotone function of, or is put together from."""
         node = value.producer()
         entry = None if node is None else find(node)
-        if node is None or entry is None or entry.score is not None or node.outputs[0] is not value:
+        if node is None or entry is None or callable(entry.head) or node.outputs[0] is not value:
             return {}
         call = Call.of(node)
         if entry.rounding:
             # What is computed in integers is followed through the same computation in floats.
             indices: Sequence[int] = entry.operands(call)
-        elif entry.rescales or entry.score_head or _is_cast(node):
+        elif entry.head is not None or _is_cast(node):
             indices = (0,)
-        elif entry.elementwise or (entry.kind is Kind.ROUTING and not entry.selects_by_value and not entry.per_output):
+        elif entry.elementwise or (entry.moves and not entry.per_output):
             indices = range(len(node.inputs))
         else:
             return {}
@@ -182,19 +184,19 @@ class _Chains:
         entry = None if node is None else find(node)
         if node is None or entry is None:
             return _itself(value)
-        if entry.score is not None and node.outputs.index(value) == len(node.outputs) - 1:
-            score = entry.score(self.op, Call.of(node))
+        if callable(entry.head) and node.outputs.index(value) == len(node.outputs) - 1:
+            score = entry.head(self.op, Call.of(node))
             return _Chain(value, -_ANY, _ANY, _Argument(score, _UP, _UP, _named(node)))
         if not sources:
             return _itself(value)
         if entry.rounding or _is_cast(node):
             source = self.found[next(iter(sources.values()))]
             return dataclasses.replace(source, value=value, source=(source, _UP))
-        rescaled = sources[0] if entry.rescales else _normalised(node, self.data)
+        rescaled = sources[0] if entry.head == "rescale" else _normalised(node, self.data)
         if rescaled is not None:
             head = self.found[rescaled].skipped
             return _itself(value) if head is None else _Chain(value, -_UP, _UP, head)
-        if entry.score_head and not entry.elementwise:
+        if entry.head == "squash" and not entry.elementwise:
             return self._softmax(node, value, sources[0])
         if (entry.elementwise and entry.kind is not Kind.ROUTING) or entry.selects_by_value:
             operands = list(sources.values())
@@ -284,12 +286,15 @@ class _Chains:
 def _data(graph: ir.Graph) -> set[ir.Value]:
     """Values that depend on the content of an input, and not on its shape alone."""
     data = {v for v in graph.inputs if not v.is_initializer()}
-    for node in graph:
-        entry, call = find(node), Call.of(node)
-        operands = range(len(call.inputs)) if entry is None or entry.nested else entry.operands(call)
-        if any(call.input(i) in data for i in operands):
-            data.update(node.outputs)
+    mark_downstream(graph, data, lambda node: node.outputs, _looked_at)
     return data
+
+
+def _looked_at(node: ir.Node) -> list[ir.Value | None]:
+    """The operands whose content a node looks at."""
+    entry, call = find(node), Call.of(node)
+    operands = range(len(call.inputs)) if entry is None or bodies(node) else entry.operands(call)
+    return [call.input(i) for i in operands]
 
 
 def _itself(value: ir.Value) -> _Chain:
@@ -321,10 +326,11 @@ def _normalised(node: ir.Node, data: Collection[ir.Value]) -> ir.Value | None:
     if (node.domain, node.op_type) != ("", "Div"):
         return None
     above, below = node.inputs
-    total = None if below is None else below.producer()
-    while total is not None and total.op_type in _AROUND_A_SUM:
-        operand = next((v for v in total.inputs if v in data), None)
-        total = None if operand is None else operand.producer()
+
+    def around(node: ir.Node) -> ir.Value | None:
+        return next((v for v in node.inputs if v in data), None) if node.op_type in _AROUND_A_SUM else None
+
+    total = None if below is None else follow(below, around).producer()
     if above is None or total is None or total.op_type not in ("ReduceSum", "ReduceL1", "ReduceL2"):
         return None
     return above if total.inputs[0] in (above, _without_flag(above)) else None
@@ -336,7 +342,7 @@ def _without_flag(value: ir.Value) -> ir.Value | None:
     if node is None or (node.domain, node.op_type) != ("", "Add"):
         return None
     for scores, other in (node.inputs, node.inputs[::-1]):
-        flag = None if other is None else other.producer()
-        if flag is not None and flag.op_type == "Cast" and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
+        flag = made_by(other, "Cast")
+        if flag is not None and flag.inputs[0].dtype == ir.DataType.BOOL:  # type: ignore[union-attr]
             return scores
     return None

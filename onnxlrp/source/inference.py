@@ -10,9 +10,10 @@ from onnx_ir.passes.common import _c_api_utils
 
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import content, graphs_of
+from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.source import classical, resized_sizes
+from onnxlrp.source import resized_sizes
 from onnxlrp.source.loggers import quiet
 from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
@@ -59,9 +60,15 @@ def _ask_library(model: ir.Model) -> None:
     def ask(proto: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=is_small(model))
 
+    inputs, weights = list(model.graph.inputs), {v: v.const_value for v in model.graph.initializers.values()}
     try:
         proto = _c_api_utils.call_onnx_api(ask, model)
     except Exception:  # onnx raises what it likes; what it leaves open is inferred node by node
+        # Where onnx_ir cannot write the model down, it leaves weights among the inputs, and large ones empty.
+        model.graph.inputs[:] = inputs
+        for value, tensor in weights.items():
+            value.const_value = tensor
+            model.graph.initializers.add(value)
         return
     _take_over(model.graph, proto.graph)
 
@@ -111,8 +118,6 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
         with taught([node], {}):
             node_inference.infer_outputs(node)
         node.metadata_props.pop(node_inference.ERROR, None)
-    if node.domain == classical.DOMAIN:
-        classical.infer_classical(node)
     if node.op_type == "STFT" and node.outputs[0].shape is None:
         node.outputs[0].shape = _spectra(node)
     if node.op_type == "ConstantOfShape" and node.outputs[0].shape is None:
@@ -122,8 +127,8 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
 def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
     """Find the shape that a Shape node reads: onnx forgets it where the value comes from an operator of another
     domain."""
-    node = None if sizes is None else sizes.producer()
-    x = node.inputs[0] if node is not None and node.op_type == "Shape" and not node.attributes else None
+    node = made_by(sizes, "Shape")
+    x = None if node is None or node.attributes else node.inputs[0]
     return None if x is None else x.shape
 
 

@@ -11,7 +11,8 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.graph.call import Call, content, upstream
+from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.walks import follow, follow_operators, read_by, upstream
 from onnxlrp.operators.registry import find
 
 _MOVES_LABELS = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten"})
@@ -59,10 +60,7 @@ def order_note(graph: ir.Graph, scores: ir.Value, name: str) -> str | None:
 
 def _source(label: ir.Value) -> ir.Node | None:
     """The node that decides on a label, upstream of those that only move it."""
-    node = label.producer()
-    while node is not None and node.domain == "" and node.op_type in _MOVES_LABELS and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node
+    return follow_operators(label, _MOVES_LABELS).producer()
 
 
 def _classes(
@@ -81,10 +79,10 @@ def _classes(
         return _labels(names.reshape(-1)) if _only_scores(graph, scores, count) else None
     if node.op_type == "ArgMax" and node.domain == "":
         maker = call.operand(0).producer()
-        related = maker is not None and maker in upstream([scores])
+        related = maker is not None and maker in upstream([scores], read_by)
         return tuple(range(count or 0)) if related and _compares_others(node, scores) else None
     names = next((call.attr(name) for name in _CLASS_LABELS if name in node.attributes), None)
-    if names is None or node not in upstream([scores]) or _answers_with_a_sign(node):
+    if names is None or node not in upstream([scores], read_by) or _answers_with_a_sign(node):
         return None
     return _labels(np.asarray(names))
 
@@ -118,10 +116,11 @@ def _compares_others(node: ir.Node, scores: ir.Value) -> bool:
 
 def _ordered_like(value: ir.Value) -> ir.Value:
     """The value upstream whose largest element is at the same place: a softmax changes no order."""
-    while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
+
+    def moved(node: ir.Node) -> ir.Value | None:
         entry = find(node)
         moves = node.domain == "" and node.op_type in _MOVES_LABELS
-        if entry is None or not (entry.score_head or entry.rescales or moves):
-            break
-        value = node.inputs[0]
-    return value
+        keeps = entry is not None and (entry.head in ("squash", "rescale") or moves)
+        return node.inputs[0] if keeps and node.inputs else None
+
+    return follow(value, moved)

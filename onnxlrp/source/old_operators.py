@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.graph.readers import is_read
 from onnxlrp.source.old_node import Old
 from onnxlrp.source.old_scans import over_samples
 
@@ -109,7 +110,7 @@ def _over_the_rest(old: Old) -> Finish:
 def _batch_normalization(old: Old) -> None:
     """`spatial=0`, until opset 9: each element of a sample has a mean, a variance, a scale and a bias of its own."""
     node = old.node
-    if any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):
+    if any(map(is_read, node.outputs[1:])):
         raise InvalidModelError(
             f"BatchNormalization node {node.name!r} (opset {old.version}) gives out its running mean or variance: "
             "export the model for inference"
@@ -136,7 +137,7 @@ def _element_by_element(old: Old) -> None:
 def _dropout(old: Old) -> None:
     """Drop nothing; onnxruntime makes the mask all 0, and below opset 10 it has the type of the data."""
     old.take("ratio")
-    if len(old.node.outputs) > 1 and (old.node.outputs[1].uses() or old.node.outputs[1].is_graph_output()):
+    if any(map(is_read, old.node.outputs[1:])):
         mask = old.downstream(old.node.outputs[1], "Not")
         if old.version < 10:
             old.downstream(mask, "CastLike", old.operand(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError, InvalidModelError
+from onnxlrp.graph.walks import follow_operators
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source.read import Declared, Source, is_score
 
@@ -55,9 +56,7 @@ def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
     """What an ArgMax compares whose choice is an output, and which is none itself."""
     found = []
     for output in graph.outputs:
-        node = output.producer()
-        while node is not None and node.domain == "" and node.op_type in _KEEP_CLASSES and node.inputs[0] is not None:
-            node = node.inputs[0].producer()
+        node = follow_operators(output, _KEEP_CLASSES).producer()
         scores = node.inputs[0] if node is not None and node.op_type == "ArgMax" else None
         if scores is not None and scores.producer() is not None and is_score(scores) and not scores.is_graph_output():
             found.append(scores)

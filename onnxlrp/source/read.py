@@ -13,11 +13,11 @@ import onnx
 import onnx.inliner
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
 from onnxlrp.interface import Interface
+from onnxlrp.opening import opened
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source import valid, weights
@@ -29,7 +29,7 @@ from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
 from onnxlrp.source.repairs import repair
 from onnxlrp.source.sparse import make_dense
 
-Model = str | Path | bytes | onnx.ModelProto | ir.Model
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 _SCORES = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -74,7 +74,7 @@ class Source:
 def read(model: Model) -> Source:
     """The model at opset 21, sorted, named, constants as initializers, types and shapes inferred.
 
-    Raises InvalidModelError where it cannot be read, with what to do.
+    Ensures the laws of `source.spec.READ`. Raises InvalidModelError where it cannot be read, with what to do.
     """
     proto, digest, files = _proto(model)
     _refuse_explained(proto)
@@ -97,7 +97,7 @@ def read(model: Model) -> Source:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
-    name = Path(model).stem if isinstance(model, (str, Path)) else loaded.graph.name
+    name = Path(model).stem if isinstance(model, (str, os.PathLike)) else loaded.graph.name
     source = Source(
         loaded, digest, files, name=name or "model", zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken
     )
@@ -136,39 +136,22 @@ def is_score(value: ir.Value) -> bool:
 
 def _proto(model: Model) -> tuple[onnx.ModelProto, str, list[Path]]:
     """The model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
-    if isinstance(model, onnx.ModelProto):
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-        return copy, digest, external_data.settle(copy, None)
     if isinstance(model, ir.Model):
         copy = ir.serde.serialize_model(model)
-        digest = hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest()
-        return copy, digest, external_data.settle(copy, _folder(model))
-    if isinstance(model, (str, Path)):
-        path = Path(model)
-        try:
-            content = path.read_bytes()
-        except OSError as e:
-            raise InvalidModelError(f"{path} cannot be read: {e.strerror or e}") from e
-        proto = _parsed(content, str(path))
-        files = [path.absolute(), *external_data.settle_beside(proto, path)]
-        return proto, hashlib.sha256(content).hexdigest(), files
-    if not isinstance(model, bytes):
+        return copy, _sha256(copy), external_data.settle(copy, _folder(model))
+    given = opened(model)
+    if given is None:
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
-    proto = _parsed(model, "the model")
-    return proto, hashlib.sha256(model).hexdigest(), external_data.settle(proto, None)
+    if given.content is None:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(given.proto)
+        return copy, _sha256(copy), []
+    files = [] if given.file is None else [Path(model).absolute(), *given.weights]  # type: ignore[arg-type]
+    return given.proto, hashlib.sha256(given.content).hexdigest(), files
 
 
-def _parsed(content: bytes, name: str) -> onnx.ModelProto:
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(content)
-    except DecodeError as e:
-        raise InvalidModelError(f"{name} is not an ONNX file, or it was cut short ({len(content):,} bytes)") from e
-    if not proto.HasField("graph"):
-        raise InvalidModelError(f"{name} is not an ONNX model: it holds no graph")
-    return proto
+def _sha256(proto: onnx.ModelProto) -> str:
+    return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _folder(model: ir.Model) -> Path | None:

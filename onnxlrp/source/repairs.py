@@ -17,12 +17,26 @@ _CELLS = ("RNN", "GRU", "LSTM")
 
 def repair(proto: onnx.ModelProto) -> list[str]:
     """Settle what a model says twice, in place; give back notes of what was said otherwise."""
+    _write_remarks_as_text(proto)
     found = observations(proto)
     proto.ir_version = max(proto.ir_version, _OLDEST_IR)
     notes = [*_keep_latest_opsets(proto), *_keep_latest_weights(proto.graph), *_keep_first_inputs(proto.graph)]
     _type_inputs(proto.graph)
     _read_flags(proto.graph)
     return [*notes, *_type_outputs(proto.graph), *_add_hidden_sizes(proto.graph), *found]
+
+
+def _write_remarks_as_text(proto: onnx.ModelProto) -> None:
+    """Replace bytes that are no UTF-8 in remarks, which no runtime reads: a model that holds any cannot be written."""
+    graph = proto.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    fields = [(proto, name) for name in ("producer_name", "producer_version", "domain", "doc_string")]
+    fields += [(message, "doc_string") for message in (graph, *every_node(graph.node), *values)]
+    fields += [(entry, name) for entry in proto.metadata_props for name in ("key", "value")]
+    for message, name in fields:
+        text = getattr(message, name)
+        if isinstance(text, bytes):
+            setattr(message, name, text.decode("utf-8", "replace"))
 
 
 def _keep_latest_opsets(proto: onnx.ModelProto) -> list[str]:

@@ -1,4 +1,4 @@
-"""Operators that ONNX does not know, taught to its shape inference.
+"""Operators that infer their outputs where they are defined here, taught to ONNX's shape inference.
 
 ONNX keeps one table of operators for the whole process, in which other conversions look things up at the same time.
 So a schema is entered once and stays, under a domain of our own that no model uses: nodes bear that domain while they
@@ -20,10 +20,11 @@ from onnxlrp.operators.registry import find
 
 Inference = Callable[[Any], None]
 
-_TYPES = ("float", "float16", "double", "bfloat16", *(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64)))
+_INTEGERS = tuple(f"{u}int{b}" for u in ("", "u") for b in (4, 8, 16, 32, 64))
+_TYPES = ("float", "float16", "double", "bfloat16", "string", *_INTEGERS)
 _ENTERING = threading.Lock()
-_DOMAINS: dict[tuple[str, Inference, int], str] = {}
-"""The domain of every schema that was entered, by operator, inference function and number of operands."""
+_DOMAINS: dict[tuple[str, Inference, int, int], str] = {}
+"""The domain of every schema that was entered, by operator, inference function and numbers of operands and outputs."""
 
 
 def is_known(node: ir.Node) -> bool:
@@ -40,7 +41,7 @@ def taught(nodes: Iterable[ir.Node], imports: dict[str, int]) -> Iterator[None]:
         inference = _inference(node)
         if inference is not None:
             renamed.append((node, node.domain))
-            node.domain = _domain(node.op_type, inference, len(node.inputs))
+            node.domain = _domain(node, inference)
             imports[node.domain] = 1
     try:
         yield
@@ -52,35 +53,37 @@ def taught(nodes: Iterable[ir.Node], imports: dict[str, int]) -> Iterator[None]:
 
 def _inference(node: ir.Node) -> Inference | None:
     entry = find(node)
-    if entry is None or entry.inference is None or onnx.defs.has(node.op_type, domain=node.domain):
-        return None
-    return entry.inference
+    return None if entry is None else entry.inference
 
 
-def _domain(op_type: str, inference: Inference, count: int) -> str:
-    """The domain under which ONNX knows an operator of so many operands."""
+def _domain(node: ir.Node, inference: Inference) -> str:
+    """The domain under which ONNX knows an operator of so many operands and outputs."""
     with _ENTERING:
-        key = op_type, inference, count
+        key = node.op_type, inference, len(node.inputs), len(node.outputs)
         if key not in _DOMAINS:
             domain = f"onnxlrp.taught.{len(_DOMAINS)}"
-            onnx.defs.register_schema(_schema(op_type, domain, inference, count))
+            onnx.defs.register_schema(_schema(domain, *key))
             _DOMAINS[key] = domain
         return _DOMAINS[key]
 
 
-def _schema(op_type: str, domain: str, inference: Inference, count: int) -> OpSchema:
+def _schema(domain: str, op_type: str, inference: Inference, operands: int, outputs: int) -> OpSchema:
     kinds = [f"tensor({t})" for t in _TYPES]
-    optional = OpSchema.FormalParameterOption.Optional
+    names = [f"x{i}" for i in range(operands)], [f"y{i}" for i in range(outputs)]
     schema = OpSchema(
         op_type,
         domain,
         1,
-        inputs=[OpSchema.FormalParameter(f"x{i}", f"T{i}", param_option=optional) for i in range(count)],
-        outputs=[OpSchema.FormalParameter("y", "T")],
-        type_constraints=[(t, kinds, "") for t in ("T", *(f"T{i}" for i in range(count)))],
+        inputs=[_optional(name) for name in names[0]],
+        outputs=[_optional(name) for name in names[1]],
+        type_constraints=[(f"T{name}", kinds, "") for name in (*names[0], *names[1])],
     )
     schema.set_type_and_shape_inference_function(_where_known(inference))
     return schema
+
+
+def _optional(name: str) -> OpSchema.FormalParameter:
+    return OpSchema.FormalParameter(name, f"T{name}", param_option=OpSchema.FormalParameterOption.Optional)
 
 
 def _where_known(inference: Inference) -> Inference:

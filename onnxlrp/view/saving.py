@@ -14,6 +14,7 @@ from PIL import Image
 
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explainer import Explanation
@@ -78,7 +79,7 @@ def ledger_json(explanation: Explanation) -> list[dict[str, Any]]:
     ledger = explanation.ledger
     if ledger is None:
         return []
-    keys = ("arrives", "passed_on", "bias", "epsilon", "stopped")
+    keys = [column.replace(" ", "_") for column in LEDGER_COLUMNS]
     rows = zip(ledger.names, ledger.values, ledger.marked, strict=True)
     return [
         {"step": name, **dict(zip(keys, plain(row), strict=True)), "remainder": bool(mark)} for name, row, mark in rows

@@ -10,9 +10,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
-from onnxlrp.runtime.ledger_table import COLUMNS, Ledger
+from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tokens import Piece, limit_of_texts
@@ -71,7 +72,7 @@ def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
         (ledger.names[index] + (" *" if ledger.marked[index] else ""), *(four_digits(x) for x in ledger.values[index]))
         for index in order
     )
-    return _table(("step", *COLUMNS), lines, numbers=len(COLUMNS))
+    return _table(("step", *LEDGER_COLUMNS), lines, numbers=len(LEDGER_COLUMNS))
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:

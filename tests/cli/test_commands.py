@@ -455,7 +455,7 @@ def test_real_processes_are_clean(tmp_path):
     """No stray line on stderr, no traceback, the right status, in the process that users start."""
 
     def start(*words):
-        command = [sys.executable, "-m", "onnxlrp.cli", *map(str, words)]
+        command = [sys.executable, "-m", "onnxlrp", *map(str, words)]
         environment = {**os.environ, "PYTHONPATH": str(MODELS.parent)}
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "onnxlrp.cli", "demo", str(folder), "--json"]
+    command = [sys.executable, "-m", "onnxlrp", "demo", str(folder), "--json"]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""

@@ -96,9 +96,11 @@ def _check_sign(name: str, attributes: dict[str, float], constants: list[np.ndar
     sign = entry.sign_of(Call.of(node))
     with np.errstate(all="ignore"):
         y = np.asarray(ReferenceEvaluator(model).run(None, {"x": POINTS})[0])
-    if sign == "nonnegative":
+    if sign in ("nonnegative", "rectified"):
         assert not (y < 0).any()
     if sign in ("keeps", "same"):
         assert not (y[POINTS >= 0] < 0).any()
+    if sign == "rectified":
+        assert not (y[POINTS <= 0] != 0).any()
     if sign == "same":
         assert not (y * POINTS < 0).any() and (y[POINTS == 0] == 0).all()

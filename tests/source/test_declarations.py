@@ -200,7 +200,7 @@ def test_one_name_for_two_sizes():
         }""")
     explainer = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))
     assert explainer({"x": X, "u": X}).relevance["u"].shape == (2, 3)
-    with pytest.raises(InputError, match="a size of 'x' and one of 'u' N, but they are 2 and 8"):
+    with pytest.raises(InputError, match="'x' and one of 'u' the same name, N, but they are 2 and 8"):
         explainer({"x": X, "u": np.concatenate([X] * 4)})
 
 

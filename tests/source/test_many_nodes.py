@@ -97,7 +97,7 @@ def test_norms_are_looked_for_where_their_operators_are(monkeypatch):
 
 def test_a_sum_of_many_is_walked_through_once(monkeypatch):
     """A region that ends in a Sum of many branches asks for each branch, not for all of them each time."""
-    asked = counted(monkeypatch, elementwise_regions, "_made_in")
+    asked = counted(monkeypatch, elementwise_regions, "_producer_in")
     onnxlrp.convert(growth.added(100))
     assert 100 <= len(asked) < 1000
 

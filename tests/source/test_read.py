@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.source.inference import infer
 from onnxlrp.source.read import read
 from tests.source.nets import IMAGE, SCORES, image, info, model, network, nodes, run, weights
 
@@ -289,3 +290,30 @@ def test_a_question_mark_is_no_name_of_a_size():
     relevance = explainer({"a": a, "b": b}).relevance
     np.testing.assert_array_equal(relevance["a"], a)
     np.testing.assert_array_equal(relevance["b"], 3 * b)
+
+
+def dense(size: int, **options) -> onnx.ModelProto:
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    w = numpy_helper.from_array(np.ones((3, size), np.float32), "w")
+    graph = helper.make_graph(nodes, "g", [info("x", ["N", 3])], [info("y", ["N", size])], [w], doc_string="remark")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10, **options)
+
+
+@pytest.mark.parametrize("text", [b"plain", b"remark"])
+def test_remarks_that_are_no_text(text):
+    """They are read with marks in the place of what is no UTF-8, so that the explained model can be written."""
+    proto = dense(2, producer_name="plain")
+    explained = onnxlrp.convert(proto.SerializeToString().replace(text, b"\x91" + text[1:]), "epsilon")
+    assert set(explained.interface.relevance) == {"x"}
+    written = explained.to_proto()
+    assert "\ufffd" + text.decode()[1:] in (written.producer_name, written.graph.doc_string)
+
+
+@pytest.mark.parametrize("size", [3, 4000])
+def test_weights_stay_weights_where_the_library_cannot_write_the_model_down(size):
+    """Small ones are no inputs afterwards, and large ones keep their data."""
+    model = read(dense(size)).model
+    model.producer_name = b"\x91"  # type: ignore[assignment]
+    infer(model)
+    assert [v.name for v in model.graph.inputs] == ["x"]
+    assert model.graph.initializers["w"].const_value.shape == (3, size)

@@ -58,7 +58,10 @@ _COMPUTED_SIZE = 1 << 20
 
 
 def canonicalise(model: ir.Model) -> dict[str, str]:
-    """Rewrite the model in place. Returns the inner values that are gone, each with where it went."""
+    """Rewrite the model in place. Returns the inner values that are gone, each with where it went.
+
+    Requires the laws of `source.spec.READ`, ensures those of `source.spec.CANONICAL`.
+    """
     casts.write_as_casts(model)
     _fold(model)
     absorbed, pasted = _rewrite(model, LISTS)

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.operators.quantised import MARK
+from onnxlrp.graph.misses import miss
+from onnxlrp.graph.provenance import is_replaced
+from onnxlrp.graph.readers import redirect, sole_reader
 from onnxlrp.source.constants import constants
 
 
@@ -28,12 +30,29 @@ class Rewriter:
 
     def nodes(self, *op_types: str) -> list[ir.Node]:
         """The graph's own nodes of some default-domain operators, in order; none that must run as they are deployed."""
-        return [n for n in self.graph if n.domain == "" and n.op_type in op_types and MARK not in n.metadata_props]
+        return [n for n in self.graph if n.domain == "" and n.op_type in op_types and not is_replaced(n)]
 
     def sole_consumer(self, value: ir.Value) -> ir.Node | None:
         """The one node that reads a value, None where there are several or it is an output."""
-        uses = list(value.uses())
-        return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+        reader = sole_reader(value)
+        if reader is not None:
+            return reader[0]
+        place = "an output" if value.is_graph_output() else f"read by {len(value.uses())} nodes"
+        return miss(f"{value.name!r} is {place}")
+
+    def stand_in(self, node: ir.Node, suffix: str) -> None:
+        """Put a node in the place of its first operand, a value of the model's own: under that value's name, to which
+        `suffix` is appended."""
+        own, out = node.inputs[0], node.outputs[0]
+        assert own is not None
+        out.type, out.shape = own.type, own.shape
+        out.name, own.name = own.name, f"{own.name}_{suffix}"
+        self.graph.opset_imports[node.domain] = 1
+        self.graph.append(node)
+        redirect((use for use in own.uses() if use.node is not node), out)
+        for index, value in enumerate(self.graph.outputs):
+            if value is own:
+                self.graph.outputs[index] = out
 
     def made(self, value: ir.Value) -> ir.Value:
         """A value that was just computed from constants."""

@@ -17,8 +17,10 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
+from onnxlrp.graph.provenance import mark_own, mark_replaced
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import DEPLOYED, MARK, OWN, has_packed_weight, written_out
+from onnxlrp.operators.quantised import DEPLOYED, has_packed_weight, written_out
 from onnxlrp.operators.quantised_products import integer_product
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.canonical.common import Rewriter
@@ -33,14 +35,15 @@ def rewrite(rewriter: Rewriter) -> None:
     nodes = list(rewriter.graph)
     if any(_rounds_activations(rewriter, n) or has_packed_weight(n, rewriter.constants) for n in nodes):
         for node in nodes:
-            node.metadata_props[OWN] = "source"
+            mark_own(node)
     for node in nodes:
         entry = find(node)
         if entry is None or rewriter.is_constant(node.outputs[0]):
             continue
         if node.op_type == "QuantizeLinear":
             x = node.inputs[0]
-            copy = None if x is None else _copy(rewriter, x, copies)
+            what = "is explained without the computation upstream in floats"
+            copy = None if x is None else attempt(what, node, _copy, rewriter, x, copies)
             if copy is not None:
                 deploy(rewriter, [node], [copy])
         elif entry.in_floats is not None and entry.refuse(Call.of(node)) is None:
@@ -63,14 +66,14 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
     may be read as it is, since somebody else reads it."""
     node = value.producer()
     if node is None or node.graph is not rewriter.graph or len(node.outputs) != 1 or bodies(node):
-        return None
+        return miss(f"{value.name!r} comes from no node of this graph, or from one of several outputs or with bodies")
     entry, readers = find(node), {u.node for u in value.uses()}
     # The model's own readers: a copy that was made reads a copy.
     alone = all(n.op_type == "QuantizeLinear" or n in copies for n in readers if n not in copies.values())
     if entry is None or entry.kind in (Kind.STOP, Kind.REFUSED) or node.op_type in _SOURCES:
-        return None
+        return miss(f"{node.op_type} {node.name!r} has no rule, or quantises itself")
     if node.domain == DEPLOYED or value.is_graph_output() or rewriter.is_constant(value) or not alone:
-        return None
+        return miss(f"{value.name!r} is an output or a constant, or is read by other nodes too")
     if node not in copies:
         inputs = [None if v is None else _operand(rewriter, v) for v in node.inputs]
         copy = ir.Node(
@@ -82,9 +85,8 @@ def _copy(rewriter: Rewriter, value: ir.Value, copies: dict[ir.Node, ir.Node]) -
         copy.name, node.name = name, f"{name}_deployed"
         copy.outputs[0].name, result.name = result.name, f"{result.name}_deployed"
         copy.outputs[0].type, copy.outputs[0].shape = result.type, result.shape
-        node.metadata_props[MARK] = "source"
-        activation = entry.kind is Kind.ELEMENTWISE or entry.rectifier or node.op_type == "Clip"
-        if activation and (before := node.inputs[0]) is not None:
+        mark_replaced(node)
+        if entry.kind is Kind.ELEMENTWISE and (before := node.inputs[0]) is not None:
             layer = _copy(rewriter, before, copies)
             if layer is not None:
                 copy.replace_input_with(0, layer)
@@ -113,9 +115,8 @@ def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -
     """Everyone who read what the model's own nodes make, the last of them their values, reads `Deployed`."""
     names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:
-        node.metadata_props[MARK] = "source"
+        mark_replaced(node)
         node.name = f"{node.name}_deployed"
-    rewriter.graph.opset_imports[DEPLOYED] = 1
     name = names[-1]
     if maker is not None and str(maker.name).startswith("canonical"):
         # Rules find the layer by the name of the model's own node.
@@ -123,19 +124,4 @@ def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -
     for index, (result, copy) in enumerate(zip(own[-1].outputs, copies, strict=True)):
         node = ir.Node(DEPLOYED, "Deployed", [result, copy], num_outputs=1, version=1)
         node.name = f"{name}_{index}" if index else name
-        rewriter.graph.append(node)
-        _put(rewriter, result, node)
-
-
-def _put(rewriter: Rewriter, result: ir.Value, node: ir.Node) -> None:
-    """What a node makes takes the place and the name of its first operand."""
-    out = node.outputs[0]
-    out.type, out.shape = result.type, result.shape
-    for use in list(result.uses()):
-        if use.node is not node:
-            use.node.replace_input_with(use.idx, out)
-    outputs = rewriter.graph.outputs
-    for index, value in enumerate(outputs):
-        if value is result:
-            outputs[index] = out
-    out.name, result.name = result.name, f"{result.name}_deployed"
+        rewriter.stand_in(node, "deployed")

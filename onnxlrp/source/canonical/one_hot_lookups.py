@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.misses import attempt, holds, miss
+from onnxlrp.graph.walks import ends_downstream, made_by
 from onnxlrp.operators.encoders import is_category
 from onnxlrp.operators.quantised import DEPLOYED
-from onnxlrp.operators.registry import Kind, find
+from onnxlrp.operators.registry import find
 from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
     """Mark the indicators that only dense layers with constant weights read."""
     for node in rewriter.nodes("OneHot", "Cast"):
-        own = node.outputs[0]
-        ids = _of_one_hot(rewriter, node) if node.op_type == "OneHot" else _of_comparison(rewriter, node)
-        if ids is None or own.is_graph_output() or not is_category(ids) or not _meets_weights(rewriter, own):
+        own, ids = node.outputs[0], attempt("does not indicate categories", node, _categories, rewriter, node)
+        if ids is None:
             continue
         marked = ir.Node(DEPLOYED, "Indicators", [own, ids], num_outputs=1, version=1)
         marked.name = f"{node.name}_indicators"
-        out = marked.outputs[0]
-        out.type, out.shape = own.type, own.shape
-        out.name, own.name = own.name, f"{own.name}_own"
-        rewriter.graph.opset_imports[DEPLOYED] = 1
-        for use in list(own.uses()):
-            if use.node is not marked:
-                use.node.replace_input_with(use.idx, out)
-        rewriter.graph.append(marked)
+        rewriter.stand_in(marked, "own")
+
+
+def _categories(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
+    """The ids whose indicators only dense layers with constant weights read."""
+    own = node.outputs[0]
+    ids = _of_one_hot(rewriter, node) if node.op_type == "OneHot" else _of_comparison(rewriter, node)
+    if ids is None or not holds(not own.is_graph_output() and is_category(ids), "it is an output, or of no categories"):
+        return None
+    return ids if holds(_meets_weights(rewriter, own), "other nodes than dense layers with constants read it") else None
 
 
 def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
@@ -40,14 +43,16 @@ def _of_one_hot(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
     ids, rank = node.inputs[0], len(node.outputs[0].shape or ())
     last = axis is None or axis.as_int() in (-1, rank - 1)
     known = ids is not None and ids.shape is not None
-    return ids if last and known and rewriter.is_constant(node.inputs[2]) else None
+    if last and known and rewriter.is_constant(node.inputs[2]):
+        return ids
+    return miss("it is not along the last axis, or its values depend on an input")
 
 
 def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
     """The ids, one for each row of the last axis, that are compared with different integers along it."""
-    equal = None if node.inputs[0] is None else node.inputs[0].producer()
+    equal = made_by(node.inputs[0], "Equal")
     dtype = node.outputs[0].dtype
-    if equal is None or equal.op_type != "Equal" or dtype is None or not dtype.is_floating_point():
+    if equal is None or dtype is None or not dtype.is_floating_point():
         return None
     for ids, values in (equal.inputs, equal.inputs[::-1]):
         if ids is None or values is None or ids.dtype is None or not ids.dtype.is_integer() or ids.shape is None:
@@ -63,33 +68,23 @@ def _of_comparison(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
 
 
 def _before_copies(value: ir.Value) -> ir.Value:
-    node = value.producer()
-    return node.inputs[0] if node is not None and node.op_type == "Expand" and node.inputs[0] is not None else value
+    node = made_by(value, "Expand")
+    return value if node is None or node.inputs[0] is None else node.inputs[0]
 
 
 def _meets_weights(rewriter: Rewriter, value: ir.Value) -> bool:
     """Whether all that reads a value, perhaps moved about, is a dense layer whose other operands are constants."""
-    waiting, seen = [value], {value}
-    while waiting:
-        value = waiting.pop()
-        if value.is_graph_output() or not value.consumers():
-            return False
-        for node in value.consumers():
-            entry = find(node)
-            if entry is None:
-                return False
-            if entry.layer is not None and entry.layer.kind == "dense":
-                if any(v is not value and v is not None and not rewriter.is_constant(v) for v in node.inputs):
-                    return False
-            elif _moves(node, value):
-                waiting += [v for v in node.outputs if v not in seen]
-                seen.update(node.outputs)
-            else:
-                return False
-    return True
+
+    def weighed(node: ir.Node, value: ir.Value) -> bool:
+        entry = find(node)
+        dense = entry is not None and entry.layer is not None and entry.layer.kind == "dense"
+        return dense and all(v is value or v is None or rewriter.is_constant(v) for v in node.inputs)
+
+    ends = ends_downstream(value, _moves)
+    return ends is not None and all(weighed(node, read) for node, read in ends)
 
 
 def _moves(node: ir.Node, value: ir.Value) -> bool:
     entry = find(node)
-    moves = entry is not None and entry.kind is Kind.ROUTING and not entry.selects_by_value
+    moves = entry is not None and entry.moves
     return moves and (node.op_type == "Concat" or node.inputs[0] is value)

@@ -16,8 +16,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
+from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.leaf_functions import as_regressor
-from onnxlrp.operators.quantised import DEPLOYED, MARK
+from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.operators.tree_nodes import Forest
 from onnxlrp.operators.trees import one_tree
@@ -84,12 +86,16 @@ def _trees(rewriter: Rewriter) -> dict[ir.Value, tuple[Forest, np.ndarray]]:
     """The scores of ensembles of one tree, with the tree and the scores at its leaves, [leaves, columns]."""
     found = {}
     for node in rewriter.graph:
-        if node.domain != _ML or node.op_type not in _SCORES or MARK in node.metadata_props:
+        if node.domain != _ML or node.op_type not in _SCORES or is_replaced(node):
             continue
-        known = one_tree(Call.of(node))
+        known = attempt("is no single tree", node, _single, node)
         if known is not None and len(node.outputs) > _SCORES[node.op_type]:
             found[node.outputs[_SCORES[node.op_type]]] = known
     return found
+
+
+def _single(node: ir.Node) -> tuple[Forest, np.ndarray] | None:
+    return one_tree(Call.of(node)) or miss("it has several trees, or scores that are more than the leaves' weights")
 
 
 class _Decided:
@@ -149,15 +155,6 @@ def _stand_in(rewriter: Rewriter, own: ir.Value, forest: _Forest) -> None:
     """Let all readers of a value read the forest instead."""
     attributes = as_regressor(forest.trees)
     node = ir.Node(DEPLOYED, "LeafFunction", [own, forest.x], attributes, num_outputs=1, version=1)
-    maker, out = own.producer(), node.outputs[0]
+    maker = own.producer()
     node.name = f"{maker.name if maker is not None else own.name}_trees"
-    out.type, out.shape = own.type, own.shape
-    out.name, own.name = own.name, f"{own.name}_own"
-    rewriter.graph.opset_imports[DEPLOYED] = 1
-    rewriter.graph.append(node)
-    for use in list(own.uses()):
-        if use.node is not node:
-            use.node.replace_input_with(use.idx, out)
-    for index, value in enumerate(rewriter.graph.outputs):
-        if value is own:
-            rewriter.graph.outputs[index] = out
+    rewriter.stand_in(node, "own")

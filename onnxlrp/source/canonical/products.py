@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.misses import attempt, holds
 from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
     """Gemm without factors and without transposed data; MatMul of matrices only."""
     for node in rewriter.nodes("Gemm"):
-        _gemm(rewriter, node)
+        attempt("stays as it is", node, _gemm, rewriter, node)
     for node in rewriter.nodes("MatMul"):
-        _matmul(rewriter, node)
+        attempt("stays as it is", node, _matmul, rewriter, node)
 
 
-def _gemm(rewriter: Rewriter, node: ir.Node) -> None:
-    op = rewriter.op
+def _gemm(rewriter: Rewriter, node: ir.Node) -> bool:
+    op, operands = rewriter.op, tuple(node.inputs)
     for name, operand in (("alpha", 1), ("beta", 2)):
         attribute = node.attributes.pop(name, None)
         factor = 1.0 if attribute is None else float(attribute.value)
@@ -38,13 +39,16 @@ def _gemm(rewriter: Rewriter, node: ir.Node) -> None:
             continue
         del node.attributes[name]
         node.replace_input_with(operand, op.Transpose(value, perm=[1, 0]))
+    return holds(operands != tuple(node.inputs), "it has no factors, and data that is not transposed")
 
 
-def _matmul(rewriter: Rewriter, node: ir.Node) -> None:
+def _matmul(rewriter: Rewriter, node: ir.Node) -> bool:
     op = rewriter.op
     ranks = [len(v.shape) if v is not None and v.shape is not None else 2 for v in node.inputs]
-    if 1 not in ranks or rewriter.is_constant(node.outputs[0]):
-        return
+    if not holds(1 in ranks, "neither operand is a vector"):
+        return False
+    if not holds(not rewriter.is_constant(node.outputs[0]), "it depends on no input"):
+        return False
     axes = []
     for operand, (rank, at, gone) in enumerate(zip(ranks, (0, 1), (-2, -1), strict=True)):
         value = node.inputs[operand]
@@ -58,3 +62,4 @@ def _matmul(rewriter: Rewriter, node: ir.Node) -> None:
     old = node.outputs[0]
     full = op.MatMul(*node.inputs)
     rewriter.replace(old, op.Squeeze(full, op.ints(sorted(axes))), node.name or "MatMul")
+    return True

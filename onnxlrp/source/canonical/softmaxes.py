@@ -7,9 +7,13 @@ Step by step the largest score would get nothing, since `x − max x` is 0 there
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_ir as ir
 
-from onnxlrp.operators.quantised import OWN
+from onnxlrp.graph.misses import attempt, holds, miss
+from onnxlrp.graph.provenance import is_own
+from onnxlrp.graph.walks import follow_operators, made_by
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.in_floats import deploy
 
@@ -19,29 +23,39 @@ _BACK = ("Unsqueeze", "Reshape", "Expand")
 
 def rewrite(rewriter: Rewriter) -> None:
     """Put a Softmax or a LogSoftmax in the place of each."""
-    for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub")]:
-        whole = node.op_type == "Exp"
-        found = _logarithm(node.inputs[0]) if whole else _normalised(node)
-        if found is not None and not rewriter.is_constant(node.outputs[0]):
+    for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub"), *rewriter.nodes("Div", "Mul")]:
+        kind = "LogSoftmax" if node.op_type == "Sub" else "Softmax"
+        found = attempt(f"is not read as a {kind} that is written out", node, _found, rewriter, node)
+        if found is not None:
             x, axis = found
-            _put(rewriter, node, rewriter.op.Softmax(x, axis=axis) if whole else rewriter.op.LogSoftmax(x, axis=axis))
-    for node in rewriter.nodes("Div", "Mul"):
-        first, second = node.inputs
-        pairs = [(first, second)] if node.op_type == "Div" else [(first, second), (second, first)]
-        for above, below in pairs:
-            if node.op_type == "Mul":
-                below = _operand(_made(below, "Reciprocal"))
-            found = None if above is None or below is None else _softmax(above, below)
-            if found is not None and not rewriter.is_constant(node.outputs[0]):
-                _put(rewriter, node, rewriter.op.Softmax(found[0], axis=found[1]))
-                break
+            _put(rewriter, node, getattr(rewriter.op, kind)(x, axis=axis))
+
+
+def _found(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Value, int] | None:
+    """The scores and the axis of the softmax, or of its logarithm, that ends in a node."""
+    if node.op_type in ("Exp", "Sub"):
+        found = _logarithm(node.inputs[0]) if node.op_type == "Exp" else _normalised(node)
+    else:
+        found = next(filter(None, (_softmax(above, below) for above, below in _quotients(node))), None)
+    constant = rewriter.is_constant(node.outputs[0])
+    return found if found is not None and holds(not constant, "it depends on no input") else None
+
+
+def _quotients(node: ir.Node) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """Numerator and denominator of a quotient, also of a product with a reciprocal."""
+    first, second = node.inputs
+    if node.op_type == "Div":
+        pairs = [(first, second)]
+    else:
+        pairs = [(a, _operand(made_by(b, "Reciprocal"))) for a, b in ((first, second), (second, first))]
+    yield from ((above, below) for above, below in pairs if above is not None and below is not None)
 
 
 def _put(rewriter: Rewriter, node: ir.Node, made: ir.Value) -> None:
     """In the place of the last node of what was written out."""
     if (maker := made.producer()) is not None:
         maker.name = node.name
-    if OWN in node.metadata_props:
+    if is_own(node):
         # The outputs of a quantised model keep their bits: its own nodes stay.
         deploy(rewriter, [node], [made])
     else:
@@ -54,7 +68,9 @@ def _logarithm(value: ir.Value | None) -> tuple[ir.Value, int] | None:
     if node is not None and node.op_type == "LogSoftmax" and node.domain == "" and node.inputs[0] is not None:
         axis = node.attributes.get("axis")
         return node.inputs[0], -1 if axis is None else axis.as_int()
-    return None if node is None or node.op_type != "Sub" else _normalised(node)
+    if node is None or node.op_type != "Sub":
+        return miss("it is the exponential of no LogSoftmax and of no difference")
+    return _normalised(node)
 
 
 def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
@@ -62,31 +78,33 @@ def _normalised(less: ir.Node) -> tuple[ir.Value, int] | None:
     x, below = less.inputs
     node = None if below is None else _reduced(below)
     if x is None or below is None or node is None or not _as_large(x, less.outputs[0]):
-        return None
+        return miss("what is subtracted is computed by no node, or broadcasts over the scores")
     inside = node.inputs[0]
     if node.op_type == "Log" and inside is not None and (sums := _reduced(inside)) is not None:
-        exp = _made(sums.inputs[0], "Exp")
+        exp = made_by(sums.inputs[0], "Exp")
         node, inside = sums, None if exp is None or sums.op_type != "ReduceSum" else exp.inputs[0]
     elif node.op_type != "ReduceLogSumExp":
-        return None
-    axis = _axis(node, below, x) if inside is x else None
+        return miss("what is subtracted is no logarithm of a sum of exponentials")
+    axis = _axis(node, below, x) if holds(inside is x, "the exponentials are of other scores") else None
     return None if axis is None else (_whole(x, axis), axis)
 
 
 def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
     """The scores and the axis."""
-    node, exp = _reduced(below), _made(above, "Exp")
+    node, exp = _reduced(below), made_by(above, "Exp")
     if node is None or node.op_type != "ReduceSum" or node.inputs[0] is not above:
-        return None
+        return miss(f"the denominator is no sum of {above.name!r}")
     axis = _axis(node, below, above)
-    if axis is None or exp is None or exp.inputs[0] is None:
+    if exp is None or exp.inputs[0] is None:
+        return miss(f"{above.name!r} is no exponential")
+    if axis is None:
         return None
     return _whole(exp.inputs[0], axis), axis
 
 
 def _whole(x: ir.Value, axis: int) -> ir.Value:
     """Before something was taken off that is the same along the axis: the softmax stays what it is."""
-    less = _made(x, "Sub")
+    less = made_by(x, "Sub")
     if less is None or less.inputs[0] is None or less.inputs[1] is None:
         return x
     alike = _as_large(less.inputs[0], x) and _same_along(less.inputs[1], axis, len(x.shape or ()))
@@ -95,10 +113,7 @@ def _whole(x: ir.Value, axis: int) -> ir.Value:
 
 def _reduced(value: ir.Value) -> ir.Node | None:
     """What makes a value, but for what puts an axis back."""
-    node = value.producer()
-    while node is not None and node.op_type in _BACK and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node
+    return follow_operators(value, _BACK).producer()
 
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
@@ -107,15 +122,15 @@ def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()
     if axes is None or len(axes) != 1 or rank == 0:
-        return None
+        return miss(f"{node.op_type} {node.name!r} does not sum along one axis that is known")
     axis = int(axes[0]) % rank
-    return axis if _same_along(value, axis, rank) else None
+    alike = holds(_same_along(value, axis, rank), f"{value.name!r} varies along axis {axis} or has another rank")
+    return axis if alike else None
 
 
 def _same_along(value: ir.Value, axis: int, rank: int) -> bool:
     """Whether what broadcasts over values of a rank has one number along an axis, perhaps copied."""
-    node = value.producer()
-    if node is not None and node.op_type == "Expand" and node.inputs[0] is not None:
+    if (node := made_by(value, "Expand")) is not None and node.inputs[0] is not None:
         value = node.inputs[0]
     return value.shape is not None and len(value.shape) == rank and value.shape[axis] == 1
 
@@ -125,11 +140,6 @@ def _as_large(value: ir.Value, of: ir.Value) -> bool:
     if value.shape is None or of.shape is None or len(value.shape) != len(of.shape):
         return False
     return all(d != 1 or n == 1 for d, n in zip(value.shape, of.shape, strict=True))
-
-
-def _made(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    node = None if value is None else value.producer()
-    return node if node is not None and node.op_type == op_type and node.domain == "" else None
 
 
 def _operand(node: ir.Node | None) -> ir.Value | None:

@@ -11,13 +11,14 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import content
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
     """Every such pair with one zero point."""
     for node in [n for n in rewriter.graph if n.op_type == "QuantizeLinear"]:
-        pair = _pair(rewriter, node)
+        pair = attempt("stays with signed bytes", node, _pair, rewriter, node)
         if pair is None:
             continue
         (zero,) = {int(z) for n in pair for z in np.ravel(content(n.inputs[2]))}  # type: ignore[arg-type]
@@ -31,10 +32,10 @@ def rewrite(rewriter: Rewriter) -> None:
 def _pair(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Node, ir.Node] | None:
     back = rewriter.sole_consumer(node.outputs[0])
     if back is None or (back.op_type, back.domain) != ("DequantizeLinear", node.domain):
-        return None
+        return miss("no DequantizeLinear alone reads its bytes")
     uses = len(list(back.outputs[0].uses())) + back.outputs[0].is_graph_output()
     zeros = [content(n.inputs[2]) if len(n.inputs) > 2 else None for n in (node, back)]
     known = [z for z in zeros if z is not None and z.dtype == np.int8 and z.size == 1]
     if uses > 1 or len(known) < 2 or known[0].item() != known[1].item():
-        return None
+        return miss("its zero points are not one number of int8, or several nodes read what is dequantised")
     return node, back

@@ -8,20 +8,24 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
     """Replace what reads such a list at a known place, or as a whole."""
     for node in rewriter.nodes("SequenceAt", "ConcatFromSequence", "SequenceLength"):
-        members = _members(rewriter, node.inputs[0])
-        if members is None:
-            continue
-        old, new = node.outputs[0], _read(rewriter, Call.of(node), members)
+        old, new = node.outputs[0], attempt("does not read a known tensor", node, _tensor, rewriter, node)
         if new is not None:
             ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=False)
             if not old.is_graph_output():
                 rewriter.absorbed[str(old.name)] = f"the list's tensor {new.name!r}"
+
+
+def _tensor(rewriter: Rewriter, node: ir.Node) -> ir.Value | None:
+    members = _members(rewriter, node.inputs[0])
+    found = None if members is None else _read(rewriter, Call.of(node), members)
+    return miss("the list's tensors, or the place, are known only when the model runs") if found is None else found
 
 
 def _members(rewriter: Rewriter, value: ir.Value | None) -> list[ir.Value] | None:

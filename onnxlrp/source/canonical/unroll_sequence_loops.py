@@ -11,7 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.misses import attempt, holds, miss
 from onnxlrp.graph.tensor_lists import is_list
+from onnxlrp.graph.walks import follow_operators
 from onnxlrp.source.canonical.common import Rewriter
 
 _READERS = ("ConcatFromSequence", "SequenceAt", "SequenceLength")
@@ -25,25 +27,27 @@ def rewrite(rewriter: Rewriter) -> None:
         current = node
         while (position := _appended(rewriter, current)) is not None:
             current = _stack(rewriter, current, position)
-        if any(map(is_list, current.inputs)) and (count := _count(rewriter, current)) is not None:
+        count = attempt("is not written out step by step", current, _count, rewriter, current)
+        if count is not None:
             _write_out(rewriter, current, count)
 
 
 def _count(rewriter: Rewriter, node: ir.Node) -> int | None:
     """The steps that a loop always makes, None where that is not known, or they are many."""
+    if not holds(any(map(is_list, node.inputs)), "it carries no list"):
+        return None
     trips, start = (rewriter.op.known(v) for v in node.inputs[:2])
     body = node.attributes["body"].as_graph()
-    goes_on = body.outputs[0]
-    while (producer := goes_on.producer()) is not None and producer.op_type == "Identity" and producer.inputs[0]:
-        goes_on = producer.inputs[0]
+    goes_on = follow_operators(body.outputs[0], ("Identity",))
     known = rewriter.op.known(goes_on)
     always = goes_on is body.inputs[1] or (known is not None and bool(known.all()))
     begins = node.inputs[1] is None or (start is not None and bool(start.all()))
     stacks = len(body.outputs) > len(body.inputs) - 1
     if trips is None or not always or not begins:
-        return None
+        return miss("the number of its steps is known only when the model runs")
     count = max(int(trips.item()), 0)
-    return count if count * len(body) <= _FEW and (count or not stacks) else None
+    few = count * len(body) <= _FEW and (count or not stacks)
+    return count if few else miss(f"it has no steps, or more than {_FEW} nodes in all of them")
 
 
 def _write_out(rewriter: Rewriter, node: ir.Node, count: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from onnxlrp.graph.misses import attempt, miss
 from onnxlrp.graph.tensor_lists import is_list
 from onnxlrp.source.canonical.common import Rewriter
 
@@ -14,10 +15,18 @@ from onnxlrp.source.canonical.common import Rewriter
 def rewrite(rewriter: Rewriter) -> None:
     """Write out maps over lists that are constructed in the same graph."""
     for node in rewriter.nodes("SequenceMap"):
-        lists = [v.producer() if v is not None and is_list(v) else None for v in node.inputs]
-        known = [n for n in lists if n is not None and n.op_type == "SequenceConstruct"]
-        if sum(is_list(v) for v in node.inputs) == len(known) and len({len(n.inputs) for n in known}) == 1:
+        lists = attempt("is not written out", node, _lists, node)
+        if lists is not None:
             _write_out(rewriter, node, lists)
+
+
+def _lists(node: ir.Node) -> list[ir.Node | None] | None:
+    """The nodes that construct the lists, by operand; None where one is not constructed in this graph."""
+    lists = [v.producer() if v is not None and is_list(v) else None for v in node.inputs]
+    known = [n for n in lists if n is not None and n.op_type == "SequenceConstruct"]
+    if sum(is_list(v) for v in node.inputs) == len(known) and len({len(n.inputs) for n in known}) == 1:
+        return lists
+    return miss("its lists are not constructed in the same graph, or are not of one length")
 
 
 def _write_out(rewriter: Rewriter, node: ir.Node, lists: list[ir.Node | None]) -> None:

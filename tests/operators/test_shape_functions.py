@@ -1,4 +1,4 @@
-"""Types and shapes behind ai.onnx.ml's operators are those that come out, in old models and new."""
+"""Types and shapes downstream of ai.onnx.ml's operators are those that come out, in old models and new."""
 
 from __future__ import annotations
 

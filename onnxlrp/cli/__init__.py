@@ -1,0 +1,34 @@
+"""Command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
+
+from collections.abc import Callable
+
+from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
+from onnxlrp.cli.converting import convert, inspect
+from onnxlrp.cli.explaining import check, explain
+from onnxlrp.cli.showing import composites, demo, operators
+
+__all__ = ["FOUND", "UNUSABLE", "app", "main"]
+
+COMMANDS: dict[Callable[..., None], str] = {
+    demo: "onnxlrp demo my-folder",
+    convert: (
+        "onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
+        "for a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+    ),
+    inspect: (
+        "onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'; "
+        "to ask why a batch norm is a step of its own: onnxlrp inspect model.onnx --why-not bn1"
+    ),
+    explain: (
+        "onnxlrp explain model.onnx --input image=cat.jpg --target 285 -o cat.png; "
+        "a text: onnxlrp explain bert.onnx --text input_ids='What a great film!' -o film.html; "
+        "one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
+    ),
+    check: "onnxlrp check model.onnx --input image=cat.jpg",
+    operators: "onnxlrp operators --json",
+    composites: "onnxlrp composites --json",
+}
+"""Every command with an example, in the order of the help."""
+
+for command, example in COMMANDS.items():
+    app.command(epilog=f"Example: {example}")(command)

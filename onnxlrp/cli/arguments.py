@@ -1,0 +1,97 @@
+"""The arguments of a command, read and checked: a mistake in them is wrong usage, status 2."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped_json
+from onnxlrp.replacing import check_replaceable
+
+
+def conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
+    """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
+    from onnxlrp.composites import parse
+
+    if composite.endswith(".toml"):
+        parse(composite)  # an unusable file is an error of its own, not wrong usage
+    else:
+        usage(parse, composite, "--composite")
+    return {
+        "composite": composite,
+        "rules": tuple(usage(_rule, text, "--rule") for text in rules),
+        "output": output,
+        "inputs": tuple(inputs) or None,
+    }
+
+
+def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Parse texts such as `3,17` as the indices of elements, all with the same number of indices."""
+    try:
+        found = [tuple(int(index) for index in text.split(",")) for text in texts]
+    except ValueError as error:
+        raise InputError(f"{', '.join(texts)!r:.80}: an element is written by its indices, such as 3,17") from error
+    if len({len(one) for one in found}) > 1:
+        raise InputError(f"elements of one output have as many indices each, unlike {', '.join(texts)!r:.80}")
+    return found
+
+
+def _rule(text: str) -> tuple[str, Any]:
+    """Parse `PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
+    from onnxlrp import rules
+
+    parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
+    if parts is None:
+        raise InputError(f"{text!r} is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
+    return parts[1], rules.parse(parts[2])
+
+
+def files_and_texts(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
+    """Read `--input`, `--text` and `--tokenizer`."""
+    from onnxlrp.runtime.cli_inputs import CliInputs
+
+    files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
+    words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
+    return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
+
+
+def _pair(given: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals or not name or not value.strip():
+        raise typer.BadParameter(f"{given!r} is not {form}", param_hint=option)
+    return name, value
+
+
+def usage(check: Callable[[Any], Any], value: Any, option: str) -> Any:
+    """Check a value from the command line and return the result; an InputError becomes wrong usage."""
+    try:
+        return check(value)
+    except InputError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def refuse_overwriting(
+    paths: Sequence[Path], force: bool, read: Callable[[], Sequence[Path]], hint: str = "-o", makes_folder: bool = False
+) -> None:
+    """Refuse, as wrong usage, paths that must not be written.
+
+    These are files that the command reads itself, paths of anything but regular files, existing files without --force,
+    and files in folders that do not exist (unless the command makes them).
+    """
+    sources = read() if any(path.exists() for path in paths) else ()
+    for path in paths:
+        usage(lambda one: check_replaceable(one, sources), path, hint)
+        if path.exists() and not force:
+            raise typer.BadParameter(f"'{path}' exists already; --force overwrites it", param_hint=hint)
+        if not makes_folder and not path.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder '{path.parent}'", param_hint=hint)
+
+
+def print_json(content: Any) -> None:
+    print(escaped_json(json.dumps(content, ensure_ascii=False, indent=2)))

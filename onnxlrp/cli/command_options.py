@@ -1,0 +1,66 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxlrp.cli.arguments import usage
+from onnxlrp.targets import TARGETS, kind_named
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
+Composite = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="Choice of rules: a name, NAME(option=value, ...) or a TOML file.")
+]
+Rules = Annotated[
+    list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
+]
+OutputName = Annotated[str | None, typer.Option("--output", metavar="NAME", help="The output to explain.")]
+InputNames = Annotated[list[str], typer.Option("--input", metavar="NAME", help="An input to explain (default: all).")]
+Files = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        metavar="NAME=FILE",
+        help="Picture, .npy, .npz, .csv or text, a folder or a pattern such as 'pictures/*.png'; several files "
+        "of a name make a batch.",
+    ),
+]
+Texts = Annotated[
+    list[str],
+    typer.Option(
+        "--text", metavar="NAME=TEXT", help="A text for an input of token ids; several of a name make a batch."
+    ),
+]
+TokenizerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="tokenizer.json or vocab.txt, for --text and .txt files (default: the one beside MODEL).",
+    ),
+]
+Preprocessing = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Pixels of pictures for a float input: raw (0 to 255), unit (0 to 1), signed (-1 to 1), imagenet, or "
+        "MEAN/STD for pixels of 0 to 1, such as 0.5,0.5,0.5/0.25,0.25,0.25.",
+    ),
+]
+Providers = Annotated[
+    list[str], typer.Option("--provider", metavar="NAME", help="onnxruntime provider (default: CUDA, else the CPU).")
+]
+TargetKind = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(TARGETS),
+        callback=lambda name: usage(kind_named, name, "--target").name,
+        help="Kind of target to explain.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

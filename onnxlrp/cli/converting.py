@@ -1,0 +1,173 @@
+"""`onnxlrp convert` and `onnxlrp inspect`, and the conversion that other commands begin with."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from onnxlrp.cli.application import UNUSABLE, guarded
+from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.command_options import (
+    Composite,
+    Debug,
+    Force,
+    InputNames,
+    Json,
+    Model,
+    OutputName,
+    Rules,
+    TargetKind,
+)
+from onnxlrp.errors import InputError, TargetError
+from onnxlrp.printable import escaped
+from onnxlrp.replacing import files_of
+from onnxlrp.view import terminal
+
+
+@guarded
+def convert(
+    model: Model,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The explained model to write.")],
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    input: InputNames = [],  # noqa: B006
+    target: TargetKind = "class",
+    targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
+    initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
+    relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
+    explain_probability: Annotated[
+        bool,
+        typer.Option(
+            "--explain-probability",
+            help="Explain the output itself, without skipping a final softmax, sigmoid or the like.",
+        ),
+    ] = False,
+    on_unsupported: Annotated[Literal["error", "stop"], typer.Option(help="Operators without a rule.")] = "error",
+    target_input: Annotated[
+        Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
+    ] = "optional",
+    precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
+    share_weights: Annotated[
+        bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not compare the outputs of source and explained model.")
+    ] = False,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Write the explained model: the same outputs, and the relevance of every input."""
+    options = conversion(composite, rule, output, input)
+    refuse_overwriting([out], force, functools.partial(files_of, model))
+    explained = convert_with_notes(
+        model,
+        **options,
+        target=target,
+        targets=targets,
+        initial=initial,
+        relevance_at=tuple(relevance_at),
+        ledger=ledger,
+        explain_probability=explain_probability,
+        on_unsupported=on_unsupported,
+        target_input=target_input,
+        precision=precision,
+        check=not no_check,
+    )
+    with terminal.progress(f"writing {out}"):
+        usage(functools.partial(explained.save, share_weights=share_weights), out, "-o")
+    if as_json:
+        interface = dataclasses.asdict(explained.interface)
+        checked = None if explained.comparison is None else dataclasses.asdict(explained.comparison)
+        about = {"written": str(out), "interface": interface, "check": checked}
+        print_json({**about, "notes": explained.notes, "plan": _plan(explained)})
+        return
+    face = explained.interface
+    terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
+    for name, relevance in face.relevance.items():
+        terminal.say(f"  relevance of {name!r} is output {relevance!r}")
+    if explained.comparison is not None:
+        terminal.say(f"  {explained.comparison.text}")
+
+
+@guarded
+def inspect(
+    model: Model,
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    input: InputNames = [],  # noqa: B006
+    why_not: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE",
+            help="Show, in place of the plan, why rewrites, layers, norms and activations do not apply to this node.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
+    options = conversion(composite, rule, output, input)
+    from onnxlrp.convert import inspect as inspect_model
+    from onnxlrp.view import tables
+
+    with terminal.progress(f"reading {model}"):
+        plan = inspect_model(model, **options, why_not=why_not)
+    unsupported = list(plan.unsupported)
+    if as_json:
+        rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
+        asked = {} if why_not is None else {"why_not": plan.why_not}
+        about = {"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)}
+        print_json({**about, **asked})
+    elif why_not is not None:
+        for sentence in plan.why_not or [f"nothing was tried at {why_not!r} that failed"]:
+            terminal.say(sentence)
+    else:
+        terminal.say(plan.title)
+        terminal.show(tables.plan_table(plan.rows()))
+        for note in plan.notes:
+            terminal.say(terminal.note_text(note))
+    if unsupported:
+        listed = "\n".join(f"  {escaped(node)}" for node in unsupported)
+        terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
+        raise typer.Exit(UNUSABLE)
+
+
+def convert_with_notes(model: Path, **options: Any) -> Any:
+    """Convert a model, and print its notes on stderr."""
+    from onnxlrp.convert import convert as convert_model
+
+    with terminal.progress(f"converting {model}"):
+        explained = convert_model(model, **options)
+    for note in explained.notes:
+        terminal.tell(*terminal.note_text(note).split(": ", 1))
+    return explained
+
+
+def convert_for_target(model: Path, **options: Any) -> Any:
+    """Convert a model; an error about its target names the options that choose one."""
+    try:
+        return convert_with_notes(model, **options)
+    except TargetError as error:
+        raise TargetError(
+            f"{error}\nHere: --position N for a token (-1: the last), --element INDICES, --weights FILE"
+        ) from error
+
+
+def convert_with_ledger(model: Path, **options: Any) -> Any:
+    """Convert a model with the ledger if the composite has one; gradients have none."""
+    try:
+        return convert_with_notes(model, **options, ledger=True)
+    except InputError:
+        return convert_with_notes(model, **options)
+
+
+def _plan(explained: Any) -> list[dict[str, str]]:
+    return [dataclasses.asdict(row) for row in explained.plan.rows()]

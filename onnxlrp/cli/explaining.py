@@ -1,0 +1,168 @@
+"""`onnxlrp explain` and `onnxlrp check`, which run a model."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxlrp.cli.application import FOUND, guarded
+from onnxlrp.cli.arguments import conversion, elements, files_and_texts, print_json, refuse_overwriting, usage
+from onnxlrp.cli.command_options import (
+    Composite,
+    Debug,
+    Files,
+    Force,
+    Json,
+    Model,
+    OutputName,
+    Preprocessing,
+    Providers,
+    Rules,
+    TargetKind,
+    Texts,
+    TokenizerFile,
+)
+from onnxlrp.cli.converting import convert_for_target, convert_with_ledger
+from onnxlrp.view import terminal
+
+
+@guarded
+def explain(
+    model: Model,
+    input: Files = [],  # noqa: B006
+    text: Texts = [],  # noqa: B006
+    tokenizer: TokenizerFile = None,
+    words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
+    target: Annotated[
+        list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample or K.")
+    ] = [],  # noqa: B006
+    position: Annotated[
+        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
+    ] = [],  # noqa: B006
+    element: Annotated[
+        list[str],
+        typer.Option(
+            metavar="INDICES",
+            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
+        ),
+    ] = [],  # noqa: B006
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv. A name without suffix is a folder for many "
+            "samples, with an .npz for each batch; the same command continues after an interruption.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
+    preprocess: Preprocessing = "raw",
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    provider: Providers = [],  # noqa: B006
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Explain inputs; a MODEL that is not an explained one is converted first."""
+    from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
+    from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.reading import open_model
+
+    how = usage(Preprocess.parse, preprocess, "--preprocess")
+    given = files_and_texts(input, text, tokenizer)
+    if not given:
+        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+    options = conversion(composite, rule, output, [])
+    many = out is not None and not out.suffix
+    if batch_size is not None and not many:
+        raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
+    if out is not None and not many:
+        others = [file for file in (labels, weights, tokenizer) if file is not None]
+        refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
+        usage(commands.check_suffix, out, "-o")
+    opened = open_model(model)
+    names = commands.read_labels(labels)
+    data = None if many else load(given, opened.inputs, how, model)
+    if opened.interface is not None and (composite, rule, output) != ("auto", [], None):
+        raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
+    kind = "token" if position else "element" if element else "class" if weights is None else "weights"
+    if element and (target or (opened.interface is not None and opened.interface.target != "element")):
+        raise typer.BadParameter(
+            "it is for a model with --target element, without --target here", param_hint="--element"
+        )
+    made = model if opened.interface is not None else convert_for_target(model, **options, target=kind)
+    chosen = usage(elements, element, "--element") or target
+    asked = {"target": chosen, "position": position, "weights": commands.read_weights(weights)}
+    if data is None:
+        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
+        with terminal.cautions_heard() as cautions:
+            results = commands.explain_many(made, model, given, asked, provider, **to)
+        if as_json:
+            about = {"written": str(out), "samples": results.done, "batch_size": results.batch_size}
+            print_json({**about, "cautions": commands.cautions_json(cautions)})
+        else:
+            commands.show_many(results)
+        return
+    with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
+        done = commands.explain(made, data, asked, names, provider, words)
+    if out is not None:
+        commands.save(done, out)
+    if as_json:
+        written = {"written": None if out is None else str(out)}
+        print_json({**commands.as_json(done), "cautions": commands.cautions_json(cautions), **written})
+    else:
+        commands.show(done)
+        if out is not None:
+            terminal.say(f"wrote {out}")
+
+
+@guarded
+def check(
+    model: Model,
+    input: Files = [],  # noqa: B006
+    text: Texts = [],  # noqa: B006
+    tokenizer: TokenizerFile = None,
+    preprocess: Preprocessing = "raw",
+    composite: Composite = "auto",
+    rule: Rules = [],  # noqa: B006
+    output: OutputName = None,
+    target: TargetKind = "class",
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs, if none are given.")] = 0,
+    provider: Providers = [],  # noqa: B006
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run source and explained model, compare their outputs, and show whether and where relevance is lost."""
+    from onnxlrp import commands
+    from onnxlrp.runtime.cli_inputs import load
+    from onnxlrp.runtime.files import Preprocess
+    from onnxlrp.runtime.reading import open_model
+
+    how = usage(Preprocess.parse, preprocess, "--preprocess")
+    given = files_and_texts(input, text, tokenizer)
+    options = conversion(composite, rule, output, [])
+    opened = open_model(model)
+    arrays = load(given, opened.inputs, how, model).arrays if given else None
+    source, made = None, model
+    if opened.interface is None:
+        source, made = opened, convert_with_ledger(model, **options, target=target)
+    with terminal.progress("running both models"), terminal.cautions_heard() as cautions:
+        report = commands.check(source, made, arrays, provider, seed)
+    if as_json:
+        print_json({**commands.report_json(report), "cautions": commands.cautions_json(cautions)})
+    else:
+        commands.show_report(report, is_random=not given)
+    if report.problems:
+        terminal.tell("error", "\n".join(report.problems))
+        raise typer.Exit(FOUND)

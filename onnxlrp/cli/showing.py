@@ -1,0 +1,60 @@
+"""`onnxlrp demo`, `operators` and `composites`, which show what onnxlrp does."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxlrp.cli.application import guarded
+from onnxlrp.cli.arguments import print_json, refuse_overwriting
+from onnxlrp.cli.command_options import Debug, Force, Json
+from onnxlrp.view import terminal
+
+
+@guarded
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")] = Path("onnxlrp-demo"),
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Convert and explain the bundled real model on the bundled real pictures."""
+    from onnxlrp import demo as demonstration
+
+    paths = [folder / name for name in demonstration.FILES]
+    refuse_overwriting(paths, force, demonstration.files_read, "DIR", makes_folder=True)
+    with terminal.progress("opening the model", demonstration.STEPS) as step:
+        done = demonstration.run(folder, step)
+    if as_json:
+        print_json(dataclasses.asdict(done))
+    else:
+        demonstration.show(done)
+
+
+@guarded
+def operators(as_json: Json = False, debug: Debug = False) -> None:
+    """List every operator with the way in which relevance passes it."""
+    from onnxlrp.operators import registry
+    from onnxlrp.view import tables
+
+    rows = registry.table()
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        terminal.show(tables.operators_table(rows))
+
+
+@guarded
+def composites(as_json: Json = False, debug: Debug = False) -> None:
+    """List every composite with its arguments and its purpose."""
+    from onnxlrp.composites import table
+    from onnxlrp.view import tables
+
+    rows = table()
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        terminal.show(tables.composites_table((row.composite, row.purpose) for row in rows))

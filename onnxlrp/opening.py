@@ -1,0 +1,74 @@
+"""Opening a model, whatever form it is given in: the protobuf message, and where its weights lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from onnxlrp import external_data
+from onnxlrp.errors import InvalidModelError
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A model that was given as a path, as bytes or as a ModelProto."""
+
+    proto: onnx.ModelProto
+    """The model, whose external tensors say where their files really lie; the given object where that is a proto."""
+    content: bytes | None = None
+    """The bytes that were given, or those of the file."""
+    file: Path | None = None
+    """The model's file, beside which its weights lie."""
+    weights: tuple[Path, ...] = ()
+    """The files of its weights."""
+
+
+def opened(model: object) -> Opened | None:
+    """Open a model; None for an object of another type.
+
+    Raises InvalidModelError where there is no such file, where it is no model, or where its weights may not be read.
+    """
+    if isinstance(model, onnx.ModelProto):
+        external_data.settle(model, None)  # It raises where there is external data, else changes nothing.
+        return Opened(model)
+    if isinstance(model, (str, os.PathLike)):
+        return _of_file(Path(model))
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        content = bytes(model)
+        proto = _parsed(content, "the bytes")
+        external_data.settle(proto, None)
+        return Opened(proto, content)
+    return None
+
+
+def _of_file(path: Path) -> Opened:
+    content = _bytes_of(path)
+    proto = _parsed(content, f"'{path}'")
+    file = external_data.own_file(proto, path)
+    return Opened(proto, content, file, tuple(external_data.settle(proto, file.parent, file)))
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.is_dir():
+        raise InvalidModelError(f"'{path}' is a folder, not a model")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidModelError(f"there is no file '{path}'") from error
+    except (OSError, ValueError) as error:  # A path with a null character is a ValueError.
+        raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
+
+
+def _parsed(content: bytes, place: str) -> onnx.ModelProto:
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except DecodeError as error:
+        size = f"{len(content):,} bytes"
+        raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({size})") from error
+    if not proto.HasField("graph"):
+        raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(content):,} bytes)")
+    return proto

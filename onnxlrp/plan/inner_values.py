@@ -1,0 +1,31 @@
+"""The inner values whose relevance the caller asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from onnxlrp.errors import InputError
+from onnxlrp.plan.steps import Plan
+
+
+def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str]) -> list[ir.Value]:
+    """Find values by their names; `absorbed` says of the source's values that are gone where each went.
+
+    Raises InputError for a name that no value has, and for a value at which no relevance arrives.
+    """
+    every = {str(v.name): v for n in graph for v in n.outputs}
+    receivers = {v for s in plan.steps for v in s.outputs}
+    found = []
+    for name in names:
+        if name in absorbed:
+            raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
+        if name not in every:
+            raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
+        if every[name] not in receivers:
+            raise InputError(
+                f"no relevance arrives at {name!r}: it lies inside a step that is explained as one, or off the path"
+            )
+        found.append(every[name])
+    return found
