@@ -28,13 +28,9 @@ class Absorbed:
     stopped: Sequence[ir.Value] = ()
     """The relevance that a rule drops."""
 
-    @property
-    def _columns(self) -> tuple[Sequence[ir.Value], ...]:
-        return self.bias, self.epsilon, self.stopped
-
     def __add__(self, other: Absorbed) -> Absorbed:
-        pairs = zip(self._columns, other._columns, strict=True)
-        return Absorbed(*([*mine, *theirs] for mine, theirs in pairs))
+        bias, epsilon = [*self.bias, *other.bias], [*self.epsilon, *other.epsilon]
+        return Absorbed(bias, epsilon, [*self.stopped, *other.stopped])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +62,6 @@ def only(arrived: Arrived) -> Relevance:
     first = arrived[0]
     assert first is not None
     return first
-
-
-def amounts(context: Context, arrived: Arrived) -> list[ir.Value | None]:
-    """The amount at each output."""
-    return [None if r is None else r.amount(context) for r in arrived]
 
 
 def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, rule: Rule) -> Absorbed:

@@ -31,9 +31,8 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
     call = Call.of(node)
     if node.op_type == "Cast":
         return bounds(context, call.operand(0), at_lowest, at_highest)
-    ends: dict[int, tuple[ir.Value, ir.Value]] = {}
-    for index in relevance_operands(node, context.facts.data):
-        ends[index] = bounds(context, call.operand(index), at_lowest, at_highest)
+    carriers = relevance_operands(node, context.facts.data)
+    ends = {index: bounds(context, call.operand(index), at_lowest, at_highest) for index in carriers}
     others = {
         index: context.read(other) if entry.elementwise or entry.scales else other
         for index, other in enumerate(call.inputs)

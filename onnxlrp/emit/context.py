@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
 import onnx_ir as ir
@@ -46,8 +46,6 @@ class Context:
     keeps_ledger: bool = False
     forms: str = "cheapest"
     """"plain": relevance is carried as amounts alone, which every other form must agree with."""
-    senders: Mapping[ir.Value, Sequence[Step | None]] = dataclasses.field(default_factory=dict)
-    """The steps that sent relevance to each value; None for the seed."""
 
     def wants(self, value: ir.Value) -> bool:
         """Decide whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""

@@ -45,10 +45,7 @@ class Denominator:
         for term in terms:
             products += term.factor * np.outer(_coefficients(term.x)[x], _coefficients(term.weight))
             shifts += term.factor * _coefficients(term.bias or NOTHING)
-        pairs = (
-            (products, shifts),
-            *((np.outer(each[x], each), each) for each in (_SIGNS, _LINEAR)),
-        )
+        pairs = ((products, shifts), *((np.outer(each[x], each), each) for each in (_SIGNS, _LINEAR)))
         return cls(share, tuple(terms), *(np.concatenate([both.ravel(), alone[b]]) for both, alone in pairs))
 
     @property

@@ -14,7 +14,7 @@ from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import Ledger
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
-from onnxlrp.emit.single_score import chosen
+from onnxlrp.emit.slices import chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
@@ -159,21 +159,19 @@ def _name_outputs(
     ledger: Ledger | None,
     unique: Callable[[str], str],
 ) -> Emitted:
-    names: list[str] = []
-    values = [*request.inputs, *request.inner]
+    values, outs = [*request.inputs, *request.inner], []
     wanted = [f"{v.name}_relevance" for v in values] + (["relevance_ledger"] if ledger is not None else [])
     for tensor, name in zip(tensors, wanted, strict=True):
         op.label("ledger" if name == "relevance_ledger" else "relevance")
-        out = op.alias(tensor, unique(name))
-        out.shape = tensor.shape
-        op.graph.outputs.append(out)
-        names.append(str(out.name))
-    for value, out in zip(values, op.graph.outputs[len(op.graph.outputs) - len(tensors) :], strict=False):
+        outs.append(op.alias(tensor, unique(name)))
+        outs[-1].shape = tensor.shape
+    op.graph.outputs.extend(outs)
+    for value, out in zip(values, outs, strict=False):
         if request.options.targets == 1:
             out.shape = value.shape
         elif value.shape is not None:
             out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
-    split = len(request.inputs)
+    names, split = [str(out.name) for out in outs], len(request.inputs)
     steps = () if ledger is None else tuple(ledger.rows)
     return Emitted(
         inputs,

@@ -15,8 +15,8 @@ from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.denominators import Denominator
 from onnxlrp.emit.float16 import bounded
 from onnxlrp.emit.modified import modified, modified_weight, times
-from onnxlrp.emit.narrow_columns import narrowed
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
+from onnxlrp.emit.slices import narrowed
 from onnxlrp.plan import Step
 from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 

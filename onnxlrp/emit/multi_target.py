@@ -37,14 +37,8 @@ def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Valu
     body = ir.Graph(
         inputs=[argument], outputs=list(results), nodes=moved, name="one_target", opset_imports=graph.opset_imports
     )
-    node = ir.Node(
-        "",
-        "Scan",
-        [seeds],
-        [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)],
-        num_outputs=len(results),
-        name="targets",
-    )
+    attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
+    node = ir.Node("", "Scan", [seeds], attributes, num_outputs=len(results), name="targets")
     mark_rule(node, "one explanation per target")
     graph.append(node)
     for stacked, result in zip(node.outputs, results, strict=True):

@@ -59,13 +59,8 @@ def loop(context: Context, step: Step, arrived: Arrived) -> Backward:
         ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
         results = [now if v is value else v for v in results]
     graph = reverse.finish([count, going, *carried.parameters], [true, *results])
-    back = ir.Node(
-        "",
-        "Loop",
-        [trips, op.constant(True), *carried.starts],
-        [ir.AttrGraph("body", graph)],
-        num_outputs=len(results),
-    )
+    operands = [trips, op.constant(True), *carried.starts]
+    back = ir.Node("", "Loop", operands, [ir.AttrGraph("body", graph)], num_outputs=len(results))
     stacked = [ir.Value(type=ir.TensorType(context.dtype)) for _ in slices]
     outs = append(context, step, back, [*carried.parameters, *stacked])
     given = distribute(context, step, reverse, carried, outs)

@@ -28,8 +28,8 @@ def scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     reverse = Reverse(context, step, body)
     came, captured = arrived_at(context, arrived), captured_by(context, step)
     carried = loop_carried(context, step, reverse, came, captured)
-    in_axes, in_ways = (_ints(node, f"scan_input_{n}", len(body.slices)) for n in ("axes", "directions"))
-    out_axes, out_ways = (_ints(node, f"scan_output_{n}", len(body.stacked)) for n in ("axes", "directions"))
+    in_axes, in_ways = (step.call.ints(f"scan_input_{n}", [0] * len(body.slices)) for n in ("axes", "directions"))
+    out_axes, out_ways = (step.call.ints(f"scan_output_{n}", [0] * len(body.stacked)) for n in ("axes", "directions"))
     states = len(body.states)
     seeds = [(reverse.outputs[k], carried.parameters[i]) for i, k in enumerate(carried.states)]
     scanned: list[tuple[ir.Value, ir.Value, int, int]] = []
@@ -93,8 +93,3 @@ def _stored(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
         if name in node.attributes:
             node.attributes[name] = ir.AttrInt64s(name, [*node.attributes[name].as_ints(), 0])
     return stacked
-
-
-def _ints(node: ir.Node, name: str, count: int) -> list[int]:
-    attribute = node.attributes.get(name)
-    return [0] * count if attribute is None else [int(i) for i in attribute.as_ints()]

@@ -12,13 +12,7 @@ from onnxlrp.rules import Rule
 
 def divide(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
     """`r / s(d)`, 0 where the stabiliser is 0 and d is 0."""
-    return bounded(context.op, _quotient(context, r, d, rule, sign))
-
-
-def _quotient(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int) -> ir.Value:
     op = context.op
-    if rule.epsilon == 0 and rule.relative == 0:
-        return op.Div(r, op.stabilise(d, 0.0))
     epsilon = least(rule.epsilon, context.dtype)
     small: ir.Value | float = epsilon
     if rule.relative:
@@ -27,11 +21,13 @@ def _quotient(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int)
         wide = op.cast(d, widest(context.dtype))
         rms = op.cast(op.Sqrt(op.ReduceMean(op.Mul(wide, wide), axes, keepdims=1)), context.dtype)
         small = op.Add(op.Mul(rms, rule.relative), epsilon)
-    if sign:
+    if epsilon == 0 and not rule.relative:
+        s = d
+    elif sign:
         s = op.Add(d, small) if sign > 0 else op.Sub(d, small)
     elif isinstance(small, float):
         s = op.stabilise(d, small)
     else:
         s = op.Add(d, op.Where(op.GreaterOrEqual(d, 0.0), small, op.Neg(small)))
     # With ε = 0 the root of the mean square alone keeps s from 0, and is 0 where all of d is.
-    return op.Div(r, s if epsilon else op.stabilise(s, 0.0))
+    return bounded(op, op.Div(r, s if epsilon else op.stabilise(s, 0.0)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from onnxlrp.emit import backward
-from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Treat, amounts, kept_by_division, only
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward, Treat, kept_by_division, only
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.layer_shares import layer
 from onnxlrp.emit.offset_activations import offset, slope
@@ -151,10 +151,12 @@ def custom(context: Context, step: Step, arrived: Arrived) -> Backward:
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
     factor, divided = (not gradient and entry.receives == form for form in ("factor", "ratio"))
     arrived = arrived if entry.per_output else arrived[:1]
-    taken, first = amounts(context, arrived), arrived[0]
-    if factor:
-        taken = [None if r is None else backward.factor_of(context, r, norm.epsilon) for r in arrived]
-    elif divided and first is not None:
+    first = arrived[0]
+    taken = [
+        None if r is None else backward.factor_of(context, r, norm.epsilon) if factor else r.amount(context)
+        for r in arrived
+    ]
+    if divided and first is not None:
         taken[0] = first.over_output(context, context.read(first.value), norm)
     given = taken if entry.per_output else taken[0]
     back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, gradient))

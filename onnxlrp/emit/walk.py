@@ -26,16 +26,14 @@ class Walk:
     """Relevance on its way from the seeds to the inputs: all that changes on the way back is here."""
 
     def __init__(self, context: Context, ledger: NoLedger | None = None) -> None:
-        self.ledger = ledger or NoLedger()
+        self.context, self.ledger = context, ledger or NoLedger()
         self.relevance: dict[ir.Value, Relevance] = {}
         self.products: list[Relevance] = []
         """All that steps gave back as `Backward.products`."""
-        self._senders: dict[ir.Value, list[Step | None]] = {}
-        self.context = dataclasses.replace(context, senders=self._senders)
 
     def start(self, relevance: Relevance) -> None:
         """Let relevance begin at a value."""
-        self._add(relevance.settled(self.context), None)
+        self._add(relevance.settled(self.context))
 
     def hand_on(self, step: Step, value: ir.Value) -> None:
         """Record a step that is left out, because it hands all relevance on to a value as it is."""
@@ -54,16 +52,15 @@ class Walk:
             back = context.treatments[step.kind](context, step, arrived)
             parts = {index: part.settled(context) for index, part in back.parts.items()}
             for part in parts.values():
-                self._add(part, step)
+                self._add(part)
             self.products += back.products.values()
             self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
 
-    def _add(self, part: Relevance, sender: Step | None) -> None:
+    def _add(self, part: Relevance) -> None:
         value = part.value
         if value in self.context.receivers:
             known = self.relevance.get(value)
             self.relevance[value] = part if known is None else known.plus(part)
-            self._senders.setdefault(value, []).append(sender)
 
     def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value | None:
         """The relevance that a value has received, in a type; None where none arrived."""

@@ -11,6 +11,8 @@ product in floats, because the kernel's result is fused with the bias, norm or G
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
@@ -93,13 +95,7 @@ class _Copies:
         inputs = [None if v is None else operand(v) for v in node.inputs]
         if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return
-        attributes = list(node.attributes.values())
-        outputs = len(node.outputs)
-        copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=outputs, version=node.version)
-        _add(self.graph, copy, str(node.name))
-        for value, result in zip(node.outputs, copy.outputs, strict=True):
-            self.made[value] = result
-            result.name, result.type, result.shape = f"lrp.apart.{value.name}", value.type, value.shape
+        self.made.update(zip(node.outputs, _run_again(self.graph, node, inputs, node.outputs, "apart"), strict=True))
 
     def _in_floats(self, call: Call) -> ir.Value:
         """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
@@ -152,29 +148,35 @@ def _begins_attention(node: ir.Node) -> bool:
 
 def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
     """Copy a norm's output, computed once more from a copy of its operand."""
-    x, value = node.inputs[0], node.outputs[0]
+    x = node.inputs[0]
     assert x is not None
-    inputs = [unfused_copy(graph, x), *node.inputs[1:]]
-    copy = ir.Node("", node.op_type, inputs, list(node.attributes.values()), num_outputs=1, version=node.version)
-    _add(graph, copy, str(node.name))
-    result = copy.outputs[0]
-    result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
-    return result
+    return _run_again(graph, node, [unfused_copy(graph, x), *node.inputs[1:]], node.outputs[:1], "same")[0]
 
 
 def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
     """Copy a value in a way that no session optimises away: as the sum of it alone."""
-    node = ir.Node("", "Sum", [value], num_outputs=1)
-    _add(graph, node, str(value.name))
-    result = node.outputs[0]
-    result.name, result.type, result.shape = f"lrp.same.{value.name}", value.type, value.shape
-    return result
+    return _append(graph, ir.Node("", "Sum", [value], num_outputs=1), value.name, [value], "same")[0]
 
 
-def _add(graph: ir.Graph, node: ir.Node, name: str) -> None:
+def _run_again(
+    graph: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None], like: Sequence[ir.Value], prefix: str
+) -> Sequence[ir.Value]:
+    """Copy a node with other inputs, for its first outputs, `like`."""
+    attributes = list(node.attributes.values())
+    copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=len(like), version=node.version)
+    return _append(graph, copy, node.name, like, prefix)
+
+
+def _append(
+    graph: ir.Graph, node: ir.Node, name: str | None, like: Sequence[ir.Value], prefix: str
+) -> Sequence[ir.Value]:
+    """Append a node whose outputs have the types and shapes of `like`, and their names with a prefix."""
     node.name = f"lrp.apart.{name}"
     mark_rule(node, "apart")
     graph.append(node)
+    for value, result in zip(like, node.outputs, strict=True):
+        result.name, result.type, result.shape = f"lrp.{prefix}.{value.name}", value.type, value.shape
+    return node.outputs
 
 
 def _is_outer(value: ir.Value, graph: ir.Graph) -> bool:

@@ -17,6 +17,7 @@ from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
+from onnxlrp.plan.narrow import decide_columns
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
@@ -119,6 +120,7 @@ class _Planner:
                 continue
             found.append(step)
             needed.update(v for v in step.operands.values() if v in self.facts.leads_to_input)
+        decide_columns(found, scores)
         return found
 
     def _inner(self, step: Step, wanted: Sequence[bool]) -> None:

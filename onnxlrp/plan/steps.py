@@ -83,6 +83,8 @@ class Step:
 
     inner: tuple[Step, ...] = ()
     """The steps inside the node's bodies."""
+    columns: range | None = None
+    """The output columns of a product that receive relevance; None where all do, or any may."""
 
     def __repr__(self) -> str:
         return f"<Step {cut(self.name)}: {cut(self.operator, 40)}, {cut(self.rule_text)}, {cut(self.why)}>"
@@ -90,6 +92,11 @@ class Step:
     @property
     def rule_text(self) -> str:
         return str(self.rule) if self.rule is not None else self.kind.value
+
+    @property
+    def receivers(self) -> list[ir.Value]:
+        """The operands that relevance is sent to: not a gate, which decides how much of a signal passes."""
+        return [v for i, v in self.operands.items() if self.kind is not StepKind.PRODUCT or i in self.shares]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,56 +1,82 @@
-"""Restrict the way back of a product x·W to the output columns that relevance arrives at.
+"""Decide which part of a product's output relevance arrives at: some of its columns, or one score alone.
 
 Queries, keys and values are often one product, and under a rule that takes attention's weights for constants relevance
-arrives at the values alone: two thirds of the product's way back would be done on zeros.
+arrives at the values alone: two thirds of the product's way back would be done on zeros. Where each sample explains one
+score, at one token and one class, most of the arithmetic (a vocabulary's) would be.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.analysis.layers import Layer
-from onnxlrp.emit.context import Context
-from onnxlrp.emit.relevance import Relevance, routed
 from onnxlrp.graph.call import Call, content
-from onnxlrp.plan import Step
+from onnxlrp.plan.steps import Step
+
+Senders = Mapping[ir.Value, Sequence[Step | None]]
+"""The steps that send relevance to each value; None for the seed."""
 
 
-def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Relevance]:
-    """The step on those columns alone, and its relevance; as they are where all have relevance, or any may."""
+@dataclasses.dataclass(frozen=True)
+class SingleScore:
+    """The steps where one element of a product [N, T, V] is explained for each sample."""
+
+    choice: Sequence[Step]
+    """The Gather that takes the token's scores, if any: it hands all relevance on."""
+    product: Step
+    rest: Sequence[Step]
+
+
+def decide_columns(steps: Sequence[Step], scores: Collection[ir.Value]) -> None:
+    """Set `Step.columns` of each product."""
+    senders = _senders(steps, scores)
+    for step in steps:
+        if _is_product(step) and step.outputs[0] in senders:
+            step.columns = _columns(step.outputs[0], senders)
+
+
+def single_score(steps: Sequence[Step], score: ir.Value, data: Collection[ir.Value]) -> SingleScore | None:
+    """Find the last product, by constant columns, of which one score is all that is explained; None if the score comes
+    from anything else."""
+    choice = steps[: len(steps) > 1 and _chooses_token(steps[0], score, data)]
+    rest, every = steps[len(choice) :], choice[0].call.operand(0) if choice else score
+    if not rest or rest[0].outputs != (every,) or len(_senders(steps, [score])[every]) > 1:
+        return None
+    layer = rest[0].layer if _is_product(rest[0]) else None
+    if layer is None or layer.x.producer() is None or len(layer.x.shape or ()) != 3:
+        return None
+    return SingleScore(choice, rest[0], rest[1:])
+
+
+def _chooses_token(step: Step, score: ir.Value, data: Collection[ir.Value]) -> bool:
+    """Decide whether a step takes the scores [N, V] at one place, the same for all samples, out of [N, T, V]."""
+    call = step.call
+    if (call.domain, call.op_type, step.outputs) != ("", "Gather", (score,)) or call.attr("axis", 0) != 1:
+        return False
+    index = call.operand(1)
+    return index not in data and index.shape is not None and len(index.shape) == 0
+
+
+def _senders(steps: Sequence[Step], scores: Collection[ir.Value]) -> Senders:
+    senders: dict[ir.Value, list[Step | None]] = {score: [None] for score in scores}
+    for step in steps:
+        if any(v in senders for v in step.outputs):
+            for value in step.receivers:
+                senders.setdefault(value, []).append(step)
+    return senders
+
+
+def _is_product(step: Step) -> bool:
+    """Decide whether a step is `x·W` with columns along its output's last axis, which may be explained one by one: a
+    relative ε is of the size of them all."""
     layer, rule = step.layer, step.rule
-    if layer is None or rule is None or rule.relative or not _is_product(layer):
-        return step, arrived
-    z, width = layer.z, _size(layer.z, -1)
-    reached = None if width is None else _reached(context, z, _Axis(len(z.shape or ()) - 1, width, 1))
-    if reached is None or len(reached) == width:
-        return step, arrived
-    narrow = _narrow(context, layer, reached)
-    step = dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
-    return step, routed(context, [arrived], narrow.z, lambda r: _cut(context, r[0], reached, -1))
-
-
-def _is_product(layer: Layer) -> bool:
-    """Decide whether it is `x·W` with columns along its output's last axis."""
+    if layer is None or rule is None or rule.relative:
+        return False
     call = layer.call
     return (call.domain, layer.data) == ("", 0) and call.op_type in ("MatMul", "Gemm") and len(layer.w.shape or ()) == 2
-
-
-def _narrow(context: Context, layer: Layer, columns: range) -> Layer:
-    w = _cut(context, layer.w, columns, 0 if layer.call.attr("transB", 0) else 1)
-    z = _cut(context, layer.z, columns, -1)
-    bias = layer.bias
-    if bias is not None and _size(bias, -1) != 1:
-        bias = _cut(context, bias, columns, -1)
-    call = dataclasses.replace(layer.call.rebind({layer.weight: w}), outputs=(z,))
-    return dataclasses.replace(layer, call=call, bias=bias, add=None)
-
-
-def _cut(context: Context, value: ir.Value | None, columns: range, axis: int) -> ir.Value:
-    op = context.op
-    return op.Slice(value, op.ints([columns.start]), op.ints([columns.stop]), op.ints([axis]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,23 +88,28 @@ class _Axis:
     width: int
 
 
-def _reached(context: Context, value: ir.Value, axis: _Axis) -> range | None:
-    """From the first to the last column that has relevance; None where any may."""
+def _columns(value: ir.Value, senders: Senders) -> range | None:
+    """Return the columns of a product's output from the first to the last that receives relevance; None if that is all
+    of them, or any may."""
+    width = _size(value, -1)
+    if width is None:
+        return None
     found: list[range] = []
-    waiting = [(value, axis)]
+    waiting = [(value, _Axis(len(value.shape or ()) - 1, width, 1))]
     while waiting:
         value, axis = waiting.pop()
-        for step in context.senders[value]:
+        for step in senders[value]:
             if step is None or step.call.domain != "":
                 return None
             pieces, moved = _taken(step.call, axis), _moved(step.call, axis)
             if pieces is not None:
-                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in context.senders]
+                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in senders]
             elif moved is not None:
                 waiting.append((step.outputs[0], moved))
             else:
                 return None
-    return range(min(r.start for r in found), max(r.stop for r in found)) if found else None
+    reached = range(min(r.start for r in found), max(r.stop for r in found)) if found else range(width)
+    return None if len(reached) == width else reached
 
 
 def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:

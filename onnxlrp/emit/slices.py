@@ -1,7 +1,4 @@
-"""Explain one score of a product, at one token and one class, by the row and the column that make it.
-
-Everything else there has no relevance, and its share of the arithmetic (a vocabulary's) is left out.
-"""
+"""Slices of a product x·W where the plan says that relevance arrives at some columns alone, or at one score."""
 
 from __future__ import annotations
 
@@ -14,8 +11,33 @@ from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Relevance, routed
 from onnxlrp.emit.walk import rounded_values
-from onnxlrp.plan import Step, StepKind
+from onnxlrp.plan import Step, single_score
 from onnxlrp.targets.kind import Choice
+
+
+def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Relevance]:
+    """The layer's step on the columns that have relevance alone, and its relevance."""
+    layer, columns = step.layer, step.columns
+    if layer is None or columns is None:
+        return step, arrived
+    narrow = _narrow(context, layer, columns)
+    step = dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
+    return step, routed(context, [arrived], narrow.z, lambda r: _cut(context, r[0], columns, -1))
+
+
+def _narrow(context: Context, layer: Layer, columns: range) -> Layer:
+    w = _cut(context, layer.w, columns, 0 if layer.call.attr("transB", 0) else 1)
+    z = _cut(context, layer.z, columns, -1)
+    bias = layer.bias
+    if bias is not None and (not bias.shape or bias.shape[-1] != 1):
+        bias = _cut(context, bias, columns, -1)
+    call = dataclasses.replace(layer.call.rebind({layer.weight: w}), outputs=(z,))
+    return dataclasses.replace(layer, call=call, bias=bias, add=None)
+
+
+def _cut(context: Context, value: ir.Value | None, columns: range, axis: int) -> ir.Value:
+    op = context.op
+    return op.Slice(value, op.ints([columns.start]), op.ints([columns.stop]), op.ints([axis]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,46 +74,25 @@ class Chosen:
 
 
 def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
-    """The first steps for one score alone; None where they are not a product by constant columns, and perhaps the
-    choice of a token downstream of it."""
-    position, skipped = choice.position, steps[:0]
-    if position is None and len(steps) > 1:
-        position, skipped = _picked(context, steps, score), steps[:1]
-        score, steps = steps[0].call.operand(0), steps[1:]
-    if position is None or not steps or steps[0].outputs != (score,):
+    """The first steps for one score alone; None where the plan says that it is no single product."""
+    planned = single_score(steps, score, context.facts.data)
+    layer = None if planned is None else planned.product.layer
+    if planned is None or layer is None or (choice.position is None and not planned.choice):
         return None
-    step, layer = steps[0], steps[0].layer
-    if layer is None or not _is_product(step, layer) or context.composite.seed == "gradient":
-        return None
+    position = _position(context, planned.choice[0]) if choice.position is None else choice.position
     one = _one(context, layer, choice.index, position)
     outputs, operands = (one.z,), {layer.data: one.x}
-    narrow = dataclasses.replace(step, layer=one, call=one.call, operands=operands, outputs=outputs)
+    narrow = dataclasses.replace(planned.product, layer=one, call=one.call, operands=operands, outputs=outputs)
     seed = context.op.Unsqueeze(context.op.cast(choice.exists, context.dtype), context.op.ints([2]))
-    return Chosen(narrow, one.z, seed, one.x, layer.x, position, skipped, steps[1:])
+    return Chosen(narrow, one.z, seed, one.x, layer.x, position, planned.choice, planned.rest)
 
 
-def _picked(context: Context, steps: Sequence[Step], score: ir.Value) -> ir.Value | None:
-    """The position [N, 1] at which a first step takes one of the scores [N, T, V], if it does just that."""
-    op, call = context.op, steps[0].call
-    if (call.domain, call.op_type, steps[0].outputs) != ("", "Gather", (score,)) or call.attr("axis", 0) != 1:
-        return None
-    every, index = call.operand(0), call.operand(1)
-    if index in context.facts.data or index.shape is None or len(index.shape) > 0:
-        return None
-    if sum(every in step.operands.values() for step in steps) > 1:
-        return None
-    wide = op.cast(index, ir.DataType.INT64)
+def _position(context: Context, gather: Step) -> ir.Value:
+    """The position [N, 1] at which a Gather takes one of the scores [N, T, V]."""
+    op, every = context.op, gather.call.operand(0)
+    wide = op.cast(gather.call.operand(1), ir.DataType.INT64)
     known = op.Where(op.Less(wide, op.ints_scalar(0)), op.Add(wide, op.dim(every, 1)), wide)
     return op.Expand(op.Reshape(known, op.ints([1, 1])), op.Concat(op.dim(every, 0), op.ints([1]), axis=0))
-
-
-def _is_product(step: Step, layer: Layer) -> bool:
-    if step.kind is not StepKind.LAYER or step.rule is None or step.rule.relative:
-        # A relative ε is of the size of all the scores of a sample.
-        return False
-    product = layer.call.op_type == "MatMul" and layer.call.domain == "" and layer.data == 0
-    inner = layer.x.producer() is not None
-    return product and inner and [len(v.shape or ()) for v in (layer.x, layer.w)] == [3, 2]
 
 
 def _one(context: Context, layer: Layer, index: ir.Value, position: ir.Value) -> Layer:
