@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import onnx
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
@@ -157,7 +158,8 @@ CANONICAL: tuple[Law, ...] = (
 
 
 def _plain(model: ir.Model, *operators: str) -> list[ir.Node]:
-    """List the default-domain nodes of some operators, or of all if none are named, without those that must run as they
+    """List the nodes of some of ONNX's own operators, or of all if none are named, without those that must run as they
     are deployed."""
-    every = (n for n in model.graph.all_nodes() if n.domain == "" and not is_replaced(n))
+    own = (n for n in model.graph.all_nodes() if n.domain == "" and onnx.defs.has(n.op_type))
+    every = (n for n in own if not is_replaced(n))
     return [n for n in every if not operators or n.op_type in operators]
