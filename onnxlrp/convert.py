@@ -33,7 +33,7 @@ from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
 from onnxlrp.source.background import rows_of
 from onnxlrp.source.canonical import canonicalise
-from onnxlrp.source.foreign import own_errors
+from onnxlrp.source.foreign import no_foreign_errors
 from onnxlrp.source.outputs import hand_out_scores
 from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
@@ -45,7 +45,7 @@ Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
 
 
-@own_errors
+@no_foreign_errors
 @paused_collector()
 def convert(
     model: Model,
@@ -213,7 +213,7 @@ def convert(
     return explained
 
 
-@own_errors
+@no_foreign_errors
 @paused_collector()
 def inspect(
     model: Model,

@@ -48,13 +48,13 @@ class Backward:
     not be multiplied with the ids."""
 
     def plus(self, index: int, part: Relevance) -> Backward:
-        """The same with one more part."""
+        """Add one more part."""
         known = self.parts.get(index)
         return dataclasses.replace(self, parts={**self.parts, index: part if known is None else known.plus(part)})
 
 
 Treat = Callable[[Context, Step, Arrived], Backward]
-"""How a kind of step carries relevance: a pure function of what arrived, but for the nodes that it builds."""
+"""The treatment of a kind of step: a pure function of the relevance that arrived, but for the nodes that it builds."""
 
 
 def only(arrived: Arrived) -> Relevance:

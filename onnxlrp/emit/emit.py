@@ -12,7 +12,7 @@ from onnxlrp.emit import multi_target
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
-from onnxlrp.emit.ledger import Ledger
+from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.emit.slices import chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -59,7 +59,7 @@ class Request:
     result_dtype: ir.DataType
     """Type of the relevance outputs."""
     forms: str = "cheapest"
-    """As `Context.forms` says: "plain" is for tests."""
+    """See `Context.forms`: "plain" is for tests."""
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
@@ -69,7 +69,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
     )
     seed = seeder.build(request.axes)
-    ledger = Ledger(op, request.dtype) if request.ledger else None
+    ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
     one = None if request.inner or seed.choice is None else chosen(context, plan.steps, request.score, seed.choice)
@@ -94,8 +94,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         ledger.label(tensors)
         tensors, ranks = [*tensors, table], [*ranks, 2]
     if request.options.targets > 1:
-        stacked = multi_target.scan(op, start, first, tensors)
-        tensors = [multi_target.behind_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
+        stacked = multi_target.scan_targets(op, start, first, tensors)
+        tensors = [multi_target.after_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
         if ledger is not None:
             # Signed sums over all targets, as they are over the batch.
             op.label("ledger")
@@ -156,7 +156,7 @@ def _name_outputs(
     request: Request,
     inputs: dict[str, str],
     tensors: Sequence[ir.Value],
-    ledger: Ledger | None,
+    ledger: LedgerTaps | None,
     unique: Callable[[str], str],
 ) -> Emitted:
     values, outs = [*request.inputs, *request.inner], []

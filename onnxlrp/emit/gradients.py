@@ -1,4 +1,4 @@
-"""The same walk with true derivatives: what each kind of step does with a gradient."""
+"""Treatments of gradients: the walk of relevance with true derivatives in the place of rules."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from onnxlrp.emit.backward import Arrived, Backward, Treat, only
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_control import control
-from onnxlrp.emit.treatments import custom, routing
+from onnxlrp.emit.treatments import custom_step, routing_step
 from onnxlrp.plan import Step, StepKind
 
 
 def _transpose(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """Linear and routing operators: the transpose in each data operand."""
+    """Apply the transpose of a linear or routing operator in each data operand."""
     if not context.composite.times_input or not is_lookup(step.node, step.operands):
-        return routing(context, step, arrived)
+        return routing_step(context, step, arrived)
     y = step.outputs[0]
     product = Amount(y, context.op.Mul(only(arrived).amount(context), context.read(y)))
-    return Backward({}, products=routing(context, step, [product]).parts)
+    return Backward({}, products=routing_step(context, step, [product]).parts)
 
 
 def _derivative(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -46,7 +46,7 @@ GRADIENT: Mapping[StepKind, Treat] = {
     StepKind.ROUTING: _transpose,
     StepKind.PASS_THROUGH: _derivative,
     StepKind.RECTIFIER: _rectifier,
-    StepKind.CUSTOM: custom,
+    StepKind.CUSTOM: custom_step,
     StepKind.CONTROL: control,
 }
 """The function for each treatment under a gradient composite."""

@@ -14,7 +14,7 @@ from onnxlrp.emit.bounds import bounds
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.denominators import Denominator
 from onnxlrp.emit.float16 import bounded
-from onnxlrp.emit.modified import modified, modified_weight, times
+from onnxlrp.emit.modified import modified, modified_weight, scaled_by
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.emit.slices import narrowed
 from onnxlrp.plan import Step
@@ -132,7 +132,7 @@ class _Layer:
             precise = self.rule.relative == 0 and not self.half
         else:
             precise = self.form.products >= _MANY and self.z.dtype not in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
-        return self.op.Sub(times(self.op, self._output(), multiple), self.first[0]) if precise else None
+        return self.op.Sub(scaled_by(self.op, self._output(), multiple), self.first[0]) if precise else None
 
     def _sum(self, denominator: Denominator, extra: float) -> ir.Value:
         """Add up the terms of a denominator, and `extra`, as a part of a bias where there is one."""
@@ -169,10 +169,10 @@ class _Layer:
     def _kept(self, denominator: Denominator, d: ir.Value, extra: float, s: ir.Value) -> Absorbed:
         """Compute what a share keeps: biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
         op, k = self.op, denominator.share.coefficient
-        r, s = times(op, self._gated(denominator), k), times(op, s, k)
+        r, s = scaled_by(op, self._gated(denominator), k), scaled_by(op, s, k)
         kept = kept_by_division(self.context, r, s, op.Sub(d, extra) if extra else d, self.rule)
         shifts = [
-            times(op, self.form.shift(op, modified(op, self.b, term.bias)), term.factor)
+            scaled_by(op, self.form.shift(op, modified(op, self.b, term.bias)), term.factor)
             for term in denominator.terms
             if term.bias is not None and self.b is not None
         ]
@@ -184,7 +184,7 @@ class _Layer:
         for compare, gates in ((op.Greater, (0, 1)), (op.Less, (0, -1)), (op.Equal, (0,))):
             rest = 1 - sum(share.coefficient for share in shares if share.gate in gates)
             if abs(rest) > _CLOSES:
-                dropped = times(op, self.arrived.amount(self.context), rest)
+                dropped = scaled_by(op, self.arrived.amount(self.context), rest)
                 stopped.append(op.Where(compare(self._output(), 0.0), dropped, self.context.zero))
         return Absorbed(stopped=stopped)
 
@@ -211,8 +211,8 @@ class _Layer:
         elif not isinstance(x, Modifier) or x.one or x.square:
             pieces.amounts.append(bounded(op, op.Mul(back, self._input(term, share))))
         else:
-            pieces.where_positive += [times(op, back, x.above)] if x.above else []
-            pieces.where_negative += [times(op, back, x.below)] if x.below else []
+            pieces.where_positive += [scaled_by(op, back, x.above)] if x.above else []
+            pieces.where_negative += [scaled_by(op, back, x.below)] if x.below else []
 
     def _collected(self, pieces: _Pieces) -> Relevance:
         """The relevance of the input: a factor of it, unless some term gives an amount."""

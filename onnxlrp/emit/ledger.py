@@ -24,7 +24,7 @@ class NoLedger:
         """Leave a step out."""
 
 
-class Ledger(NoLedger):
+class LedgerTaps(NoLedger):
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:

@@ -17,7 +17,7 @@ def modified(op: Builder, v: ir.Value, by: Modifier) -> ir.Value:
     if by.above or by.below:
         parts.append(_bent(op, v, by.above, by.below))
     if by.square:
-        parts.append(times(op, bounded(op, op.Mul(v, v)), by.square))
+        parts.append(scaled_by(op, bounded(op, op.Mul(v, v)), by.square))
     if by.one or not parts:
         parts.append(op.full_like(v, by.one))
     return functools.reduce(op.Add, parts)
@@ -30,7 +30,7 @@ def modified_weight(op: Builder, w: ir.Value, by: Modifier) -> ir.Value:
     return op.cast(modified(op, op.cast(w, ir.DataType.FLOAT), by), w.dtype)
 
 
-def times(op: Builder, v: ir.Value, factor: float) -> ir.Value:
+def scaled_by(op: Builder, v: ir.Value, factor: float) -> ir.Value:
     """Return `factor·v`, v itself where the factor is 1."""
     return v if factor == 1 else op.Neg(v) if factor == -1 else op.Mul(v, factor)
 
@@ -40,9 +40,9 @@ def _bent(op: Builder, v: ir.Value, above: float, below: float) -> ir.Value:
     session copies a whole weight for each, which is most of the time that it takes to create."""
     zero = op.number(0, v)
     if above == below:
-        return times(op, v, above)
+        return scaled_by(op, v, above)
     if below == 0:
-        return times(op, op.Max(v, zero), above)
+        return scaled_by(op, op.Max(v, zero), above)
     if above == 0:
-        return op.Sub(op.Max(v, zero), v) if below == -1 else times(op, op.Min(v, zero), below)
-    return (op.Max if above > below else op.Min)(times(op, v, above), times(op, v, below))
+        return op.Sub(op.Max(v, zero), v) if below == -1 else scaled_by(op, op.Min(v, zero), below)
+    return (op.Max if above > below else op.Min)(scaled_by(op, v, above), scaled_by(op, v, below))

@@ -17,7 +17,7 @@ def placeholder(op: Builder, seeds: ir.Value) -> ir.Value:
     return op.Gather(seeds, op.ints_scalar(0), axis=0)
 
 
-def scan(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Value]) -> list[ir.Value]:
+def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Value]) -> list[ir.Value]:
     """Each result for every seed, stacked: [K, …]. Nodes that depend on `seed` move into the Scan's body; what does not
     (denominators, modified weights) stays outside and is computed once."""
     graph = op.graph
@@ -60,6 +60,6 @@ def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
     return found[::-1]
 
 
-def behind_batch(op: Builder, stacked: ir.Value, rank: int) -> ir.Value:
+def after_batch(op: Builder, stacked: ir.Value, rank: int) -> ir.Value:
     """[K, N, …] -> [N, K, …]; a value without axes keeps K alone."""
     return op.Transpose(stacked, perm=[1, 0, *range(2, rank + 1)]) if rank else stacked

@@ -193,7 +193,7 @@ class PoolDeferred(Factor):
     """Takes what is at the pool's output to the winners, and 0 to all others."""
 
     def at_winners(self, context: Context) -> Factor:
-        """The same factor at the pool's input."""
+        """Take the factor back to the pool's input."""
         tensor = _settled(context, self.value, self.back(self.tensor))
         return Factor(self.value, tensor, self.carrier, self.kind, self.maybe_infinite)
 

@@ -16,7 +16,7 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
-from onnxlrp.emit.ledger import Ledger, NoLedger
+from onnxlrp.emit.ledger import LedgerTaps, NoLedger
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.builder import Builder
@@ -64,7 +64,7 @@ class Reverse:
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = frozenset({*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted})
         rounded = rounded_values(steps, self.graph)
-        ledger = Ledger(op, context.dtype) if context.keeps_ledger else NoLedger()
+        ledger = LedgerTaps(op, context.dtype) if context.keeps_ledger else NoLedger()
         inside = dataclasses.replace(
             context, op=op, facts=facts.frozen(), carried=context.dtype, receivers=receivers, rounded=rounded
         )
@@ -75,7 +75,7 @@ class Reverse:
         op.label(f"{self.step.name}: {self.step.rule_text}")
         found = [(v, inner.amount(v, context.dtype)) for v in wanted]
         results = [shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r for v, r in found]
-        if isinstance(ledger, Ledger):
+        if isinstance(ledger, LedgerTaps):
             self.total, self.conserves = ledger.total(), not ledger.marked
             ledger.label(results)
         return results

@@ -9,14 +9,14 @@ from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import Reverse, absorbed_inside, append, arrived_at, captured_by
 from onnxlrp.emit.reversed_loop import loop
-from onnxlrp.emit.reversed_scan import scan
+from onnxlrp.emit.reversed_scan import reverse_scan
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
 
 def control(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Walk the bodies of a node."""
-    return {"If": branches, "Loop": loop, "Scan": scan}[step.node.op_type](context, step, arrived)
+    return {"If": branches, "Loop": loop, "Scan": reverse_scan}[step.node.op_type](context, step, arrived)
 
 
 def branches(context: Context, step: Step, arrived: Arrived) -> Backward:

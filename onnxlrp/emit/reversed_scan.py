@@ -21,7 +21,7 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
 
-def scan(context: Context, step: Step, arrived: Arrived) -> Backward:
+def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A Scan backwards, by a Scan in the other direction."""
     node = step.node
     (body,) = bodies(node)

@@ -93,7 +93,7 @@ def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     return Backward({index: only(arrived).rectified(context, operand)})
 
 
-def routing(context: Context, step: Step, arrived: Arrived) -> Backward:
+def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The transpose of the selection, of amounts and of factors alike."""
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
@@ -145,7 +145,7 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     return Backward(parts, absorbed)
 
 
-def custom(context: Context, step: Step, arrived: Arrived) -> Backward:
+def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
     own derivative, of gradients, which are amounts."""
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
@@ -184,13 +184,13 @@ RELEVANCE: Mapping[StepKind, Treat] = {
     StepKind.LAYER: layer,
     StepKind.SUM: _sum,
     StepKind.SCALE: _scale,
-    StepKind.ROUTING: routing,
+    StepKind.ROUTING: routing_step,
     StepKind.PASS_THROUGH: _pass,
     StepKind.RECTIFIER: _rectifier,
     StepKind.OFFSET: offset,
     StepKind.SLOPE: slope,
     StepKind.PRODUCT: _product,
-    StepKind.CUSTOM: custom,
+    StepKind.CUSTOM: custom_step,
     StepKind.CONTROL: control,
     StepKind.LOOKUP: _lookup,
 }

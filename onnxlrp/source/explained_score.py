@@ -22,7 +22,7 @@ from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
 from onnxlrp.source.evaluate import evaluate_at
 from onnxlrp.source.explained_parts import Part, elements_of, put_together
-from onnxlrp.source.monotone import Step, step
+from onnxlrp.source.monotone import MonotoneStep, step
 from onnxlrp.source.one_logit import one_logit
 
 _ANY = np.full((), np.inf)
@@ -133,7 +133,7 @@ def _signed(op: Builder, argument: _Argument) -> ir.Value:
     return op.Neg(value) if negated is None else negated
 
 
-def _spreads(operand: ir.Value, found: Step) -> bool:
+def _spreads(operand: ir.Value, found: MonotoneStep) -> bool:
     """Decide whether constants of a node broadcast its operand to a larger shape."""
     shape = [] if operand.shape is None else list(operand.shape)
     pairs = zip(reversed(shape), reversed(found.at_zero.shape), strict=False)

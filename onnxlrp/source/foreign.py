@@ -19,7 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def own_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate[Model, P], T]:
+def no_foreign_errors(call: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate[Model, P], T]:
     """Let no foreign exception leave a function whose first argument is a model.
 
     A foreign exception becomes an InvalidModelError with the words of onnx's checker, or a DefectError if the checker

@@ -19,7 +19,7 @@ from onnxlrp.source.loggers import quiet
 from onnxlrp.source.pools import settle
 from onnxlrp.source.propagation import is_small
 from onnxlrp.source.ranks import decided, demanded_rank
-from onnxlrp.source.taught import is_known, taught
+from onnxlrp.source.taught import is_taught, taught
 from onnxlrp.source.valid.inner import inner_graphs
 
 _LIKE_INPUT = frozenset({"GroupNormalization"})
@@ -39,7 +39,7 @@ def infer(model: ir.Model) -> None:
         body.opset_imports.update(model.graph.opset_imports)
     while unsettled:
         for node in nodes:
-            if is_known(node):
+            if is_taught(node):
                 for value in node.outputs:
                     value.shape = None
         with taught(nodes, model.graph.opset_imports):
@@ -114,7 +114,7 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
     # A node that replaces a value of the model's own has that value as its first operand.
     if (node.op_type in _LIKE_INPUT or node.domain == DEPLOYED) and node.inputs[0] is not None:
         node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
-    elif is_known(node):
+    elif is_taught(node):
         node.version = node.version or graph.opset_imports.get(node.domain)
         with taught([node], {}):
             node_inference.infer_outputs(node)
@@ -196,7 +196,7 @@ def _infer_bodies(node: ir.Node, inner: tuple[Body, ...], visit: Callable[[ir.No
 def _forget(graph: ir.Graph) -> None:
     """Forget all shapes that can be inferred anew."""
     for node in graph:
-        for value in node.outputs if is_known(node) else ():
+        for value in node.outputs if is_taught(node) else ():
             value.shape = None
 
 

@@ -28,7 +28,7 @@ class Label:
     """The labels of the classes, in the order of the scores."""
 
 
-def label_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | None:
+def label_output_of(graph: ir.Graph, scores: ir.Value, count: int | None) -> Label | None:
     """Find the label output that belongs to an output of scores; None if there is none, or if it is the arg max of the
     scores.
 

@@ -49,7 +49,7 @@ _EVEN = frozenset({"Abs", "Cosh"})
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class MonotoneStep:
     """One elementwise node as a function of its only operand that is not constant.
 
     All arrays broadcast to the node's output, because constants of the node may vary along its axes.
@@ -68,7 +68,7 @@ class Step:
     """The output at values of the operand; None where it is not known."""
 
 
-def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> Step | None:
+def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) -> MonotoneStep | None:
     """Describe a node as a function of one operand that lies between `low` and `high`; None if it is not monotone
     there."""
     out = node.outputs[0]
@@ -93,17 +93,19 @@ def step(node: ir.Node, operand: ir.Value, low: np.ndarray, high: np.ndarray) ->
             return None
         rises = np.full(at_zero.shape, float(direction))
     first, last = np.where(np.isnan(first), -np.inf, first), np.where(np.isnan(last), np.inf, last)
-    return Step(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine, function)
+    return MonotoneStep(rises, np.minimum(first, last), np.maximum(first, last), at_zero, affine, function)
 
 
-def _unknown_shift(node: ir.Node, operand: ir.Value, function: FunctionOfOne) -> Step | None:
+def _unknown_shift(node: ir.Node, operand: ir.Value, function: FunctionOfOne) -> MonotoneStep | None:
     """Describe the sum or difference of the operand and a value that is known only at run time and through which no
     input is explained."""
     if node.domain != "" or node.op_type not in ("Add", "Sub"):
         return None
     falls = node.op_type == "Sub" and node.inputs[1] is operand
     infinite = np.full((), np.inf)
-    return Step(np.full((), -1.0 if falls else 1.0), -infinite, infinite, np.full((), np.nan), affine=True, at=function)
+    return MonotoneStep(
+        np.full((), -1.0 if falls else 1.0), -infinite, infinite, np.full((), np.nan), affine=True, at=function
+    )
 
 
 def _divides_by(node: ir.Node, operand: ir.Value) -> bool:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnxlrp.graph.builder import Builder
 from onnxlrp.source.explained_inputs import explained_inputs
 from onnxlrp.source.explained_score import ExplainedScore, explained_score
-from onnxlrp.source.label_output import Label, label_of, order_note
+from onnxlrp.source.label_output import Label, label_output_of, order_note
 from onnxlrp.source.outputs import explained_output
 from onnxlrp.source.read import Source
 from onnxlrp.targets.kind import Axes, TargetKind
@@ -91,7 +91,7 @@ def _label(graph: ir.Graph, output: ir.Value, name: str) -> tuple[Label | None, 
     """Find the label output that names the class to explain by default, and notes about it."""
     shape = output.shape
     count = None if not shape else shape[1 if len(shape) > 1 else 0]
-    label = label_of(graph, output, count) if isinstance(count, int) and count > 1 else None
+    label = label_output_of(graph, output, count) if isinstance(count, int) and count > 1 else None
     if label is not None:
         return label, [
             f"the default class is the one that the label output {label.value.name!r} names, which need not be the "

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.memory import check_elements
-from onnxlrp.source.valid.inner import bodies
+from onnxlrp.source.valid.inner import bodies_of
 
 _SPARSE = onnx.AttributeProto.SPARSE_TENSOR
 
@@ -22,7 +22,7 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
     Returns the sparse tensors.
     """
     found = []
-    graphs = [proto.graph, *bodies(proto.graph.node), *(g for f in proto.functions for g in bodies(f.node))]
+    graphs = [proto.graph, *bodies_of(proto.graph.node), *(g for f in proto.functions for g in bodies_of(f.node))]
     for graph in graphs:
         for sparse in graph.sparse_initializer:
             found.append(_copy(sparse))
@@ -40,7 +40,7 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
 def make_sparse(proto: onnx.ModelProto, tensors: Sequence[onnx.SparseTensorProto]) -> None:
     """Put the sparse tensors back in the place of initializers, in the model or in bodies, that hold the same
     values."""
-    for graph in (proto.graph, *bodies(proto.graph.node)) if tensors else ():
+    for graph in (proto.graph, *bodies_of(proto.graph.node)) if tensors else ():
         for tensor in list(graph.initializer):
             sparse = next((s for s in tensors if _is_same(tensor, s)), None)
             if sparse is not None:

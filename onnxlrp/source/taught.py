@@ -28,7 +28,7 @@ _DOMAINS: dict[tuple[str, Inference, int, int], str] = {}
 outputs."""
 
 
-def is_known(node: ir.Node) -> bool:
+def is_taught(node: ir.Node) -> bool:
     """Decide whether types and shapes can be inferred for a node, by ONNX or by the registry."""
     return onnx.defs.has(node.op_type, domain=node.domain) or _inference(node) is not None
 

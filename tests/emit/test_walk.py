@@ -11,7 +11,7 @@ from onnxlrp.analysis.facts import analyse
 from onnxlrp.composites import parse
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context
-from onnxlrp.emit.ledger import Ledger
+from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount, Sum
 from onnxlrp.emit.walk import Walk
 from onnxlrp.graph.call import Call
@@ -61,7 +61,7 @@ class Bench:
         self.asked += 1
         return Absorbed()
 
-    def walk(self, ledger: Ledger | None = None) -> Walk:
+    def walk(self, ledger: LedgerTaps | None = None) -> Walk:
         walk = Walk(self.context, ledger)
         walk.start(Amount(self.z, self.z))
         walk.run(self.steps)
@@ -85,7 +85,7 @@ def test_a_step_is_asked_what_it_kept_for_a_ledger_alone():
     bench = Bench("x", "y", "z")
     bench.walk()
     assert bench.asked == 0
-    ledger = Ledger(bench.context.op, FLOAT)
+    ledger = LedgerTaps(bench.context.op, FLOAT)
     bench.walk(ledger)
     assert bench.asked == 2 and list(ledger.rows) == ["Add", "Neg"]
 

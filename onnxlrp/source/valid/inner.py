@@ -25,7 +25,7 @@ def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
             yield from every_node(graph.node)
 
 
-def bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+def bodies_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
     """Yield the graphs inside nodes, at every depth."""
     for node in every_node(nodes):
         yield from inner_graphs(node)
