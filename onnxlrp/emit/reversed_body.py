@@ -1,7 +1,7 @@
 """The common part of If, Loop and Scan on the way back: a copy of a body, walked in reverse, and the node around it.
 
 A step of the way back reads what the same step of the forward pass left: the carried values at its start and what was
-dear to compute (products, convolutions, softmaxes, loops), each stored once; what is cheap is computed again.
+expensive to compute (products, convolutions, softmaxes, loops), each stored once; what is cheap is computed again.
 Memory grows linearly in the number of steps.
 """
 
@@ -80,7 +80,7 @@ class Reverse:
             ledger.label(results)
         return results
 
-    def dear(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
+    def values_to_store(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
         """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
         found, seen, waiting = [], set(), list(results)
         originals = {copy: node for node, copy in self.copies.nodes.items()}

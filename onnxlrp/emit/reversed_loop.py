@@ -54,7 +54,7 @@ def loop(context: Context, step: Step, arrived: Arrived) -> Backward:
     wanted = [*(reverse.inputs[k + 2] for k in carried.states), *whole.values()]
     amounts = reverse.amounts(seeds, [*wanted, *(copy.outputs[0] for _, _, copy in slices)], stands_for)
     results = [*next_state(reverse, carried, amounts[: len(wanted)]), *amounts[len(wanted) :]]
-    for value, kept in reverse.dear(results):
+    for value, kept in reverse.values_to_store(results):
         now = shaped(inner.Gather(store(node, body.graph, kept), at, axis=0), value)
         ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
         results = [now if v is value else v for v in results]

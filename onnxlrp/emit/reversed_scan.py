@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import onnx_ir as ir
 
 from onnxlrp.emit.backward import Arrived, Backward
@@ -20,6 +22,9 @@ from onnxlrp.emit.reversed_body import (
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
+_Scanned = tuple[ir.Value, ir.Value, int, int]
+"""An input of a Scan's body, the value that is scanned for it, the axis and the direction."""
+
 
 def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A Scan backwards, by a Scan in the other direction."""
@@ -32,8 +37,7 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     out_axes, out_ways = (step.call.ints(f"scan_output_{n}", [0] * len(body.stacked)) for n in ("axes", "directions"))
     states = len(body.states)
     seeds = [(reverse.outputs[k], carried.parameters[i]) for i, k in enumerate(carried.states)]
-    scanned: list[tuple[ir.Value, ir.Value, int, int]] = []
-    """(the body's input, what is scanned, axis, direction)"""
+    scanned: list[_Scanned] = []
     for index, (value, result) in enumerate(body.stacked):
         if result in came:
             part = reverse.parameter(f"r_slice_{index}", context.dtype, value.shape)
@@ -50,7 +54,7 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     amounts = reverse.amounts(seeds, wanted, stands_for)
     split = len(ends)
     results = [*next_state(reverse, carried, amounts[:split]), *amounts[split:]]
-    for index, (value, kept) in enumerate(reverse.dear(results)):
+    for index, (value, kept) in enumerate(reverse.values_to_store(results)):
         assert value.dtype is not None
         now = reverse.parameter(f"kept_{index}", value.dtype, value.shape)
         ir.convenience.replace_all_uses_with(value, now, replace_graph_outputs=True)
@@ -68,15 +72,9 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
             assert source is not None
             scanned.append((value, source, in_axes[position - states], 1 - in_ways[position - states]))
     graph.inputs.extend(v for v, _, _, _ in scanned)
-    attributes = [
-        ir.AttrGraph("body", graph),
-        ir.AttrInt64("num_scan_inputs", len(scanned)),
-        ir.AttrInt64s("scan_input_axes", [axis for _, _, axis, _ in scanned]),
-        ir.AttrInt64s("scan_input_directions", [way for _, _, _, way in scanned]),
-        ir.AttrInt64s("scan_output_axes", [in_axes[i] for i in slices]),
-        ir.AttrInt64s("scan_output_directions", [1 - in_ways[i] for i in slices]),
-    ]
-    back = ir.Node("", "Scan", [*carried.starts, *(v for _, v, _, _ in scanned)], attributes, num_outputs=len(results))
+    outputs = {"axes": [in_axes[i] for i in slices], "directions": [1 - in_ways[i] for i in slices]}
+    operands = [*carried.starts, *(v for _, v, _, _ in scanned)]
+    back = ir.Node("", "Scan", operands, _attributes(graph, scanned, outputs), num_outputs=len(results))
     whole = [ir.Value(type=ir.TensorType(context.dtype), shape=step.operands[body.slices[i][1]].shape) for i in slices]
     outs = append(context, step, back, [*carried.parameters, *whole])
     given = distribute(context, step, reverse, carried, outs)
@@ -84,6 +82,17 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
         index = body.slices[i][1]
         given = given.plus(index, Amount(step.operands[index], r))
     return given
+
+
+def _attributes(graph: ir.Graph, scanned: Sequence[_Scanned], outputs: Mapping[str, list[int]]) -> list[ir.Attr]:
+    """Write down which values a Scan goes through, and along which axes and in which directions."""
+    return [
+        ir.AttrGraph("body", graph),
+        ir.AttrInt64("num_scan_inputs", len(scanned)),
+        ir.AttrInt64s("scan_input_axes", [axis for _, _, axis, _ in scanned]),
+        ir.AttrInt64s("scan_input_directions", [way for _, _, _, way in scanned]),
+        *(ir.AttrInt64s(f"scan_output_{name}", values) for name, values in outputs.items()),
+    ]
 
 
 def _stored(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
