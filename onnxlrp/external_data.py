@@ -60,7 +60,8 @@ class Held:
 
     @property
     def size(self) -> int:
-        """Number of bytes that type and shape need. Raises InvalidModelError if they are none of a tensor."""
+        """Number of bytes that type and shape need. Raises InvalidModelError if a tensor cannot have that type or
+        shape."""
         try:
             dtype = ir.DataType(self.tensor.data_type)
             bits = dtype.bitwidth

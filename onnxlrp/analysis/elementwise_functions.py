@@ -45,8 +45,8 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
     """Return the function that a nonlinear elementwise node ends; `operands` are those that relevance goes to.
 
     The function begins at the node's own operand or at the entrance of its region. It begins further upstream where
-    only the longer function is finite at 0, as log(x + ε) is, and where it consists of several functions that each
-    are, as 1 / (1 + exp(−x)) does.
+    only the longer function is finite at 0, such as log(x + ε), and where it is a chain of functions that are each
+    finite at 0, such as 1 / (1 + exp(−x)).
     """
     argument = region_entry(node, facts) or next(iter(operands.values()))
     function = _function(node, argument)
@@ -120,8 +120,8 @@ def _extend_past_shift(node: ir.Node, function: Function, facts: Facts) -> Funct
 def arguments_upstream(
     value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False
 ) -> Iterator[tuple[ir.Node, ir.Value]]:
-    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it;
-    as far as `upstream_operand` goes."""
+    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it.
+    The last one is where `upstream_operand` finds no other."""
     for _ in range(_FAR):
         producer, upstream = value.producer(), upstream_operand(value, node, facts, broadcast=broadcast)
         if producer is None or upstream is None:

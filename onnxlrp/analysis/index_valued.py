@@ -1,4 +1,4 @@
-"""Recognition of integers that are token masks or positions rather than features: they carry no relevance."""
+"""Recognition of integers that are token masks or positions rather than features; such integers carry no relevance."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 
 
 def _dequantised(value: ir.Value) -> bool:
-    """Decide whether integers stand for floats: each reader is a DequantizeLinear, possibly downstream of routing, or
-    a node that is marked as the deployed one."""
+    """Decide whether integers stand for floats: all their readers are DequantizeLinear nodes, possibly downstream of
+    routing. Nodes whose place a computation in floats takes do not count as readers."""
     readers = [u for u in value.uses() if not is_replaced(u.node)]
     return (
         bool(readers)
@@ -75,7 +75,8 @@ def origin(
 
 
 def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
-    """Extend a set of marked values downstream, in place: all outputs of each node that `passes` become marked.
+    """Extend a set of marked values downstream, in place: where `passes(node)` holds, all outputs of the node become
+    marked.
 
     Marks enter and leave bodies value by value, and go around loops until nothing changes.
     """
@@ -154,7 +155,7 @@ def values_leading_to_input(
 
 
 def dead_ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
-    """List the nodes upstream of a value that is no data at which relevance ends, each with its reason."""
+    """List the nodes at which relevance ends upstream of a value that is no data, each with its reason."""
 
     def ends(node: ir.Node) -> bool:
         return any(v in data for v in node.inputs) and not any(v in data for v in node.outputs)

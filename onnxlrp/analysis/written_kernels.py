@@ -52,7 +52,8 @@ def find_kernels(
 
 
 def _falls(node: ir.Node, operands: Collection[int]) -> bool:
-    """Decide whether a node turns distances into a kernel: Exp, a quotient with data below, or a negative power."""
+    """Decide whether a node turns distances into a kernel: it is Exp, a quotient with data in the denominator, or a
+    negative power."""
     if node.op_type == "Pow":
         exponent = content(node.inputs[1])
         return exponent is not None and float(exponent.reshape(-1)[0]) < 0

@@ -39,7 +39,8 @@ _KEY = "onnxlrp.blocks"
 
 
 def _refuse(call: Call) -> str | None:
-    """Tell why the blocked nodes of a graph cannot be rewritten, by the first that cannot; None where all can."""
+    """Return the reason why the first blocked node of a graph that cannot be rewritten cannot be; None if all can be
+    rewritten."""
     node = call.outputs[0].producer()
     graph = None if node is None else node.graph
     if not isinstance(graph, ir.Graph):

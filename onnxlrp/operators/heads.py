@@ -59,7 +59,8 @@ def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
 
 
 def lowest(op: Builder, like: ir.Value) -> ir.Value:
-    """Return the score that a mask gives a hidden key, the lowest finite number of the type."""
+    """Return the lowest finite number of the type of `like`, which a mask puts in the place of the scores of hidden
+    keys."""
     assert like.dtype is not None
     return op.number(lowest_of(like.dtype), like)
 

@@ -186,7 +186,8 @@ class Cell:
         return self.masked(self.turn(self.op.Transpose(r, perm=[1, 2, 0, 3]) if self.batch_first else r))
 
     def at_last(self, output: int) -> ir.Value:
-        """Return the relevance or gradient of a last state, 0 for samples without steps, where it is a constant."""
+        """Return the relevance or gradient of a last state, with 0 for samples without steps, whose last state is a
+        constant."""
         op, r = self.op, self.arrived[output]
         state, lengths = self.state(r), self.call.input(LENGTHS)
         if r is None or lengths is None:
@@ -220,7 +221,7 @@ class Cell:
     def through(
         self, label: str, states: list[ir.Value], sequences: Mapping[str, ir.Value | None], body: Callable
     ) -> tuple[list[ir.Value], list[ir.Value]]:
-        """Run a Scan over named sequences, of which those that are None are left out.
+        """Run a Scan over the named sequences that are not None.
 
         `body(op, states, slices by name)` returns the new states and the outputs of a step.
         """
@@ -232,7 +233,7 @@ class Cell:
         return scan(self.op, f"{self.call.op_type}: {label}", states, list(given.values()), step)
 
     def to_input(self, rows: ir.Value) -> ir.Value:
-        """Bring rows of the input's width to the input's shape; directions add up."""
+        """Turn rows [D, T·N, input size] into the shape of the input, and add up the directions D."""
         op = self.op
         parts = [rows] if self.directions == 1 else list(op.Split(rows, axis=0, num_outputs=2, _outputs=2))
         parts = [op.Reshape(v, self.vector(self.steps, self.batch, op.dim(self.x, 2))) for v in parts]
@@ -272,7 +273,7 @@ def relevance_of_operands(
 ) -> Reversed:
     """Collect the relevance of all operands.
 
-    The input gets `x·(v·weight)` with v = R/s(z) of the candidate, initial states get `first`; `kept` is what the
+    The input gets `x·(v·weight)` with v = R/s(z) of the candidate, initial states get `first`; `absorbed` is what the
     stabiliser absorbs.
     """
     op = cell.op

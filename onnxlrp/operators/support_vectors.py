@@ -219,7 +219,8 @@ _KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _comp
 
 @custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)
 def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Shares an RBF's change from a reference by what each feature changes of the distance; others, in proportion.
+    """Relevance of an RBF kernel is its change from a reference, shared by how much each feature changes the distance;
+    relevance of other kernels is shared in proportion to the contributions.
 
     `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
     `c·Σ a_j·k_j(r)`: `R_i = Σ_j c·a_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`.
@@ -247,8 +248,8 @@ def _probable(call: ir.Node | Call) -> bool:
 
 
 def _infer_machine(context: Any) -> None:
-    """Infer labels and scores: of pairs of classes, unless they are made probabilities or there are no support
-    vectors."""
+    """Infer labels and scores: one score for each pair of classes, or one for each class if the scores are
+    probabilities or there are no support vectors."""
     count, label = class_labels(context)
     probable = context.get_attribute("prob_a")
     pairs = context.get_attribute("vectors_per_class") is not None and (probable is None or not probable.floats)
@@ -258,7 +259,8 @@ def _infer_machine(context: Any) -> None:
 
 @custom("SVMClassifier", domain=_ML, per_output=True, inference=_infer_machine, **_KERNEL)
 def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Goes through the decision value of each pair of classes, as for a regressor; probabilities become log-odds."""
+    """Relevance goes through the decision value of each pair of classes, as for a regressor; probabilities become
+    log-odds."""
     scores = r[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, _columns(call), gradient)
@@ -297,7 +299,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     refuse=lambda call: "an iteration couples its probabilities: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Is explained by the log-odds of each class."""
+    """The log-odds of each class are explained in place of its probability."""
     raise NotImplementedError
 
 

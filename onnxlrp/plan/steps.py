@@ -1,4 +1,5 @@
-"""The plan: the reversed relevance graph. Each step is a node (or a few that are one), its rule, and why."""
+"""The plan: the reversed relevance graph. Each step is a node, or a few nodes that count as one, with its rule and the
+reason."""
 
 from __future__ import annotations
 
@@ -127,8 +128,9 @@ class Plan:
     steps: list[Step]
     """The steps; those inside of bodies are in `Step.inner`."""
     graph: nx.MultiDiGraph
-    """Nodes are step names (and inputs); an edge from a step to the step it hands relevance to carries `output` (the
-    index of the receiving step's output) and `input` (the operand index of the handing step)."""
+    """Graph whose nodes are the names of steps and inputs. An edge goes from the step that hands relevance on to the
+    step or input that receives it; `input` is the operand index of the first, `output` the output index of the
+    second."""
     composite: Composite
     """The composite in use; for "auto" the one that it stands for in this model."""
     composite_why: str
@@ -136,7 +138,7 @@ class Plan:
     unsupported: list[str]
     """The nodes that have no rule, each in words."""
     unsupported_nodes: list[str] = dataclasses.field(default_factory=list)
-    """Their names."""
+    """The names of the nodes that have no rule."""
     stopped: list[str] = dataclasses.field(default_factory=list)
     """The nodes at which relevance ends although an input lies further upstream, and why."""
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -175,7 +177,7 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The composite, and where it was chosen by the model, why."""
+        """The composite as text, with the reason where the model decided on it."""
         return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
 
     def __repr__(self) -> str:
@@ -199,7 +201,7 @@ def every_step(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def link(steps: list[Step], score: ir.Value) -> nx.MultiDiGraph:
-    """The steps as a graph, from the score backwards."""
+    """Build the graph of the steps, with edges from the score back to the inputs."""
     graph = nx.MultiDiGraph()
     producer = {v: (s.name, i) for s in steps for i, v in enumerate(s.outputs)}
     graph.add_node("score", value=score.name)

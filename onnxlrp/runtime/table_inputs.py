@@ -151,7 +151,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Decide whether a cell is a number in other programs too, which 1_000 is in Python alone."""
+    """Decide whether a cell is a number in all programs, unlike 1_000, which is one in Python alone."""
     try:
         float(cell or "nan")
     except ValueError:

@@ -29,8 +29,9 @@ def has_decomposed(model: ir.Model) -> bool:
 
 
 def decompose(model: ir.Model) -> None:
-    """Write out every such node once, in the order of the graph, so that each sees the types and shapes of its operands
-    (ONNX infers none for the outputs of onnxruntime's own operators). A body may hold nodes that need another call."""
+    """Write out every node that is a composition of others once, in the order of the graph, so that each sees the types
+    and shapes of its operands (ONNX infers none for the outputs of onnxruntime's own operators). A body may hold nodes
+    that need another call."""
     for node in model.graph.all_nodes():
         if _entry(node) is not None:
             for value in node.outputs:

@@ -90,8 +90,8 @@ def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
-    """Infer what `infer` left open, node by node. `visit` sees every node once its operands are known, and may replace
-    it by other nodes whose values are known, so that nodes downstream may know more."""
+    """Infer what `infer` left open, node by node. `visit` is called with every node as soon as its operands are known,
+    and may replace it by other nodes whose values are known; the nodes downstream then profit."""
     _infer_the_rest(model.graph, visit)
 
 

@@ -240,4 +240,5 @@ _CHANGES: dict[str, tuple[int, Lift]] = {
     "Unsqueeze": (13, _unsqueeze),
     "Upsample": (21, _resize),
 }
-"""By operator: the opset from which on it is as in opset 21, and the function that rewrites an older one."""
+"""Changes by operator: the first opset in which the operator is as in opset 21, and the function that rewrites an older
+one."""

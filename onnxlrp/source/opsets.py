@@ -51,7 +51,8 @@ def to_opset(model: ir.Model) -> None:
 
 
 def _refuse_misplaced(model: ir.Model) -> None:
-    """Refuse operands that the library lifts wrong: below opset 7 a smaller operand could be placed along an axis."""
+    """Refuse operands that the library lifts wrongly: below opset 7, `axis` could place a smaller operand along an
+    axis."""
     for node in model.graph.all_nodes():
         if node.domain == "" and "broadcast" in node.attributes and "axis" in node.attributes:
             raise InvalidModelError(

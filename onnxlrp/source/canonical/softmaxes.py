@@ -105,8 +105,8 @@ def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
 
 
 def _whole(x: ir.Value, axis: int) -> ir.Value:
-    """Find the scores that a number constant along the axis was subtracted from, as `x` of `x − max x`, because the
-    softmax of both is equal; give `x` itself if there are none."""
+    """Return `a` where `x` is `a − m` with m constant along the axis, as in `x − max x`, because the softmax of both is
+    equal; else return `x` itself."""
     less = made_by(x, "Sub")
     if less is None or less.inputs[0] is None or less.inputs[1] is None:
         return x
@@ -120,8 +120,8 @@ def _reduced(value: ir.Value) -> ir.Node | None:
 
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
-    """Find the only axis along which a node reduces; None unless `value`, which comes from it, has size 1 along that
-    axis and the rank of `of`."""
+    """Return the axis along which `node` reduces, if it is the only one; None unless `value`, which the node computes,
+    has size 1 along it and the rank of `of`."""
     rank = len(of.shape or ())
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()

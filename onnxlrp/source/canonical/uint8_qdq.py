@@ -16,7 +16,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Rewrite every such pair whose two zero points are equal."""
+    """Rewrite every pair of a QuantizeLinear and a DequantizeLinear on signed bytes that have the same zero point."""
     for node in [n for n in rewriter.graph if n.op_type == "QuantizeLinear"]:
         pair = attempt("stays with signed bytes", node, _pair, rewriter, node)
         if pair is None:

@@ -13,7 +13,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace the nodes that read such a list at a known place, or as a whole."""
+    """Replace the nodes that read a list of known tensors at a known place, or as a whole."""
     for node in rewriter.nodes("SequenceAt", "ConcatFromSequence", "SequenceLength"):
         old, new = node.outputs[0], attempt("does not read a known tensor", node, _tensor, rewriter, node)
         if new is not None:
