@@ -27,8 +27,8 @@ def draft(path: Path) -> Iterator[Path]:
     """Open a new file beside `path` to write to; it replaces `path` if the block ends without an error, else it is
     removed.
 
-    It is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise no regular
-    file.
+    The new file is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise
+    no regular file.
     """
     check_replaceable(path)
     name, handle = _new(path)

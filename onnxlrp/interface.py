@@ -95,7 +95,7 @@ class Interface:
 
     @property
     def added_inputs(self) -> dict[str, str]:
-        """Inputs that choose the target, by the argument of an explainer's call that they take."""
+        """Inputs that choose the target; the key of each is the argument of an explainer's call that it takes."""
         names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
         return {argument: name for argument, name in names.items() if name is not None}
 
@@ -116,7 +116,7 @@ class Interface:
     def from_metadata(cls, metadata: Mapping[str, str]) -> Interface | None:
         """Read the interface back from metadata; None if onnxlrp did not write the model.
 
-        Raises ValueError, naming the entry, if one is missing, is no JSON or has a value that no model has.
+        Raises ValueError, which names the entry, if an entry is missing, is no JSON or has a value that no model has.
         """
         known = {field.name: _PREFIX + field.name for field in dataclasses.fields(cls)}
         if not any(key in metadata for key in known.values()):

@@ -1,7 +1,7 @@
 """Recognition of squared distances that are multiplied out: `‖x‖² − 2·x·uᵀ + ‖u‖²`, in any order and grouping.
 
-The values tell: a sum of squares and of products with constants is a polynomial of degree two in x, and the rows u
-follow from its values at x = ±1 along each feature.
+The node is recognised by its values: a sum of squares and of products with constants is a polynomial of degree two in
+x, and the rows u follow from the values at x = ±1 along each feature.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ _UNITS = {
     "Relu": "ReGLU",
 }
 _FAR = 12
-"""Largest number of nodes between scores and their softmax, which scale, mask, reshape or guard them."""
+"""Largest number of nodes that may lie between scores and their softmax, to scale, mask, reshape or guard the
+scores."""
 
 
 def label_of(node: ir.Node, facts: Facts) -> str | None:

@@ -202,8 +202,8 @@ def _bias_add(
 def _bias(
     node: ir.Node, add: ir.Node, operand: int, features: Collection[int], constants: set[ir.Value]
 ) -> ir.Value | None:
-    """Return the bias that `add` adds to the product of `node`, which is its operand `operand`; None where `add` does
-    anything else."""
+    """Return the bias that `add` adds to the output of `node`, which is operand `operand` of `add`; None where `add`
+    does anything else."""
     out = node.outputs[0]
     if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2 or out.shape is None:
         return None

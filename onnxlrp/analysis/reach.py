@@ -17,7 +17,8 @@ from onnxlrp.operators.registry import find
 def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
     """Return the operands of a node that relevance goes to, by index: data operands that its operator sends it to.
 
-    An operator that is not registered counts as sending it to all, so that it is refused if it lies on the path.
+    An operator that is not registered counts as sending relevance to all of its operands, so that a model with such an
+    operator on the path is refused.
     """
     if is_replaced(node):
         return {}
@@ -102,8 +103,8 @@ def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[
 def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     """List the float tensors that nodes extract from inputs of sequence or optional type.
 
-    They are data, although such inputs cannot be explained: their share of relevance ends at them, and no other input
-    receives it.
+    These tensors are data, although such inputs cannot be explained: relevance ends at the tensors, so that no other
+    input receives their share.
     """
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     floats: list[ir.Value] = []

@@ -1,6 +1,7 @@
 """Recognition of functions that squash a value between 0 and a bound, as a sigmoid does.
 
-Their values tell, so that any spelling will do: ½·(1 + tanh), e^x / (e^x + 1), a line cut at both ends by Min and Max.
+They are recognised by their values, so that any spelling will do: ½·(1 + tanh), e^x / (e^x + 1), a line cut at both
+ends by Min and Max.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class GradientXInput(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class Deconvnet(Gradient):
-    """Gradient in which a ReLU passes max(g, 0) upstream, where g arrives at it (Zeiler & Fergus 2014).
+    """Gradient in which a ReLU that receives g passes max(g, 0) on (Zeiler & Fergus 2014).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="deconvnet")
@@ -56,8 +56,7 @@ class Deconvnet(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class GuidedBackprop(Gradient):
-    """Gradient in which a ReLU of z passes max(g, 0)·1[z > 0] upstream, where g arrives at it (Springenberg et al.
-    2015).
+    """Gradient in which a ReLU of z that receives g passes max(g, 0)·1[z > 0] on (Springenberg et al. 2015).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="guided_backprop")
@@ -71,8 +70,7 @@ class GuidedBackprop(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class BetaSmooth(Gradient):
-    """Gradient in which a ReLU of z passes g·σ(10z) upstream, as a softplus does, where g arrives at it (Dombrowski et
-    al. 2019).
+    """Gradient in which a ReLU of z that receives g passes g·σ(10z) on, as a softplus does (Dombrowski et al. 2019).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="beta_smooth")

@@ -54,8 +54,8 @@ def _relevance_operands(call: Call) -> range:
 
 
 def _takes_no_step(call: Call) -> str | None:
-    """Refuse a loop that never takes a step but whose stacked outputs are read: their sizes are undefined, and runtimes
-    choose any."""
+    """Refuse a loop that never takes a step but whose stacked outputs are read: their sizes are undefined, and each
+    runtime chooses its own."""
     if call.op_type != "Loop":
         return None
     trips, start = content(call.inputs[0]), content(call.inputs[1])

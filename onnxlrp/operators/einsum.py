@@ -82,7 +82,7 @@ def of_several(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Compute the transpose in one operand: an Einsum of `r` and the other operands to the letters of this one."""
+    """Compute the transpose in one operand: an Einsum of `r` and the other operands to the letters of that operand."""
     equation = _equation(call)
     like, own = call.operand(operand), equation.operands[operand]
     terms = [(equation.output, r)]

@@ -24,7 +24,7 @@ _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
 def is_category(value: ir.Value | None) -> bool:
     """Decide whether a value comes from the graph's inputs through routing and encoders alone.
 
-    If it does not, it is computed, and the result of an encoder that reads it counts as a constant.
+    Any other value is computed, and the result of an encoder that reads it counts as a constant.
     """
     while value is not None:
         node = value.producer()

@@ -196,7 +196,7 @@ class Cell:
         return _shaped(op.Where(op.Greater(steps, op.ints_scalar(0)), state, op.number(0.0, state)), state)
 
     def dropped(self) -> list[ir.Value]:
-        """List the sums of relevance that arrives at steps that samples do not have, where it ends."""
+        """List the sums of the relevance that ends because it arrives at steps that samples do not have."""
         if self.mask is None:
             return []
         total, sums = self._total, []

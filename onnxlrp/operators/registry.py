@@ -127,8 +127,8 @@ class Operator:
     refuse: Callable[[Call], str | None] = lambda call: None
     """Function that returns the reason why a call has no rule, None where it has one."""
     gradient_only: tuple[int, ...] = ()
-    """Operands that gradients reach and relevance does not, because they only say where relevance of the values goes,
-    how much of it, or within which bounds."""
+    """Operands that gradients reach and relevance does not, because they only tell to which values relevance goes, how
+    much, or within which bounds."""
     gradient_outputs: tuple[int, ...] = ()
     """Outputs that gradients may arrive at. A model in which relevance arrives at one is refused, because no rule
     carries it back."""
@@ -275,7 +275,7 @@ def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Cal
 
 
 def make_entry(kind: Kind, name: str, domain: str, function: Callable, **options: Any) -> Operator:
-    """Make an entry; without a `summary` the first paragraph of the function's docstring is it."""
+    """Make an entry; its summary is the option `summary`, or else the first paragraph of the function's docstring."""
     text = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
     given = {"operands": _first, **options, "summary": options.get("summary") or text}
     return Operator(name, plain(domain), kind, function, **given)
@@ -331,7 +331,8 @@ def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
 
 
 def function_body(op: Builder, call: Call) -> Sequence[ir.Value]:
-    """Stand for the function body that ONNX gives an operator, by which it is written out."""
+    """Stand in the registry for the function body that ONNX gives an operator, from which the operator is written
+    out."""
     raise AssertionError(f"{call.op_type} is written out by its own function body")
 
 

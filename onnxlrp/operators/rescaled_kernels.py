@@ -178,7 +178,7 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
-    """Decide whether the change of a node's output follows from those of its data operands."""
+    """Decide whether the change of a node's output follows from the changes of its data operands."""
     if node.domain != "" or node.op_type not in _QUOTIENTS:
         return False
     if node.op_type == "Pow":

@@ -170,7 +170,8 @@ def _by_offset_group(op: Builder, call: Call, mask: ir.Value) -> ir.Value:
 def _deformed(op: Builder, call: Call) -> list[Corner]:
     """Return the corners that each kernel element reads at each output, [N·offset groups, 1, kernel · positions].
 
-    Along an axis the position is output · stride − pad + kernel element · dilation + offset; outside it reads zeros.
+    Along an axis the position is output · stride − pad + kernel element · dilation + offset; a position outside of the
+    picture reads zeros.
     """
     x, w, offset = call.operand(0), call.operand(1), call.operand(2)
     axes = call.rank(1) - 2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _rebuild(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
-    """Emit the operators that build a list once more, with other tensors in place of its own."""
+    """Emit once more the operators that build a list, with other tensors in place of its own."""
     if value in instead:
         return instead[value]
     node = value.producer()
@@ -38,7 +38,8 @@ def _open(call: Call) -> str | None:
 
 
 def _tensors(call: Call) -> range:
-    """Name the tensors of the list, which are operands after the node's own, or the list itself if they are unknown."""
+    """Name the tensors of the list, which follow the node's own operands; if the tensors are unknown, name the list
+    itself."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     return range(own, len(call.inputs)) if sources(call.operand(0)) is not None else range(1)
 

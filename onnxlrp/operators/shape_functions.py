@@ -28,8 +28,8 @@ def dims_of(context: Any, index: int) -> list[Any] | None:
 
 
 def set_output(context: Any, kind: int, dims: Iterable[Any] | None, index: int = 0) -> None:
-    """Set the element type of an output, if there is one, and its dimensions where they are known: numbers, None for
-    open ones, or dimensions of operands."""
+    """Set the element type of an output, if the node has that output, and its dimensions where they are known: numbers,
+    None for open ones, or dimensions of operands."""
     if index >= context.get_num_outputs():
         return
     result = TypeProto()

@@ -173,7 +173,8 @@ class _Kernel:
 def _reverse(op: ReverseBuilder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
     """Carry factors, or gradients, of the outputs back to x.
 
-    `columns` [decisions, outputs] holds 1 where an output is a decision value and −1 where it is its negative.
+    `columns` [decisions, outputs] holds 1 where an output is a decision value and −1 where an output is the negative of
+    one.
     """
     x, dtype = call.original[0], r.dtype
     assert x is not None and dtype is not None
@@ -267,10 +268,11 @@ def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gra
 
 
 def _log_odds(op: Builder, call: Call) -> ir.Value:
-    """Compute the score of each class before its probability, which couples all pairs by iteration.
+    """Compute the scores that are explained in place of the classes' probabilities, because the probabilities couple
+    all pairs by an iteration.
 
-    It is a sum of log-odds over the pairs of the class: `−(A·f + B)` with the pair's decision value f where it is the
-    first class of the pair, and the negative of that where it is the second.
+    The score of a class is a sum of log-odds over its pairs: `−(A·f + B)` with the pair's decision value f where the
+    class is the first of the pair, and the negative of that where the class is the second.
     """
     count = class_count(call)
     # This is the model's own operator once more, so it does not get the label of a relevance node.

@@ -44,10 +44,11 @@ def _counted(op: Builder, call: Call, words: ir.Value, changes: Mapping[str, int
 
 
 def _of_windows(op: Builder, call: Call, words: ir.Value, starts: list[int], each: ir.Value) -> ir.Value:
-    """Look up `each` for the n-gram whose words are at the offsets `starts` from each place, [N, T].
+    """Return for each place the entry of `each` that belongs to the n-gram whose words are at the offsets `starts` from
+    that place, [N, T].
 
-    The model's own operator, run on each window alone, tells which n-gram it is. A filler that is in no n-gram follows
-    the last word.
+    The model's own operator, run on each window alone, tells the n-gram. A filler that is in no n-gram follows the last
+    word.
     """
     more = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
     filled = op.Concat(words, op.Expand(_filler(op, call, words), more), axis=1) if starts[-1] else words

@@ -29,7 +29,7 @@ class StepKind(enum.Enum):
 
     LAYER = "layer"
     SUM = "sum"
-    """Linear in its data operands at once: in proportion to the contributions."""
+    """A step that is linear in all its data operands at once: relevance goes in proportion to the contributions."""
     SCALE = "scale"
     """One operand times a constant: relevance passes."""
     ROUTING = "routing"

@@ -108,8 +108,8 @@ def _body(schema: Any, node: ir.Node, opset: int) -> bytes:
 
 
 def _only_made(proto: onnx.FunctionProto, count: int) -> None:
-    """Give each output that the body lists but does not compute a Constant; drop those beyond `count`. Bodies that
-    depend on context leave out outputs that nobody reads, but still list them."""
+    """Make a Constant for each output that the body lists but does not compute, and drop the outputs beyond `count`.
+    Bodies that depend on context leave out outputs that nobody reads, but still list them."""
     del proto.output[count:]
     made = {*proto.input, *(name for n in proto.node for name in n.output)}
     for name in proto.output:

@@ -122,7 +122,7 @@ def _one_sign(sign: np.ndarray) -> int:
 
 
 def _signed(op: Builder, argument: _Argument) -> ir.Value:
-    """Apply its sign to the argument, in the shape of the value that is computed from it."""
+    """Give an argument its sign, in the shape of the value that is computed from it."""
     value, sign = argument.value, _one_sign(argument.sign)
     if not sign or argument.spread:
         return op.Mul(value, op.constant(argument.sign, value.dtype))

@@ -1,7 +1,7 @@
 """Write out local functions as onnxruntime does.
 
 If a function has the name of an operator that onnxruntime knows, onnxruntime runs its own kernel instead. It reads the
-nodes of a function at the opset that the model imports, whatever opset the function imports itself.
+nodes of all other functions at the opset that the model imports, whatever opset the function imports.
 """
 
 from __future__ import annotations

@@ -65,9 +65,10 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
     """Let local functions keep their own opset, before they are inlined, if the model's opset does not have all of
     their nodes.
 
-    onnxruntime (1.31) inlines a function as if it were written in the model's opset. So that is its meaning if every
-    node is valid in that opset. If one is not, onnxruntime does not run the file, and the function has the meaning that
-    ONNX gives it: its nodes move to a domain that records their opset, from which each node is lifted.
+    onnxruntime (1.31) inlines a function as if it were written in the model's opset, which gives the function its
+    meaning if every node is valid in that opset. If a node is not, onnxruntime does not run the file, and the function
+    has the meaning that ONNX gives it: its nodes move to a domain that records their opset, from which each node is
+    lifted.
     """
     imported = {o.domain: o.version for o in proto.opset_import}
     own = imported.get("", imported.get("ai.onnx", OPSET))
@@ -84,8 +85,8 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
 
 
 def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
-    """Decide whether an opset has such a node: its operator, its attributes, and its numbers of operands and
-    outputs."""
+    """Decide whether a node is valid in an opset, which must have its operator, its attributes, and its numbers of
+    operands and outputs."""
     if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
         return False
     schema = onnx.defs.get_schema(node.op_type, opset, "")

@@ -34,7 +34,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _found(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Value, int] | None:
-    """Find the scores and the axis of the softmax, or of its logarithm, whose last node this is."""
+    """Find the scores and the axis of the softmax, or of its logarithm, that ends in `node`."""
     if node.op_type in ("Exp", "Sub"):
         found = _logarithm(node.inputs[0]) if node.op_type == "Exp" else _normalised(node)
     else:
@@ -140,7 +140,7 @@ def _same_along(value: ir.Value, axis: int, rank: int) -> bool:
 
 
 def _as_large(value: ir.Value, of: ir.Value) -> bool:
-    """Decide whether a value has the rank of `of` and is not copied along any axis when it broadcasts to it."""
+    """Decide whether a value has the rank of `of` and broadcasts to it without a copy along any axis."""
     if value.shape is None or of.shape is None or len(value.shape) != len(of.shape):
         return False
     return all(d != 1 or n == 1 for d, n in zip(value.shape, of.shape, strict=True))
