@@ -42,7 +42,7 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the drafts of `path` that killed processes left, which nobody holds a lock on.
+    """Remove the drafts of `path` that killed processes left: those that nobody holds a lock on.
 
     The process number in a draft's name would not tell: numbers are used again, and other machines and containers have
     numbers of their own. Drafts stay if the system (Windows) or the file system has no such locks.

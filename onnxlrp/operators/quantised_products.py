@@ -1,4 +1,5 @@
-"""Recognition of products of integers that onnxruntime's tools write, and the same products in floats."""
+"""Recognition of the products of integers that onnxruntime's tools write, and the layers in floats that compute the
+same."""
 
 from __future__ import annotations
 

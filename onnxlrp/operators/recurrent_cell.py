@@ -284,7 +284,8 @@ def relevance_of_operands(
 
 
 def last_bias(cell: Cell, side: int) -> ir.Value | None:
-    """Return the candidate's bias of the input's (0) or the state's (1) product, which broadcasts to a sequence."""
+    """Return the part of the input's (`side` 0) or the state's (1) bias that belongs to the candidate; it broadcasts to
+    a sequence."""
     bias = cell.biases[side]
     return None if bias is None else cell.split(bias)[-1]
 
@@ -296,7 +297,8 @@ def times(op: Builder, v: ir.Value, bias: ir.Value | None) -> ir.Value | None:
 def gradients_of_operands(
     cell: Cell, from_x: ir.Value, from_h: ir.Value, first: Mapping[int, ir.Value], to_r: ir.Value
 ) -> Reversed:
-    """Collect the gradients of all operands from those of the input's and of the state's products, which are rows."""
+    """Collect the gradients of all operands from the gradients of the input's product and of the state's product, which
+    are rows."""
     op, call = cell.op, cell.call
     amounts = {X: cell.to_input(op.MatMul(from_x, cell.w)), W: cell.to_weight(from_x, cell.x_rows), R: to_r}
     if call.input(B) is not None:

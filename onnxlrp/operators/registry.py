@@ -72,7 +72,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "receives": get_args(Receives),
     "head": get_args(Head),
 }
-"""The fields of an operator that are words, and the words."""
+"""The fields of `Operator` whose values are words, each with the words that it may hold."""
 
 
 def _features(call: Call, data: int) -> set[int]:

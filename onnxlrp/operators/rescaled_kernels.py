@@ -89,7 +89,8 @@ class Moved:
 
 
 def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Value]:
-    """Return the change of `e^{−γ·d²}` divided by that of d², [samples, rows], and the kernel at the reference."""
+    """Return the change of `e^{−γ·d²}` divided by the change of d², [samples, rows], and the kernel at the
+    reference."""
     base, change = moved.at_reference(), moved.change()
     distances = op.Max(op.Add(base, change), op.number(0.0, change))
     a, b, difference = (op.Mul(v, -gamma) for v in (distances, base, change))

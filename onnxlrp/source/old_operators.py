@@ -41,7 +41,7 @@ def lift(node: ir.Node, version: int) -> Finish | None:
 
 
 def _axes(old: Old) -> None:
-    """Rewrite a reduction or Squeeze: both no axes and an empty list of axes mean all axes."""
+    """Rewrite a reduction or Squeeze, which takes all axes if it names none or an empty list of them."""
     if axes := old.take("axes"):
         old.put(1, old.ints(axes))
 

@@ -22,7 +22,7 @@ its version."""
 _IR_VERSION = 10
 _FIRST = 7
 """The oldest opset that onnxruntime runs, and the oldest whose operators are lifted here; the library converts older
-ones to it."""
+models to this opset first."""
 _DEFAULT = ("", "ai.onnx")
 _OF_ANOTHER = "onnxlrp.opset."
 """Prefix of the domains of nodes of local functions that import another opset than the model; each opset has its own

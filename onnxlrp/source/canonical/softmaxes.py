@@ -121,7 +121,7 @@ def _reduced(value: ir.Value) -> ir.Node | None:
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
     """Return the axis along which `node` reduces, if it is the only one; None unless `value`, which the node computes,
-    has size 1 along it and the rank of `of`."""
+    has size 1 along that axis and the rank of `of`."""
     rank = len(of.shape or ())
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()
