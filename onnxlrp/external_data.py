@@ -21,7 +21,7 @@ from onnxlrp.printable import escaped
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BEYOND = ("\\", "*")
-"""Characters that other systems take as separators, and that onnxruntime marks addresses in memory with."""
+"""Characters that other systems take as separators, or with which onnxruntime marks addresses in memory."""
 _CHUNK = 2**26
 """Bytes to read from another file at a time."""
 

@@ -51,8 +51,7 @@ class Interface:
     target: str = "class"
     """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or another choice of the kind of
-    target."""
+    """Input that chooses the target. For a class it is int64 [1] or [N], or [1, K] or [N, K] with K targets."""
     position_input: str | None = None
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None

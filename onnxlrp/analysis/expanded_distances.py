@@ -22,7 +22,8 @@ _INSIDE = _ENDS | {"Mul", "Div", "Neg", "Pow", "ReduceSum", "ReduceSumSquare", "
 _FAR = 16
 """Largest number of nodes of the sum that are looked at."""
 _CLOSE = 1e-4
-"""Largest difference, as a fraction of the largest value, since constants may be float32."""
+"""Largest difference of a value from the distance that it should be, as a fraction of the largest distance, because
+constants may be float32."""
 
 
 def expanded_distance(node: ir.Node, data: Collection[ir.Value]) -> tuple[ir.Value, np.ndarray] | None:

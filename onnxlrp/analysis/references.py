@@ -35,7 +35,8 @@ class Background:
         """True once a mean has been computed from the rows."""
 
     def mean(self, value: ir.Value) -> np.ndarray:
-        """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if not finite."""
+        """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if the mean is
+        not finite."""
         mean = value_inside(value, self.rows).astype(np.float64)
         mean = mean.reshape(-1, mean.shape[-1]).mean(0)
         if not np.isfinite(mean).all():

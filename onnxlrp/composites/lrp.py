@@ -178,7 +178,7 @@ class EpsilonGammaBox(_Convolutional):
 
 @dataclasses.dataclass(frozen=True)
 class VggOverview(Composite):
-    """z-box, γ, ε, LRP-0 by depth, max pooling as average (Montavon et al. 2019).
+    """z-box, γ, ε and LRP-0 by depth; max pools as average pools (Montavon et al. 2019).
 
     VGG-16: convolution 1 takes the z-box, 2 to 7 take γ, 8 to 13 take ε; of n convolutions, the last with γ is number
     round(7n/13).
@@ -254,7 +254,7 @@ class DeepTaylor(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class ExcitationBackprop(Composite):
-    """z⁺ on layers, sums and pools in proportion (Zhang et al. 2016).
+    """z⁺ on layers; sums and pools share relevance in proportion (Zhang et al. 2016).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="excitation_backprop")

@@ -39,8 +39,7 @@ _KEY = "onnxlrp.blocks"
 
 
 def _refuse(call: Call) -> str | None:
-    """Return the reason why the first blocked node of a graph that cannot be rewritten cannot be; None if all can be
-    rewritten."""
+    """Return why a blocked node of the graph cannot be rewritten, for the first such node; None if all can be."""
     node = call.outputs[0].producer()
     graph = None if node is None else node.graph
     if not isinstance(graph, ir.Graph):

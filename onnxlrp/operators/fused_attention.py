@@ -202,7 +202,8 @@ def _packed(
 ) -> ir.Value:
     """Compute attention of packed tokens [T, D].
 
-    The first T numbers of `offsets` [B, S] are the tokens' places in the padded batch; `ends` [B + 1] sums the lengths.
+    The first T numbers of `offsets` [B, S] are the tokens' places in the padded batch; `ends` [B + 1] holds the running
+    sums of the lengths.
     """
     number, tokens = int(call.attr("num_heads")), op.dim(parts[0], 0)
     places = op.Reshape(op.size(offsets), op.ints([1]))

@@ -26,7 +26,7 @@ def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
 
 
 def merge_last(op: Builder, value: ir.Value) -> ir.Value:
-    """Merge the last two axes into one, for an empty batch too, where onnxruntime finds no size of −1."""
+    """Merge the last two axes into one, also of an empty batch, for which onnxruntime cannot compute a size of −1."""
     start = len(op.dims(value)) - 2
     merged = op.volume(value, start)
     known, front = op.known(merged), [0] * start

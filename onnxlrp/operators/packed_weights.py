@@ -77,7 +77,7 @@ def _tabled_weight(op: Builder, call: Call) -> ir.Value:
 
 
 def _as_matmul(op: Builder, call: Call) -> Call:
-    """Return the same product as a MatMul by the unpacked weight."""
+    """Return the call's product as a MatMul by the unpacked weight."""
     x = call.operand(0)
     assert x.dtype is not None
     weight = _tabled_weight if call.op_type == "MatMulBnb4" else _weight

@@ -252,7 +252,7 @@ def _unpooled_sizes(op: Builder, call: Call) -> tuple[list[int | None], ir.Value
 
 
 def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
-    """Slice the part of the output whose sizes the pool implies."""
+    """Slice from `value`, which has the output's shape, the part of the sizes that the pool implies."""
     spatial = call.rank() - 2
     return op.Slice(value, op.ints([0] * spatial), _unpooled_sizes(op, call)[1], op.ints(range(2, 2 + spatial)))
 

@@ -34,7 +34,7 @@ def _infer_dequantised(context: Any) -> None:
 
 
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged; the gradient is 0, as the derivative of rounding is."""
+    """Relevance passes unchanged; the gradient is 0, as the derivative of rounding is."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
@@ -74,7 +74,7 @@ def _repeat_to_elements(op: Builder, call: Call, value: ir.Value) -> ir.Value:
 
 
 def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged."""
+    """Relevance passes unchanged."""
     if not gradient:
         return Reversed({0: r})
     # y = (x − zero)·scale for a number, an axis or blocks of x: ∂x = r·scale, ∂scale = Σ r·y/scale.

@@ -44,8 +44,8 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     """Compute the sampling positions of a RoiAlign along one axis.
 
     Sample s of S in bin p of P lies at `first + (last − first)·(p + (s + ½)/S)/P`, clipped to the picture. A sample
-    more than 1 outside of the picture counts as 0. S is `sampling_ratio`, or else the least number for which samples
-    are at most 1 apart. In the mode without half pixels a region is at least 1 long.
+    more than one element outside of the picture counts as 0. S is `sampling_ratio`, or else the least number for which
+    samples are at most one element apart. In the mode without half pixels a region is at least one element long.
     """
     x, rois = call.operand(0), call.operand(1)
     assert x.dtype is not None

@@ -58,8 +58,8 @@ Activation = Literal["gate", "rectifier", "soft"]
 *rectifier*, ReLU itself, and *soft* rectifiers such as GELU and SiLU are the gate of a product that has no *gate*."""
 Receives = Literal["amount", "factor", "ratio"]
 """Forms in which a custom operator receives relevance. *amount*: R itself. *factor*: for each output the factor c with
-R = output·c, which is exact where the output is 0. *ratio*: R/s(y) of the first output y, divided as by ε. Gradients
-are always amounts."""
+R = output·c, which is exact where the output is 0. *ratio*: R/s(y) of the first output y, with the stabiliser of the ε
+rule. Gradients are always amounts."""
 Head = Literal["squash", "rescale"]
 """Roles of an operator at the end of a model. *squash*: it squashes scores, as softmax does, and is skipped on the way
 from the output to the explained score. *rescale*: it brings scores to a common size, and is skipped if it lies
@@ -102,7 +102,7 @@ class LayerForm:
     factors: tuple[int, ...] = ()
     """Operands that multiply the products of data and weight, and may have any sign."""
     by_rows: Callable[[Call], bool] = lambda call: True
-    """True where each row of the data along axis 0 goes into the output by itself."""
+    """True where each row of the output, along axis 0, depends on one row of the data."""
     rounds: Callable[[Call], bool] = lambda call: False
     """True where the model's own run rounds, so that its output differs from that of the same layer in floats."""
 

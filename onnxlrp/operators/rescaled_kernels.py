@@ -107,7 +107,7 @@ class _Point:
     x: ir.Value
     r: ir.Value
     quotients: dict[int, ir.Value | None] = dataclasses.field(default_factory=dict)
-    """Quotients by the number of the distance; None stands for 1."""
+    """Quotients, each by the index of its distance; None stands for 1."""
 
     @property
     def constant(self) -> bool:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnxlrp.graph.builder import Builder
 
 _LEAST = 2.0**-20
-"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
+"""Least ε in float16: the power of two next to the usual 1e-6. The steps of float16 are 6e-8 there."""
 
 
 class ReverseBuilder(Builder):

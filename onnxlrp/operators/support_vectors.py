@@ -153,7 +153,7 @@ class _Kernel:
         return back, op.ReduceSum(absorbed, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
 
     def gradient(self, slopes: ir.Value) -> ir.Value:
-        """Compute the gradient by the features from that by the decisions."""
+        """Compute the gradient by the features from the gradient by the decisions."""
         op, machine = self.op, self.machine
         over = self._over_vectors(slopes)
         if self.vectors is None:

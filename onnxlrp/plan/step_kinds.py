@@ -22,7 +22,8 @@ from onnxlrp.rules import Pass
 
 
 class StepDecider:
-    """Decides by the facts of a graph and a composite; `convolutions`: the graph's, for rules that depend on depth."""
+    """Decides by the facts of a graph and a composite; `convolutions` are those of the graph, for rules that depend on
+    depth."""
 
     def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
         self.facts, self.composite, self.convolutions = facts, composite, convolutions

@@ -73,7 +73,8 @@ class Step:
     layer: Layer | None = None
     """The layer with its weight and bias; None for any other step."""
     reference: np.ndarray | None = None
-    """The input of a layer upstream of a kernel, at the reference that the kernel is explained against."""
+    """The value of a layer's input at the reference of the kernel that the layer leads to, [1, features]; None for
+    other layers."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """The shares of a product's operands, by operand index."""
     same_sign: bool = False

@@ -85,8 +85,8 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
 
 
 def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
-    """Decide whether a node is valid in an opset, which must have its operator, its attributes, and its numbers of
-    operands and outputs."""
+    """Decide whether an opset knows a node's operator with the node's attributes and its numbers of operands and
+    outputs."""
     if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
         return False
     schema = onnx.defs.get_schema(node.op_type, opset, "")

@@ -95,7 +95,7 @@ def _read_flags(graph: onnx.GraphProto) -> None:
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:
-    """Declare an output that is an input or an initializer with the type and shape of that value."""
+    """Give an output that is an input or an initializer the type and shape of that value."""
     known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
     notes = []
     for value in graph.output:

@@ -1,4 +1,5 @@
-"""Replace a list that a loop appends to by the loop's stacked output, and unroll a short loop that does more to a list.
+"""Put the stacked output of a loop in the place of a list to which the loop appends, and unroll a short loop that does
+more to a list.
 
 `for i: s.append(v)`, then `concat(s)`, `stack(s)`, `s[k]` or `len(s)`: v becomes a stacked output of the Loop, which a
 Reshape, a Transpose, a Gather or a Shape reads instead. torch writes `outputs.append(...)` in a scripted loop in this
