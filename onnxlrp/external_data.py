@@ -75,7 +75,7 @@ class Held:
         return (count * bits + 7) // 8
 
     def entry(self, key: str) -> str | None:
-        """Read an entry of the description of the other file.
+        """Read an entry of the description of the file that holds the values.
 
         Raises InvalidModelError if the entry is given twice, because readers differ in which they use.
         """

@@ -118,7 +118,7 @@ class Cell:
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
     def masked(self, v: ir.Value, otherwise: float = 0.0) -> ir.Value:
-        """Replace the steps that a sample does not have by a number."""
+        """Write a number into the steps that a sample does not have."""
         return v if self.mask is None else self.op.Where(self.mask, v, self.op.number(otherwise, v))
 
     # Forward values

@@ -79,7 +79,7 @@ def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
 
 
 def _type_inputs(graph: onnx.GraphProto) -> None:
-    """Give an input that is declared without a type the type of the initializer of its name."""
+    """Copy the type of an initializer to the input of its name, where that input is declared without a type."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for value in graph.input:
         if value.name in weights and not value.type.WhichOneof("value"):
@@ -95,7 +95,7 @@ def _read_flags(graph: onnx.GraphProto) -> None:
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:
-    """Give an output that is an input or an initializer the type and shape of that value."""
+    """Copy the type and shape of an input or initializer to its declaration as an output."""
     known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
     notes = []
     for value in graph.output:

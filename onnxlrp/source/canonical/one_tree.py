@@ -41,8 +41,8 @@ class _Forest:
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace every function of one tree at which relevance would stop by a tree, and every sum of such functions by a
-    forest."""
+    """Put a tree in the place of every function of one tree at which relevance would stop, and a forest in the place of
+    every sum of such functions."""
     trees = _trees(rewriter)
     if not trees:
         return

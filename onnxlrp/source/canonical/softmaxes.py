@@ -24,7 +24,7 @@ _BACK = ("Unsqueeze", "Reshape", "Expand")
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace each softmax that is written out by a Softmax or LogSoftmax node."""
+    """Put a Softmax or LogSoftmax node in the place of each softmax that is written out."""
     for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub"), *rewriter.nodes("Div", "Mul")]:
         kind = "LogSoftmax" if node.op_type == "Sub" else "Softmax"
         found = attempt(f"is not read as a {kind} that is written out", node, _found, rewriter, node)

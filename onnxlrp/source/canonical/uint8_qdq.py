@@ -1,4 +1,4 @@
-"""Write signed bytes that are quantised and dequantised at once as unsigned ones: `q + 128`.
+"""Turn signed bytes into unsigned ones, `q + 128`, where they are dequantised as soon as they are quantised.
 
 onnxruntime does this on x86 before it fuses, but only if a single DequantizeLinear reads the bytes and a single node
 reads its output. When relevance reads that output as well, onnxruntime computes in floats what it computed in integers,

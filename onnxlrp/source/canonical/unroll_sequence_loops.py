@@ -128,7 +128,7 @@ def _stack(rewriter: Rewriter, node: ir.Node, position: int) -> ir.Node:
 
 
 def _read(rewriter: Rewriter, reader: ir.Node, stack: ir.Value, rank: int) -> None:
-    """Replace a node that reads the list by nodes that compute the same from the stack [steps, …]."""
+    """Put nodes that compute the same from the stack [steps, …] in the place of a node that reads the list."""
     op, call = rewriter.op, Call.of(reader)
     if reader.op_type == "SequenceAt":
         new = op.Gather(stack, call.operand(1), axis=0)
