@@ -15,9 +15,9 @@ from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.provenance import is_own, is_relevance
-from onnxlrp.operators.forests import drop_unused_attributes
 from onnxlrp.source.read import OPSET, Source
 from onnxlrp.source.unused import remove_unused
+from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:

@@ -21,11 +21,11 @@ from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.operators.leaf_functions import as_regressor
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Kind, find
-from onnxlrp.operators.tree_nodes import Forest
 from onnxlrp.operators.trees import one_tree
 from onnxlrp.source.canonical.common import Rewriter
 from onnxlrp.source.canonical.evaluation import evaluate_rows
 from onnxlrp.source.canonical.row_wise import repeated_rows, row_by_row, same_of_all_rows
+from onnxlrp.trees.forest import Forest
 
 _SCORES = {"TreeEnsembleRegressor": 0, "TreeEnsembleClassifier": 1, "TreeEnsemble": 0}
 _ML = "ai.onnx.ml"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.operators.tree_nodes import LEAF, Array, Forest
+from onnxlrp.trees.forest import LEAF, Array, Forest
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder

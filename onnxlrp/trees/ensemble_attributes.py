@@ -10,8 +10,8 @@ import onnx_ir as ir
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
-from onnxlrp.operators.tree_members import merged, without_members
-from onnxlrp.operators.tree_nodes import LEAF, MEMBER, MODES, Array, Forest
+from onnxlrp.trees.forest import LEAF, MEMBER, MODES, Array, Forest
+from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.operators.tree_nodes import EQUAL, LEAF, MEMBER, Array, Forest
+from onnxlrp.trees.forest import EQUAL, LEAF, MEMBER, Array, Forest
 
 _WHOLE_TABLE = ("roots", "aggregate", "base")
 """Fields of a forest that are not columns of its table of nodes."""
