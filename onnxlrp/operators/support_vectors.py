@@ -220,8 +220,8 @@ _KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _comp
 
 @custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)
 def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Relevance of an RBF kernel is its change from a reference, shared by how much each feature changes the distance;
-    relevance of other kernels is shared in proportion to the contributions.
+    """For an RBF kernel, the change from a reference is shared by how much each feature changes the distance; for other
+    kernels, relevance is shared in proportion to the contributions.
 
     `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
     `c·Σ a_j·k_j(r)`: `R_i = Σ_j c·a_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`.
