@@ -77,6 +77,8 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
+_TABLES = 2**24
+"""Most bytes of tables."""
 _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True}
 
 
@@ -114,7 +116,7 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     if call.attr("game") == "path" or trees.aggregate in ("MIN", "MAX"):
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        relevance = shapley_values(op, trees, rows, factors)
+        relevance = shapley_values(op, trees, rows, factors, _TABLES)
         base = trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
         bias = op.Mul(factors, op.constant(base, wide))
     bias = op.Add(

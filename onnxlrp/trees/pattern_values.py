@@ -55,8 +55,10 @@ def met_by_patterns(groups: LeafGroups, leaves: Array, slots: int) -> Array:
     return met
 
 
-def tables(groups: LeafGroups, game: Game, values: Array, chosen: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield chosen groups with their tables, [groups, patterns, slots], in batches of equally many bits.
+def contributions_of_groups(
+    groups: LeafGroups, game: Game, values: Array, chosen: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Yield chosen groups and their contributions, [groups, patterns, slots], in batches of equally many bits.
 
     `values` are those of the leaves, in the order of the groups' leaves.
     """

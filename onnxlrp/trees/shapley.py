@@ -11,7 +11,10 @@ import onnx_ir as ir
 from onnxlrp.trees.compact_constants import floats, whole_numbers
 from onnxlrp.trees.feature_sums import sums_by_feature
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.leaf_groups import leaf_groups
 from onnxlrp.trees.path_changes import targets_of_trees
+from onnxlrp.trees.pattern_tables import PatternTables, table_size
+from onnxlrp.trees.pattern_values import shapley_game
 from onnxlrp.trees.quadrature import Leaves, Quadrature
 from onnxlrp.trees.row_chunks import in_chunks
 from onnxlrp.trees.unfolded import Unfolded, unfolded
@@ -24,22 +27,57 @@ _PART = 2**16
 _PARTS = 64
 _CHUNK = 2**22
 """Elements of the largest array: comparisons × points × rows."""
+_DEEPEST = 20
+"""Most comparisons on a path of trees that get tables."""
 _FEWEST_ROWS = 8
 _UNCHUNKED = 2**10
 """Rows are not cut into chunks where each takes fewer comparisons × points than this."""
 
 
-def shapley_values(op: Builder, forest: Forest, x: ir.Value, factors: ir.Value) -> ir.Value:
-    """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets]."""
+def shapley_values(op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, most: int) -> ir.Value:
+    """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
+
+    Tables hold at most `most` bytes; larger ones are not made, and the values are computed by quadrature.
+    """
     if (forest.mode[forest.roots] == LEAF).all():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
-    values = _Values(op, forest, x.dtype, factors.dtype, _width(op, x, forest))
+    width, trees = _width(op, x, forest), unfolded(forest)
+    values = _from_tables(op, trees, x.dtype, factors.dtype, width, most) or _Quadratures(
+        op, trees, x.dtype, factors.dtype, width
+    )
     relevance = in_chunks(op, values.rows, [x, factors], values.of) if values.rows else values.of(op, [x, factors])
     if op.dims(x)[1] is not None:
         return relevance
-    rest = op.Sub(op.dim(x, 1), op.ints([values.width]))
+    rest = op.Sub(op.dim(x, 1), op.ints([width]))
     return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
+
+
+def _from_tables(
+    op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int, most: int
+) -> _Tables | None:
+    """Emit tables; None where they would hold more than `most` bytes."""
+    # Each leaf has a row of at least its path's length in some table.
+    if 4 * trees.node.size > most or len(trees.levels) > _DEEPEST:
+        return None
+    groups = leaf_groups(trees)
+    if table_size(groups) * dtype.itemsize > most:
+        return None
+    return _Tables(PatternTables(op, groups, shapley_game(groups), rows_type, dtype), width)
+
+
+class _Tables:
+    """The Shapley values of an ensemble from tables of patterns."""
+
+    def __init__(self, tables: PatternTables, width: int) -> None:
+        self.tables, self.width = tables, width
+        size = max(tables.width, tables.groups.trees.node.size)
+        self.rows = 0 if size < _UNCHUNKED else max(_FEWEST_ROWS, _CHUNK // size)
+
+    def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
+        """Emit the values, [N, features], for rows and factors."""
+        rows, factors = tables
+        return self.tables.of(op, rows, factors, self.width)
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
@@ -47,20 +85,20 @@ def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
     return op.dims(x)[1] or int(forest.feature.max(initial=0)) + 1
 
 
-class _Values:
-    """The Shapley values of an ensemble: constants are emitted at once, the rest for given rows."""
+class _Quadratures:
+    """The Shapley values of an ensemble by quadrature, over parts of its trees."""
 
-    def __init__(self, op: Builder, forest: Forest, rows_type: ir.DataType, dtype: ir.DataType, width: int) -> None:
-        self.op, self.forest, self.dtype, self.width = op, forest, dtype, width
+    def __init__(self, op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int) -> None:
+        self.op, self.forest, self.dtype, self.width = op, trees.forest, dtype, width
+        forest = trees.forest
         spoken = targets_of_trees(forest)
         self.several = bool((spoken.sum(1) > 1).any())
         """True where a tree has weights for several targets."""
         self.target = spoken.argmax(1)
-        whole = unfolded(forest)
-        size = whole.node.size * max(1, (whole.distinct + 1) // 2)
-        bounds = _bounds(whole, max(_PART, size // _PARTS) / size * whole.node.size)
-        trees = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [whole]
-        self.parts = [Quadrature(op, part, rows_type, dtype) for part in trees]
+        size = trees.node.size * max(1, (trees.distinct + 1) // 2)
+        bounds = _bounds(trees, max(_PART, size // _PARTS) / size * trees.node.size)
+        cut = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [trees]
+        self.parts = [Quadrature(op, part, rows_type, dtype) for part in cut]
         largest = max(part.points * part.trees.node.size for part in self.parts)
         self.rows = 0 if size < _UNCHUNKED else max(_FEWEST_ROWS, _CHUNK // largest)
         """Rows in a chunk; 0 where all rows are one."""
