@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +16,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from tests.oracle.threshold_grid import COMPARE, shares
+
 Array = np.ndarray
-COMPARE = {
-    "BRANCH_LEQ": operator.le,
-    "BRANCH_LT": operator.lt,
-    "BRANCH_GTE": operator.ge,
-    "BRANCH_GT": operator.gt,
-    "BRANCH_EQ": operator.eq,
-    "BRANCH_NEQ": operator.ne,
-    "BRANCH_MEMBER": lambda value, members: value in members,
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,6 +40,8 @@ class Branch:
     rate: float | None
     yes: Branch | Leaf | None = None
     no: Branch | Leaf | None = None
+    share: float = 0.5
+    """The true side's, where rates do not tell."""
 
     def next(self, x: Array) -> Branch | Leaf | None:
         value = x[self.feature]
@@ -83,7 +77,10 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def trees(node: onnx.NodeProto) -> list[Branch | Leaf]:
     """The roots."""
     a = attributes(node)
-    return _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    roots = _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    for branch, share in shares(roots).items():
+        branch.share = share
+    return roots
 
 
 def _informative(hit_rates: Any) -> bool:
@@ -144,7 +141,7 @@ def _by_tables(a: Mapping[str, Any]) -> list[Branch | Leaf]:
 
 @functools.cache
 def mean(node: Branch | Leaf | None, targets: int) -> Array:
-    """Of everything below a node, half of each side, or as often as its sides were taken."""
+    """Of everything below a node: each side as often as it was taken, else by its share of the threshold grid."""
     assert node is not None
     if isinstance(node, Leaf):
         return np.array([node.weights.get(t, 0.0) for t in range(targets)])
@@ -155,7 +152,7 @@ def mean(node: Branch | Leaf | None, targets: int) -> Array:
     if node.rate is not None and right is None and left is not None:
         right = node.rate - left
     if left is None or right is None or left < 0 or right < 0 or left + right == 0 or node.yes is node.no:
-        left = right = 1.0
+        left, right = node.share, 1 - node.share
     return (left * yes + right * no) / (left + right)
 
 
