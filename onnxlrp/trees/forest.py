@@ -58,16 +58,27 @@ class Forest:
         """The nodes by their distance from the root, the longest where several paths lead to a node."""
         by_level: list[Array] = []
         inner, frontier = self.mode != LEAF, np.unique(self.roots)
+        # Sorting is quicker than np.unique, and enough where no node is met twice.
+        several = (self.parents > 1).any() or (self.parents[frontier] > 0).any()
         while frontier.size:
             if len(by_level) > self.mode.size:
                 raise InvalidModelError("a tree of the ensemble leads back to one of its own nodes")
             by_level.append(frontier)
             within = frontier[inner[frontier]]
-            frontier = np.unique(np.concatenate([self.yes[within], self.no[within]]))
+            children = np.concatenate([self.yes[within], self.no[within]])
+            frontier = np.unique(children) if several else np.sort(children)
+        if not several:
+            return by_level
         depth = np.zeros(self.mode.size, np.int64)
         for level, nodes in enumerate(by_level):
             depth[nodes] = level
         return [nodes[depth[nodes] == level] for level, nodes in enumerate(by_level)]
+
+    @functools.cached_property
+    def parents(self) -> Array:
+        """Number of branches that lead to each node, [nodes]."""
+        inner = self.mode != LEAF
+        return np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=inner.size)
 
     @property
     def depth(self) -> int:
@@ -112,9 +123,8 @@ class Forest:
         if known.size == 0 or (known == known[0]).all():
             return np.full(self.mode.size, np.nan)
         inner = self.mode != LEAF
-        parents = np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=inner.size)
         # The rate of a node with several parents does not say how many samples came from each.
-        own, alone = rates, np.where(parents > 1, np.nan, rates)
+        own, alone = rates, np.where(self.parents > 1, np.nan, rates)
         yes, no = alone[self.yes], alone[self.no]
         # If only one child has a rate, the other has the rest of the parent's.
         yes, no = np.where(np.isnan(yes), own - no, yes), np.where(np.isnan(no), own - yes, no)

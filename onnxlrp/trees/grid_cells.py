@@ -45,19 +45,21 @@ class Cells:
         mode, feature = trees.mode[nodes], trees.feature[nodes]
         numbers, rank = np.unique(threshold, return_inverse=True)
         width = 3 * max(numbers.size, 1)
-        marks, which = np.unique(feature * width + 3 * rank.reshape(-1) + _KIND[mode], return_inverse=True)
+        marks, which = np.unique(
+            feature.astype(np.int64) * width + 3 * rank.reshape(-1) + _KIND[mode], return_inverse=True
+        )
         ordinal = np.cumsum(np.diff(marks // width, prepend=marks[:1] // width) != 0)
         first = np.flatnonzero(np.diff(ordinal, prepend=-1, append=int(ordinal[-1] if marks.size else -1) + 1))
         start, place = first + np.arange(first.size), np.arange(marks.size) + ordinal + 1
         counts = _counted(marks, place, start[:-1], numbers, first[:-1])
-        feature_of = ordinal[which]
+        feature_of, start, place = ordinal[which], start.astype(np.int32), place.astype(np.int32)
         return cls(
             point=_KIND[mode] == POINT,
             turned=_TURNED[mode],
             place=place[which],
             start=start[feature_of],
             stop=start[feature_of + 1],
-            upto=np.concatenate([[0], np.cumsum(counts)]),
+            upto=np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         )
 
 

@@ -51,7 +51,7 @@ class _Grid:
         """The numbers of the nodes of a level lie between two of these."""
         self.number = self._numbers()
         if self.nodes.size:
-            self.cells, self.feature = Cells.of(trees, self.nodes), trees.feature[self.nodes]
+            self.cells, self.feature = Cells.of(trees, self.nodes), trees.feature[self.nodes].astype(np.int32)
             self.children = self._children()
             self.head = self._heads()
             self.parent, self.side = self._parents()
@@ -68,8 +68,8 @@ class _Grid:
     def _numbers(self) -> Array:
         """Number the nodes that compare, [nodes]; −1 for leaves, and a node that does not distinguish samples has the
         number of the only child that leads on."""
-        trees, number = self.trees, np.full(self.trees.mode.size, -1, np.int64)
-        number[self.nodes] = np.arange(self.nodes.size)
+        trees, number = self.trees, np.full(self.trees.mode.size, -1, np.int32)
+        number[self.nodes] = np.arange(self.nodes.size, dtype=np.int32)
         for nodes in reversed(trees.levels):
             idle = nodes[(trees.mode[nodes] >= 0) & (number[nodes] < 0)]
             number[idle] = number[np.where(_always(trees, idle), trees.yes[idle], trees.no[idle])]
@@ -85,7 +85,7 @@ class _Grid:
         """Return the first node of the chain of equalities with one branch that each node belongs to, [numbers]."""
         point, feature = self.cells.point, self.feature
         below, after = self.children
-        own = np.arange(self.nodes.size)
+        own = np.arange(self.nodes.size, dtype=np.int32)
         entries = np.concatenate([*self.children, self.number[self.trees.roots]])
         parents = np.bincount(entries + 1, minlength=own.size + 1)[1:]
         linked = own[point & (after >= 0) & (below >= 0)]
@@ -99,19 +99,19 @@ class _Grid:
 
     def _parents(self) -> tuple[Array, Array]:
         """Return the last node above each node that lies on all paths to it, and the side that these take there."""
-        size, own, (below, other) = self.nodes.size, np.arange(self.nodes.size), self.children
+        size, own, (below, other) = self.nodes.size, np.arange(self.nodes.size, dtype=np.int32), self.children
         roots = np.unique(self.number[self.trees.roots])
         # The true branch of a chain hangs on its first node, as if this compared with the set of all constants.
         child = np.concatenate([roots, np.where(self.head == own, below, -1), other])
-        parents = np.concatenate([np.full(roots.size, -1), own, own])
-        sides = np.repeat([_EITHER, _BELOW, _ELSE], [roots.size, size, size])
+        parents = np.concatenate([np.full(roots.size, -1, np.int32), own, own])
+        sides = np.repeat(np.array([_EITHER, _BELOW, _ELSE], np.int8), [roots.size, size, size])
         kept = child >= 0
         return _on_all_paths(parents[kept], child[kept], sides[kept], size, self.bounds)
 
     def _nearest(self) -> tuple[Array, Array]:
         """Return the nearest node above each node that compares the same feature, −1 for none, and the side there."""
-        above, above_side = np.full(self.nodes.size, -1), np.full(self.nodes.size, _EITHER)
-        who, at, side = np.arange(self.nodes.size), self.parent, self.side
+        above, above_side = np.full(self.nodes.size, -1, np.int32), np.full(self.nodes.size, _EITHER, np.int8)
+        who, at, side = np.arange(self.nodes.size, dtype=np.int32), self.parent, self.side
         while who.size:
             met = (at >= 0) & (self.feature[at] == self.feature[who]) & (side != _EITHER)
             above[who[met]], above_side[who[met]] = at[met], side[met]
@@ -126,10 +126,10 @@ class _Grid:
         """Count the cells of every node, and those of them below its cut or at its point."""
         cells = self.cells
         low, high = cells.start.copy(), cells.stop.copy()
-        total, part = cells.upto[high] - cells.upto[low], np.zeros(low.size, np.int64)
+        total, part = cells.upto[high] - cells.upto[low], np.zeros(low.size, np.int32)
         points = np.flatnonzero(cells.point)
         part[points] = self._contain(points, cells.place[points])
-        in_set = np.bincount(self.head[points], part[points], low.size).astype(np.int64)
+        in_set = np.bincount(self.head[points], part[points], low.size).astype(np.int32)
         mixed = np.zeros(low.size, bool)
         for begin, end in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             here = np.arange(begin, end)
@@ -174,7 +174,7 @@ class _Grid:
     def _sets(self) -> Array:
         """The constants of all chains as sorted numbers: that of the chain's first node times `width`, plus place."""
         points = np.flatnonzero(self.cells.point)
-        return np.unique(self.head[points] * self._width + self.cells.place[points])
+        return np.unique(self.head[points].astype(np.int64) * self._width + self.cells.place[points])
 
     @property
     def _width(self) -> int:
@@ -182,7 +182,9 @@ class _Grid:
 
     def _members(self, heads: Array) -> tuple[Array, Array]:
         """List the constants of some chains: the index of the chain, and the constant's place."""
-        first, past = (np.searchsorted(self._sets, edge * self._width) for edge in (heads, heads + 1))
+        first, past = (
+            np.searchsorted(self._sets, edge * self._width) for edge in (heads.astype(np.int64), heads + np.int64(1))
+        )
         who = np.repeat(np.arange(heads.size), past - first)
         at = np.arange(who.size) - np.repeat(np.cumsum(past - first) - (past - first), past - first)
         return who, self._sets[first[who] + at] % self._width
@@ -206,7 +208,7 @@ class _Grid:
         return inside
 
     def _in_set(self, heads: Array, places: Array) -> Array:
-        keys = heads * self._width + places
+        keys = heads.astype(np.int64) * self._width + places
         at = np.minimum(np.searchsorted(self._sets, keys), self._sets.size - 1)
         return self._sets[at] == keys if self._sets.size else np.zeros(keys.size, bool)
 
@@ -227,7 +229,7 @@ def _on_all_paths(parent: Array, child: Array, side: Array, size: int, bounds: A
     order = np.argsort(child, kind="stable")
     parent, child, side = parent[order], child[order], side[order]
     again = np.diff(child, prepend=-1) == 0
-    up, up_side = np.full(size, -1), np.full(size, _EITHER)
+    up, up_side = np.full(size, -1, np.int32), np.full(size, _EITHER, np.int8)
     up[child[~again]], up_side[child[~again]] = parent[~again], side[~again]
     rest = np.flatnonzero(again)
     rank = rest - np.searchsorted(child, child[rest])
