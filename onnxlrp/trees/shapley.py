@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.trees.compact_constants import floats, whole_numbers
-from onnxlrp.trees.feature_sums import sums_by_feature
+from onnxlrp.trees.feature_sums import sums_by_feature, with_nothing
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.mean_of_runs import mean_of_runs
+from onnxlrp.trees.pair_sums import PairSums
 from onnxlrp.trees.path_changes import targets_of_trees
 from onnxlrp.trees.quadrature import Leaves, Quadrature
 from onnxlrp.trees.row_chunks import in_chunks
@@ -29,17 +32,35 @@ _UNCHUNKED = 2**10
 """Rows are not cut into chunks where each takes fewer comparisons × points than this."""
 
 
-def shapley_values(op: Builder, forest: Forest, x: ir.Value, factors: ir.Value) -> ir.Value:
-    """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets]."""
+def shapley_values(
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, background: Array | None = None
+) -> ir.Value:
+    """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
+
+    `background`, rows [rows, features], makes the game the interventional one: the mean over these rows of the game in
+    which a feature that is not known has the row's value.
+    """
     if (forest.mode[forest.roots] == LEAF).all():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
-    values = _Values(op, forest, x.dtype, factors.dtype, _width(op, x, forest))
-    relevance = in_chunks(op, values.rows, [x, factors], values.of) if values.rows else values.of(op, [x, factors])
+    values = _Values(op, forest, x.dtype, factors.dtype, _width(op, x, forest), background)
+    relevance = values.by_chunks(x, factors)
     if op.dims(x)[1] is not None:
         return relevance
     rest = op.Sub(op.dim(x, 1), op.ints([values.width]))
     return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
+
+
+def shapley_interactions(
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, width: int, background: Array | None = None
+) -> ir.Value:
+    """Emit the Shapley interactions, [N, width, width], of rows x [N, width]: half the index of each pair at both its
+    places, and 0 on the diagonal. The other arguments are those of `shapley_values`."""
+    assert x.dtype is not None and factors.dtype is not None
+    pairs = _Interactions(op, forest, x.dtype, factors.dtype, width, background)
+    if pairs.parts:
+        return pairs.by_chunks(x, factors)
+    return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
@@ -50,7 +71,18 @@ def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
 class _Values:
     """The Shapley values of an ensemble: constants are emitted at once, the rest for given rows."""
 
-    def __init__(self, op: Builder, forest: Forest, rows_type: ir.DataType, dtype: ir.DataType, width: int) -> None:
+    axes: tuple[int, ...] = (1, 0)
+    """Axes of the sums in the order of the result."""
+
+    def __init__(
+        self,
+        op: Builder,
+        forest: Forest,
+        rows_type: ir.DataType,
+        dtype: ir.DataType,
+        width: int,
+        background: Array | None = None,
+    ) -> None:
         self.op, self.forest, self.dtype, self.width = op, forest, dtype, width
         spoken = targets_of_trees(forest)
         self.several = bool((spoken.sum(1) > 1).any())
@@ -60,22 +92,50 @@ class _Values:
         size = whole.node.size * max(1, (whole.distinct + 1) // 2)
         bounds = _bounds(whole, max(_PART, size // _PARTS) / size * whole.node.size)
         trees = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [whole]
-        self.parts = [Quadrature(op, part, rows_type, dtype) for part in trees]
-        largest = max(part.points * part.trees.node.size for part in self.parts)
+        self.parts = self._parts(trees, rows_type)
+        self.baselines = 0 if background is None else len(background)
+        self.stored = [] if background is None else [part.outcomes.stored(background) for part in self.parts]
+        """Outcomes of the background rows for each part."""
+        largest = max((part.largest for part in self.parts), default=1)
         self.rows = 0 if size < _UNCHUNKED else max(_FEWEST_ROWS, _CHUNK // largest)
         """Rows in a chunk; 0 where all rows are one."""
 
+    def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
+        return [Quadrature(self.op, part, rows_type, self.dtype) for part in trees]
+
+    def by_chunks(self, x: ir.Value, factors: ir.Value) -> ir.Value:
+        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many."""
+        return in_chunks(self.op, self.rows, [x, factors], self.of) if self.rows else self.of(self.op, [x, factors])
+
     def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
-        """Emit the values, [N, features], for rows and factors."""
+        """Emit the result for rows and factors."""
         rows, factors = (op.Transpose(table, perm=[1, 0]) for table in tables)
-        total = None
-        for part in self.parts:
-            leaves, reached = self._leaves(factors), self._reached(op, part, factors)
-            contributions = part.contributions(op, rows, reached, leaves)
-            sums = sums_by_feature(self.op, op, contributions, part.trees.feature, self.width)
-            total = sums if total is None else op.Add(total, sums)
-        assert total is not None
-        return op.Transpose(total, perm=[1, 0])
+        outcomes = [part.outcomes.of(op, rows, self.dtype) for part in self.parts]
+        if not self.baselines:
+            return op.Transpose(self._total(op, self.parts, outcomes, factors), perm=self.axes)
+
+        def against(run: Builder, number: ir.Value) -> ir.Value:
+            place = run.Reshape(number, run.ints([1]))
+            taken = [run.cast(run.Gather(stored, place, axis=1), self.dtype) for stored in self.stored]
+            games = [p.against(run, p.outcomes.joined(run, t)) for p, t in zip(self.parts, taken, strict=True)]
+            return self._total(run, games, outcomes, factors)
+
+        shape = op.Concat(op.ints([self.width] * (len(self.axes) - 1)), op.dim(rows, 1), axis=0)
+        return op.Transpose(mean_of_runs(op, self.baselines, shape, self.dtype, against), perm=self.axes)
+
+    def _total(
+        self, op: Builder, parts: Sequence[Quadrature], outcomes: Sequence[ir.Value], factors: ir.Value
+    ) -> ir.Value:
+        sums = [
+            self._sums(op, part, outcome, self._reached(op, part, factors), self._leaves(factors))
+            for part, outcome in zip(parts, outcomes, strict=True)
+        ]
+        return functools.reduce(op.Add, sums)
+
+    def _sums(self, op: Builder, part: Quadrature, outcome: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
+        """Emit the values, [features, N]."""
+        contributions = part.contributions(op, outcome, reached, leaves)
+        return sums_by_feature(self.op, op, contributions, part.trees.feature, self.width)
 
     def _reached(self, op: Builder, part: Quadrature, factors: ir.Value) -> ir.Value:
         """Emit the factor of each tree, [1, trees, N] or [1, 1, N]."""
@@ -97,6 +157,25 @@ class _Values:
             return op.MatMul(floats(self.op, values[nodes], self.dtype), factors)
 
         return several if self.several else one
+
+
+class _Interactions(_Values):
+    """The Shapley interactions of an ensemble."""
+
+    axes = (2, 0, 1)
+
+    def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[PairSums]:
+        parts = [PairSums(self.op, part, rows_type, self.dtype, self.width) for part in trees if part.node.size]
+        return [part for part in parts if part.codes.size]
+
+    def _sums(self, op: Builder, part: Quadrature, outcome: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
+        """Emit the interactions, [features, features, N]."""
+        assert isinstance(part, PairSums)
+        places = np.full((self.width, self.width), part.codes.size)
+        smaller, larger = np.divmod(part.codes, self.width)
+        places[smaller, larger] = places[larger, smaller] = np.arange(part.codes.size)
+        sums = with_nothing(op, part.sums(op, outcome, reached, leaves))
+        return op.Gather(sums, whole_numbers(self.op, places), axis=0)
 
 
 def _bounds(trees: Unfolded, most: float) -> list[slice]:
