@@ -57,6 +57,9 @@ class Explanation:
     """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
+    interactions: np.ndarray | None = None
+    """Interactions of the columns that `Interface.interaction_columns` names, [N, columns, columns], or
+    [N, K, columns, columns] with K targets; None if the model was converted without `interactions`."""
     position: np.ndarray | None = None
     """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
 
@@ -364,6 +367,7 @@ class Explainer:
             score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
+            interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
         )
 
@@ -409,7 +413,7 @@ class Explainer:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names if self.interface.ledger is None else names | {self.interface.ledger}
+        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""
