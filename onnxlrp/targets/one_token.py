@@ -75,8 +75,8 @@ class TokenTarget(ClassTarget):
         exists = op.And(choice.exists, op.Equal(place, inside))
         return Seed(tensor, dataclasses.replace(choice, exists=exists, position=inside))
 
-    def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray:
-        return scores.reshape(samples, inner, count)
+    def _rows(self, scores: np.ndarray) -> np.ndarray:
+        return scores
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the classes of [N, T, V] at the requested positions; a ZipMap's [N, V] has no positions."""
@@ -88,9 +88,6 @@ class TokenTarget(ClassTarget):
         places = np.broadcast_to(np.where(position == PREDICTED, length - 1, position), (samples,))
         choice = super()._resolve(given, scores[np.arange(samples), places], label, interface)
         return dataclasses.replace(choice, position=places)
-
-    def is_one_score(self, interface: Interface) -> bool:
-        return False
 
 
 def _counts_boxes(score: ir.Value, shape: Sequence[int | str | None], inputs: Sequence[ir.Value]) -> bool:
