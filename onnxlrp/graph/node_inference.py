@@ -6,7 +6,6 @@ shapes, over and over. Inference of one node passes through protocol buffers, wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 
 import onnx_ir as ir
@@ -18,25 +17,9 @@ _CONSTANT = 20
 """Most elements of a constant whose content onnxscript lets inference see."""
 _MOST = 1 << 14
 """Most answers that are cached."""
-_PLAIN = frozenset(
-    {
-        ir.AttributeType.INT,
-        ir.AttributeType.INTS,
-        ir.AttributeType.FLOAT,
-        ir.AttributeType.FLOATS,
-        ir.AttributeType.STRING,
-        ir.AttributeType.STRINGS,
-    }
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    dtype: ir.DataType
-    shape: ir.Shape | None
-
-
-_KNOWN: dict[Hashable, tuple[_Answer, ...]] = {}
+_PLAIN = frozenset(ir.AttributeType[name] for name in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS"))
+_KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
+"""Type and shape of each output, by what was asked."""
 
 
 def infer_outputs(node: ir.Node) -> None:
@@ -54,10 +37,9 @@ def infer_outputs(node: ir.Node) -> None:
                 _KNOWN.clear()
             _KNOWN[key] = answers
         return
-    for value, answer in zip(node.outputs, answers, strict=True):
-        value.type = ir.TensorType(answer.dtype)
-        if answer.shape is not None:
-            value.shape = answer.shape.copy()
+    for value, (dtype, shape) in zip(node.outputs, answers, strict=True):
+        value.type = ir.TensorType(dtype)
+        value.shape = None if shape is None else shape.copy()
 
 
 def _question(node: ir.Node) -> Hashable | None:
@@ -93,11 +75,11 @@ def _seen(value: ir.Value) -> Hashable | None:
     return kind.dtype, dims, (constant.dtype, tuple(constant.shape.numpy()), constant.tobytes())
 
 
-def _answers(node: ir.Node) -> tuple[_Answer, ...] | None:
+def _answers(node: ir.Node) -> list[tuple[ir.DataType, ir.Shape | None]] | None:
     """Collect the inferred types and shapes; None if inference failed, or gave anything but plain tensors."""
     answers = []
     for value in node.outputs:
         if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
             return None
-        answers.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
-    return tuple(answers)
+        answers.append((value.type.dtype, None if value.shape is None else value.shape.copy()))
+    return answers
