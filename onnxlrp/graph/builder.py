@@ -172,10 +172,9 @@ class Builder(OpBuilder):
 
     def size(self, value: ir.Value) -> ir.Value:
         """Return the number of elements, an int64 scalar: a constant if it is known."""
-        dims = self.dims(value) if value.shape is not None else [None]
-        return (
-            self.Size(value) if None in dims else self.constant(np.int64(math.prod(d for d in dims if d is not None)))
-        )
+        if value.shape is None or not value.shape.is_static():
+            return self.Size(value)
+        return self.ints_scalar(math.prod(value.shape.numpy()))
 
     def volume(self, value: ir.Value, start: int) -> ir.Value:
         """Multiply the dimensions from `start` on, int64 [1]: a constant if they are known."""
@@ -268,7 +267,10 @@ class Builder(OpBuilder):
         if r is like:
             return r
         if r.shape is None or like.shape is None:
-            return self._unbroadcast_unranked(r, like)
+            # Not even the ranks are known before the model runs.
+            shape = self.Shape(like)
+            missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
+            return self._sum_to(r, like, self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0))
         extra = len(ranked(r)) - len(ranked(like))
         if extra > 0:
             r = self.ReduceSum(r, self.ints(range(extra)), keepdims=0)
@@ -278,18 +280,12 @@ class Builder(OpBuilder):
         if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
             axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
             return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
-        ones = self.Equal(self.Shape(like), self.ints([1]))
-        axes = self.Reshape(self.NonZero(ones), self.ints([-1]))
-        summed = self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1)
-        return self.Reshape(summed, self.Shape(like))
+        return self._sum_to(r, like, self.Shape(like))
 
-    def _unbroadcast_unranked(self, r: ir.Value, like: ir.Value) -> ir.Value:
-        """Sum as `unbroadcast` does if not even the ranks are known before the model runs."""
-        shape, flat = self.Shape(like), self.ints([-1])
-        missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
-        padded = self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0)
-        axes = self.Reshape(self.NonZero(self.Equal(padded, self.ints([1]))), flat)
-        return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), shape)
+    def _sum_to(self, r: ir.Value, like: ir.Value, sizes: ir.Value) -> ir.Value:
+        """Sum over the axes that have size 1 according to `sizes`, which are known only when the model runs."""
+        axes = self.Reshape(self.NonZero(self.Equal(sizes, self.ints([1]))), self.ints([-1]))
+        return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), self.Shape(like))
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the
