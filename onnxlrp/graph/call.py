@@ -39,7 +39,7 @@ def graphs_of(node: ir.Node) -> list[ir.Graph]:
     return graphs
 
 
-def values_of(graph: ir.Graph) -> set[ir.Value]:
+def values_in(graph: ir.Graph) -> set[ir.Value]:
     """Collect the values that a graph takes, holds or computes, without those of its bodies."""
     return {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
 
@@ -48,7 +48,7 @@ def captured(node: ir.Node) -> list[ir.Value]:
     """List the values that a node's bodies (of If, Loop, Scan) read from the graphs around them, each once."""
     outer: dict[ir.Value, None] = {}
     for graph in graphs_of(node):
-        inside = values_of(graph)
+        inside = values_in(graph)
         read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
         outer.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
     return list(outer)

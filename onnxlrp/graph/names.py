@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxlrp.graph.call import values_of
+from onnxlrp.graph.call import values_in
 
 
 class Names:
     """Names of all values of a graph and of its bodies: a new name differs from all, so that no body hides it."""
 
     def __init__(self, graph: ir.Graph) -> None:
-        self._taken = {str(value.name) for part in (graph, *graph.subgraphs()) for value in values_of(part)}
+        self._taken = {str(value.name) for part in (graph, *graph.subgraphs()) for value in values_in(part)}
 
     def unique(self, name: str) -> str:
         """Return the name itself, or with `_1`, `_2` … if that is used already; from now on it is used."""

@@ -25,14 +25,11 @@ _KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
 def infer_outputs(node: ir.Node) -> None:
     """Set the types and shapes of a node's outputs; if inference fails, `ERROR` in its metadata holds the message."""
     key = None if any(v.type is not None or v.shape is not None for v in node.outputs) else _question(node)
-    if key is None:
-        _ask(node)
-        return
-    answers = _KNOWN.get(key)
+    answers = None if key is None else _KNOWN.get(key)
     if answers is None:
         _ask(node)
         answers = _answers(node)
-        if answers is not None:
+        if key is not None and answers is not None:
             if len(_KNOWN) >= _MOST:
                 _KNOWN.clear()
             _KNOWN[key] = answers
@@ -43,27 +40,23 @@ def infer_outputs(node: ir.Node) -> None:
 
 
 def _question(node: ir.Node) -> Hashable | None:
-    """Make a key of everything that inference looks at; None if that includes graphs or tensors, or values of other
-    types."""
-    if node.domain != "":
+    """Make a key of all that inference looks at; None if there are graphs, tensors or values of other types."""
+    if node.domain != "" or any(a.type not in _PLAIN or a.is_ref() for a in node.attributes.values()):
         return None
-    attributes = []
-    for name, attribute in node.attributes.items():
-        if attribute.type not in _PLAIN or attribute.is_ref():
-            return None
-        value = attribute.value
-        attributes.append((name, attribute.type, value if isinstance(value, (int, float, str)) else tuple(value)))
-    operands = []
-    for operand in node.inputs:
-        seen = None if operand is None else _seen(operand)
-        if operand is not None and seen is None:
-            return None
-        operands.append(seen)
-    return (node.op_type, node.version, len(node.outputs), tuple(sorted(attributes)), tuple(operands))
+    operands = tuple(map(_seen, node.inputs))
+    if None in operands:
+        return None
+    attributes = [
+        (a.name, a.type, a.value if isinstance(a.value, (int, float, str)) else tuple(a.value))
+        for a in node.attributes.values()
+    ]
+    return (node.op_type, node.version, len(node.outputs), tuple(sorted(attributes)), operands)
 
 
-def _seen(value: ir.Value) -> Hashable | None:
-    """Describe an operand as inference sees it; None if it is no plain tensor."""
+def _seen(value: ir.Value | None) -> Hashable | None:
+    """Describe an operand as inference sees it, () if it is left out; None if it is no plain tensor."""
+    if value is None:
+        return ()
     kind, shape, constant = value.type, value.shape, value.const_value
     if not isinstance(kind, ir.TensorType) or kind.denotation is not None:
         return None

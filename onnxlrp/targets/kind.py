@@ -67,6 +67,8 @@ class Resolved:
 
 Arguments = Mapping[str, np.ndarray]
 """Checked arrays of one call by argument, without those that were not given."""
+Sizes = Sequence[int | str | None]
+"""Sizes of the score's axes: a number, a symbol or None."""
 
 
 class TargetKind(abc.ABC):
@@ -105,9 +107,7 @@ class TargetKind(abc.ABC):
 
     # At a call
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         """Convert an argument of a call to its array. Raises TargetError if the value makes no sense for it.
 
         `shape` is the explained output's as far as it is known; the batch is a number if that is known.
@@ -159,8 +159,8 @@ class TargetKind(abc.ABC):
         return shape[0] == count and count > 1
 
 
-def sizes(value: ir.Value, name: str) -> list[int | str | None]:
-    """List the sizes of the score's axes: a number, a symbol or None. Raises TargetError if the rank is unknown."""
+def sizes(value: ir.Value, name: str) -> Sizes:
+    """List the sizes of the score's axes. Raises TargetError if the rank is unknown."""
     if value.shape is None:
         raise TargetError(
             f"the rank of the explained output {name!r} cannot be inferred; name another output, or use "

@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range, from_maps, per_sample
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, TargetKind, sizes
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -57,9 +57,7 @@ class ClassTarget(TargetKind):
         one = seeder.options.targets == 1 and axes.classes == 1
         return Seed(seeder.shaped(onehot), seeder.within(flat, index) if one else None)
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         one = self.sample_shape(argument, interface)
         many = f"{one[0]} classes at once" if one else "one score of each sample"
         indices = per_sample(value, argument, one, f"this model explains {many}")

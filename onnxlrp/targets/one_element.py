@@ -15,7 +15,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import from_maps, per_sample
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, TargetKind, sizes
 from onnxlrp.targets.one_class import one_axis
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ class ElementTarget(TargetKind):
             flat = op.Concat(flat, lowest, axis=1)
         return op.ArgMax(flat, axis=1, keepdims=1)
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         one = self.sample_shape(argument, interface)
         array = per_sample(value, argument, one, f"an element of {interface.output!r} has {one[-1]} indices")
         _check(array, (shape or interface.output_shape or ())[-one[-1] :], interface)
@@ -111,7 +109,7 @@ def _all(seeder: Seeder, holds: ir.Value) -> ir.Value:
     return op.Greater(least, 0.0)
 
 
-def _check(elements: np.ndarray, shape: Sequence[int | str | None], interface: Interface) -> None:
+def _check(elements: np.ndarray, shape: Sizes, interface: Interface) -> None:
     """Raise TargetError for the first element that is not −1 everywhere and has an index outside the output."""
     for element in elements.reshape(-1, elements.shape[-1]).tolist():
         if all(index == PREDICTED for index in element):

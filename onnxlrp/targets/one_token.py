@@ -13,7 +13,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, sizes
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, sizes
 from onnxlrp.targets.one_class import ClassTarget
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TokenTarget(ClassTarget):
         return dataclasses.replace(choice, position=places)
 
 
-def _counts_boxes(score: ir.Value, shape: Sequence[int | str | None], inputs: Sequence[ir.Value]) -> bool:
+def _counts_boxes(score: ir.Value, shape: Sizes, inputs: Sequence[ir.Value]) -> bool:
     """Decide whether scores of rank 3 look like [N, values, boxes], as detectors give them, and not like [N, T, V].
 
     A detector has few values, of a fixed number, and many boxes, or any number of them. An axis as long as an axis of

@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import to_numbers
-from onnxlrp.targets.kind import Arguments, Axes, Seed, TargetKind
+from onnxlrp.targets.kind import Arguments, Axes, Seed, Sizes, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -39,9 +39,7 @@ class WeightsTarget(TargetKind):
         weights = seeder.input("weights", name, seeder.dtype, dims, np.ones([1] * rank, seeder.dtype.numpy()))
         return Seed(op.Expand(weights, shape))
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         weights = to_numbers(value, argument)
         if weights.dtype.kind not in "biuf":
             raise TargetError(f"weights must be numbers, not {weights.dtype}")
