@@ -67,8 +67,7 @@ class _Copies:
     def of(self, value: ir.Value) -> ir.Value:
         """Return the copy of a value that relevance reads.
 
-        It is the value itself if that is a constant, an integer, dequantised, an output, or multiplied by a weight of a
-        few bits.
+        It is the value itself if that is constant, integer, dequantised, an output, or multiplied by a packed weight.
         """
         if value not in self.made:
             self.made[value] = value
@@ -90,8 +89,7 @@ class _Copies:
         self.made.update(zip(node.outputs, _run_again(self.op.graph, node, inputs, node.outputs, "apart"), strict=True))
 
     def _in_floats(self, call: Call) -> ir.Value:
-        """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
-        source."""
+        """Compute the product on unpacked weights, as relevance does: the packed ones keep their one reader."""
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
@@ -99,8 +97,7 @@ class _Copies:
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
-        """Choose the operand of a copied node: never the one that the model's own node reads, or sessions merge the two
-        nodes."""
+        """Choose the operand of a copied node: not that of the model's own node, or sessions merge the two."""
         copy = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
         if copy is not value or not floating or not (value in self.data or _is_outer(value, self.op.graph)):

@@ -19,8 +19,7 @@ from onnxlrp.source.sparse import make_sparse
 _LIMIT = 2**31 - 2**20
 """Most bytes of weights inside the model: protocol buffers end at 2 GB, and the graph needs a little."""
 _SMALL = 1024
-"""Most bytes of a tensor that stays inside the model: onnxruntime reads shapes and axes before it reads external data.
-"""
+"""Most bytes of a tensor that stays inside: onnxruntime reads shapes and axes before it reads external data."""
 
 
 def to_proto(source: Source) -> onnx.ModelProto:

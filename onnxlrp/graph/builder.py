@@ -28,17 +28,13 @@ class _Graph(GraphBuilder):
     label: str = ""
 
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Add an initializer under the scope's name always, because two builders work on one graph, one after the
-        other."""
+        """Add an initializer under the scope's name always: two builders work on one graph, one after the other."""
         return super().initializer(tensor, name, qualify=True)
 
     def _partition_inputs_attributes(
         self, schema: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Take positional arguments as operands and named ones as attributes.
-
-        This needs no look at the operator's schema, which would take a third of the time for a node.
-        """
+        """Tell operands from attributes by position and name: asking the schema takes a third of a node's time."""
         return args, kwargs
 
     def _infer_shapes(self, node: ir.Node) -> None:
@@ -58,8 +54,7 @@ class _Graph(GraphBuilder):
 
 
 class Builder(OpBuilder):
-    """Builder of nodes: `op.Mul(a, 2.0)` appends one to the graph and returns its output; numbers take the operand's
-    type."""
+    """Builder of nodes: `op.Mul(a, 2.0)` appends one and returns its output; numbers take the operand's type."""
 
     def __init__(self, graph: ir.Graph, scope: str) -> None:
         self._graph_builder = _Graph(graph)
@@ -220,8 +215,7 @@ class Builder(OpBuilder):
     # The model's own nodes
 
     def run(self, call: Call, outputs: int | None = None) -> Any:
-        """Run the operator on the call's operands; returns its first output, or as many as `outputs` asks for in a
-        list."""
+        """Run the operator on the call's operands; returns its first output, or a list of `outputs` of them."""
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -256,8 +250,7 @@ class Builder(OpBuilder):
         return call.outputs[0] if call.inputs == call.original else self.run(call)
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """Make 1 at position `index` [..., 1] along the last axis, 0 elsewhere; `size`, int64 [1], is that axis'
-        length."""
+        """Make 1 at position `index` [..., 1] along a last axis of length `size`, int64 [1], and 0 elsewhere."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)

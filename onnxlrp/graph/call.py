@@ -70,8 +70,7 @@ class Call:
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
-        """Describe a node. Values that its bodies read from around them, and the tensors of a list that it reads one
-        of, are operands after its own."""
+        """Describe a node; values that its bodies read and tensors of a list that it reads are its last operands."""
         operands, outputs = (*node.inputs, *captured(node), *held_tensors(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 

@@ -49,8 +49,7 @@ def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> n
 
 
 def from_maps(maps: Sequence[Any]) -> np.ndarray | None:
-    """Collect the scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None if there are no
-    dicts."""
+    """Collect the scores [N, C] of one dict a sample, in the order of their keys; None if there are no dicts."""
     if not maps or not all(isinstance(entry, dict) for entry in maps):
         return None
     return np.array([list(entry.values()) for entry in maps])

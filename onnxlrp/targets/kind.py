@@ -115,10 +115,7 @@ class TargetKind(abc.ABC):
         raise NotImplementedError
 
     def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
-        """Return the shape of one sample's value for an argument.
-
-        Raises ValueError if the description in a file does not tell it.
-        """
+        """Return the shape of one sample's value for an argument. Raises ValueError if a file does not tell it."""
         return ()
 
     def default(self, argument: str, interface: Interface) -> np.ndarray:
@@ -150,8 +147,7 @@ class TargetKind(abc.ABC):
                 )
 
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
-        """Decide whether axis 0 of an argument of this shape counts the samples. Raises TargetError if it must and does
-        not."""
+        """Decide whether axis 0 of this shape counts the samples. Raises TargetError if it must and does not."""
         if len(shape) <= len(self.sample_shape(argument, interface)):
             return False
         if shape[0] not in (1, count):

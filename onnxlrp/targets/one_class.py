@@ -21,8 +21,7 @@ CLASS = ("class", "classes")
 
 
 class ClassTarget(TargetKind):
-    """Target in scores [N, C], perhaps with further axes of size 1, in one score per sample [N], or in the classes [C]
-    alone."""
+    """Target in scores [N, C], perhaps with further axes of size 1, in one score a sample [N], or in classes [C]."""
 
     name = "class"
     explains = "a class"
