@@ -21,8 +21,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
 from onnxlrp.source.label_output import Label
 from onnxlrp.targets.kind import Axes
-from onnxlrp.targets.options import TargetOptions
-from onnxlrp.targets.seeder import Seeder
+from onnxlrp.targets.seeder import Seeder, TargetOptions
 
 
 @dataclasses.dataclass

@@ -9,12 +9,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.targets.kind import PREDICTED, Choice
-from onnxlrp.targets.options import TargetOptions
+from onnxlrp.errors import InputError
+from onnxlrp.targets.kind import PREDICTED, Choice, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
     from onnxlrp.source.label_output import Label
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetOptions:
+    """Options of `convert` that concern the target, checked."""
+
+    kind: TargetKind
+    targets: int = 1
+    target_input: str = "optional"
+    """Way in which the explained model takes its target: "optional", "required" or "none"."""
+
+    def __post_init__(self) -> None:
+        if self.target_input not in ("optional", "required", "none"):
+            raise InputError(f'target_input is "optional", "required" or "none", not {self.target_input!r}')
+        if not isinstance(self.targets, int) or self.targets < 1:
+            raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
+        if self.targets > 1 and not self.kind.several:
+            raise InputError(
+                f"targets above 1 need another target than {self.kind.name!r}, which is one for each sample"
+            )
+        if self.targets > 1 and not self.has_input:
+            raise InputError('targets above 1 need a target_input other than "none"')
+
+    @property
+    def has_input(self) -> bool:
+        """True if the explained model takes its target as an input."""
+        return self.target_input != "none"
 
 
 @dataclasses.dataclass(eq=False, repr=False)
