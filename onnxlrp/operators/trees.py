@@ -21,6 +21,7 @@ from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
@@ -79,14 +80,12 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TABLES = 2**24
-"""Most bytes of tables."""
 _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
 @custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
-def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+def tree_ensemble(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
 
     `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, with `c = R / y` and the
@@ -97,14 +96,14 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
 
 
 @custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
-def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
+def tree_classifier(op: ReverseBuilder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
     scores = c[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, gradient)
 
 
-def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     x, dtype = call.original[0], c.dtype
     assert x is not None and dtype is not None
     if gradient:
@@ -121,7 +120,7 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
         background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
-        relevance = shapley_values(op, trees, rows, factors, background, _TABLES)
+        relevance = shapley_values(op, trees, rows, factors, op.tables, background)
         bias = op.Mul(factors, op.constant(_base(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
