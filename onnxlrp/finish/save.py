@@ -15,6 +15,7 @@ from onnxlrp.replacing import check_data_file, check_replaceable
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
 from onnxlrp.source.sparse import make_sparse
+from onnxlrp.trees.held_columns import HeldColumns
 
 _LIMIT = 2**31 - 2**20
 """Most bytes of weights inside the model: protocol buffers end at 2 GB, and the graph needs a little."""
@@ -26,9 +27,11 @@ _SMALL = 1024
 def to_proto(source: Source) -> onnx.ModelProto:
     """Serialise the model with its weights inside. Raises InputError past 2 GB."""
     proto = _serialised(source)
-    if _weight_bytes(proto) > _LIMIT:
+    if _weight_bytes(proto) + source.held.size > _LIMIT:
         raise InputError("the model is past 2 GB, the limit of one ModelProto: save it to a file instead")
-    return _embedded(proto)
+    if not source.held:
+        return _embedded(proto)
+    return onnx.ModelProto.FromString(b"".join(_content(_embedded(proto), source.held)))
 
 
 def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
@@ -42,15 +45,21 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
     check_replaceable(path, source.files)
     proto = _serialised(source)
     if share_weights:
-        _write(path, _shared(proto, path))
-    elif _weight_bytes(proto) > _LIMIT:
-        _write_with_data(path, proto, source.files)
+        _write(path, _shared(proto, path), source.held)
+    elif _weight_bytes(proto) + source.held.size > _LIMIT:
+        _write_with_data(path, proto, source)
     else:
-        _write(path, _embedded(proto))
+        _write(path, _embedded(proto), source.held)
+
+
+def _content(proto: onnx.ModelProto, held: HeldColumns) -> list[bytes | memoryview]:
+    """Give the parts of the file's content, with the columns of large tree ensembles in their places."""
+    return held.put_back(proto.SerializeToString(deterministic=True))
 
 
 def _serialised(source: Source) -> onnx.ModelProto:
-    """Serialise the model, except its external weights, which stay in the source's files."""
+    """Serialise the model, except its external weights, which stay in the source's files, and the columns of large tree
+    ensembles, for which short attributes stand in."""
     proto = ir.serde.serialize_model(source.model)
     put_map_inputs_back(proto, source.map_inputs)
     make_sparse(proto, source.sparse)
@@ -96,15 +105,15 @@ def _bytes(held: Held) -> int:
     return held.size if held.is_external else len(held.tensor.raw_data)
 
 
-def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) -> None:
+def _write_with_data(path: Path, proto: onnx.ModelProto, source: Source) -> None:
     """Write the initializers to a file beside `path`, and everything else to `path`."""
     data = path.with_name(path.name + ".data")
-    check_data_file(data, path, sources)
+    check_data_file(data, path, source.files)
     with atomic_write(path) as model_draft, atomic_write(data) as data_draft:
-        _fill(model_draft, data_draft, proto, data.name)
+        _fill(model_draft, data_draft, proto, data.name, source.held)
 
 
-def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
+def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str, columns: HeldColumns) -> None:
     """Write both files; `name` is the location of the weights' file in the model."""
     end = 0
     with model.open("wb") as model_file, data.open("wb") as data_file:
@@ -116,12 +125,12 @@ def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
                 end += size
             elif held.is_external:
                 external_data.embed(held.tensor)
-        inside = _weight_bytes(proto) - end
+        inside = _weight_bytes(proto) - end + columns.size
         if inside > _LIMIT:
             raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
-        model_file.write(proto.SerializeToString(deterministic=True))
+        model_file.writelines(_content(proto, columns))
 
 
-def _write(path: Path, proto: onnx.ModelProto) -> None:
-    with atomic_write(path) as draft:
-        draft.write_bytes(proto.SerializeToString(deterministic=True))
+def _write(path: Path, proto: onnx.ModelProto, held: HeldColumns) -> None:
+    with atomic_write(path) as draft, draft.open("wb") as file:
+        file.writelines(_content(proto, held))
