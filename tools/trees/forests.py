@@ -12,6 +12,7 @@ FEATURES = 60
 _BINS = 255
 """Different thresholds of a feature, as many as LightGBM's histograms have by default."""
 _ML = "ai.onnx.ml"
+_FLOAT = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
 
 
 @dataclasses.dataclass
@@ -49,12 +50,15 @@ def grow(trees: int, leaves: int, seed: int = 0) -> Grown:
     return Grown(feature, threshold.astype(np.float32), yes, no, is_leaf, np.where(is_leaf, weight, 0))
 
 
-def as_regressor(grown: Grown) -> onnx.ModelProto:
-    """Write a TreeEnsembleRegressor as onnxmltools writes it for LightGBM: every column is a list."""
+def as_regressor(grown: Grown, categories: bool = False) -> onnx.ModelProto:
+    """Write a TreeEnsembleRegressor as onnxmltools writes it for LightGBM: every column is a list.
+
+    With `categories` every comparison is one with a small whole number.
+    """
     trees, size = grown.feature.shape
     tree, number = np.repeat(np.arange(trees), size), np.tile(np.arange(size), trees)
-    leaf = grown.is_leaf.reshape(-1)
-    modes = np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
+    leaf, split = grown.is_leaf.reshape(-1), "BRANCH_EQ" if categories else "BRANCH_LEQ"
+    modes = np.where(leaf, "LEAF", split).tolist()
     node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], "forest", domain=_ML, n_targets=1)
     for name, column in (
         ("nodes_treeids", tree),
@@ -63,7 +67,7 @@ def as_regressor(grown: Grown) -> onnx.ModelProto:
         ("nodes_truenodeids", grown.yes),
         ("nodes_falsenodeids", grown.no),
         ("nodes_missing_value_tracks_true", np.zeros(tree.size, np.int64)),
-        ("nodes_values", grown.threshold),
+        ("nodes_values", np.abs(grown.threshold * 10).round() if categories else grown.threshold),
         ("nodes_hitrates", np.ones(tree.size, np.float32)),
         ("target_treeids", tree[leaf]),
         ("target_nodeids", number[leaf]),
@@ -75,6 +79,27 @@ def as_regressor(grown: Grown) -> onnx.ModelProto:
         (attribute.floats if is_float else attribute.ints).extend(column.reshape(-1).tolist())
     node.attribute.add(name="nodes_modes", type=onnx.AttributeProto.STRINGS).strings.extend(m.encode() for m in modes)
     return _model(node, 3)
+
+
+def as_classifier(grown: Grown) -> onnx.ModelProto:
+    """Write a TreeEnsembleClassifier of two classes as onnxmltools writes it for LightGBM: one score, its logistic, and
+    a ZipMap."""
+    model = as_regressor(grown)
+    graph, (node,) = model.graph, model.graph.node
+    for attribute in node.attribute:
+        attribute.name = attribute.name.replace("target_", "class_")
+    kept = [attribute for attribute in node.attribute if attribute.name != "n_targets"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    node.attribute.append(helper.make_attribute("classlabels_int64s", [0, 1]))
+    node.attribute.append(helper.make_attribute("post_transform", "LOGISTIC"))
+    node.op_type, node.output[:] = "TreeEnsembleClassifier", ["label", "scores"]
+    graph.node.append(helper.make_node("ZipMap", ["scores"], ["probabilities"], domain=_ML, classlabels_int64s=[0, 1]))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]))
+    kind = helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, _FLOAT))
+    graph.output.append(helper.make_value_info("probabilities", kind))
+    return model
 
 
 def as_ensemble(grown: Grown) -> onnx.ModelProto:
