@@ -143,6 +143,11 @@ class Operator:
     """True where the derivative is 0 wherever there is one."""
     base: bool = False
     """True where relevance adds up to the output less a base value, which the ledger books as bias."""
+    interacts: bool = False
+    """Hands back interactions of its operand's columns too, where the planner's attribute `interactions` asks for them.
+    """
+    expands: bool = False
+    """Each element of its operand becomes a block along the last axis of its output: an encoder of categories."""
     elementwise: bool = False
     """True where each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     selection: Selection = "moved"
@@ -358,6 +363,9 @@ class Reversed(Brief):
     bias: ir.Value | None = None
     """The relevance that constants kept."""
     factors: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
+    interactions: ir.Value | None = None
+    """Interactions [N, F, F] of the columns of a table [N, F]: halves of the index of each pair, and 0 on the diagonal.
+    """
 
 
 @dataclasses.dataclass(frozen=True)

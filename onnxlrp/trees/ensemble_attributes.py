@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx_ir as ir
@@ -15,36 +16,49 @@ from onnxlrp.trees.forest import LEAF, MEMBER, Array, Forest
 from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
-
-
-_FOREST = "onnxlrp.forest"
-"""Key of the forest among what the attribute of the modes holds in its `meta`."""
+_KEYS = ("onnxlrp.forest", "onnxlrp.unmerged_forest")
+"""Keys of the forests among what the attribute of the modes keeps in its `meta`."""
+_PLANNED = ("covers", "background", "game")
+"""Attributes that the plan adds to a call, and that say nothing about the trees themselves."""
 
 
 def forest(call: Call) -> Forest:
-    """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier.
+    """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier."""
 
-    The forest is kept with the attribute of the modes, and read again only if another attribute is another object.
+    def read() -> Forest:
+        trees, taken = unmerged_forest(call), call.attr("covers")
+        return dataclasses.replace(merged(trees, trees.double), taken=None if taken is None else taken.numpy())
+
+    return _once(call, _KEYS[0], call.attributes, read)
+
+
+def unmerged_forest(call: Call) -> Forest:
+    """Read the ensemble of a call as the file has it, but with every set as a chain of equalities at the table's end.
+
+    The runtime joins some chains; see `members.merged`.
     """
-    x = call.original[0]
-    others = {name: a for name, a in call.attributes.items() if name != "nodes_modes"}
-    double, modes = x is not None and x.dtype == ir.DataType.DOUBLE, call.attributes["nodes_modes"]
-    known = modes.meta.get(_FOREST)
-    if known is None or known[:2] != (call.op_type, double) or not _are_same(known[2], others):
-        known = modes.meta[_FOREST] = (call.op_type, double, others, _read(call, double))
-    trees: Forest = known[3]
+
+    def read() -> Forest:
+        trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
+        if (trees.mode == MEMBER).any():
+            trees = without_members(trees, numbers(call, "membership_values"))
+        x = call.original[0]
+        return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+
+    return _once(call, _KEYS[1], [name for name in call.attributes if name not in _PLANNED], read)
+
+
+def _once(call: Call, key: str, names: Collection[str], read: Callable[[], Forest]) -> Forest:
+    """Read a forest, or return the one that was read from the same attributes, which the attribute of the modes
+    keeps."""
+    modes, x = call.attributes["nodes_modes"], call.original[0]
+    # The modes are left out because they would hold themselves.
+    parts = [call.op_type, None if x is None else x.dtype, *(call.attributes[name] for name in sorted(names) if name != "nodes_modes")]
+    known, trees = modes.meta.get(key, ([], None))
+    if trees is None or len(known) != len(parts) or any(a is not b for a, b in zip(known, parts, strict=True)):
+        trees = read()
+        modes.meta[key] = parts, trees
     return trees
-
-
-def _are_same(one: Mapping[str, ir.Attr], other: Mapping[str, ir.Attr]) -> bool:
-    return one.keys() == other.keys() and all(one[name] is other[name] for name in one)
-
-
-def _read(call: Call, double: bool) -> Forest:
-    trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
-    if (trees.mode == MEMBER).any():
-        trees = without_members(trees, numbers(call, "membership_values"))
-    return merged(trees, double)
 
 
 def drop_unused_attributes(node: ir.Node) -> None:
@@ -52,8 +66,8 @@ def drop_unused_attributes(node: ir.Node) -> None:
     hold too, and flags of missing values if none is set. The forest that was read from the attributes is forgotten."""
     if not is_ensemble(node):
         return
-    if "nodes_modes" in node.attributes:
-        node.attributes["nodes_modes"].meta.pop(_FOREST, None)
+    for key in _KEYS if "nodes_modes" in node.attributes else ():
+        node.attributes["nodes_modes"].meta.pop(key, None)
     unread, flags = ["nodes_hitrates", "nodes_hitrates_as_tensor"], "nodes_missing_value_tracks_true"
     are_set = column(node.attributes, flags)
     if are_set is not None and not are_set.any():

@@ -15,7 +15,7 @@ import numpy as np
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.trees.forest import EQUAL, LEAF, MEMBER, Array, Forest
 
-_WHOLE_TABLE = ("roots", "aggregate", "base")
+_WHOLE_TABLE = ("roots", "aggregate", "base", "double", "taken")
 """Fields of a forest that are not columns of its table of nodes."""
 _LARGEST = 30
 """Largest member of a set that the kernel expands."""
@@ -24,10 +24,11 @@ _JOINED = (32, 64)
 
 
 def without_members(trees: Forest, values: Array) -> Forest:
-    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b` that all have the expectation of the set.
+    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b`.
 
-    The last node of a chain has the set's share; the others give all to their false branch. `values` holds the members
-    of all sets, in the order of their nodes, with a NaN after each set. Raises InvalidModelError if sets are missing.
+    If the file tells a set's share, the last node of the chain has it, and the others give all to their false branch.
+    `values` holds the members of all sets, in the order of their nodes, with a NaN after each set. Raises
+    InvalidModelError if sets are missing.
     """
     nodes, ends = np.flatnonzero(trees.mode == MEMBER), np.flatnonzero(np.isnan(values))
     starts, stops = np.concatenate([[0], ends + 1]), np.concatenate([ends, [values.size]])
@@ -42,7 +43,8 @@ def without_members(trees: Forest, values: Array) -> Forest:
     at, number = np.where(rank == 0, nodes[owner], added[owner] + rank - 1), values[starts[owner] + rank]
     table["mode"][at], table["threshold"][at] = EQUAL, number
     has_next = np.flatnonzero(rank + 1 < sizes[owner])
-    table["no"][at[has_next]], table["known_share"][at[has_next]] = at[has_next + 1], 0.0
+    table["no"][at[has_next]] = at[has_next + 1]
+    table["known_share"][at[has_next]] *= 0.0  # NaN, which stands for unknown, remains
     stays = np.zeros(nodes.size, bool)
     stays[owner[(number < 0) | (number > _LARGEST)]] = True
     table["whole"][at] = stays[owner]
@@ -53,10 +55,8 @@ def without_members(trees: Forest, values: Array) -> Forest:
 
 def _extended(trees: Forest, more: Array) -> dict[str, Any]:
     """Copy the columns of a forest's table, with copies of the nodes `more` at the end."""
-    trees, rows = (
-        dataclasses.replace(trees, known_share=trees.share),
-        np.concatenate([np.arange(trees.mode.size), more]),
-    )
+    trees = dataclasses.replace(trees, known_share=trees.told_share)
+    rows = np.concatenate([np.arange(trees.mode.size), more])
     names = [f.name for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE]
     return {name: getattr(trees, name)[rows] for name in names}
 
@@ -81,7 +81,7 @@ def merged(trees: Forest, double: bool) -> Forest:
         yes[following], missing[following], joined[following] = yes[of_chain], False, True
     if np.array_equal(yes, trees.yes) and np.array_equal(missing, trees.missing):
         return trees
-    return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.share)
+    return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.told_share)
 
 
 def _continues(trees: Forest, nodes: Array) -> Array:
