@@ -12,6 +12,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
@@ -32,8 +33,8 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
 
     None for ensembles of several trees, and for trees whose output at a leaf is not its weights alone.
     """
-    roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
-    if has_transform(call) or roots is None or len(roots) != 1:
+    by_tree = column(call.attributes, "tree_roots" if call.op_type == "TreeEnsemble" else "nodes_treeids")
+    if has_transform(call) or by_tree is None or not by_tree.size or (by_tree != by_tree[0]).any():
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
@@ -46,7 +47,8 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
 
 def _alone(call: Call) -> bool:
     """Decide whether two classes share one score."""
-    return call.op_type == "TreeEnsembleClassifier" and class_count(call) == 2 and set(call.attr("class_ids")) == {0}
+    classes = column(call.attributes, "class_ids") if call.op_type == "TreeEnsembleClassifier" else None
+    return classes is not None and class_count(call) == 2 and classes.size > 0 and not classes.any()
 
 
 def _refused(call: Call) -> str | None:
