@@ -27,6 +27,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     operands=lambda call: (1,),
     receives="factor",
     base=True,
+    interacts=True,
     piecewise_constant=True,
     inference=set_like,
 )
