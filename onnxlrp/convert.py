@@ -132,7 +132,9 @@ def convert(
     background
         Rows of data: an array [rows, ...], a data frame, a dictionary of arrays by input, or the path of a .npy, .npz
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
-        scaler in the model, else of the rows that the kernel itself holds.
+        scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
+        each branch of a tree ensemble; the counts are stored in the explained file, the rows are not, unless the
+        composite has `trees="interventional"`. Default: the hit rates of the file, else a grid of its thresholds.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.

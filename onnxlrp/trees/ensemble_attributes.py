@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import is_counted
 from onnxlrp.memory import check_elements
-from onnxlrp.trees.forest import LEAF, MEMBER, MODES, Array, Forest
+from onnxlrp.trees.forest import LEAF, MEMBER, MODES, Array, Forest, is_informative
 from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
@@ -37,12 +38,30 @@ def unmerged_forest(call: Call) -> Forest:
     return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 
 
+def aggregate_of(call: Call) -> str:
+    """Return how an ensemble joins its trees: "SUM", "AVERAGE", "MIN" or "MAX"."""
+    if call.op_type == "TreeEnsemble":
+        return _AGGREGATES[int(call.attr("aggregate_function", 1))]
+    return _text(call.attr("aggregate_function", "SUM"))
+
+
+def has_informative_rates(call: Call) -> bool:
+    """Decide whether an ensemble's hit rates tell how often its nodes are reached."""
+    if call.op_type != "TreeEnsemble":
+        return is_informative(numbers(call, "nodes_hitrates"))
+    rates = call.attr("nodes_hitrates")
+    return rates is not None and is_informative(rates.numpy())
+
+
 def drop_unused_attributes(node: ir.Node) -> None:
     """Remove attributes of a tree operator that no runtime reads: hit rates, which the tables beside the operator
-    hold too, and flags of missing values if none is set."""
+    hold too, and flags of missing values if none is set.
+
+    Hit rates that were counted during the conversion stay, for whoever reads the file again.
+    """
     if node.domain != "ai.onnx.ml" or not node.op_type.startswith("TreeEnsemble"):
         return
-    unread = ["nodes_hitrates", "nodes_hitrates_as_tensor"]
+    unread = [] if is_counted(node) else ["nodes_hitrates", "nodes_hitrates_as_tensor"]
     flags = node.attributes.get("nodes_missing_value_tracks_true")
     if flags is not None and not any(flags.as_ints()):
         unread.append(flags.name)
@@ -97,7 +116,7 @@ def _of_nodes(call: Call) -> Forest:
         values=np.where(leaf[:, None], values, 0),
         has_weight=has_weight & leaf[:, None],
         hit_rates=_rates(numbers(call, "nodes_hitrates"), mode.size),
-        aggregate=_text(call.attr("aggregate_function", "SUM")),
+        aggregate=aggregate_of(call),
         base=numbers(call, "base_values"),
         first=first,
         whole=np.zeros(mode.size, bool),
@@ -131,7 +150,7 @@ def _of_trees(call: Call) -> Forest:
         values=values,
         has_weight=has_weight,
         hit_rates=_rates(np.zeros(0) if hit_rates is None else hit_rates.numpy().reshape(-1), nodes + leaves),
-        aggregate=_AGGREGATES[int(call.attr("aggregate_function", 1))],
+        aggregate=aggregate_of(call),
         base=np.zeros(0),
         first=np.concatenate([np.full(nodes, np.nan), weights]),
         whole=np.zeros(nodes + leaves, bool),
