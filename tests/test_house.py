@@ -58,7 +58,7 @@ LEAVES = (
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
     "operators": {"graph", "errors", "memory", "reprs", "trees"},
-    "trees": {"graph", "errors", "memory"},
+    "trees": {"graph", "errors", "memory", "reprs"},
     "rule_language": set(),
     "rules": {"rule_language", "errors", "reprs"},
     "composites": {"rules", "errors", "reprs"},
