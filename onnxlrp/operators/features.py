@@ -37,7 +37,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
     return [op.cast(op.Mul(x, op.constant(scale, x.dtype)), ir.DataType.FLOAT)]
 
 
-@custom("Normalizer", domain=_ML, head="rescale", inference=floats_like)
+@custom("Normalizer", domain=_ML, head="rescale", inference=floats_like, delivers=True)
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged, the norm of a row being constant; after a final softmax or sigmoid it is skipped with it."""
     if not gradient:
@@ -58,7 +58,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({0: op.Where(nothing, r, op.Div(op.Sub(r, around), norm))})
 
 
-@custom("Imputer", domain=_ML, elementwise=True, inference=set_like)
+@custom("Imputer", domain=_ML, elementwise=True, inference=set_like, delivers=True)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged: that a value is missing is information about its column."""
     if not gradient:
@@ -71,7 +71,7 @@ def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Where(filled, op.number(0.0, r), r)})
 
 
-@custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True)
+@custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True, delivers=True)
 def binarizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Passes unchanged, because each output depends on one element; the gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

@@ -13,6 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.shape_functions import set_like
+from onnxlrp.trees.base_scores import base_scores
 from onnxlrp.trees.forest import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
@@ -21,19 +22,29 @@ if TYPE_CHECKING:
 _REGRESSOR = "TreeEnsembleRegressor"
 
 
+def _as_tree(call: Call) -> Call:
+    """Return the call of the trees that a LeafFunction stands for."""
+    x = call.original[1]
+    return Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
+
+
+def _base(call: Call) -> np.ndarray | None:
+    base = base_scores(_as_tree(call))
+    return base[:, 0] if base is not None and call.rank(0) == 1 else base
+
+
 @custom(
     "LeafFunction",
     domain=DEPLOYED,
     operands=lambda call: (1,),
     receives="factor",
-    base=True,
+    base=_base,
     piecewise_constant=True,
     inference=set_like,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Is explained as the trees whose leaves hold the values of the function."""
-    x, flat = call.original[1], call.rank(0) == 1
-    tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
+    flat, tree = call.rank(0) == 1, _as_tree(call)
     entry = find(tree)
     assert entry is not None
     back: Reversed = entry.function(op, tree, op.Unsqueeze(c, op.ints([1])) if flat else c, gradient)

@@ -11,6 +11,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.base_scores import base_scores
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
@@ -76,7 +77,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
