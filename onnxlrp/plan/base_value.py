@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.analysis.values_inside import value_inside
+from onnxlrp.analysis.values_inside import value_of_one_sample, zeros_of_one_sample
 from onnxlrp.errors import InputError
 from onnxlrp.graph.walks import read_by
 from onnxlrp.plan.steps import Plan, Step, StepKind
@@ -136,12 +136,8 @@ class _Search:
         """Evaluate the score of one sample at the bases."""
         if score in self.feeds:
             return self.feeds[score]
-        feeds = {v: array.astype((v.dtype or ir.DataType.FLOAT).numpy()) for v, array in self.feeds.items()}
-        graph = score.graph
-        others = [] if graph is None else [v for v in graph.inputs if v not in feeds and not v.is_initializer()]
-        feeds.update((v, _zeros(v)) for v in others if v.dtype is not None and v.dtype != ir.DataType.STRING)
         try:
-            base = value_inside(score, feeds).astype(np.float64)
+            base = value_of_one_sample(score, self.feeds)
         except InputError as error:
             raise _NoBaseError(str(error)) from error
         if not np.isfinite(base).all() or (base.ndim > 1 and len(base) != 1):
@@ -183,7 +179,7 @@ def _is_size(node: ir.Node) -> bool:
 
 
 def _zeros(value: ir.Value) -> np.ndarray:
-    """Return zeros in the shape of a value for one sample."""
-    if value.shape is None or value.dtype is None:
-        raise _NoBaseError(f"the shape of {value.name!r} is not known")
-    return np.zeros([d if isinstance(d, int) else 1 for d in value.shape], value.dtype.numpy())
+    zeros = zeros_of_one_sample(value)
+    if zeros is None:
+        raise _NoBaseError(f"{value.name!r} has no known shape of numbers")
+    return zeros

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Reference, reference_of
-from onnxlrp.analysis.values_inside import value_inside
+from onnxlrp.analysis.values_inside import value_inside, value_of_one_sample
 from onnxlrp.errors import InputError
 from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
 from onnxlrp.plan.steps import Step, StepKind
@@ -54,10 +54,9 @@ def _at_references(found: Kernel, references: Sequence[Reference]) -> np.ndarray
     feeds = {}
     for distance, reference in zip(found.distances, references, strict=True):
         squared = ((_vectors(distance.rows) - reference.values) ** 2).sum(axis=1, dtype=np.float64)[None]
-        dtype = distance.value.dtype or ir.DataType.FLOAT
-        feeds[distance.value] = (np.sqrt(squared) if distance.root else squared).astype(dtype.numpy())
+        feeds[distance.value] = np.sqrt(squared) if distance.root else squared
     try:
-        return value_inside(found.end, feeds).astype(np.float64)
+        return value_of_one_sample(found.end, feeds)
     except InputError:
         return None
 
