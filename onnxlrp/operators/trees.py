@@ -16,6 +16,7 @@ from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
+from onnxlrp.trees.shapley import shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -77,6 +78,8 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
+_TABLES = 2**24
+"""Most bytes of tables."""
 _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores}
 
 
@@ -110,8 +113,13 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     trees = forest(call)
     columns = score_columns(call, trees)
     c = op.cast(c, wide)
-    walk = PathChanges(op, trees, _rows(op, x), wide)
-    relevance, bias = walk.relevance(factors_of_sums(op, c, columns), has_several_targets(trees))
+    factors, rows = factors_of_sums(op, c, columns), _rows(op, x)
+    if call.attr("game") == "path" or trees.aggregate in ("MIN", "MAX"):
+        relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
+    else:
+        relevance = shapley_values(op, trees, rows, factors, _TABLES)
+        base = trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
+        bias = op.Mul(factors, op.constant(base, wide))
     bias = op.Add(
         op.ReduceSum(bias, keepdims=0), op.ReduceSum(op.Mul(c, op.constant(columns.constant, wide)), keepdims=0)
     )

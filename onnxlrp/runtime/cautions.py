@@ -40,9 +40,10 @@ class Caution(Brief):
     kind: str
     """One of KINDS."""
     samples: int
-    """Number of samples that it concerns."""
+    """Number of samples that the caution concerns."""
     first: int | None
-    """Index of the first of them, from 0; None for a caution about the sum over all samples."""
+    """Index of the first sample that the caution concerns, from 0; None for a caution about the sum over all
+    samples."""
     sentence: str
     """Description of the doubt, and what to try."""
 
@@ -62,7 +63,7 @@ class _Numbers:
     scale: np.ndarray | None
     """Amount that |R| is compared with; None if there is nothing to compare it with."""
     seeds: float | None
-    """Sum of the relevance that all samples start with, as the ledger says it; None without a ledger."""
+    """Sum of the relevance that all samples start with, according to the ledger; None without a ledger."""
     bad: np.ndarray
     """True for NaN or infinity in the relevance or the score."""
     base: np.ndarray | None = None
@@ -184,7 +185,8 @@ def warn(cautions: Sequence[Caution]) -> None:
 
 
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
-    """Reduce a call to the numbers that doubts are about; None if it has no relevance, as a batch of no samples."""
+    """Reduce a call to the numbers that doubts are about; None if it has no relevance, as for a batch without
+    samples."""
     arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
     if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
@@ -322,7 +324,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
 
 
 def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
-    """Doubt negative scores: of the explained class, or those that the map was divided by."""
+    """Doubt explanations whose class has a negative score, and maps that were divided by a negative score."""
     score = numbers.score
     if interface.seed == "gradient":
         return

@@ -75,7 +75,7 @@ class Conservation(Brief):
     stopped: float
     worst_step: str
     worst_gap: float
-    """Largest |arrives - the rest| of a step, relative to the relevance that flows."""
+    """Largest |arrives − (passed on + bias + epsilon + stopped)| of a step, relative to the relevance that flows."""
     base: float | None = None
     """Sum of the base values, which relevance is counted from: no loss. None for a model without one."""
 

@@ -109,7 +109,8 @@ class Explainer:
 
     @property
     def explained_output(self) -> str:
-        """Name of the output that is explained; if the scores feed a ZipMap, that of its maps."""
+        """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
+        maps."""
         return self._file.explained
 
     @property

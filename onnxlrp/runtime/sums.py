@@ -25,7 +25,8 @@ def sums_of_samples(
 
 
 def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
-    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets they are its axis 1."""
+    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets, axis 1 of `array` counts
+    the targets."""
     many = interface.targets
     if many > 1 and array.ndim > 1:
         array = np.moveaxis(array, 1, 0)  # targets first

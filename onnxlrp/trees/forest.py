@@ -63,6 +63,23 @@ class Forest:
             depth[nodes] = level
         return [nodes[depth[nodes] == level] for level, nodes in enumerate(by_level)]
 
+    @functools.cached_property
+    def chained(self) -> Array:
+        """The node that continues a node's chain of equalities, or LEAF: its false branch, where that compares the same
+        feature for equality and has the same true branch."""
+        equal = self.mode == EQUAL
+        after = np.where(equal, self.no, np.arange(self.mode.size))
+        joined = equal & equal[after] & (self.feature[after] == self.feature) & (self.yes[after] == self.yes)
+        return np.where(joined, after, LEAF)
+
+    @functools.cached_property
+    def chain_ends(self) -> Array:
+        """The last node of each node's chain of equalities, a node without a chain itself."""
+        ends = np.where(self.chained == LEAF, np.arange(self.mode.size), self.chained)
+        while (further := ends[ends] != ends).any():
+            ends = np.where(further, ends[ends], ends)
+        return ends
+
     @property
     def depth(self) -> int:
         """Number of comparisons on the longest path."""

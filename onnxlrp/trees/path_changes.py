@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.trees.compact_constants import whole_numbers
+from onnxlrp.trees.comparisons import compare, whole_part
 from onnxlrp.trees.forest import LEAF, MODES, Forest
-from onnxlrp.trees.path_tables import Tables, whole_numbers
+from onnxlrp.trees.path_tables import Tables
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -71,10 +73,10 @@ class PathChanges:
         compared = value
         if trees.whole.any():
             whole = tables.of_comparisons(trees.whole, ir.DataType.BOOL)
-            compared = op.Where(op.Gather(whole, nodes), _whole_part(op, value), value)
+            compared = op.Where(op.Gather(whole, nodes), whole_part(op, value), value)
         true: ir.Value | None = None
         for mode in self.modes:
-            passes = _comparison(op, MODES[mode], compared, threshold)
+            passes = compare(op, MODES[mode], compared, threshold)
             if len(self.modes) > 1:
                 own = tables.of_comparisons(trees.mode == mode, ir.DataType.BOOL)
                 passes = op.And(passes, op.Gather(own, nodes))
@@ -136,21 +138,3 @@ class PathChanges:
         best = op.ArgMax(op.Gather(self.tables.of_leaves(scores, self.dtype), leaves), axis=1, keepdims=1)
         places = op.Unsqueeze(op.ints(range(len(trees.roots))), op.ints([0, 2]))
         return op.Cast(op.Equal(places, best), to=self.dtype)
-
-
-def _whole_part(op: Builder, value: ir.Value) -> ir.Value:
-    """Convert a number as C casts it to int32: without its fraction, to −2³¹ where it is out of range or NaN."""
-    size = op.Abs(value)
-    return op.Where(op.Less(size, 2.0**31), op.Mul(op.Sign(value), op.Floor(size)), -(2.0**31))
-
-
-def _comparison(op: Builder, mode: str, value: ir.Value, threshold: ir.Value) -> ir.Value:
-    compare = {
-        "BRANCH_LEQ": op.LessOrEqual,
-        "BRANCH_LT": op.Less,
-        "BRANCH_GTE": op.GreaterOrEqual,
-        "BRANCH_GT": op.Greater,
-        "BRANCH_EQ": op.Equal,
-        "BRANCH_NEQ": op.Equal,
-    }[mode](value, threshold)
-    return op.Not(compare) if mode == "BRANCH_NEQ" else compare

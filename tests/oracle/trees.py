@@ -1,13 +1,15 @@
 """Tree ensembles one sample, one tree and one comparison at a time, straight from a node's attributes, in float64.
 
-Nothing here is shared with the package: a walk down the tree that notes at each comparison how the mean of what lies
-below changes, and that mean by recursion.
+Nothing here is shared with the package: Shapley values are sums over all subsets of features, of the tree's mean given
+the subset, by recursion; for MIN, MAX and `game="path"` a walk down the tree notes how the mean changes at each
+comparison.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Mapping
@@ -148,18 +150,48 @@ def mean(node: Branch | Leaf | None, targets: int) -> Array:
     assert node is not None
     if isinstance(node, Leaf):
         return np.array([node.weights.get(t, 0.0) for t in range(targets)])
-    yes, no = mean(node.yes, targets), mean(node.no, targets)
+    share = share_of(node)
+    return share * mean(node.yes, targets) + (1 - share) * mean(node.no, targets)
+
+
+def share_of(node: Branch) -> float:
+    """Share of a comparison's samples on its true branch: a half, or as its sides' rates say."""
     left, right = (side.rate for side in (node.yes, node.no))  # type: ignore[union-attr]
     if node.rate is not None and left is None and right is not None:
         left = node.rate - right
     if node.rate is not None and right is None and left is not None:
         right = node.rate - left
     if left is None or right is None or left < 0 or right < 0 or left + right == 0 or node.yes is node.no:
-        left = right = 1.0
-    return (left * yes + right * no) / (left + right)
+        return 0.5
+    return left / (left + right)
 
 
-def explain(node: onnx.NodeProto, x: Array, targets: int) -> Explained:
+def mean_given(node: Branch | Leaf | None, x: Array, known: frozenset[int], targets: int) -> Array:
+    """Mean below a node where the features in `known` are those of x, and the others unknown."""
+    assert node is not None
+    if isinstance(node, Leaf):
+        return mean(node, targets)
+    if node.feature in known:
+        return mean_given(node.next(x), x, known, targets)
+    yes, no = (mean_given(side, x, known, targets) for side in (node.yes, node.no))
+    return share_of(node) * yes + (1 - share_of(node)) * no
+
+
+def shapley(root: Branch | Leaf, x: Array, targets: int) -> Array:
+    """Shapley values [features, targets] by their definition."""
+    count, values = x.size, np.zeros((x.size, targets))
+    game = {}
+    for size in range(count + 1):
+        for subset in itertools.combinations(range(count), size):
+            game[frozenset(subset)] = mean_given(root, x, frozenset(subset), targets)
+    for known, value in game.items():
+        weight = math.factorial(len(known)) * math.factorial(count - len(known) - 1) if len(known) < count else 0
+        for feature in set(range(count)) - known:
+            values[feature] += weight / math.factorial(count) * (game[known | {feature}] - value)
+    return values
+
+
+def explain(node: onnx.NodeProto, x: Array, targets: int, game: str = "shapley") -> Explained:
     """Every sample through every tree; thresholds are compared in the type of x."""
     a = attributes(node)
     roots = trees(node)
@@ -180,8 +212,11 @@ def explain(node: onnx.NodeProto, x: Array, targets: int) -> Explained:
                 leaf, start, changes = walked[i]
                 sums[n, t] += leaf.weights.get(t, 0.0)
                 base[n, t] += start[t]
-                for feature, change in changes:
-                    parts[n, feature, t] += change[t]
+                if aggregate in ("MIN", "MAX") or game == "path":
+                    for feature, change in changes:
+                        parts[n, feature, t] += change[t]
+        if aggregate not in ("MIN", "MAX") and game == "shapley":
+            parts[n] = sum(shapley(root, row, targets) for root in roots)
     scale = 1 / len(roots) if aggregate == "AVERAGE" else 1
     return Explained(sums * scale, parts * scale, base * scale)
 
