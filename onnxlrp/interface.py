@@ -72,6 +72,11 @@ class Interface:
     output."""
     labels: tuple[int, ...] | tuple[str, ...] = ()
     """Labels of the classes, in their order, if there is such an output."""
+    interactions: str | None = None
+    """Output that holds the interactions of columns, float [N, columns, columns]."""
+    interaction_columns: tuple[str, ...] = ()
+    """Names of the columns of the interactions in their order: an input of one column by its name, the others as
+    `x[0]`, `x[1]`."""
     ledger: str | None = None
     """Output that holds the conservation ledger, float [steps, 5]."""
     steps: tuple[str, ...] = ()

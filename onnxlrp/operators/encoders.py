@@ -86,7 +86,7 @@ def _categories(call: Call) -> Sequence[int]:
     return (0,) if is_category(call.original[0]) else ()
 
 
-@custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True, delivers=True)
+@custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True, expands=True, delivers=True)
 def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is summed over the indicators and goes to the column that they encode; the gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
@@ -99,6 +99,7 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     operands=lambda call: (1,),
     inference=set_like,
     piecewise_constant=True,
+    expands=True,
     delivers=True,
 )
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:

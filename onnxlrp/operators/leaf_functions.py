@@ -39,6 +39,7 @@ def _base(call: Call) -> np.ndarray | None:
     operands=lambda call: (1,),
     receives="factor",
     base=_base,
+    interacts=True,
     piecewise_constant=True,
     inference=set_like,
 )

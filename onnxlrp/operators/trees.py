@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
-from onnxlrp.trees.base_scores import base_scores
+from onnxlrp.trees.base_scores import base_scores, expected_sums
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
-from onnxlrp.trees.shapley import shapley_values
+from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -80,7 +81,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
 
 _TABLES = 2**24
 """Most bytes of tables."""
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
@@ -114,16 +115,28 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     columns = score_columns(call, trees)
     c = op.cast(c, wide)
     factors, rows = factors_of_sums(op, c, columns), _rows(op, x)
+    pairs: ir.Value | None = None
     if call.attr("game") == "path" or trees.aggregate in ("MIN", "MAX"):
+        _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        relevance = shapley_values(op, trees, rows, factors, _TABLES)
-        base = trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
-        bias = op.Mul(factors, op.constant(base, wide))
+        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
+        relevance = shapley_values(op, trees, rows, factors, background, _TABLES)
+        bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
+        if (width := call.attr("interactions")) is not None:
+            pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
     bias = op.Add(
         op.ReduceSum(bias, keepdims=0), op.ReduceSum(op.Mul(c, op.constant(columns.constant, wide)), keepdims=0)
     )
-    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype))
+    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype), interactions=pairs)
+
+
+def _refuse_interactions(call: Call) -> None:
+    if call.attr("interactions") is not None:
+        raise InputError(
+            f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
+            "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
+        )
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:

@@ -40,6 +40,8 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     for name in ("base_value", "raw_score"):
         if getattr(explanation, name) is not None:
             arrays.setdefault(name, getattr(explanation, name))
+    if explanation.interactions is not None:
+        arrays.setdefault("interactions", explanation.interactions)
     if explanation.ledger is not None:
         arrays.setdefault("relevance_ledger", explanation.ledger.values)
     return arrays

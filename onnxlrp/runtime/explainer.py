@@ -338,6 +338,7 @@ class Explainer:
             score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
+            interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
             columns={name: names for name, names in prepared.columns.items() if name in relevance},
             base_value=base,
@@ -386,7 +387,7 @@ class Explainer:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names if self.interface.ledger is None else names | {self.interface.ledger}
+        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""
