@@ -29,6 +29,7 @@ _CLOSES = 1e-9
 def layer(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Share the relevance at the layer's output out to its input."""
     step, relevance = narrowed(context, step, only(arrived))
+    relevance = relevance.undivided() if step.exact else relevance
     return _Layer(context, step, relevance).share_out()
 
 

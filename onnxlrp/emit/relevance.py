@@ -55,6 +55,10 @@ class Relevance:
         """True where relevance lives only where the value is positive: a ReLU is all that reads it."""
         return False
 
+    def undivided(self) -> Relevance:
+        """Return the same relevance for a linear step that a factor passes as it is, without a stabiliser."""
+        return self
+
     def over(self, context: Context, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
         """`R / s(d)` with the stabiliser s of a rule; `sign`: 1 or −1 where d is known never to be below or above 0."""
         return shaped(divide(context, self.amount(context), d, rule, sign), self.value)
@@ -177,10 +181,22 @@ class Factor(Relevance):
             self, value=operand, kind=CarrierKind.RECTIFIED if self._is_equal else CarrierKind.CUT
         )
 
+    def undivided(self) -> Relevance:
+        return Undivided(self.value, self.tensor, self.carrier, self.kind, self.maybe_infinite)
+
     def settled(self, context: Context) -> Relevance:
         if self.value in context.rounded or context.forms == "plain":
             return Amount(self.value, self._product(context)).settled(context)
         return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Undivided(Factor):
+    """A factor at a linear step where neither ε nor an output of 0 takes a share: R / z is the factor itself, so that
+    constants keep the same amount for every sample."""
+
+    def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
+        return c
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

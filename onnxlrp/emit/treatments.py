@@ -24,6 +24,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
     op, rule, z, r = context.op, step.rule, step.outputs[0], only(arrived)
     assert rule is not None
+    r = r.undivided() if step.exact else r
     if rule.shares() == EVENLY:
         return _flat_sum(context, step, r)
     call = context.call(step)
