@@ -47,6 +47,9 @@ class Backward:
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
 
+    interactions: ir.Value | None = None
+    """Interactions of the operand's columns, see `Reversed.interactions`."""
+
     def plus(self, index: int, part: Relevance) -> Backward:
         """Add one more part."""
         known = self.parts.get(index)
@@ -100,4 +103,4 @@ def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
             parts[index] = found[0] if len(found) == 1 else found[0].plus(found[1])
     bias = [r for index, r in back.amounts.items() if index not in step.operands]
     kept = Absorbed(bias if back.bias is None else [*bias, back.bias], [] if back.epsilon is None else [back.epsilon])
-    return Backward(parts, lambda: kept, back.conserves)
+    return Backward(parts, lambda: kept, back.conserves, interactions=back.interactions)

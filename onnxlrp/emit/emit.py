@@ -12,6 +12,7 @@ from onnxlrp.emit import multi_target
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
+from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.emit.slices import chosen
@@ -19,6 +20,7 @@ from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan
+from onnxlrp.plan.asked_interactions import Interactions
 from onnxlrp.source.label_output import Label
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
@@ -32,6 +34,7 @@ class Emitted:
     """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
+    interactions: str | None
     ledger: str | None
     steps: tuple[str, ...]
     marked: tuple[bool, ...]
@@ -57,6 +60,8 @@ class Request:
     """Type that the relevance part computes in."""
     result_dtype: ir.DataType
     """Type of the relevance outputs."""
+    interactions: Interactions | None = None
+    """Columns whose interactions are an output too; None where nobody asks for them."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
@@ -88,6 +93,12 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     values, looked_up = (*request.inputs, *request.inner), _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
     ranks = [len(value.shape or ()) for value in values]
+    if request.interactions is not None:
+        op.label("interactions")
+        pairs = {name: unscaled(op, op.cast(v, request.result_dtype), scale) for name, v in walk.interactions.items()}
+        relevance = tensors[: len(request.inputs)]
+        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, request.result_dtype))
+        ranks.append(3)
     if ledger is not None:
         table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
         ledger.label(tensors)
@@ -159,7 +170,10 @@ def _name_outputs(
     unique: Callable[[str], str],
 ) -> Emitted:
     values, outs = [*request.inputs, *request.inner], []
-    wanted = [f"{v.name}_relevance" for v in values] + (["relevance_ledger"] if ledger is not None else [])
+    wanted = [f"{v.name}_relevance" for v in values]
+    if request.interactions is not None:
+        wanted.append(f"{values[0].name}_interactions" if len(request.inputs) == 1 else "interactions")
+    wanted += ["relevance_ledger"] if ledger is not None else []
     for tensor, name in zip(tensors, wanted, strict=True):
         op.label("ledger" if name == "relevance_ledger" else "relevance")
         outs.append(op.alias(tensor, unique(name)))
@@ -170,13 +184,24 @@ def _name_outputs(
             out.shape = value.shape
         elif value.shape is not None:
             out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
+    if request.interactions is not None:
+        _declare_pairs(outs[len(values)], request)
     names, split = [str(out.name) for out in outs], len(request.inputs)
     steps = () if ledger is None else tuple(ledger.rows)
     return Emitted(
         inputs,
         {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
+        None if request.interactions is None else names[len(values)],
         None if ledger is None else names[-1],
         steps,
         tuple(ledger is not None and step in ledger.marked for step in steps),
     )
+
+
+def _declare_pairs(out: ir.Value, request: Request) -> None:
+    """Declare the shape of the interactions: [N, columns, columns], or [N, K, columns, columns] for K targets."""
+    assert request.interactions is not None
+    samples, columns, targets = request.inputs[0].shape, len(request.interactions.columns), request.options.targets
+    assert samples is not None
+    out.shape = ir.Shape([samples[0], *([targets] if targets > 1 else []), columns, columns])

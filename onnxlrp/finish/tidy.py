@@ -14,9 +14,9 @@ from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.provenance import is_own, is_relevance
-from onnxlrp.operators.forests import drop_unused_attributes
 from onnxlrp.source.read import OPSET, Source
 from onnxlrp.source.unused import remove_unused
+from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
 def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
@@ -58,6 +58,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
+    source.held.forget_values()
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
 

@@ -71,6 +71,11 @@ class Builder(OpBuilder):
     def graph(self) -> ir.Graph:
         return self._graph_builder.graph
 
+    @property
+    def labelled(self) -> str:
+        """The rule that nodes come from at the moment."""
+        return self._graph_builder.label
+
     def label(self, text: str) -> None:
         """Set the rule that nodes from here on come from, kept in their metadata."""
         self._graph_builder.label = text

@@ -1,4 +1,5 @@
-"""The builder of relevance on its way back, which knows the stabiliser that the composite divides by."""
+"""The builder of relevance on its way back, which knows the stabiliser that the composite divides by, and the bytes
+that tables may take."""
 
 from __future__ import annotations
 
@@ -6,24 +7,27 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.trees.table_budget import TableBudget
 
 _LEAST = 2.0**-20
-"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
+"""Least ε in float16: the power of two next to the usual 1e-6. The steps of float16 are 6e-8 there."""
 
 
 class ReverseBuilder(Builder):
     """A builder with `op.stabilise(d)`, for every division by a denominator; operators' own reverses get one."""
 
-    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6) -> None:
+    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6, tables: TableBudget | None = None) -> None:
         super().__init__(graph, scope)
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
+        self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
-        return ReverseBuilder(graph, scope, self.epsilon)
+        return ReverseBuilder(graph, scope, self.epsilon, self.tables)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
+        """Return `d + sgn(d)·ε` with sgn(0) = +1. If ε is 0, return d, with infinity where d is 0: a quotient by it is
+        0 there."""
         epsilon = least(self.epsilon if epsilon is None else epsilon, d.dtype)
         if epsilon == 0:
             return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
@@ -34,5 +38,5 @@ class ReverseBuilder(Builder):
 
 
 def least(epsilon: float, dtype: ir.DataType | None) -> float:
-    """An ε that is not 0 in a type either."""
+    """Return ε, or in float16, where a small ε would vanish, at least `_LEAST`."""
     return max(epsilon, _LEAST) if dtype == ir.DataType.FLOAT16 and epsilon else epsilon

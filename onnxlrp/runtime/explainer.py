@@ -102,7 +102,8 @@ class Explainer:
 
     @property
     def explained_output(self) -> str:
-        """Name of the output that is explained; if the scores feed a ZipMap, that of its maps."""
+        """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
+        maps."""
         return self._file.explained
 
     @property
@@ -323,6 +324,7 @@ class Explainer:
             score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
+            interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
         )
 
@@ -368,7 +370,7 @@ class Explainer:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names if self.interface.ledger is None else names | {self.interface.ledger}
+        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""

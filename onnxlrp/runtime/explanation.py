@@ -44,6 +44,9 @@ class Explanation:
     """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
+    interactions: np.ndarray | None = None
+    """Interactions of the columns that `Interface.interaction_columns` names, [N, columns, columns], or
+    [N, K, columns, columns] with K targets; None if the model was converted without `interactions`."""
     position: np.ndarray | None = None
     """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
 

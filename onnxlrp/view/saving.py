@@ -69,6 +69,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
         "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
         "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
+        "interactions": plain(explanation.interactions),
         "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
         "ledger": None if ledger is None else ledger_json(explanation),
     }
