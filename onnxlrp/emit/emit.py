@@ -13,7 +13,7 @@ from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import LedgerTaps
-from onnxlrp.emit.relevance import Amount, Factor, Relevance
+from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.slices import chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
@@ -83,7 +83,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         for step in one.skipped:
             walk.hand_on(step, one.score)
         walk.run([one.step])
-        walk.start(one.spread(walk.context, walk.relevance[one.row].total(walk.context)))
+        walk.start(one.spread(walk.context, total(walk.context, walk.relevance[one.row])))
     walk.run(plan.steps if one is None else one.rest)
     op.label("relevance")
     values, looked_up = (*request.inputs, *request.inner), _looked_up(walk, plan)
@@ -143,12 +143,10 @@ def _looked_up(walk: Walk, plan: Plan) -> Walk:
 def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> ir.Value:
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
     op, composite, dtype = walk.context.op, walk.context.composite, request.result_dtype
-    amount, product = (way.amount(value, dtype) for way in (walk, looked_up))
-    if amount is None:
-        amount = op.full(op.shape(value), 0, dtype)
-    elif composite.seed == "gradient" and composite.times_input:
+    amount = walk.amount(value, dtype)
+    if value in walk.relevance and composite.seed == "gradient" and composite.times_input:
         amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))
-    return op.cast(amount, dtype) if product is None else op.Add(amount, product)
+    return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 
 def _name_outputs(

@@ -86,10 +86,7 @@ class _Layer:
             for term in denominator.terms:
                 self._back(term, s, denominator.share, pieces)
             shared.append((denominator, d, extra, s))
-        ((index, _),) = self.step.operands.items()
-        return Backward(
-            {index: self._collected(pieces)}, lambda: sum((self._kept(*one) for one in shared), self._dropped())
-        )
+        return Backward([self._collected(pieces)], lambda: sum((self._kept(*one) for one in shared), self._dropped()))
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""

@@ -43,7 +43,7 @@ class LedgerTaps(NoLedger):
     def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
         """Add the row of a step: what accumulated at its outputs, what it sends to operands and what it keeps."""
         sent: dict[bool, list[ir.Value]] = {True: [], False: []}
-        for part in back.parts.values():
+        for part in back.parts:
             sent[part.value in context.receivers].append(part.amount(context))
         kept, arrives = back.absorbed(), [r.amount(context) for r in arrived if r is not None]
         columns = (arrives, sent[True], kept.bias, kept.epsilon, [*sent[False], *kept.stopped])

@@ -72,8 +72,8 @@ def _function(step: Step) -> Function:
 
 
 def _backward(context: Context, step: Step, factor: ir.Value, absorbed: Callable[[], Absorbed]) -> Backward:
-    ((index, argument),) = step.operands.items()
-    return Backward({index: Factor(argument, context.op.unbroadcast(factor, argument), argument)}, absorbed)
+    (argument,) = step.operands.values()
+    return Backward([Factor(argument, context.op.unbroadcast(factor, argument), argument)], absorbed)
 
 
 def _at_zero(context: Context, step: Step) -> ir.Value:

@@ -8,7 +8,7 @@ from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import Reverse, absorbed_inside, append, arrived_at, captured_by
-from onnxlrp.emit.reversed_loop import loop
+from onnxlrp.emit.reversed_loop import reverse_loop
 from onnxlrp.emit.reversed_scan import reverse_scan
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
@@ -16,7 +16,7 @@ from onnxlrp.plan import Step
 
 def control(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Walk the bodies of a node."""
-    return {"If": branches, "Loop": loop, "Scan": reverse_scan}[step.node.op_type](context, step, arrived)
+    return {"If": branches, "Loop": reverse_loop, "Scan": reverse_scan}[step.node.op_type](context, step, arrived)
 
 
 def branches(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -25,12 +25,12 @@ def branches(context: Context, step: Step, arrived: Arrived) -> Backward:
     attributes, results, conserves = [], [], True
     for name, body in zip(("then_branch", "else_branch"), bodies(step.node), strict=True):
         reverse = Reverse(context, step, body)
-        results = reverse.amounts([(reverse.outputs[i], r) for i, r in came.items()], list(wanted.values()), {})
+        results = reverse.amounts([Amount(reverse.graph.outputs[i], r) for i, r in came.items()], wanted)
         results += [reverse.total] if reverse.total is not None else []
         attributes.append(ir.AttrGraph(name, reverse.finish([], results)))
         conserves = conserves and reverse.conserves
     node = ir.Node("", "If", [step.node.inputs[0]], attributes, num_outputs=len(results))
     outs = append(context, step, node, results)
-    parts = {i: Amount(v, r) for (i, v), r in zip(wanted.items(), outs, strict=False)}
+    parts = [Amount(v, r) for v, r in zip(wanted, outs, strict=False)]
     total = outs[-1] if context.keeps_ledger else None
     return Backward(parts, lambda: absorbed_inside(context, total), conserves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
@@ -31,7 +31,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     value = context.read(z) if own else op.run(call)
     sign = int(z in context.facts.nonnegative)
     s = r.over_output(context, value, rule) if own else r.over(context, value, rule, sign)
-    parts = {i: Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()}
+    parts = [Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()]
 
     def absorbed() -> Absorbed:
         # No relevance arrives where a mask adds −∞, and 0 · ∞ is no number.
@@ -60,37 +60,36 @@ def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
     else:
         d = op.run(call.rebind({i: op.full_like(context.read(v), 1) for i, v in step.operands.items()}))
     s = divide(context, r.amount(context), d, step.rule, 1)
-    parts = {
-        i: Amount(v, op.unbroadcast(s, v) if entry.elementwise else entry.function(op, call, i, s))
+    parts = [
+        Amount(v, op.unbroadcast(s, v) if entry.elementwise else entry.function(op, call, i, s))
         for i, v in context.wanted(step).items()
-    }
+    ]
     return Backward(parts, lambda: Absorbed(epsilon=[op.Sub(r.amount(context), op.Mul(s, d))]))
 
 
 def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
     """One operand times a constant: R as it is; a factor is scaled, which is the same."""
-    ((index, operand),) = step.operands.items()
-    return Backward({index: _onto(context, step, index, operand, only(arrived))})
+    return Backward(_onto(context, step, only(arrived), step.operands))
 
 
-def _onto(context: Context, step: Step, index: int, operand: ir.Value, r: Relevance) -> Relevance:
-    """All of R for one operand of a product."""
-    call = context.call(step)
-    return r.to_multiple(context, operand, lambda c: step.entry.function(context.op, call, index, c))
+def _onto(context: Context, step: Step, r: Relevance, operands: Iterable[int]) -> list[Relevance]:
+    """All of R for each of some operands of a product."""
+    op, call, back = context.op, context.call(step), step.entry.function
+    return [r.to_multiple(context, step.operands[i], lambda c: back(op, call, i, c)) for i in operands]
 
 
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
     """R as it is, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of it."""
-    ((index, operand),) = step.operands.items()
+    (operand,) = step.operands.values()
     cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     kind = CarrierKind.CUT if cut else CarrierKind.SIGN if step.same_sign else None
-    return Backward({index: only(arrived).passed(context, operand, kind)})
+    return Backward([only(arrived).passed(context, operand, kind)])
 
 
 def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     """R as it is: a factor of the output goes on as a factor of the input, with the output standing in for it."""
-    ((index, operand),) = step.operands.items()
-    return Backward({index: only(arrived).rectified(context, operand)})
+    (operand,) = step.operands.values()
+    return Backward([only(arrived).rectified(context, operand)])
 
 
 def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -98,8 +97,8 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
     winners = entry.selection == "window" and not every
-    parts = {
-        i: routed(
+    parts = [
+        routed(
             context,
             arrived if every else arrived[:1],
             operand,
@@ -108,7 +107,7 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
             winners=winners,
         )
         for i, operand in context.wanted(step).items()
-    }
+    ]
     if every or entry.kind is not Kind.ROUTING or entry.lookup:
         return Backward(parts)
 
@@ -125,17 +124,17 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     call, wanted = context.call(step), context.wanted(step)
     shares = {index: share for index, share in step.shares.items() if index in wanted}
     if entry.elementwise and len(step.shares) == 1:
-        return Backward({i: _onto(context, step, i, wanted[i], r) for i in shares})
+        return Backward(_onto(context, step, r, shares))
     assert step.rule is not None
     rule, value, bias = step.rule, context.read(z), None if entry.layer is None else entry.layer.bias
     s = r.over_output(context, value, rule)
     if any(v in context.facts.hidden_rows for v in step.operands.values()):
         # A row that is NaN would take the values along with it.
         s, value = (op.Where(op.IsNaN(context.read(z)), context.zero, v) for v in (s, value))
-    parts = {
-        i: Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
+    parts = [
+        Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
         for i, k in shares.items()
-    }
+    ]
 
     def absorbed() -> Absorbed:
         kept = kept_by_division(context, r.amount(context), s, value, rule)
@@ -177,7 +176,7 @@ def _lookup(context: Context, step: Step, arrived: Arrived) -> Backward:
     """An embedding: summed over its axes, to the ids."""
     ((index, ids),) = step.operands.items()
     amount = only(arrived).amount(context)
-    return Backward({index: Amount(ids, step.entry.function(context.op, step.call, index, amount))})
+    return Backward([Amount(ids, step.entry.function(context.op, step.call, index, amount))])
 
 
 RELEVANCE: Mapping[StepKind, Treat] = {
