@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.emit import multi_target
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.ledger import LedgerTaps
+from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.slices import chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -76,7 +76,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
     half = request.dtype == ir.DataType.FLOAT16
     scale, start = half_seed(op, whole, score) if half else (None, whole)
-    first = start if request.options.targets == 1 else multi_target.placeholder(op, start)
+    targets = request.options.targets
+    first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
     if one is not None:
@@ -86,39 +87,40 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         walk.start(one.spread(walk.context, total(walk.context, walk.relevance[one.row])))
     walk.run(plan.steps if one is None else one.rest)
     op.label("relevance")
-    values, looked_up = (*request.inputs, *request.inner), _looked_up(walk, plan)
+    values, looked_up = [*request.inputs, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    ranks = [len(value.shape or ()) for value in values]
     if ledger is not None:
         table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
         ledger.label(tensors)
-        tensors, ranks = [*tensors, table], [*ranks, 2]
-    if request.options.targets > 1:
-        stacked = multi_target.scan_targets(op, start, first, tensors)
-        tensors = [multi_target.after_batch(op, t, rank) for t, rank in zip(stacked, ranks, strict=True)]
-        if ledger is not None:
-            # Signed sums over all targets, as they are over the batch.
-            op.label("ledger")
-            tensors[-1] = op.ReduceSum(stacked[-1], op.ints([0]), keepdims=0)
-    inputs = {argument: str(value.name) for argument, value in seeder.inputs.items()}
-    return _name_outputs(op, request, inputs, tensors, ledger, unique)
+        tensors.append(table)
+    if targets > 1:
+        tensors = scan_targets(op, start, first, tensors)
+    outs = [_output(op, t, v, targets, unique) for v, t in zip(values, tensors, strict=False)]
+    if ledger is not None:
+        op.label("ledger")
+        # Signed sums over all targets, as they are over the batch.
+        table = tensors[-1] if targets == 1 else op.ReduceSum(tensors[-1], op.ints([0]), keepdims=0)
+        outs.append(op.alias(table, unique("relevance_ledger")))
+    op.graph.outputs.extend(outs)
+    names = [str(out.name) for out in outs]
+    rows, marked = ({}, set()) if ledger is None else (ledger.rows, ledger.marked)
+    return Emitted(
+        inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
+        relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
+        relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
+        ledger=None if ledger is None else names[-1],
+        steps=tuple(rows),
+        marked=tuple(step in marked for step in rows),
+    )
 
 
 def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
     """The context of the main graph. From here on the facts do not change."""
-    receivers = {v for s in plan.steps for v in s.outputs} | {*request.inputs, request.score}
-    return Context(
-        op,
-        facts.frozen(),
-        plan.composite,
-        request.dtype,
-        request.dtype,
-        frozenset(receivers),
-        GRADIENT if plan.composite.seed == "gradient" else RELEVANCE,
-        rounded_values(plan.steps, op.graph),
-        request.ledger,
-        request.forms,
-    )
+    facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
+    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.inputs, request.score})
+    treatments, rounded = GRADIENT if composite.seed == "gradient" else RELEVANCE, rounded_values(plan.steps, op.graph)
+    ledger, forms = request.ledger, request.forms
+    return Context(op, facts, composite, dtype, dtype, receivers, treatments, rounded, ledger, forms)
 
 
 def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:
@@ -149,33 +151,16 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 
-def _name_outputs(
-    op: ReverseBuilder,
-    request: Request,
-    inputs: dict[str, str],
-    tensors: Sequence[ir.Value],
-    ledger: LedgerTaps | None,
-    unique: Callable[[str], str],
-) -> Emitted:
-    values, outs = [*request.inputs, *request.inner], []
-    wanted = [f"{v.name}_relevance" for v in values] + (["relevance_ledger"] if ledger is not None else [])
-    for tensor, name in zip(tensors, wanted, strict=True):
-        op.label("ledger" if name == "relevance_ledger" else "relevance")
-        outs.append(op.alias(tensor, unique(name)))
-        outs[-1].shape = tensor.shape
-    op.graph.outputs.extend(outs)
-    for value, out in zip(values, outs, strict=False):
-        if request.options.targets == 1:
-            out.shape = value.shape
-        elif value.shape is not None:
-            out.shape = ir.Shape([*value.shape[:1], request.options.targets, *value.shape[1:]])
-    names, split = [str(out.name) for out in outs], len(request.inputs)
-    steps = () if ledger is None else tuple(ledger.rows)
-    return Emitted(
-        inputs,
-        {str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
-        {str(v.name): n for v, n in zip(request.inner, names[split:], strict=False)},
-        None if ledger is None else names[-1],
-        steps,
-        tuple(ledger is not None and step in ledger.marked for step in steps),
-    )
+def _output(
+    op: ReverseBuilder, tensor: ir.Value, value: ir.Value, targets: int, unique: Callable[[str], str]
+) -> ir.Value:
+    """Name the relevance of a value for an output: in its shape, or [K, N, …] turned to [N, K, …] with K targets; a
+    value without axes keeps K alone."""
+    if targets > 1 and value.shape:
+        tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(value.shape) + 1)])
+    out = op.alias(tensor, unique(f"{value.name}_relevance"))
+    if targets == 1:
+        out.shape = value.shape
+    elif value.shape is not None:
+        out.shape = ir.Shape([*value.shape[:1], targets, *value.shape[1:]])
+    return out

@@ -17,14 +17,7 @@ from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.plan import Step
 
 
-class NoLedger:
-    """The ledger of a conversion that keeps none."""
-
-    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
-        """Leave a step out."""
-
-
-class LedgerTaps(NoLedger):
+class LedgerTaps:
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:

@@ -16,7 +16,7 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
-from onnxlrp.emit.ledger import LedgerTaps, NoLedger
+from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.provenance import mark_rule
@@ -60,7 +60,7 @@ class Reverse:
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
         receivers = frozenset({*(v for s in steps for v in s.outputs), *(seed.value for seed in seeds), *wanted})
         rounded = rounded_values(steps, self.graph)
-        ledger = LedgerTaps(op, context.dtype) if context.keeps_ledger else NoLedger()
+        ledger = LedgerTaps(op, context.dtype) if context.keeps_ledger else None
         inside = dataclasses.replace(
             context, op=op, facts=facts.frozen(), carried=context.dtype, receivers=receivers, rounded=rounded
         )
@@ -70,7 +70,7 @@ class Reverse:
         inner.run(steps)
         op.label(f"{self.step.name}: {self.step.rule_text}")
         results = [inner.amount(v, context.dtype) for v in wanted]
-        if isinstance(ledger, LedgerTaps):
+        if ledger is not None:
             self.total, self.conserves = ledger.total(), not ledger.marked
             ledger.label(results)
         return results

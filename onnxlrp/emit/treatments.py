@@ -148,25 +148,25 @@ def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
     own derivative, of gradients, which are amounts."""
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
-    factor, divided = (not gradient and entry.receives == form for form in ("factor", "ratio"))
-    arrived = arrived if entry.per_output else arrived[:1]
-    first = arrived[0]
-    taken = [
-        None if r is None else backward.factor_of(context, r, norm.epsilon) if factor else r.amount(context)
-        for r in arrived
-    ]
-    if divided and first is not None:
-        taken[0] = first.over_output(context, context.read(first.value), norm)
-    given = taken if entry.per_output else taken[0]
+    form = "amount" if gradient else entry.receives
+
+    def take(r: Relevance) -> ir.Value:
+        if form == "factor":
+            return backward.factor_of(context, r, norm.epsilon)
+        divided = form == "ratio" and r is arrived[0]
+        return r.over_output(context, context.read(r.value), norm) if divided else r.amount(context)
+
+    taken = {r: take(r) for r in (arrived if entry.per_output else arrived[:1]) if r is not None}
+    given = [None if r is None else taken[r] for r in arrived] if entry.per_output else taken[only(arrived)]
     back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, gradient))
 
     def absorbed() -> Absorbed:
         kept = back.absorbed()
-        for r, s in zip(arrived, taken, strict=True):
-            if r is not None and s is not None and factor:
+        for r, s in taken.items():
+            if form == "factor":
                 kept += backward.lost_by(context, r, s)
-        if first is not None and taken[0] is not None and divided:
-            kept += kept_by_division(context, first.amount(context), taken[0], context.read(first.value), norm)
+            elif form == "ratio" and r is arrived[0]:
+                kept += kept_by_division(context, r.amount(context), s, context.read(r.value), norm)
         return kept
 
     return dataclasses.replace(back, absorbed=absorbed)

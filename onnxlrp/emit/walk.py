@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import working_type
-from onnxlrp.emit.ledger import NoLedger
+from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Relevance, total
 from onnxlrp.plan import Step
 
@@ -25,8 +25,8 @@ def rounded_values(steps: Iterable[Step], graph: ir.Graph) -> frozenset[ir.Value
 class Walk:
     """Relevance on its way from the seeds to the inputs: all that changes on the way back is here."""
 
-    def __init__(self, context: Context, ledger: NoLedger | None = None) -> None:
-        self.context, self.ledger = context, ledger or NoLedger()
+    def __init__(self, context: Context, ledger: LedgerTaps | None = None) -> None:
+        self.context, self.ledger = context, ledger
         self.relevance: dict[ir.Value, list[Relevance]] = {}
         """The contributions that have arrived at each value, which are added up when a step takes them."""
         self.products: list[Relevance] = []
@@ -38,8 +38,8 @@ class Walk:
 
     def hand_on(self, step: Step, value: ir.Value) -> None:
         """Record a step that is left out, because it hands all relevance on to a value as it is."""
-        (relevance,) = self.relevance[value]
-        self.ledger.record(self.context, step, [relevance], Backward([relevance]))
+        if self.ledger is not None:
+            self.ledger.record(self.context, step, self.relevance[value], Backward(self.relevance[value]))
 
     def run(self, steps: Iterable[Step]) -> None:
         """Walk all steps, in their order."""
@@ -54,7 +54,8 @@ class Walk:
             parts = [part.settled(context) for part in back.parts]
             self._add(parts)
             self.products += back.products
-            self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
+            if self.ledger is not None:
+                self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
 
     def _add(self, parts: Iterable[Relevance]) -> None:
         for part in parts:
