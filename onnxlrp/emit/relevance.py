@@ -75,15 +75,14 @@ class Relevance:
     def to_multiple(self, context: Context, operand: ir.Value, transpose: Transpose) -> Relevance:
         """The relevance of the operand that the value is a multiple of: R, or the factor scaled by `transpose`."""
         c = self.own_factor(context)
-        return self._passed(context, operand) if c is None else Factor(operand, transpose(c), operand)
+        return self.passed(context, operand, None) if c is None else Factor(operand, transpose(c), operand)
 
     def passed(self, context: Context, operand: ir.Value, kind: CarrierKind | None) -> Relevance:
         """The relevance of the operand of a function that passes all of R; `kind`: its output as a carrier."""
         c = None if kind is None else self.own_factor(context)
-        return self._passed(context, operand) if c is None or kind is None else Factor(operand, c, self.value, kind)
-
-    def _passed(self, context: Context, operand: ir.Value) -> Relevance:
-        return Amount(operand, context.op.unbroadcast(self.amount(context), operand))
+        if c is None or kind is None:
+            return Amount(operand, context.op.unbroadcast(self.amount(context), operand))
+        return Factor(operand, c, self.value, kind)
 
     def rectified(self, context: Context, operand: ir.Value) -> Relevance:
         """The relevance of a ReLU's operand: a factor goes on with the output standing in for the operand."""
