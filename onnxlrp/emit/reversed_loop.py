@@ -125,12 +125,6 @@ def _keep_in_lists(
     lists = grown.outputs[count : count + len(empty)]
     for index, value in enumerate(lists, count):
         value.name, value.type = f"{node.name}_list_{index}_all", empty[index - count].type
-    outer = node.graph
-    assert outer is not None
-    outer.append(grown)
-    for old, fresh in zip(node.outputs, (v for v in grown.outputs if v not in lists), strict=True):
-        fresh.type, fresh.shape = old.type, old.shape
-        ir.convenience.replace_all_uses_with(old, fresh, replace_graph_outputs=True)
-        fresh.name, old.name = old.name, None
-    outer.remove(node, safe=True)
+    others = [value for value in grown.outputs if value not in lists]
+    ir.convenience.replace_nodes_and_values(op.graph, op.graph[-1], [node], [grown], node.outputs, others)
     return grown, dict(zip(positions, lists, strict=True))

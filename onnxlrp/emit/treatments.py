@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
@@ -68,14 +68,10 @@ def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
 
 
 def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """One operand times a constant: R as it is; a factor is scaled, which is the same."""
-    return Backward(_onto(context, step, only(arrived), step.operands))
-
-
-def _onto(context: Context, step: Step, r: Relevance, operands: Iterable[int]) -> list[Relevance]:
-    """All of R for each of some operands of a product."""
-    op, call, back = context.op, context.call(step), step.entry.function
-    return [r.to_multiple(context, step.operands[i], lambda c: back(op, call, i, c)) for i in operands]
+    """One operand times a constant, or a signal times its gate: R as it is; a factor is scaled, which is the same."""
+    op, call, r, receivers = context.op, context.call(step), only(arrived), step.shares or step.operands
+    back = step.entry.function
+    return Backward([r.to_multiple(context, step.operands[i], lambda c: back(op, call, i, c)) for i in receivers])
 
 
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -121,11 +117,10 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
 def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A product of data: a gate's signal takes R as it is; shares, and all of a matrix product, go by ε."""
     op, z, entry, r = context.op, step.outputs[0], step.entry, only(arrived)
-    call, wanted = context.call(step), context.wanted(step)
-    shares = {index: share for index, share in step.shares.items() if index in wanted}
     if entry.elementwise and len(step.shares) == 1:
-        return Backward(_onto(context, step, r, shares))
+        return _scale(context, step, arrived)
     assert step.rule is not None
+    call, wanted = context.call(step), context.wanted(step)
     rule, value, bias = step.rule, context.read(z), None if entry.layer is None else entry.layer.bias
     s = r.over_output(context, value, rule)
     if any(v in context.facts.hidden_rows for v in step.operands.values()):
@@ -133,7 +128,8 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
         s, value = (op.Where(op.IsNaN(context.read(z)), context.zero, v) for v in (s, value))
     parts = [
         Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
-        for i, k in shares.items()
+        for i, k in step.shares.items()
+        if i in wanted
     ]
 
     def absorbed() -> Absorbed:
