@@ -29,14 +29,12 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     opsets = graph.opset_imports
     body = ir.Graph([argument], list(results), nodes=moved, name="one_target", opset_imports=opsets)
     attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
-    node = ir.Node("", "Scan", [seeds], attributes, num_outputs=len(results), name="targets")
+    shapes = [None if result.shape is None else ir.Shape([None, *result.shape]) for result in results]
+    outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(results, shapes, strict=True)]
+    node = ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets")
     mark_rule(node, "one explanation per target")
     graph.append(node)
-    for stacked, result in zip(node.outputs, results, strict=True):
-        stacked.type = result.type
-        stacked.shape = None if result.shape is None else ir.Shape([None, *result.shape])
-        stacked.name = f"targets_{result.name}"
-    return list(node.outputs)
+    return outs
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:

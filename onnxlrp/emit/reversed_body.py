@@ -85,6 +85,15 @@ class Reverse:
         passes.RemoveUnusedNodesPass()(ir.Model(self.graph, ir_version=10))
         return self.graph
 
+    def append(self, operands: list, attributes: list[ir.Attr], like: Sequence[ir.Value]) -> list[ir.Value]:
+        """Put the node of the way back into the graph around; its outputs have the types and shapes of `like`."""
+        step = self.step
+        outs = [ir.val(f"{step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
+        node = ir.Node("", step.node.op_type, operands, attributes, outputs=outs)
+        mark_rule(node, f"{step.name}: {step.rule_text}")
+        self.context.op.graph.append(node)
+        return outs
+
 
 class Repeated(Reverse):
     """The body of a Loop or Scan, and what the way back carries from step to step: relevance of the states, sums for
@@ -160,16 +169,6 @@ class Repeated(Reverse):
         parts += [Amount(v, r) for v, r in zip(self.captured, outs[split:], strict=False)]
         total = outs[split + len(self.captured)] if self.context.keeps_ledger else None
         return Backward([*parts, *slices], lambda: absorbed_inside(self.context, total), self.conserves)
-
-
-def append(context: Context, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
-    """Put a node into the graph; its outputs have the types and shapes of `like`."""
-    mark_rule(node, f"{step.name}: {step.rule_text}")
-    context.op.graph.append(node)
-    for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
-        value.type, value.shape = known.type, known.shape
-        value.name = f"{step.name}_back_{index}"
-    return list(node.outputs)
 
 
 def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:

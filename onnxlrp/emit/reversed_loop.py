@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.relevance import Amount
-from onnxlrp.emit.reversed_body import Repeated, append, captured_by, keeps_shape, store
+from onnxlrp.emit.reversed_body import Repeated, captured_by, keeps_shape, store
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, content
 from onnxlrp.graph.readers import is_read
@@ -48,9 +48,8 @@ def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
     slices = [(source, gather) for source, gathers in read.items() for gather in gathers]
     results = reverse.results(stacked, [reverse.copied(gather.outputs[0]) for _, gather in slices])
     graph = reverse.finish([count, going, *reverse.carried], [true, *reverse.read_stored(results, stored)])
-    operands = [trips, op.constant(True), *reverse.starts]
-    back = ir.Node("", "Loop", operands, [ir.AttrGraph("body", graph)], num_outputs=len(results))
-    outs = append(context, step, back, [*reverse.carried, *(ir.val(None, context.dtype) for _ in slices)])
+    operands, stacks = [trips, op.constant(True), *reverse.starts], [ir.val(None, context.dtype) for _ in slices]
+    outs = reverse.append(operands, [ir.AttrGraph("body", graph)], [*reverse.carried, *stacks])
     ends = zip(slices, outs[len(reverse.carried) :], strict=True)
     parts = [Amount(v, _in_place(op, stack, v, int(Call.of(gather).attr("axis", 0)))) for (v, gather), stack in ends]
     return reverse.backward(outs, parts)
@@ -110,7 +109,7 @@ def _keep_in_lists(
     """
     if not positions:
         return node, {}
-    graph, count, empty = body.graph, len(body.states), []
+    graph, count, empty, lists = body.graph, len(body.states), [], []
     for index, position in enumerate(positions, count):
         value = graph.inputs[position]
         assert value.dtype is not None
@@ -120,11 +119,9 @@ def _keep_in_lists(
         graph.inputs.append(so_far)
         graph.outputs.insert(1 + index, longer)
         empty.append(op.SequenceEmpty(dtype=value.dtype))
-    attributes, size = list(node.attributes.values()), len(node.outputs) + len(empty)
-    grown = ir.Node("", "Loop", [*node.inputs, *empty], attributes, num_outputs=size, name=node.name)
-    lists = grown.outputs[count : count + len(empty)]
-    for index, value in enumerate(lists, count):
-        value.name, value.type = f"{node.name}_list_{index}_all", empty[index - count].type
-    others = [value for value in grown.outputs if value not in lists]
+        lists.append(ir.val(f"{name}_all", type=kind))
+    attributes, others = list(node.attributes.values()), [ir.Value() for _ in node.outputs]
+    outputs = [*others[:count], *lists, *others[count:]]
+    grown = ir.Node("", "Loop", [*node.inputs, *empty], attributes, outputs=outputs, name=node.name)
     ir.convenience.replace_nodes_and_values(op.graph, op.graph[-1], [node], [grown], node.outputs, others)
     return grown, dict(zip(positions, lists, strict=True))

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
-from onnxlrp.emit.reversed_body import Repeated, append, captured_by, store
+from onnxlrp.emit.reversed_body import Repeated, captured_by, store
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
 
@@ -21,9 +21,10 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A Scan backwards, by a Scan in the other direction."""
     node, (body,), wanted = step.node, bodies(step.node), context.wanted(step)
     reverse = Repeated(context, step, body, arrived, captured_by(context, step))
-    states, stacks, attribute = [0] * len(body.states), [0] * len(body.stacked), step.call.ints
-    axes, ways = (states + attribute(f"scan_input_{n}", [0] * len(body.slices)) for n in ("axes", "directions"))
-    out_axes, out_ways = (attribute(f"scan_output_{n}", stacks) for n in ("axes", "directions"))
+    # By the operand's position: a stored state is scanned along axis 0, in the order of the steps.
+    states, names = len(body.states), ("axes", "directions")
+    axes, ways = ([0] * states + step.call.ints(f"scan_input_{n}", [0] * len(body.slices)) for n in names)
+    out_axes, out_ways = (step.call.ints(f"scan_output_{n}", [0] * len(body.stacked)) for n in names)
     stacked: list[Amount] = []
     scanned: list[_Scanned] = []
     for (value, result), axis, way in zip(body.stacked, out_axes, out_ways, strict=True):
@@ -44,18 +45,16 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
         # Something must be scanned: it says how many steps there are.
         if not reverse.copied(own).uses() and (scanned or position < len(body.graph.inputs) - 1):
             continue
-        source = store(node, body.graph, own) if position < len(states) else node.inputs[position]
+        source = store(node, body.graph, own) if position < states else node.inputs[position]
         assert source is not None
         scanned.append((reverse.copied(own), source, axes[position], 1 - ways[position]))
     graph.inputs.extend(v for v, _, _, _ in scanned)
     operands = [*reverse.starts, *(v for _, v, _, _ in scanned)]
     attributes = _attributes(graph, scanned, [axes[i] for i in slices], [1 - ways[i] for i in slices])
-    back = ir.Node("", "Scan", operands, attributes, num_outputs=len(results))
     whole = [ir.val(None, context.dtype, wanted[i].shape) for i in slices]
-    outs = append(context, step, back, [*reverse.carried, *whole])
-    return reverse.backward(
-        outs, [Amount(wanted[i], r) for i, r in zip(slices, outs[len(reverse.carried) :], strict=True)]
-    )
+    outs = reverse.append(operands, attributes, [*reverse.carried, *whole])
+    parts = [Amount(wanted[i], r) for i, r in zip(slices, outs[len(reverse.carried) :], strict=True)]
+    return reverse.backward(outs, parts)
 
 
 def _attributes(graph: ir.Graph, scanned: Sequence[_Scanned], axes: list[int], ways: list[int]) -> list[ir.Attr]:
