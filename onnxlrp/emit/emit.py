@@ -131,10 +131,8 @@ def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) 
 
 
 def _looked_up(walk: Walk, plan: Plan) -> Walk:
-    """Walk on from the ids of embedding lookups under gradient × input.
-
-    What arrives there is already the product of embedding and gradient, and must not be multiplied with the ids.
-    """
+    """Walk on from the ids of embedding lookups under gradient × input: what arrives there is already the product of
+    embedding and gradient, and must not be multiplied with the ids."""
     more = Walk(walk.context)
     for product in walk.products:
         more.start(product)
