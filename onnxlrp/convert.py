@@ -24,6 +24,7 @@ from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
+from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
@@ -39,7 +40,7 @@ from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
-from onnxlrp.targets.options import TargetOptions
+from onnxlrp.targets.seeder import TargetOptions
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
@@ -64,6 +65,7 @@ def convert(
     target_input: Literal["optional", "required", "none"] = "optional",
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
+    interactions: bool = False,
     check: bool = False,
 ) -> Explained:
     """Add relevance outputs to a model: one run in any ONNX runtime then gives the prediction and its explanation.
@@ -133,6 +135,11 @@ def convert(
         Rows of data: an array [rows, ...], a data frame, a dictionary of arrays by input, or the path of a .npy, .npz
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
         scaler in the model, else of the rows that the kernel itself holds.
+    interactions
+        True adds the Shapley interactions of tree ensembles: the output `<input>_interactions`, float [N, columns,
+        columns], or for a model of several inputs one output `interactions` over all their columns, which
+        `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
+        the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -188,6 +195,7 @@ def convert(
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
+    pairs = ask_interactions(plan, facts, reached) if interactions else None
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
         score=question.score,
@@ -202,6 +210,7 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
+        interactions=pairs,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = _interface(work.source, plan, emitted, request)
@@ -356,6 +365,8 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         output_shape=_sizes(request.visible.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
+        interactions=emitted.interactions,
+        interaction_columns=() if request.interactions is None else request.interactions.columns,
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,

@@ -52,11 +52,13 @@ LEAVES = (
     "drafts",
     "strings",
     "targets",
+    "trees",
     "_version",
 )
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
-    "operators": {"graph", "errors", "memory", "reprs"},
+    "operators": {"graph", "errors", "memory", "reprs", "trees"},
+    "trees": {"graph", "errors", "memory"},
     "rule_language": set(),
     "rules": {"rule_language", "errors", "reprs"},
     "composites": {"rules", "errors", "reprs"},

@@ -47,6 +47,9 @@ class Backward:
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
 
+    interactions: ir.Value | None = None
+    """Interactions of the operand's columns, see `Reversed.interactions`."""
+
 
 Treat = Callable[[Context, Step, Arrived], Backward]
 """The treatment of a kind of step: a pure function of the relevance that arrived, but for the nodes that it builds."""
@@ -92,4 +95,4 @@ def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
     parts += [Amount(wanted[i], r) for i, r in back.amounts.items() if i in wanted]
     bias = [r for index, r in back.amounts.items() if index not in step.operands]
     kept = Absorbed(bias if back.bias is None else [*bias, back.bias], [] if back.epsilon is None else [back.epsilon])
-    return Backward(parts, lambda: kept, back.conserves)
+    return Backward(parts, lambda: kept, back.conserves, interactions=back.interactions)

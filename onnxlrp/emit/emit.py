@@ -11,18 +11,19 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import half_seed, unscaled
 from onnxlrp.emit.gradients import GRADIENT
+from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
-from onnxlrp.emit.slices import chosen
+from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
-from onnxlrp.plan import Plan
+from onnxlrp.plan import Plan, Step
+from onnxlrp.plan.asked_interactions import Interactions
 from onnxlrp.source.label_output import Label
 from onnxlrp.targets.kind import Axes
-from onnxlrp.targets.options import TargetOptions
-from onnxlrp.targets.seeder import Seeder
+from onnxlrp.targets.seeder import Seeder, TargetOptions
 
 
 @dataclasses.dataclass
@@ -33,6 +34,7 @@ class Emitted:
     """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
+    interactions: str | None
     ledger: str | None
     steps: tuple[str, ...]
     marked: tuple[bool, ...]
@@ -58,6 +60,8 @@ class Request:
     """Type that the relevance part computes in."""
     result_dtype: ir.DataType
     """Type of the relevance outputs."""
+    interactions: Interactions | None = None
+    """Columns whose interactions are an output too; None where nobody asks for them."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
@@ -68,7 +72,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     seeder = Seeder(
         op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
     )
-    seed = seeder.build(request.axes)
+    seed = request.options.kind.seed(seeder, request.axes)
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
@@ -80,22 +84,25 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
-    if one is not None:
-        for step in one.skipped:
-            walk.hand_on(step, one.score)
-        walk.run([one.step])
-        walk.start(one.spread(walk.context, total(walk.context, walk.relevance[one.row])))
-    walk.run(plan.steps if one is None else one.rest)
+    walk.run(plan.steps if one is None else _after_score(walk, one))
     op.label("relevance")
     values, looked_up = [*request.inputs, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
+    shapes = [(f"{v.name}_relevance", v.shape) for v in values]
+    if request.interactions is not None:
+        op.label("interactions")
+        pairs = {name: unscaled(op, op.cast(v, request.result_dtype), scale) for name, v in walk.interactions.items()}
+        relevance = tensors[: len(request.inputs)]
+        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, request.result_dtype))
+        shapes.append(_declared_pairs(request.inputs, len(request.interactions.columns)))
     if ledger is not None:
         table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
         ledger.label(tensors)
         tensors.append(table)
     if targets > 1:
         tensors = scan_targets(op, start, first, tensors)
-    outs = [_output(op, t, v, targets, unique) for v, t in zip(values, tensors, strict=False)]
+    op.label("relevance")
+    outs = [_output(op, t, unique(name), shape, targets) for t, (name, shape) in zip(tensors, shapes, strict=False)]
     if ledger is not None:
         op.label("ledger")
         # Signed sums over all targets, as they are over the batch.
@@ -108,6 +115,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
         relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
+        interactions=None if request.interactions is None else names[len(values)],
         ledger=None if ledger is None else names[-1],
         steps=tuple(rows),
         marked=tuple(step in marked for step in rows),
@@ -130,6 +138,15 @@ def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) 
     return Factor(score, seed, context.op.Relu(context.read(score)) if positive else score)
 
 
+def _after_score(walk: Walk, one: Chosen) -> Sequence[Step]:
+    """Walk from a single score to the rows that its own was taken from; returns the steps upstream of them."""
+    for step in one.skipped:
+        walk.hand_on(step, one.score)
+    walk.run([one.step])
+    walk.start(one.spread(walk.context, total(walk.context, walk.relevance[one.row])))
+    return one.rest
+
+
 def _looked_up(walk: Walk, plan: Plan) -> Walk:
     """Walk on from the ids of embedding lookups under gradient × input: what arrives there is already the product of
     embedding and gradient, and must not be multiplied with the ids."""
@@ -149,16 +166,20 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 
-def _output(
-    op: ReverseBuilder, tensor: ir.Value, value: ir.Value, targets: int, unique: Callable[[str], str]
-) -> ir.Value:
-    """Name the relevance of a value for an output: in its shape, or [K, N, …] turned to [N, K, …] with K targets; a
-    value without axes keeps K alone."""
-    if targets > 1 and value.shape:
-        tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(value.shape) + 1)])
-    out = op.alias(tensor, unique(f"{value.name}_relevance"))
+def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.Shape | None]:
+    """Name the output of interactions between all columns of the inputs, [N, columns, columns]."""
+    name = f"{inputs[0].name}_interactions" if len(inputs) == 1 else "interactions"
+    return name, None if inputs[0].shape is None else ir.Shape([inputs[0].shape[0], columns, columns])
+
+
+def _output(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
+    """Name a result for an output: in the shape [N, …] for one target, or [K, N, …] turned to [N, K, …] for K; one
+    without axes keeps K alone."""
+    if targets > 1 and shape:
+        tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)])
+    out = op.alias(tensor, name)
     if targets == 1:
-        out.shape = value.shape
-    elif value.shape is not None:
-        out.shape = ir.Shape([*value.shape[:1], targets, *value.shape[1:]])
+        out.shape = shape
+    elif shape is not None:
+        out.shape = ir.Shape([*shape[:1], targets, *shape[1:]])
     return out

@@ -32,6 +32,9 @@ class Walk:
         self.products: list[Relevance] = []
         """All that steps gave back as `Backward.products`."""
 
+        self.interactions: dict[str, ir.Value] = {}
+        """All that steps gave back as `Backward.interactions`, by the step's name."""
+
     def start(self, relevance: Relevance) -> None:
         """Let relevance begin at a value."""
         self._add([relevance.settled(self.context)])
@@ -54,6 +57,8 @@ class Walk:
             parts = [part.settled(context) for part in back.parts]
             self._add(parts)
             self.products += back.products
+            if back.interactions is not None:
+                self.interactions[step.name] = back.interactions
             if self.ledger is not None:
                 self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
 

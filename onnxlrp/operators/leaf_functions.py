@@ -13,7 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.shape_functions import set_like
-from onnxlrp.operators.tree_nodes import LEAF, MODES, Forest
+from onnxlrp.trees.forest import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -27,6 +27,7 @@ _REGRESSOR = "TreeEnsembleRegressor"
     operands=lambda call: (1,),
     receives="factor",
     base=True,
+    interacts=True,
     piecewise_constant=True,
     inference=set_like,
 )

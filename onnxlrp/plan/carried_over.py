@@ -17,7 +17,7 @@ from onnxlrp.plan.steps import Step
 
 @dataclasses.dataclass
 class Copies:
-    """The nodes and values of a graph, each with what stands for it in a copy."""
+    """Maps from the nodes and values of a graph to those that stand for them in a copy of it."""
 
     nodes: dict[ir.Node, ir.Node] = dataclasses.field(default_factory=dict)
     values: dict[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
@@ -39,7 +39,8 @@ class Copies:
                 self._pair(inner, other_inner)
 
     def steps(self, steps: Iterable[Step]) -> list[Step]:
-        """Carry steps over, and those inside their bodies. Values of the graph around stay."""
+        """Make the same steps for the copy, with the steps inside their bodies. Values of the graph around it stay as
+        they are."""
         return [self._step(step) for step in steps]
 
     def _step(self, step: Step) -> Step:

@@ -12,7 +12,8 @@ import numpy as np
 from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
 from onnxlrp.reprs import Brief, cut
 from onnxlrp.runtime import providers
-from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 
@@ -73,7 +74,7 @@ class Conservation(Brief):
     stopped: float
     worst_step: str
     worst_gap: float
-    """Largest |arrives - the rest| of a step, relative to the relevance that flows."""
+    """Largest |arrives − (passed on + bias + epsilon + stopped)| of a step, relative to the relevance that flows."""
 
     @property
     def ok(self) -> bool:

@@ -12,59 +12,19 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
-from onnxlrp.reprs import Brief, counted, cut, some
+from onnxlrp.reprs import Brief, cut, some
 from onnxlrp.runtime import description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.values import as_mapping
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
-    """The result of one call of an `Explainer`.
-
-    ```python
-    explanation = explainer({"image": x})
-    explanation.relevance["image"]  # numpy, in the shape of x
-    explanation.outputs["logits"]  # as the source computes it
-    explanation.target, explanation.score  # the explained class of each sample, and its score
-    ```
-    """
-
-    relevance: dict[str, np.ndarray]
-    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
-    outputs: dict[str, Any]
-    """Outputs of the model itself by name, unchanged."""
-    relevance_at: dict[str, np.ndarray]
-    """Relevance of each inner value that `convert(relevance_at=...)` named, in the value's shape."""
-    target: np.ndarray | None
-    """Classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
-
-    If no target was given, it is the class of the model's label output if `Interface.label_output` names one, else the
-    class of the largest score, the first of equal ones. For an element target it holds the indices of the elements,
-    int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
-    """
-    score: np.ndarray | None
-    """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
-    ledger: Ledger | None
-    """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
-    tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
-    position: np.ndarray | None = None
-    """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
-
-    def __repr__(self) -> str:
-        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
-        target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
-        ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
-        return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,7 +102,8 @@ class Explainer:
 
     @property
     def explained_output(self) -> str:
-        """Name of the output that is explained; if the scores feed a ZipMap, that of its maps."""
+        """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
+        maps."""
         return self._file.explained
 
     @property
@@ -363,6 +324,7 @@ class Explainer:
             score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
+            interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
         )
 
@@ -408,7 +370,7 @@ class Explainer:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names if self.interface.ledger is None else names | {self.interface.ledger}
+        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""

@@ -18,7 +18,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, write_npz
-from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page
 from onnxlrp.view.summary import Sample, captions
@@ -69,6 +69,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
         "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
         "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
+        "interactions": plain(explanation.interactions),
         "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
         "ledger": None if ledger is None else ledger_json(explanation),
     }

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.errors import InputError, InvalidModelError, UnsupportedOperatorError
-from onnxlrp.operators.covers import with_covers
+from onnxlrp.trees.covers import with_covers
 from tests.operators.case import onnxruntime, reference
 from tests.operators.classical_case import explain
 from tests.operators.draws.classical import (

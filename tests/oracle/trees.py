@@ -1,15 +1,16 @@
 """Tree ensembles one sample, one tree and one comparison at a time, straight from a node's attributes, in float64.
 
-Nothing here is shared with the package: a walk down the tree that notes at each comparison how the mean of what lies
-below changes, and that mean by recursion.
+Nothing here is shared with the package: Shapley values are sums over all subsets of features, of the tree's mean given
+the subset, by recursion; for MIN, MAX and `game="path"` a walk down the tree notes how the mean changes at each
+comparison.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +18,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from tests.oracle.threshold_grid import COMPARE, shares
+
 Array = np.ndarray
-COMPARE = {
-    "BRANCH_LEQ": operator.le,
-    "BRANCH_LT": operator.lt,
-    "BRANCH_GTE": operator.ge,
-    "BRANCH_GT": operator.gt,
-    "BRANCH_EQ": operator.eq,
-    "BRANCH_NEQ": operator.ne,
-    "BRANCH_MEMBER": lambda value, members: value in members,
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,6 +42,8 @@ class Branch:
     rate: float | None
     yes: Branch | Leaf | None = None
     no: Branch | Leaf | None = None
+    share: float = 0.5
+    """The true side's, where rates do not tell."""
 
     def next(self, x: Array) -> Branch | Leaf | None:
         value = x[self.feature]
@@ -83,7 +79,10 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def trees(node: onnx.NodeProto) -> list[Branch | Leaf]:
     """The roots."""
     a = attributes(node)
-    return _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    roots = _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    for branch, share in shares(roots).items():
+        branch.share = share
+    return roots
 
 
 def _informative(hit_rates: Any) -> bool:
@@ -144,22 +143,52 @@ def _by_tables(a: Mapping[str, Any]) -> list[Branch | Leaf]:
 
 @functools.cache
 def mean(node: Branch | Leaf | None, targets: int) -> Array:
-    """Of everything below a node, half of each side, or as often as its sides were taken."""
+    """Of everything below a node: each side as often as it was taken, else by its share of the threshold grid."""
     assert node is not None
     if isinstance(node, Leaf):
         return np.array([node.weights.get(t, 0.0) for t in range(targets)])
-    yes, no = mean(node.yes, targets), mean(node.no, targets)
+    share = share_of(node)
+    return share * mean(node.yes, targets) + (1 - share) * mean(node.no, targets)
+
+
+def share_of(node: Branch) -> float:
+    """Share of a comparison's samples on its true branch: a half, or as its sides' rates say."""
     left, right = (side.rate for side in (node.yes, node.no))  # type: ignore[union-attr]
     if node.rate is not None and left is None and right is not None:
         left = node.rate - right
     if node.rate is not None and right is None and left is not None:
         right = node.rate - left
     if left is None or right is None or left < 0 or right < 0 or left + right == 0 or node.yes is node.no:
-        left = right = 1.0
-    return (left * yes + right * no) / (left + right)
+        return node.share
+    return left / (left + right)
 
 
-def explain(node: onnx.NodeProto, x: Array, targets: int) -> Explained:
+def mean_given(node: Branch | Leaf | None, x: Array, known: frozenset[int], targets: int) -> Array:
+    """Mean below a node where the features in `known` are those of x, and the others unknown."""
+    assert node is not None
+    if isinstance(node, Leaf):
+        return mean(node, targets)
+    if node.feature in known:
+        return mean_given(node.next(x), x, known, targets)
+    yes, no = (mean_given(side, x, known, targets) for side in (node.yes, node.no))
+    return share_of(node) * yes + (1 - share_of(node)) * no
+
+
+def shapley(root: Branch | Leaf, x: Array, targets: int) -> Array:
+    """Shapley values [features, targets] by their definition."""
+    count, values = x.size, np.zeros((x.size, targets))
+    game = {}
+    for size in range(count + 1):
+        for subset in itertools.combinations(range(count), size):
+            game[frozenset(subset)] = mean_given(root, x, frozenset(subset), targets)
+    for known, value in game.items():
+        weight = math.factorial(len(known)) * math.factorial(count - len(known) - 1) if len(known) < count else 0
+        for feature in set(range(count)) - known:
+            values[feature] += weight / math.factorial(count) * (game[known | {feature}] - value)
+    return values
+
+
+def explain(node: onnx.NodeProto, x: Array, targets: int, game: str = "shapley") -> Explained:
     """Every sample through every tree; thresholds are compared in the type of x."""
     a = attributes(node)
     roots = trees(node)
@@ -180,8 +209,11 @@ def explain(node: onnx.NodeProto, x: Array, targets: int) -> Explained:
                 leaf, start, changes = walked[i]
                 sums[n, t] += leaf.weights.get(t, 0.0)
                 base[n, t] += start[t]
-                for feature, change in changes:
-                    parts[n, feature, t] += change[t]
+                if aggregate in ("MIN", "MAX") or game == "path":
+                    for feature, change in changes:
+                        parts[n, feature, t] += change[t]
+        if aggregate not in ("MIN", "MAX") and game == "shapley":
+            parts[n] = sum(shapley(root, row, targets) for root in roots)
     scale = 1 / len(roots) if aggregate == "AVERAGE" else 1
     return Explained(sums * scale, parts * scale, base * scale)
 

@@ -15,7 +15,7 @@ import pytest
 from onnx import helper
 
 import onnxlrp
-from onnxlrp.operators.covers import with_covers
+from onnxlrp.trees.covers import with_covers
 from tests.operators.case import onnxruntime
 from tests.oracle import support_vectors
 from tests.oracle import trees as oracle

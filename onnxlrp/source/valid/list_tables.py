@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import onnx
 
-from onnxlrp.operators.forests import MODES
 from onnxlrp.source.valid.refusal import Refuse
+from onnxlrp.trees.ensemble_attributes import MODES
 
 _NEEDED = (
     *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values"),

@@ -8,7 +8,7 @@ from onnx import helper
 
 import onnxlrp
 from onnxlrp.errors import InvalidModelError
-from tests.operators.test_tree_members import chain, members
+from tests.trees.test_members import chain, members
 
 
 def changed(proto: onnx.ModelProto, **attributes: object) -> onnx.ModelProto:

@@ -1,0 +1,1 @@
+"""Tree ensembles as arrays, and the nodes that carry relevance back through them."""

@@ -1,0 +1,164 @@
+"""The table of all nodes of a tree ensemble, and the expectation of every node."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from onnxlrp.errors import InvalidModelError
+from onnxlrp.trees.threshold_grid import grid_shares
+
+Array = np.ndarray
+LEAF = -1
+MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
+"""Names of the comparisons, by their numbers in `TreeEnsemble`."""
+EQUAL, MEMBER = 4, 6
+"""Numbers of BRANCH_EQ and BRANCH_MEMBER."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forest:
+    """A table of all nodes of all trees; the children of a leaf are the leaf itself, so that a walk may go on."""
+
+    roots: Array
+    """Index of the root of each tree."""
+    feature: Array
+    mode: Array
+    """Index into `MODES`, or `LEAF`."""
+    threshold: Array
+    yes: Array
+    no: Array
+    missing: Array
+    """True where NaN goes to the true branch."""
+    values: Array
+    """Amount that a leaf adds to each target, [nodes, targets], float64."""
+    has_weight: Array
+    """True where the file gives a leaf a weight for a target, [nodes, targets]."""
+    hit_rates: Array
+    """Number or share of the samples that reached each node; NaN where the file does not tell."""
+    aggregate: str
+    base: Array
+    """Base values as the file has them."""
+    first: Array
+    """First weight that the file gives a leaf, NaN without one: onnxruntime distinguishes leaves by it."""
+    whole: Array
+    """True where a comparison ignores the fraction of the feature."""
+    known_share: Array | None = None
+    """Value of `told_share` before the trees were rewritten; None if they are as the file has them."""
+    double: bool = False
+    """True if features are compared in double precision, otherwise in single."""
+    taken: Array | None = None
+    """Number of background rows that took the true branch and the false branch of each node, [nodes, 2]; None without
+    background rows."""
+
+    @functools.cached_property
+    def levels(self) -> list[Array]:
+        """The nodes by their distance from the root, the longest where several paths lead to a node."""
+        by_level: list[Array] = []
+        inner, frontier = self.mode != LEAF, np.unique(self.roots)
+        # Sorting is quicker than np.unique, and enough where no node is met twice.
+        several = (self.parents > 1).any() or (self.parents[frontier] > 0).any()
+        while frontier.size:
+            if len(by_level) > self.mode.size:
+                raise InvalidModelError("a tree of the ensemble leads back to one of its own nodes")
+            by_level.append(frontier)
+            within = frontier[inner[frontier]]
+            children = np.concatenate([self.yes[within], self.no[within]])
+            frontier = np.unique(children) if several else np.sort(children)
+        if not several:
+            return by_level
+        depth = np.zeros(self.mode.size, np.int64)
+        for level, nodes in enumerate(by_level):
+            depth[nodes] = level
+        return [nodes[depth[nodes] == level] for level, nodes in enumerate(by_level)]
+
+    @functools.cached_property
+    def chained(self) -> Array:
+        """The node that continues a node's chain of equalities, or LEAF: its false branch, where that compares the same
+        feature for equality and has the same true branch."""
+        equal = self.mode == EQUAL
+        after = np.where(equal, self.no, np.arange(self.mode.size))
+        joined = equal & equal[after] & (self.feature[after] == self.feature) & (self.yes[after] == self.yes)
+        return np.where(joined, after, LEAF)
+
+    @functools.cached_property
+    def chain_ends(self) -> Array:
+        """The last node of each node's chain of equalities, a node without a chain itself."""
+        ends = np.where(self.chained == LEAF, np.arange(self.mode.size), self.chained)
+        while (further := ends[ends] != ends).any():
+            ends = np.where(further, ends[ends], ends)
+        return ends
+
+    @functools.cached_property
+    def parents(self) -> Array:
+        """Number of branches that lead to each node, [nodes]."""
+        inner = self.mode != LEAF
+        return np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=inner.size)
+
+    @property
+    def depth(self) -> int:
+        """Number of comparisons on the longest path."""
+        return len(self.levels) - 1
+
+    @property
+    def scale(self) -> float:
+        """Factor by which the sums over the trees are multiplied."""
+        return 1 / len(self.roots) if self.aggregate == "AVERAGE" else 1.0
+
+    def expectation(self, values: Array) -> Array:
+        """Compute the expectation of every node from values [nodes] or [nodes, targets]: a leaf's own value, else the
+        mean of the children's expectations, weighted by `share`."""
+        expected, share = values.copy(), self.share.reshape(-1, *[1] * (values.ndim - 1))
+        for nodes in reversed(self.levels):
+            inner = nodes[self.mode[nodes] != LEAF]
+            yes, no = expected[self.yes[inner]], expected[self.no[inner]]
+            expected[inner] = share[inner] * yes + (1 - share[inner]) * no
+        return expected
+
+    @functools.cached_property
+    def share(self) -> Array:
+        """Share of a node's samples that go to the true branch, [nodes].
+
+        The background rows tell it, else the file's hit rates, else a grid of the forest's thresholds.
+        """
+        told = self.told_share if self.taken is None else _part(*self.taken.T)
+        compares = np.concatenate(self.levels)
+        compares = compares[self.mode[compares] != LEAF]
+        if not np.isnan(told[compares]).any():
+            return np.where(np.isnan(told), 0.5, told)
+        return np.where(np.isnan(told), grid_shares(self), told)
+
+    @functools.cached_property
+    def told_share(self) -> Array:
+        """Share of the true branch by the file's hit rates, [nodes]; NaN where they do not tell."""
+        if self.known_share is not None:
+            return self.known_share
+        rates = self.hit_rates
+        known = rates[np.isfinite(rates)]
+        if known.size == 0 or (known == known[0]).all():
+            return np.full(self.mode.size, np.nan)
+        inner = self.mode != LEAF
+        # The rate of a node with several parents does not say how many samples came from each.
+        own, alone = rates, np.where(self.parents > 1, np.nan, rates)
+        yes, no = alone[self.yes], alone[self.no]
+        # If only one child has a rate, the other has the rest of the parent's.
+        yes, no = np.where(np.isnan(yes), own - no, yes), np.where(np.isnan(no), own - yes, no)
+        return np.where(inner & (self.yes != self.no), _part(yes, no), np.nan)
+
+    @property
+    def share_source(self) -> str:
+        """The source of `share`, in words for the plan."""
+        if self.taken is not None:
+            count = int(self.taken.sum(1).max(initial=0))
+            return f"the background's {count} rows" if count != 1 else "the background's row"
+        told = np.isfinite(self.told_share) & (self.mode != LEAF)
+        return "the file's hit rates" if told.any() else "a grid of its thresholds"
+
+
+def _part(yes: Array, no: Array) -> Array:
+    """Compute yes / (yes + no), NaN where the two are no counts, or both 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = yes / (yes + no)
+    return np.where((yes >= 0) & (no >= 0) & np.isfinite(part), part, np.nan)

@@ -1,0 +1,59 @@
+"""A computation row by row, done for a few rows at a time so that its memory is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.graph.provenance import mark_rule
+
+if TYPE_CHECKING:
+    from onnxlrp.graph.builder import Builder
+
+CHUNK = 2**22
+"""Elements of the largest array that a chunk's rows need."""
+FEWEST_ROWS = 8
+"""Fewest rows of a chunk."""
+UNCHUNKED = 2**10
+"""Rows that need fewer elements than this each are not cut into chunks."""
+Computation = Callable[["Builder", Sequence[ir.Value]], ir.Value]
+
+
+def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Computation) -> ir.Value:
+    """Emit a Loop that computes at most `rows` rows at a time.
+
+    `tables`, [N, columns], are cut along their rows; `compute` emits the result for cut tables, [rows, ...]. Chunks are
+    of equal size: the last one begins early enough, and what it computes twice is left out.
+    """
+    count, one = op.dim(tables[0], 0), op.ints([1])
+    trips = op.Max(op.Div(op.Sub(op.Add(count, op.ints([rows])), one), op.ints([rows])), one)
+    size = op.Div(op.Sub(op.Add(count, trips), one), trips)
+    last = op.Sub(count, size)
+    scalar = op.ints([])
+    chunk = ir.Value(name="chunk", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+    going = ir.Value(name="going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
+    body = ir.Graph([chunk, going], [], nodes=[], name="rows_of_trees", opset_imports=op.graph.opset_imports)
+    run = op.inside(body, "rows_of_trees")
+    start = run.Min(run.Mul(run.Reshape(chunk, one), size), last)
+    end = run.Add(start, size)
+    cut = [run.Slice(table, start, end, run.ints([0])) for table in tables]
+    body.outputs.extend([run.Identity(going), compute(run, cut)])
+    stacked = _loop(op, op.Reshape(trips, scalar), body)
+    flat = op.Reshape(stacked, op.Concat(op.ints([-1]), op.shape(stacked, 2), axis=0))
+    index = op.Range(op.ints_scalar(0), op.Reshape(count, scalar), op.ints_scalar(1))
+    twice = op.Sub(op.Mul(trips, size), count)
+    in_last = op.GreaterOrEqual(index, op.Mul(op.Sub(trips, one), size))
+    return op.Gather(flat, op.Where(in_last, op.Add(index, twice), index), axis=0)
+
+
+def _loop(op: Builder, trips: ir.Value, body: ir.Graph) -> ir.Value:
+    """Append a Loop over a body without states; returns its results, stacked."""
+    node = ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], num_outputs=1)
+    mark_rule(node, op.labelled)
+    op.graph.append(node)
+    (stacked,), result = node.outputs, body.outputs[1]
+    stacked.name, stacked.type = body.name, result.type
+    stacked.shape = ir.Shape([None, *(result.shape or ())])
+    return stacked

@@ -1,0 +1,72 @@
+"""Shapley values of tree ensembles: from tables of patterns where these are small, else by quadrature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxlrp.trees.by_quadrature import QuadratureInteractions, QuadratureValues
+from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.leaf_groups import leaf_groups
+from onnxlrp.trees.pattern_tables import PatternTables, table_size
+from onnxlrp.trees.pattern_values import shapley_game
+from onnxlrp.trees.unfolded import Unfolded, unfolded
+
+if TYPE_CHECKING:
+    from onnxlrp.graph.builder import Builder
+
+_DEEPEST = 20
+"""Most comparisons on a path of trees that get tables."""
+
+
+def shapley_values(
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, background: Array | None = None, most: int = 0
+) -> ir.Value:
+    """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
+
+    `background`, rows [rows, features], makes the game the interventional one: the mean over these rows of the game in
+    which a feature that is not known has the row's value. Tables hold at most `most` bytes; where they would be larger,
+    the values are computed by quadrature.
+    """
+    if (forest.mode[forest.roots] == LEAF).all():
+        return op.full(op.shape(x), 0, factors.dtype)
+    assert x.dtype is not None and factors.dtype is not None
+    width, trees = _width(op, x, forest), unfolded(forest)
+    tables = None if background is not None else _from_tables(op, trees, x.dtype, factors.dtype, width, most)
+    values = tables or QuadratureValues(op, trees, x.dtype, factors.dtype, width, background)
+    relevance = values.by_chunks(x, factors)
+    if op.dims(x)[1] is not None:
+        return relevance
+    rest = op.Sub(op.dim(x, 1), op.ints([width]))
+    return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
+
+
+def shapley_interactions(
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, width: int, background: Array | None = None
+) -> ir.Value:
+    """Emit the Shapley interactions, [N, width, width], of rows x [N, width]: half the index of each pair at both its
+    places, and 0 on the diagonal. The other arguments are those of `shapley_values`."""
+    assert x.dtype is not None and factors.dtype is not None
+    pairs = QuadratureInteractions(op, unfolded(forest), x.dtype, factors.dtype, width, background)
+    if pairs.parts:
+        return pairs.by_chunks(x, factors)
+    return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
+
+
+def _from_tables(
+    op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int, most: int
+) -> PatternTables | None:
+    """Emit tables; None where they would hold more than `most` bytes."""
+    # Each leaf has a row of at least its path's length in some table.
+    if 4 * trees.node.size > most or len(trees.levels) > _DEEPEST:
+        return None
+    groups = leaf_groups(trees)
+    if table_size(groups) * dtype.itemsize > most:
+        return None
+    return PatternTables(op, groups, shapley_game(groups), rows_type, dtype, width)
+
+
+def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
+    """Count the features; where that is unknown, those up to the last one that a tree compares."""
+    return op.dims(x)[1] or int(forest.feature.max(initial=0)) + 1
