@@ -11,6 +11,7 @@ from onnxlrp.trees.forest import LEAF, Array, Forest
 from onnxlrp.trees.leaf_groups import leaf_groups
 from onnxlrp.trees.pattern_tables import PatternTables, table_size
 from onnxlrp.trees.pattern_values import shapley_game
+from onnxlrp.trees.table_budget import TableBudget
 from onnxlrp.trees.unfolded import Unfolded, unfolded
 
 if TYPE_CHECKING:
@@ -21,19 +22,19 @@ _DEEPEST = 20
 
 
 def shapley_values(
-    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, background: Array | None = None, most: int = 0
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, budget: TableBudget, background: Array | None = None
 ) -> ir.Value:
     """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
 
     `background`, rows [rows, features], makes the game the interventional one: the mean over these rows of the game in
-    which a feature that is not known has the row's value. Tables hold at most `most` bytes; where they would be larger,
-    the values are computed by quadrature.
+    which a feature that is not known has the row's value. Where the budget is too small for tables, the values are
+    computed by quadrature.
     """
     if (forest.mode[forest.roots] == LEAF).all():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
     width, trees = _width(op, x, forest), unfolded(forest)
-    tables = None if background is not None else _from_tables(op, trees, x.dtype, factors.dtype, width, most)
+    tables = None if background is not None else _from_tables(op, trees, x.dtype, factors.dtype, width, budget)
     values = tables or QuadratureValues(op, trees, x.dtype, factors.dtype, width, background)
     relevance = values.by_chunks(x, factors)
     if op.dims(x)[1] is not None:
@@ -55,14 +56,14 @@ def shapley_interactions(
 
 
 def _from_tables(
-    op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int, most: int
+    op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int, budget: TableBudget
 ) -> PatternTables | None:
-    """Emit tables; None where they would hold more than `most` bytes."""
+    """Emit tables; None where the budget is too small for them."""
     # Each leaf has a row of at least its path's length in some table.
-    if 4 * trees.node.size > most or len(trees.levels) > _DEEPEST:
+    if 4 * trees.node.size > budget.left or len(trees.levels) > _DEEPEST:
         return None
     groups = leaf_groups(trees)
-    if table_size(groups) * dtype.itemsize > most:
+    if not budget.take(table_size(groups) * dtype.itemsize):
         return None
     return PatternTables(op, groups, shapley_game(groups), rows_type, dtype, width)
 

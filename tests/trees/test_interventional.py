@@ -20,7 +20,7 @@ FEATURES = 4
 
 
 def emitted_values(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
-    return shapley_values(op, trees, x, factors, background)
+    return shapley_values(op, trees, x, factors, op.tables, background)
 
 
 def emitted_interactions(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
