@@ -115,7 +115,7 @@ def explain_many(
 ) -> runtime.Results:
     """Run an explained model batch by batch, and write the results to a folder.
 
-    `source` is its file, or the file that it was converted from; `options` are those of `Explainer.map`.
+    `source` is the model's file, or the file that it was converted from; `options` are those of `Explainer.map`.
     """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
     inputs: dict[str, list[Any]] = {}
@@ -187,7 +187,8 @@ def cautions_json(cautions: Iterable[Caution]) -> Any:
 def check(
     source: ModelFile | None, model: Any, arrays: Mapping[str, Any] | None, names: Sequence[str], seed: int = 0
 ) -> Report:
-    """Run an explained model, and its source if that is at hand, on the same arrays; without any, on random ones."""
+    """Run an explained model, and its source if that is at hand, on the same arrays; if `arrays` is None, on random
+    ones."""
     chosen = list(names) or None
     explainer = Explainer(model, providers=chosen)
     session = None if source is None else providers.create_session(source.source, chosen)

@@ -27,8 +27,8 @@ def draft(path: Path) -> Iterator[Path]:
     """Open a new file beside `path` to write to; it replaces `path` if the block ends without an error, else it is
     removed.
 
-    It is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise no regular
-    file.
+    The new file is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise
+    no regular file.
     """
     check_replaceable(path)
     name, handle = _new(path)
@@ -42,7 +42,7 @@ def draft(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the drafts of `path` that killed processes left, which nobody holds a lock on.
+    """Remove the drafts of `path` that killed processes left: those that nobody holds a lock on.
 
     The process number in a draft's name would not tell: numbers are used again, and other machines and containers have
     numbers of their own. Drafts stay if the system (Windows) or the file system has no such locks.

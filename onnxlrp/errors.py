@@ -104,7 +104,7 @@ class ExplanationWarning(UserWarning):
 
 
 def own_errors(call: Callable[P, T]) -> Callable[P, T]:
-    """Let no foreign exception leave a function: those of other classes become a DefectError.
+    """Let no foreign exception leave a function: an exception that is none of onnxlrp's own becomes a DefectError.
 
     A file that cannot be read becomes an InputError. A MemoryError and warnings turned into errors are not changed.
     """

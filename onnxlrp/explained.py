@@ -62,8 +62,8 @@ class Explained:
         Raises
         ------
         InputError
-            `path` is the source or its weights, by whatever link, or no regular file; or its data file was not written
-            with an explained model at `path`; or the file cannot be written.
+            `path` is the source or its weights, by whatever link, or is no regular file; or `path` + ".data" exists,
+            and no explained model at `path` wrote it; or the file cannot be written.
 
         Examples
         --------

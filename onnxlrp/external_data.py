@@ -21,7 +21,7 @@ from onnxlrp.printable import escaped
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _BEYOND = ("\\", "*")
-"""Characters that other systems take as separators, and that onnxruntime marks addresses in memory with."""
+"""Characters that other systems take as separators, or with which onnxruntime marks addresses in memory."""
 _CHUNK = 2**26
 """Bytes to read from another file at a time."""
 
@@ -32,9 +32,9 @@ class Held:
 
     tensor: onnx.TensorProto
     outside: tuple[str, ...] = ()
-    """Bodies and functions that contain it, the innermost first."""
+    """Bodies and functions that contain the tensor, the innermost first."""
     node: onnx.NodeProto | None = None
-    """Node whose attribute it is; None for an initializer."""
+    """Node that has the tensor as an attribute; None for an initializer."""
     attribute: str = ""
     sparse: bool = False
     """True for the values or the indices of a sparse tensor."""
@@ -60,7 +60,8 @@ class Held:
 
     @property
     def size(self) -> int:
-        """Number of bytes that type and shape need. Raises InvalidModelError if they are none of a tensor."""
+        """Number of bytes that type and shape need. Raises InvalidModelError if a tensor cannot have that type or
+        shape."""
         try:
             dtype = ir.DataType(self.tensor.data_type)
             bits = dtype.bitwidth
@@ -74,9 +75,9 @@ class Held:
         return (count * bits + 7) // 8
 
     def entry(self, key: str) -> str | None:
-        """Read an entry of the description of the other file.
+        """Read an entry of the description of the file that holds the values.
 
-        Raises InvalidModelError if it is given twice, because readers differ in which they use.
+        Raises InvalidModelError if the entry is given twice, because readers differ in which they use.
         """
         values = [one.value for one in self.tensor.external_data if one.key == key]
         if len(values) > 1:
@@ -167,7 +168,7 @@ def own_file(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def settle(model: onnx.ModelProto, folder: Path | None, file: Path | None = None) -> list[Path]:
-    """Write the real location of its file into every external tensor, and return these files; nothing is opened.
+    """Write into every external tensor the real location of its file, and return these files; nothing is opened.
 
     `folder` is that of the model's file, None if it has none; `file` is the model's file if it is known. Raises
     InvalidModelError at the first tensor whose file may not be read (`judge`).
@@ -188,8 +189,8 @@ def judge(held: Held, folder: Path | None, file: Path | None = None) -> Path:
     It must be a regular file in the folder of the model's file or below it, named by a relative path without links. It
     must not be the model itself, must have one name only (a hard link may lead anywhere on the disk, and onnx reads
     none either), and must be long enough. A link is followed only if the model's file is a link as well, and only into
-    the folder that holds the target of that one. (Caches keep `snapshots/…` as links into `blobs/…`.) A model from
-    bytes or from memory has no folder. Raises InvalidModelError otherwise.
+    the folder that holds the file to which that link leads. (Caches keep `snapshots/…` as links into `blobs/…`.) A
+    model from bytes or from memory has no folder. Raises InvalidModelError otherwise.
     """
     location = held.entry("location") or ""
     _check_name(held, location)

@@ -51,8 +51,7 @@ class Interface:
     target: str = "class"
     """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
-    """Input that takes the class, int64 [1] or [N] ([1, K] or [N, K] with K targets), or another choice of the kind of
-    target."""
+    """Input that chooses the target. For a class it is int64 [1] or [N], or [1, K] or [N, K] with K targets."""
     position_input: str | None = None
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
@@ -100,7 +99,7 @@ class Interface:
 
     @property
     def added_inputs(self) -> dict[str, str]:
-        """Inputs that choose the target, by the argument of an explainer's call that they take."""
+        """Inputs that choose the target; the key of each is the argument of an explainer's call that it takes."""
         names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
         return {argument: name for argument, name in names.items() if name is not None}
 
@@ -121,7 +120,7 @@ class Interface:
     def from_metadata(cls, metadata: Mapping[str, str]) -> Interface | None:
         """Read the interface back from metadata; None if onnxlrp did not write the model.
 
-        Raises ValueError, naming the entry, if one is missing, is no JSON or has a value that no model has.
+        Raises ValueError, which names the entry, if an entry is missing, is no JSON or has a value that no model has.
         """
         known = {field.name: _PREFIX + field.name for field in dataclasses.fields(cls)}
         if not any(key in metadata for key in known.values()):

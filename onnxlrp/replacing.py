@@ -15,8 +15,8 @@ from onnxlrp.interface import Interface
 
 
 def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
-    """Raise InputError if a file must not be written: if it is one of `sources`, by any name or link, or no regular
-    file.
+    """Raise InputError if a file must not be written: if it is one of `sources`, by any name or link, or if it is no
+    regular file.
 
     A link is refused, because it would be replaced itself, and its target would stay as it was.
     """
@@ -38,8 +38,8 @@ def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
 
 
 def check_data_file(data: Path, model: Path, sources: Iterable[Path] = ()) -> None:
-    """Raise InputError if the weight file `data` of the new `model` would replace one that does not belong to an
-    explained model in that very place."""
+    """Raise InputError if the weight file `data` of the new model `model` exists, unless an explained model at that
+    path wrote it."""
     check_replaceable(data, sources)
     if data.exists() and not any(map(data.samefile, _own_data(model))):
         raise InputError(f"'{data}' exists already, and was not written with an explained model '{model}': move it")

@@ -78,7 +78,7 @@ class Modifier:
     def simplified(self, *, nonnegative: bool = False) -> Modifier:
         """Return the one way to write this modifier: `same` alone, or `plus` and `minus` without `same`.
 
-        `nonnegative`: the elements that it changes are never negative, so that `minus` has nothing to change.
+        `nonnegative` says that the elements to be changed are never negative, so that `minus` has nothing to change.
         """
         above, below = self.above, self.above if nonnegative else self.below
         linear = (above, 0.0, 0.0) if above == below else (0.0, above, below)

@@ -133,7 +133,8 @@ class Rule(Brief):
 
 @dataclasses.dataclass(frozen=True)
 class LRP0(Rule):
-    """LRP-0, `x · fᵀ(R / z)`: in proportion to the contributions, and 0 wherever z = 0 (Bach et al. 2015).
+    """LRP-0, `x · fᵀ(R / z)`: shares relevance in proportion to the contributions, and gives none wherever z = 0 (Bach
+    et al. 2015).
 
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Gemm", LRP0())])
@@ -148,7 +149,8 @@ class LRP0(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Epsilon(Rule):
-    """LRP-ε, `x · fᵀ(R / s(z))`: in proportion to the contributions; ε and the bias keep a part (Bach et al. 2015).
+    """LRP-ε, `x · fᵀ(R / s(z))`: shares relevance in proportion to the contributions; ε and the bias keep a part (Bach
+    et al. 2015).
 
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Gemm", Epsilon(1e-3))])
@@ -235,9 +237,10 @@ class Gamma(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class ZPlus(Rule):
-    """z⁺: in proportion to the positive contributions (Montavon et al. 2017).
+    """z⁺: shares relevance in proportion to the positive contributions (Montavon et al. 2017).
 
-    It reads relevance as that of an activation, which is never negative; the plan warns where it may be negative.
+    The rule takes relevance to be that of an activation, which is never negative; the plan warns where it may be
+    negative.
 
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZPlus())])
@@ -252,7 +255,8 @@ class ZPlus(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class AlphaBeta(Rule):
-    """αβ: α times the share of positive contributions minus β times that of negative ones (Bach et al. 2015).
+    """αβ: gives α times the share of the positive contributions minus β times that of the negative ones (Bach et al.
+    2015).
 
     Parameters
     ----------
@@ -321,7 +325,7 @@ class ZBox(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class WSquare(Rule):
-    """w²: in proportion to the squared weights, whatever the input (Montavon et al. 2017).
+    """w²: shares relevance in proportion to the squared weights, whatever the input (Montavon et al. 2017).
 
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", WSquare())])
@@ -334,7 +338,7 @@ class WSquare(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Flat(Rule):
-    """Flat: evenly over all inputs that an output depends on (Bach et al. 2016).
+    """Flat: shares relevance evenly among all inputs that an output depends on (Bach et al. 2016).
 
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", Flat())])

@@ -13,7 +13,8 @@ def as_strings(array: np.ndarray, name: str) -> np.ndarray:
     """Spell an array out as Python strings, dtype object: byte strings are the text that they hold in UTF-8.
 
     Raises InputError for what is no string among them (numbers, missing values, lists), naming the input `name`, the
-    index and the type. onnxruntime would take the words that Python prints for it.
+    index and the type. Without this check onnxruntime would read such an element as the words that Python prints for
+    it.
 
     ```python
     as_strings(np.array([b"caf\\xc3\\xa9", "tea"], dtype=object), "drinks")    # ["café", "tea"]

@@ -19,7 +19,7 @@ What happens to relevance at every operator, by domain. Written by `tools/operat
 
 - **linear**: relevance goes back by the transpose, in proportion to the contributions, or by a layer's rule
 - **routing**: values are only moved; relevance follows them
-- **pass**: elementwise, passes unchanged
+- **pass**: elementwise; relevance passes unchanged
 - **custom**: a rule of its own
 - **decomposed**: written out in other operators as the model is read
 - **stop**: relevance ends, for the reason given

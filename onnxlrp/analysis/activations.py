@@ -1,7 +1,8 @@
 """Recognition of activations that are written out in elementwise nodes: one name for every spelling.
 
 A GELU is a product of three factors in any order, any of which may carry the ½, so that patterns for all spellings
-would fill a page. A region is a function of one number, and is recognised by its values at sample points instead.
+would fill a page. The nodes of such a function form a region, whose output is a function of one number; this function
+is recognised by its values at sample points instead.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ _FUNCTIONS: dict[str, _Function] = {
 _SOFT = {"GELU (erf)", "GELU (tanh)", "SiLU", "QuickGELU", "Mish", "HardSwish"}
 _KNOWN = {name: function(_POINTS) for name, function in _FUNCTIONS.items()}
 _CLOSE = 1e-3
-"""Largest difference from a known function, as a fraction of that function's largest value; constants in half
-precision stay below it. The nearest function counts."""
+"""Largest difference from a known function, as a fraction of that function's largest value; constants in half precision
+stay below it. If several known functions are as close, the nearest counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _error(values: np.ndarray, factor: float, known: np.ndarray) -> float:
 
 
 def is_soft(node: ir.Node, entrance: ir.Value, facts: Facts) -> bool:
-    """Decide whether a region is a soft gate such as SiLU or GELU, by its name, or as a product with some other
+    """Decide whether a region is a soft gate: a known one such as SiLU or GELU, or a product with an unknown
     activation."""
     known = activation_of(node, entrance, facts)
     if known is not None:

@@ -42,11 +42,11 @@ class Function:
 
 
 def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -> Function:
-    """Return the function that a nonlinear elementwise node ends; `operands` are those that relevance goes to.
+    """Return the function that ends in a nonlinear elementwise node; `operands` are those that relevance goes to.
 
     The function begins at the node's own operand or at the entrance of its region. It begins further upstream where
-    only the longer function is finite at 0, as log(x + ε) is, and where it consists of several functions that each
-    are, as 1 / (1 + exp(−x)) does.
+    only the longer function is finite at 0, such as log(x + ε), and where it is a chain of functions that are each
+    finite at 0, such as 1 / (1 + exp(−x)).
     """
     argument = region_entry(node, facts) or next(iter(operands.values()))
     function = _function(node, argument)
@@ -59,7 +59,7 @@ def function_of(node: ir.Node, operands: Mapping[int, ir.Value], facts: Facts) -
 
 
 def shifted_function_of(node: ir.Node, operand: ir.Value, facts: Facts) -> Function | None:
-    """Return the nonlinear function that an affine node ends, such as 1 − sigmoid(x); None where all is affine."""
+    """Return the nonlinear function that ends in an affine node, such as 1 − sigmoid(x); None where all is affine."""
     for producer, argument in arguments_upstream(operand, node, facts):
         if _is_curved(producer, argument, facts):
             function = _function(node, argument)
@@ -77,7 +77,7 @@ def _function(node: ir.Node, argument: ir.Value) -> Function:
 
 
 def _extend_to_finite(node: ir.Node, function: Function, facts: Facts) -> Function:
-    """Extend a function upstream until it is finite at 0; return it unchanged where no longer one is."""
+    """Extend a function upstream until it is finite at 0; return it unchanged if this never happens."""
     for _, argument in arguments_upstream(function.argument, node, facts):
         longer = _function(node, argument)
         if longer.is_finite and longer.at_zero is not None:
@@ -86,7 +86,8 @@ def _extend_to_finite(node: ir.Node, function: Function, facts: Facts) -> Functi
 
 
 def _extend_upstream(node: ir.Node, function: Function, facts: Facts) -> Function:
-    """Extend a function to the first of the functions that it consists of, as long as each is finite at 0."""
+    """Extend a function upstream through the functions that it is a chain of, as long as each of them is finite at
+    0."""
     for producer, upstream in arguments_upstream(function.argument, node, facts):
         if not _is_curved(producer, upstream, facts):
             continue
@@ -120,8 +121,8 @@ def _extend_past_shift(node: ir.Node, function: Function, facts: Facts) -> Funct
 def arguments_upstream(
     value: ir.Value, node: ir.Node, facts: Facts, *, broadcast: bool = False
 ) -> Iterator[tuple[ir.Node, ir.Value]]:
-    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it;
-    as far as `upstream_operand` goes."""
+    """Yield the values that a value is an elementwise function of, the nearest first, each with the node that reads it.
+    The last one is where `upstream_operand` finds no other."""
     for _ in range(_FAR):
         producer, upstream = value.producer(), upstream_operand(value, node, facts, broadcast=broadcast)
         if producer is None or upstream is None:
@@ -155,7 +156,7 @@ def _is_layer(node: ir.Node, facts: Facts) -> bool:
 
 
 def _is_curved(node: ir.Node, operand: ir.Value, facts: Facts) -> bool:
-    """Decide whether a node, alone or with the region that it ends, is not an affine function of its operand."""
+    """Decide whether a node, alone or with the region that ends in it, is not an affine function of its operand."""
     entry = find(node)
     if region_entry(node, facts) is operand:
         return True

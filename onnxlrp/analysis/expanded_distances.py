@@ -1,7 +1,7 @@
 """Recognition of squared distances that are multiplied out: `‖x‖² − 2·x·uᵀ + ‖u‖²`, in any order and grouping.
 
-The values tell: a sum of squares and of products with constants is a polynomial of degree two in x, and the rows u
-follow from its values at x = ±1 along each feature.
+The node is recognised by its values: a sum of squares and of products with constants is a polynomial of degree two in
+x, and the rows u follow from the values at x = ±1 along each feature.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _INSIDE = _ENDS | {"Mul", "Div", "Neg", "Pow", "ReduceSum", "ReduceSumSquare", "
 _FAR = 16
 """Largest number of nodes of the sum that are looked at."""
 _CLOSE = 1e-4
-"""Largest difference, as a fraction of the largest value, since constants may be float32."""
+"""Largest difference of a value from the distance that it should be, as a fraction of the largest distance, because
+constants may be float32."""
 
 
 def expanded_distance(node: ir.Node, data: Collection[ir.Value]) -> tuple[ir.Value, np.ndarray] | None:

@@ -104,7 +104,7 @@ class Facts:
         return self.operators[key]
 
     def frozen(self) -> Facts:
-        """Give the same facts as sets that nothing can be added to."""
+        """Return these facts with sets to which nothing can be added."""
         fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         closed: dict[str, Any] = {name: frozenset(v) for name, v in fields.items() if isinstance(v, set)}
         return dataclasses.replace(self, **closed)

@@ -20,8 +20,8 @@ def gate_kind(value: ir.Value, facts: Facts) -> str | None:
     """Return the kind of gate that a value is: "gate", "soft", or None.
 
     A "gate" comes from a softmax, sigmoid or hard sigmoid in any spelling, or from several of them and nothing else.
-    Between may lie routing, TopK (as with experts), affine operations with constants, `1 − ·`, averages, and the
-    division by a normaliser. A "soft" gate comes from SiLU, GELU or ReLU.
+    Routing, TopK (as with experts), affine operations with constants, `1 − ·`, averages, and the division by a
+    normaliser may lie between these and the value. A "soft" gate comes from SiLU, GELU or ReLU.
     """
     kind = _one_gate_kind(value, facts)
     return "gate" if kind is None and _all_gates(value, facts) else kind
@@ -118,8 +118,8 @@ def _sigmoid(node: ir.Node) -> bool:
 def _hard_sigmoid(node: ir.Node) -> bool:
     """Decide whether a node is the Clip of a hard sigmoid that is written out.
 
-    That is a Clip to [0, 1], a Clip to [0, c] whose every consumer divides by c, and a Clip of a sum, as of `x + 3`,
-    to [0, 6], whatever follows (the 3 may be part of a layer's bias).
+    Such a Clip is to [0, 1]; or to [0, c], if every consumer divides by c; or to [0, 6] of a sum such as `x + 3`,
+    whatever follows (the 3 may be part of a layer's bias).
     """
     if node.op_type != "Clip":
         return False

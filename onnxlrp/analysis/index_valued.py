@@ -1,4 +1,4 @@
-"""Recognition of integers that are token masks or positions rather than features: they carry no relevance."""
+"""Recognition of integers that are token masks or positions rather than features; such integers carry no relevance."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def becomes_float(node: ir.Node) -> bool:
 
 
 def is_position(node: ir.Node, data: Collection[ir.Value]) -> bool:
-    """Decide whether a node computes positions, as the product `cumsum(mask)·mask` does: wide integers times computed
-    ones that are not data."""
+    """Decide whether a node computes positions, as the product `cumsum(mask)·mask` does: it multiplies integers of 32
+    or 64 bits, and one of its operands is computed but is not data."""
     if node.op_type != "Mul" or node.domain != "" or node.outputs[0].dtype not in _WIDE:
         return False
     return any(v is not None and v not in data and v.const_value is None for v in node.inputs)

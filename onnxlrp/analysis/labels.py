@@ -27,7 +27,8 @@ _UNITS = {
     "Relu": "ReGLU",
 }
 _FAR = 12
-"""Largest number of nodes between scores and their softmax, which scale, mask, reshape or guard them."""
+"""Largest number of nodes that may lie between scores and their softmax, to scale, mask, reshape or guard the
+scores."""
 
 
 def label_of(node: ir.Node, facts: Facts) -> str | None:
@@ -47,7 +48,8 @@ def label_of(node: ir.Node, facts: Facts) -> str | None:
 
 
 def _attention(node: ir.Node, facts: Facts) -> str | None:
-    """Label a product of queries by keys, which leads to a softmax, and one of attention weights by values."""
+    """Label the two products of attention: queries by keys, if the product leads to a softmax, and attention weights by
+    values."""
     operands = facts.relevance_operands(node).values()
     if len(operands) < 2:
         return None

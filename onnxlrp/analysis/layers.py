@@ -190,8 +190,8 @@ def _layer(node: ir.Node, data: set[ir.Value], constants: set[ir.Value]) -> Laye
 def _bias_add(
     node: ir.Node, features: Collection[int], constants: set[ir.Value]
 ) -> tuple[ir.Node | None, ir.Value | None]:
-    """Return the Add of a constant that reads a product, and the constant, if it is the sole consumer and the constant
-    varies over output features only."""
+    """Return the Add that adds a bias to a product, and the bias: a constant that varies over output features only. The
+    Add must be the product's sole reader; else both are None."""
     for use in tuple(node.outputs[0].uses()):
         what = f"is not taken for the bias of {node.op_type} {node.name!r}"
         if (bias := attempt(what, use.node, _bias, node, use.node, use.idx, features, constants)) is not None:
@@ -202,7 +202,8 @@ def _bias_add(
 def _bias(
     node: ir.Node, add: ir.Node, operand: int, features: Collection[int], constants: set[ir.Value]
 ) -> ir.Value | None:
-    """Return the bias that a node adds to a product, its operand `operand`; None where it does anything else."""
+    """Return the bias that `add` adds to the output of `node`, which is operand `operand` of `add`; None where `add`
+    does anything else."""
     out = node.outputs[0]
     if add.domain != "" or add.op_type != "Add" or len(add.inputs) != 2 or out.shape is None:
         return None

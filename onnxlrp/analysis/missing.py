@@ -13,9 +13,9 @@ from onnxlrp.graph.walks import made_by, mark_downstream, mark_upstream
 def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[ir.Value]:
     """Return the data that may be NaN for a missing value; `nodes` are in topological order.
 
-    These are the values that are tested for NaN, the data upstream of them up to a layer, the data downstream of those
-    up to a layer or Where, and the inputs that lead to any of these. The output of a softmax does not count: its own
-    reversal handles rows that a mask hides completely.
+    These are the values that are tested for NaN, the data upstream of them up to a layer, the data downstream of all
+    these up to a layer or Where, and the inputs that lead to any of them. The output of a softmax does not count: its
+    own reversal handles rows that a mask hides completely.
     """
     order = list(nodes)
     found = {v for n in order if (v := _tested(n)) is not None and v in data}
@@ -34,7 +34,8 @@ def missing_values(nodes: Iterable[ir.Node], data: Collection[ir.Value]) -> set[
 
 
 def _inputs(order: list[ir.Node], found: set[ir.Value], data: Collection[ir.Value]) -> set[ir.Value]:
-    """Return the inputs among data that lead to any of some values, also through layers, which pass a NaN on."""
+    """Return the inputs among `data` that lead to a value of `found`, also through layers, because a layer passes a NaN
+    on."""
     upstream = set(found)
     mark_upstream(order, upstream, lambda node: [v for v in node.inputs if v in data])
     return {v for v in upstream if v.producer() is None}

@@ -92,7 +92,7 @@ def _quotients(op: Any, value: Any, root: Any, power: Any | None = None) -> list
 
 
 def _with_tail(op: Any, ends: list[Any], shift: bool) -> list[Any]:
-    """Extend patterns n that end a norm by `γ·n` and, if `shift`, by `γ·n + β` and `n + β`."""
+    """Return the patterns `ends` of a norm n together with those of `γ·n` and, if `shift`, of `γ·n + β` and `n + β`."""
     normal = _wide(op, either(*ends))
     scaled = both_orders(op.Mul, normal, var("gamma"))
     shifted = both_orders(op.Add, either(*scaled, normal), var("beta")) if shift else []

@@ -1,7 +1,7 @@
 """Graph patterns for onnxscript's matcher: a pattern is the expression that computes what is looked for.
 
 A constant is a variable of the pattern, which a check examines after the match: the matcher's own constants compare
-scalars only, and read every tensor for it.
+scalars only, and would read every tensor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Recognised:
 
 
 _SPELLED = 3
-"""Nodes that fit before a reason is given why the next one does not: two fit anywhere."""
+"""Least number of nodes that must have matched for a failed match to be explained, because two nodes match almost
+anywhere."""
 
 
 class Patterns:

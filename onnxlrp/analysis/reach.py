@@ -17,7 +17,8 @@ from onnxlrp.operators.registry import find
 def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, ir.Value]:
     """Return the operands of a node that relevance goes to, by index: data operands that its operator sends it to.
 
-    An operator that is not registered counts as sending it to all, so that it is refused if it lies on the path.
+    An operator that is not registered counts as sending relevance to all of its operands, so that a model with such an
+    operator on the path is refused.
     """
     if is_replaced(node):
         return {}
@@ -36,8 +37,8 @@ def relevance_operands(node: ir.Node, data: Collection[ir.Value]) -> dict[int, i
 
 
 def _dequantised(value: ir.Value) -> bool:
-    """Decide whether integers stand for floats: each reader is a DequantizeLinear, possibly downstream of routing, or
-    a node that is marked as the deployed one."""
+    """Decide whether integers stand for floats: all their readers are DequantizeLinear nodes, possibly downstream of
+    routing. Nodes whose place a computation in floats takes do not count as readers."""
     readers = [u for u in value.uses() if not is_replaced(u.node)]
     return (
         bool(readers)
@@ -75,7 +76,8 @@ def origin(
 
 
 def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[ir.Node], bool]) -> None:
-    """Extend a set of marked values downstream, in place: all outputs of each node that `passes` become marked.
+    """Extend a set of marked values downstream, in place: where `passes(node)` holds, all outputs of the node become
+    marked.
 
     Marks enter and leave bodies value by value, and go around loops until nothing changes.
     """
@@ -101,8 +103,8 @@ def extend_downstream(graph: ir.Graph, marked: set[ir.Value], passes: Callable[[
 def out_of_lists(graph: ir.Graph) -> list[ir.Value]:
     """List the float tensors that nodes extract from inputs of sequence or optional type.
 
-    They are data, although such inputs cannot be explained: their share of relevance ends at them, and no other input
-    receives it.
+    These tensors are data, although such inputs cannot be explained: relevance ends at the tensors, so that no other
+    input receives their share.
     """
     lists = {v for v in graph.inputs if isinstance(v.type, (ir.SequenceType, ir.OptionalType))}
     floats: list[ir.Value] = []
@@ -154,7 +156,7 @@ def values_leading_to_input(
 
 
 def dead_ends(value: ir.Value, data: Collection[ir.Value]) -> list[str]:
-    """List the nodes upstream of a value that is no data at which relevance ends, each with its reason."""
+    """List the nodes at which relevance ends upstream of a value that is no data, each with its reason."""
 
     def ends(node: ir.Node) -> bool:
         return any(v in data for v in node.inputs) and not any(v in data for v in node.outputs)

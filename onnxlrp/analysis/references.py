@@ -35,7 +35,8 @@ class Background:
         """True once a mean has been computed from the rows."""
 
     def mean(self, value: ir.Value) -> np.ndarray:
-        """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if not finite."""
+        """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if the mean is
+        not finite."""
         mean = value_inside(value, self.rows).astype(np.float64)
         mean = mean.reshape(-1, mean.shape[-1]).mean(0)
         if not np.isfinite(mean).all():
@@ -63,7 +64,7 @@ def _scaler_mean(x: ir.Value, vectors: np.ndarray, constant: Collection[ir.Value
     """Compute the x that results where the nearest scaler upstream gives 0; None where no scaler subtracts a mean.
 
     A scaler is a difference with one constant for each feature, followed by affine nodes. A scaler that subtracts a
-    minimum leaves most vectors on one side of its zero; it is not used.
+    minimum is not used, because it leaves most vectors on one side of its zero.
     """
     value = x
     while (node := value.producer()) is not None and node.domain == "" and node.op_type in _AFFINE:

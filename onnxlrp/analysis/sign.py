@@ -17,7 +17,7 @@ _LOOKED_AT = 1 << 20
 def nonnegative_values(graph: ir.Graph, around: Collection[ir.Value] = ()) -> set[ir.Value]:
     """Return the values that are at least 0 whatever the input, such as ReLUs, unsigned integers, and their sums.
 
-    `around` holds the values outside of a body that are known to be so. States of a loop are never known to be so.
+    `around` holds the values outside of a body that are known to be at least 0. States of a loop are never known to be.
     """
     nonnegative = {v for v in graph.inputs if v.dtype is not None and v.dtype.name.startswith("UINT")} | set(around)
     for node in graph:

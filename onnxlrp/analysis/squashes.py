@@ -1,6 +1,7 @@
 """Recognition of functions that squash a value between 0 and a bound, as a sigmoid does.
 
-Their values tell, so that any spelling will do: ½·(1 + tanh), e^x / (e^x + 1), a line cut at both ends by Min and Max.
+They are recognised by their values, so that any spelling will do: ½·(1 + tanh), e^x / (e^x + 1), a line cut at both
+ends by Min and Max.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _FAR = 8
 _ENDS = 40.0
 _FLAT = 1e-3
 _OPEN = 0.05
-"""Distance from both bounds that a gate keeps where its argument is 0, as a fraction of their distance: there a ReLU6
-is at a bound, and so is no gate."""
+"""Distance from either bound that a gate keeps where its argument is 0, as a fraction of the distance between the
+bounds. A ReLU6 is at a bound there, so it is no gate."""
 
 
 def is_squashed(value: ir.Value, facts: Facts) -> bool:

@@ -52,7 +52,8 @@ def find_kernels(
 
 
 def _falls(node: ir.Node, operands: Collection[int]) -> bool:
-    """Decide whether a node turns distances into a kernel: Exp, a quotient with data below, or a negative power."""
+    """Decide whether a node turns distances into a kernel: it is Exp, a quotient with data in the denominator, or a
+    negative power."""
     if node.op_type == "Pow":
         exponent = content(node.inputs[1])
         return exponent is not None and float(exponent.reshape(-1)[0]) < 0
@@ -176,7 +177,8 @@ def _rows(value: ir.Value | None) -> ir.Value | None:
 
 
 def _squares_summed(node: ir.Node | None) -> ir.Node | None:
-    """Return the node whose squares a node sums over the last axis, which it removes; None for other nodes."""
+    """Return the node whose output `node` squares and sums over the last axis, which the sum removes; None for other
+    nodes."""
     if node is None or node.op_type not in ("ReduceSumSquare", "ReduceL2", "ReduceSum") or node.inputs[0] is None:
         return None
     if not _over_last(node):

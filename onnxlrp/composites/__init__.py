@@ -1,4 +1,4 @@
-"""Composites choose the rule for each layer: those of the field are here under their usual names.
+"""Composites choose the rule for each layer. Those that are usual in the field are here, under their usual names.
 
 A composite chooses by the *role* of a layer in the model (first match wins, from the most to the least specific), and
 says how the few kinds of step without parameters are treated. It names no operator.

@@ -14,9 +14,9 @@ from onnxlrp.rules import Flat, Gamma, Rule
 class Auto(Composite):
     """The default: rules that suit the model, chosen by deletion tests on trained networks (tools/defaults).
 
-    The last layer before the score takes ε, convolutions over two or more axes take γ, those over one axis and dense
-    layers ε. In a model with attention the operands of a product get half of its relevance each (Achtibat et al. 2024),
-    but a sigmoid or softmax gate of an elementwise product gets nothing.
+    The last layer before the score takes ε, convolutions over two or more axes take γ; convolutions over one axis and
+    dense layers take ε. In a model with attention the operands of a product get half of its relevance each (Achtibat et
+    al. 2024), but a sigmoid or softmax gate of an elementwise product gets nothing.
 
     γ is bounded where z⁺ is not, because its denominator is never smaller than the layer's output: in nine kinds of
     hybrid (convolutions inside of attention blocks; random and trained, three seeds) max Σ|R| / max(|score|, .05) is 73

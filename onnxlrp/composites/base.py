@@ -115,16 +115,16 @@ class Composite(Brief):
         return "signal"
 
     def pooling(self, before: int, convolutions: int) -> Rule | None:
-        """Return the rule for a max pool with `before` of the model's `convolutions` upstream, explained as average
-        pooling.
+        """Return the rule for a max pool that is explained as average pooling. `before` counts the convolutions
+        upstream of the pool, `convolutions` those of the model.
 
-        None stands for winner-takes-all.
+        None stands for winner-takes-all: the pool is explained as what it is.
         """
         return None
 
     @property
     def seed(self) -> Literal["score", "positive", "gradient"]:
-        """Start from the score, from max(0, score), or, for gradients, from 1 at the output itself."""
+        """Start of relevance: the score, max(0, score), or, for gradients, 1 at the output itself."""
         return "score"
 
     @property

@@ -156,7 +156,7 @@ class Listed(Brief):
     composite: str
     """Name of the composite, with its arguments and their defaults."""
     purpose: str
-    """First paragraph of its docstring."""
+    """First paragraph of the composite's docstring."""
 
 
 def table() -> list[Listed]:

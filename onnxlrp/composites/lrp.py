@@ -62,8 +62,8 @@ class Epsilon(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class _Convolutional(Composite):
-    """Base of composites with one rule for convolutions, ε for dense layers and batch norm passed, as Zennit made
-    common."""
+    """Base of composites with one rule for convolutions and ε for dense layers; batch norms pass relevance unchanged,
+    as in Zennit."""
 
     @property
     def convolution(self) -> Rule:
@@ -178,9 +178,10 @@ class EpsilonGammaBox(_Convolutional):
 
 @dataclasses.dataclass(frozen=True)
 class VggOverview(Composite):
-    """z-box, γ, ε, LRP-0 by depth, max pooling as average (Montavon et al. 2019).
+    """z-box, γ, ε and LRP-0 by depth; max pools as average pools (Montavon et al. 2019).
 
-    VGG-16: convolution 1 z-box, 2–7 γ, 8–13 ε; with n convolutions the split is after round(7n/13).
+    VGG-16: convolution 1 takes the z-box, 2 to 7 take γ, 8 to 13 take ε; of n convolutions, the last with γ is number
+    round(7n/13).
 
     Parameters
     ----------
@@ -215,7 +216,8 @@ class VggOverview(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class DeepTaylor(Composite):
-    """Deep Taylor decomposition (Montavon et al. 2017): z-box (w² without bounds) first, z⁺ without bias after.
+    """Deep Taylor decomposition (Montavon et al. 2017): z-box on the first layer (w² without bounds), z⁺ without bias
+    on the others.
 
     Parameters
     ----------
@@ -252,7 +254,7 @@ class DeepTaylor(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class ExcitationBackprop(Composite):
-    """z⁺ on layers, sums and pools in proportion (Zhang et al. 2016).
+    """z⁺ on layers; sums and pools share relevance in proportion (Zhang et al. 2016).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="excitation_backprop")
@@ -301,7 +303,7 @@ class AttnLrp(Composite):
 
 @dataclasses.dataclass(frozen=True)
 class CpLrp(AttnLrp):
-    """CP-LRP (Ali et al. 2022): attention weights and gates are constant.
+    """CP-LRP (Ali et al. 2022): `attn_lrp` with attention weights and gates as constants.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Composites that are gradients: the true one, its product with the input, and those that modify ReLU's."""
+"""Composites that are gradients: the true one, its product with the input, and those that change what ReLUs pass."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class GradientXInput(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class Deconvnet(Gradient):
-    """Gradient with ReLU's replaced by max(g, 0) (Zeiler & Fergus 2014).
+    """Gradient in which a ReLU that receives g passes max(g, 0) on (Zeiler & Fergus 2014).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="deconvnet")
@@ -56,7 +56,7 @@ class Deconvnet(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class GuidedBackprop(Gradient):
-    """Gradient with ReLU's replaced by max(g, 0)·1[z > 0] (Springenberg et al. 2015).
+    """Gradient in which a ReLU of z that receives g passes max(g, 0)·1[z > 0] on (Springenberg et al. 2015).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="guided_backprop")
@@ -70,7 +70,7 @@ class GuidedBackprop(Gradient):
 
 @dataclasses.dataclass(frozen=True)
 class BetaSmooth(Gradient):
-    """Gradient with ReLU's replaced by g·σ(10z), the derivative of a softplus (Dombrowski et al. 2019).
+    """Gradient in which a ReLU of z that receives g passes g·σ(10z) on, as a softplus does (Dombrowski et al. 2019).
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="beta_smooth")

@@ -16,38 +16,40 @@ if TYPE_CHECKING:
 
 @linear("Add", "Sum", elementwise=True, operands=all_operands, linearity="sum", sign="keeps")
 def add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions; a constant absorbs its share."""
+    """Relevance is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(r, call.operand(operand))
 
 
 @linear("Sub", elementwise=True, operands=all_operands, linearity="sum")
 def sub(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions; a constant absorbs its share."""
+    """Relevance is shared in proportion to the contributions; a constant absorbs its share."""
     back = op.unbroadcast(r, call.operand(operand))
     return back if operand == 0 else op.Neg(back)
 
 
 @linear("Mean", elementwise=True, operands=all_operands, linearity="sum", sign="keeps")
 def mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions; a constant absorbs its share."""
+    """Relevance is shared in proportion to the contributions; a constant absorbs its share."""
     return op.unbroadcast(op.Div(r, float(len(call.inputs))), call.operand(operand))
 
 
 @linear("Neg", elementwise=True, linearity="scale")
 def neg(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Passes unchanged."""
+    """Relevance passes unchanged."""
     return op.Neg(r)
 
 
 @linear("Mul", elementwise=True, operands=all_operands, linearity="scale", sign="keeps")
 def mul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Passes unchanged if one operand is constant, else takes the composite's rule for products of data."""
+    """Relevance passes unchanged if one operand is constant, else it takes the composite's rule for products of
+    data."""
     return op.unbroadcast(op.Mul(r, call.operand(1 - operand)), call.operand(operand))
 
 
 @linear("Div", elementwise=True, operands=all_operands, linearity="quotient", sign="keeps")
 def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the numerator; for a constant over data, goes to the data in proportion to the derivative."""
+    """Relevance goes to the numerator; where data divide a constant, it goes to the data in proportion to the
+    derivative."""
     numerator, denominator = call.operand(0), call.operand(1)
     share = op.Div(r, denominator)
     if operand == 0:
@@ -57,7 +59,7 @@ def div(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @activation("Pow", operands=all_operands)
 def power(op: Builder, call: Call, operand: int) -> ir.Value:
-    """Passes unchanged; for data to the power of data, goes to the base."""
+    """Relevance passes unchanged; where data are raised to the power of data, it goes to the base."""
     base, exponent, y = call.operand(0), call.operand(1), call.outputs[0]
     if operand == 1:
         return op.Mul(y, op.Log(base))
@@ -76,7 +78,7 @@ def _floating(call: Call) -> list[int]:
 
 @activation("Mod", operands=_floating, gradient_only=(1,))
 def mod(op: Builder, call: Call, operand: int) -> ir.Value:
-    """Passes unchanged to the dividend."""
+    """Relevance passes unchanged to the dividend."""
     # y = a − q·b with the rounded quotient q, 0 where b is infinite: ∂a is 1 and ∂b is −q.
     a, b, y = call.operand(0), call.operand(1), call.outputs[0]
     return op.full_like(y, 1) if operand == 0 else op.Round(op.Div(op.Sub(y, a), b))
@@ -84,7 +86,7 @@ def mod(op: Builder, call: Call, operand: int) -> ir.Value:
 
 @linear("Dropout", elementwise=True, linearity="scale", sign="keeps")
 def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Passes unchanged; in training the gradient follows the mask that was drawn."""
+    """Relevance passes unchanged; in training the gradient follows the mask that was drawn."""
     training = op.known(call.input(2)) if call.input(2) is not None else np.zeros(1, bool)
     if training is not None and not training.any():
         return r
@@ -98,7 +100,7 @@ def dropout(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Max", "Min", elementwise=True, selection="value", operands=all_operands, sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winner; of equal ones, to the first operand."""
+    """Relevance goes to the winner; of equal ones, to the first operand."""
     y = op.run(call)
     wins = op.Equal(call.operand(operand), y)
     for earlier in call.inputs[:operand]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _PADS_MASKS = 24
 """The first opset in which a mask may be narrower than the keys."""
 _LAST_KERNEL = 24
-"""Last opset that onnxruntime's kernel implements. (onnxruntime 1.31 runs it for opset 25 too, which it predates.)"""
+"""Last opset that onnxruntime's kernel implements. (onnxruntime 1.31, which is older than opset 25, runs this kernel at
+opset 25 too.)"""
 
 
 @decomposed("Attention", operands=all_operands)

@@ -39,7 +39,7 @@ _KEY = "onnxlrp.blocks"
 
 
 def _refuse(call: Call) -> str | None:
-    """Tell why the blocked nodes of a graph cannot be rewritten, by the first that cannot; None where all can."""
+    """Return why a blocked node of the graph cannot be rewritten, for the first such node; None if all can be."""
     node = call.outputs[0].producer()
     graph = None if node is None else node.graph
     if not isinstance(graph, ir.Graph):

@@ -48,13 +48,14 @@ def bodies(node: ir.Node) -> tuple[Body, ...]:
 
 
 def _relevance_operands(call: Call) -> range:
-    """Name the operands that may carry relevance: all, captured values included, but conditions and the trip count."""
+    """Name the operands that may carry relevance: all but conditions and the trip count; captured values are operands
+    too."""
     return range({"If": 1, "Loop": 2}.get(call.op_type, 0), len(call.inputs))
 
 
 def _takes_no_step(call: Call) -> str | None:
-    """Refuse a loop that never takes a step but whose stacked outputs are read: their sizes are undefined, and runtimes
-    choose any."""
+    """Refuse a loop that never takes a step but whose stacked outputs are read: their sizes are undefined, and each
+    runtime chooses its own."""
     if call.op_type != "Loop":
         return None
     trips, start = content(call.inputs[0]), content(call.inputs[1])
@@ -67,5 +68,5 @@ def _takes_no_step(call: Call) -> str | None:
 
 @custom("If", "Loop", "Scan", operands=_relevance_operands, per_output=True, refuse=_takes_no_step)
 def nested(*_: object) -> Reversed:
-    """Goes back through the branch or the steps that ran; every operator inside takes its own rule."""
+    """Relevance goes back through the branch or the steps that ran; every operator inside takes its own rule."""
     raise NotImplementedError("emit.reversed_control walks the bodies")

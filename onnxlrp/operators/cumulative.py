@@ -33,13 +33,13 @@ def _running(op: Builder, call: Call, value: ir.Value, back: bool = False) -> ir
 
 @linear("CumSum", linearity="sum", sign="keeps", operands=_of_floats(0))
 def cumulative_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     return _running(op, call, r, back=True)
 
 
 @custom("CumProd", sign="keeps", operands=_of_floats(0))
 def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by all factors, as in every product of data."""
+    """Relevance is shared equally by all factors, as in every product of data."""
     x, y = call.operand(0), call.outputs[0]
     zero, one = op.number(0.0, x), op.number(1.0, x)
     if not gradient:
@@ -65,7 +65,8 @@ def cumulative_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
 
 @custom("Range", operands=_of_floats(0, 2))
 def arange(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the contributions of start and step; a Range of integers is built from sizes."""
+    """Relevance is shared in proportion to the contributions of start and step; a Range of integers is built from
+    sizes."""
     # y_i = start + i·step; the number of elements has no derivative.
     start, step, y = call.operand(0), call.operand(2), call.outputs[0]
     assert r.dtype is not None

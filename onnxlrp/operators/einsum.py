@@ -59,8 +59,8 @@ def _features(call: Call, data: int) -> set[int]:
 
 
 def _by_rows(call: Call) -> bool:
-    """Decide whether each row of the first operand goes into rows of the output by itself: its first axis is in the
-    output, and in no other operand."""
+    """Decide whether each row of the output depends on one row of the first operand: axis 0 of that operand is an axis
+    of the output and not an axis of the other operand."""
     first, second = (equation := _equation(call)).operands
     return first.count(first[0]) == 1 and first[0] in equation.output and first[0] not in second
 
@@ -70,18 +70,19 @@ _LAYER = LayerForm("dense", ((0, 1), (1, 0)), features=_features, by_rows=_by_ro
 
 @linear("Einsum", operands=_operands, sign="keeps", layer=_LAYER)
 def einsum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
+    """Relevance takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     return _transpose(op, call, operand, r)
 
 
 @linear("Einsum", operands=_operands, sign="keeps", when=lambda call: len(call.inputs) > 2)
 def of_several(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the composite's rule for products: with more than two operands it is no layer with one weight."""
+    """Relevance takes the composite's rule for products, because an Einsum of more than two operands is no layer with
+    one weight."""
     return _transpose(op, call, operand, r)
 
 
 def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Compute the transpose in one operand: an Einsum of `r` and the other operands to the letters of this one."""
+    """Compute the transpose in one operand: an Einsum of `r` and the other operands to the letters of that operand."""
     equation = _equation(call)
     like, own = call.operand(operand), equation.operands[operand]
     terms = [(equation.output, r)]

@@ -15,9 +15,9 @@ from onnxlrp.operators.registry import activation, all_operands
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
-PASSES = "Passes unchanged."
-KEEPS = "Keeps its value at 0 and passes the rest."
-DERIVED = "Passes in proportion to the derivative, because the function has no value at 0."
+PASSES = "Relevance passes unchanged."
+KEEPS = "The value at 0 keeps its share, and the rest of the relevance passes."
+DERIVED = "Relevance passes in proportion to the derivative, because the function has no value at 0."
 _ROOT_PI = math.sqrt(math.pi)
 
 
@@ -149,7 +149,7 @@ def _clip_operands(call: Call) -> list[int]:
 
 @activation("Clip", sign=_clip_sign, operands=_clip_operands, gradient_only=(1, 2))
 def clip(op: Builder, call: Call, operand: int) -> ir.Value:
-    """Passes unchanged."""
+    """Relevance passes unchanged."""
     # y = min(max(x, low), high): the derivative is 1 by the operand that y equals, and 0 by the others.
     x, low, high = call.operand(0), call.input(1), call.input(2)
     if operand == 0:
@@ -165,7 +165,7 @@ def clip(op: Builder, call: Call, operand: int) -> ir.Value:
 
 @activation("PRelu", operands=all_operands, gradient_only=(1,))
 def prelu(op: Builder, call: Call, operand: int) -> ir.Value:
-    """Passes unchanged."""
+    """Relevance passes unchanged."""
     # ∂x is the slope where x < 0, else 1; ∂slope is x where x < 0, else 0.
     x = call.operand(0)
     if operand == 1:

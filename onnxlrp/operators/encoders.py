@@ -24,7 +24,7 @@ _ENCODERS = ("OneHotEncoder", "LabelEncoder", "CategoryMapper")
 def is_category(value: ir.Value | None) -> bool:
     """Decide whether a value comes from the graph's inputs through routing and encoders alone.
 
-    If it does not, it is computed, and the result of an encoder that reads it counts as a constant.
+    Any other value is computed, and the result of an encoder that reads it counts as a constant.
     """
     while value is not None:
         node = value.producer()
@@ -88,7 +88,7 @@ def _categories(call: Call) -> Sequence[int]:
 
 @custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True, expands=True)
 def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is summed over the indicators and goes to the column that they encode; the gradient is 0."""
+    """Relevance is summed over the indicators and goes to the column that they encode; the gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
     return Reversed({0: op.Mul(total, 0.0) if gradient else total})
 
@@ -102,14 +102,15 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     expands=True,
 )
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is summed over the indicators along the last axis and goes to the id that they encode; the gradient is 0."""
+    """Relevance is summed over the indicators along the last axis and goes to the id that they encode; the gradient is
+    0."""
     total = op.Reshape(op.ReduceSum(r, op.ints([-1]), keepdims=0), op.shape(call.operand(1)))
     return Reversed({1: op.Mul(total, 0.0) if gradient else total})
 
 
 def _infer_codes(context: Any) -> None:
-    """Infer the shape of the operand. The first version goes between strings and integers; later ones name the type
-    that they put in."""
+    """Infer an output in the shape of the operand. In the first version its type is int64 for strings and string for
+    integers; in later versions the attribute that holds the values tells it."""
     kind = kind_of(context, 0)
     kinds = {
         "values_strings": TensorProto.STRING,
@@ -132,7 +133,8 @@ _CODES: dict[str, Any] = {"elementwise": True, "operands": _categories, "piecewi
 @custom("LabelEncoder", domain=_ML, inference=_infer_codes, **_CODES)
 @custom("CategoryMapper", domain=_ML, **_CODES)
 def label_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged to the column that it encodes; a computed position is a constant. The gradient is 0."""
+    """Relevance passes unchanged to the column that is encoded; a computed position is a constant. The gradient is
+    0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 

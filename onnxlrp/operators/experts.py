@@ -35,7 +35,8 @@ def mixture_of_experts(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _router(op: Builder, call: Call) -> ir.Value:
-    """Compute the weight of each expert for each token, [T, E]: its softmax if it is among the k largest, else 0."""
+    """Compute the weight of each expert for each token, [T, E]: the softmax of the router's scores for the k experts
+    with the largest, 0 for the others."""
     scores, k = call.operand(1), int(call.attr("k", 1))
     assert scores.dtype is not None
     chances = op.Softmax(scores, axis=-1)

@@ -39,7 +39,8 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
 
 @custom("Normalizer", domain=_ML, head="rescale", inference=floats_like)
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged, the norm of a row being constant; after a final softmax or sigmoid it is skipped with it."""
+    """Relevance passes unchanged, because the norm of a row counts as constant; after a final softmax or sigmoid the
+    operator is skipped, as that function is."""
     if not gradient:
         return Reversed({0: r})
     # y = x/n with n = Σ|x|, √Σx² or max x, y = x where n = 0: ∂ = (r − u·Σ r·y)/n, u = ∂n.
@@ -60,7 +61,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
 
 @custom("Imputer", domain=_ML, elementwise=True, inference=set_like)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: that a value is missing is information about its column."""
+    """Relevance passes unchanged: that a value is missing is information about its column."""
     if not gradient:
         return Reversed({0: r})
     x = call.original[0]
@@ -73,7 +74,7 @@ def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 @custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True)
 def binarizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged, because each output depends on one element; the gradient is 0."""
+    """Relevance passes unchanged, because each output depends on one element; the gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 

@@ -25,8 +25,8 @@ DOMAIN = "com.microsoft"
 def _mask(op: Builder, call: Call, mask: ir.Value | None, q: ir.Value, k: ir.Value) -> ir.Value | None:
     """Compute the term that is added to scores [B, N, S, T], None if there is none.
 
-    As in the kernel, a key that the mask hides gets `mask_filter_value`, one that the causal mask hides the lowest
-    number instead.
+    As in the kernel, `mask_filter_value` hides the keys of the mask, and the lowest number hides those of the causal
+    mask.
     """
     added = _keys(op, call, mask, q, k)
     if not call.attr("unidirectional", 0):
@@ -109,8 +109,8 @@ def _type(value: ir.Value) -> ir.DataType:
 def _scores(
     op: Builder, call: Call, q: ir.Value, k: ir.Value, bias: ir.Value | None, mask: ir.Value | None
 ) -> ir.Value:
-    """Compute scores [B, N, S, T] and all that is added to them, from queries and keys in float32, whose lowest number
-    a causal mask therefore uses."""
+    """Compute scores [B, N, S, T] with everything that is added to them. Queries and keys are float32, so that a causal
+    mask uses the lowest number of float32."""
     scale = heads.scale_of(op, call, q)
     if bias is None and mask is None and call.attr("unidirectional", 0):
         scores = heads.scores_of(op, q, k, scale, None)
@@ -202,7 +202,8 @@ def _packed(
 ) -> ir.Value:
     """Compute attention of packed tokens [T, D].
 
-    The first T numbers of `offsets` [B, S] are the tokens' places in the padded batch; `ends` [B + 1] sums the lengths.
+    The first T numbers of `offsets` [B, S] are the tokens' places in the padded batch; `ends` [B + 1] holds the running
+    sums of the lengths.
     """
     number, tokens = int(call.attr("num_heads")), op.dim(parts[0], 0)
     places = op.Reshape(op.size(offsets), op.ints([1]))

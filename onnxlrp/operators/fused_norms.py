@@ -61,7 +61,8 @@ def wide(op: Builder, value: ir.Value) -> ir.Value:
 def root_mean_square(
     op: Builder, x: ir.Value, gamma: ir.Value, epsilon: float, axis: int = -1
 ) -> tuple[ir.Value, ir.Value]:
-    """Compute `γ·x/√(mean(x²) + ε)` and `1/√(mean(x²) + ε)` over the axes from `axis` on, for halves in float32."""
+    """Compute `γ·x/√(mean(x²) + ε)` and `1/√(mean(x²) + ε)` over the axes from `axis` on; halves are computed in
+    float32."""
     rank = len(op.dims(x))
     values, axes = wide(op, x), op.ints(range(axis % rank, rank))
     assert values.dtype is not None and gamma.dtype is not None

@@ -91,7 +91,8 @@ def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value
 
 
 def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -> list[ir.Value]:
-    """Append keys and values to the cache: row t of a sample comes from the cache while t < past, then from the new."""
+    """Append keys and values to the cache: the first `past` rows of a sample come from the cache, the later ones from
+    `k` and `v`."""
     whole = op.Reshape(op.cast(call.operand(6), _INT64), op.ints([1]))
     results = []
     for cache, new in ((call.operand(3), k), (call.operand(4), v)):
@@ -122,10 +123,10 @@ def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) 
 
 
 def _clears_rows(call: Call) -> bool:
-    """Decide whether rows that a bias hides completely are 0.
+    """Decide whether the kernel outputs 0 in rows that a bias hides completely.
 
-    They are in the float32 kernel that reads the keys in blocks, which runs unless a cap, smoothing or an output of the
-    scores requires the other kernel.
+    The float32 kernel that reads the keys in blocks does. It runs unless a cap, smoothing or an output of the scores
+    requires the other kernel.
     """
     if call.operand(0).dtype != ir.DataType.FLOAT:
         return False
@@ -134,7 +135,8 @@ def _clears_rows(call: Call) -> bool:
 
 
 def _softmax(op: Builder, call: Call, scores: ir.Value) -> ir.Value:
-    """Compute the softmax over the keys and one extra score without a value: a number for each head, or 0 if smooth."""
+    """Compute the softmax over the keys and, where the call has one, an extra score without a value: operand 11 gives
+    one for each head, `smooth_softmax` gives 0."""
     sink = call.input(11)
     if sink is None and call.attr("smooth_softmax", 0) != 1:
         return op.Softmax(scores, axis=-1)

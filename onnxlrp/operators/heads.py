@@ -26,7 +26,7 @@ def merge_heads(op: Builder, x: ir.Value) -> ir.Value:
 
 
 def merge_last(op: Builder, value: ir.Value) -> ir.Value:
-    """Merge the last two axes into one, for an empty batch too, where onnxruntime finds no size of −1."""
+    """Merge the last two axes into one, also of an empty batch, for which onnxruntime cannot compute a size of −1."""
     start = len(op.dims(value)) - 2
     merged = op.volume(value, start)
     known, front = op.known(merged), [0] * start
@@ -59,7 +59,8 @@ def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
 
 
 def lowest(op: Builder, like: ir.Value) -> ir.Value:
-    """Return the score that a mask gives a hidden key, the lowest finite number of the type."""
+    """Return the lowest finite number of the type of `like`, which a mask puts in the place of the scores of hidden
+    keys."""
     assert like.dtype is not None
     return op.number(lowest_of(like.dtype), like)
 

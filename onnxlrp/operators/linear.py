@@ -50,7 +50,8 @@ def _kernel_back(
 
 @linear("Conv", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2))
 def conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule, with the transposed convolution; a kernel of data makes it a product of data."""
+    """Relevance takes the layer's rule, with the transposed convolution; if the kernel is data, it takes the
+    composite's rule for products of data."""
     x, w = call.operand(0), call.operand(1)
     if operand == 2:
         return _bias_back(op, call, r)
@@ -147,7 +148,8 @@ def _exchange(op: Builder, w: ir.Value, group: int) -> ir.Value:
 
 @linear("ConvTranspose", operands=all_operands, layer=LayerForm("convolution", ((0, 1),), bias=2, channels=0))
 def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule, with the convolution as the transpose; a kernel of data makes it a product of data."""
+    """Relevance takes the layer's rule, with the convolution as the transpose; if the kernel is data, it takes the
+    composite's rule for products of data."""
     if operand == 2:
         return _bias_back(op, call, r)
     w = call.operand(1)
@@ -164,7 +166,7 @@ def conv_transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Val
 
 @linear("MatMul", operands=lambda call: (0, 1), layer=LayerForm("dense", ((0, 1), (1, 0))))
 def matmul(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
+    """Relevance takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     a, b = call.operand(0), call.operand(1)
     other, like = (b, a) if operand == 0 else (a, b)
     turned = _turned(op, other)
@@ -185,7 +187,7 @@ def _turned(op: Builder, matrices: ir.Value) -> ir.Value:
 
 @linear("Gemm", operands=all_operands, layer=LayerForm("dense", ((0, 1), (1, 0)), bias=2))
 def gemm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
+    """Relevance takes the layer's rule if one operand is constant, else the composite's rule for products of data."""
     # alpha and beta are 1 in a canonical graph; y = A'B' with A' = Aᵀ where transA, B' = Bᵀ where transB.
     if operand == 2:
         return op.unbroadcast(r, call.operand(2))

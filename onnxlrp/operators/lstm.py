@@ -102,7 +102,7 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
 
 @custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
 def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Skips the gates; is shared by Epsilon between f·c and i·g, and for the candidate between Wx and Uh.
+    """Relevance skips the gates; Epsilon shares it between f·c and i·g, and that of the candidate between Wx and Uh.
 
     Arras et al. 2017. From h = o·tanh(c) relevance passes to c.
     """

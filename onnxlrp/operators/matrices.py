@@ -34,7 +34,7 @@ def _too_large(call: Call) -> str | None:
 
 @custom("Det", refuse=_too_large)
 def determinant(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by the rows, and within a row in proportion to `x·cofactor`."""
+    """Relevance is shared equally by the rows, and within a row in proportion to `x·cofactor`."""
     x, y, size = call.operand(0), call.outputs[0], _size(call)
     assert size is not None and r.dtype is not None
     share = r if gradient else op.Div(r, op.Mul(float(size), op.stabilise(y)))

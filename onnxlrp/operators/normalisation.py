@@ -44,7 +44,8 @@ def _channel_total(op: Builder, rank: int, value: ir.Value) -> ir.Value:
     gradient_only=(1, 2, 3, 4),
 )
 def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is folded into the layer upstream; alone, passes or takes Epsilon, as the composite says."""
+    """The batch norm is folded into the layer upstream; without one, relevance passes or takes Epsilon, as the
+    composite says."""
     # y = γ·(x − μ)/σ + β, σ² = v + ε: ∂γ = Σ r·(x − μ)/σ, ∂β = Σ r, ∂μ = −γ/σ·Σ r, ∂v = −γ/2σ³·Σ r·(x − μ).
     rank, scale = call.rank(), batch_norm_scale(op, call)
     if operand == 0:
@@ -70,10 +71,10 @@ def batch_norm(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     gradient_only=(1, 2, 3, 4),
 )
 def batch_norm_in_training(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Takes one step in which the statistics of the batch are constant; the shift absorbs its share.
+    """Relevance takes one step in which the statistics of the batch are constant; the shift absorbs its share.
 
-    Relevance of the running statistics `m·old + (1 − m)·new` is shared too: of the mean, in proportion to the
-    contributions, of the variance, in proportion to the squared deviations; `old` is a constant.
+    Relevance of the running statistics `m·old + (1 − m)·new` is shared too: that of the mean in proportion to the
+    contributions, that of the variance in proportion to the squared deviations; `old` is a constant.
     """
     x, rank, momentum = call.operand(0), call.rank(), float(call.attr("momentum", 0.9))
     axes, epsilon = op.ints([a for a in range(rank) if a != 1]), float(call.attr("epsilon", 1e-5))
@@ -101,7 +102,7 @@ def batch_norm_in_training(op: ReverseBuilder, call: Call, r: list[ir.Value | No
 
 @custom("LRN", sign="keeps")
 def lrn(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: the denominator is constant."""
+    """Relevance passes unchanged: the denominator is constant."""
     if not gradient:
         return Reversed({0: r})
     # y = x·D^−β with D = k + α/n·Σ x² over n channels: ∂ = r·D^−β − 2αβ/n·x·Σᵀ(r·y/D).
@@ -172,7 +173,7 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
 
 @custom("LayerNormalization", per_output=True, receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Takes one step in which the statistics are constant; the shift absorbs its share.
+    """Relevance takes one step in which the statistics are constant; the shift absorbs its share.
 
     Relevance of the output Mean is shared in proportion to the contributions, that of InvStdDev in proportion to the
     squared deviations. A call that stands for a written-out norm has an attribute `axes`, of any axes, and may lack γ.
@@ -237,7 +238,7 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
 
 @custom("InstanceNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Takes one step in which the statistics are constant; the shift absorbs its share."""
+    """Relevance takes one step in which the statistics are constant; the shift absorbs its share."""
     rank = call.rank()
     gamma, beta = (_per_channel(op, rank, call.operand(i)) for i in (1, 2))
     epsilon = float(call.attr("epsilon", 1e-5))
@@ -247,7 +248,7 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
 
 @custom("GroupNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Takes one step in which the statistics are constant; the shift absorbs its share."""
+    """Relevance takes one step in which the statistics are constant; the shift absorbs its share."""
     # A call that stands for a written-out norm may lack scale and shift, or have a single number.
     x, groups = call.operand(0), int(call.attr("num_groups"))
     # In [N, G, C/G, H·W] the statistics are over the last two axes.
@@ -269,7 +270,7 @@ def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | N
 
 @custom("MeanVarianceNormalization", receives="ratio")
 def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Takes one step in which the statistics are constant."""
+    """Relevance takes one step in which the statistics are constant."""
     # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.
     axes = op.ints(call.ints("axes", (0, 2, 3)))
     return _centred(op, call.operand(0), r, None, None, axes, 1e-18, gradient)
@@ -277,7 +278,7 @@ def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
 
 @custom("RMSNormalization", sign="keeps", operands=all_operands, gradient_only=(1,))
 def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: the denominator is constant."""
+    """Relevance passes unchanged: the denominator is constant."""
     if not gradient:
         return Reversed({0: r})
     x, gamma, rank = call.operand(0), call.operand(1), call.rank()
@@ -291,7 +292,7 @@ def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 @custom("LpNormalization", sign="keeps", head="rescale")
 def lp_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged: the denominator is constant."""
+    """Relevance passes unchanged: the denominator is constant."""
     if not gradient:
         return Reversed({0: r})
     # y = x/‖x‖: ∂ = (r − u·Σ r·y)/‖x‖ with u = sgn(x) for p = 1 and y for p = 2.

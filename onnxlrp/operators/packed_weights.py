@@ -77,7 +77,7 @@ def _tabled_weight(op: Builder, call: Call) -> ir.Value:
 
 
 def _as_matmul(op: Builder, call: Call) -> Call:
-    """Return the same product as a MatMul by the unpacked weight."""
+    """Return the call's product as a MatMul by the unpacked weight."""
     x = call.operand(0)
     assert x.dtype is not None
     weight = _tabled_weight if call.op_type == "MatMulBnb4" else _weight
@@ -101,7 +101,7 @@ def _refuse(call: Call) -> str | None:
 
 
 def _infer_product(context: Any) -> None:
-    """Infer the shape of A with N as its last dimension."""
+    """Infer the product's shape: that of A, with N as the last dimension."""
     dims = dims_of(context, 0)
     set_output(context, kind_of(context, 0), None if dims is None else [*dims[:-1], context.get_attribute("N").i])
 
@@ -115,7 +115,7 @@ def _infer_product(context: Any) -> None:
     inference=_infer_product,
 )
 def matmul_n_bits(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
+    """Relevance takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
     if operand == 5:
         return op.unbroadcast(r, call.operand(5))
     return matmul(op, _as_matmul(op, call), 0, r)
@@ -136,12 +136,13 @@ def _refuse_tabled(call: Call) -> str | None:
     inference=_infer_product,
 )
 def matmul_bnb4(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
+    """Relevance takes the layer's rule on the unpacked weights; the model's own run keeps its kernel."""
     return matmul(op, _as_matmul(op, call), 0, r)
 
 
 def _infer_lookup(context: Any) -> None:
-    """Infer the shape of the table with the ids' shape in place of the looked-up axis; packed bytes count unpacked."""
+    """Infer the output's shape: that of the table, with the ids' shape in place of the axis that is looked up. Packed
+    bytes count as the numbers that they hold."""
 
     def number(name: str, default: int) -> int:
         attribute = context.get_attribute(name)
@@ -158,5 +159,5 @@ def _infer_lookup(context: Any) -> None:
 
 @routing("GatherBlockQuantized", domain=DOMAIN, operands=lambda call: (1,), lookup=True, inference=_infer_lookup)
 def gather_block_quantized(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is summed over the embedding and goes to the id that looks it up."""
+    """Relevance is summed over the embedding and goes to the id that looks it up."""
     return over_embedding(op, call, int(call.attr("gather_axis", 0)), r)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @linear("AveragePool", linearity="sum", sign="keeps")
 def average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     kernel = call.ints("kernel_shape")
     spatial = len(kernel)
     if _tiles(op, call, r):
@@ -91,7 +91,7 @@ def _counts(
 
 @linear("GlobalAveragePool", linearity="sum", sign="keeps")
 def global_average_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
     count = op.cast(op.elements_for_each(x, r), r.dtype)
@@ -109,7 +109,7 @@ _FEW = 16
 
 @routing("MaxPool", selection="window", sign="keeps", average=_as_average)
 def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winner; of equal ones, to the first."""
+    """Relevance goes to the winner; of equal ones, to the first."""
     x, kernel = call.operand(0), call.ints("kernel_shape")
     # Integers are not compared: CUDA has no kernel for eight bits.
     if x.dtype == r.dtype and math.prod(kernel) <= _FEW and _tiles(op, call, r):
@@ -147,7 +147,7 @@ def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]
 
 @routing("GlobalMaxPool", selection="window", sign="keeps")
 def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winner; of equal ones, to the first."""
+    """Relevance goes to the winner; of equal ones, to the first."""
     x = call.operand(0)
     # Flatten keeps sizes that a Reshape to −1 cannot infer in an empty batch.
     flat = op.Flatten(x, axis=2)
@@ -162,22 +162,23 @@ def global_max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
 
 @custom("LpPool", sign="nonnegative")
 def lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to |x|^p, of which the norm is a sum."""
+    """Relevance is shared in proportion to |x|^p, of which the norm is a sum."""
     back, absorbed = _by_powers(op, call, r, gradient)
     return Reversed({0: op.Mul(_of_power(op, call, gradient), _to_windows(op, call, back))}, epsilon=absorbed)
 
 
 @custom("GlobalLpPool", sign="nonnegative")
 def global_lp_pool(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to |x|^p, of which the norm is a sum."""
+    """Relevance is shared in proportion to |x|^p, of which the norm is a sum."""
     back, absorbed = _by_powers(op, call, r, gradient)
     return Reversed({0: op.Mul(_of_power(op, call, gradient), back)}, epsilon=absorbed)
 
 
 def _by_powers(op: Builder, call: Call, r: ir.Value, gradient: bool) -> tuple[ir.Value, ir.Value | None]:
-    """Compute `r/(y + ε)^p` and the relevance that ε absorbs.
+    """Return `r/(y + ε)^p` and the relevance that ε absorbs.
 
-    For a gradient, compute `r/y^(p − 1)`, with 0 where y is 0 and has no derivative, and None.
+    For a gradient, return `r/y^(p − 1)` and None; the quotient is 0 where y is 0, because the norm has no derivative
+    there.
     """
     y, p = call.outputs[0], float(call.attr("p", 2))
     nothing, one = op.number(0.0, y), op.number(1.0, y)
@@ -208,7 +209,7 @@ def _of_power(op: Builder, call: Call, gradient: bool) -> ir.Value:
 
 @routing("MaxUnpool", sign="keeps")
 def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; where several elements go to one place, the last one gets it all."""
+    """Relevance follows the values; where several elements go to one place, the last one gets it all."""
     y = call.outputs[0]
     sizes = _unpooled_sizes(op, call)[0]
     if call.input(2) is None or (y.shape is not None and None not in sizes and op.dims(y)[2:] == sizes):
@@ -225,7 +226,8 @@ def max_unpool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _by_places(op: Builder, call: Call, places: ir.Value) -> ir.Value:
-    """Read `places` where each element of x went; 0 if a later element went to the same place."""
+    """Read for each element of x the number that `places` holds at its place in the output; 0 if a later element went
+    to the same place."""
     x, flat = call.operand(0), op.ints([-1])
     count = op.Reshape(op.size(places), flat)
     index = op.Min(op.Reshape(call.operand(1), flat), op.Sub(count, op.ints([1])))
@@ -250,14 +252,14 @@ def _unpooled_sizes(op: Builder, call: Call) -> tuple[list[int | None], ir.Value
 
 
 def _unpooled(op: Builder, call: Call, value: ir.Value) -> ir.Value:
-    """Slice the part of the output whose sizes the pool implies."""
+    """Slice from `value`, which has the output's shape, the part of the sizes that the pool implies."""
     spatial = call.rank() - 2
     return op.Slice(value, op.ints([0] * spatial), _unpooled_sizes(op, call)[1], op.ints(range(2, 2 + spatial)))
 
 
 @linear("Col2Im", linearity="sum", sign="keeps")
 def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions, which add up where blocks overlap (Norm)."""
+    """Relevance is shared in proportion to the contributions, which add up where blocks overlap (Norm)."""
     spatial = len(op.dims(call.outputs[0])) - 2
     strides, dilations = call.ints("strides", [1] * spatial), call.ints("dilations", [1] * spatial)
     pads = call.ints("pads", [0] * 2 * spatial)

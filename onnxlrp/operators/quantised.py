@@ -34,7 +34,7 @@ def _infer_dequantised(context: Any) -> None:
 
 
 def quantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged; the gradient is 0, as the derivative of rounding is."""
+    """Relevance passes unchanged; the gradient is 0, as the derivative of rounding is."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})
 
 
@@ -74,7 +74,7 @@ def _repeat_to_elements(op: Builder, call: Call, value: ir.Value) -> ir.Value:
 
 
 def dequantize(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged."""
+    """Relevance passes unchanged."""
     if not gradient:
         return Reversed({0: r})
     # y = (x − zero)·scale for a number, an axis or blocks of x: ∂x = r·scale, ∂scale = Σ r·y/scale.
@@ -154,7 +154,7 @@ def one_number(op: Builder, x: ir.Value, scale: ir.Value, zero: ir.Value | None)
 
 @custom("DynamicQuantizeLinear", per_output=True, gradient_outputs=(1,))
 def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Passes unchanged; the gradient of the scale goes to the two extremes from which it is computed."""
+    """Relevance passes unchanged; the gradient of the scale goes to the two extremes from which it is computed."""
     x = call.operand(0)
     nothing = op.full_like(x, 0)
     back = nothing if gradient or r[0] is None else r[0]
@@ -179,7 +179,8 @@ def dynamic_quantize(op: Builder, call: Call, r: list[ir.Value | None], gradient
     inference=set_like,
 )
 def deployed(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Passes unchanged to a computation in floats, which stands for the model's own computation in integers."""
+    """Relevance passes unchanged to a computation in floats, which stands for the model's own computation in
+    integers."""
     rounded = call.outputs[0].dtype is not None and call.outputs[0].dtype.is_integer()
     return Reversed({1: op.Mul(r, 0.0) if gradient and rounded else r})
 

@@ -38,31 +38,32 @@ def _infer_broadcast(first: int, second: int) -> Any:
 
 @in_floats("QLinearAdd", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
 def qlinear_add(op: Builder, call: Call) -> ir.Value:
-    """Goes through Add on the dequantised values."""
+    """Relevance goes through Add on the dequantised values."""
     return op.Add(_operand(op, call, 0), _operand(op, call, 3))
 
 
 @in_floats("QLinearMul", domain=DOMAIN, operands=(0, 3), inference=_infer_broadcast(0, 3))
 def qlinear_mul(op: Builder, call: Call) -> ir.Value:
-    """Goes through Mul on the dequantised values."""
+    """Relevance goes through Mul on the dequantised values."""
     return op.Mul(_operand(op, call, 0), _operand(op, call, 3))
 
 
 @in_floats("QLinearSigmoid", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_sigmoid(op: Builder, call: Call) -> ir.Value:
-    """Goes through Sigmoid on the dequantised values."""
+    """Relevance goes through Sigmoid on the dequantised values."""
     return op.Sigmoid(_operand(op, call, 0))
 
 
 @in_floats("QLinearLeakyRelu", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_leaky_relu(op: Builder, call: Call) -> ir.Value:
-    """Goes through LeakyRelu on the dequantised values."""
+    """Relevance goes through LeakyRelu on the dequantised values."""
     return op.LeakyRelu(_operand(op, call, 0), alpha=float(call.attr("alpha", 0.01)))
 
 
 @in_floats("QLinearSoftmax", domain=DOMAIN, operands=(0,), inference=set_like)
 def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
-    """Goes through Softmax on the dequantised values; before opset 13, over all axes from the given one on."""
+    """Relevance goes through Softmax on the dequantised values, which before opset 13 is over all axes from `axis`
+    on."""
     x = _operand(op, call, 0)
     if int(call.attr("opset", 13)) >= 13:
         return op.Softmax(x, axis=int(call.attr("axis", -1)))
@@ -72,7 +73,7 @@ def qlinear_softmax(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("QLinearWhere", domain=DOMAIN, operands=(1, 4), inference=_infer_broadcast(1, 4))
 def qlinear_where(op: Builder, call: Call) -> ir.Value:
-    """Goes through Where on the dequantised values."""
+    """Relevance goes through Where on the dequantised values."""
     return op.Where(call.operand(0), _operand(op, call, 1), _operand(op, call, 4))
 
 
@@ -89,7 +90,7 @@ def _infer_concat(context: Any) -> None:
 
 @in_floats("QLinearConcat", domain=DOMAIN, operands=lambda call: range(2, len(call.inputs), 3), inference=_infer_concat)
 def qlinear_concat(op: Builder, call: Call) -> ir.Value:
-    """Goes through Concat on the dequantised values."""
+    """Relevance goes through Concat on the dequantised values."""
     parts = [_operand(op, call, index) for index in range(2, len(call.inputs), 3)]
     return op.Concat(*parts, axis=int(call.attr("axis")))
 
@@ -102,7 +103,7 @@ def _pooled(op: Builder, call: Call, op_type: str) -> ir.Value:
 
 @in_floats("QLinearAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("AveragePool", c))
 def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
-    """Goes through AveragePool on the dequantised values."""
+    """Relevance goes through AveragePool on the dequantised values."""
     return _pooled(op, call, "AveragePool")
 
 
@@ -110,5 +111,5 @@ def qlinear_average_pool(op: Builder, call: Call) -> ir.Value:
     "QLinearGlobalAveragePool", domain=DOMAIN, operands=(0,), inference=lambda c: infer_as("GlobalAveragePool", c)
 )
 def qlinear_global_average_pool(op: Builder, call: Call) -> ir.Value:
-    """Goes through GlobalAveragePool on the dequantised values."""
+    """Relevance goes through GlobalAveragePool on the dequantised values."""
     return _pooled(op, call, "GlobalAveragePool")

@@ -26,7 +26,7 @@ def _refuse_attention(call: Call) -> str | None:
 
 
 def _infer_attention(context: Any) -> None:
-    """Infer the shape of x with a third of the weight's columns as its last dimension."""
+    """Infer the output's shape: that of x, with a third of the weight's columns as the last dimension."""
     x, w = dims_of(context, 0), dims_of(context, 1)
     dims = None if x is None or w is None else [*x[:-1], w[-1].dim_value // 3 or None]
     set_output(context, kind_of(context, 3), dims)
@@ -34,7 +34,8 @@ def _infer_attention(context: Any) -> None:
 
 @in_floats("QAttention", domain=DOMAIN, operands=(0,), refuse=_refuse_attention, inference=_infer_attention)
 def qattention(op: Builder, call: Call) -> ir.Value:
-    """Goes through Attention on the dequantised values: a layer, products, mask and softmax, each with its own rule."""
+    """Relevance goes through Attention on the dequantised values: a layer, products, mask and softmax, each with its
+    own rule."""
     x = reals(op, call.operand(0), call.operand(3), call.input(6))
     w = reals(op, call.operand(1), call.operand(4), call.input(7))
     operands = (x, w, call.input(2), call.input(5))
@@ -52,7 +53,8 @@ def _infer_embedding(context: Any) -> None:
 
 @in_floats("QEmbedLayerNormalization", domain=DOMAIN, operands=(0, 1), inference=_infer_embedding)
 def qembed_layer_norm(op: Builder, call: Call) -> list[ir.Value | None]:
-    """Goes through EmbedLayerNormalization on dequantised tables: lookups, their sum, then LayerNormalization."""
+    """Relevance goes through EmbedLayerNormalization on dequantised tables: lookups, their sum, then
+    LayerNormalization."""
     tables = [
         None if call.input(i) is None else reals(op, call.operand(i), call.operand(i + 6), call.input(i + 11))
         for i in range(2, 7)
@@ -92,7 +94,8 @@ def _matrix(op: Builder, w: ir.Value, scale: ir.Value, zero: ir.Value | None) ->
 
 @in_floats("DynamicQuantizeLSTM", domain=DOMAIN, operands=(0, 5, 6), inference=_infer_lstm)
 def dynamic_quantize_lstm(op: Builder, call: Call) -> list[ir.Value]:
-    """Goes through LSTM on the rounded x and the dequantised weights; the rounding of its states is ignored."""
+    """Relevance goes through LSTM on the rounded x and the dequantised weights; the rounding of the states is
+    ignored."""
     x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
     x = op.DequantizeLinear(x, scale, zero)
     w = _matrix(op, call.operand(1), call.operand(8), call.input(9))

@@ -31,7 +31,7 @@ def _bias(op: Builder, bias: ir.Value | None, *scales: ir.Value) -> ir.Value | N
 @in_floats("QLinearConv", operands=(0, 3))
 @in_floats("QLinearConv", domain=DOMAIN, operands=(0, 3), inference=lambda c: infer_as("Conv", c, weight=3))
 def qlinear_conv(op: Builder, call: Call) -> ir.Value:
-    """Takes the layer's rule on the dequantised values."""
+    """Relevance takes the layer's rule on the dequantised values."""
     x_scale, w_scale = call.operand(1), call.operand(4)
     w = reals(op, call.operand(3), w_scale, call.input(5), 0)
     bias = _bias(op, call.input(8), x_scale, w_scale)
@@ -51,13 +51,15 @@ def _refuse_matmul(call: Call) -> str | None:
 
 @in_floats("QLinearMatMul", operands=(0, 3), refuse=_refuse_matmul)
 def qlinear_matmul(op: Builder, call: Call) -> ir.Value:
-    """Takes the layer's rule on the dequantised values if one operand is constant, else that of a product of data."""
+    """Relevance takes, on the dequantised values, the layer's rule if one operand is constant, else the composite's
+    rule for products of data."""
     a = reals(op, call.operand(0), call.operand(1), call.input(2), -2)
     return op.MatMul(a, reals(op, call.operand(3), call.operand(4), call.input(5), -1))
 
 
 def _infer_product(context: Any, second: int, kind: int | None) -> None:
-    """Infer the shape of A·B and its type, that of input `kind`, or float32 for None; `second` is the index of B."""
+    """Infer the shape of A·B and its type, which is that of input `kind`, or float32 if `kind` is None; `second` is the
+    index of B."""
     a, b, dims = dims_of(context, 0), dims_of(context, second), None
     if a is not None and b is not None and len(b) == 2 and len(a) >= 2:
         turned = [(t := context.get_attribute(n)) is not None and bool(t.i) for n in ("transA", "transB")]
@@ -72,7 +74,7 @@ def _infer_gemm(context: Any) -> None:
 
 @in_floats("QGemm", domain=DOMAIN, operands=(0, 3), inference=_infer_gemm)
 def qgemm(op: Builder, call: Call) -> ir.Value:
-    """Takes the layer's rule on the dequantised values."""
+    """Relevance takes the layer's rule on the dequantised values."""
     alpha, turned = float(call.attr("alpha", 1.0)), {n: int(call.attr(n, 0)) for n in ("transA", "transB")}
     a_scale, b_scale = call.operand(1), call.operand(4)
     a = reals(op, call.operand(0), a_scale, call.input(2))
@@ -85,7 +87,8 @@ def qgemm(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("MatMulIntegerToFloat", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, 2))
 def matmul_integer_to_float(op: Builder, call: Call) -> ir.Value:
-    """Takes the layer's rule on the dequantised values if one operand is constant, else that of a product of data."""
+    """Relevance takes, on the dequantised values, the layer's rule if one operand is constant, else the composite's
+    rule for products of data."""
     a = reals(op, call.operand(0), call.operand(2), call.input(4), -2)
     product = op.MatMul(a, reals(op, call.operand(1), call.operand(3), call.input(5), -1))
     bias = call.input(6)
@@ -94,7 +97,7 @@ def matmul_integer_to_float(op: Builder, call: Call) -> ir.Value:
 
 @in_floats("DynamicQuantizeMatMul", domain=DOMAIN, operands=(0, 1), inference=lambda c: _infer_product(c, 1, None))
 def dynamic_quantize_matmul(op: Builder, call: Call) -> ir.Value:
-    """Takes the layer's rule on the rounded x and the dequantised weight."""
+    """Relevance takes the layer's rule on the rounded x and the dequantised weight."""
     x, scale, zero = op.DynamicQuantizeLinear(call.operand(0), _outputs=3)
     product = op.MatMul(
         op.DequantizeLinear(x, scale, zero), reals(op, call.operand(1), call.operand(2), call.input(3), -1)

@@ -1,4 +1,5 @@
-"""Recognition of products of integers that onnxruntime's tools write, and the same products in floats."""
+"""Recognition of the products of integers that onnxruntime's tools write, and the layers in floats that compute the
+same."""
 
 from __future__ import annotations
 
@@ -100,7 +101,8 @@ def _zeros(source: ir.Node) -> list[ir.Value]:
 
 
 def _factors(value: ir.Value | None, missing: list[ir.Value], constant: Constant) -> list[ir.Value] | None:
-    """Return the factors of a scale, which are missing scales, each once, and constants; None if it has others."""
+    """Split a product of scales into its factors: constants, and the scales in `missing`, each at most once. Return
+    None if it has other factors."""
     if value is None or value in missing or constant(value):
         return None if value is None else [value]
     node = value.producer()
@@ -161,8 +163,8 @@ _ROUNDS = frozenset({"Reshape", "Cast", "Floor", "Round"})
 def _rounded_bias(value: ir.Value | None, scales: list[ir.Value], constant: Constant) -> ir.Value | None:
     """Return the constant b of `Cast(Floor or Round(b / scales))`, which is added to the integers; None for others.
 
-    onnxruntime's first tool wrote a bias so. It is b up to one step, and counts as constant for gradients too, although
-    the scales depend on the data.
+    onnxruntime's first tool wrote a bias in this way. The sum that reaches the output is b rounded to a step, and
+    counts as constant for gradients too, although the scales depend on the data.
     """
     node = None if value is None else follow_operators(value, _ROUNDS).producer()
     if node is None or node.op_type != "Div":

@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class _Hidden:
-    """One step back through a cell whose only state is h, for all steps.
+    """Numbers by which relevance or a gradient goes one step back through a cell whose only state is h, for all steps.
 
-    With dh the relevance or gradient that arrives at h and d = factor·dh, the state before the step receives
-    `around·(d·weight) + stays·dh`.
+    If dh arrives at h, and d = factor·dh, then the state before the step receives `around·(d·weight) + stays·dh`.
     """
 
     factor: ir.Value
@@ -67,7 +66,7 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
 
 @custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def rnn(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Is shared by Epsilon over each step's sum Wx + Uh + biases."""
+    """Epsilon shares relevance among the terms of each step's sum Wx + Uh + biases."""
     cell = Cell(op, call, r)
     (f,) = cell.functions
     (a,) = cell.sums()
@@ -120,7 +119,8 @@ def _gru_values(cell: Cell) -> _Gru:
 
 @custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
 def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Skips the gates; is shared by Epsilon between (1−z)·n and z·h, and for the candidate between Wx and Uh."""
+    """Relevance skips the gates; Epsilon shares it between (1−z)·n and z·h, and that of the candidate between Wx and
+    Uh."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)
     if gradient:

@@ -110,8 +110,8 @@ def text_of(given: str | bytes) -> str:
 def functions(call: Call, directions: int) -> list[tuple[_Function, ...]]:
     """Read the functions f, g and h of a call, each with one entry for each direction.
 
-    Functions with an alpha or a beta take the given numbers in order, and the defaults of the operators of their names
-    when these are used up (onnxruntime then takes 0 for Affine, ScaledTanh and ThresholdedRelu).
+    Functions with an alpha or a beta take the given numbers in order. When these are used up, they take the defaults of
+    the operators of their names (onnxruntime then takes 0 for Affine, ScaledTanh and ThresholdedRelu).
     """
     names = [text_of(n) for n in call.attr("activations") or _ACTIVATIONS[call.op_type] * directions]
     alphas, betas = (iter(call.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))

@@ -118,7 +118,7 @@ class Cell:
         return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=1)
 
     def masked(self, v: ir.Value, otherwise: float = 0.0) -> ir.Value:
-        """Replace the steps that a sample does not have by a number."""
+        """Write a number into the steps that a sample does not have."""
         return v if self.mask is None else self.op.Where(self.mask, v, self.op.number(otherwise, v))
 
     # Forward values
@@ -186,7 +186,8 @@ class Cell:
         return self.masked(self.turn(self.op.Transpose(r, perm=[1, 2, 0, 3]) if self.batch_first else r))
 
     def at_last(self, output: int) -> ir.Value:
-        """Return the relevance or gradient of a last state, 0 for samples without steps, where it is a constant."""
+        """Return the relevance or gradient of a last state, with 0 for samples without steps, whose last state is a
+        constant."""
         op, r = self.op, self.arrived[output]
         state, lengths = self.state(r), self.call.input(LENGTHS)
         if r is None or lengths is None:
@@ -195,7 +196,7 @@ class Cell:
         return _shaped(op.Where(op.Greater(steps, op.ints_scalar(0)), state, op.number(0.0, state)), state)
 
     def dropped(self) -> list[ir.Value]:
-        """List the sums of relevance that arrives at steps that samples do not have, where it ends."""
+        """List the sums of the relevance that ends because it arrives at steps that samples do not have."""
         if self.mask is None:
             return []
         total, sums = self._total, []
@@ -220,7 +221,7 @@ class Cell:
     def through(
         self, label: str, states: list[ir.Value], sequences: Mapping[str, ir.Value | None], body: Callable
     ) -> tuple[list[ir.Value], list[ir.Value]]:
-        """Run a Scan over named sequences, of which those that are None are left out.
+        """Run a Scan over the named sequences that are not None.
 
         `body(op, states, slices by name)` returns the new states and the outputs of a step.
         """
@@ -232,7 +233,7 @@ class Cell:
         return scan(self.op, f"{self.call.op_type}: {label}", states, list(given.values()), step)
 
     def to_input(self, rows: ir.Value) -> ir.Value:
-        """Bring rows of the input's width to the input's shape; directions add up."""
+        """Turn rows [D, T·N, input size] into the shape of the input, and add up the directions D."""
         op = self.op
         parts = [rows] if self.directions == 1 else list(op.Split(rows, axis=0, num_outputs=2, _outputs=2))
         parts = [op.Reshape(v, self.vector(self.steps, self.batch, op.dim(self.x, 2))) for v in parts]
@@ -272,7 +273,7 @@ def relevance_of_operands(
 ) -> Reversed:
     """Collect the relevance of all operands.
 
-    The input gets `x·(v·weight)` with v = R/s(z) of the candidate, initial states get `first`; `kept` is what the
+    The input gets `x·(v·weight)` with v = R/s(z) of the candidate, initial states get `first`; `absorbed` is what the
     stabiliser absorbs.
     """
     op = cell.op
@@ -283,7 +284,8 @@ def relevance_of_operands(
 
 
 def last_bias(cell: Cell, side: int) -> ir.Value | None:
-    """Return the candidate's bias of the input's (0) or the state's (1) product, which broadcasts to a sequence."""
+    """Return the part of the input's (`side` 0) or the state's (1) bias that belongs to the candidate; it broadcasts to
+    a sequence."""
     bias = cell.biases[side]
     return None if bias is None else cell.split(bias)[-1]
 
@@ -295,7 +297,8 @@ def times(op: Builder, v: ir.Value, bias: ir.Value | None) -> ir.Value | None:
 def gradients_of_operands(
     cell: Cell, from_x: ir.Value, from_h: ir.Value, first: Mapping[int, ir.Value], to_r: ir.Value
 ) -> Reversed:
-    """Collect the gradients of all operands from those of the input's and of the state's products, which are rows."""
+    """Collect the gradients of all operands from the gradients of the input's product and of the state's product, which
+    are rows."""
     op, call = cell.op, cell.call
     amounts = {X: cell.to_input(op.MatMul(from_x, cell.w)), W: cell.to_weight(from_x, cell.x_rows), R: to_r}
     if call.input(B) is not None:

@@ -54,13 +54,13 @@ def keep(op: Builder, call: Call, reduced: ir.Value) -> ir.Value:
 
 @linear("ReduceSum", linearity="sum", sign="keeps")
 def reduce_sum(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     return op.Expand(keep(op, call, r), op.shape(call.operand(0)))
 
 
 @linear("ReduceMean", linearity="sum", sign="keeps")
 def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     x = call.operand(0)
     assert r.dtype is not None
     count = op.cast(op.elements_for_each(x, r), r.dtype)
@@ -68,7 +68,7 @@ def reduce_mean(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 
 def _proportional(op: ReverseBuilder, call: Call, r: ir.Value, parts: ir.Value) -> Reversed:
-    """Share relevance in proportion to `parts`, whose sum over the axes is stabilised and divides."""
+    """Share relevance in proportion to `parts`; the stabilised denominator is their sum over the axes."""
     total = sums(op, call, parts)
     wide, divisor = keep(op, call, r), op.stabilise(total)
     share = op.Div(wide, divisor)
@@ -81,21 +81,21 @@ def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
 
 @custom("ReduceL1", sign="nonnegative")
 def reduce_l1(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the magnitudes."""
+    """Relevance is shared in proportion to the magnitudes."""
     x = call.operand(0)
     return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
 
 
 @custom("ReduceSumSquare", sign="nonnegative")
 def reduce_sum_square(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the squares."""
+    """Relevance is shared in proportion to the squares."""
     x = call.operand(0)
     return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
 
 
 @custom("ReduceL2", sign="nonnegative")
 def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the squares."""
+    """Relevance is shared in proportion to the squares."""
     x = call.operand(0)
     if gradient:
         return _times(op, call, r, op.Div(x, keep(op, call, call.outputs[0])))
@@ -117,7 +117,7 @@ def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reve
 
 @custom("ReduceLogSum", receives="factor")
 def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the derivative, as for the logarithm of one value."""
+    """Relevance is shared in proportion to the derivative, as for the logarithm of one value."""
     x = call.operand(0)
     slope = op.Div(op.full_like(x, 1.0), sums(op, call, x))
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
@@ -125,14 +125,14 @@ def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reve
 
 @custom("ReduceLogSumExp", receives="factor")
 def reduce_log_sum_exp(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Is shared in proportion to the derivative, which is the softmax; the entropy goes to the bias."""
+    """Relevance is shared in proportion to the derivative, which is the softmax; the entropy goes to the bias."""
     slope = op.Exp(op.Sub(call.operand(0), keep(op, call, op.output(call))))
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
 @custom("ReduceProd")
 def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by all factors, as in every product of data."""
+    """Relevance is shared equally by all factors, as in every product of data."""
     x = call.operand(0)
     assert r.dtype is not None
     if not gradient:
@@ -149,7 +149,7 @@ def reduce_prod(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reverse
 
 @routing("ReduceMax", "ReduceMin", selection="window", sign="keeps")
 def extreme(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winner; of equal ones, to the first."""
+    """Relevance goes to the winner; of equal ones, to the first."""
     x, which = call.operand(0), axes(op, call)
     assert r.dtype is not None
     if 0 in op.dims(x):

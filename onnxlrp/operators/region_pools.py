@@ -44,8 +44,8 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     """Compute the sampling positions of a RoiAlign along one axis.
 
     Sample s of S in bin p of P lies at `first + (last − first)·(p + (s + ½)/S)/P`, clipped to the picture. A sample
-    more than 1 outside of the picture counts as 0. S is `sampling_ratio`, or else the least number for which samples
-    are at most 1 apart. In the mode without half pixels a region is at least 1 long.
+    more than one element outside of the picture counts as 0. S is `sampling_ratio`, or else the least number for which
+    samples are at most one element apart. In the mode without half pixels a region is at least one element long.
     """
     x, rois = call.operand(0), call.operand(1)
     assert x.dtype is not None
@@ -99,7 +99,8 @@ def _samples(op: Builder, call: Call, axis: int) -> _Samples:
     sign="keeps",
 )
 def roi_align(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions, or goes to the winner (mode max); the regions get none."""
+    """Relevance is shared in proportion to the contributions, or goes to the winner (mode max); the regions get
+    none."""
     rows, columns = _samples(op, call, _ROWS), _samples(op, call, _COLUMNS)
     if call.attr("mode", "avg") == "max":
         return _max_back(op, call, operand, r, rows, columns)
@@ -248,7 +249,8 @@ def _candidate_values(
 
 @routing("MaxRoiPool", selection="window", sign="keeps")
 def max_roi_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winner; of equal ones, to the first. Regions are rounded to whole elements and have no derivative."""
+    """Relevance goes to the winner; of equal ones, to the first. Regions are rounded to whole elements and have no
+    derivative."""
     x, rois = call.operand(0), call.operand(1)
     (rows, row_exists), (columns, column_exists) = (_bins(op, call, axis) for axis in (_ROWS, _COLUMNS))
     flat = op.Add(

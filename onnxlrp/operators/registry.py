@@ -41,25 +41,29 @@ class Kind(enum.Enum):
 
 Operands = Callable[[Call], Sequence[int]]
 Linearity = Literal["product", "sum", "scale", "quotient", "affine", "selection"]
-"""*product*: linear in each data operand by itself, the others held fixed. *scale*: the same, and every output element
-is one element of an operand times a factor. *quotient*: a scale of operand 0, and not linear in its divisor. *sum*:
-linear in all data operands at once. *affine*: scales and shifts its one data operand. *selection*: only moves values.
+"""Ways in which an operator is linear. *product*: in each data operand by itself, the others held fixed. *scale*: the
+same, and every output element is one element of an operand times a factor. *quotient*: a scale of operand 0, and not
+linear in its divisor. *sum*: in all data operands at once. *affine*: it scales and shifts its one data operand.
+*selection*: it only moves values.
 """
 Selection = Literal["in place", "moved", "value", "window"]
-"""*in place*: a routing operator leaves all elements where they are in memory, and so costs nothing. *moved*: it moves
-them. *value*: it selects them by their values. *window*: the same, from windows or axes, as pools and reductions do."""
+"""Ways in which a routing operator selects values. *in place*: it leaves all elements where they are in memory, and so
+costs nothing. *moved*: it moves them. *value*: it selects them by their values. *window*: it selects them by their
+values from windows or axes, as pools and reductions do."""
 Sign = Literal["nonnegative", "rectified", "keeps", "same", "unknown"]
-"""*nonnegative*: never below 0. *rectified*: the same, and 0 wherever the operand is not above 0. *keeps*: not below 0
-where no operand is. *same*: for an activation, its operand's own sign or none (0)."""
+"""Signs of an output. *nonnegative*: never below 0. *rectified*: never below 0, and 0 wherever the operand is not above
+0. *keeps*: not below 0 where no operand is. *same*: for an activation, 0 or the sign of its operand."""
 Activation = Literal["gate", "rectifier", "soft"]
-"""A *gate* (sigmoid, hard sigmoid, softmax) is a router, not a signal. The *rectifier*, ReLU itself, and *soft*
-rectifiers such as GELU and SiLU are the gate of a product without one."""
+"""Roles of an activation in a product of data. A *gate* (sigmoid, hard sigmoid, softmax) is a router, not a signal. The
+*rectifier*, ReLU itself, and *soft* rectifiers such as GELU and SiLU are the gate of a product that has no *gate*."""
 Receives = Literal["amount", "factor", "ratio"]
-"""The relevance R itself as an *amount*; of each output the *factor* c with R = output·c, exact where the output is 0;
-the *ratio* R/s(y) of the first output y, divided as by ε. Gradients are amounts."""
+"""Forms in which a custom operator receives relevance. *amount*: R itself. *factor*: for each output the factor c with
+R = output·c, which is exact where the output is 0. *ratio*: R/s(y) of the first output y, with the stabiliser of the ε
+rule. Gradients are always amounts."""
 Head = Literal["squash", "rescale"]
-"""Role of an operator at the end of a model: one that squashes scores, as softmax does, is skipped on the way to the
-explained output, and with it one downstream that brings scores to a common size."""
+"""Roles of an operator at the end of a model. *squash*: it squashes scores, as softmax does, and is skipped on the way
+from the output to the explained score. *rescale*: it brings scores to a common size, and is skipped if it lies
+downstream of a squash."""
 CHOICES: dict[str, tuple[str, ...]] = {
     "linearity": get_args(Linearity),
     "selection": get_args(Selection),
@@ -68,12 +72,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "receives": get_args(Receives),
     "head": get_args(Head),
 }
-"""The fields of an operator that are words, and the words."""
+"""The fields of `Operator` whose values are words, each with the words that it may hold."""
 
 
 def _features(call: Call, data: int) -> set[int]:
-    """Name the axes of a matrix product that come from the operand other than `data` alone: its own axis, and those
-    along which it holds several matrices."""
+    """Name the axes of a matrix product that do not come from operand `data`: the other operand's own axis, and those
+    along which that operand holds several matrices."""
     shape = call.operand(1 - data).shape
     matrices = range(-len(shape), -2) if shape is not None else ()
     own = {a for a in matrices if shape is not None and shape[a] != 1}
@@ -93,14 +97,14 @@ class LayerForm:
     channels: int = 1
     """Axis of a convolution's weight that holds the input's channels: those of one group on axis 1, all on axis 0."""
     dequantised: Callable[[Builder, Call], Call] | None = None
-    """For weights that are packed or integers: the same layer in standard operators on weights in floats, for its
-    transpose and for every run on other weights. The model's own run stays as it is."""
+    """Function that gives the same layer in standard operators on weights in floats, for weights that are packed or
+    integers. Its transpose, and every run on other weights, use that layer; the model's own run stays as it is."""
     factors: tuple[int, ...] = ()
     """Operands that multiply the products of data and weight, and may have any sign."""
     by_rows: Callable[[Call], bool] = lambda call: True
-    """True where each row of the data along axis 0 goes into the output by itself."""
+    """True where each row of the output, along axis 0, depends on one row of the data."""
     rounds: Callable[[Call], bool] = lambda call: False
-    """True where the model's own run rounds, so that its output is not what stands in for it would make."""
+    """True where the model's own run rounds, so that its output differs from that of the same layer in floats."""
 
     def bias_of(self, call: Call) -> ir.Value | None:
         """The bias among a call's operands, None where it has none."""
@@ -115,27 +119,28 @@ class Operator:
     domain: str
     kind: Kind
     function: Callable
-    """transpose, derivative, reverse, or for a stop its reason."""
+    """The transpose, the derivative or the reverse; for a stop a function that returns its reason."""
     operands: Operands
-    """Operands that may carry relevance."""
+    """Function that returns the operands of a call that may carry relevance."""
     summary: str
     """One line that says what happens to relevance."""
     refuse: Callable[[Call], str | None] = lambda call: None
-    """Why this very node has no rule, None where it has one."""
+    """Function that returns the reason why a call has no rule, None where it has one."""
     gradient_only: tuple[int, ...] = ()
-    """Operands that gradients reach and relevance does not: they say where, how much or within which bounds, the
-    relevance goes to the values."""
+    """Operands that gradients reach and relevance does not, because they only tell to which values relevance goes, how
+    much, or within which bounds."""
     gradient_outputs: tuple[int, ...] = ()
-    """Outputs that gradients arrive at; a model whose relevance does is refused: its way round is not known."""
+    """Outputs that gradients may arrive at. A model in which relevance arrives at one is refused, because no rule
+    carries it back."""
     linearity: Linearity = "product"
     """The way in which a linear operator is linear in its data operands."""
     lookup: bool = False
-    """Operand 1 are ids where operand 0 is a constant table: an embedding."""
+    """True where operand 1 holds ids if operand 0 is a constant table: the operator is then an embedding."""
     layer: LayerForm | None = None
     sign: Sign | Callable[[Call], str] = "unknown"
     """The sign of the output."""
     piecewise_constant: bool = False
-    """Its derivative is 0 wherever it has one."""
+    """True where the derivative is 0 wherever there is one."""
     base: bool = False
     """True where relevance adds up to the output less a base value, which the ledger books as bias."""
     interacts: bool = False
@@ -144,33 +149,35 @@ class Operator:
     expands: bool = False
     """Each element of its operand becomes a block along the last axis of its output: an encoder of categories."""
     elementwise: bool = False
-    """Each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
+    """True where each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     selection: Selection = "moved"
     """The way in which a routing operator selects the elements of its outputs."""
     per_output: bool = False
-    """Takes a list of relevances, one per output, None where none arrives."""
+    """True where the function takes a list of relevances, one for each output, None where none arrives."""
     activation: Activation | None = None
-    """The part that an activation has in a product of data."""
+    """The role of an activation in a product of data."""
     average: Callable | None = None
-    """Max pooling: the average pooling over the same windows, as a `Call`."""
+    """Function that makes the average pooling over the windows of a max pooling, as a `Call`."""
     head: Head | Callable[[Builder, Call], ir.Value] | None = None
-    """The role of the operator at the end of a model. A function, for an operator that no rule leads through, computes
-    the score that its output is computed from."""
+    """The role of the operator at the end of a model. For an operator that no rule leads through it is a function,
+    which computes the score that the operator's output is computed from."""
     when: Callable[[ir.Node | Call], bool] | None = None
-    """Decides by attributes and operands which nodes this entry is for; an entry without it is for all others."""
+    """Condition on attributes and operands under which this entry is for a node; an entry without one is for all
+    others."""
     receives: Receives = "amount"
     """The form of relevance that a custom operator takes."""
     compares: Callable[[Call], np.ndarray | None] = lambda call: None
-    """The rows [rows, features] that a kernel compares operand 0 with; None where it needs no reference. The planner
-    chooses the reference and hands it over as the attribute `reference`."""
+    """Function that returns the rows [rows, features] that a kernel compares operand 0 with; None where it needs no
+    reference. The planner chooses the reference and hands it over as the attribute `reference`."""
     rounding: bool = False
-    """Quantises or dequantises: the same values up to rounding, which patterns look through."""
+    """True where the operator quantises or dequantises: the values stay the same up to rounding, so patterns look
+    through it."""
     in_floats: Callable[[Builder, Call], ir.Value | list[ir.Value]] | None = None
-    """For an operator on quantised numbers: the same computation in floats, which relevance goes through; a list where
-    it has several outputs. The model's own node computes the value."""
+    """Function that computes an operator on quantised numbers in floats; relevance goes through this computation. It
+    returns a list where there are several outputs. The model's own node computes the value."""
     inference: Callable[[Any], None] | None = None
-    """For an operator that ONNX does not know, or leaves open: sets the types of its outputs in an
-    `onnx.shape_inference.InferenceContext`."""
+    """Function that sets the types of the outputs in an `onnx.shape_inference.InferenceContext`, for an operator that
+    ONNX does not know, or whose types it leaves open."""
 
     def __repr__(self) -> str:
         return f"<Operator {cut(self.domain or 'ai.onnx')}::{cut(self.op_type)}: {self.kind.value}>"
@@ -273,7 +280,7 @@ def _enter(kind: Kind, names: Sequence[str], domain: str, **options: Any) -> Cal
 
 
 def make_entry(kind: Kind, name: str, domain: str, function: Callable, **options: Any) -> Operator:
-    """Make an entry; without a `summary` the first paragraph of the function's docstring is it."""
+    """Make an entry; its summary is the option `summary`, or else the first paragraph of the function's docstring."""
     text = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
     given = {"operands": _first, **options, "summary": options.get("summary") or text}
     return Operator(name, plain(domain), kind, function, **given)
@@ -329,7 +336,8 @@ def decomposed(*names: str, domain: str = "", **options: Any) -> Callable:
 
 
 def function_body(op: Builder, call: Call) -> Sequence[ir.Value]:
-    """Stand for the function body that ONNX gives an operator, by which it is written out."""
+    """Stand in the registry for the function body that ONNX gives an operator, from which the operator is written
+    out."""
     raise AssertionError(f"{call.op_type} is written out by its own function body")
 
 
@@ -343,9 +351,9 @@ def by_function_body(*names: str, summary: str, domain: str = "") -> None:
 class Reversed(Brief):
     """The result of a custom operator's way back, for its data operands.
 
-    `amounts`, one per operand: relevance, or the gradient where gradients were asked for. `factors`: of an operand x
-    the factor c of relevance x·c, which is added to its amount. `conserves`: whether their sum is the relevance that
-    arrived; a softmax's is not, and is marked in the ledger.
+    `amounts` holds the relevance of operands by index, or the gradient where gradients were asked for. `factors` holds
+    for an operand x the factor c of relevance x·c, which is added to its amount. `conserves` is True where these add up
+    to the relevance that arrived; a softmax does not conserve it, and the ledger marks its row.
     """
 
     amounts: dict[int, ir.Value] = dataclasses.field(default_factory=dict)

@@ -89,7 +89,8 @@ class Moved:
 
 
 def gaussian(op: Builder, moved: Moved, gamma: float) -> tuple[ir.Value, ir.Value]:
-    """Return the change of `e^{−γ·d²}` divided by that of d², [samples, rows], and the kernel at the reference."""
+    """Return the change of `e^{−γ·d²}` divided by the change of d², [samples, rows], and the kernel at the
+    reference."""
     base, change = moved.at_reference(), moved.change()
     distances = op.Max(op.Add(base, change), op.number(0.0, change))
     a, b, difference = (op.Mul(v, -gamma) for v in (distances, base, change))
@@ -106,7 +107,7 @@ class _Point:
     x: ir.Value
     r: ir.Value
     quotients: dict[int, ir.Value | None] = dataclasses.field(default_factory=dict)
-    """Quotients by the number of the distance; None stands for 1."""
+    """Quotients, each by the index of its distance; None stands for 1."""
 
     @property
     def constant(self) -> bool:
@@ -178,7 +179,7 @@ _QUOTIENTS: dict[str, Callable[..., dict[int, ir.Value | None]]] = {
 
 
 def has_quotient(node: ir.Node, data: Sequence[int]) -> bool:
-    """Decide whether the change of a node's output follows from those of its data operands."""
+    """Decide whether the change of a node's output follows from the changes of its data operands."""
     if node.domain != "" or node.op_type not in _QUOTIENTS:
         return False
     if node.op_type == "Pow":

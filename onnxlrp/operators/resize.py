@@ -66,7 +66,8 @@ _RESIZE: dict[str, Any] = {
 @linear("Resize", when=lambda call: _mode(call) == "nearest", linearity="selection", **_RESIZE)
 @linear("Resize", linearity="sum", **_RESIZE)
 def resize(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm), or follows the values (nearest); a region gets none."""
+    """Relevance is shared in proportion to the contributions (Norm), or follows the values (nearest); a region gets
+    none."""
     if operand == 1:
         return _by_region(op, call, r)
     if _policy(call) != "stretch" and _mode(call) == "nearest":
@@ -149,7 +150,8 @@ def _edges(op: Builder, call: Call, axis: int) -> tuple[ir.Value, ir.Value]:
 
 
 def _region_along(op: Builder, call: Call, axis: int) -> ir.Value:
-    """Return the region for the identity matrix of shape [in, 1, in, 1]."""
+    """Return the operand `roi` for a Resize of the identity matrix, which has the shape [in, 1, in, 1]: the region on
+    axis 0, all of the other axes."""
     start, end = _edges(op, call, axis)
     zero, one = (op.constant([v], start.dtype) for v in (0, 1))
     return op.Concat(zero, zero, start, zero, one, one, end, one, axis=0)

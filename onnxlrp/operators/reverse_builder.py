@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnxlrp.graph.builder import Builder
 
 _LEAST = 2.0**-20
-"""ε in float16: the power of two next to the usual 1e-6, where the type's steps are 6e-8."""
+"""Least ε in float16: the power of two next to the usual 1e-6. The steps of float16 are 6e-8 there."""
 
 
 class ReverseBuilder(Builder):
@@ -23,7 +23,8 @@ class ReverseBuilder(Builder):
         return ReverseBuilder(graph, scope, self.epsilon)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """`d + sgn(d)·ε` with sgn(0) = +1; with ε = 0 infinite at d = 0, so that what is divided by it is 0 there."""
+        """Return `d + sgn(d)·ε` with sgn(0) = +1. If ε is 0, return d, with infinity where d is 0: a quotient by it is
+        0 there."""
         epsilon = least(self.epsilon if epsilon is None else epsilon, d.dtype)
         if epsilon == 0:
             return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
@@ -34,5 +35,5 @@ class ReverseBuilder(Builder):
 
 
 def least(epsilon: float, dtype: ir.DataType | None) -> float:
-    """An ε that is not 0 in a type either."""
+    """Return ε, or in float16, where a small ε would vanish, at least `_LEAST`."""
     return max(epsilon, _LEAST) if dtype == ir.DataType.FLOAT16 and epsilon else epsilon

@@ -23,7 +23,7 @@ def _from_sources(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
 
 @routing("Reshape", "Flatten", "Squeeze", "Unsqueeze", selection="in place", sign="keeps")
 def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     shape = op.shape(call.operand(0))
     known = op.known(shape)
     # With allowzero a size of 0 means 0 elements; without it, the size would be copied from r.
@@ -32,7 +32,7 @@ def reshape(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Identity", selection="in place", sign="keeps")
 def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     return r
 
 
@@ -54,20 +54,20 @@ def _cast_carries(call: Call) -> tuple[int, ...]:
 
 @routing("Cast", "CastLike", operands=_cast_carries, sign="keeps")
 def cast(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values between number types; ends where floats are rounded to integers."""
+    """Relevance follows the values between number types; it ends where floats are rounded to integers."""
     return r
 
 
 @routing("Transpose", sign="keeps")
 def transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     perm = call.ints("perm", list(range(call.rank()))[::-1])
     return op.Transpose(r, perm=[perm.index(axis) for axis in range(len(perm))])
 
 
 @routing("Concat", operands=lambda call: range(len(call.inputs)), sign="keeps")
 def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     axis = int(call.attr("axis"))
     axis = axis if axis >= 0 else axis % call.rank(operand)
     before, after = (op.offset(call.inputs, place, axis) for place in (operand, operand + 1))
@@ -76,7 +76,7 @@ def concat(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Split", per_output=True, sign="keeps")
 def split(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     dtype = next(v.dtype for v in r if v is not None)
     assert dtype is not None
     parts = [op.full(op.shape(y), 0, dtype) if v is None else v for v, y in zip(r, call.outputs, strict=True)]
@@ -85,7 +85,7 @@ def split(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir
 
 @routing("Slice", sign="keeps")
 def slice_(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     x = call.operand(0)
     starts, ends, axes, steps = (op.known(call.input(i)) for i in range(1, 5))
     sizes = op.dims(x)
@@ -103,7 +103,8 @@ def slice_(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Gather", operands=lambda call: (0, 1), lookup=True, sign="keeps")
 def gather(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; for ids that look up a constant table, is summed over the embedding and goes to the ids."""
+    """Relevance follows the values; where ids look up a constant table, it is summed over the embedding and goes to the
+    ids."""
     axis = int(call.attr("axis", 0))
     if operand == 1:
         return over_embedding(op, call, axis, r)
@@ -146,7 +147,7 @@ def over_embedding(op: Builder, call: Call, axis: int, r: ir.Value) -> ir.Value:
 
 @routing("OneHot", operands=lambda call: (2,), sign="keeps")
 def one_hot(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the two values that are written; the indices that choose between them are positions."""
+    """Relevance follows the two values that are written; the indices that choose between them are positions."""
     assert r.dtype is not None
     indices, depth = (op.cast(call.operand(i), ir.DataType.INT64) for i in (0, 1))
     hot = op.OneHot(indices, depth, op.ints([0, 1]), axis=int(call.attr("axis", -1)))
@@ -163,7 +164,7 @@ def _by_value(call: Call) -> tuple[int, ...]:
 
 @routing("Unique", per_output=True, selection="value", operands=_by_value, sign="keeps")
 def unique(op: Builder, call: Call, operand: int, r: list[ir.Value | None]) -> ir.Value:
-    """Follows the values to the first of several equal ones; the other outputs are positions."""
+    """Relevance follows the values to the first of several equal ones; the other outputs are positions."""
     x, y, back = call.operand(0), op.output(call), r[0]
     if back is None:
         return op.full_like(x, 0)
@@ -190,13 +191,13 @@ def _first_true(op: Builder, condition: ir.Value) -> ir.Value:
 
 @routing("GatherElements", "GatherND", "Tile", "ReverseSequence", "Compress", sign="keeps")
 def selection(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     return _from_sources(op, call, operand, r)
 
 
 @routing("Expand", sign="keeps")
 def expand(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; the relevance of copies adds up."""
+    """Relevance follows the values; the relevance of copies adds up."""
     return op.unbroadcast(r, call.operand(0))
 
 
@@ -208,7 +209,7 @@ def _pad_sign(call: Call) -> str:
 
 @routing("Pad", sign=_pad_sign, operands=lambda call: (0, 2) if call.attr("mode", "constant") == "constant" else (0,))
 def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values; the relevance of padding goes to its constant."""
+    """Relevance follows the values; the relevance of padding goes to its constant."""
     x, pads = call.operand(0), call.operand(1)
     if operand == 2:
         inside = op.run(call.rebind({0: op.full(op.shape(x), 1, r.dtype), 2: None}))
@@ -224,7 +225,7 @@ def pad(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("DepthToSpace", sign="keeps")
 def depth_to_space(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     x, block = call.operand(0), int(call.attr("blocksize"))
     if call.attr("mode", "DCR") == "DCR":
         return op.SpaceToDepth(r, blocksize=block)
@@ -236,13 +237,13 @@ def depth_to_space(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Val
 
 @routing("SpaceToDepth", sign="keeps")
 def space_to_depth(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     return op.DepthToSpace(r, blocksize=int(call.attr("blocksize")), mode=call.attr("mode", "DCR"))
 
 
 @routing("Where", operands=lambda call: (1, 2), sign="keeps")
 def where(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values that were chosen."""
+    """Relevance follows the values that were chosen."""
     zero = op.constant(0, r.dtype)
     chosen = (r, zero) if operand == 1 else (zero, r)
     return op.unbroadcast(op.Where(call.operand(0), *chosen), call.operand(operand))
@@ -250,13 +251,13 @@ def where(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @routing("Trilu", sign="keeps")
 def trilu(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values."""
+    """Relevance follows the values."""
     return op.run(call.rebind({0: r}))
 
 
 @routing("TopK", selection="value", sign="keeps")
 def top_k(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Goes to the winners."""
+    """Relevance goes to the winners."""
     indices = op.run(call, outputs=2)[1]
     axis = int(call.attr("axis", -1))
     x = call.operand(0)

@@ -58,7 +58,7 @@ _GRID: dict[str, Any] = {
 @linear("GridSample", when=lambda call: _grid_mode(call) == "nearest", linearity="selection", **_GRID)
 @linear("GridSample", linearity="sum", **_GRID)
 def grid_sample(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions, or follows the values (nearest); the grid gets none."""
+    """Relevance is shared in proportion to the contributions, or follows the values (nearest); the grid gets none."""
     x, grid = call.operand(0), call.operand(1)
     corners, pictures, back = _grid_corners(op, call), as_pictures(op, x), as_pictures(op, r)
     if operand == 0:
@@ -131,7 +131,7 @@ def _reflected(op: Builder, position: ir.Value, low: ir.Value, span: ir.Value) -
     layer=LayerForm("convolution", ((0, 1),), bias=3, factors=(4,)),
 )
 def deform_conv(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Takes the layer's rule at the positions that the offsets give; offsets and mask get no relevance."""
+    """Relevance takes the layer's rule at the positions that the offsets give; offsets and mask get none."""
     x, w = call.operand(0), call.operand(1)
     if operand == 3:
         return op.ReduceSum(r, op.ints([0, *range(2, call.rank())]), keepdims=0)
@@ -170,7 +170,8 @@ def _by_offset_group(op: Builder, call: Call, mask: ir.Value) -> ir.Value:
 def _deformed(op: Builder, call: Call) -> list[Corner]:
     """Return the corners that each kernel element reads at each output, [N·offset groups, 1, kernel · positions].
 
-    Along an axis the position is output · stride − pad + kernel element · dilation + offset; outside it reads zeros.
+    Along an axis the position is output · stride − pad + kernel element · dilation + offset; a position outside of the
+    picture reads zeros.
     """
     x, w, offset = call.operand(0), call.operand(1), call.operand(2)
     axes = call.rank(1) - 2

@@ -54,7 +54,7 @@ def scan(
 
 
 def _result(op: Builder, value: ir.Value, name: str) -> ir.Value:
-    """Return a value that may become an output: a copy if it is one already or is an input."""
+    """Return a value that may become an output: `value`, or a copy of it if it is an output or an input already."""
     if value.producer() is not None and value not in op.graph.outputs:
         return value
     out = op.alias(value, name)

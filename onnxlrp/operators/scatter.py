@@ -41,8 +41,8 @@ def _put(op: Builder, call: Call, into: ir.Value, updates: ir.Value, reduction: 
 )
 @routing("ScatterND", "ScatterElements", "Scatter", operands=lambda call: (0, 2), sign="keeps")
 def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values to the updates and the data. A reduction `add` shares in proportion, `mul` equally; `min` and
-    `max` give all to the winner, which among equal ones is the data, then the first update."""
+    """Relevance follows the values to the updates and the data. A reduction `add` shares it in proportion, `mul`
+    equally; `min` and `max` give all to the winner, which among equal ones is the data, then the first update."""
     data, updates = call.operand(0), call.operand(2)
     zero = op.constant(0, r.dtype)
     if _reduction(call) == "none":
@@ -68,7 +68,7 @@ def scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     sign="keeps",
 )
 def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions."""
+    """Relevance is shared in proportion to the contributions."""
     return r if operand == 0 else _picked(op, call, r)
 
 
@@ -79,7 +79,7 @@ def scatter_add(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     sign="keeps",
 )
 def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by all factors, as in every product of data."""
+    """Relevance is shared equally by all factors, as in every product of data."""
     data, updates = call.operand(0), call.operand(2)
     one, zero = op.number(1.0, data), op.number(0.0, data)
     if not gradient:
@@ -102,7 +102,7 @@ def scatter_product(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
 
 @routing("TensorScatter", operands=lambda call: (0, 1), sign="keeps")
 def tensor_scatter(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values to the update and the cache."""
+    """Relevance follows the values to the update and the cache."""
     cache, update = call.operand(0), call.operand(1)
     rank = call.rank()
     axis = int(call.attr("axis", -2)) % rank

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _rebuild(op: Builder, value: ir.Value, instead: dict[ir.Value, ir.Value]) -> ir.Value:
-    """Emit the operators that build a list once more, with other tensors in place of its own."""
+    """Emit once more the operators that build a list, with other tensors in place of its own."""
     if value in instead:
         return instead[value]
     node = value.producer()
@@ -38,14 +38,15 @@ def _open(call: Call) -> str | None:
 
 
 def _tensors(call: Call) -> range:
-    """Name the tensors of the list, which are operands after the node's own, or the list itself if they are unknown."""
+    """Name the tensors of the list, which follow the node's own operands; if the tensors are unknown, name the list
+    itself."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     return range(own, len(call.inputs)) if sources(call.operand(0)) is not None else range(1)
 
 
 @routing("SequenceAt", "ConcatFromSequence", operands=_tensors, refuse=_open)
 def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values through the list to its tensors."""
+    """Relevance follows the values through the list to its tensors."""
     own = 1 if call.op_type == "ConcatFromSequence" else 2
     tensors = [v for v in call.inputs[own:] if v is not None]
     instead, before = {}, op.ints_scalar(0)
@@ -72,7 +73,7 @@ def from_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     refuse=lambda call: "relevance would arrive at a list as a whole",
 )
 def into_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values from the tensors that leave the list."""
+    """Relevance follows the values from the tensors that leave the list."""
     raise NotImplementedError("relevance goes past lists, see from_list")
 
 
@@ -82,7 +83,7 @@ def into_list(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     refuse=lambda call: None if len(call.inputs) > 1 else "its optional value comes from a branch or an input",
 )
 def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values: an optional value that is present is the value itself."""
+    """Relevance follows the values: an optional value that is present is the value itself."""
     return r
 
 
@@ -92,7 +93,7 @@ def from_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Valu
     refuse=lambda call: "relevance would arrive at an optional value as a whole",
 )
 def into_optional(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the values from the element of the optional value."""
+    """Relevance follows the values from the element of the optional value."""
     raise NotImplementedError("relevance goes past optional values, see from_optional")
 
 

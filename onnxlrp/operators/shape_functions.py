@@ -1,7 +1,8 @@
-"""Shape functions of operators that ONNX does not know or leaves open, as each has one where it is defined.
+"""Shape functions that several files of operators share, for operators that ONNX does not know or whose shapes it
+leaves open.
 
-They set types of outputs in an `onnx.shape_inference.InferenceContext`. An operand of unknown type is None there, and
-the AttributeError that follows ends a function quietly (`source/taught.py`).
+Such a function sets the types of the outputs in an `onnx.shape_inference.InferenceContext`. An operand of unknown type
+is None there, and the AttributeError that follows ends the function quietly (`source/taught.py`).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def dims_of(context: Any, index: int) -> list[Any] | None:
 
 
 def set_output(context: Any, kind: int, dims: Iterable[Any] | None, index: int = 0) -> None:
-    """Set the element type of an output, if there is one, and its dimensions where they are known: numbers, None for
-    open ones, or dimensions of operands."""
+    """Set the element type of an output, if the node has that output, and its dimensions where they are known: numbers,
+    None for open ones, or dimensions of operands."""
     if index >= context.get_num_outputs():
         return
     result = TypeProto()
@@ -59,7 +60,8 @@ def set_samples(context: Any, index: int, kind: int, *columns: int) -> None:
 
 
 def infer_targets(attribute: str | None) -> Callable[[Any], None]:
-    """Infer floats [samples, targets], of as many targets as an attribute says, one without."""
+    """Make a function that infers floats [samples, targets]; `attribute` holds the number of targets, which is 1
+    without it."""
 
     def infer(context: Any) -> None:
         given = None if attribute is None else context.get_attribute(attribute)

@@ -101,7 +101,7 @@ def _axis(op: Builder, call: Call) -> ir.Value:
 
 @linear("DFT", linearity="sum")
 def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm)."""
+    """Relevance is shared in proportion to the contributions (Norm)."""
     x, rank = call.operand(0), call.rank()
     inverse, onesided = bool(call.attr("inverse", 0)), bool(call.attr("onesided", 0))
     before, size, after = _around(op, op.shape(x), rank, axis := _axis(op, call))
@@ -121,7 +121,8 @@ def dft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 @linear("STFT", operands=lambda call: (0, 2))
 def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Is shared in proportion to the contributions (Norm); a window of data makes it a product of data."""
+    """Relevance is shared in proportion to the contributions (Norm); if the window is data, it takes the composite's
+    rule for products of data."""
     x, window = call.operand(0), call.input(2)
     flat = op.ints([1])
     # onnxruntime also accepts a real signal without the last axis.

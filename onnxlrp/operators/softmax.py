@@ -64,7 +64,8 @@ def _depth(value: ir.Value) -> int:
 
 @custom("Softmax", sign="nonnegative", activation="gate", head="squash")
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is skipped at the end of a model; inside the network, becomes `x·(R − softmax·ΣR)` (AttnLRP Prop. 3.1)."""
+    """The softmax is skipped at the end of a model; inside the network, relevance becomes `x·(R − softmax·ΣR)` (AttnLRP
+    Prop. 3.1)."""
     x, y = call.operand(0), call.outputs[0]
     if may_hide_rows((call.original or call.inputs)[0] or x):
         y = op.Where(op.IsNaN(y), op.number(0.0, y), y)
@@ -80,7 +81,8 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
 
 @custom("LogSoftmax", head="squash")
 def log_softmax(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is skipped at the end of a model; inside the network, becomes `x·Jᵀ(R/s(y))`, as for softmax."""
+    """The LogSoftmax is skipped at the end of a model; inside the network, relevance becomes `x·Jᵀ(R/s(y))`, as for
+    softmax."""
     x, y = call.operand(0), call.outputs[0]
     g = r if gradient else op.Div(r, op.stabilise(y))
     back = op.Sub(g, op.Mul(op.Exp(y), op.ReduceSum(g, _axis(call, op), keepdims=1)))

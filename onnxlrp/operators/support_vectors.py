@@ -153,7 +153,7 @@ class _Kernel:
         return back, op.ReduceSum(absorbed, keepdims=0), op.ReduceSum(op.Mul(part, machine.coef0), keepdims=0)
 
     def gradient(self, slopes: ir.Value) -> ir.Value:
-        """Compute the gradient by the features from that by the decisions."""
+        """Compute the gradient by the features from the gradient by the decisions."""
         op, machine = self.op, self.machine
         over = self._over_vectors(slopes)
         if self.vectors is None:
@@ -173,7 +173,8 @@ class _Kernel:
 def _reverse(op: ReverseBuilder, call: Call, r: ir.Value, columns: np.ndarray, gradient: bool) -> Reversed:
     """Carry factors, or gradients, of the outputs back to x.
 
-    `columns` [decisions, outputs] holds 1 where an output is a decision value and −1 where it is its negative.
+    `columns` [decisions, outputs] holds 1 where an output is a decision value and −1 where an output is the negative of
+    one.
     """
     x, dtype = call.original[0], r.dtype
     assert x is not None and dtype is not None
@@ -219,7 +220,8 @@ _KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _comp
 
 @custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)
 def svm_regressor(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Shares an RBF's change from a reference by what each feature changes of the distance; others, in proportion.
+    """For an RBF kernel, the change from a reference is shared by how much each feature changes the distance; for other
+    kernels, relevance is shared in proportion to the contributions.
 
     `f = Σ a_j·k(x, u_j) + ρ` has relevance c·f, of which ρ keeps c·ρ. RBF, with a reference r, which keeps
     `c·Σ a_j·k_j(r)`: `R_i = Σ_j c·a_j·(k_j(x) − k_j(r))·Δ_ij/Σ_i Δ_ij` with `Δ_ij = (x_i − u_ij)² − (r_i − u_ij)²`.
@@ -247,8 +249,8 @@ def _probable(call: ir.Node | Call) -> bool:
 
 
 def _infer_machine(context: Any) -> None:
-    """Infer labels and scores: of pairs of classes, unless they are made probabilities or there are no support
-    vectors."""
+    """Infer labels and scores: one score for each pair of classes, or one for each class if the scores are
+    probabilities or there are no support vectors."""
     count, label = class_labels(context)
     probable = context.get_attribute("prob_a")
     pairs = context.get_attribute("vectors_per_class") is not None and (probable is None or not probable.floats)
@@ -258,17 +260,19 @@ def _infer_machine(context: Any) -> None:
 
 @custom("SVMClassifier", domain=_ML, per_output=True, inference=_infer_machine, **_KERNEL)
 def svm_classifier(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Goes through the decision value of each pair of classes, as for a regressor; probabilities become log-odds."""
+    """Relevance goes through the decision value of each pair of classes, as for a regressor; probabilities become
+    log-odds."""
     scores = r[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, _columns(call), gradient)
 
 
 def _log_odds(op: Builder, call: Call) -> ir.Value:
-    """Compute the score of each class before its probability, which couples all pairs by iteration.
+    """Compute the scores that are explained in place of the classes' probabilities, because the probabilities couple
+    all pairs by an iteration.
 
-    It is a sum of log-odds over the pairs of the class: `−(A·f + B)` with the pair's decision value f where it is the
-    first class of the pair, and the negative of that where it is the second.
+    The score of a class is a sum of log-odds over its pairs: `−(A·f + B)` with the pair's decision value f where the
+    class is the first of the pair, and the negative of that where the class is the second.
     """
     count = class_count(call)
     # This is the model's own operator once more, so it does not get the label of a relevance node.
@@ -297,7 +301,7 @@ def _log_odds(op: Builder, call: Call) -> ir.Value:
     refuse=lambda call: "an iteration couples its probabilities: only the scores before them can be explained",
 )
 def probable_svm(op: Builder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Is explained by the log-odds of each class."""
+    """The log-odds of each class are explained in place of its probability."""
     raise NotImplementedError
 
 

@@ -79,6 +79,8 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
+_TABLES = 2**24
+"""Most bytes of tables."""
 _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True, "interacts": True}
 
 
@@ -119,7 +121,7 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
         background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
-        relevance = shapley_values(op, trees, rows, factors, background)
+        relevance = shapley_values(op, trees, rows, factors, _TABLES, background)
         bias = op.Mul(factors, op.constant(_base(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)

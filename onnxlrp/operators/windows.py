@@ -80,7 +80,8 @@ def vector(op: Builder, numbers: Pads) -> ir.Value:
 
 
 def crop(op: Builder, padded: ir.Value, begins: Pads, like: ir.Value) -> ir.Value:
-    """Cut each spatial axis from `begins` on to the size of `like`, which `output_padding` cannot do at run time."""
+    """Cut each spatial axis to the size of `like`, beginning at `begins`; `output_padding` cannot do this for sizes
+    that are known only at run time."""
     spatial = len(begins)
     if all(b == 0 for b in begins if isinstance(b, int)) and all(isinstance(b, int) for b in begins):
         sizes, wanted = op.dims(padded)[2:], op.dims(like)[2:]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @custom("TfIdfVectorizer", piecewise_constant=True)
 def tf_idf_vectorizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is shared equally by the occurrences of an n-gram, and within an occurrence equally by its words."""
+    """Relevance is shared equally by the occurrences of an n-gram, and within an occurrence equally by its words."""
     x = call.operand(0)
     alone = call.rank() == 1
     words, scores = (op.Unsqueeze(v, op.ints([0])) if alone else v for v in (x, r))
@@ -44,10 +44,11 @@ def _counted(op: Builder, call: Call, words: ir.Value, changes: Mapping[str, int
 
 
 def _of_windows(op: Builder, call: Call, words: ir.Value, starts: list[int], each: ir.Value) -> ir.Value:
-    """Look up `each` for the n-gram whose words are at the offsets `starts` from each place, [N, T].
+    """Return for each place the entry of `each` that belongs to the n-gram whose words are at the offsets `starts` from
+    that place, [N, T].
 
-    The model's own operator, run on each window alone, tells which n-gram it is. A filler that is in no n-gram follows
-    the last word.
+    The model's own operator, run on each window alone, tells the n-gram. A filler that is in no n-gram follows the last
+    word.
     """
     more = op.Concat(op.shape(words, 0, 1), op.ints([starts[-1]]), axis=0)
     filled = op.Concat(words, op.Expand(_filler(op, call, words), more), axis=1) if starts[-1] else words
@@ -96,11 +97,11 @@ def _infer_words(context: Any) -> None:
 
 @custom("Tokenizer", domain="com.microsoft", inference=_infer_words)
 def tokenizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
-    """Is summed over the words of a text."""
+    """Relevance is summed over the words of a text."""
     return Reversed({0: op.ReduceSum(r, op.ints([-1]), keepdims=0)})
 
 
 @routing("StringNormalizer", operands=lambda call: () if call.attr("stopwords") else (0,))
 def string_normalizer(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
-    """Follows the words; ends where stop words are removed."""
+    """Relevance follows the words; it ends where stop words are removed."""
     return r

@@ -17,7 +17,7 @@ from onnxlrp.plan.steps import Step
 
 @dataclasses.dataclass
 class Copies:
-    """The nodes and values of a graph, each with what stands for it in a copy."""
+    """Maps from the nodes and values of a graph to those that stand for them in a copy of it."""
 
     nodes: dict[ir.Node, ir.Node] = dataclasses.field(default_factory=dict)
     values: dict[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
@@ -39,11 +39,13 @@ class Copies:
                 self._pair(inner, other_inner)
 
     def replaced(self, stands_for: Mapping[ir.Value, ir.Value]) -> Copies:
-        """Replace more values: `stands_for` maps each to the graph's own."""
+        """Add pairs of values: `stands_for` maps a value of the copy, or one that replaces it, to the value of the
+        graph that it stands for."""
         return Copies(self.nodes, self.values | {own: other for other, own in stands_for.items()})
 
     def steps(self, steps: Iterable[Step]) -> list[Step]:
-        """Carry steps over, and those inside their bodies. Values of the graph around stay."""
+        """Make the same steps for the copy, with the steps inside their bodies. Values of the graph around it stay as
+        they are."""
         return [self._step(step) for step in steps]
 
     def _step(self, step: Step) -> Step:

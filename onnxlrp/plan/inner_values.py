@@ -11,7 +11,8 @@ from onnxlrp.plan.steps import Plan
 
 
 def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str]) -> list[ir.Value]:
-    """Find values by their names; `absorbed` says of the source's values that are gone where each went.
+    """Find values by their names; `absorbed` maps the name of each value of the source that is gone to the place where
+    it went.
 
     Raises InputError for a name that no value has, and for a value at which no relevance arrives.
     """

@@ -1,4 +1,4 @@
-"""Between an explained input and a first layer."""
+"""Choose the rules of the steps between an explained input and a first layer."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def check_bounds(step: Step, facts: Facts) -> None:
 
 
 def input_side(steps: list[Step], facts: Facts) -> None:
-    """Between an input and a first layer affine steps pass; before a rule that gives relevance to zeros, pools and
-    sums are flat, so that no value near 0 is divided by."""
+    """Let affine steps between an input and a first layer pass relevance. Pools and sums upstream of a layer whose rule
+    gives relevance to zeros get the flat rule, so that nothing is divided by a value near 0."""
     flat = {
         v
         for s in steps
@@ -48,6 +48,6 @@ def input_side(steps: list[Step], facts: Facts) -> None:
         if not side or step.kind not in (StepKind.SUM, StepKind.SCALE) or step.why.startswith("override"):
             continue
         if len(step.operands) == 1 and (step.entry.elementwise or step.entry.scales):
-            step.kind, step.rule, step.why = StepKind.PASS_THROUGH, None, "affine, before the first layer"
+            step.kind, step.rule, step.why = StepKind.PASS_THROUGH, None, "affine, upstream of the first layer"
         elif step.outputs[0] in reached:
-            step.rule, step.why = Flat(), "before a first layer whose rule ignores the values"
+            step.rule, step.why = Flat(), "upstream of a first layer whose rule ignores the values"

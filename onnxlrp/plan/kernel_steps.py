@@ -15,7 +15,7 @@ from onnxlrp.plan.steps import Step, StepKind
 
 
 def kernel(found: Kernel, facts: Facts) -> Step | None:
-    """The step of a kernel that is written out; None where it leads to no explained input."""
+    """Make the step of a kernel that is written out; None where it leads to no explained input."""
     node = found.end.producer()
     assert node is not None
     operands = {i: d.x for i, d in enumerate(found.distances)}
@@ -43,8 +43,8 @@ def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Refere
 
 
 def compared(step: Step, facts: Facts) -> None:
-    """Give a kernel operator, one that compares its operand with rows of its own, the reference it is explained
-    against."""
+    """Set the reference of a step whose operator compares its operand with rows of its own, as an SVM does; other steps
+    stay as they are."""
     vectors = step.entry.compares(step.call)
     if vectors is None:
         return

@@ -11,9 +11,10 @@ from onnxlrp.operators.control_flow import Body, bodies
 
 
 def near_values(graph: ir.Graph, facts: Facts, scores: Collection[ir.Value]) -> set[ir.Value]:
-    """Collect the values with no layer between them and the scores, the scores too, inside of bodies as well.
+    """Collect the scores and all values with no layer between them and the scores, inside of bodies too.
 
-    A layer is a last one if its output is among them. Recurrent and classical operators and embeddings count as layers.
+    A layer is a last one if its output is among these values. Recurrent and classical operators and embeddings count as
+    layers.
     """
     near = set(scores)
     _spread(graph, facts, near)

@@ -18,7 +18,7 @@ class Overriding:
         self._applied: set[int] = set()
 
     def apply(self, step: Step) -> None:
-        """The first override that matches and can be applied."""
+        """Give a step the rule of the first override that matches it and can be applied."""
         for index, (pattern, rule) in enumerate(self.overrides):
             if not _matches(pattern, step):
                 continue
@@ -32,7 +32,8 @@ class Overriding:
             return
 
     def check(self, gradient: str | None) -> None:
-        """Raise InputError where one fits no step, or where the composite is a gradient (its name)."""
+        """Raise InputError where an override fits no step, or where the composite is a gradient; `gradient` is then its
+        name."""
         idle = [p for i, (p, _) in enumerate(self.overrides) if i not in self._applied]
         if idle and gradient is None:
             names = ", ".join(repr(p) for p in idle)
@@ -50,8 +51,9 @@ def _matches(pattern: object, step: Step) -> bool:
 
 
 def _applies(rule: Rule, step: Step, by_type: bool) -> bool:
-    """Layers take every rule but Pass and Norm; sums and scales take Norm, with one data operand Pass, and, where the
-    override names their operator, ε and flat as well."""
+    """Decide whether a step can take a rule. A layer takes all but Pass and Norm. A step with one data operand that is
+    elementwise or a scale takes Pass. A sum takes Norm, and also the ε and flat rules if the override names its
+    operator."""
     if step.kind is StepKind.LAYER:
         return not isinstance(rule, (Pass, Norm))
     if isinstance(rule, Pass):

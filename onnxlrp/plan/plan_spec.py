@@ -13,8 +13,8 @@ from onnxlrp.plan.steps import Plan, Step, StepKind, every_step
 def check_plan(plan: Plan, facts: Facts, score: ir.Value) -> list[str]:
     """Collect what a plan violates, each in a sentence.
 
-    A plan with nodes that are not supported goes on upstream of them, only to name all of them: it is none. Nor is that
-    of a score that leads to no explained input.
+    The laws are for plans that can be carried out: not for one with nodes that are not supported, which goes on
+    upstream of them only to name all of them, nor for one of a score that leads to no explained input.
     """
     if plan.unsupported or score not in facts.leads_to_input:
         return []
@@ -22,7 +22,7 @@ def check_plan(plan: Plan, facts: Facts, score: ir.Value) -> list[str]:
 
 
 def _each_node_once(steps: Sequence[Step]) -> Iterator[str]:
-    """No value receives at two steps, and no node is two steps."""
+    """No value receives relevance at two steps, and no node is planned twice."""
     values: set[ir.Value] = set()
     nodes: set[ir.Node] = set()
     for step in every_step(steps):

@@ -25,7 +25,7 @@ from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
-"""Treatments of steps without layer parameters that a caller's own rule may replace."""
+"""Kinds of step without layer parameters whose rule a caller may replace."""
 
 
 def make_plan(
@@ -108,7 +108,7 @@ class _Planner:
         return plan
 
     def steps(self, graph: ir.Graph, scores: Collection[ir.Value]) -> list[Step]:
-        """The steps between some values of a graph and its inputs (and what it takes from around it)."""
+        """Plan the steps from `scores`, values of a graph, to its inputs and to the values that it captures."""
         found: list[Step] = []
         needed = set(scores)
         for node in reversed(graph):
@@ -134,7 +134,7 @@ class _Planner:
         step.inner = tuple(inner)
 
     def step(self, node: ir.Node, wanted: list[bool]) -> Step | None:
-        """The step of a node that relevance arrives at; None where it ends."""
+        """Plan the step of a node that relevance arrives at; None where relevance ends at the node."""
         reached = [v for v, is_wanted in zip(node.outputs, wanted, strict=True) if is_wanted]
         if all(v.shape is not None and 0 in v.shape for v in reached):
             self.stopped.append(f"{node.op_type} {node.name!r}: its output has no elements")
@@ -238,7 +238,8 @@ class _Planner:
         return step
 
     def _norm(self, node: ir.Node, norm: Recognised) -> Step | None:
-        """A norm that is written out: the step of the operator it is."""
+        """Plan a norm that is written out as one step of the operator that it computes; None where it leads to no
+        explained input."""
         x, entry = norm.call.operand(0), find(norm.call)
         assert entry is not None
         if x not in self.facts.leads_to_input:

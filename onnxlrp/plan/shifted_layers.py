@@ -1,7 +1,7 @@
 """Dense layers upstream of a kernel that is explained against a background, as a PCA in a pipeline is.
 
 The kernel shares out what changes from the reference, so that a layer upstream must share out its change, W·(x − r):
-shares of W·x + b are unbounded where it is 0 and the change is not.
+shares of W·x + b are unbounded where W·x + b is 0 and the change is not.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def layer_reference(layer: Layer, rule: Rule, facts: Facts) -> np.ndarray | None
 
 
 def leads_to_kernel(value: ir.Value, facts: Facts) -> bool:
-    """Decide whether a kernel compares a value with a background, perhaps scaled and shifted on the way, or whether a
-    dense layer that leads to one reads it."""
+    """Decide whether a value leads to a kernel that compares it with a background: directly, through steps that scale
+    and shift, or through a dense layer that leads to such a kernel."""
     if facts.background is None:
         return False
     while not _is_compared(value, facts):

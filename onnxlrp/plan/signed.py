@@ -1,4 +1,4 @@
-"""Warn where a rule takes relevance for an activation, which is never negative, although it may be negative.
+"""Warn where a rule assumes that relevance is never negative, as that of a ReLU's output, although it may be negative.
 
 z⁺ shares the relevance of an output among the contributions that raise it. Where the output is negative, its relevance
 mostly is too, so the contributions that raise the output receive negative relevance: the sign of the explanation turns.
@@ -21,9 +21,10 @@ from onnxlrp.plan.steps import Step, StepKind
 
 
 def signed_note(steps: Sequence[Step], facts: Facts, score: ir.Value, *, positive_seed: bool) -> str | None:
-    """Name the layers whose rule needs relevance that is not negative and that have no ReLU downstream; None for none.
+    """Write the warning that names the layers whose rule needs relevance that is not negative and that have no ReLU
+    downstream; None if there are no such layers.
 
-    `positive_seed`: relevance starts at max(0, score).
+    `positive_seed` says that relevance starts at max(0, score).
     """
     signed = _signed_values(steps, facts, score, positive_seed)
     found = [s for s in steps if s.rule is not None and s.rule.reads_activation and s.outputs[0] in signed]
@@ -38,7 +39,8 @@ def signed_note(steps: Sequence[Step], facts: Facts, score: ir.Value, *, positiv
 
 
 def _signed_values(steps: Sequence[Step], facts: Facts, score: ir.Value, positive_seed: bool) -> set[ir.Value]:
-    """Collect the values that may be negative and have relevance then. Steps come from the score to the inputs."""
+    """Collect the values that may be negative and may have relevance at their negative elements. `steps` go from the
+    score to the inputs."""
     reached, signed = {score}, set() if positive_seed else {score}
     for step in steps:
         if not any(v in reached for v in step.outputs):
@@ -51,8 +53,8 @@ def _signed_values(steps: Sequence[Step], facts: Facts, score: ir.Value, positiv
 
 
 def _lets(step: Step, operand: ir.Value, arrives: bool, facts: Facts) -> bool:
-    """Decide whether a step gives relevance to negative elements of an operand; `arrives`: negative elements of its
-    output have some."""
+    """Decide whether a step gives relevance to negative elements of an operand; `arrives` says whether negative
+    elements of the step's own output have relevance."""
     cuts = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     if step.kind is StepKind.RECTIFIER or cuts:
         return False

@@ -22,7 +22,8 @@ from onnxlrp.rules import Pass
 
 
 class StepDecider:
-    """Decides by the facts of a graph and a composite; `convolutions`: the graph's, for rules that depend on depth."""
+    """Decides by the facts of a graph and a composite; `convolutions` are those of the graph, for rules that depend on
+    depth."""
 
     def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
         self.facts, self.composite, self.convolutions = facts, composite, convolutions
@@ -111,8 +112,9 @@ class StepDecider:
             step.why = "in proportion to the contributions"
 
     def _shifted(self, step: Step) -> None:
-        """On the input side an affine operation passes relevance unchanged, but a constant that is added to an
-        activation is a part of the function's value at 0, and keeps its share."""
+        """Turn an affine step on the input side into an offset step where it adds a constant to an activation. Such
+        steps otherwise pass relevance unchanged; but there the constant is part of the function's value at 0, and keeps
+        its share."""
         inside = step.outputs[0] not in self.facts.input_side
         if inside or len(step.operands) != 1 or self.composite.activations == "pass":
             return
@@ -122,7 +124,8 @@ class StepDecider:
             step.kind, step.why = StepKind.OFFSET, "a shifted activation: keeps its value at 0"
 
     def _product(self, step: Step) -> None:
-        """A product of data and constants passes; of two data operands the composite decides."""
+        """Decide the step of a product: with constants it passes relevance; between two data operands the composite
+        shares it."""
         operands = step.operands
         linear = (0,) if step.entry.linearity == "quotient" else tuple(operands)
         if len(operands) == 1:

@@ -1,4 +1,5 @@
-"""The plan: the reversed relevance graph. Each step is a node (or a few that are one), its rule, and why."""
+"""The plan: the reversed relevance graph. Each step is a node, or a few nodes that count as one, with its rule and the
+reason."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ class StepKind(enum.Enum):
 
     LAYER = "layer"
     SUM = "sum"
-    """Linear in its data operands at once: in proportion to the contributions."""
+    """A step that is linear in all its data operands at once: relevance goes in proportion to the contributions."""
     SCALE = "scale"
     """One operand times a constant: relevance passes."""
     ROUTING = "routing"
@@ -72,7 +73,8 @@ class Step:
     layer: Layer | None = None
     """The layer with its weight and bias; None for any other step."""
     reference: np.ndarray | None = None
-    """The input of a layer upstream of a kernel, at the reference that the kernel is explained against."""
+    """The value of a layer's input at the reference of the kernel that the layer leads to, [1, features]; None for
+    other layers."""
     shares: dict[int, float] = dataclasses.field(default_factory=dict)
     """The shares of a product's operands, by operand index."""
     same_sign: bool = False
@@ -127,8 +129,9 @@ class Plan:
     steps: list[Step]
     """The steps; those inside of bodies are in `Step.inner`."""
     graph: nx.MultiDiGraph
-    """Nodes are step names (and inputs); an edge from a step to the step it hands relevance to carries `output` (the
-    index of the receiving step's output) and `input` (the operand index of the handing step)."""
+    """Graph whose nodes are the names of steps and inputs. An edge goes from the step that hands relevance on to the
+    step or input that receives it; `input` is the operand index of the first, `output` the output index of the
+    second."""
     composite: Composite
     """The composite in use; for "auto" the one that it stands for in this model."""
     composite_why: str
@@ -136,7 +139,7 @@ class Plan:
     unsupported: list[str]
     """The nodes that have no rule, each in words."""
     unsupported_nodes: list[str] = dataclasses.field(default_factory=list)
-    """Their names."""
+    """The names of the nodes that have no rule."""
     stopped: list[str] = dataclasses.field(default_factory=list)
     """The nodes at which relevance ends although an input lies further upstream, and why."""
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -175,7 +178,7 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The composite, and where it was chosen by the model, why."""
+        """The composite as text, with the reason where the model decided on it."""
         return f"{self.composite} ({self.composite_why})" if self.composite_why else str(self.composite)
 
     def __repr__(self) -> str:
@@ -199,7 +202,7 @@ def every_step(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def link(steps: list[Step], score: ir.Value) -> nx.MultiDiGraph:
-    """The steps as a graph, from the score backwards."""
+    """Build the graph of the steps, with edges from the score back to the inputs."""
     graph = nx.MultiDiGraph()
     producer = {v: (s.name, i) for s in steps for i, v in enumerate(s.outputs)}
     graph.add_node("score", value=score.name)

@@ -45,7 +45,7 @@ def encoded_words(steps: Sequence[Step], values: Collection[ir.Value]) -> list[i
 
 
 def _readers(steps: Sequence[Step], words: set[ir.Value]) -> Iterator[Step]:
-    """Yield the steps at which words become something else; `words` grows by those that are only moved about."""
+    """Yield the steps at which words become something else; values that only move words about are added to `words`."""
     for step in reversed(steps):
         if not any(v in words for v in step.operands.values()):
             continue

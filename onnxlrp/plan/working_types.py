@@ -14,8 +14,9 @@ _FLOAT, _DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
 
 
 def type_of_relevance(steps: Sequence[Step], facts: Facts, score: ir.Value, precision: str) -> ir.DataType:
-    """Decide on the type of the relevance part: that of the layers where `precision` is "model", else float32, and
-    float64 where they compute in it. Raises InputError for a model of bfloat16 that is to stay in it."""
+    """Decide on the type of the relevance part: that of the layers where `precision` is "model"; else float64 where the
+    layers compute in float64, and float32 for all others. Raises InputError for a model of bfloat16 that is to stay in
+    it."""
     layers = type_of_layers(steps, facts, score)
     if precision == "model" and layers == ir.DataType.BFLOAT16:
         raise InputError("precision='model': onnxruntime has no bfloat16 kernels for it; leave precision='float32'")
@@ -33,8 +34,8 @@ def type_of_layers(steps: Sequence[Step], facts: Facts, score: ir.Value) -> ir.D
 
 
 def own_type(step: Step) -> ir.DataType:
-    """Find the type that a step of the model computes in: the widest of its operands, of its outputs where those are
-    integers or words."""
+    """Find the type that a step of the model computes in: the widest floating-point type of its operands, or of its
+    outputs where no operand is a float."""
     types = _floats(step.operands.values()) or _floats(step.outputs)
     return _DOUBLE if _DOUBLE in types else _only(types)
 

@@ -109,7 +109,7 @@ def large(where: str, size: float, score: float | None) -> str:
 
 
 def absorbed(where: str, ledger: Ledger | None) -> str:
-    """Make the sentence for a score that arrives at the inputs by less than half."""
+    """Make the sentence for a score of which less than half arrives at the inputs."""
     lost = f"less than half of the score arrives at the explained inputs{where}"
     if ledger is None or not len(ledger):
         return (

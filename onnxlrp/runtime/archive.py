@@ -45,8 +45,8 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:
-    """Write an .npz that `numpy.load` reads without pickle; `comment` becomes that of the zip archive, which numpy
-    ignores."""
+    """Write an .npz that `numpy.load` reads without pickle; `comment` becomes the comment of the zip archive, which
+    numpy ignores."""
     # np.savez(**arrays) would fail for an output that a model calls "file", because savez has a parameter of that name.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
         archive.comment = comment.encode()

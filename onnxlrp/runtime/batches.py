@@ -112,7 +112,7 @@ def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], in
     none.
 
     If the leading input's first axis is a number, only inputs with the same number there hold one value per sample. If
-    it is a symbol, all inputs do whose first axis is no number. All other inputs are shared by all samples.
+    it is a symbol, all inputs whose first axis is not a number do. All other inputs are shared by all samples.
     """
     shape = specs[leading].shape
     first = shape[0] if shape else None

@@ -47,7 +47,8 @@ class CallTarget:
         self._kind.check_counts(self._given, batch)
 
     def feeds(self) -> dict[str, np.ndarray]:
-        """Make the arrays for the model's added inputs; inputs without a default get that of the kind of target."""
+        """Make the arrays for the model's added inputs; an input that the file gives no default gets the default of the
+        kind of target."""
         feeds = {}
         for argument, name in self._interface.added_inputs.items():
             if argument in self._given or self._interface.required:

@@ -37,9 +37,10 @@ class Caution(Brief):
     kind: str
     """One of KINDS."""
     samples: int
-    """Number of samples that it concerns."""
+    """Number of samples that the caution concerns."""
     first: int | None
-    """Index of the first of them, from 0; None for a caution about the sum over all samples."""
+    """Index of the first sample that the caution concerns, from 0; None for a caution about the sum over all
+    samples."""
     sentence: str
     """Description of the doubt, and what to try."""
 
@@ -59,7 +60,7 @@ class _Numbers:
     scale: np.ndarray | None
     """Amount that |R| is compared with; None if there is nothing to compare it with."""
     seeds: float | None
-    """Sum of the relevance that all samples start with, as the ledger says it; None without a ledger."""
+    """Sum of the relevance that all samples start with, according to the ledger; None without a ledger."""
     bad: np.ndarray
     """True for NaN or infinity in the relevance or the score."""
 
@@ -179,7 +180,8 @@ def warn(cautions: Sequence[Caution]) -> None:
 
 
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
-    """Reduce a call to the numbers that doubts are about; None if it has no relevance, as a batch of no samples."""
+    """Reduce a call to the numbers that doubts are about; None if it has no relevance, as for a batch without
+    samples."""
     arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
     if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
@@ -216,7 +218,8 @@ def _per_sample(
 
 
 def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
-    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets they are its axis 1."""
+    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets, axis 1 of `array` counts
+    the targets."""
     many = interface.targets
     if many > 1 and array.ndim > 1:
         array = np.moveaxis(array, 1, 0)  # targets first
@@ -326,7 +329,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
 
 
 def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
-    """Doubt negative scores: of the explained class, or those that the map was divided by."""
+    """Doubt explanations whose class has a negative score, and maps that were divided by a negative score."""
     score = numbers.score
     if interface.seed == "gradient":
         return

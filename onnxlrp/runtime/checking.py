@@ -73,7 +73,7 @@ class Conservation(Brief):
     stopped: float
     worst_step: str
     worst_gap: float
-    """Largest |arrives - the rest| of a step, relative to the relevance that flows."""
+    """Largest |arrives − (passed on + bias + epsilon + stopped)| of a step, relative to the relevance that flows."""
 
     @property
     def ok(self) -> bool:

@@ -46,7 +46,7 @@ def load(
 ) -> Data:
     """Read files and texts into the arrays that the model takes.
 
-    Raises InputError if one does not fit, if one is missing, or if the model has no input of that name.
+    Raises InputError if a value does not fit, if one is missing, or if the model has no input of that name.
     """
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
@@ -93,7 +93,8 @@ def _lines(
 
 
 def _tokenizer(given: CliInputs, model: Path | None, needed: bool) -> text.Tokenizer | None:
-    """Read the tokenizer; if it only names ids, a missing or unreadable one gives None instead of an error."""
+    """Read the tokenizer. If it is needed only to name ids, a missing or unreadable one gives None instead of an
+    error."""
     if needed or given.tokenizer is not None:
         return text.find(given.tokenizer, model)
     try:

@@ -47,9 +47,9 @@ class Explanation:
     target: np.ndarray | None
     """Classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
 
-    If no target was given, it is the class of the model's label output if `Interface.label_output` names one, else the
-    class of the largest score, the first of equal ones. For an element target it holds the indices of the elements,
-    int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
+    Without a target in the call, the class is that of the model's label output if `Interface.label_output` names one,
+    else that of the largest score, the first of equal ones. For an element target the array holds the indices of the
+    elements, int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
     """
     score: np.ndarray | None
     """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
@@ -145,7 +145,8 @@ class Explainer:
 
     @property
     def explained_output(self) -> str:
-        """Name of the output that is explained; if the scores feed a ZipMap, that of its maps."""
+        """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
+        maps."""
         return self._file.explained
 
     @property

@@ -205,7 +205,8 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpe
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    """Convert a picture to a mode of Pillow, on white paper if it is transparent, which would turn black otherwise."""
+    """Convert a picture to a mode of Pillow, on white paper if it is transparent, because transparent pixels would turn
+    black otherwise."""
     if mode != "RGBA" and picture.has_transparency_data:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)

@@ -94,7 +94,7 @@ def check_one(value: Any, spec: TensorSpec) -> Any:
 
 
 def check_names(feeds: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
-    """Raise InputError if sizes differ to which the model's file gives the same name.
+    """Raise InputError if sizes differ that have the same name in the model's file.
 
     onnxruntime minds only if the two values happen to share memory, which depends on the model; so call this only after
     a run has failed.

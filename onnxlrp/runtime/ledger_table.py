@@ -35,7 +35,7 @@ class Ledger:
 
     @property
     def gaps(self) -> np.ndarray:
-        """Amount missing at each step, |arrives - the rest|, float64 [steps]."""
+        """Amount missing at each step, |arrives − (passed on + bias + epsilon + stopped)|, float64 [steps]."""
         values = self.values.astype(np.float64)
         return np.asarray(np.abs(values[:, 0] - values[:, 1:].sum(axis=1)))
 

@@ -113,7 +113,8 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:
-    """Name the output that shows the scores: their own, or that of the ZipMap which they feed if they are no output."""
+    """Name the output that shows the scores: the scores themselves, or, if they are no output, that of the ZipMap which
+    they feed."""
     if name not in {value.name for value in graph.output}:
         for node in graph.node:
             if node.op_type == "ZipMap" and list(node.input) == [name] and node.output:

@@ -41,8 +41,9 @@ class Results(Mapping[str, np.ndarray]):
     """A folder that `Explainer.map` has written or is still writing, as arrays over the samples of all complete files.
 
     `results["image_relevance"]` joins the batches in memory; `results.batches()` reads one after the other. Every file
-    holds one batch, is named by its samples and can be read by `numpy.load` without onnxlrp. It ends with a hash of its
-    content, which is checked on reading. Raises InputError if it is no such folder, or if a file in it is damaged.
+    holds one batch, is named by its samples and can be read by `numpy.load` without onnxlrp. The file ends with a hash
+    of its content, which is checked on reading. Raises InputError if the folder holds no results, or if a file in it is
+    damaged.
     """
 
     def __init__(self, folder: Any) -> None:
@@ -142,8 +143,8 @@ def as_folder(value: Any) -> Path:
 def open_store(folder: Path, about: Mapping[str, Any]) -> Iterator[Results]:
     """Open a folder to write to: a new one, or one that was begun with the same model, data and options.
 
-    Until the block ends no other run can write there. Raises InputError, naming what differs, if it was begun with
-    others, or if another run is writing.
+    Until the block ends no other run can write there. Raises InputError, naming what differs, if the folder was begun
+    with others, or if another run is writing.
     """
     _refuse_foreign(folder)
     try:

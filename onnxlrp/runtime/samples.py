@@ -29,7 +29,7 @@ class Samples(Protocol):
         """Return the samples of a range, as one value for the model's input."""
 
     def identify(self, start: int, stop: int, digest: Any) -> None:
-        """Add everything that tells these samples from others to a hash."""
+        """Add to a hash everything that tells these samples from others."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ def close(path: Path) -> None:
 def mark(path: Path) -> str | None:
     """Return the fingerprint of the data that a part explains, None if there is no such part.
 
-    This reads the whole file. Raises InputError if it is not as it was written.
+    This reads the whole file. Raises InputError if the file is not as it was written.
     """
     try:
         with path.open("rb") as file:
@@ -53,7 +53,7 @@ def mark(path: Path) -> str | None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a part. Raises InputError if it is not as it was written."""
+    """Read the arrays of a part. Raises InputError if its file is not as it was written."""
     if mark(path) is None:
         raise InputError(f"'{path}' no longer exists")
     try:

@@ -26,8 +26,9 @@ def read_table(path: Path, spec: TensorSpec) -> tuple[np.ndarray, tuple[str, ...
     """Read the rows of a .csv file in the type and shape of the input, and the names of its columns if it has a header.
 
     Cells are separated by tabs, semicolons or commas: the first of them that occurs equally often in all rows. A column
-    with the input's name is its whole value. A missing value (an empty cell, NA, null and the like) is NaN if the input
-    takes fractions. Raises InputError if a cell is no number; decimal commas and thousands separators are not guessed.
+    with the input's name is the input's whole value. A missing value (an empty cell, NA, null and the like) is NaN if
+    the input takes fractions. Raises InputError if a cell is no number; decimal commas and thousands separators are not
+    guessed.
     """
     rows = list(_rows(read_text(path), path))
     if not rows:
@@ -151,7 +152,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Decide whether a cell is a number in other programs too, which 1_000 is in Python alone."""
+    """Decide whether a cell is a number in all programs, unlike 1_000, which is one in Python alone."""
     try:
         float(cell or "nan")
     except ValueError:

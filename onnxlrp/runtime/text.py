@@ -101,11 +101,11 @@ class Tokenizer:
         return [self.name_of(index) for index in range(self._inner.get_vocab_size())]
 
     def sha256(self) -> str:
-        """Return a hash that tells it from other tokenizers."""
+        """Return a hash that tells this tokenizer from others."""
         return hashlib.sha256(self._inner.to_str().encode()).hexdigest()
 
     def cut(self, texts: Sequence[Text], length: int | None = None) -> list[Tokens]:
-        """Cut texts into tokens, padded to `length`, or to the longest if it is None.
+        """Cut texts into tokens, padded to `length`, or, if `length` is None, to the longest text.
 
         Raises InputError if a text is longer, or if padding is needed and the tokenizer has none.
         """
@@ -303,7 +303,8 @@ def _is_pair(value: Any) -> bool:
 
 
 def _word_pieces(lines: Sequence[str]) -> Any:
-    """Make BERT's tokenizer of its vocabulary; if that has no capital letters, texts are put in small letters first."""
+    """Make BERT's tokenizer of its vocabulary; if the vocabulary has no capital letters, texts are put in small letters
+    first."""
     implementations = importlib.import_module("tokenizers.implementations")
     pieces = {line.rstrip("\r"): index for index, line in enumerate(lines) if line.strip()}
     missing = [name for name in ("[UNK]", "[CLS]", "[SEP]") if name not in pieces]

@@ -52,7 +52,7 @@ def _as_objects(value: Any) -> np.ndarray:
 
 
 def cast(array: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-    """Cast numbers to the type of the input `name`; they keep their own if an integer type would change them.
+    """Cast numbers to the type of the input `name`; they keep their own type if an integer type would change them.
 
     Raises InputError if a number overflows.
     """

@@ -55,7 +55,8 @@ def _columns(data: Any) -> dict[str, Any] | None:
 
 
 def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
-    """Convert rows to the type of an input, one row for each sample; a single column gets its second axis."""
+    """Convert rows to the type of an input, one row for each sample; a vector becomes a column for an input [samples,
+    1]."""
     if value.dtype is None or not isinstance(value.type, ir.TensorType):
         raise InputError(f"background: the input {value.name!r} is no tensor")
     try:

@@ -29,8 +29,9 @@ def has_decomposed(model: ir.Model) -> bool:
 
 
 def decompose(model: ir.Model) -> None:
-    """Write out every such node once, in the order of the graph, so that each sees the types and shapes of its operands
-    (ONNX infers none for the outputs of onnxruntime's own operators). A body may hold nodes that need another call."""
+    """Write out every node that is a composition of others once, in the order of the graph, so that each sees the types
+    and shapes of its operands (ONNX infers none for the outputs of onnxruntime's own operators). A body may hold nodes
+    that need another call."""
     for node in model.graph.all_nodes():
         if _entry(node) is not None:
             for value in node.outputs:
@@ -107,8 +108,8 @@ def _body(schema: Any, node: ir.Node, opset: int) -> bytes:
 
 
 def _only_made(proto: onnx.FunctionProto, count: int) -> None:
-    """Give each output that the body lists but does not compute a Constant; drop those beyond `count`. Bodies that
-    depend on context leave out outputs that nobody reads, but still list them."""
+    """Make a Constant for each output that the body lists but does not compute, and drop the outputs beyond `count`.
+    Bodies that depend on context leave out outputs that nobody reads, but still list them."""
     del proto.output[count:]
     made = {*proto.input, *(name for n in proto.node for name in n.output)}
     for name in proto.output:

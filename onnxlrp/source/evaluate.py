@@ -250,8 +250,8 @@ def _upstream(result: ir.Value, given: Collection[ir.Value]) -> list[ir.Node] | 
 
 
 def _operands(node: ir.Node) -> Sequence[ir.Value | None]:
-    """List the operands that the evaluation reads: of a node that rounds only the rounded one, so that its scales need
-    not be known."""
+    """List the operands that the evaluation reads. For a node that rounds, this is the rounded operand alone, so that
+    its scales need not be known."""
     return [_rounded(node)] if _rounds(node) else node.inputs
 
 

@@ -45,7 +45,8 @@ def put_together(node: ir.Node, operands: Mapping[int, Sequence[Part]]) -> tuple
 
 
 def _told_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """List the parts with their elements; without these if all parts are otherwise equal or there are too many."""
+    """List the parts with their elements; the elements are left out if all parts are otherwise equal or there are too
+    many parts."""
     different = dict.fromkeys(dataclasses.replace(p, elements="") for p in parts)
     return tuple(different)[:_MOST_PARTS] if len(different) == 1 or len(parts) > _MOST_PARTS else tuple(parts)
 

@@ -80,8 +80,8 @@ class _Chain:
     rises with that value, −1 if it falls."""
 
     def upstream(self) -> Iterator[tuple[ir.Value, np.ndarray]]:
-        """Yield the value and the nearest values upstream, of the same shape, that it is a monotone function of, each
-        with its sign."""
+        """Yield this value and then values upstream, the nearest first and at most `_FAR`, that have its shape and of
+        which it is a monotone function; each with the sign, +1 where this value rises with it and −1 where it falls."""
         chain, sign = self, _UP
         yield chain.value, sign
         for _ in range(_FAR):
@@ -122,7 +122,7 @@ def _one_sign(sign: np.ndarray) -> int:
 
 
 def _signed(op: Builder, argument: _Argument) -> ir.Value:
-    """Apply its sign to the argument, in the shape of the value that is computed from it."""
+    """Give an argument its sign, in the shape of the value that is computed from it."""
     value, sign = argument.value, _one_sign(argument.sign)
     if not sign or argument.spread:
         return op.Mul(value, op.constant(argument.sign, value.dtype))

@@ -90,8 +90,8 @@ def _take_over(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
 
 
 def infer_forward(model: ir.Model, visit: Callable[[ir.Node], None]) -> None:
-    """Infer what `infer` left open, node by node. `visit` sees every node once its operands are known, and may replace
-    it by other nodes whose values are known, so that nodes downstream may know more."""
+    """Infer what `infer` left open, node by node. `visit` is called with every node as soon as its operands are known,
+    and may replace it by other nodes whose values are known; the nodes downstream then profit."""
     _infer_the_rest(model.graph, visit)
 
 
@@ -126,7 +126,8 @@ def _infer_node(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _shape_read(sizes: ir.Value | None) -> ir.Shape | None:
-    """Find the shape that a Shape node reads: onnx forgets it if the value comes from an operator of another domain."""
+    """Find the shape of the value that a Shape node reads. onnx's inference loses this shape if an operator of another
+    domain computes the value."""
     node = made_by(sizes, "Shape")
     x = None if node is None or node.attributes else node.inputs[0]
     return None if x is None else x.shape

@@ -1,7 +1,7 @@
 """Write out local functions as onnxruntime does.
 
 If a function has the name of an operator that onnxruntime knows, onnxruntime runs its own kernel instead. It reads the
-nodes of a function at the opset that the model imports, whatever opset the function imports itself.
+nodes of all other functions at the opset that the model imports, whatever opset the function imports.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def _changed(node: onnx.NodeProto, function: onnx.FunctionProto, old: int, new: 
 
 
 def _callers_first(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Inline functions whose attributes have defaults, which the library's inliner forgets. Each call gets the defaults
-    first; a function is inlined only after all its callers, because a call inside them may leave an attribute to the
-    default."""
+    """Inline the functions that have attributes with defaults, because the library's inliner forgets the defaults. Each
+    call first gets those that it leaves out; a function is inlined only after all functions that call it, because such
+    a call may itself leave an attribute to the default."""
     calls = _calls(proto)
     for name in nx.topological_sort(calls):
         given = {f.overload: f.attribute_proto for f in proto.functions if (f.domain, f.name) == name}

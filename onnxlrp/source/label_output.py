@@ -1,4 +1,5 @@
-"""Find the label output of a classifier: the class that it names is explained by default, if the model has one.
+"""Find the label output of a classifier. If a model has such an output, the class that it names is explained by
+default.
 
 The label is not always the largest score: scikit-learn's SVC lets pairs of classes vote, and its probabilities come
 from another computation.
@@ -69,8 +70,8 @@ def _classes(
 ) -> tuple[int, ...] | tuple[str, ...] | None:
     """Find the classes of the node that computes a label, if the label belongs to the scores; else None.
 
-    A label belongs to scores that are computed from the values it is computed from. A label with names also belongs to
-    the scores if no other output holds one number for each class.
+    A label belongs to scores that are computed from the same values. A label with names also belongs to the scores if
+    no other output holds one number for each class.
     """
     call = Call.of(node)
     if node.domain == "" and node.op_type == "Gather":

@@ -30,7 +30,7 @@ def quiet(name: str) -> None:
 
 @contextlib.contextmanager
 def silenced(*names: str) -> Iterator[None]:
-    """Silence some loggers completely while this context lasts in any thread."""
+    """While this context lasts, in any thread, silence some loggers completely."""
     with _CHANGING:
         for name in names:
             logger = logging.getLogger(name)

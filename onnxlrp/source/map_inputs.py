@@ -1,4 +1,4 @@
-"""Replace inputs that are maps by vectors under the same names, because onnx_ir has no map type.
+"""Put vectors, under the same names, in the place of inputs that are maps, because onnx_ir has no map type.
 
 A vectoriser (DictVectorizer, CastMap) is removed when the model is read and put back on emission. The vector is
 explained: it has an element for each key of the vocabulary.
@@ -51,7 +51,7 @@ def take_map_inputs(proto: onnx.ModelProto) -> list[MapInput]:
 
 
 def put_map_inputs_back(proto: onnx.ModelProto, taken: list[MapInput]) -> None:
-    """Put the map inputs and the nodes that read them back, in place."""
+    """Put back, in place, the map inputs and the nodes that read them."""
     for map_input in taken:
         name = map_input.declared.name
         position = next(i for i, v in enumerate(proto.graph.input) if v.name == name)

@@ -63,7 +63,7 @@ class MonotoneStep:
     at_zero: np.ndarray
     """The output where the operand is 0, which may be infinite or NaN."""
     affine: bool
-    """True if the function is a product with a constant plus a constant."""
+    """True if the function multiplies by a constant and adds another."""
     at: Callable[[np.ndarray], np.ndarray | None]
     """The output at values of the operand; None where it is not known."""
 

@@ -41,7 +41,7 @@ def lift(node: ir.Node, version: int) -> Finish | None:
 
 
 def _axes(old: Old) -> None:
-    """Rewrite a reduction or Squeeze: both no axes and an empty list of axes mean all axes."""
+    """Rewrite a reduction or Squeeze, which takes all axes if it names none or an empty list of them."""
     if axes := old.take("axes"):
         old.put(1, old.ints(axes))
 
@@ -240,4 +240,5 @@ _CHANGES: dict[str, tuple[int, Lift]] = {
     "Unsqueeze": (13, _unsqueeze),
     "Upsample": (21, _resize),
 }
-"""By operator: the opset from which on it is as in opset 21, and the function that rewrites an older one."""
+"""Changes by operator: the first opset in which the operator is as in opset 21, and the function that rewrites an older
+one."""

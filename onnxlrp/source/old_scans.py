@@ -12,7 +12,7 @@ from onnxlrp.source.old_node import Old
 
 
 def over_samples(old: Old) -> None:
-    """Put a Scan over the samples around the node; raises InvalidModelError if it takes sequence lengths, because
+    """Put a Scan over the samples around the node; raises InvalidModelError if the node takes sequence lengths, because
     samples may then differ in length."""
     node, graph = old.node, old.graph
     if old.optional(0) is not None:

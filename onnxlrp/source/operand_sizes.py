@@ -15,7 +15,7 @@ _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def check_sizes(model: ir.Model) -> None:
-    """Raise InvalidModelError, naming the node, if an operand's sizes do not fit those of the others."""
+    """Raise InvalidModelError, naming the node, if an operand's sizes do not fit the sizes of the others."""
     for node in model.graph.all_nodes():
         _check_order(node)
         _check_axis(node)

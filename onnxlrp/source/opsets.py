@@ -22,7 +22,7 @@ its version."""
 _IR_VERSION = 10
 _FIRST = 7
 """The oldest opset that onnxruntime runs, and the oldest whose operators are lifted here; the library converts older
-ones to it."""
+models to this opset first."""
 _DEFAULT = ("", "ai.onnx")
 _OF_ANOTHER = "onnxlrp.opset."
 """Prefix of the domains of nodes of local functions that import another opset than the model; each opset has its own
@@ -51,7 +51,8 @@ def to_opset(model: ir.Model) -> None:
 
 
 def _refuse_misplaced(model: ir.Model) -> None:
-    """Refuse operands that the library lifts wrong: below opset 7 a smaller operand could be placed along an axis."""
+    """Refuse operands that the library lifts wrongly: below opset 7, `axis` could place a smaller operand along an
+    axis."""
     for node in model.graph.all_nodes():
         if node.domain == "" and "broadcast" in node.attributes and "axis" in node.attributes:
             raise InvalidModelError(
@@ -64,9 +65,10 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
     """Let local functions keep their own opset, before they are inlined, if the model's opset does not have all of
     their nodes.
 
-    onnxruntime (1.31) inlines a function as if it were written in the model's opset. So that is its meaning if every
-    node is valid in that opset. If one is not, onnxruntime does not run the file, and the function has the meaning that
-    ONNX gives it: its nodes move to a domain that records their opset, from which each node is lifted.
+    onnxruntime (1.31) inlines a function as if it were written in the model's opset, which gives the function its
+    meaning if every node is valid in that opset. If a node is not, onnxruntime does not run the file, and the function
+    has the meaning that ONNX gives it: its nodes move to a domain that records their opset, from which each node is
+    lifted.
     """
     imported = {o.domain: o.version for o in proto.opset_import}
     own = imported.get("", imported.get("ai.onnx", OPSET))
@@ -83,7 +85,7 @@ def keep_opsets(proto: onnx.ModelProto) -> None:
 
 
 def _is_valid(node: onnx.NodeProto, opset: int) -> bool:
-    """Decide whether an opset has such a node: its operator, its attributes, and its numbers of operands and
+    """Decide whether an opset knows a node's operator with the node's attributes and its numbers of operands and
     outputs."""
     if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=""):
         return False

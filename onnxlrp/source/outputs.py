@@ -14,7 +14,7 @@ _KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"
 
 
 def hand_out_scores(source: Source, name: str | None) -> None:
-    """Make the scores of a model that only gives a class an output, if the user names them. This happens before the
+    """Make scores an output if the user names them and the model itself outputs only the class. This happens before the
     graph is rewritten, so that the scores go by the model's own names.
 
     Raises InvalidModelError, with the names that may be given instead, if no output can be explained.
@@ -54,7 +54,7 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
 
 
 def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
-    """Find the scores, no outputs themselves, that an ArgMax compares whose choice is an output."""
+    """Find the scores that are compared by an ArgMax whose result is an output, and that are no outputs themselves."""
     found = []
     for output in graph.outputs:
         node = follow_operators(output, _KEEP_CLASSES).producer()

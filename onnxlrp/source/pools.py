@@ -13,8 +13,8 @@ from onnxlrp.graph.call import Call
 
 
 def settle(graph: ir.Graph) -> bool:
-    """Rewrite the first pool that has such a window; returns True if there was one. Shapes must then be inferred
-    anew."""
+    """Rewrite the first pool that has a window which would start in its trailing pads; returns True if there was one.
+    Shapes must then be inferred anew."""
     return any(_settle(node) for node in graph.all_nodes() if node.op_type in ("MaxPool", "AveragePool", "LpPool"))
 
 

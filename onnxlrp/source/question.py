@@ -1,7 +1,7 @@
 """Decide which question an explained model answers: which score is explained, in place of which output, and for which
 inputs.
 
-It is decided before the graph is analysed, and nothing later changes it.
+The question is decided before the graph is analysed, and nothing later changes it.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def _note_wrong_outputs(source: Source) -> None:
 
 
 def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:
-    """Decide whether a size is declared as a number but is another number, or a size of an input, which varies
+    """Decide whether a size is declared as a number but is another number, or is a size of an input that varies
     (skl2onnx declares [1, 4] downstream of a Normalizer of any number of rows)."""
     if not isinstance(declared, int):
         return False

@@ -27,8 +27,8 @@ def repair(proto: onnx.ModelProto) -> list[str]:
 
 
 def _write_remarks_as_text(proto: onnx.ModelProto) -> None:
-    """Replace bytes that are no UTF-8 in remarks, which no runtime reads, because a model that holds any cannot be
-    written."""
+    """Replace bytes that are no UTF-8 in remarks, because a model with such bytes cannot be written. No runtime reads
+    remarks."""
     graph = proto.graph
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
     fields = [(proto, name) for name in ("producer_name", "producer_version", "domain", "doc_string")]
@@ -66,7 +66,7 @@ def _keep_latest_weights(graph: onnx.GraphProto) -> list[str]:
 
 
 def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
-    """Keep the first of several inputs of one name, which are all the same initializer."""
+    """Keep the first of several inputs of one name; all of them stand for the same initializer."""
     counts = collections.Counter(value.name for value in graph.input)
     twice = {name for name, count in counts.items() if count > 1}
     if not twice:
@@ -79,7 +79,7 @@ def _keep_first_inputs(graph: onnx.GraphProto) -> list[str]:
 
 
 def _type_inputs(graph: onnx.GraphProto) -> None:
-    """Give an input that is declared without a type the type of the initializer of its name."""
+    """Copy the type of an initializer to the input of its name, where that input is declared without a type."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for value in graph.input:
         if value.name in weights and not value.type.WhichOneof("value"):
@@ -95,7 +95,7 @@ def _read_flags(graph: onnx.GraphProto) -> None:
 
 
 def _type_outputs(graph: onnx.GraphProto) -> list[str]:
-    """Declare an output that is an input or an initializer with the type and shape of that value."""
+    """Copy the type and shape of an input or initializer to its declaration as an output."""
     known = {tensor.name: _declared(tensor) for tensor in graph.initializer} | {v.name: v for v in graph.input}
     notes = []
     for value in graph.output:

@@ -38,7 +38,7 @@ def make_dense(proto: onnx.ModelProto) -> list[onnx.SparseTensorProto]:
 
 
 def make_sparse(proto: onnx.ModelProto, tensors: Sequence[onnx.SparseTensorProto]) -> None:
-    """Put the sparse tensors back in the place of initializers, in the model or in bodies, that hold the same
+    """Put each sparse tensor back in the place of the initializer, of the model or of a body, that holds the same
     values."""
     for graph in (proto.graph, *bodies_of(proto.graph.node)) if tensors else ():
         for tensor in list(graph.initializer):

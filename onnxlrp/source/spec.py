@@ -52,7 +52,7 @@ def initializers_know_their_type_and_shape(model: ir.Model) -> Iterator[str]:
 
 
 def values_know_their_type(model: ir.Model) -> Iterator[str]:
-    """Yield the values without a type, because relevance goes to floats only and they would get none. Two kinds may
+    """Yield the values without a type: relevance goes to floats only, so such a value would get none. Two kinds may
     lack a type, since no relevance goes to them: values downstream of unknown operators, and constants that are
     outputs."""
     for node in _plain(model):

@@ -35,7 +35,7 @@ def is_taught(node: ir.Node) -> bool:
 
 @contextlib.contextmanager
 def taught(nodes: Iterable[ir.Node], imports: dict[str, int]) -> Iterator[None]:
-    """Let ONNX infer the nodes that only the registry can infer while this context lasts; `imports` are the versions of
+    """While this context lasts, let ONNX infer nodes that only the registry can infer; `imports` are the versions of
     operator sets that the nodes' model names."""
     renamed = []
     for node in nodes:

@@ -19,7 +19,7 @@ def remove_unused(model: ir.Model) -> None:
 
 
 def _unused(graph: ir.Graph) -> list[ir.Node]:
-    """List the graph's own nodes whose outputs only such nodes read."""
+    """List the graph's own nodes that no output depends on: only nodes of the list read their outputs."""
     found: dict[ir.Node, None] = {}
     for node in reversed(graph):
         readers = (use.node for value in node.outputs for use in value.uses())

@@ -1,4 +1,4 @@
-"""Sums over rows of a table that belong to the same feature."""
+"""Sums over the rows or columns of a table that belong to the same feature."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _DENSE = 2**19
 """Most elements of a 0/1 matrix that multiplies the rows."""
+_DENSE_COLUMNS = 2**21
+"""Most elements of a 0/1 matrix that multiplies columns, which would have to be transposed else."""
 _LONGEST = 32
 """Most rows that are added up at once."""
 
@@ -33,9 +35,22 @@ def sums_by_feature(op: Builder, run: Builder, rows: ir.Value, feature: Array, c
         places = np.full(count, feature.size)
         places[feature] = np.arange(feature.size)
         return run.Gather(with_nothing(run, rows), whole_numbers(op, places), axis=0)
+    return run.MatMul(_one_hot(op, feature, count, rows.dtype), rows)
+
+
+def sums_of_columns(op: Builder, run: Builder, table: ir.Value, feature: Array, count: int) -> ir.Value:
+    """Add up the columns of a table [N, columns] of each feature, [N, count]; otherwise as `sums_by_feature`."""
+    if feature.size * count <= _DENSE_COLUMNS:
+        return run.MatMul(table, op.Transpose(_one_hot(op, feature, count, table.dtype), perm=[1, 0]))
+    rows = sums_by_feature(op, run, run.Transpose(table, perm=[1, 0]), feature, count)
+    return run.Transpose(rows, perm=[1, 0])
+
+
+def _one_hot(op: Builder, feature: Array, count: int, dtype: ir.DataType | None) -> ir.Value:
+    """Emit the 0/1 matrix [count, features]."""
+    assert dtype is not None
     numbers = op.Unsqueeze(op.Range(*(op.constant(np.int32(n)) for n in (0, count, 1))), op.ints([1]))
-    assert rows.dtype is not None
-    return run.MatMul(op.Cast(op.Equal(numbers, whole_numbers(op, feature)), to=rows.dtype), rows)
+    return op.Cast(op.Equal(numbers, whole_numbers(op, feature)), to=dtype)
 
 
 def _blocks_added(op: Builder, run: Builder, rows: ir.Value, feature: Array, length: int) -> tuple[ir.Value, Array]:

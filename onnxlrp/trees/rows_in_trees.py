@@ -7,6 +7,7 @@ import operator
 import numpy as np
 
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.unfolded import Unfolded
 
 _COMPARE = (operator.le, operator.lt, operator.ge, operator.gt, operator.eq, operator.ne)
 """Functions of the comparisons, by their numbers in `MODES`."""
@@ -25,6 +26,14 @@ def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
         own = trees.mode[nodes] == mode
         found[own] = _COMPARE[mode](compared[own], threshold[own])
     return found | (trees.missing[nodes][ahead] & np.isnan(values))
+
+
+def comparison_outcomes(trees: Unfolded, rows: Array) -> Array:
+    """Compute the outcomes of an unfolded ensemble's comparisons, bool [comparisons, rows], for rows [rows, features]."""
+    found = np.zeros((trees.node.size, len(rows)), bool)
+    for places, nodes in trees.members():
+        found[places] |= outcomes(trees.forest, nodes, rows.T[trees.forest.feature[nodes]])
+    return found
 
 
 def whole_part(values: Array) -> Array:

@@ -12,9 +12,12 @@ import onnx_ir as ir
 from onnxlrp.trees.compact_constants import floats, whole_numbers
 from onnxlrp.trees.feature_sums import sums_by_feature, with_nothing
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.leaf_groups import leaf_groups
 from onnxlrp.trees.mean_of_runs import mean_of_runs
 from onnxlrp.trees.pair_sums import PairSums
 from onnxlrp.trees.path_changes import targets_of_trees
+from onnxlrp.trees.pattern_tables import PatternTables, table_size
+from onnxlrp.trees.pattern_values import interventional_game, shapley_game
 from onnxlrp.trees.quadrature import Leaves, Quadrature
 from onnxlrp.trees.row_chunks import in_chunks
 from onnxlrp.trees.unfolded import Unfolded, unfolded
@@ -27,27 +30,33 @@ _PART = 2**16
 _PARTS = 64
 _CHUNK = 2**22
 """Elements of the largest array: comparisons × points × rows."""
+_DEEPEST = 20
+"""Most comparisons on a path of trees that get tables."""
 _FEWEST_ROWS = 8
 _UNCHUNKED = 2**10
 """Rows are not cut into chunks where each takes fewer comparisons × points than this."""
 
 
 def shapley_values(
-    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, background: Array | None = None
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, most: int, background: Array | None = None
 ) -> ir.Value:
     """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
 
-    `background`, rows [rows, features], makes the game the interventional one: the mean over these rows of the game in
-    which a feature that is not known has the row's value.
+    Tables hold at most `most` bytes; larger ones are not made, and the values are computed by quadrature. `background`,
+    rows [rows, features], makes the game the interventional one: the mean over these rows of the game in which a
+    feature that is not known has the row's value.
     """
     if (forest.mode[forest.roots] == LEAF).all():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
-    values = _Values(op, forest, x.dtype, factors.dtype, _width(op, x, forest), background)
-    relevance = values.by_chunks(x, factors)
+    width, trees = _width(op, x, forest), unfolded(forest)
+    values = _from_tables(op, trees, x.dtype, factors.dtype, width, most, background) or _Quadratures(
+        op, trees, x.dtype, factors.dtype, width, background
+    )
+    relevance = _by_chunks(op, values, x, factors)
     if op.dims(x)[1] is not None:
         return relevance
-    rest = op.Sub(op.dim(x, 1), op.ints([values.width]))
+    rest = op.Sub(op.dim(x, 1), op.ints([width]))
     return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
 
 
@@ -57,10 +66,52 @@ def shapley_interactions(
     """Emit the Shapley interactions, [N, width, width], of rows x [N, width]: half the index of each pair at both its
     places, and 0 on the diagonal. The other arguments are those of `shapley_values`."""
     assert x.dtype is not None and factors.dtype is not None
-    pairs = _Interactions(op, forest, x.dtype, factors.dtype, width, background)
-    if pairs.parts:
-        return pairs.by_chunks(x, factors)
+    trees = unfolded(forest)
+    pairs = _Interactions(op, trees, x.dtype, factors.dtype, width, background) if trees.node.size else None
+    if pairs is not None and pairs.parts:
+        return _by_chunks(op, pairs, x, factors)
     return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
+
+
+def _by_chunks(op: Builder, values: _Tables | _Quadratures, x: ir.Value, factors: ir.Value) -> ir.Value:
+    """Emit the result for all rows, a few at a time if there are many."""
+    return in_chunks(op, values.rows, [x, factors], values.of) if values.rows else values.of(op, [x, factors])
+
+
+def _from_tables(
+    op: Builder,
+    trees: Unfolded,
+    rows_type: ir.DataType,
+    dtype: ir.DataType,
+    width: int,
+    most: int,
+    background: Array | None,
+) -> _Tables | None:
+    """Emit tables; None where they would hold more than `most` bytes."""
+    # Each leaf has a row of at least its path's length in some table.
+    if 4 * trees.node.size > most or len(trees.levels) > _DEEPEST:
+        return None
+    groups = leaf_groups(trees)
+    if table_size(groups) * dtype.itemsize > most:
+        return None
+    game = shapley_game(groups)
+    if background is not None:
+        game = interventional_game(groups, background.astype(rows_type.numpy()))
+    return _Tables(PatternTables(op, groups, game, rows_type, dtype), width)
+
+
+class _Tables:
+    """The Shapley values of an ensemble from tables of patterns."""
+
+    def __init__(self, tables: PatternTables, width: int) -> None:
+        self.tables, self.width = tables, width
+        size = max(tables.width, tables.groups.trees.node.size)
+        self.rows = 0 if size < _UNCHUNKED else max(_FEWEST_ROWS, _CHUNK // size)
+
+    def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
+        """Emit the values, [N, features], for rows and factors."""
+        rows, factors = tables
+        return self.tables.of(op, rows, factors, self.width)
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
@@ -68,44 +119,40 @@ def _width(op: Builder, x: ir.Value, forest: Forest) -> int:
     return op.dims(x)[1] or int(forest.feature.max(initial=0)) + 1
 
 
-class _Values:
-    """The Shapley values of an ensemble: constants are emitted at once, the rest for given rows."""
+class _Quadratures:
+    """The Shapley values of an ensemble by quadrature, over parts of its trees."""
 
     axes: tuple[int, ...] = (1, 0)
-    """Axes of the sums in the order of the result."""
+    """Axes of the sums over the trees in the order of the result."""
 
     def __init__(
         self,
         op: Builder,
-        forest: Forest,
+        trees: Unfolded,
         rows_type: ir.DataType,
         dtype: ir.DataType,
         width: int,
-        background: Array | None = None,
+        background: Array | None,
     ) -> None:
-        self.op, self.forest, self.dtype, self.width = op, forest, dtype, width
+        self.op, self.forest, self.dtype, self.width = op, trees.forest, dtype, width
+        forest = trees.forest
         spoken = targets_of_trees(forest)
         self.several = bool((spoken.sum(1) > 1).any())
         """True where a tree has weights for several targets."""
         self.target = spoken.argmax(1)
-        whole = unfolded(forest)
-        size = whole.node.size * max(1, (whole.distinct + 1) // 2)
-        bounds = _bounds(whole, max(_PART, size // _PARTS) / size * whole.node.size)
-        trees = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [whole]
-        self.parts = self._parts(trees, rows_type)
+        size = trees.node.size * max(1, (trees.distinct + 1) // 2)
+        bounds = _bounds(trees, max(_PART, size // _PARTS) / size * trees.node.size)
+        cut = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [trees]
+        self.parts = self._quadratures(cut, rows_type)
         self.baselines = 0 if background is None else len(background)
         self.stored = [] if background is None else [part.outcomes.stored(background) for part in self.parts]
-        """Outcomes of the background rows for each part."""
+        """Outcomes of the background rows, for each part."""
         largest = max((part.largest for part in self.parts), default=1)
         self.rows = 0 if size < _UNCHUNKED else max(_FEWEST_ROWS, _CHUNK // largest)
         """Rows in a chunk; 0 where all rows are one."""
 
-    def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
-        return [Quadrature(self.op, part, rows_type, self.dtype) for part in trees]
-
-    def by_chunks(self, x: ir.Value, factors: ir.Value) -> ir.Value:
-        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many."""
-        return in_chunks(self.op, self.rows, [x, factors], self.of) if self.rows else self.of(self.op, [x, factors])
+    def _quadratures(self, cut: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
+        return [Quadrature(self.op, part, rows_type, self.dtype) for part in cut]
 
     def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
         """Emit the result for rows and factors."""
@@ -126,6 +173,7 @@ class _Values:
     def _total(
         self, op: Builder, parts: Sequence[Quadrature], outcomes: Sequence[ir.Value], factors: ir.Value
     ) -> ir.Value:
+        """Emit the sums over all parts, for the outcomes of each."""
         sums = [
             self._sums(op, part, outcome, self._reached(op, part, factors), self._leaves(factors))
             for part, outcome in zip(parts, outcomes, strict=True)
@@ -133,7 +181,7 @@ class _Values:
         return functools.reduce(op.Add, sums)
 
     def _sums(self, op: Builder, part: Quadrature, outcome: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
-        """Emit the values, [features, N]."""
+        """Emit the values of a part, [features, N]."""
         contributions = part.contributions(op, outcome, reached, leaves)
         return sums_by_feature(self.op, op, contributions, part.trees.feature, self.width)
 
@@ -159,17 +207,17 @@ class _Values:
         return several if self.several else one
 
 
-class _Interactions(_Values):
+class _Interactions(_Quadratures):
     """The Shapley interactions of an ensemble."""
 
     axes = (2, 0, 1)
 
-    def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[PairSums]:
-        parts = [PairSums(self.op, part, rows_type, self.dtype, self.width) for part in trees if part.node.size]
+    def _quadratures(self, cut: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[PairSums]:
+        parts = [PairSums(self.op, part, rows_type, self.dtype, self.width) for part in cut]
         return [part for part in parts if part.codes.size]
 
     def _sums(self, op: Builder, part: Quadrature, outcome: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
-        """Emit the interactions, [features, features, N]."""
+        """Emit the interactions of a part, [features, features, N]."""
         assert isinstance(part, PairSums)
         places = np.full((self.width, self.width), part.codes.size)
         smaller, larger = np.divmod(part.codes, self.width)

@@ -58,6 +58,25 @@ class Unfolded:
         return self.forest.feature[self.node]
 
     @functools.cached_property
+    def depth(self) -> Array:
+        """Number of comparisons above."""
+        return np.repeat(np.arange(len(self.levels)), [level.size for level in self.levels])
+
+    @functools.cached_property
+    def below(self) -> Array:
+        """Comparisons on the true and the false branch, or LEAF, [comparisons, 2]."""
+        found = np.full((self.node.size, 2), LEAF, np.int64)
+        inner = np.flatnonzero(self.parent != ROOT)
+        found[self.parent[inner] // 2, self.parent[inner] % 2] = inner
+        return found
+
+    @functools.cached_property
+    def leaf(self) -> Array:
+        """Leaves of the forest on the true and the false branch, LEAF where a comparison is, [comparisons, 2]."""
+        sides = [np.concatenate([level.children[side] for level in self.levels]) for side in (0, 1)]
+        return np.where(self.below == LEAF, np.stack(sides, axis=1), LEAF)
+
+    @functools.cached_property
     def share(self) -> Array:
         """Share of the samples on the true branch, float64."""
         rest = np.ones(self.node.size)
@@ -105,6 +124,7 @@ class Unfolded:
 
 def unfolded(forest: Forest, trees: slice = slice(None)) -> Unfolded:
     """Unfold trees of a forest. Raises InvalidModelError where they have too many comparisons to hold in memory."""
+    assert forest.levels, "trees end"
     roots = forest.roots[trees]
     inner = forest.mode != LEAF
     number = np.flatnonzero(inner[roots])
@@ -113,7 +133,7 @@ def unfolded(forest: Forest, trees: slice = slice(None)) -> Unfolded:
     levels: list[Level] = []
     start = 0
     while nodes.size:
-        check_elements([start + nodes.size, 64], "a tree ensemble whose nodes have several parents")
+        check_elements([start + nodes.size, 16], "a tree ensemble whose nodes have several parents")
         columns.append((nodes, tree, parent))
         children = (forest.yes[nodes], forest.no[forest.chain_ends[nodes]])
         compares = (inner[children[0]], inner[children[1]])

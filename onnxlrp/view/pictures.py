@@ -124,7 +124,7 @@ def picture_of(array: np.ndarray) -> Image.Image:
 def enlarged(picture: Image.Image, side: int) -> Image.Image:
     """Enlarge a picture by whole factors to at least `side` pixels high and wide, so that small inputs can be seen.
 
-    A long picture is only stretched across if it would become longer than 8192 pixels.
+    A side that would become longer than 8192 pixels is enlarged by a smaller factor, or not at all.
     """
     factor = -(-side // min(picture.size))
     if factor <= 1:

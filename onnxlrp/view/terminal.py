@@ -43,7 +43,7 @@ def tell(kind: str, message: str) -> None:
 
 
 def note_text(note: str) -> str:
-    """Turn a note of a plan into a line; the prefix "note:" is left out if it is a warning."""
+    """Turn a note of a plan into a line; the prefix "note:" is left out if the note is a warning."""
     note = escaped(note)
     return note if note.startswith("warning: ") else f"note: {note}"
 

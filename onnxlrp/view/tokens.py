@@ -27,8 +27,8 @@ def pieces(
 ) -> tuple[Piece, ...]:
     """Cut a text into pieces in order, each with its relevance; padding is left out.
 
-    Tokens that share a character (bytes of one letter) form one piece, with `words` all tokens of a word, and their
-    relevance adds up.
+    Tokens that share a character (bytes of one letter) form one piece; with `words`, so do all tokens of a word. The
+    relevance of a piece is the sum over its tokens.
     """
     parts: list[_Part] = []
     for index in np.flatnonzero(tokens.used):

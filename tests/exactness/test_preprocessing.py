@@ -175,7 +175,7 @@ def test_cast_from_integers(case):
 
 @pytest.mark.parametrize("name", ["epsilon_plus", "epsilon_plus_flat", "epsilon"])
 def test_channels_last_pictures(name):
-    """A Transpose before the first layer, as TensorFlow's exporters write it: relevance moves back with the values."""
+    """A Transpose upstream of the first layer, as TensorFlow writes it: relevance moves back with the values."""
     net = Net(36, x=(7, 6, 3))
     trunk(net, net.add_step("route", "Transpose", ["x"], perm=[0, 3, 1, 2]))
     check_against_oracle(net, {"composite": name}, {"composite": composite(name)})

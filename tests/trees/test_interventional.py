@@ -19,8 +19,8 @@ Array = np.ndarray
 FEATURES = 4
 
 
-def emitted_values(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
-    return shapley_values(op, trees, x, factors, background)
+def emitted_values(trees: Forest, background: Array, most: int, op: Any, x: Any, factors: Any) -> Any:
+    return shapley_values(op, trees, x, factors, most, background)
 
 
 def emitted_interactions(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
@@ -29,7 +29,9 @@ def emitted_interactions(trees: Forest, background: Array, op: Any, x: Any, fact
 
 def check(trees: Forest, x: Array, background: Array, targets: int = 1) -> None:
     factors = np.random.default_rng(0).normal(size=(len(x), targets))
-    found = run(functools.partial(emitted_values, trees, background), x, factors)
+    found = run(functools.partial(emitted_values, trees, background, 0), x, factors)
+    by_tables = run(functools.partial(emitted_values, trees, background, 2**20), x, factors)
+    np.testing.assert_allclose(by_tables, found, atol=1e-10)
     pairs = run(functools.partial(emitted_interactions, trees, background), x, factors)
     off = 1 - np.eye(FEATURES)
     base = mean_of_rows(trees, background)

@@ -17,7 +17,8 @@ def evaluate_rows(
     repeated: Mapping[ir.Value, np.ndarray],
     opsets: Mapping[str, int],
 ) -> np.ndarray | None:
-    """Compute a value for rows [n, columns] of others; None if that is impossible, or if rows depend on each other.
+    """Compute a value for given `rows` [n, columns] of other values; None if that is impossible, or if rows depend on
+    each other.
 
     Every other value that it depends on must be constant, or the shape of a value with the same number of rows.
     `repeated` gives the row, [1, …], of each constant that holds the same row for every sample of a batch. Rows are

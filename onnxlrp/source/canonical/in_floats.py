@@ -113,8 +113,8 @@ def _layer(value: ir.Value) -> ir.Node | None:
 
 
 def deploy(rewriter: Rewriter, own: list[ir.Node], copies: Sequence[ir.Value]) -> None:
-    """Let all readers of the last of the model's own nodes read a `Deployed` node, which holds the own value and its
-    copy."""
+    """Let all readers of the last of the model's own nodes read a `Deployed` node, which holds that node's value and
+    the copy of it in floats."""
     names, maker = [n.name for n in own], _layer(copies[0])
     for node in own:
         mark_replaced(node)

@@ -41,8 +41,8 @@ class _Forest:
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace every function of one tree at which relevance would stop by a tree, and every sum of such functions by a
-    forest."""
+    """Put a tree in the place of every function of one tree at which relevance would stop, and a forest in the place of
+    every sum of such functions."""
     trees = _trees(rewriter)
     if not trees:
         return
@@ -133,8 +133,8 @@ class _Decided:
                 self.stopped.add(out)
 
     def ends(self) -> list[tuple[ir.Value, ir.Value]]:
-        """List the float values [N] or [N, C] that are outputs or have a reader that no single tree decides, each with
-        its tree; only those that relevance cannot pass through."""
+        """List the float values [N] or [N, C] that relevance cannot pass through and that are outputs or have a reader
+        that no single tree decides, each with its tree."""
         return [(v, t) for v, t in self.by.items() if v in self.stopped and _is_score(v) and self._is_end(v)]
 
     def _is_end(self, value: ir.Value) -> bool:

@@ -10,8 +10,8 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Remove them, except where a mask is read, and between an output and a value that the graph does not compute
-    itself."""
+    """Remove Identity and Dropout nodes, except a Dropout whose mask is read, and a node between an output and a value
+    that the graph does not compute itself."""
     for node in rewriter.nodes("Identity", "Dropout"):
         attempt("is not removed", node, _remove, rewriter, node)
 

@@ -82,7 +82,8 @@ def repeated_rows(node: ir.Node, rows: Collection[ir.Value]) -> dict[ir.Value, n
 
 
 def _only_row(value: ir.Value) -> np.ndarray | None:
-    """Find the row that all rows of a constant equal, if only elementwise nodes read the constant; else None."""
+    """Find the row to which all rows of a constant are equal, if only elementwise nodes read the constant; else
+    None."""
     entries = [(u.node.op_type, find(u.node)) for u in value.uses()]
     if any(name not in _ELEMENTWISE and (entry is None or not entry.elementwise) for name, entry in entries):
         return None

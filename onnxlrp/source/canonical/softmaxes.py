@@ -24,7 +24,7 @@ _BACK = ("Unsqueeze", "Reshape", "Expand")
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace each softmax that is written out by a Softmax or LogSoftmax node."""
+    """Put a Softmax or LogSoftmax node in the place of each softmax that is written out."""
     for node in [*rewriter.nodes("Exp"), *rewriter.nodes("Sub"), *rewriter.nodes("Div", "Mul")]:
         kind = "LogSoftmax" if node.op_type == "Sub" else "Softmax"
         found = attempt(f"is not read as a {kind} that is written out", node, _found, rewriter, node)
@@ -34,7 +34,7 @@ def rewrite(rewriter: Rewriter) -> None:
 
 
 def _found(rewriter: Rewriter, node: ir.Node) -> tuple[ir.Value, int] | None:
-    """Find the scores and the axis of the softmax, or of its logarithm, whose last node this is."""
+    """Find the scores and the axis of the softmax, or of its logarithm, that ends in `node`."""
     if node.op_type in ("Exp", "Sub"):
         found = _logarithm(node.inputs[0]) if node.op_type == "Exp" else _normalised(node)
     else:
@@ -105,8 +105,8 @@ def _softmax(above: ir.Value, below: ir.Value) -> tuple[ir.Value, int] | None:
 
 
 def _whole(x: ir.Value, axis: int) -> ir.Value:
-    """Find the scores that a number constant along the axis was subtracted from, as `x` of `x − max x`, because the
-    softmax of both is equal; give `x` itself if there are none."""
+    """Return `a` where `x` is `a − m` with m constant along the axis, as in `x − max x`, because the softmax of both is
+    equal; else return `x` itself."""
     less = made_by(x, "Sub")
     if less is None or less.inputs[0] is None or less.inputs[1] is None:
         return x
@@ -120,8 +120,8 @@ def _reduced(value: ir.Value) -> ir.Node | None:
 
 
 def _axis(node: ir.Node, value: ir.Value, of: ir.Value) -> int | None:
-    """Find the only axis along which a node reduces; None unless `value`, which comes from it, has size 1 along that
-    axis and the rank of `of`."""
+    """Return the axis along which `node` reduces, if it is the only one; None unless `value`, which the node computes,
+    has size 1 along that axis and the rank of `of`."""
     rank = len(of.shape or ())
     given = node.inputs[1] if len(node.inputs) > 1 else None
     axes = None if given is None or given.const_value is None else given.const_value.numpy().reshape(-1).tolist()
@@ -140,7 +140,7 @@ def _same_along(value: ir.Value, axis: int, rank: int) -> bool:
 
 
 def _as_large(value: ir.Value, of: ir.Value) -> bool:
-    """Decide whether a value has the rank of `of` and is not copied along any axis when it broadcasts to it."""
+    """Decide whether a value has the rank of `of` and broadcasts to it without a copy along any axis."""
     if value.shape is None or of.shape is None or len(value.shape) != len(of.shape):
         return False
     return all(d != 1 or n == 1 for d, n in zip(value.shape, of.shape, strict=True))

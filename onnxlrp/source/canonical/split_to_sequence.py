@@ -19,7 +19,7 @@ _ASIDE = "onnxlrp.aside"
 
 @contextlib.contextmanager
 def as_defined(model: ir.Model) -> Iterator[None]:
-    """Take off the ignored `keepdims`, and hide the nodes at which the folding fails while this context lasts."""
+    """While this context lasts, take off the ignored `keepdims`, and hide the nodes at which the folding fails."""
     aside = []
     for node in model.graph.all_nodes():
         sizes = node.inputs[1] if node.op_type == "SplitToSequence" and len(node.inputs) > 1 else None

@@ -1,4 +1,4 @@
-"""Write signed bytes that are quantised and dequantised at once as unsigned ones: `q + 128`.
+"""Turn signed bytes into unsigned ones, `q + 128`, where they are dequantised as soon as they are quantised.
 
 onnxruntime does this on x86 before it fuses, but only if a single DequantizeLinear reads the bytes and a single node
 reads its output. When relevance reads that output as well, onnxruntime computes in floats what it computed in integers,
@@ -16,7 +16,7 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Rewrite every such pair whose two zero points are equal."""
+    """Rewrite every pair of a QuantizeLinear and a DequantizeLinear on signed bytes that have the same zero point."""
     for node in [n for n in rewriter.graph if n.op_type == "QuantizeLinear"]:
         pair = attempt("stays with signed bytes", node, _pair, rewriter, node)
         if pair is None:

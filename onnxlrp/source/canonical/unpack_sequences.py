@@ -1,4 +1,5 @@
-"""Replace reads of a list whose tensors are known by the tensors: `[a, b][1] = b`, `concat([a, b]) = Concat(a, b)`.
+"""Put the tensors of a list in the place of nodes that read the list, where the tensors are known: `[a, b][1] = b`,
+`concat([a, b]) = Concat(a, b)`.
 
 Values computed from the list then keep their rank: ONNX infers none for a list that began empty.
 """
@@ -13,7 +14,8 @@ from onnxlrp.source.canonical.common import Rewriter
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Replace the nodes that read such a list at a known place, or as a whole."""
+    """Put tensors in the place of the nodes that read a list at a known place, or as a whole, if its tensors are
+    known."""
     for node in rewriter.nodes("SequenceAt", "ConcatFromSequence", "SequenceLength"):
         old, new = node.outputs[0], attempt("does not read a known tensor", node, _tensor, rewriter, node)
         if new is not None:

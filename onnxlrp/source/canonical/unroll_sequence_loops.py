@@ -1,4 +1,5 @@
-"""Replace a list that a loop appends to by the loop's stacked output, and unroll a short loop that does more to a list.
+"""Put the stacked output of a loop in the place of a list to which the loop appends, and unroll a short loop that does
+more to a list.
 
 `for i: s.append(v)`, then `concat(s)`, `stack(s)`, `s[k]` or `len(s)`: v becomes a stacked output of the Loop, which a
 Reshape, a Transpose, a Gather or a Shape reads instead. torch writes `outputs.append(...)` in a scripted loop in this
@@ -127,7 +128,7 @@ def _stack(rewriter: Rewriter, node: ir.Node, position: int) -> ir.Node:
 
 
 def _read(rewriter: Rewriter, reader: ir.Node, stack: ir.Value, rank: int) -> None:
-    """Replace a node that reads the list by nodes that compute the same from the stack [steps, …]."""
+    """Put nodes that compute the same from the stack [steps, …] in the place of a node that reads the list."""
     op, call = rewriter.op, Call.of(reader)
     if reader.op_type == "SequenceAt":
         new = op.Gather(stack, call.operand(1), axis=0)

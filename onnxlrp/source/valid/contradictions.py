@@ -22,7 +22,7 @@ _LARGEST = 1024
 """Largest number of elements of a tensor that inference may read: sizes, axes, pads."""
 _PASSED_OVER = "must not be specified for 4D inputs"
 """Words of an error that does not count: an Attention whose operands have an axis of heads also gives numbers of heads.
-onnxruntime ignores them, too."""
+onnxruntime ignores these numbers, too."""
 _ERROR = re.compile(
     r"\(op_type:[^,()]*(?:, node name: (?:onnxlrp:(\d+)|[^)]*))?\): (?:\[\w+\] )?((?:(?!\(op_type:).)*)"
 )

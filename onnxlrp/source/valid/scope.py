@@ -25,8 +25,8 @@ class Scope:
     in_function: bool = False
 
     def inner(self, names: AbstractSet[str], earlier: AbstractSet[str]) -> Scope:
-        """Make the scope of a graph inside this one, which has the names `names`; `earlier` are those that are already
-        computed."""
+        """Make the scope of a graph inside the graph of this scope: `names` are the names of that outer graph,
+        `earlier` those of them that are computed already."""
         return dataclasses.replace(self, names=(*self.names, names), earlier=(*self.earlier, earlier))
 
     def has(self, name: str) -> bool:

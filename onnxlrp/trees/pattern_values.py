@@ -1,0 +1,121 @@
+"""Contributions of leaves to the features on their paths, for every pattern of outcomes, computed at conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from onnxlrp.trees.forest import Array
+from onnxlrp.trees.leaf_groups import LeafGroups
+from onnxlrp.trees.rows_in_trees import comparison_outcomes
+from onnxlrp.trees.unfolded import ROOT
+
+_CHUNK = 2**21
+"""Elements of the arrays that are computed at once: leaves × patterns × slots."""
+Game = Callable[[Array, Array], Array]
+"""Computes contributions, [leaves, patterns, slots], of leaves of value 1, given by their places among the groups'
+leaves, and their features' joint outcomes, bool of the same shape; slots that a leaf has no feature for are True."""
+
+
+def shapley_game(groups: LeafGroups) -> Game:
+    """The path-dependent game: a feature that is not known passes with the product of its shares on the path."""
+    slot, feature = groups.slots
+    edges, _ = groups.paths
+    shares = np.ones((groups.leaves.size, feature.shape[1]))
+    yes = groups.trees.share[edges // 2]
+    for step in range(edges.shape[1]):
+        own = np.flatnonzero(edges[:, step] != ROOT)
+        shares[own, slot[own, step]] *= np.where(edges[own, step] % 2, 1 - yes[own, step], yes[own, step])
+    points, weights = np.polynomial.legendre.leggauss(max(1, (feature.shape[1] + 1) // 2))
+
+    def contributions(leaves: Array, met: Array) -> Array:
+        z = shares[leaves, None, : met.shape[2]]
+        total = np.zeros(met.shape)
+        for t, weight in zip((points + 1) / 2, weights / 2, strict=True):
+            passes = z + t * (1 - z)
+            reached = np.where(met, passes, z * (1 - t)).prod(2, keepdims=True)
+            total += weight * reached * np.where(met, (1 - z) / passes, -1 / (1 - t))
+        return total
+
+    return contributions
+
+
+def interventional_game(groups: LeafGroups, background: Array) -> Game:
+    """The mean over background rows [rows, features] of the game in which a feature that is not known is the row's.
+
+    Against one row, the sample meets u features of a leaf that the row does not, and the row w that the sample does
+    not. Where each feature is met by one of them at least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's
+    w lose `u! (w−1)! / (u+w)!` each; else the leaf is never reached.
+    """
+    by_comparison, edges = comparison_outcomes(groups.trees, background), groups.paths[0]
+    most = groups.slots[1].shape[1]
+    gain, loss = _shares_of_orders(most), _shares_of_orders(most).T
+
+    def contributions(leaves: Array, met: Array) -> Array:
+        rows = _met(
+            groups, leaves, met.shape[2], len(background), lambda at, step: outcome[groups.paths[0][at, step] // 2]
+        )
+        missed, row_missed = (~met).astype(np.float32), (~rows).astype(np.float32)
+        reachable = missed @ row_missed.swapaxes(1, 2) == 0
+        u, w = row_missed.sum(2).astype(np.int64)[:, None, :], missed.sum(2).astype(np.int64)[:, :, None]
+        gains = np.where(reachable, gain[u, w], 0) @ row_missed.astype(np.float64)
+        losses = np.where(reachable, loss[u, w], 0).sum(2, keepdims=True)
+        return np.where(met, gains, -losses) / len(background)
+
+    return contributions
+
+
+def _shares_of_orders(most: int) -> Array:
+    """Compute `(u−1)! w! / (u+w)!`, [most + 1, most + 1], for u along axis 0 and w along axis 1; 0 for u = 0."""
+    u, w = np.meshgrid(np.arange(most + 1), np.arange(most + 1), indexing="ij")
+    factorial = np.cumprod([1.0, *range(1, 2 * most + 1)])
+    return np.where(u > 0, factorial[np.maximum(u - 1, 0)] * factorial[w] / factorial[u + w], 0)
+
+
+def met_by_patterns(groups: LeafGroups, leaves: Array, slots: int) -> Array:
+    """Decide for each pattern of the leaves' groups whether it meets all comparisons of a feature on the way to a leaf,
+    bool [leaves, patterns, slots]. The groups' patterns must have equally many bits."""
+    _, bit = groups.paths
+    size = int(groups.bits[groups.group[leaves[0]]])
+    pattern = np.arange(2**size)
+
+    def outcome(own: Array, step: int) -> Array:
+        return (pattern[None, :] >> (size - 1 - bit[own, step])[:, None]) & 1 == 1
+
+    return _met(groups, leaves, slots, pattern.size, outcome)
+
+
+def _met(groups: LeafGroups, leaves: Array, slots: int, count: int, outcome: Callable[[Array, int], Array]) -> Array:
+    """Decide whether all comparisons of a feature on the way to a leaf are met, bool [leaves, count, slots].
+
+    `outcome(leaves, step)` are those of the comparisons `step` edges above some leaves, bool [leaves, count].
+    """
+    edges, slot = groups.paths[0], groups.slots[0]
+    met = np.ones((leaves.size, count, slots), bool)
+    for step in range(edges.shape[1]):
+        at = np.flatnonzero(edges[leaves, step] != ROOT)
+        own = leaves[at]
+        met[at, :, slot[own, step]] &= outcome(own, step) != edges[own, step][:, None] % 2
+    return met
+
+
+def contributions_of_groups(
+    groups: LeafGroups, game: Game, values: Array, chosen: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Yield chosen groups and their contributions, [groups, patterns, slots], in batches of equally many bits.
+
+    `values` are those of the leaves, in the order of the groups' leaves.
+    """
+    slots = int((groups.slots[1][chosen] >= 0).sum(1).max(initial=0))
+    first = np.searchsorted(groups.group, np.arange(groups.edge.size + 1))
+    for size in np.unique(groups.bits[chosen]):
+        own = chosen[groups.bits[chosen] == size]
+        batch = max(1, _CHUNK // (2 ** int(size) * slots * 4))
+        for start in range(0, own.size, batch):
+            part = own[start : start + batch]
+            counts = first[part + 1] - first[part]
+            begins = np.cumsum(counts) - counts
+            leaves = np.repeat(first[part] - begins, counts) + np.arange(counts.sum())
+            each = game(leaves, met_by_patterns(groups, leaves, slots)) * values[leaves, None, None]
+            yield part, np.add.reduceat(each, begins, axis=0)
