@@ -13,6 +13,8 @@ from onnxlrp.trees.unfolded import ROOT
 
 _CHUNK = 2**21
 """Elements of the arrays that are computed at once: leaves × patterns × slots."""
+_ROWS = 16
+"""Background rows that are computed at once."""
 Game = Callable[[Array, Array], Array]
 """Computes contributions, [leaves, patterns, slots], of leaves of value 1, given by their places among the groups'
 leaves, and their features' joint outcomes, bool of the same shape; slots that a leaf has no feature for are True."""
@@ -48,20 +50,21 @@ def interventional_game(groups: LeafGroups, background: Array) -> Game:
     not. Where each feature is met by one of them at least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's
     w lose `u! (w−1)! / (u+w)!` each; else the leaf is never reached.
     """
-    by_comparison, edges = comparison_outcomes(groups.trees, background), groups.paths[0]
-    most = groups.slots[1].shape[1]
-    gain, loss = _shares_of_orders(most), _shares_of_orders(most).T
+    passed, edges = comparison_outcomes(groups.trees, background), groups.paths[0]
+    gain = _shares_of_orders(groups.slots[1].shape[1])
 
     def contributions(leaves: Array, met: Array) -> Array:
-        rows = _met(
-            groups, leaves, met.shape[2], len(background), lambda at, step: outcome[groups.paths[0][at, step] // 2]
-        )
-        missed, row_missed = (~met).astype(np.float32), (~rows).astype(np.float32)
-        reachable = missed @ row_missed.swapaxes(1, 2) == 0
-        u, w = row_missed.sum(2).astype(np.int64)[:, None, :], missed.sum(2).astype(np.int64)[:, :, None]
-        gains = np.where(reachable, gain[u, w], 0) @ row_missed.astype(np.float64)
-        losses = np.where(reachable, loss[u, w], 0).sum(2, keepdims=True)
-        return np.where(met, gains, -losses) / len(background)
+        missed, total = (~met).astype(np.float32), np.zeros(met.shape)
+        w = missed.sum(2).astype(np.int64)[:, :, None]
+        for start in range(0, len(background), _ROWS):
+            some = passed[:, start : start + _ROWS]
+            rows = _met(groups, leaves, met.shape[2], some.shape[1], lambda own, step: some[edges[own, step] // 2])
+            rows_missed = (~rows).astype(np.float32)
+            reached = missed @ rows_missed.swapaxes(1, 2) == 0
+            u = rows_missed.sum(2).astype(np.int64)[:, None, :]
+            gains = np.where(reached, gain[u, w], 0) @ rows_missed.astype(np.float64)
+            total += np.where(met, gains, -np.where(reached, gain[w, u], 0).sum(2, keepdims=True))
+        return total / len(background)
 
     return contributions
 

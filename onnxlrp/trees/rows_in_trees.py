@@ -29,7 +29,7 @@ def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
 
 
 def comparison_outcomes(trees: Unfolded, rows: Array) -> Array:
-    """Compute the outcomes of an unfolded ensemble's comparisons, bool [comparisons, rows], for rows [rows, features]."""
+    """Compute the outcomes of all comparisons, bool [comparisons, rows], for rows [rows, features]."""
     found = np.zeros((trees.node.size, len(rows)), bool)
     for places, nodes in trees.members():
         found[places] |= outcomes(trees.forest, nodes, rows.T[trees.forest.feature[nodes]])
