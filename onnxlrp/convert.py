@@ -40,7 +40,7 @@ from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
-from onnxlrp.targets.options import TargetOptions
+from onnxlrp.targets.seeder import TargetOptions
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""

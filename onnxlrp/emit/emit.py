@@ -23,8 +23,7 @@ from onnxlrp.plan import Plan
 from onnxlrp.plan.asked_interactions import Interactions
 from onnxlrp.source.label_output import Label
 from onnxlrp.targets.kind import Axes
-from onnxlrp.targets.options import TargetOptions
-from onnxlrp.targets.seeder import Seeder
+from onnxlrp.targets.seeder import Seeder, TargetOptions
 
 
 @dataclasses.dataclass
@@ -73,7 +72,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     seeder = Seeder(
         op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
     )
-    seed = seeder.build(request.axes)
+    seed = request.options.kind.seed(seeder, request.axes)
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.

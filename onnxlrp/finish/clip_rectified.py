@@ -9,8 +9,7 @@ from onnxlrp.graph.walks import made_by
 
 
 def clip_rectified(graph: ir.Graph) -> None:
-    """Let the model clip the ReLU of a convolution that relevance reads, instead of the convolution; the values are
-    equal.
+    """Let the model clip the ReLU of a convolution that relevance reads, not the convolution: the values are equal.
 
     onnxruntime fuses a convolution with an activation only if nothing else reads the convolution. The relevance part's
     ReLU would be a second reader: all of MobileNetV2's convolutions are clipped, and this saves 6 to 12 % of its

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call
-from onnxlrp.graph.readers import redirect
+from onnxlrp.graph.readers import read_copies
 from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import is_dequantised, written_out
@@ -23,15 +23,13 @@ from onnxlrp.source.constants import constants
 
 def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
     """Give relevance copies of the dequantised constants that the nodes upstream of `outputs` read."""
-    graph, own = op.graph, _upstream(outputs)
-    fixed, copies = constants(graph), dict[ir.Value, ir.Value]()
+    own, fixed, copies = _upstream(outputs), constants(op.graph), dict[ir.Value, ir.Value]()
     op.label("a dequantised constant, as relevance reads it")
-    for node in list(graph):
-        for value in node.outputs if node in own else ():
-            readers = [use for use in value.uses() if use.node not in own]
-            if readers and value in fixed and is_dequantised(value) and not value.is_graph_output():
-                copy = _copy(op, value, copies)
-                redirect(readers, copy)
+
+    def copy(value: ir.Value) -> ir.Value:
+        return _copy(op, value, copies) if value in fixed and not value.is_graph_output() else value
+
+    read_copies(op.graph, own.__contains__, copy)
 
 
 def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:

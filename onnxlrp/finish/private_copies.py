@@ -18,7 +18,7 @@ import onnx_ir as ir
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, captured
 from onnxlrp.graph.provenance import is_own, is_relevance, is_replaced, mark_rule
-from onnxlrp.graph.readers import redirect
+from onnxlrp.graph.readers import read_copies, redirect
 from onnxlrp.graph.walks import made_by
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.quantised import has_packed_weight
@@ -28,18 +28,11 @@ from onnxlrp.source.constants import constants
 
 def copy_quantised_floats(op: Builder) -> None:
     """Let relevance read copies of the model's floats, except those that it may read directly; see `_Copies.of`."""
-    graph = op.graph
     op.label("apart")
     copies = _Copies(op)
-    for node in list(graph):
-        if not is_own(node):
-            continue
-        for value in node.outputs:
-            readers = [use for use in value.uses() if not is_own(use.node)]
-            if readers and (copy := copies.of(value)) is not value:
-                redirect(readers, copy)
+    read_copies(op.graph, is_own, copies.of)
     for value in copies.multiplied:
-        _shield(graph, value)
+        _shield(op.graph, value)
 
 
 def _shield(graph: ir.Graph, value: ir.Value) -> None:
@@ -60,7 +53,6 @@ class _Copies:
 
     def __init__(self, op: Builder) -> None:
         self.op, graph = op, op.graph
-        self.graph = graph
         self.made: dict[ir.Value, ir.Value] = {}
         self.apart: dict[ir.Value, ir.Value] = {}
         self.data = {v for v in graph.inputs if not v.is_initializer()}
@@ -75,8 +67,7 @@ class _Copies:
     def of(self, value: ir.Value) -> ir.Value:
         """Return the copy of a value that relevance reads.
 
-        It is the value itself if that is a constant, an integer, dequantised, an output, or multiplied by a weight of a
-        few bits.
+        It is the value itself if that is constant, integer, dequantised, an output, or multiplied by a packed weight.
         """
         if value not in self.made:
             self.made[value] = value
@@ -95,11 +86,10 @@ class _Copies:
         inputs = [None if v is None else operand(v) for v in node.inputs]
         if not own_weight and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return
-        self.made.update(zip(node.outputs, _run_again(self.graph, node, inputs, node.outputs, "apart"), strict=True))
+        self.made.update(zip(node.outputs, _run_again(self.op.graph, node, inputs, node.outputs, "apart"), strict=True))
 
     def _in_floats(self, call: Call) -> ir.Value:
-        """Compute the product on unpacked weights, as relevance does; the packed ones keep one reader, as in the
-        source."""
+        """Compute the product on unpacked weights, as relevance does: the packed ones keep their one reader."""
         entry = find(call)
         assert entry is not None and entry.layer is not None and entry.layer.dequantised is not None
         out = self.op.run(entry.layer.dequantised(self.op, call))
@@ -107,14 +97,13 @@ class _Copies:
         return out if bias is None else self.op.Add(out, bias)
 
     def _operand(self, value: ir.Value) -> ir.Value:
-        """Choose the operand of a copied node: never the one that the model's own node reads, or sessions merge the two
-        nodes."""
+        """Choose the operand of a copied node: not that of the model's own node, or sessions merge the two."""
         copy = self.of(value)
         floating = value.dtype is not None and value.dtype.is_floating_point()
-        if copy is not value or not floating or not (value in self.data or _is_outer(value, self.graph)):
+        if copy is not value or not floating or not (value in self.data or _is_outer(value, self.op.graph)):
             return copy
         if value not in self.apart:
-            self.apart[value] = unfused_copy(self.graph, value)
+            self.apart[value] = unfused_copy(self.op.graph, value)
         return self.apart[value]
 
 
@@ -125,23 +114,25 @@ def copy_float16(graph: ir.Graph) -> None:
     Cast, so that operators next to it that have one too (Clip, Concat, Transpose) would no longer be computed in
     float32. It has none for Sum.
     """
-    for node in list(graph):
-        for value in () if is_relevance(node) else node.outputs:
-            readers = [use for use in value.uses() if is_relevance(use.node)]
-            if value.dtype == ir.DataType.FLOAT16 and readers and not value.is_graph_output():
-                copy = _norm_again(graph, node) if _begins_attention(node) else unfused_copy(graph, value)
-                redirect(readers, copy)
+
+    def copy(value: ir.Value) -> ir.Value:
+        if value.dtype != ir.DataType.FLOAT16 or value.is_graph_output():
+            return value
+        norm = made_by(value, "LayerNormalization")
+        if norm is not None and _begins_attention(norm):
+            return _norm_again(graph, norm)
+        return unfused_copy(graph, value)
+
+    read_copies(graph, lambda node: not is_relevance(node), copy)
 
 
-def _begins_attention(node: ir.Node) -> bool:
+def _begins_attention(norm: ir.Node) -> bool:
     """Decide whether a norm is read by queries, keys, values and the sum downstream.
 
     By exactly these readers onnxruntime recognises attention. It then joins the products with their biases later, and
     until then computes the norm in float32; with one reader more the norm is rounded, and outputs moved by 2.2e-3.
     """
-    if node.op_type != "LayerNormalization" or node.domain:
-        return False
-    readers = [use.node for use in node.outputs[0].uses() if not is_relevance(use.node)]
+    readers = [use.node for use in norm.outputs[0].uses() if not is_relevance(use.node)]
     counts = [sum(reader.op_type == op_type for reader in readers) for op_type in ("Add", "MatMul", "Shape")]
     return counts[:2] == [1, 3] and sum(counts) == len(readers)
 
@@ -155,23 +146,21 @@ def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
 
 def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:
     """Copy a value in a way that no session optimises away: as the sum of it alone."""
-    return _append(graph, ir.Node("", "Sum", [value], num_outputs=1), value.name, [value], "same")[0]
+    return _append(graph, ir.Node("", "Sum", [value], num_outputs=1, name=value.name), [value], "same")[0]
 
 
 def _run_again(
     graph: ir.Graph, node: ir.Node, inputs: Sequence[ir.Value | None], like: Sequence[ir.Value], prefix: str
 ) -> Sequence[ir.Value]:
     """Copy a node with other inputs, for its first outputs, `like`."""
-    attributes = list(node.attributes.values())
-    copy = ir.Node(node.domain, node.op_type, inputs, attributes, num_outputs=len(like), version=node.version)
-    return _append(graph, copy, node.name, like, prefix)
+    kind, attributes = (node.domain, node.op_type), list(node.attributes.values())
+    copy = ir.Node(*kind, inputs, attributes, num_outputs=len(like), version=node.version, name=node.name)
+    return _append(graph, copy, like, prefix)
 
 
-def _append(
-    graph: ir.Graph, node: ir.Node, name: str | None, like: Sequence[ir.Value], prefix: str
-) -> Sequence[ir.Value]:
-    """Append a node whose outputs have the types and shapes of `like`, and their names with a prefix."""
-    node.name = f"lrp.apart.{name}"
+def _append(graph: ir.Graph, node: ir.Node, like: Sequence[ir.Value], prefix: str) -> Sequence[ir.Value]:
+    """Append a node whose outputs have the types and shapes of `like`; all names get a prefix."""
+    node.name = f"lrp.apart.{node.name}"
     mark_rule(node, "apart")
     graph.append(node)
     for value, result in zip(like, node.outputs, strict=True):

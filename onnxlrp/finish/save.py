@@ -19,8 +19,7 @@ from onnxlrp.source.sparse import make_sparse
 _LIMIT = 2**31 - 2**20
 """Most bytes of weights inside the model: protocol buffers end at 2 GB, and the graph needs a little."""
 _SMALL = 1024
-"""Most bytes of a tensor that stays inside the model: onnxruntime reads shapes and axes before it reads external data.
-"""
+"""Most bytes of a tensor that stays inside: onnxruntime reads shapes and axes before it reads external data."""
 
 
 def to_proto(source: Source) -> onnx.ModelProto:
@@ -41,12 +40,12 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
         raise InputError(f"the folder {path.parent} does not exist")
     check_replaceable(path, source.files)
     proto = _serialised(source)
-    if share_weights:
-        _write(path, _shared(proto, path))
-    elif _weight_bytes(proto) > _LIMIT:
+    if not share_weights and _weight_bytes(proto) > _LIMIT:
         _write_with_data(path, proto, source.files)
-    else:
-        _write(path, _embedded(proto))
+        return
+    proto = _shared(proto, path) if share_weights else _embedded(proto)
+    with atomic_write(path) as draft:
+        draft.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def _serialised(source: Source) -> onnx.ModelProto:
@@ -98,30 +97,19 @@ def _bytes(held: Held) -> int:
 
 def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) -> None:
     """Write the initializers to a file beside `path`, and everything else to `path`."""
-    data = path.with_name(path.name + ".data")
+    data, end = path.with_name(path.name + ".data"), 0
     check_data_file(data, path, sources)
     with atomic_write(path) as model_draft, atomic_write(data) as data_draft:
-        _fill(model_draft, data_draft, proto, data.name)
-
-
-def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
-    """Write both files; `name` is the location of the weights' file in the model."""
-    end = 0
-    with model.open("wb") as model_file, data.open("wb") as data_file:
-        for held in external_data.tensors(proto):
-            size = _bytes(held)
-            if held.is_initializer and size > _SMALL:
-                data_file.writelines(external_data.chunks_of(held.tensor))
-                external_data.point(held.tensor, name, end, size)
-                end += size
-            elif held.is_external:
-                external_data.embed(held.tensor)
+        with data_draft.open("wb") as file:
+            for held in external_data.tensors(proto):
+                size = _bytes(held)
+                if held.is_initializer and size > _SMALL:
+                    file.writelines(external_data.chunks_of(held.tensor))
+                    external_data.point(held.tensor, data.name, end, size)
+                    end += size
+                elif held.is_external:
+                    external_data.embed(held.tensor)
         inside = _weight_bytes(proto) - end
         if inside > _LIMIT:
             raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
-        model_file.write(proto.SerializeToString(deterministic=True))
-
-
-def _write(path: Path, proto: onnx.ModelProto) -> None:
-    with atomic_write(path) as draft:
-        draft.write_bytes(proto.SerializeToString(deterministic=True))
+        model_draft.write_bytes(proto.SerializeToString(deterministic=True))

@@ -15,7 +15,7 @@ from onnxlrp.operators.shape_functions import infer_classes, infer_targets
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
-from onnxlrp.trees.rows_in_trees import mean_of_rows
+from onnxlrp.trees.rows_in_trees import Baselines, mean_of_rows
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
@@ -120,8 +120,8 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
-        relevance = shapley_values(op, trees, rows, factors, _TABLES, background)
+        background = _baselines(call, rows) if call.attr("game") == "interventional" else None
+        relevance = shapley_values(op, trees, rows, factors, background, _TABLES)
         bias = op.Mul(factors, op.constant(_base(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
@@ -139,7 +139,15 @@ def _refuse_interactions(call: Call) -> None:
         )
 
 
-def _base(trees: Forest, background: np.ndarray | None) -> np.ndarray:
+def _baselines(call: Call, x: ir.Value) -> Baselines:
+    """Read the background rows that the planner gave a call whose rows are x, and their weights: equal by default."""
+    assert x.dtype is not None
+    rows, weights = call.attr("background").numpy(), call.attr("background_weights")
+    equal = np.full(len(rows), 1 / len(rows))
+    return Baselines(rows.astype(x.dtype.numpy()), equal if weights is None else weights.numpy())
+
+
+def _base(trees: Forest, background: Baselines | None) -> np.ndarray:
     """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
     if background is None:
         return trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale

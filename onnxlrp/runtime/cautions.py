@@ -21,7 +21,7 @@ from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.targets import TARGETS
 
 if TYPE_CHECKING:
-    from onnxlrp.runtime.explainer import Explanation
+    from onnxlrp.runtime.explanation import Explanation
 
 KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
 """Kinds of caution, the gravest first."""

@@ -12,7 +12,8 @@ import numpy as np
 from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
 from onnxlrp.reprs import Brief, cut
 from onnxlrp.runtime import providers
-from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 

@@ -79,7 +79,7 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
     """Check the shape of the target's input: for classes [N], or [N, K] with K targets."""
-    want = TARGETS[interface.target].input_shape(interface)
+    want = (None, *TARGETS[interface.target].sample_shape("target", interface))
     if interface.target_input is None:
         return
     spec = inputs[interface.target_input]

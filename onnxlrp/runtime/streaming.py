@@ -20,7 +20,8 @@ from onnxlrp.runtime.cautions import warn
 from onnxlrp.runtime.results import Results
 
 if TYPE_CHECKING:
-    from onnxlrp.runtime.explainer import Explainer, Explanation
+    from onnxlrp.runtime.explainer import Explainer
+    from onnxlrp.runtime.explanation import Explanation
 
 _READERS = 2
 """Number of threads that open files, cut texts and check arrays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,22 @@ _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 
 def forest(call: Call) -> Forest:
     """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier."""
+    trees = unmerged_forest(call)
+    taken = call.attr("covers")
+    return dataclasses.replace(merged(trees, trees.double), taken=None if taken is None else taken.numpy())
+
+
+def unmerged_forest(call: Call) -> Forest:
+    """Read the ensemble of a call as the file has it, but with every set as a chain of equalities at the table's end.
+
+    The runtime joins some chains; see `members.merged`.
+    """
     trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
-    x = call.original[0]
     if (trees.mode == MEMBER).any():
         values = call.attr("membership_values")
         trees = without_members(trees, np.zeros(0) if values is None else values.numpy())
-    return merged(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+    x = call.original[0]
+    return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 
 
 def drop_unused_attributes(node: ir.Node) -> None:

@@ -8,6 +8,7 @@ import functools
 import numpy as np
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.trees.threshold_grid import grid_shares
 
 Array = np.ndarray
 LEAF = -1
@@ -45,19 +46,29 @@ class Forest:
     whole: Array
     """True where a comparison ignores the fraction of the feature."""
     known_share: Array | None = None
-    """Value of `share` if a rewrite of the trees must not change the expectations."""
+    """Value of `told_share` before the trees were rewritten; None if they are as the file has them."""
+    double: bool = False
+    """True if features are compared in double precision, otherwise in single."""
+    taken: Array | None = None
+    """Number of background rows that took the true branch and the false branch of each node, [nodes, 2]; None without
+    background rows."""
 
     @functools.cached_property
     def levels(self) -> list[Array]:
         """The nodes by their distance from the root, the longest where several paths lead to a node."""
         by_level: list[Array] = []
         inner, frontier = self.mode != LEAF, np.unique(self.roots)
+        # Sorting is quicker than np.unique, and enough where no node is met twice.
+        several = (self.parents > 1).any() or (self.parents[frontier] > 0).any()
         while frontier.size:
             if len(by_level) > self.mode.size:
                 raise InvalidModelError("a tree of the ensemble leads back to one of its own nodes")
             by_level.append(frontier)
             within = frontier[inner[frontier]]
-            frontier = np.unique(np.concatenate([self.yes[within], self.no[within]]))
+            children = np.concatenate([self.yes[within], self.no[within]])
+            frontier = np.unique(children) if several else np.sort(children)
+        if not several:
+            return by_level
         depth = np.zeros(self.mode.size, np.int64)
         for level, nodes in enumerate(by_level):
             depth[nodes] = level
@@ -79,6 +90,12 @@ class Forest:
         while (further := ends[ends] != ends).any():
             ends = np.where(further, ends[ends], ends)
         return ends
+
+    @functools.cached_property
+    def parents(self) -> Array:
+        """Number of branches that lead to each node, [nodes]."""
+        inner = self.mode != LEAF
+        return np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=inner.size)
 
     @property
     def depth(self) -> int:
@@ -102,17 +119,46 @@ class Forest:
 
     @functools.cached_property
     def share(self) -> Array:
-        """Share of a node's samples that go to the true branch; one half where hit rates do not tell."""
+        """Share of a node's samples that go to the true branch, [nodes].
+
+        The background rows tell it, else the file's hit rates, else a grid of the forest's thresholds.
+        """
+        told = self.told_share if self.taken is None else _part(*self.taken.T)
+        compares = np.concatenate(self.levels)
+        compares = compares[self.mode[compares] != LEAF]
+        if not np.isnan(told[compares]).any():
+            return np.where(np.isnan(told), 0.5, told)
+        return np.where(np.isnan(told), grid_shares(self), told)
+
+    @functools.cached_property
+    def told_share(self) -> Array:
+        """Share of the true branch by the file's hit rates, [nodes]; NaN where they do not tell."""
         if self.known_share is not None:
             return self.known_share
-        known = self.hit_rates[np.isfinite(self.hit_rates)]
-        share = np.full(self.mode.size, 0.5)
+        rates = self.hit_rates
+        known = rates[np.isfinite(rates)]
         if known.size == 0 or (known == known[0]).all():
-            return share
-        own, yes, no = self.hit_rates, self.hit_rates[self.yes], self.hit_rates[self.no]
+            return np.full(self.mode.size, np.nan)
+        inner = self.mode != LEAF
+        # The rate of a node with several parents does not say how many samples came from each.
+        own, alone = rates, np.where(self.parents > 1, np.nan, rates)
+        yes, no = alone[self.yes], alone[self.no]
         # If only one child has a rate, the other has the rest of the parent's.
         yes, no = np.where(np.isnan(yes), own - no, yes), np.where(np.isnan(no), own - yes, no)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part = yes / (yes + no)
-        said = (self.mode != LEAF) & (yes >= 0) & (no >= 0) & np.isfinite(part) & (self.yes != self.no)
-        return np.where(said, part, share)
+        return np.where(inner & (self.yes != self.no), _part(yes, no), np.nan)
+
+    @property
+    def share_source(self) -> str:
+        """The source of `share`, in words for the plan."""
+        if self.taken is not None:
+            count = int(self.taken.sum(1).max(initial=0))
+            return f"the background's {count} rows" if count != 1 else "the background's row"
+        told = np.isfinite(self.told_share) & (self.mode != LEAF)
+        return "the file's hit rates" if told.any() else "a grid of its thresholds"
+
+
+def _part(yes: Array, no: Array) -> Array:
+    """Compute yes / (yes + no), NaN where the two are no counts, or both 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = yes / (yes + no)
+    return np.where((yes >= 0) & (no >= 0) & np.isfinite(part), part, np.nan)

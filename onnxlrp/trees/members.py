@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxlrp.trees.forest import EQUAL, LEAF, MEMBER, Array, Forest
 
-_WHOLE_TABLE = ("roots", "aggregate", "base")
+_WHOLE_TABLE = ("roots", "aggregate", "base", "double", "taken")
 """Fields of a forest that are not columns of its table of nodes."""
 _LARGEST = 30
 """Largest member of a set that the kernel expands."""
@@ -23,14 +23,14 @@ _JOINED = (32, 64)
 
 
 def without_members(trees: Forest, values: Array) -> Forest:
-    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b` that all have the expectation of the set.
+    """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b`.
 
-    The last node of a chain has the set's share; the others give all to their false branch. `values` holds the members
-    of all sets, in the order of their nodes, with a NaN after each set.
+    If the file tells a set's share, the last node of the chain has it, and the others give all to their false branch.
+    `values` holds the members of all sets, in the order of their nodes, with a NaN after each set.
     """
     flat = values.astype(np.float64)
     sets = [part[~np.isnan(part)] for part in np.split(flat, np.flatnonzero(np.isnan(flat)) + 1)]
-    trees = dataclasses.replace(trees, known_share=trees.share)
+    trees = dataclasses.replace(trees, known_share=trees.told_share)
     members = np.flatnonzero(trees.mode == MEMBER)
     table = {f.name: list(getattr(trees, f.name)) for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE}
     for node, members_of in zip(members, sets, strict=False):
@@ -42,7 +42,8 @@ def without_members(trees: Forest, values: Array) -> Forest:
         for i, (at, number) in enumerate(zip(chain, members_of, strict=False)):
             table["mode"][at], table["threshold"][at] = EQUAL, number
             if i + 1 < len(chain):
-                table["no"][at], table["known_share"][at] = chain[i + 1], 0.0
+                table["no"][at] = chain[i + 1]
+                table["known_share"][at] *= 0.0  # NaN, which stands for unknown, remains
             else:
                 table["no"][at] = last
         if not len(members_of):
@@ -74,7 +75,7 @@ def merged(trees: Forest, double: bool) -> Forest:
                 node = trees.no[node]
     if np.array_equal(yes, trees.yes) and np.array_equal(missing, trees.missing):
         return trees
-    return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.share)
+    return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.told_share)
 
 
 def _are_equal(trees: Forest, one: int, other: int) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxlrp.trees.forest import Array
 from onnxlrp.trees.leaf_groups import LeafGroups
-from onnxlrp.trees.rows_in_trees import comparison_outcomes
+from onnxlrp.trees.rows_in_trees import Baselines, comparison_outcomes
 from onnxlrp.trees.unfolded import ROOT
 
 _CHUNK = 2**21
@@ -43,28 +43,29 @@ def shapley_game(groups: LeafGroups) -> Game:
     return contributions
 
 
-def interventional_game(groups: LeafGroups, background: Array) -> Game:
-    """The mean over background rows [rows, features] of the game in which a feature that is not known is the row's.
+def interventional_game(groups: LeafGroups, background: Baselines) -> Game:
+    """The mean over background rows of the game in which a feature that is not known has the row's value.
 
     Against one row, the sample meets u features of a leaf that the row does not, and the row w that the sample does
     not. Where each feature is met by one of them at least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's
     w lose `u! (w−1)! / (u+w)!` each; else the leaf is never reached.
     """
-    passed, edges = comparison_outcomes(groups.trees, background), groups.paths[0]
+    passed, edges = comparison_outcomes(groups.trees, background.rows), groups.paths[0]
     gain = _shares_of_orders(groups.slots[1].shape[1])
 
     def contributions(leaves: Array, met: Array) -> Array:
         missed, total = (~met).astype(np.float32), np.zeros(met.shape)
         w = missed.sum(2).astype(np.int64)[:, :, None]
-        for start in range(0, len(background), _ROWS):
-            some = passed[:, start : start + _ROWS]
+        for start in range(0, len(background.rows), _ROWS):
+            some, weights = passed[:, start : start + _ROWS], background.weights[start : start + _ROWS]
             rows = _met(groups, leaves, met.shape[2], some.shape[1], lambda own, step: some[edges[own, step] // 2])
             rows_missed = (~rows).astype(np.float32)
             reached = missed @ rows_missed.swapaxes(1, 2) == 0
             u = rows_missed.sum(2).astype(np.int64)[:, None, :]
-            gains = np.where(reached, gain[u, w], 0) @ rows_missed.astype(np.float64)
-            total += np.where(met, gains, -np.where(reached, gain[w, u], 0).sum(2, keepdims=True))
-        return total / len(background)
+            gains = np.where(reached, gain[u, w] * weights, 0) @ rows_missed.astype(np.float64)
+            losses = np.where(reached, gain[w, u], 0) @ weights[:, None]
+            total += np.where(met, gains, -losses)
+        return total
 
     return contributions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 
 import numpy as np
@@ -11,6 +12,16 @@ from onnxlrp.trees.unfolded import Unfolded
 
 _COMPARE = (operator.le, operator.lt, operator.ge, operator.gt, operator.eq, operator.ne)
 """Functions of the comparisons, by their numbers in `MODES`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baselines:
+    """Background rows that a sample is compared with."""
+
+    rows: Array
+    """Rows at the ensemble's operand, [rows, features], float32 or float64 as thresholds are compared."""
+    weights: Array
+    """Weights of the rows in the mean over them, [rows], which add up to 1."""
 
 
 def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
@@ -41,14 +52,14 @@ def whole_part(values: Array) -> Array:
     return np.where(np.abs(values) < 2.0**31, np.trunc(values), -(2.0**31)).astype(values.dtype)
 
 
-def mean_of_rows(trees: Forest, rows: Array) -> Array:
-    """Compute the mean over rows [rows, features] of the sums over the trees, [targets], float64."""
+def mean_of_rows(trees: Forest, background: Baselines) -> Array:
+    """Compute the mean over background rows of the sums over the trees, [targets], float64."""
     total = np.zeros(trees.values.shape[1])
-    for row in rows:
+    for row, weight in zip(background.rows, background.weights, strict=True):
         at = trees.roots
         while (inner := trees.mode[at] != LEAF).any():
             passed = outcomes(trees, at[inner], row[trees.feature[at[inner]]])
             at = at.copy()
             at[inner] = np.where(passed, trees.yes[at[inner]], trees.no[at[inner]])
-        total += trees.values[at].sum(0)
-    return total * trees.scale / len(rows)
+        total += trees.values[at].sum(0) * weight
+    return total * trees.scale

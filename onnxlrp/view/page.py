@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view.pictures import paper_and_ink
-from onnxlrp.view.summary import Sample, summarise, target_words
+from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
@@ -44,11 +43,6 @@ _STEPS = (-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1)
 def page(samples: Iterable[Sample], title: str) -> str:
     """Make the whole HTML file."""
     return _PAGE.format(title=escape(title), samples="\n".join(map(_section, samples)))
-
-
-def page_of(explanation: Explanation, title: str = "Relevance", words: bool = False) -> str:
-    """Make the page of an explanation whose inputs were given as text; `words` shows whole words, not tokens."""
-    return page(summarise(explanation, {}, words=words), title)
 
 
 def _section(sample: Sample) -> str:

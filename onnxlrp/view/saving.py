@@ -18,7 +18,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, write_npz
-from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page
 from onnxlrp.view.summary import Sample, captions

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.runtime.explainer import Explanation
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.tokens import Piece, pieces
 

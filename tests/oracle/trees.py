@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,16 +18,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from tests.oracle.threshold_grid import COMPARE, shares
+
 Array = np.ndarray
-COMPARE = {
-    "BRANCH_LEQ": operator.le,
-    "BRANCH_LT": operator.lt,
-    "BRANCH_GTE": operator.ge,
-    "BRANCH_GT": operator.gt,
-    "BRANCH_EQ": operator.eq,
-    "BRANCH_NEQ": operator.ne,
-    "BRANCH_MEMBER": lambda value, members: value in members,
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,6 +42,8 @@ class Branch:
     rate: float | None
     yes: Branch | Leaf | None = None
     no: Branch | Leaf | None = None
+    share: float = 0.5
+    """The true side's, where rates do not tell."""
 
     def next(self, x: Array) -> Branch | Leaf | None:
         value = x[self.feature]
@@ -85,7 +79,10 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def trees(node: onnx.NodeProto) -> list[Branch | Leaf]:
     """The roots."""
     a = attributes(node)
-    return _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    roots = _by_tables(a) if node.op_type == "TreeEnsemble" else _by_numbers(a)
+    for branch, share in shares(roots).items():
+        branch.share = share
+    return roots
 
 
 def _informative(hit_rates: Any) -> bool:
@@ -146,7 +143,7 @@ def _by_tables(a: Mapping[str, Any]) -> list[Branch | Leaf]:
 
 @functools.cache
 def mean(node: Branch | Leaf | None, targets: int) -> Array:
-    """Of everything below a node, half of each side, or as often as its sides were taken."""
+    """Of everything below a node: each side as often as it was taken, else by its share of the threshold grid."""
     assert node is not None
     if isinstance(node, Leaf):
         return np.array([node.weights.get(t, 0.0) for t in range(targets)])
@@ -162,7 +159,7 @@ def share_of(node: Branch) -> float:
     if node.rate is not None and right is None and left is not None:
         right = node.rate - left
     if left is None or right is None or left < 0 or right < 0 or left + right == 0 or node.yes is node.no:
-        return 0.5
+        return node.share
     return left / (left + right)
 
 

@@ -67,8 +67,8 @@ def test_many_rows_and_parts(monkeypatch):
     x, factors = samples(rng, 50, FEATURES), rng.normal(size=(50, 1))
     emit = functools.partial(_interactions, drawn)
     whole = run(emit, x, factors)
-    for name, value in {"_PART": 64, "_CHUNK": 2048, "_UNCHUNKED": 0}.items():
-        monkeypatch.setattr(f"onnxlrp.trees.shapley.{name}", value)
+    for name, value in {"_PART": 64, "CHUNK": 2048, "UNCHUNKED": 0}.items():
+        monkeypatch.setattr(f"onnxlrp.trees.by_quadrature.{name}", value)
     np.testing.assert_allclose(run(emit, x, factors), whole, atol=1e-12)
 
 

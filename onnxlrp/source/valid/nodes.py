@@ -9,7 +9,7 @@ import onnx
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source.valid import attributes, list_tables, tree_columns
-from onnxlrp.source.valid.refusal import Refuse, refused_node
+from onnxlrp.source.valid.refusal import Refuse, node_refusal
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
 
@@ -25,7 +25,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     """Raise InvalidModelError if a node contradicts its schema; return the schema, None if there is none."""
 
     def refuse(what: str) -> InvalidModelError:
-        return refused_node(node, scope.opsets, what)
+        return node_refusal(node, scope.opsets, what)
 
     _check_texts(node, refuse)
     domain = "" if node.domain == "ai.onnx" else node.domain
