@@ -41,6 +41,9 @@ def convert(
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
+    trees_table: Annotated[
+        bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
+    ] = True,
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
@@ -77,6 +80,7 @@ def convert(
         initial=initial,
         relevance_at=tuple(relevance_at),
         ledger=ledger,
+        trees_table=trees_table,
         interactions=interactions,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,

@@ -9,8 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
-from onnxlrp.finish.dequantise_constants import dequantise_again
-from onnxlrp.finish.private_copies import copy_float16
+from onnxlrp.finish.private_copies import copy_float16, dequantise_again
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
@@ -59,6 +58,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
+    source.held.forget_values()
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
 

@@ -346,9 +346,7 @@ class _Same:
 
 def _identity(argument: Any) -> Any:
     """Make a key that is equal for equal arguments; values of the graph are compared as the objects they are."""
-    if isinstance(argument, ir.Value):
-        return ("value", argument)
-    if isinstance(argument, (int, float, str, bool, type(None))):
+    if isinstance(argument, (ir.Value, int, float, str, bool, type(None))):
         return (type(argument), argument)
     if isinstance(argument, (list, tuple)):
         return tuple(_identity(a) for a in argument)

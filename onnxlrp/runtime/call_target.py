@@ -44,7 +44,9 @@ class CallTarget:
 
     def check_counts(self, batch: int | None) -> None:
         """Raise TargetError if an argument holds neither one value nor as many as the batch has samples."""
-        self._kind.check_counts(self._given, batch)
+        if batch is not None:
+            for name, array in self._given.items():
+                self._kind.is_per_sample(name, array.shape, self._interface, batch)
 
     def feeds(self) -> dict[str, np.ndarray]:
         """Make the arrays for the model's added inputs; an input that the file gives no default gets the default of the

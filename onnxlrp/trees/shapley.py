@@ -12,6 +12,7 @@ from onnxlrp.trees.leaf_groups import LeafGroups, leaf_groups
 from onnxlrp.trees.pattern_tables import PatternTables, table_size
 from onnxlrp.trees.pattern_values import interventional_game, shapley_game
 from onnxlrp.trees.rows_in_trees import Baselines
+from onnxlrp.trees.table_budget import TableBudget
 from onnxlrp.trees.unfolded import Unfolded, unfolded
 
 if TYPE_CHECKING:
@@ -22,19 +23,23 @@ _DEEPEST = 20
 
 
 def shapley_values(
-    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, background: Baselines | None = None, most: int = 0
+    op: Builder,
+    forest: Forest,
+    x: ir.Value,
+    factors: ir.Value,
+    budget: TableBudget,
+    background: Baselines | None = None,
 ) -> ir.Value:
     """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
 
     `background` makes the game the interventional one: the mean over its rows of the game in which a feature that is
-    not known has the row's value. Tables hold at most `most` bytes; where they would be larger,
-    the values are computed by quadrature.
+    not known has the row's value. Where the budget is too small for tables, the values are computed by quadrature.
     """
     if (forest.mode[forest.roots] == LEAF).all():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
     width, trees = _width(op, x, forest), unfolded(forest)
-    groups = _small_groups(trees, most / factors.dtype.itemsize)
+    groups = _affordable(trees, budget, factors.dtype.itemsize)
     values: PatternTables | QuadratureValues
     if groups is None:
         values = QuadratureValues(op, trees, x.dtype, factors.dtype, width, background)
@@ -60,13 +65,13 @@ def shapley_interactions(
     return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
 
 
-def _small_groups(trees: Unfolded, most: float) -> LeafGroups | None:
-    """Cut the trees into groups for tables; None where these would hold more than `most` entries."""
+def _affordable(trees: Unfolded, budget: TableBudget, itemsize: float) -> LeafGroups | None:
+    """Cut the trees into groups for tables; None where the budget is too small for them."""
     # Each leaf has a row of at least its path's length in some table.
-    if trees.node.size > most or len(trees.levels) > _DEEPEST:
+    if 4 * trees.node.size > budget.left or len(trees.levels) > _DEEPEST:
         return None
     groups = leaf_groups(trees)
-    return groups if table_size(groups) <= most else None
+    return groups if budget.take(table_size(groups) * itemsize) else None
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:

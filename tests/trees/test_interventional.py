@@ -11,6 +11,7 @@ import pytest
 from onnxlrp.trees.forest import Forest
 from onnxlrp.trees.rows_in_trees import Baselines, mean_of_rows
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
+from onnxlrp.trees.table_budget import TableBudget
 from tests.operators.draws.classical import MODES, Drawing, samples
 from tests.oracle import tree_games
 from tests.trees.in_double import emitted, forest_of, roots_of, run
@@ -20,7 +21,7 @@ FEATURES = 4
 
 
 def emitted_values(trees: Forest, background: Baselines, most: int, op: Any, x: Any, factors: Any) -> Any:
-    return shapley_values(op, trees, x, factors, background, most)
+    return shapley_values(op, trees, x, factors, TableBudget(most), background)
 
 
 def emitted_interactions(trees: Forest, background: Baselines, op: Any, x: Any, factors: Any) -> Any:

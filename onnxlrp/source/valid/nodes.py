@@ -42,8 +42,8 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     if schema is not None:
         _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
-        list_tables.check(node, refuse)
-        tree_columns.check(node, refuse)
+        list_tables.check(node, refuse, scope.held)
+        tree_columns.check(node, refuse, scope.held)
     return schema
 
 
