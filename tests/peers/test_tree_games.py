@@ -10,6 +10,8 @@ import onnx
 import pytest
 
 import onnxlrp
+from onnxlrp.analysis.row_clusters import centres
+from onnxlrp.errors import InputError
 from onnxlrp.trees.covers import with_covers
 from tests.oracle import tree_games
 from tests.oracle import trees as oracle
@@ -121,3 +123,21 @@ def test_interactions_of_a_table_of_columns():
     wanted = shap.TreeExplainer(model[-1]).shap_interaction_values(inside)
     block = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 0], [0, 1, 0]])
     np.testing.assert_allclose(found.interactions, block.T @ wanted @ block, rtol=1e-4, atol=1e-5)
+
+
+def test_centres_are_those_of_shap(data):
+    """k-means of rows with a column of indicators, whose centres keep 0 and 1."""
+    rows = np.column_stack([data, data[:, 0] > 0]).astype(np.float32)
+    found, shares = centres(rows, 6)
+    wanted = shap.kmeans(rows, 6)
+    np.testing.assert_allclose(found, wanted.data, rtol=1e-6)
+    np.testing.assert_allclose(shares, wanted.weights / wanted.weights.sum())
+    assert set(found[:, -1]) == {0.0, 1.0}
+
+
+def test_few_rows_are_their_own_centres(data):
+    found, shares = centres(np.concatenate([data[:3], data[:1]]), 5)
+    assert {tuple(row) for row in found} == {tuple(row) for row in data[:3]}
+    assert sorted(shares) == [0.25, 0.25, 0.5]
+    with pytest.raises(InputError, match="takes no missing"):
+        centres(np.full((3, 2), np.nan), 2)
