@@ -136,7 +136,9 @@ def convert(
     background
         Rows of data: an array [rows, ...], a data frame, a dictionary of arrays by input, or the path of a .npy, .npz
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
-        scaler in the model, else of the rows that the kernel itself holds.
+        scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
+        each branch of a tree ensemble; the counts are stored in the explained file, the rows are not, unless the
+        composite has `trees="interventional"`. Default: the hit rates of the file, else a grid of its thresholds.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
         as fast; False computes everything in the graph.

@@ -12,6 +12,7 @@ import typer
 from onnxlrp.cli.application import UNUSABLE, guarded
 from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
 from onnxlrp.cli.command_options import (
+    BackgroundFile,
     Composite,
     Debug,
     Force,
@@ -36,6 +37,7 @@ def convert(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
+    background: BackgroundFile = None,
     target: TargetKind = "class",
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
@@ -70,8 +72,8 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
-    options = conversion(composite, rule, output, input)
-    refuse_overwriting([out], force, functools.partial(files_of, model))
+    options = conversion(composite, rule, output, input, background)
+    refuse_overwriting([out], force, lambda: [*files_of(model), *([] if background is None else [background])])
     explained = convert_with_notes(
         model,
         **options,
@@ -113,6 +115,7 @@ def inspect(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
+    background: BackgroundFile = None,
     why_not: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +127,7 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
-    options = conversion(composite, rule, output, input)
+    options = conversion(composite, rule, output, input, background)
     from onnxlrp.convert import inspect as inspect_model
     from onnxlrp.view import tables
 

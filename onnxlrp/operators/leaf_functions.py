@@ -33,12 +33,19 @@ _REGRESSOR = "TreeEnsembleRegressor"
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Is explained as the trees whose leaves hold the values of the function."""
-    x, flat = call.original[1], call.rank(0) == 1
-    tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
+    flat, tree = call.rank(0) == 1, as_ensemble(call)
     entry = find(tree)
     assert entry is not None
     back: Reversed = entry.function(op, tree, op.Unsqueeze(c, op.ints([1])) if flat else c, gradient)
     return dataclasses.replace(back, amounts={1: back.amounts[0]})
+
+
+def as_ensemble(call: Call) -> Call:
+    """Describe a LeafFunction as the regressor that it is explained as; any other call is returned unchanged."""
+    if (call.domain, call.op_type) != (DEPLOYED, "LeafFunction"):
+        return call
+    x = call.original[1]
+    return Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
 
 
 def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:

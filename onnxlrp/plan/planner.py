@@ -23,6 +23,7 @@ from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
+from onnxlrp.plan.tree_steps import decide_game
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
 """Kinds of step without layer parameters whose rule a caller may replace."""
@@ -178,6 +179,7 @@ class _Planner:
             self.treating.treat(step)
             if not self.gradient:
                 compared(step, self.facts)
+                decide_game(step, self.facts, self.composite.trees)
             if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
             check_rule(step)

@@ -1,0 +1,139 @@
+"""The plan says which values explain a tree ensemble, and where its covers come from; the call carries both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, helper
+
+import onnxlrp
+from onnxlrp.composites import Epsilon
+from onnxlrp.errors import InputError
+from onnxlrp.graph.call import Call
+from onnxlrp.plan.steps import Step
+from onnxlrp.trees.ensemble_attributes import forest
+from tests.operators.draws.classical import Drawing, by_numbers, by_tables, model, node, samples, single
+
+pytestmark = pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")
+ROWS = samples(np.random.default_rng(7), 50).astype(np.float32)
+
+
+def regressor(hit_rates: bool = False, **attributes: Any) -> onnx.ModelProto:
+    trees = Drawing().forest(np.random.default_rng(0), 4)
+    return single(
+        "TreeEnsembleRegressor", n_targets=1, **by_numbers(trees, "target", hit_rates=hit_rates), **attributes
+    )
+
+
+def tree_step(source: onnx.ModelProto, composite: Any = "auto", **options: Any) -> Step:
+    plan = onnxlrp.inspect(source, composite, **options)
+    (step,) = [s for s in plan.steps if s.operator.startswith("TreeEnsemble")]
+    return step
+
+
+def test_shapley_values_and_the_grid_are_the_default():
+    step = tree_step(regressor())
+    assert step.why.endswith("Shapley values; covers: a grid of its thresholds.")
+    assert step.call.attr("game") == "shapley" and "covers" not in step.call.attributes
+
+
+def test_hit_rates_of_the_file():
+    assert tree_step(regressor(hit_rates=True)).why.endswith("Shapley values; covers: the file's hit rates.")
+    rates = {
+        "nodes_hitrates": [1.0]
+        * len(by_numbers(Drawing().forest(np.random.default_rng(0), 4), "target")["nodes_modes"])
+    }
+    assert tree_step(regressor(**rates)).why.endswith("covers: a grid of its thresholds.")
+
+
+def test_rows_come_before_hit_rates():
+    step = tree_step(regressor(hit_rates=True), background=ROWS)
+    assert step.why.endswith("Shapley values; covers: the background's 50 rows.")
+    trees = forest(step.call)
+    roots = step.call.attr("covers").numpy()[trees.roots]
+    assert set(roots.sum(1)) <= {0.0, 50.0} and roots.any()
+    assert trees.share_source == "the background's 50 rows"
+
+
+@pytest.mark.parametrize("composite", ['epsilon(trees="path")', Epsilon(trees="path")])
+def test_the_path_on_request(composite):
+    step = tree_step(regressor(), composite)
+    assert step.why.endswith("Changes along the path; covers: a grid of its thresholds.")
+    assert step.call.attr("game") == "path"
+
+
+def test_the_path_from_a_file(tmp_path):
+    file = tmp_path / "ours.toml"
+    file.write_text("composite = \"auto(trees='path')\"\n")
+    assert tree_step(regressor(), file).call.attr("game") == "path"
+
+
+@pytest.mark.parametrize("aggregate", ["MIN", "MAX"])
+def test_the_path_where_one_tree_wins(aggregate):
+    step = tree_step(regressor(aggregate_function=aggregate))
+    assert f"Changes along the path, because the {aggregate} of the trees is taken; covers: a grid" in step.why
+    assert step.call.attr("game") == "path"
+    trees = [t for t in Drawing().forest(np.random.default_rng(0), 6) if t.mode]
+    tables = by_tables(trees, 1)
+    code = ("MIN", "MAX").index(aggregate) + 2
+    step = tree_step(
+        single("TreeEnsemble", version=5, aggregate_function=code, **tables), Epsilon(trees="interventional")
+    )
+    assert step.call.attr("game") == "path"
+
+
+def test_interventional_values_hold_the_rows():
+    step = tree_step(regressor(), Epsilon(trees="interventional"), background=ROWS)
+    assert step.why.endswith("Interventional Shapley values; baseline: the background's 50 rows.")
+    np.testing.assert_array_equal(step.call.attr("background").numpy(), ROWS)
+    with pytest.raises(InputError, match="give them as background="):
+        tree_step(regressor(), Epsilon(trees="interventional"))
+
+
+def test_no_other_values():
+    with pytest.raises(InputError, match='trees is "shapley"'):
+        Epsilon(trees="halves")  # type: ignore[arg-type]
+
+
+def test_rows_run_through_what_stands_upstream():
+    """A scaler upstream: the thresholds are compared with what it gives."""
+    rng = np.random.default_rng(3)
+    trees = by_numbers(Drawing().forest(rng, 4), "target")
+    scaler = node("Scaler", ["x"], ["s"], offset=[1.0, 0.0, -1.0, 2.0], scale=[2.0] * 4)
+    tree = node("TreeEnsembleRegressor", ["s"], ["y"], n_targets=1, **trees)
+    source = model([scaler, tree], {"x": (TensorProto.FLOAT, ["N", 4])}, {"y": TensorProto.FLOAT})
+    step = tree_step(source, background=ROWS)
+    alone = tree_step(single("TreeEnsembleRegressor", n_targets=1, **trees), background=(ROWS - [1, 0, -1, 2]) * 2)
+    np.testing.assert_array_equal(step.call.attr("covers").numpy(), alone.call.attr("covers").numpy())
+    plan = onnxlrp.inspect(source, background=ROWS)
+    assert "nothing in this model uses background rows" not in plan.notes
+
+
+def test_counts_go_into_the_file():
+    """Whoever reads the trees of the explained file again has the shares of the rows."""
+    explained = onnxlrp.convert(regressor(), background=ROWS)
+    graph = ir.serde.deserialize_model(explained.to_proto()).graph
+    (written,) = [n for n in graph if n.op_type == "TreeEnsembleRegressor"]
+    read = forest(Call.of(written))
+    share = forest(tree_step(regressor(), background=ROWS).call).share
+    np.testing.assert_allclose(read.share, share)
+    assert read.share_source == "the file's hit rates"
+    assert not written.metadata_props
+
+
+def test_counts_of_the_newest_operator_go_into_the_file():
+    trees = [t for t in Drawing().forest(np.random.default_rng(0), 6) if t.mode]
+    explained = onnxlrp.convert(single("TreeEnsemble", version=5, **by_tables(trees, 1)), background=ROWS)
+    (written,) = [n for n in explained.to_proto().graph.node if n.op_type == "TreeEnsemble"]
+    rates = {a.name: helper.get_attribute_value(a) for a in written.attribute}["nodes_hitrates"]
+    assert onnx.numpy_helper.to_array(rates).max() == 50
+    onnxlrp.Explainer(explained)({"x": ROWS[:3]})
+
+
+def test_gradients_play_no_game():
+    step = tree_step(regressor(), "gradient")
+    assert "game" not in step.call.attributes
