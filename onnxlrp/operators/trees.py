@@ -17,6 +17,7 @@ from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
+from onnxlrp.trees.rows_in_trees import baselines_of
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
@@ -121,7 +122,7 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
         _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
+        background = baselines_of(call)
         relevance = shapley_values(op, trees, rows, factors, op.tables, background)
         bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
