@@ -35,7 +35,7 @@ def shapley_values(
     `background` makes the game the interventional one: the mean over its rows of the game in which a feature that is
     not known has the row's value. Where the budget is too small for tables, the values are computed by quadrature.
     """
-    if (forest.mode[forest.roots] == LEAF).all():
+    if (forest.mode[forest.roots] == LEAF).all() or not forest.has_weight.any():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
     width, trees = _width(op, x, forest), unfolded(forest)
