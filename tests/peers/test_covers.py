@@ -226,5 +226,5 @@ def test_models_without_known_trees():
         with pytest.raises(InputError, match="holds no trees that are known here"):
             onnxlrp.covers_of(model)
     for model in (lightgbm.LGBMClassifier(), xgboost.XGBClassifier(), catboost.CatBoostClassifier()):
-        with pytest.raises(InputError, match="is it fitted|fitted models"):
+        with pytest.raises(InputError, match=r"is it fitted|fitted models"):
             onnxlrp.covers_of(model)
