@@ -1,4 +1,4 @@
-"""Covers of trained models, without their packages: objects with their attributes, and files whose trees agree or not."""
+"""Covers of trained models, without their packages, and files whose trees agree with them or not."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_newest_operator_has_rates_of_its_comparisons():
     given = onnxlrp.with_covers(source, onnxlrp.covers_of(trained))
     assert hit_rates(given) == [[10, 7, 20, 12]]
     onnxlrp.Explainer(onnxlrp.convert(given))({"x": np.zeros((1, 4), np.float32)})
-    with pytest.raises(InputError, match="does not number its nodes"):
+    with pytest.raises(InputError, match="have no numbers"):
         onnxlrp.with_covers(source, [[10, 7, 20, 12, 3]] * 2)
 
 
