@@ -35,7 +35,8 @@ from onnxlrp.operators.own import operator, stopping_operator, unregister_operat
 from onnxlrp.plan.steps import Plan, PlanRow, Step
 from onnxlrp.runtime.checking import Comparison
 from onnxlrp.runtime.contrast import contrastive
-from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 from onnxlrp.trees.covers import with_covers

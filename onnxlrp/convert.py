@@ -24,6 +24,7 @@ from onnxlrp.graph.names import Names
 from onnxlrp.interface import Interface
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
+from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
@@ -39,7 +40,8 @@ from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
-from onnxlrp.targets.options import TargetOptions
+from onnxlrp.targets.seeder import TargetOptions
+from onnxlrp.trees.table_budget import TableBudget
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
@@ -64,6 +66,8 @@ def convert(
     target_input: Literal["optional", "required", "none"] = "optional",
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
+    interactions: bool = False,
+    trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
     """Add relevance outputs to a model: one run in any ONNX runtime then gives the prediction and its explanation.
@@ -71,8 +75,9 @@ def convert(
     The explained model keeps the inputs and outputs of its source. Each explained input `x` adds an output
     `x_relevance`: one number for each element of `x`, in the shape of `x`, float32 (float64 where the model computes in
     it). Positive relevance speaks for the explained score, negative relevance against it. Under most composites
-    relevance adds up to the score, less what biases and stabilisers absorb; under those that are gradients it is the
-    derivative of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
+    relevance adds up to the score, less what biases and stabilisers absorb; that of trees and kernels to the score less
+    a base value, which the file names (`Explanation.base_value`). Under those that are gradients it is the derivative
+    of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
     class is explained.
 
     Parameters
@@ -135,6 +140,14 @@ def convert(
         scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
         each branch of a tree ensemble; the counts are stored in the explained file, the rows are not, unless the
         composite has `trees="interventional"`. Default: the hit rates of the file, else a grid of its thresholds.
+    trees_table
+        True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
+        as fast; False computes everything in the graph.
+    interactions
+        True adds the Shapley interactions of tree ensembles: the output `<input>_interactions`, float [N, columns,
+        columns], or for a model of several inputs one output `interactions` over all their columns, which
+        `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
+        the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -183,6 +196,8 @@ def convert(
     facts, plan = _plan(work, rulebook, on_unsupported)
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    if not trees_table:
+        work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
     inner = inner_values(graph, plan, relevance_at, work.absorbed)
@@ -190,6 +205,7 @@ def convert(
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
+    pairs = ask_interactions(plan, facts, reached) if interactions else None
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
         score=question.score,
@@ -204,6 +220,7 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
+        interactions=pairs,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = _interface(work.source, plan, emitted, request)
@@ -358,6 +375,8 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         output_shape=_sizes(request.visible.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
+        interactions=emitted.interactions,
+        interaction_columns=() if request.interactions is None else request.interactions.columns,
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
@@ -365,6 +384,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         initial=request.initial,
         seed=plan.composite.seed,
         has_base=plan.has_base,
+        base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
 
 

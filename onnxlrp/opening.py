@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.trees.held_columns import HeldColumns, take_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Opened:
     """The model's file, beside which its weights lie."""
     weights: tuple[Path, ...] = ()
     """The files of its weights."""
+    held: HeldColumns = dataclasses.field(default_factory=HeldColumns)
+    """The columns of large tree ensembles that were taken out of the content."""
 
 
 def opened(model: object) -> Opened | None:
@@ -39,17 +42,17 @@ def opened(model: object) -> Opened | None:
         return _of_file(Path(model))
     if isinstance(model, (bytes, bytearray, memoryview)):
         content = bytes(model)
-        proto = _parsed(content, "the bytes")
+        proto, held = _parsed(content, "the bytes")
         external_data.settle(proto, None)
-        return Opened(proto, content)
+        return Opened(proto, content, held=held)
     return None
 
 
 def _of_file(path: Path) -> Opened:
     content = _bytes_of(path)
-    proto = _parsed(content, f"'{path}'")
+    proto, held = _parsed(content, f"'{path}'")
     file = external_data.own_file(proto, path)
-    return Opened(proto, content, file, tuple(external_data.settle(proto, file.parent, file)))
+    return Opened(proto, content, file, tuple(external_data.settle(proto, file.parent, file)), held)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -63,12 +66,14 @@ def _bytes_of(path: Path) -> bytes:
         raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
-def _parsed(content: bytes, place: str) -> onnx.ModelProto:
+def _parsed(content: bytes, place: str) -> tuple[onnx.ModelProto, HeldColumns]:
+    """Parse a model, and return it with the columns of large tree ensembles, which it does not hold any more."""
+    rest, held = take_out(content)
     try:
-        proto = onnx.ModelProto.FromString(content)
+        proto = onnx.ModelProto.FromString(rest)
     except DecodeError as error:
         size = f"{len(content):,} bytes"
         raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({size})") from error
     if not proto.HasField("graph"):
         raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(content):,} bytes)")
-    return proto
+    return proto, held

@@ -22,7 +22,8 @@ from PIL import Image
 
 import onnxlrp
 from onnxlrp import composites, errors, interface, rules
-from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 
 MODULES = (onnxlrp, composites, errors, interface, rules)
 CALLS = (

@@ -43,6 +43,12 @@ def convert(
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
+    trees_table: Annotated[
+        bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
+    ] = True,
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
+    ] = False,
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -76,6 +82,8 @@ def convert(
         initial=initial,
         relevance_at=tuple(relevance_at),
         ledger=ledger,
+        trees_table=trees_table,
+        interactions=interactions,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
         target_input=target_input,
@@ -94,6 +102,8 @@ def convert(
     terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
         terminal.say(f"  relevance of {name!r} is output {relevance!r}")
+    if face.interactions is not None:
+        terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 from onnxlrp.graph.call import graphs_of
-from onnxlrp.graph.provenance import RULE
+from onnxlrp.graph.provenance import is_relevance
 from onnxlrp.graph.well_formed import STRUCTURE, violations
 from onnxlrp.operators.quantised import DEPLOYED
 
@@ -17,7 +17,7 @@ def check_emitted(graph: ir.Graph, own: Collection[ir.Node]) -> list[str]:
 
     A loop of the source may be another node now, with more outputs, and bodies hold copies of the source's nodes.
     """
-    nodes = [n for n in graph if n not in own and not graphs_of(n) and RULE not in n.metadata_props]
+    nodes = [n for n in graph if n not in own and not graphs_of(n) and not is_relevance(n)]
     return [f"{n.op_type} {n.name!r} says no rule that it came from" for n in nodes]
 
 

@@ -15,20 +15,22 @@ from onnxlrp.replacing import check_data_file, check_replaceable
 from onnxlrp.source.map_inputs import put_map_inputs_back
 from onnxlrp.source.read import Source
 from onnxlrp.source.sparse import make_sparse
+from onnxlrp.trees.held_columns import HeldColumns
 
 _LIMIT = 2**31 - 2**20
 """Most bytes of weights inside the model: protocol buffers end at 2 GB, and the graph needs a little."""
 _SMALL = 1024
-"""Most bytes of a tensor that stays inside the model: onnxruntime reads shapes and axes before it reads external data.
-"""
+"""Most bytes of a tensor that stays inside: onnxruntime reads shapes and axes before it reads external data."""
 
 
 def to_proto(source: Source) -> onnx.ModelProto:
     """Serialise the model with its weights inside. Raises InputError past 2 GB."""
     proto = _serialised(source)
-    if _weight_bytes(proto) > _LIMIT:
+    if _weight_bytes(proto) + source.held.size > _LIMIT:
         raise InputError("the model is past 2 GB, the limit of one ModelProto: save it to a file instead")
-    return _embedded(proto)
+    if not source.held:
+        return _embedded(proto)
+    return onnx.ModelProto.FromString(b"".join(_content(_embedded(proto), source.held)))
 
 
 def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
@@ -41,16 +43,22 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
         raise InputError(f"the folder {path.parent} does not exist")
     check_replaceable(path, source.files)
     proto = _serialised(source)
-    if share_weights:
-        _write(path, _shared(proto, path))
-    elif _weight_bytes(proto) > _LIMIT:
-        _write_with_data(path, proto, source.files)
-    else:
-        _write(path, _embedded(proto))
+    if not share_weights and _weight_bytes(proto) + source.held.size > _LIMIT:
+        _write_with_data(path, proto, source)
+        return
+    proto = _shared(proto, path) if share_weights else _embedded(proto)
+    with atomic_write(path) as draft, draft.open("wb") as file:
+        file.writelines(_content(proto, source.held))
+
+
+def _content(proto: onnx.ModelProto, held: HeldColumns) -> list[bytes | memoryview]:
+    """Give the parts of the file's content, with the columns of large tree ensembles in their places."""
+    return held.put_back(proto.SerializeToString(deterministic=True))
 
 
 def _serialised(source: Source) -> onnx.ModelProto:
-    """Serialise the model, except its external weights, which stay in the source's files."""
+    """Serialise the model, except its external weights, which stay in the source's files, and the columns of large tree
+    ensembles, for which short attributes stand in."""
     proto = ir.serde.serialize_model(source.model)
     put_map_inputs_back(proto, source.map_inputs)
     make_sparse(proto, source.sparse)
@@ -96,32 +104,22 @@ def _bytes(held: Held) -> int:
     return held.size if held.is_external else len(held.tensor.raw_data)
 
 
-def _write_with_data(path: Path, proto: onnx.ModelProto, sources: list[Path]) -> None:
+def _write_with_data(path: Path, proto: onnx.ModelProto, source: Source) -> None:
     """Write the initializers to a file beside `path`, and everything else to `path`."""
-    data = path.with_name(path.name + ".data")
-    check_data_file(data, path, sources)
+    data, end = path.with_name(path.name + ".data"), 0
+    check_data_file(data, path, source.files)
     with atomic_write(path) as model_draft, atomic_write(data) as data_draft:
-        _fill(model_draft, data_draft, proto, data.name)
-
-
-def _fill(model: Path, data: Path, proto: onnx.ModelProto, name: str) -> None:
-    """Write both files; `name` is the location of the weights' file in the model."""
-    end = 0
-    with model.open("wb") as model_file, data.open("wb") as data_file:
-        for held in external_data.tensors(proto):
-            size = _bytes(held)
-            if held.is_initializer and size > _SMALL:
-                data_file.writelines(external_data.chunks_of(held.tensor))
-                external_data.point(held.tensor, name, end, size)
-                end += size
-            elif held.is_external:
-                external_data.embed(held.tensor)
-        inside = _weight_bytes(proto) - end
+        with data_draft.open("wb") as file:
+            for held in external_data.tensors(proto):
+                size = _bytes(held)
+                if held.is_initializer and size > _SMALL:
+                    file.writelines(external_data.chunks_of(held.tensor))
+                    external_data.point(held.tensor, data.name, end, size)
+                    end += size
+                elif held.is_external:
+                    external_data.embed(held.tensor)
+        inside = _weight_bytes(proto) + source.held.size - end
         if inside > _LIMIT:
             raise InputError(f"{inside:,} bytes of weights are in attributes, past 2 GB, the limit of one file")
-        model_file.write(proto.SerializeToString(deterministic=True))
-
-
-def _write(path: Path, proto: onnx.ModelProto) -> None:
-    with atomic_write(path) as draft:
-        draft.write_bytes(proto.SerializeToString(deterministic=True))
+        with model_draft.open("wb") as file:
+            file.writelines(_content(proto, source.held))

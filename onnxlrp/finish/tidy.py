@@ -9,8 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
-from onnxlrp.finish.dequantise_constants import dequantise_again
-from onnxlrp.finish.private_copies import copy_float16
+from onnxlrp.finish.private_copies import copy_float16, dequantise_again
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names
@@ -50,24 +49,18 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
         for value in node.outputs:
             if value not in outputs:
                 # A quantised model keeps its declared shapes: fusions depend on them, and its bits on the fusions.
-                declared = value in own or _is_foreign(node)
+                # Other domains get no inferred ones: onnxruntime computes a node in the memory of its operand if it
+                # knows that both have one shape, and not all of ai.onnx.ml support that (1.31.1): a Normalizer (L2)
+                # loses the signs of its numbers.
+                declared = value in own or (node.domain != "" and not is_relevance(node))
                 value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
+    source.held.forget_values()
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
-
-
-def _is_foreign(node: ir.Node) -> bool:
-    """Decide whether a node of the source is of another domain; no inferred shape is added to its outputs.
-
-    onnxruntime computes a node in the memory of its operand if it knows that both have one shape. For operators of
-    ai.onnx.ml without inference it never does, and not all support it: a Normalizer (L2) then loses the signs of its
-    numbers (1.31.1).
-    """
-    return node.domain != "" and not is_relevance(node)
 
 
 def _restore_outputs(source: Source) -> None:
@@ -129,9 +122,8 @@ def _sizes(value: ir.Value, names: Collection[str | None]) -> ir.Shape | None:
     shape, dtype = value.shape, value.dtype
     if shape is None or dtype is None or not dtype.is_floating_point() or shape.is_static():
         return None
-    if any(isinstance(d, ir.SymbolicDim) and d.value is None for d in shape):
-        return None
-    return _renamed(shape, names)
+    unknown = any(isinstance(d, ir.SymbolicDim) and d.value is None for d in shape)
+    return None if unknown else _renamed(shape, names)
 
 
 def _renamed(shape: ir.Shape, names: Collection[str | None]) -> ir.Shape:

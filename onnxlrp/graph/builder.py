@@ -28,17 +28,13 @@ class _Graph(GraphBuilder):
     label: str = ""
 
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Add an initializer under the scope's name always, because two builders work on one graph, one after the
-        other."""
+        """Add an initializer under the scope's name always: two builders work on one graph, one after the other."""
         return super().initializer(tensor, name, qualify=True)
 
     def _partition_inputs_attributes(
         self, schema: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Take positional arguments as operands and named ones as attributes.
-
-        This needs no look at the operator's schema, which would take a third of the time for a node.
-        """
+        """Tell operands from attributes by position and name: asking the schema takes a third of a node's time."""
         return args, kwargs
 
     def _infer_shapes(self, node: ir.Node) -> None:
@@ -58,8 +54,7 @@ class _Graph(GraphBuilder):
 
 
 class Builder(OpBuilder):
-    """Builder of nodes: `op.Mul(a, 2.0)` appends one to the graph and returns its output; numbers take the operand's
-    type."""
+    """Builder of nodes: `op.Mul(a, 2.0)` appends one and returns its output; numbers take the operand's type."""
 
     def __init__(self, graph: ir.Graph, scope: str) -> None:
         self._graph_builder = _Graph(graph)
@@ -177,10 +172,9 @@ class Builder(OpBuilder):
 
     def size(self, value: ir.Value) -> ir.Value:
         """Return the number of elements, an int64 scalar: a constant if it is known."""
-        dims = self.dims(value) if value.shape is not None else [None]
-        return (
-            self.Size(value) if None in dims else self.constant(np.int64(math.prod(d for d in dims if d is not None)))
-        )
+        if value.shape is None or not value.shape.is_static():
+            return self.Size(value)
+        return self.ints_scalar(math.prod(value.shape.numpy()))
 
     def volume(self, value: ir.Value, start: int) -> ir.Value:
         """Multiply the dimensions from `start` on, int64 [1]: a constant if they are known."""
@@ -226,8 +220,7 @@ class Builder(OpBuilder):
     # The model's own nodes
 
     def run(self, call: Call, outputs: int | None = None) -> Any:
-        """Run the operator on the call's operands; returns its first output, or as many as `outputs` asks for in a
-        list."""
+        """Run the operator on the call's operands; returns its first output, or a list of `outputs` of them."""
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -262,8 +255,7 @@ class Builder(OpBuilder):
         return call.outputs[0] if call.inputs == call.original else self.run(call)
 
     def one_hot(self, index: ir.Value, size: ir.Value, dtype: ir.DataType) -> ir.Value:
-        """Make 1 at position `index` [..., 1] along the last axis, 0 elsewhere; `size`, int64 [1], is that axis'
-        length."""
+        """Make 1 at position `index` [..., 1] along a last axis of length `size`, int64 [1], and 0 elsewhere."""
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
@@ -273,28 +265,23 @@ class Builder(OpBuilder):
         if r is like:
             return r
         if r.shape is None or like.shape is None:
-            return self._unbroadcast_unranked(r, like)
+            # Not even the ranks are known before the model runs.
+            shape = self.Shape(like)
+            missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
+            return self._sum_to(r, like, self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0))
         extra = len(ranked(r)) - len(ranked(like))
         if extra > 0:
             r = self.ReduceSum(r, self.ints(range(extra)), keepdims=0)
         rows, columns = list(ranked(r)), list(ranked(like))
-        if rows == columns and all(isinstance(d, int) or d.value is not None for d in columns):
-            return r
         if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
             axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
             return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
-        ones = self.Equal(self.Shape(like), self.ints([1]))
-        axes = self.Reshape(self.NonZero(ones), self.ints([-1]))
-        summed = self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1)
-        return self.Reshape(summed, self.Shape(like))
+        return self._sum_to(r, like, self.Shape(like))
 
-    def _unbroadcast_unranked(self, r: ir.Value, like: ir.Value) -> ir.Value:
-        """Sum as `unbroadcast` does if not even the ranks are known before the model runs."""
-        shape, flat = self.Shape(like), self.ints([-1])
-        missing = self.Sub(self.Shape(self.Shape(r)), self.Shape(shape))
-        padded = self.Concat(self.Expand(self.ints([1]), missing), shape, axis=0)
-        axes = self.Reshape(self.NonZero(self.Equal(padded, self.ints([1]))), flat)
-        return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), shape)
+    def _sum_to(self, r: ir.Value, like: ir.Value, sizes: ir.Value) -> ir.Value:
+        """Sum over the axes that have size 1 according to `sizes`, which are known only when the model runs."""
+        axes = self.Reshape(self.NonZero(self.Equal(sizes, self.ints([1]))), self.ints([-1]))
+        return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), self.Shape(like))
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the
@@ -357,9 +344,7 @@ class _Same:
 
 def _identity(argument: Any) -> Any:
     """Make a key that is equal for equal arguments; values of the graph are compared as the objects they are."""
-    if isinstance(argument, ir.Value):
-        return ("value", argument)
-    if isinstance(argument, (int, float, str, bool, type(None))):
+    if isinstance(argument, (ir.Value, int, float, str, bool, type(None))):
         return (type(argument), argument)
     if isinstance(argument, (list, tuple)):
         return tuple(_identity(a) for a in argument)

@@ -39,11 +39,16 @@ def graphs_of(node: ir.Node) -> list[ir.Graph]:
     return graphs
 
 
+def values_in(graph: ir.Graph) -> set[ir.Value]:
+    """Collect the values that a graph takes, holds or computes, without those of its bodies."""
+    return {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
+
+
 def captured(node: ir.Node) -> list[ir.Value]:
     """List the values that a node's bodies (of If, Loop, Scan) read from the graphs around them, each once."""
     outer: dict[ir.Value, None] = {}
     for graph in graphs_of(node):
-        inside = {*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)}
+        inside = values_in(graph)
         read = [v for n in graph for v in (*n.inputs, *captured(n)) if v is not None]
         outer.update(dict.fromkeys(v for v in (*read, *graph.outputs) if v not in inside))
     return list(outer)
@@ -65,8 +70,7 @@ class Call:
 
     @classmethod
     def of(cls, node: ir.Node) -> Call:
-        """Describe a node. Values that its bodies read from around them, and the tensors of a list that it reads one
-        of, are operands after its own."""
+        """Describe a node; values that its bodies read and tensors of a list that it reads are its last operands."""
         operands, outputs = (*node.inputs, *captured(node), *held_tensors(node)), tuple(node.outputs)
         return cls(node.op_type, node.domain, node.version, node.attributes, operands, outputs, node.name, operands)
 

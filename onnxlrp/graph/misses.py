@@ -28,36 +28,8 @@ class Misses:
         self.sentences: dict[str, None] = {}
         self.node: tuple[str, str] | None = None
         """The operator and the first output of the node, once the model is read."""
-        self._reasons: list[str] | None = None
-
-    def attempt(self, what: str, node: ir.Node, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        concerned = node.name == self.name
-        outer, self._reasons = self._reasons, [] if concerned else None
-        before = dict(self.sentences)
-        try:
-            found = call(*args, **options)
-        finally:
-            reasons, self._reasons = self._reasons or (), outer
-        if found is None or found is False:
-            where = f"{node.op_type} {node.name!r} {what}"
-            self.sentences.update(dict.fromkeys(f"{where}: {reason}" for reason in reasons))
-        elif concerned:
-            self.sentences = before  # The reasons against its other ways do not matter.
-        return found
-
-    def add(self, reason: str | Callable[[], str]) -> None:
-        if self._reasons is not None:
-            self._reasons.append(reason if isinstance(reason, str) else reason())
-
-    def find(self, graph: ir.Graph) -> None:
-        """Look the node up in a model as it was read; raises InputError where there is none of this name."""
-        names = {node.name: node for node in graph.all_nodes()}
-        if self.name not in names:
-            near = difflib.get_close_matches(self.name, map(str, names), 5, 0.5)
-            similar = f"; names like it: {', '.join(map(repr, near))}" if near else ""
-            raise InputError(f"the model has no node {self.name!r:.200}{similar}")
-        node = names[self.name]
-        self.node = node.op_type, str(node.outputs[0].name)
+        self.reasons: list[str] | None = None
+        """The reasons of the current attempt; None while it concerns another node."""
 
     def about(self, graph: ir.Graph, absorbed: Mapping[str, str]) -> list[str]:
         """Give every sentence, and one more where the node is gone from the canonical graph.
@@ -92,8 +64,15 @@ def asking(name: str | None) -> Iterator[Misses | None]:
 
 def find_asked(graph: ir.Graph) -> None:
     """Look up the node that a caller asks about in a model as it was read; raises InputError where there is none."""
-    if (listening := _LISTENING.get()) is not None:
-        listening.find(graph)
+    if (misses := _LISTENING.get()) is None:
+        return
+    nodes = {node.name: node for node in graph.all_nodes()}
+    if misses.name not in nodes:
+        near = difflib.get_close_matches(misses.name, map(str, nodes), 5, 0.5)
+        similar = f"; names like it: {', '.join(map(repr, near))}" if near else ""
+        raise InputError(f"the model has no node {misses.name!r:.200}{similar}")
+    node = nodes[misses.name]
+    misses.node = node.op_type, str(node.outputs[0].name)
 
 
 def attempt(what: str, node: ir.Node, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
@@ -103,10 +82,22 @@ def attempt(what: str, node: ir.Node, call: Callable[P, T], *args: P.args, **opt
     attempt("is not folded into a layer", node, _fold, rewriter, node)
     ```
     """
-    listening = _LISTENING.get()
-    if listening is None:
+    misses = _LISTENING.get()
+    if misses is None:
         return call(*args, **options)
-    return listening.attempt(what, node, call, *args, **options)
+    concerned = is_asked(node)
+    outer, misses.reasons = misses.reasons, [] if concerned else None
+    before = dict(misses.sentences)
+    try:
+        found = call(*args, **options)
+    finally:
+        reasons, misses.reasons = misses.reasons or (), outer
+    if found is None or found is False:
+        where = f"{node.op_type} {node.name!r} {what}"
+        misses.sentences.update(dict.fromkeys(f"{where}: {reason}" for reason in reasons))
+    elif concerned:
+        misses.sentences = before  # The reasons against its other ways do not matter.
+    return found
 
 
 def miss(reason: str | Callable[[], str]) -> Any:
@@ -114,14 +105,15 @@ def miss(reason: str | Callable[[], str]) -> Any:
 
     Returns None, so that `return miss(...)` ends a search for anything.
     """
-    if (listening := _LISTENING.get()) is not None:
-        listening.add(reason)
+    misses = _LISTENING.get()
+    if misses is not None and misses.reasons is not None:
+        misses.reasons.append(reason if isinstance(reason, str) else reason())
 
 
 def is_asked(node: ir.Node) -> bool:
     """Decide whether a caller asks about a node."""
-    listening = _LISTENING.get()
-    return listening is not None and node.name == listening.name
+    misses = _LISTENING.get()
+    return misses is not None and node.name == misses.name
 
 
 def holds(condition: bool, reason: str | Callable[[], str]) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import onnx_ir as ir
+
+from onnxlrp.graph.call import values_in
 
 
 class Names:
     """Names of all values of a graph and of its bodies: a new name differs from all, so that no body hides it."""
 
     def __init__(self, graph: ir.Graph) -> None:
-        self._taken = {str(value.name) for part in (graph, *graph.subgraphs()) for value in _values(part)}
+        self._taken = {str(value.name) for part in (graph, *graph.subgraphs()) for value in values_in(part)}
 
     def unique(self, name: str) -> str:
         """Return the name itself, or with `_1`, `_2` … if that is used already; from now on it is used."""
@@ -21,10 +21,3 @@ class Names:
             candidate = f"{name}_{count}"
         self._taken.add(candidate)
         return candidate
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in graph:
-        yield from node.outputs

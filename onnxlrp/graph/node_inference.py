@@ -6,7 +6,6 @@ shapes, over and over. Inference of one node passes through protocol buffers, wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 
 import onnx_ir as ir
@@ -18,70 +17,64 @@ _CONSTANT = 20
 """Most elements of a constant whose content onnxscript lets inference see."""
 _MOST = 1 << 14
 """Most answers that are cached."""
-_PLAIN = frozenset(
-    {
-        ir.AttributeType.INT,
-        ir.AttributeType.INTS,
-        ir.AttributeType.FLOAT,
-        ir.AttributeType.FLOATS,
-        ir.AttributeType.STRING,
-        ir.AttributeType.STRINGS,
-    }
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    dtype: ir.DataType
-    shape: ir.Shape | None
-
-
-_KNOWN: dict[Hashable, tuple[_Answer, ...]] = {}
+_PLAIN = frozenset(ir.AttributeType[name] for name in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS"))
+_KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
+"""Type and shape of each output, by what was asked."""
 
 
 def infer_outputs(node: ir.Node) -> None:
     """Set the types and shapes of a node's outputs; if inference fails, `ERROR` in its metadata holds the message."""
+    _infer(node)
+    if node.op_type == "Split" and len(node.outputs) > _CONSTANT:
+        _set_parts(node)
+
+
+def _infer(node: ir.Node) -> None:
     key = None if any(v.type is not None or v.shape is not None for v in node.outputs) else _question(node)
-    if key is None:
-        _ask(node)
-        return
-    answers = _KNOWN.get(key)
+    answers = None if key is None else _KNOWN.get(key)
     if answers is None:
         _ask(node)
         answers = _answers(node)
-        if answers is not None:
+        if key is not None and answers is not None:
             if len(_KNOWN) >= _MOST:
                 _KNOWN.clear()
             _KNOWN[key] = answers
         return
-    for value, answer in zip(node.outputs, answers, strict=True):
-        value.type = ir.TensorType(answer.dtype)
-        if answer.shape is not None:
-            value.shape = answer.shape.copy()
+    for value, (dtype, shape) in zip(node.outputs, answers, strict=True):
+        value.type = ir.TensorType(dtype)
+        value.shape = None if shape is None else shape.copy()
+
+
+def _set_parts(node: ir.Node) -> None:
+    """Set the shapes of the parts of a Split whose sizes are more than inference sees."""
+    whole, sizes = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
+    if whole is None or whole.shape is None or sizes is None or sizes.const_value is None:
+        return
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+    for part, size in zip(node.outputs, sizes.const_value.numpy().tolist(), strict=True):
+        shape = list(whole.shape)
+        shape[axis] = size
+        part.shape = ir.Shape(shape)
 
 
 def _question(node: ir.Node) -> Hashable | None:
-    """Make a key of everything that inference looks at; None if that includes graphs or tensors, or values of other
-    types."""
-    if node.domain != "":
+    """Make a key of all that inference looks at; None if there are graphs, tensors or values of other types."""
+    if node.domain != "" or any(a.type not in _PLAIN or a.is_ref() for a in node.attributes.values()):
         return None
-    attributes = []
-    for name, attribute in node.attributes.items():
-        if attribute.type not in _PLAIN or attribute.is_ref():
-            return None
-        value = attribute.value
-        attributes.append((name, attribute.type, value if isinstance(value, (int, float, str)) else tuple(value)))
-    operands = []
-    for operand in node.inputs:
-        seen = None if operand is None else _seen(operand)
-        if operand is not None and seen is None:
-            return None
-        operands.append(seen)
-    return (node.op_type, node.version, len(node.outputs), tuple(sorted(attributes)), tuple(operands))
+    operands = tuple(map(_seen, node.inputs))
+    if None in operands:
+        return None
+    attributes = [
+        (a.name, a.type, a.value if isinstance(a.value, (int, float, str)) else tuple(a.value))
+        for a in node.attributes.values()
+    ]
+    return (node.op_type, node.version, len(node.outputs), tuple(sorted(attributes)), operands)
 
 
-def _seen(value: ir.Value) -> Hashable | None:
-    """Describe an operand as inference sees it; None if it is no plain tensor."""
+def _seen(value: ir.Value | None) -> Hashable | None:
+    """Describe an operand as inference sees it, () if it is left out; None if it is no plain tensor."""
+    if value is None:
+        return ()
     kind, shape, constant = value.type, value.shape, value.const_value
     if not isinstance(kind, ir.TensorType) or kind.denotation is not None:
         return None
@@ -93,11 +86,11 @@ def _seen(value: ir.Value) -> Hashable | None:
     return kind.dtype, dims, (constant.dtype, tuple(constant.shape.numpy()), constant.tobytes())
 
 
-def _answers(node: ir.Node) -> tuple[_Answer, ...] | None:
+def _answers(node: ir.Node) -> list[tuple[ir.DataType, ir.Shape | None]] | None:
     """Collect the inferred types and shapes; None if inference failed, or gave anything but plain tensors."""
     answers = []
     for value in node.outputs:
         if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
             return None
-        answers.append(_Answer(value.type.dtype, None if value.shape is None else value.shape.copy()))
-    return tuple(answers)
+        answers.append((value.type.dtype, None if value.shape is None else value.shape.copy()))
+    return answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import onnx_ir as ir
 
@@ -25,3 +25,15 @@ def redirect(readers: Iterable[Reader], value: ir.Value) -> None:
     """Make some readers of a value read another."""
     for node, index in list(readers):
         node.replace_input_with(index, value)
+
+
+def read_copies(graph: ir.Graph, is_own: Callable[[ir.Node], bool], copy: Callable[[ir.Value], ir.Value]) -> None:
+    """Make all nodes but own ones read copies of the values that own nodes compute.
+
+    `copy` returns the value itself if they may read that.
+    """
+    for node in list(graph):
+        for value in node.outputs if is_own(node) else ():
+            readers = [use for use in value.uses() if not is_own(use.node)]
+            if readers and (other := copy(value)) is not value:
+                redirect(readers, other)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-_MOVES = frozenset({"SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceEmpty", "SplitToSequence"})
+_MOVES = {"SequenceConstruct": None, "SequenceInsert": 2, "SequenceErase": 1, "SequenceEmpty": 0, "SplitToSequence": 1}
+"""Operators that make a list, each with the number of its first operands that go into it; None for all."""
 _TAKE = frozenset({"SequenceAt", "ConcatFromSequence", "OptionalGetElement"})
 
 
@@ -20,14 +21,8 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
     node = value.producer()
     if node is None or node.domain != "" or node.op_type not in _MOVES:
         return None
-    if node.op_type == "SplitToSequence":
-        return [v for v in node.inputs[:1] if v is not None]
     unique: dict[ir.Value, None] = {}
-    # The last operand of SequenceInsert and SequenceErase is a position.
-    values = node.inputs if node.op_type == "SequenceConstruct" else node.inputs[:2]
-    for operand in values[: 1 if node.op_type == "SequenceErase" else None]:
-        if operand is None:
-            continue
+    for operand in (v for v in node.inputs[: _MOVES[node.op_type]] if v is not None):
         tensors = sources(operand) if is_list(operand) else [operand]
         if tensors is None:
             return None
@@ -36,10 +31,7 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
 
 
 def held_tensors(node: ir.Node) -> list[ir.Value]:
-    """Find the tensors of the list, or the optional value, that a node takes one out of.
-
-    It is empty if they are not known, and for any other node.
-    """
+    """Find the tensors of the list, or the optional value, that a node takes one out of; empty if it is unknown."""
     value = node.inputs[0] if node.domain == "" and node.inputs else None
     if value is None or node.op_type not in _TAKE:
         return []

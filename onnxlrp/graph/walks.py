@@ -48,8 +48,7 @@ def follow_operators(value: ir.Value, op_types: Collection[str]) -> ir.Value:
 
 
 def upstream(values: Iterable[ir.Value | None], through: Values = inputs_of) -> Iterator[ir.Node]:
-    """Yield every node that values are computed by, each once, the nearest first; `through` names the operands of a
-    node to go on with."""
+    """Yield every node upstream of values, once, the nearest first; `through` names a node's operands to go on with."""
     seen: set[ir.Node] = set()
     waiting = collections.deque(values)
     while waiting:

@@ -141,8 +141,16 @@ class Operator:
     """The sign of the output."""
     piecewise_constant: bool = False
     """True where the derivative is 0 wherever there is one."""
-    base: bool = False
-    """True where relevance adds up to the output less a base value, which the ledger books as bias."""
+    base: Callable[[Call], np.ndarray | None] | None = None
+    """For an operator whose relevance adds up to its last output less a base value, which the ledger books as bias:
+    computes the base of one sample, in that output's rank; None where it depends on the sample."""
+    delivers: bool = False
+    """A custom operator that keeps no relevance: all that arrives at its output goes to its data operands."""
+    interacts: bool = False
+    """Hands back interactions of its operand's columns too, where the planner's attribute `interactions` asks for them.
+    """
+    expands: bool = False
+    """Each element of its operand becomes a block along the last axis of its output: an encoder of categories."""
     elementwise: bool = False
     """True where each output element depends on one element of each operand (every `pass` operator, and arithmetic)."""
     selection: Selection = "moved"
@@ -358,6 +366,9 @@ class Reversed(Brief):
     bias: ir.Value | None = None
     """The relevance that constants kept."""
     factors: dict[int, ir.Value] = dataclasses.field(default_factory=dict)
+    interactions: ir.Value | None = None
+    """Interactions [N, F, F] of the columns of a table [N, F]: halves of the index of each pair, and 0 on the diagonal.
+    """
 
 
 @dataclasses.dataclass(frozen=True)

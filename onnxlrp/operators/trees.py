@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.base_scores import base_scores, expected_sums
+from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
-from onnxlrp.trees.shapley import shapley_values
+from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
@@ -29,8 +33,8 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
 
     None for ensembles of several trees, and for trees whose output at a leaf is not its weights alone.
     """
-    roots = call.attr("tree_roots") if call.op_type == "TreeEnsemble" else set(call.attr("nodes_treeids", ()))
-    if has_transform(call) or roots is None or len(roots) != 1:
+    by_tree = column(call.attributes, "tree_roots" if call.op_type == "TreeEnsemble" else "nodes_treeids")
+    if has_transform(call) or by_tree is None or not by_tree.size or (by_tree != by_tree[0]).any():
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
@@ -43,7 +47,8 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
 
 def _alone(call: Call) -> bool:
     """Decide whether two classes share one score."""
-    return call.op_type == "TreeEnsembleClassifier" and class_count(call) == 2 and set(call.attr("class_ids")) == {0}
+    classes = column(call.attributes, "class_ids") if call.op_type == "TreeEnsembleClassifier" else None
+    return classes is not None and class_count(call) == 2 and classes.size > 0 and not classes.any()
 
 
 def _refused(call: Call) -> str | None:
@@ -77,14 +82,12 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TABLES = 2**24
-"""Most bytes of tables."""
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
 @custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
-def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+def tree_ensemble(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
 
     `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, with `c = R / y` and the
@@ -95,14 +98,14 @@ def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Rever
 
 
 @custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
-def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
+def tree_classifier(op: ReverseBuilder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
     """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
     scores = c[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, gradient)
 
 
-def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     x, dtype = call.original[0], c.dtype
     assert x is not None and dtype is not None
     if gradient:
@@ -113,16 +116,28 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     columns = score_columns(call, trees)
     c = op.cast(c, wide)
     factors, rows = factors_of_sums(op, c, columns), _rows(op, x)
+    pairs: ir.Value | None = None
     if call.attr("game") == "path" or trees.aggregate in ("MIN", "MAX"):
+        _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        relevance = shapley_values(op, trees, rows, factors, _TABLES)
-        base = trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
-        bias = op.Mul(factors, op.constant(base, wide))
+        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
+        relevance = shapley_values(op, trees, rows, factors, op.tables, background)
+        bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
+        if (width := call.attr("interactions")) is not None:
+            pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
     bias = op.Add(
         op.ReduceSum(bias, keepdims=0), op.ReduceSum(op.Mul(c, op.constant(columns.constant, wide)), keepdims=0)
     )
-    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype))
+    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype), interactions=pairs)
+
+
+def _refuse_interactions(call: Call) -> None:
+    if call.attr("interactions") is not None:
+        raise InputError(
+            f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
+            "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
+        )
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onnxlrp.runtime.explainer import Explainer, Explanation
+from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 

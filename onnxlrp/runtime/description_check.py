@@ -34,8 +34,8 @@ def check(
     if interface.target not in TARGETS:
         raise ValueError(f"onnxlrp.target is {interface.target!r:.80}, not {' or '.join(TARGETS)}")
     _check_names("input", [*interface.relevance, *interface.added_inputs.values()], inputs)
-    _check_names("output", [explained, *relevance, *_some(interface.ledger, interface.label_output)], outputs)
-    added = [*relevance, *_some(interface.ledger)]
+    added = [*relevance, *_some(interface.interactions, interface.ledger)]
+    _check_names("output", [explained, *added, *_some(interface.label_output)], outputs)
     twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
     if twice:
         raise ValueError(f"output '{twice[0]}' is named for two purposes")
@@ -79,7 +79,7 @@ def _check_names(kind: str, names: list[str], known: Mapping[str, TensorSpec]) -
 
 def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
     """Check the shape of the target's input: for classes [N], or [N, K] with K targets."""
-    want = TARGETS[interface.target].input_shape(interface)
+    want = (None, *TARGETS[interface.target].sample_shape("target", interface))
     if interface.target_input is None:
         return
     spec = inputs[interface.target_input]

@@ -12,59 +12,20 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
-from onnxlrp.reprs import Brief, counted, cut, some
-from onnxlrp.runtime import description_check, streaming, text
+from onnxlrp.reprs import Brief, cut, some
+from onnxlrp.runtime import column_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
+from onnxlrp.runtime.target_base import raw_score
 from onnxlrp.runtime.values import as_mapping
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
-    """The result of one call of an `Explainer`.
-
-    ```python
-    explanation = explainer({"image": x})
-    explanation.relevance["image"]  # numpy, in the shape of x
-    explanation.outputs["logits"]  # as the source computes it
-    explanation.target, explanation.score  # the explained class of each sample, and its score
-    ```
-    """
-
-    relevance: dict[str, np.ndarray]
-    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
-    outputs: dict[str, Any]
-    """Outputs of the model itself by name, unchanged."""
-    relevance_at: dict[str, np.ndarray]
-    """Relevance of each inner value that `convert(relevance_at=...)` named, in the value's shape."""
-    target: np.ndarray | None
-    """Classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
-
-    Without a target in the call, the class is that of the model's label output if `Interface.label_output` names one,
-    else that of the largest score, the first of equal ones. For an element target the array holds the indices of the
-    elements, int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
-    """
-    score: np.ndarray | None
-    """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
-    ledger: Ledger | None
-    """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
-    tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
-    """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
-    position: np.ndarray | None = None
-    """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
-
-    def __repr__(self) -> str:
-        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
-        target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
-        ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
-        return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +34,7 @@ class Prepared(Brief):
 
     feeds: dict[str, Any]
     tokens: dict[str, list[text.Tokens]]
+    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class Explainer:
@@ -139,6 +101,11 @@ class Explainer:
         """Outputs of the model itself by name, each with its type and shape."""
         added = self._added()
         return {name: spec for name, spec in self._file.outputs.items() if name not in added}
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns of inputs, as far as the file's metadata has them."""
+        return dict(self._file.columns)
 
     @property
     def explained_output(self) -> str:
@@ -307,7 +274,8 @@ class Explainer:
         Raises InputError where an array is missing or does not fit the model.
         """
         inputs, tokens = self._cut(as_mapping(inputs))
-        return Prepared(arrays.check(inputs, self.inputs), tokens)
+        frames = {name: names for name, value in inputs.items() if (names := column_names.of_frame(value))}
+        return Prepared(arrays.check(inputs, self.inputs), tokens, {**self._file.columns, **frames})
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -323,15 +291,19 @@ class Explainer:
 
     def watch(self) -> Watch:
         """Make a watch that collects the cautions about this model's explanations."""
+        return Watch(self.interface, self._sample_axes())
+
+    def _sample_axes(self) -> dict[str, int]:
+        """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
         declared = self._file.outputs.get(self.explained_output)
         axis = self.interface.batch_axis
         if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
-            return Watch(self.interface)
+            return {}
         symbol = declared.shape[axis]
         if not isinstance(symbol, str):
-            return Watch(self.interface)
+            return {}
         shapes = {name: spec.shape or () for name, spec in self.inputs.items()}
-        return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
+        return {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape}
 
     @own_errors
     def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -356,15 +328,21 @@ class Explainer:
         except ValueError as error:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
+        relevance = {name: values[output] for name, output in self.interface.relevance.items()}
+        base = chosen.base(choice, values.get(self.explained_output))
         return Explanation(
-            relevance={name: values[output] for name, output in self.interface.relevance.items()},
+            relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
             tokens=tokens,
+            interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
+            columns={name: names for name, names in prepared.columns.items() if name in relevance},
+            base_value=base,
+            raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -409,7 +387,7 @@ class Explainer:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names if self.interface.ledger is None else names | {self.interface.ledger}
+        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""

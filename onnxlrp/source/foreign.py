@@ -53,9 +53,9 @@ def _checker_words(model: Any) -> str | None:
     The checker is asked only after an exception, because it also refuses many models that work.
     """
     try:
-        proto = parsed(model)
-        valid.check(proto)
-        onnx.checker.check_model(proto)
+        given = parsed(model)
+        valid.check(given.proto, given.held)
+        onnx.checker.check_model(given.proto)
     except OnnxLrpError as error:
         return str(error)
     except onnx.checker.ValidationError as error:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.trees.columns import column, is_ensemble
+from onnxlrp.trees.forest import LEAF
 
 Dims = Sequence[object]
 """Sizes of an operand; only those that are integers are compared."""
@@ -54,20 +57,21 @@ def _check_axis(node: ir.Node) -> None:
 
 def _check_features(node: ir.Node) -> None:
     """Raise InvalidModelError if a tree reads a column that its operand does not have."""
-    asked = node.attributes.get("nodes_featureids") if node.domain == "ai.onnx.ml" else None
-    dims, modes = _dims(node, 0), node.attributes.get("nodes_modes")
-    if asked is None or modes is None:
+    if not is_ensemble(node):
         return
+    features, modes = (column(node.attributes, name) for name in ("nodes_featureids", "nodes_modes"))
+    if features is None or modes is None:
+        return
+    dims = _dims(node, 0)
     columns = dims[-1] if dims and isinstance(dims[-1], int) else None
     # The entry of a leaf is not read and may hold any number.
-    kinds = modes.as_strings() if modes.type == ir.AttributeType.STRINGS else [""] * len(asked.as_ints())
-    for feature, kind in zip(asked.as_ints(), kinds, strict=True):
-        if kind != "LEAF" and (feature < 0 or (columns is not None and feature >= columns)):
-            raise InvalidModelError(
-                f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees reads column "
-                f"{feature}, counted from 0, and the number of its operand's columns is "
-                f"{'not known' if columns is None else columns}; export the model again, or repair it"
-            )
+    wrong = (modes.astype(np.int8) != LEAF) & ((features < 0) | (features >= (np.inf if columns is None else columns)))
+    if wrong.any():
+        raise InvalidModelError(
+            f"{node.op_type} node {node.name!r} (ai.onnx.ml::{node.op_type}): one of its trees reads column "
+            f"{features[wrong.argmax()]}, counted from 0, and the number of its operand's columns is "
+            f"{'not known' if columns is None else columns}; export the model again, or repair it"
+        )
 
 
 def _fits(dims: Dims, wanted: Dims) -> bool:

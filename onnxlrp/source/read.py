@@ -28,6 +28,8 @@ from onnxlrp.source.operand_sizes import check_sizes
 from onnxlrp.source.opsets import OPSET, keep_opsets, to_opset
 from onnxlrp.source.repairs import repair
 from onnxlrp.source.sparse import make_dense
+from onnxlrp.trees.columns import attach
+from onnxlrp.trees.held_columns import HeldColumns, take_out
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -63,6 +65,8 @@ class Source:
     """Inputs that are maps, which are replaced by vectors; put back on emission."""
     sparse: list[onnx.SparseTensorProto] = dataclasses.field(default_factory=list)
     """Sparse tensors, which are replaced by dense ones; put back when the model is written."""
+    held: HeldColumns = dataclasses.field(default_factory=HeldColumns)
+    """Columns of large tree ensembles, for which short attributes stand in; put back when the model is written."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """Notes about the model for the user."""
     opset: int = OPSET
@@ -76,11 +80,12 @@ def read(model: Model) -> Source:
 
     Ensures the laws of `source.spec.READ`. Raises InvalidModelError, with what to do, if the model cannot be read.
     """
-    proto, digest, files = _proto(model)
+    given = parsed(model)
+    proto, held = given.proto, given.held
     _refuse_explained(proto)
     if not proto.graph.node:
         raise InvalidModelError("the model has no nodes: nothing is computed, so nothing can be explained")
-    notes = [*valid.check(proto), *repair(proto)]
+    notes = [*valid.check(proto, held), *repair(proto)]
     sparse = make_dense(proto)
     zipmaps, map_outputs = _take_zipmaps(proto)
     taken = take_map_inputs(proto)
@@ -89,7 +94,7 @@ def read(model: Model) -> Source:
         changed = bool(proto.functions or zipmaps or taken)
         proto, more = write_out_functions(proto)
         if changed:
-            valid.check(proto)
+            valid.check(proto, held)
         valid.refuse_contradictions(proto)
         weights.embed_attributes(proto)
         loaded = ir.serde.deserialize_model(_without_graph_parameters(proto))
@@ -97,10 +102,12 @@ def read(model: Model) -> Source:
         raise
     except Exception as e:  # onnx and onnx_ir raise whatever their parts raise
         raise InvalidModelError(f"the graph cannot be read: {first_line(e)}") from e
+    attach(loaded, held)
     name = Path(model).stem if isinstance(model, (str, os.PathLike)) else loaded.graph.name
     source = Source(
-        loaded, digest, files, name=name or "model", zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken
+        loaded, given.sha256, given.files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, held=held
     )
+    source.name = name or "model"
     source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
@@ -136,24 +143,48 @@ def is_score(value: ir.Value) -> bool:
     return isinstance(value.type, ir.TensorType) and value.dtype in _SCORES
 
 
-def _proto(model: Model) -> tuple[onnx.ModelProto, str, list[Path]]:
-    """Give the model as a ModelProto of our own whose external tensors are settled, its SHA-256, and its files."""
+@dataclasses.dataclass
+class Parsed:
+    """A model that was given in any form, as a ModelProto of our own whose external tensors are settled."""
+
+    proto: onnx.ModelProto
+    sha256: str
+    files: list[Path]
+    """The files that the model was read from."""
+    held: HeldColumns
+    """The columns of large tree ensembles, which the model does not hold any more."""
+
+
+def parsed(model: Model) -> Parsed:
+    """Give a model as a ModelProto of our own. Raises InvalidModelError if it is none."""
     if isinstance(model, ir.Model):
         copy = ir.serde.serialize_model(model)
-        return copy, _sha256(copy), external_data.settle(copy, _folder(model))
+        content = copy.SerializeToString(deterministic=True)
+        copy, held = _without_columns(copy, content)
+        return Parsed(copy, _sha256(content), external_data.settle(copy, _folder(model)), held)
     given = opened(model)
     if given is None:
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
     if given.content is None:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(given.proto)
-        return copy, _sha256(copy), []
+        content = given.proto.SerializeToString(deterministic=True)
+        copy, held = _without_columns(given.proto, content)
+        if copy is given.proto:
+            copy = onnx.ModelProto()
+            copy.CopyFrom(given.proto)
+        return Parsed(copy, _sha256(content), [], held)
     files = [] if given.file is None else [Path(model).absolute(), *given.weights]  # type: ignore[arg-type]
-    return given.proto, hashlib.sha256(given.content).hexdigest(), files
+    return Parsed(given.proto, _sha256(given.content), files, given.held)
 
 
-def _sha256(proto: onnx.ModelProto) -> str:
-    return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+def _without_columns(proto: onnx.ModelProto, content: bytes) -> tuple[onnx.ModelProto, HeldColumns]:
+    """Take the columns of large tree ensembles out of a model with this content; returns the model itself where it has
+    none."""
+    rest, held = take_out(content)
+    return (onnx.ModelProto.FromString(rest) if held else proto), held
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _folder(model: ir.Model) -> Path | None:
@@ -165,11 +196,6 @@ def _folder(model: ir.Model) -> Path | None:
             f"the model's weights lie in {len(folders)} folders: save it with onnx_ir.save, and give that file's path"
         )
     return Path(folders.pop()) if folders else None
-
-
-def parsed(model: Model) -> onnx.ModelProto:
-    """Give a model as a ModelProto of our own. Raises InvalidModelError if it is none."""
-    return _proto(model)[0]
 
 
 def first_line(e: BaseException) -> str:
@@ -221,6 +247,7 @@ def _standardise(source: Source) -> None:
         if output.producer() is not None:
             output.shape = None
     to_opset(model)
+    attach(model, source.held)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for output, declared in zip(model.graph.outputs, source.outputs, strict=True):
         is_computed = output.producer() is not None

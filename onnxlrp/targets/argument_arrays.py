@@ -30,27 +30,26 @@ def to_indices(given: Any, name: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def per_sample(given: Any, name: str, targets: int) -> np.ndarray:
-    """Shape indices as int64 [1] or [N], or [1, K] or [N, K] with K targets. Raises TargetError for other shapes."""
+def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> np.ndarray:
+    """Shape indices as int64 [1, *one] or [N, *one], where `one` is the shape of one sample's.
+
+    An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError for other shapes, which begins
+    by saying what is `explained`.
+    """
     array = to_indices(given, name)
-    if targets > 1:
-        array = array[None] if array.ndim == 1 else array
-        if array.ndim != 2 or array.shape[1] != targets:
-            raise TargetError(
-                f"this model explains {targets} classes at once: give {name} as [{targets}], [1, {targets}] or "
-                f"[N, {targets}], not {shape_text(np.shape(given))}"
-            )
-        return array
-    if array.ndim == 2 and array.shape[1] == 1:
+    if array.ndim == 0 and one == (1,):
+        array = array.reshape(1)
+    array = array[None] if array.ndim == len(one) else array
+    if not one and array.shape[1:] == (1,):
         array = array[:, 0]
-    if array.ndim > 1:
-        raise TargetError(f"{name} must be one integer or one per sample, not an array {shape_text(array.shape)}")
-    return array.reshape(-1)
+    if array.shape[1:] != one:
+        forms = f"{shape_text(one) if one else 'an integer'} or {shape_text(('N', *one))}"
+        raise TargetError(f"{explained}: give {name} as {forms}, not {shape_text(np.shape(given))}")
+    return array
 
 
 def from_maps(maps: Sequence[Any]) -> np.ndarray | None:
-    """Collect the scores [N, C] of a ZipMap, one dict per sample, in the order of their keys; None if there are no
-    dicts."""
+    """Collect the scores [N, C] of one dict a sample, in the order of their keys; None if there are no dicts."""
     if not maps or not all(isinstance(entry, dict) for entry in maps):
         return None
     return np.array([list(entry.values()) for entry in maps])

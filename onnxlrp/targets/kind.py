@@ -67,13 +67,15 @@ class Resolved:
 
 Arguments = Mapping[str, np.ndarray]
 """Checked arrays of one call by argument, without those that were not given."""
+Sizes = Sequence[int | str | None]
+"""Sizes of the score's axes: a number, a symbol or None."""
 
 
 class TargetKind(abc.ABC):
     """A kind of target.
 
     Every kind has its names, `layout` and `seed`. A kind whose explained thing a caller may choose has `arguments` too,
-    and with them `read`, `default` and `resolve`.
+    and with them `read`, `sample_shape` and `resolve`.
     """
 
     name: ClassVar[str]
@@ -105,18 +107,20 @@ class TargetKind(abc.ABC):
 
     # At a call
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         """Convert an argument of a call to its array. Raises TargetError if the value makes no sense for it.
 
         `shape` is the explained output's as far as it is known; the batch is a number if that is known.
         """
         raise NotImplementedError
 
+    def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
+        """Return the shape of one sample's value for an argument. Raises ValueError if a file does not tell it."""
+        return ()
+
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         """Make the default of an argument, for models whose input for it has none."""
-        raise NotImplementedError
+        return np.full((1, *self.sample_shape(argument, interface)), PREDICTED, np.int64)
 
     def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         """Determine the target that was explained, and its score.
@@ -130,38 +134,21 @@ class TargetKind(abc.ABC):
         """Arrange the explained output as [N, …] with every score that might be chosen; None if there is no choice."""
         return None
 
-    def input_shape(self, interface: Interface) -> tuple[int | None, ...]:
-        """Shape that the input `target` must be declared with; None stands for any size."""
-        return (None,) if interface.targets == 1 else (None, interface.targets)
-
-    def one_sample(self, argument: str, interface: Interface) -> int:
-        """Number of axes that one sample's value for an argument has."""
-        return int(argument == "target" and interface.targets > 1)
-
     def is_one_score(self, interface: Interface) -> bool:
         """Decide whether the explained output is one score per sample, so that there is nothing to choose."""
         return False
 
-    def check_counts(self, given: Arguments, batch: int | None) -> None:
-        """Raise TargetError if an array holds neither one value nor as many as the batch has samples."""
-        for name, array in given.items():
-            if batch is not None and len(array) not in (1, batch):
-                raise TargetError(
-                    f"{len(array)} values for {name}, but the batch holds {batch} samples: give 1 or {batch}"
-                )
-
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
-        """Decide whether axis 0 of an argument of this shape counts the samples. Raises TargetError if it must and does
-        not."""
-        if len(shape) <= self.one_sample(argument, interface):
+        """Decide whether axis 0 of this shape counts the samples. Raises TargetError if it must and does not."""
+        if len(shape) <= len(self.sample_shape(argument, interface)):
             return False
         if shape[0] not in (1, count):
             raise TargetError(f"{shape[0]} values for {argument}, but there are {count} samples: give 1 or {count}")
         return shape[0] == count and count > 1
 
 
-def sizes(value: ir.Value, name: str) -> list[int | str | None]:
-    """List the sizes of the score's axes: a number, a symbol or None. Raises TargetError if the rank is unknown."""
+def sizes(value: ir.Value, name: str) -> Sizes:
+    """List the sizes of the score's axes. Raises TargetError if the rank is unknown."""
     if value.shape is None:
         raise TargetError(
             f"the rank of the explained output {name!r} cannot be inferred; name another output, or use "

@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range, from_maps, per_sample
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, TargetKind, sizes
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -21,8 +21,7 @@ CLASS = ("class", "classes")
 
 
 class ClassTarget(TargetKind):
-    """Target in scores [N, C], perhaps with further axes of size 1, in one score per sample [N], or in the classes [C]
-    alone."""
+    """Target in scores [N, C], perhaps with further axes of size 1, in one score a sample [N], or in classes [C]."""
 
     name = "class"
     explains = "a class"
@@ -57,20 +56,18 @@ class ClassTarget(TargetKind):
         one = seeder.options.targets == 1 and axes.classes == 1
         return Seed(seeder.shaped(onehot), seeder.within(flat, index) if one else None)
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
-        indices = per_sample(value, argument, interface.targets if argument == "target" else 1)
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
+        one = self.sample_shape(argument, interface)
+        many = f"{one[0]} classes at once" if one else "one score of each sample"
+        indices = per_sample(value, argument, one, f"this model explains {many}")
         if argument == "target":
-            axis = interface.class_axis
-            known = shape is not None and axis is not None and axis < len(shape)
-            count = 1 if axis is None else shape[axis] if known and shape is not None else None
+            axis, sizes = interface.class_axis, shape or ()
+            count = 1 if axis is None else sizes[axis] if axis < len(sizes) else None
             check_range(indices, count, argument, CLASS, interface.output)
         return indices
 
-    def default(self, argument: str, interface: Interface) -> np.ndarray:
-        many = argument == "target" and interface.targets > 1
-        return np.full((1, interface.targets) if many else (1,), PREDICTED, np.int64)
+    def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
+        return (interface.targets,) if argument == "target" and interface.targets > 1 else ()
 
     def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
         """Arrange the explained output as [N, C], or [N, T, C] for a token target; None if it is no array of scores."""
@@ -79,24 +76,18 @@ class ClassTarget(TargetKind):
         if value is None:
             return None
         scores = np.asarray(value)
-        batch, classes = interface.batch_axis, interface.class_axis
-        if scores.ndim and max(batch or 0, classes or 0) >= scores.ndim:
+        places = {axis: to for axis, to in ((interface.batch_axis, 0), (interface.class_axis, -1)) if axis is not None}
+        if any(axis >= scores.ndim for axis in places):
             return None
-        order = [axis % scores.ndim for axis in (batch, classes) if axis is not None and scores.ndim]
-        rest = [axis for axis in range(scores.ndim) if axis not in order]
-        inner = int(np.prod([scores.shape[axis] for axis in rest], dtype=np.int64))
-        samples = 1 if batch is None else scores.shape[batch]
-        count = 1 if classes is None else scores.shape[classes]
-        first = order[:1] if batch is not None else []
-        last = order[-1:] if classes is not None else []
-        return self._rows(scores.transpose([*first, *rest, *last]), samples, inner, count)
+        scores = np.moveaxis(scores, [*places], [*places.values()])
+        scores = scores[None] if interface.batch_axis is None else scores
+        scores = scores[..., None] if interface.class_axis is None else scores
+        between = int(np.prod(scores.shape[1:-1], dtype=np.int64))
+        return self._rows(scores.reshape(len(scores), between, scores.shape[-1]))
 
-    def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray | None:
-        """Reshape scores to the axes of this kind, [N, C] here; None if they have more.
-
-        Their first axis counts `samples`, their last `count` classes; the axes between hold `inner` elements.
-        """
-        return scores.reshape(samples, count) if inner == 1 else None
+    def _rows(self, scores: np.ndarray) -> np.ndarray | None:
+        """Arrange scores [N, T, C] as this kind has them, [N, C] here; None if they have more axes."""
+        return scores[:, 0] if scores.shape[1] == 1 else None
 
     def resolve(self, given: Arguments, value: Any, label: Any, interface: Interface) -> Resolved:
         scores = self.scores(value, interface)
@@ -109,18 +100,14 @@ class ClassTarget(TargetKind):
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the explained classes of scores [N, C]."""
-        samples, targets, target = len(scores), interface.targets, given.get("target")
+        samples, asked = len(scores), given.get("target", self.default("target", interface))
         predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
         if label is not None:
             predicted = _named(label, predicted, scores.shape[-1], interface)
-        if targets > 1:
-            predicted = np.repeat(predicted[:, None], targets, axis=1)
-        classes = np.array(predicted, np.int64)
-        if target is not None:
-            asked = np.broadcast_to(target, predicted.shape)
-            classes = np.where(asked == PREDICTED, predicted, asked)
-        picked = np.take_along_axis(scores, classes.reshape(samples, targets), axis=1).reshape(classes.shape)
-        return Resolved(classes, picked)
+        asked = np.broadcast_to(asked, (samples, *asked.shape[1:])).reshape(samples, interface.targets)
+        classes = np.where(asked == PREDICTED, predicted[:, None], asked)
+        shape = (samples, *self.sample_shape("target", interface))
+        return Resolved(classes.reshape(shape), np.take_along_axis(scores, classes, axis=1).reshape(shape))
 
     def is_one_score(self, interface: Interface) -> bool:
         return interface.class_axis is None

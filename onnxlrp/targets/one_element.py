@@ -14,8 +14,8 @@ import onnx_ir as ir
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
-from onnxlrp.targets.argument_arrays import from_maps, to_indices
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, TargetKind, sizes
+from onnxlrp.targets.argument_arrays import from_maps, per_sample
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, TargetKind, sizes
 from onnxlrp.targets.one_class import one_axis
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ElementTarget(TargetKind):
         chosen = self._largest(seeder, first)
         if seeder.options.has_input:
             several = [many] if many > 1 else []
-            asked = seeder.index("target", f"{seeder.output}_element", *several, rank - first)
+            asked = seeder.rows(seeder.index("target", f"{seeder.output}_element", *several, rank - first))
             inside = op.Max(op.Min(asked, op.Sub(op.shape(score, first), op.ints([1]))), op.ints_scalar(0))
             strides = [*(op.volume(score, axis) for axis in range(first + 1, rank)), op.ints([1])]
             place = op.ReduceSum(op.Mul(asked, op.Concat(*strides, axis=0)), op.ints([-1]), keepdims=1)
@@ -65,23 +65,18 @@ class ElementTarget(TargetKind):
             flat = op.Concat(flat, lowest, axis=1)
         return op.ArgMax(flat, axis=1, keepdims=1)
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
-        array, one = to_indices(value, argument), self._one(interface)
-        if array.ndim == 0 and one == (1,):
-            array = array.reshape(1)
-        array = array[None] if array.ndim == len(one) else array
-        if array.shape[1:] != one:
-            raise TargetError(
-                f"an element of {interface.output!r} has {one[-1]} indices: give {argument} as {shape_text(one)} or "
-                f"{shape_text(('N', *one))}, not {shape_text(np.shape(value))}"
-            )
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
+        one = self.sample_shape(argument, interface)
+        array = per_sample(value, argument, one, f"an element of {interface.output!r} has {one[-1]} indices")
         _check(array, (shape or interface.output_shape or ())[-one[-1] :], interface)
         return array
 
-    def default(self, argument: str, interface: Interface) -> np.ndarray:
-        return np.full((1, *self._one(interface)), PREDICTED, np.int64)
+    def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
+        """Return [indices], or [K, indices] with K targets."""
+        indices = len(interface.output_shape or ()) - (interface.batch_axis is not None)
+        if indices < 1:
+            raise ValueError(f"elements are explained of an output {shape_text(interface.output_shape)}")
+        return (indices,) if interface.targets == 1 else (interface.targets, indices)
 
     def scores(self, value: Any, interface: Interface) -> np.ndarray | None:
         scores = from_maps(value) if isinstance(value, list) else value
@@ -106,22 +101,6 @@ class ElementTarget(TargetKind):
         places = np.ravel_multi_index(tuple(np.moveaxis(elements, -1, 0)), shape).reshape(len(scores), -1)
         return Resolved(elements, np.take_along_axis(flat, places, axis=1).reshape(elements.shape[:-1]))
 
-    def input_shape(self, interface: Interface) -> tuple[int | None, ...]:
-        return (None, *self._one(interface))
-
-    def one_sample(self, argument: str, interface: Interface) -> int:
-        return len(self._one(interface)) if argument == "target" else 0
-
-    def _one(self, interface: Interface) -> tuple[int, ...]:
-        """Shape of one sample's target: [indices], or [K, indices] with K targets.
-
-        Raises ValueError if the description in a file does not say how many indices there are.
-        """
-        indices = len(interface.output_shape or ()) - (interface.batch_axis is not None)
-        if indices < 1:
-            raise ValueError(f"elements are explained of an output {shape_text(interface.output_shape)}")
-        return (indices,) if interface.targets == 1 else (interface.targets, indices)
-
 
 def _all(seeder: Seeder, holds: ir.Value) -> ir.Value:
     """Reduce a condition to True if it holds for every index of an element: [N, …, indices] -> [N, …, 1]."""
@@ -130,7 +109,7 @@ def _all(seeder: Seeder, holds: ir.Value) -> ir.Value:
     return op.Greater(least, 0.0)
 
 
-def _check(elements: np.ndarray, shape: Sequence[int | str | None], interface: Interface) -> None:
+def _check(elements: np.ndarray, shape: Sizes, interface: Interface) -> None:
     """Raise TargetError for the first element that is not −1 everywhere and has an index outside the output."""
     for element in elements.reshape(-1, elements.shape[-1]).tolist():
         if all(index == PREDICTED for index in element):

@@ -13,7 +13,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range
-from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, sizes
+from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Sizes, sizes
 from onnxlrp.targets.one_class import ClassTarget
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TokenTarget(ClassTarget):
         tokens = op.Sub(op.dim(score, 1), op.ints([1]))
         place = op.Expand(tokens, op.dim(score, 0))
         if seeder.options.has_input:
-            position = seeder.index("position", "position")
+            position = seeder.rows(seeder.index("position", "position"))
             asked = op.Where(op.Equal(position, op.ints_scalar(PREDICTED)), tokens, position)
             place = op.Expand(asked, op.dim(score, 0))
         place = op.Unsqueeze(place, op.ints([1]))
@@ -75,8 +75,8 @@ class TokenTarget(ClassTarget):
         exists = op.And(choice.exists, op.Equal(place, inside))
         return Seed(tensor, dataclasses.replace(choice, exists=exists, position=inside))
 
-    def _rows(self, scores: np.ndarray, samples: int, inner: int, count: int) -> np.ndarray:
-        return scores.reshape(samples, inner, count)
+    def _rows(self, scores: np.ndarray) -> np.ndarray:
+        return scores
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the classes of [N, T, V] at the requested positions; a ZipMap's [N, V] has no positions."""
@@ -89,11 +89,8 @@ class TokenTarget(ClassTarget):
         choice = super()._resolve(given, scores[np.arange(samples), places], label, interface)
         return dataclasses.replace(choice, position=places)
 
-    def is_one_score(self, interface: Interface) -> bool:
-        return False
 
-
-def _counts_boxes(score: ir.Value, shape: Sequence[int | str | None], inputs: Sequence[ir.Value]) -> bool:
+def _counts_boxes(score: ir.Value, shape: Sizes, inputs: Sequence[ir.Value]) -> bool:
     """Decide whether scores of rank 3 look like [N, values, boxes], as detectors give them, and not like [N, T, V].
 
     A detector has few values, of a fixed number, and many boxes, or any number of them. An axis as long as an axis of

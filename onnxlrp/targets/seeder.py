@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.targets.kind import PREDICTED, Axes, Choice, Seed
-from onnxlrp.targets.options import TargetOptions
+from onnxlrp.errors import InputError
+from onnxlrp.targets.kind import PREDICTED, Choice, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
     from onnxlrp.source.label_output import Label
 
 
+@dataclasses.dataclass(frozen=True)
+class TargetOptions:
+    """Options of `convert` that concern the target, checked."""
+
+    kind: TargetKind
+    targets: int = 1
+    target_input: str = "optional"
+    """Way in which the explained model takes its target: "optional", "required" or "none"."""
+
+    def __post_init__(self) -> None:
+        if self.target_input not in ("optional", "required", "none"):
+            raise InputError(f'target_input is "optional", "required" or "none", not {self.target_input!r}')
+        if not isinstance(self.targets, int) or self.targets < 1:
+            raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
+        if self.targets > 1 and not self.kind.several:
+            raise InputError(
+                f"targets above 1 need another target than {self.kind.name!r}, which is one for each sample"
+            )
+        if self.targets > 1 and not self.has_input:
+            raise InputError('targets above 1 need a target_input other than "none"')
+
+    @property
+    def has_input(self) -> bool:
+        """True if the explained model takes its target as an input."""
+        return self.target_input != "none"
+
+
+@dataclasses.dataclass(eq=False, repr=False)
 class Seeder:
-    """Builder of the seed, which adds the target's inputs to the graph."""
+    """Builder of the seed of `score` in the graph of `op`, which adds the target's inputs to the graph."""
 
-    def __init__(
-        self,
-        op: Builder,
-        score: ir.Value,
-        visible: ir.Value,
-        label: Label | None,
-        options: TargetOptions,
-        dtype: ir.DataType,
-        unique: Callable[[str], str],
-        output: str,
-    ) -> None:
-        """Prepare to build the seed of `score` in the graph of `op`.
-
-        `visible` is the model's own output, in the layout of `score`: the default class is its largest element, unless
-        a label output names another. `output` is its name.
-        """
-        self.op, self.score, self.visible, self.label = op, score, visible, label
-        self.options, self.dtype, self.unique, self.output = options, dtype, unique, output
-        self.inputs: dict[str, ir.Value] = {}
-        """Inputs added so far, by the argument of an explainer's call that they take."""
-
-    def build(self, axes: Axes) -> Seed:
-        """Build the seed for a layout."""
-        return self.options.kind.seed(self, axes)
+    op: Builder
+    score: ir.Value
+    visible: ir.Value
+    """The model's own output, in the layout of `score`."""
+    label: Label | None
+    """Output that names the default class; without one it is the largest element of `visible`."""
+    options: TargetOptions
+    dtype: ir.DataType
+    unique: Callable[[str], str]
+    output: str
+    """Name of `visible`."""
+    inputs: dict[str, ir.Value] = dataclasses.field(default_factory=dict)
+    """Inputs added so far, by the argument of an explainer's call that they take."""
 
     def classes(self, flat: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Choose the class of each row of [N, C]: its index, and a one-hot [N, C], or [N, K, C] with K targets."""
@@ -94,6 +112,14 @@ class Seeder:
         named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
         first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
         return self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
+
+    def rows(self, index: ir.Value) -> ir.Value:
+        """Read an input of indices without the symbol of its rows.
+
+        The default is one row under the symbol of the batch, and onnxruntime, which reuses buffers by symbol, must not
+        take what is computed from it for N rows.
+        """
+        return self.op.Reshape(index, self.op.ints([-1, *(d for d in (index.shape or ())[1:] if isinstance(d, int))]))
 
     def input(
         self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray

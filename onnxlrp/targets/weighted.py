@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import to_numbers
-from onnxlrp.targets.kind import Arguments, Axes, Seed, TargetKind
+from onnxlrp.targets.kind import Axes, Seed, Sizes, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -34,17 +34,12 @@ class WeightsTarget(TargetKind):
         shape = op.shape(score)
         if not seeder.options.has_input:
             return Seed(op.full(shape, 1, seeder.dtype))
-        rank = 0 if score.shape is None else len(score.shape)
-        dims = None
-        if score.shape is not None:
-            dims = [ir.SymbolicDim(f"{seeder.output}_weights_{a}") for a in range(rank)]
-        default = np.ones([1] * rank, seeder.dtype.numpy())
-        weights = seeder.input("weights", f"{seeder.output}_weights", seeder.dtype, dims, default)
+        name, rank = f"{seeder.output}_weights", len(score.shape or ())
+        dims = None if score.shape is None else [ir.SymbolicDim(f"{name}_{axis}") for axis in range(rank)]
+        weights = seeder.input("weights", name, seeder.dtype, dims, np.ones([1] * rank, seeder.dtype.numpy()))
         return Seed(op.Expand(weights, shape))
 
-    def read(
-        self, argument: str, value: Any, interface: Interface, shape: Sequence[int | str | None] | None
-    ) -> np.ndarray:
+    def read(self, argument: str, value: Any, interface: Interface, shape: Sizes | None) -> np.ndarray:
         weights = to_numbers(value, argument)
         if weights.dtype.kind not in "biuf":
             raise TargetError(f"weights must be numbers, not {weights.dtype}")
@@ -58,8 +53,6 @@ class WeightsTarget(TargetKind):
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         return np.ones(())
 
-    def check_counts(self, given: Arguments, batch: int | None) -> None:
-        """Accept any number of weights: they need only broadcast to the output, which `read` has checked."""
-
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
+        # Any number will do: weights need only broadcast to the output, which `read` has checked.
         return bool(shape) and interface.batch_axis == 0 and count > 1 and shape[0] == count

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.trees.compact_constants import bits, floats, whole_numbers
 from onnxlrp.trees.forest import MODES, Array, Forest
+from onnxlrp.trees.rows_in_trees import outcomes
 from onnxlrp.trees.unfolded import Unfolded
 
 if TYPE_CHECKING:
@@ -51,7 +52,16 @@ class Outcomes:
 
     def of(self, op: Builder, rows: ir.Value, dtype: ir.DataType) -> ir.Value:
         """Emit the outcomes, 1 or 0 of type `dtype`, [comparisons, N], for rows [features, N]."""
-        outcomes = op.cast(self._primitive(op, op.Gather(rows, self.features, axis=0)), dtype)
+        return self.joined(op, op.cast(self._primitive(op, op.Gather(rows, self.features, axis=0)), dtype))
+
+    def stored(self, rows: Array) -> ir.Value:
+        """Emit the outcomes of the distinct comparisons for constant rows [N, features], bool [distinct, N]."""
+        op, values = self.op, rows.astype(self.rows_type.numpy()).T[self.forest.feature[self.nodes]]
+        flags = outcomes(self.forest, self.nodes, values)
+        return op.Reshape(bits(op, flags.reshape(-1)), op.ints(flags.shape))
+
+    def joined(self, op: Builder, outcomes: ir.Value) -> ir.Value:
+        """Emit the outcomes of all comparisons, [comparisons, N], from those of the distinct ones, [distinct, N]."""
         in_order = np.array_equal(self.first, np.arange(self.nodes.size))
         result = outcomes if in_order else op.Gather(outcomes, whole_numbers(self.op, self.first), axis=0)
         if not self.further:

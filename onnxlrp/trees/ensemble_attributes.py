@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Collection
 
 import numpy as np
 import onnx_ir as ir
@@ -12,17 +12,25 @@ from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.provenance import is_counted
 from onnxlrp.memory import check_elements
-from onnxlrp.trees.forest import LEAF, MEMBER, MODES, Array, Forest, is_informative
+from onnxlrp.trees.columns import column, is_ensemble
+from onnxlrp.trees.forest import LEAF, MEMBER, Array, Forest, is_informative
 from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+_KEYS = ("onnxlrp.forest", "onnxlrp.unmerged_forest")
+"""Keys of the forests among what the attribute of the modes keeps in its `meta`."""
+_PLANNED = ("covers", "background", "game")
+"""Attributes that the plan adds to a call, and that say nothing about the trees themselves."""
 
 
 def forest(call: Call) -> Forest:
     """Read the ensemble of a call of TreeEnsemble, TreeEnsembleRegressor or TreeEnsembleClassifier."""
-    trees = unmerged_forest(call)
-    taken = call.attr("covers")
-    return dataclasses.replace(merged(trees, trees.double), taken=None if taken is None else taken.numpy())
+
+    def read() -> Forest:
+        trees, taken = unmerged_forest(call), call.attr("covers")
+        return dataclasses.replace(merged(trees, trees.double), taken=None if taken is None else taken.numpy())
+
+    return _once(call, _KEYS[0], call.attributes, read)
 
 
 def unmerged_forest(call: Call) -> Forest:
@@ -30,12 +38,32 @@ def unmerged_forest(call: Call) -> Forest:
 
     The runtime joins some chains; see `members.merged`.
     """
-    trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
-    if (trees.mode == MEMBER).any():
-        values = call.attr("membership_values")
-        trees = without_members(trees, np.zeros(0) if values is None else values.numpy())
-    x = call.original[0]
-    return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+
+    def read() -> Forest:
+        trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
+        if (trees.mode == MEMBER).any():
+            trees = without_members(trees, numbers(call, "membership_values"))
+        x = call.original[0]
+        return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
+
+    return _once(call, _KEYS[1], [name for name in call.attributes if name not in _PLANNED], read)
+
+
+def _once(call: Call, key: str, names: Collection[str], read: Callable[[], Forest]) -> Forest:
+    """Read a forest, or return the one that was read from the same attributes, which the attribute of the modes
+    keeps."""
+    modes, x = call.attributes["nodes_modes"], call.original[0]
+    # The modes are left out because they would hold themselves.
+    parts = [
+        call.op_type,
+        None if x is None else x.dtype,
+        *(call.attributes[name] for name in sorted(names) if name != "nodes_modes"),
+    ]
+    known, trees = modes.meta.get(key, ([], None))
+    if trees is None or len(known) != len(parts) or any(a is not b for a, b in zip(known, parts, strict=True)):
+        trees = read()
+        modes.meta[key] = parts, trees
+    return trees
 
 
 def aggregate_of(call: Call) -> str:
@@ -47,24 +75,24 @@ def aggregate_of(call: Call) -> str:
 
 def has_informative_rates(call: Call) -> bool:
     """Decide whether an ensemble's hit rates tell how often its nodes are reached."""
-    if call.op_type != "TreeEnsemble":
-        return is_informative(numbers(call, "nodes_hitrates"))
-    rates = call.attr("nodes_hitrates")
-    return rates is not None and is_informative(rates.numpy())
+    return is_informative(_floats(call, "nodes_hitrates"))
 
 
 def drop_unused_attributes(node: ir.Node) -> None:
     """Remove attributes of a tree operator that no runtime reads: hit rates, which the tables beside the operator
-    hold too, and flags of missing values if none is set.
+    hold too, and flags of missing values if none is set. The forest that was read from the attributes is forgotten.
 
     Hit rates that were counted during the conversion stay, for whoever reads the file again.
     """
-    if node.domain != "ai.onnx.ml" or not node.op_type.startswith("TreeEnsemble"):
+    if not is_ensemble(node):
         return
+    for key in _KEYS if "nodes_modes" in node.attributes else ():
+        node.attributes["nodes_modes"].meta.pop(key, None)
     unread = [] if is_counted(node) else ["nodes_hitrates", "nodes_hitrates_as_tensor"]
-    flags = node.attributes.get("nodes_missing_value_tracks_true")
-    if flags is not None and not any(flags.as_ints()):
-        unread.append(flags.name)
+    flags = "nodes_missing_value_tracks_true"
+    are_set = column(node.attributes, flags)
+    if are_set is not None and not are_set.any():
+        unread.append(flags)
     for name in unread:
         node.attributes.pop(name, None)
 
@@ -74,14 +102,22 @@ def class_count(call: Call) -> int:
     return max(len(call.attr(name, ())) for name in ("classlabels_strings", "classlabels_int64s"))
 
 
-def numbers(call: Call, name: str, default: Any = ()) -> Array:
-    """Read an attribute of floats as float64 [n]: a list under `name`, or a tensor under `{name}_as_tensor`."""
-    tensor = call.attr(f"{name}_as_tensor")
-    return np.asarray(call.attr(name, default) if tensor is None else tensor.numpy(), np.float64).reshape(-1)
+def numbers(call: Call, name: str) -> Array:
+    """Read an attribute of floats as float64 [n]: a list or tensor under `name`, or a tensor under
+    `{name}_as_tensor`."""
+    return _floats(call, name).astype(np.float64)
+
+
+def _floats(call: Call, name: str) -> Array:
+    """Read an attribute of floats in the type that it has."""
+    tensor = column(call.attributes, f"{name}_as_tensor")
+    values = column(call.attributes, name) if tensor is None else tensor
+    return np.zeros(0) if values is None else values
 
 
 def _ints(call: Call, name: str) -> Array:
-    return np.asarray(call.attr(name, ()), np.int64).reshape(-1)
+    values = column(call.attributes, name)
+    return np.zeros(0, np.int64) if values is None else values
 
 
 def _of_nodes(call: Call) -> Forest:
@@ -89,10 +125,9 @@ def _of_nodes(call: Call) -> Forest:
     trees, ids = _ints(call, "nodes_treeids"), _ints(call, "nodes_nodeids")
     kind = "class" if call.op_type == "TreeEnsembleClassifier" else "target"
     count = class_count(call) if kind == "class" else int(call.attr("n_targets", 1))
-    place = _Places(trees, ids)
-    known = {name: number for number, name in enumerate(MODES)}
-    mode = np.array([known.get(_text(m), LEAF) for m in call.attr("nodes_modes", ())], np.int64)
-    leaf, own = mode == LEAF, np.arange(mode.size)
+    place, modes = _Places(trees, ids), column(call.attributes, "nodes_modes")
+    mode = np.zeros(0, np.int8) if modes is None else modes
+    leaf, own = mode == LEAF, np.arange(mode.size, dtype=np.int32)
     # Leaves name children too, but these need not exist.
     yes, no = (
         np.where(leaf, own, place.of(trees, np.where(leaf, ids, _ints(call, f"nodes_{side}nodeids"))))
@@ -101,21 +136,23 @@ def _of_nodes(call: Call) -> Forest:
     check_elements([mode.size, count], f"{call.op_type} node {call.name!r}")
     values, has_weight = np.zeros((mode.size, count)), np.zeros((mode.size, count), bool)
     where = place.of(_ints(call, f"{kind}_treeids"), _ints(call, f"{kind}_nodeids")), _ints(call, f"{kind}_ids")
-    weights, first = numbers(call, f"{kind}_weights"), np.full(mode.size, np.nan)
+    weights = _floats(call, f"{kind}_weights")
+    first = np.full(mode.size, np.nan, weights.dtype)
     np.add.at(values, where, weights)
     has_weight[where] = True
+    values[~leaf], has_weight[~leaf] = 0, False
     first[where[0][::-1]] = weights[::-1]
     return Forest(
         roots=np.unique(trees, return_index=True)[1],
         feature=_ints(call, "nodes_featureids"),
         mode=mode,
-        threshold=numbers(call, "nodes_values"),
+        threshold=_floats(call, "nodes_values"),
         yes=yes,
         no=no,
         missing=_flags(call, mode.size) & ~leaf,
-        values=np.where(leaf[:, None], values, 0),
-        has_weight=has_weight & leaf[:, None],
-        hit_rates=_rates(numbers(call, "nodes_hitrates"), mode.size),
+        values=values,
+        has_weight=has_weight,
+        hit_rates=_rates(_floats(call, "nodes_hitrates"), mode.size),
         aggregate=aggregate_of(call),
         base=numbers(call, "base_values"),
         first=first,
@@ -125,34 +162,33 @@ def _of_nodes(call: Call) -> Forest:
 
 def _of_trees(call: Call) -> Forest:
     """Read a `TreeEnsemble`, whose inner nodes and leaves are in two tables: here the leaves follow the inner nodes."""
-    mode = call.attr("nodes_modes").numpy().astype(np.int64)
-    nodes, weights = mode.size, call.attr("leaf_weights").numpy().astype(np.float64)
-    leaves, count = weights.size, int(call.attr("n_targets"))
+    modes, weights = column(call.attributes, "nodes_modes"), _floats(call, "leaf_weights")
+    assert modes is not None, "the schema requires modes"
+    nodes, leaves, count = modes.size, weights.size, int(call.attr("n_targets"))
     yes, no = (
-        _ints(call, f"nodes_{side}nodeids") + nodes * (_ints(call, f"nodes_{side}leafs") != 0)
+        (_ints(call, f"nodes_{side}nodeids") + nodes * (_ints(call, f"nodes_{side}leafs") != 0)).astype(np.int32)
         for side in ("true", "false")
     )
-    own = np.arange(nodes, nodes + leaves)
+    own = np.arange(nodes, nodes + leaves, dtype=np.int32)
     check_elements([nodes + leaves, count], f"{call.op_type} node {call.name!r}")
     values, has_weight = np.zeros((nodes + leaves, count)), np.zeros((nodes + leaves, count), bool)
     values[own, _ints(call, "leaf_targetids")] = weights
     has_weight[own, _ints(call, "leaf_targetids")] = True
-    hit_rates = call.attr("nodes_hitrates")
-    nothing = np.zeros(leaves, np.int64)
+    splits, nothing = _floats(call, "nodes_splits"), np.zeros(leaves, np.int8)
     return Forest(
         roots=_ints(call, "tree_roots"),
         feature=np.concatenate([_ints(call, "nodes_featureids"), nothing]),
-        mode=np.concatenate([mode, nothing + LEAF]),
-        threshold=np.concatenate([call.attr("nodes_splits").numpy().astype(np.float64), nothing]),
+        mode=np.concatenate([modes.astype(np.int8), nothing + LEAF]),
+        threshold=np.concatenate([splits, nothing.astype(splits.dtype)]),
         yes=np.concatenate([yes, own]),
         no=np.concatenate([no, own]),
         missing=np.concatenate([_flags(call, nodes), nothing != 0]),
         values=values,
         has_weight=has_weight,
-        hit_rates=_rates(np.zeros(0) if hit_rates is None else hit_rates.numpy().reshape(-1), nodes + leaves),
+        hit_rates=_rates(_floats(call, "nodes_hitrates"), nodes + leaves),
         aggregate=aggregate_of(call),
         base=np.zeros(0),
-        first=np.concatenate([np.full(nodes, np.nan), weights]),
+        first=np.concatenate([np.full(nodes, np.nan, weights.dtype), weights]),
         whole=np.zeros(nodes + leaves, bool),
     )
 
@@ -162,13 +198,13 @@ class _Places:
 
     def __init__(self, trees: Array, ids: Array) -> None:
         self.width = int(ids.max(initial=0)) + 1
-        keys = trees * self.width + ids
-        self.order = np.argsort(keys, kind="stable")
+        keys = trees.astype(np.int64) * self.width + ids
+        self.order = np.argsort(keys, kind="stable").astype(np.int32)
         self.keys = keys[self.order]
 
     def of(self, trees: Array, ids: Array) -> Array:
         """Return the indices of nodes; raises InvalidModelError where one does not exist."""
-        wanted = trees * self.width + ids
+        wanted = trees.astype(np.int64) * self.width + ids
         at = np.minimum(np.searchsorted(self.keys, wanted), self.keys.size - 1)
         if wanted.size and ((ids < 0) | (ids >= self.width) | (self.keys[at] != wanted)).any():
             raise InvalidModelError("a tree of the ensemble names a node that it does not have")
@@ -182,7 +218,7 @@ def _flags(call: Call, size: int) -> Array:
 
 def _rates(hit_rates: Array, size: int) -> Array:
     """Extend the rates of the first nodes to all nodes, NaN for the rest."""
-    return np.concatenate([hit_rates, np.full(max(size - hit_rates.size, 0), np.nan)])[:size].astype(np.float64)
+    return np.concatenate([hit_rates, np.full(max(size - hit_rates.size, 0), np.nan, hit_rates.dtype)])[:size]
 
 
 def _text(value: str | bytes) -> str:

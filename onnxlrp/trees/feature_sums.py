@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DENSE = 2**19
 """Most elements of a 0/1 matrix that multiplies the rows."""
 _DENSE_COLUMNS = 2**21
-"""The same for columns, which would have to be transposed else."""
+"""Most elements of such a matrix for columns, which would have to be transposed else."""
 _LONGEST = 32
 """Most rows that are added up at once."""
 
@@ -34,7 +34,7 @@ def sums_by_feature(op: Builder, run: Builder, rows: ir.Value, feature: Array, c
     if feature.size * count > _DENSE:
         places = np.full(count, feature.size)
         places[feature] = np.arange(feature.size)
-        return run.Gather(_with_nothing(run, rows), whole_numbers(op, places), axis=0)
+        return run.Gather(with_nothing(run, rows), whole_numbers(op, places), axis=0)
     return run.MatMul(_one_hot(op, feature, count, rows.dtype), rows)
 
 
@@ -61,13 +61,13 @@ def _blocks_added(op: Builder, run: Builder, rows: ir.Value, feature: Array, len
     rank = np.arange(feature.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     places = np.full(blocks.sum() * length, feature.size)
     places[np.repeat(np.cumsum(blocks) - blocks, sizes) * length + rank] = order
-    padded = run.Gather(_with_nothing(run, rows), whole_numbers(op, places), axis=0)
+    padded = run.Gather(with_nothing(run, rows), whole_numbers(op, places), axis=0)
     shape = run.Concat(run.ints([int(blocks.sum()), length]), run.dim(rows, 1), axis=0)
     sums = run.ReduceSum(run.Reshape(padded, shape), run.ints([1]), keepdims=0)
     return sums, np.repeat(np.arange(sizes.size), blocks)
 
 
-def _with_nothing(run: Builder, rows: ir.Value) -> ir.Value:
+def with_nothing(run: Builder, rows: ir.Value) -> ir.Value:
     """Append a row of zeros."""
     one = run.Concat(run.ints([1]), run.dim(rows, 1), axis=0)
     return run.Concat(rows, run.full(one, 0, rows.dtype), axis=0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.errors import InvalidModelError
 from onnxlrp.trees.forest import EQUAL, LEAF, MEMBER, Array, Forest
 
 _WHOLE_TABLE = ("roots", "aggregate", "base", "double", "taken")
@@ -26,31 +27,38 @@ def without_members(trees: Forest, values: Array) -> Forest:
     """Expand each `x in {a, b}` into a chain of nodes `x = a, else x = b`.
 
     If the file tells a set's share, the last node of the chain has it, and the others give all to their false branch.
-    `values` holds the members of all sets, in the order of their nodes, with a NaN after each set.
+    `values` holds the members of all sets, in the order of their nodes, with a NaN after each set. Raises
+    InvalidModelError if sets are missing.
     """
-    flat = values.astype(np.float64)
-    sets = [part[~np.isnan(part)] for part in np.split(flat, np.flatnonzero(np.isnan(flat)) + 1)]
+    nodes, ends = np.flatnonzero(trees.mode == MEMBER), np.flatnonzero(np.isnan(values))
+    starts, stops = np.concatenate([[0], ends + 1]), np.concatenate([ends, [values.size]])
+    if starts.size < nodes.size:
+        raise InvalidModelError(f"an ensemble compares with {nodes.size} sets, and holds {starts.size}")
+    starts, sizes = starts[: nodes.size], (stops - starts)[: nodes.size]
+    more = np.maximum(sizes - 1, 0)
+    table = _extended(trees, np.repeat(nodes, more))
+    owner = np.repeat(np.arange(nodes.size), sizes)
+    rank = np.arange(owner.size) - (np.cumsum(sizes) - sizes)[owner]
+    added = trees.mode.size + np.cumsum(more) - more
+    at, number = np.where(rank == 0, nodes[owner], added[owner] + rank - 1), values[starts[owner] + rank]
+    table["mode"][at], table["threshold"][at] = EQUAL, number
+    has_next = np.flatnonzero(rank + 1 < sizes[owner])
+    table["no"][at[has_next]] = at[has_next + 1]
+    table["known_share"][at[has_next]] *= 0.0  # NaN, which stands for unknown, remains
+    stays = np.zeros(nodes.size, bool)
+    stays[owner[(number < 0) | (number > _LARGEST)]] = True
+    table["whole"][at] = stays[owner]
+    empty = nodes[sizes == 0]
+    table["mode"][empty], table["threshold"][empty], table["yes"][empty] = EQUAL, np.inf, table["no"][empty]
+    return dataclasses.replace(trees, **table)
+
+
+def _extended(trees: Forest, more: Array) -> dict[str, Any]:
+    """Copy the columns of a forest's table, with copies of the nodes `more` at the end."""
     trees = dataclasses.replace(trees, known_share=trees.told_share)
-    members = np.flatnonzero(trees.mode == MEMBER)
-    table = {f.name: list(getattr(trees, f.name)) for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE}
-    for node, members_of in zip(members, sets, strict=False):
-        last = table["no"][node]
-        table["whole"][node] = bool(((members_of < 0) | (members_of > _LARGEST)).any())
-        chain = [node, *range(len(table["mode"]), len(table["mode"]) + len(members_of) - 1)]
-        for column in table.values():
-            column.extend(column[node] for _ in chain[1:])
-        for i, (at, number) in enumerate(zip(chain, members_of, strict=False)):
-            table["mode"][at], table["threshold"][at] = EQUAL, number
-            if i + 1 < len(chain):
-                table["no"][at] = chain[i + 1]
-                table["known_share"][at] *= 0.0  # NaN, which stands for unknown, remains
-            else:
-                table["no"][at] = last
-        if not len(members_of):
-            table["mode"][node], table["threshold"][node] = EQUAL, np.inf
-            table["yes"][node] = last
-    arrays: dict[str, Any] = {name: np.asarray(column) for name, column in table.items()}
-    return dataclasses.replace(trees, **arrays)
+    rows = np.concatenate([np.arange(trees.mode.size), more])
+    names = [f.name for f in dataclasses.fields(trees) if f.name not in _WHOLE_TABLE]
+    return {name: getattr(trees, name)[rows] for name in names}
 
 
 def merged(trees: Forest, double: bool) -> Forest:
@@ -64,32 +72,40 @@ def merged(trees: Forest, double: bool) -> Forest:
     number = trees.threshold
     bits = (trees.mode == EQUAL) & ~trees.whole & (number == np.round(number))
     bits &= (number >= 1) & (number <= _JOINED[double])
+    continues = _continues(trees, np.flatnonzero(bits & bits[trees.no]))
     yes, missing, joined = trees.yes.copy(), trees.missing.copy(), np.zeros(number.size, bool)
-    for nodes in trees.levels if bits.any() else ():
-        for head in nodes[bits[nodes] & ~trees.missing[nodes]]:
-            node = trees.no[head]
-            while not joined[head] and bits[node] and trees.feature[node] == trees.feature[head]:
-                if not _are_equal(trees, trees.yes[head], trees.yes[node]):
-                    break
-                yes[node], missing[node], joined[node] = yes[head], False, True
-                node = trees.no[node]
+    for nodes in trees.levels if continues.any() else ():
+        of_chain = nodes[continues[nodes]]
+        of_chain = of_chain[joined[of_chain] | ~trees.missing[of_chain]]
+        following = trees.no[of_chain]
+        yes[following], missing[following], joined[following] = yes[of_chain], False, True
     if np.array_equal(yes, trees.yes) and np.array_equal(missing, trees.missing):
         return trees
     return dataclasses.replace(trees, yes=yes, missing=missing, known_share=trees.told_share)
 
 
-def _are_equal(trees: Forest, one: int, other: int) -> bool:
-    """Decide whether onnxruntime considers two nodes and their subtrees equal."""
-    pairs = [(one, other)]
-    while pairs:
-        a, b = pairs.pop()
-        if a == b:
-            continue
-        columns = (trees.mode, trees.feature, trees.threshold, trees.whole)
-        if any(column[a] != column[b] for column in columns):
-            return False
-        if trees.mode[a] != LEAF:
-            pairs += [(trees.yes[a], trees.yes[b]), (trees.no[a], trees.no[b])]
-        elif trees.first[a] != trees.first[b]:
-            return False
-    return True
+def _continues(trees: Forest, nodes: Array) -> Array:
+    """Tell of which of these nodes the false branch compares the same feature and has an equal true branch, [all
+    nodes]."""
+    nodes = nodes[trees.feature[nodes] == trees.feature[trees.no[nodes]]]
+    continues = np.zeros(trees.mode.size, bool)
+    continues[nodes] = _are_equal(trees, trees.yes[nodes], trees.yes[trees.no[nodes]])
+    return continues
+
+
+def _are_equal(trees: Forest, ones: Array, others: Array) -> Array:
+    """Decide of pairs of nodes whether onnxruntime considers them and their subtrees equal."""
+    equal, pair = np.ones(ones.size, bool), np.arange(ones.size)
+    while ones.size:
+        fit = ones == others
+        leaf = trees.mode[ones] == LEAF
+        alike = np.where(leaf, trees.first[ones] == trees.first[others], True)
+        for column in (trees.mode, trees.feature, trees.threshold, trees.whole):
+            alike &= column[ones] == column[others]
+        equal[pair[~fit & ~alike]] = False
+        deeper = np.flatnonzero(~fit & ~leaf & equal[pair])
+        pair, ones, others = (
+            np.tile(pair[deeper], 2),
+            *(np.concatenate([trees.yes[side[deeper]], trees.no[side[deeper]]]) for side in (ones, others)),
+        )
+    return equal

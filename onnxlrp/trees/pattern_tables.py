@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnxlrp.trees.leaf_groups import LeafGroups
 from onnxlrp.trees.path_changes import targets_of_trees
 from onnxlrp.trees.pattern_values import Game, contributions_of_groups
 from onnxlrp.trees.quadrature import joined
+from onnxlrp.trees.row_chunks import CHUNK, FEWEST_ROWS, UNCHUNKED, in_chunks
 from onnxlrp.trees.unfolded import ROOT
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 class PatternTables:
     """The contributions of an ensemble's trees, from tables; constants are emitted at once, the rest for given rows."""
 
-    def __init__(self, op: Builder, groups: LeafGroups, game: Game, rows_type: ir.DataType, dtype: ir.DataType) -> None:
-        self.op, self.groups = op, groups
+    def __init__(
+        self, op: Builder, groups: LeafGroups, game: Game, rows_type: ir.DataType, dtype: ir.DataType, width: int
+    ) -> None:
+        self.op, self.groups, self.features = op, groups, width
         self.outcomes = Outcomes(op, groups.trees, rows_type)
         forest = groups.trees.forest
         spoken, tree = targets_of_trees(forest), groups.trees.tree[groups.leaves // 2]
@@ -37,21 +41,24 @@ class PatternTables:
             alike = _alike(groups, np.unique(groups.group[spoken[tree, target]]))
             self.tables.append((target, [_Table(op, groups, game, values, chosen, dtype) for chosen in alike]))
 
-    def of(self, op: Builder, rows: ir.Value, factors: ir.Value, features: int) -> ir.Value:
+    def by_chunks(self, x: ir.Value, factors: ir.Value) -> ir.Value:
         """Emit the contributions, [N, features], for rows [N, features] and factors of the sums [N, targets]."""
+        looked_up = sum(table.features.size for _, tables in self.tables for table in tables)
+        size = max(looked_up, self.groups.trees.node.size)
+        if size < UNCHUNKED:
+            return self._of(self.op, [x, factors])
+        return in_chunks(self.op, max(FEWEST_ROWS, CHUNK // size), [x, factors], self._of)
+
+    def _of(self, op: Builder, given: Sequence[ir.Value]) -> ir.Value:
+        rows, factors = given
         patterns, total = self._patterns(op, op.Transpose(rows, perm=[1, 0])), None
         for target, tables in self.tables:
             for table in tables:
-                values = table.contributions(op, patterns, features)
+                values = table.contributions(op, patterns, self.features)
                 values = op.Mul(values, op.Gather(factors, op.ints([target]), axis=1))
                 total = values if total is None else op.Add(total, values)
         assert total is not None
         return total
-
-    @property
-    def width(self) -> int:
-        """Number of entries that are looked up for a row."""
-        return sum(table.features.size for _, tables in self.tables for table in tables)
 
     def _patterns(self, op: Builder, rows: ir.Value) -> ir.Value:
         """Emit the pattern of each group, int32 [groups, N], for rows [features, N]."""

@@ -14,8 +14,9 @@ distinct features on a path, so Gauss–Legendre quadrature is exact.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import onnx_ir as ir
@@ -39,44 +40,70 @@ class Quadrature:
         self.sizes = [level.size for level in trees.levels]
         self.outcomes, self.met = Outcomes(op, trees, rows_type), _Met(op, trees)
         points, weights = np.polynomial.legendre.leggauss(max(1, (trees.distinct + 1) // 2))
-        t = op.constant(((points + 1) / 2).reshape(-1, 1, 1), dtype)
+        self.t = op.constant(((points + 1) / 2).reshape(-1, 1, 1), dtype)
         self.weights = op.constant((weights / 2).reshape(-1, 1, 1), dtype)
         self.points = points.size
-        self.share = op.Unsqueeze(floats(op, trees.share, dtype), op.ints([1]))
-        self.shares = split(op, self.share, self.sizes)
-        self.known: list[ir.Value] = [t] * len(self.sizes)
+        self._set_shares(op, op.Unsqueeze(floats(op, trees.share, dtype), op.ints([1])))
+
+    @property
+    def largest(self) -> int:
+        """Number of elements for each row in the largest array."""
+        return self.points * self.trees.node.size
+
+    def against(self, op: Builder, outcome: ir.Value) -> Self:
+        """Return the same trees in the game against one background row: its outcomes, [comparisons, 1], are the shares
+        of the true branches."""
+        other = copy.copy(self)
+        other._set_shares(op, outcome)
+        return other
+
+    def _set_shares(self, op: Builder, share: ir.Value) -> None:
+        self.share, self.shares = share, split(op, share, self.sizes)
+        self.known: list[ir.Value] = [self.t] * len(self.sizes)
         self.slopes: list[ir.Value | None] = [None] * len(self.sizes)
         if self.met.ranks:
-            above = self.met.of(op, self.share)
-            rest = op.Add(above, op.Mul(t, op.Sub(1.0, above)))
-            known = split(op, op.Div(t, rest), self.sizes)
+            above = self.met.of(op, share)
+            rest = op.Add(above, op.Mul(self.t, op.Sub(1.0, above)))
+            known = split(op, op.Div(self.t, rest), self.sizes)
             slopes = split(op, op.Div(above, op.Mul(rest, rest)), self.sizes)
-            for number, level in enumerate(trees.levels):
-                if trees.repeats[level.span].any():
+            for number, level in enumerate(self.trees.levels):
+                if self.trees.repeats[level.span].any():
                     self.known[number], self.slopes[number] = known[number], slopes[number]
 
-    def contributions(self, op: Builder, rows: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
-        """Emit the contribution of each comparison to its feature, [comparisons, N], for rows [features, N].
+    def contributions(self, op: Builder, outcome: ir.Value, reached: ir.Value, leaves: Leaves) -> ir.Value:
+        """Emit the contribution of each comparison to its feature, [comparisons, N], for outcomes [comparisons, N].
 
         `reached`, [1, trees, N] or [1, 1, 1], multiplies all values of a tree. `leaves` emits the values of leaves,
         [leaves, N] or [leaves, 1], by their nodes in the forest.
         """
-        outcome = self.outcomes.of(op, rows, self.dtype)
-        change = op.Sub(outcome, self.share)
-        if self.met.ranks:
-            change = op.Mul(change, self.met.of(op, outcome))
-        changes = split(op, change, self.sizes)
-        chances = [op.Add(op.Mul(k, c), z) for k, c, z in zip(self.known, changes, self.shares, strict=True)]
+        changes, chances = self._probabilities(op, outcome)
         differences = self._differences(op, chances, leaves)
         reached, results = op.Mul(reached, self.weights), []
         for number, level in enumerate(self.trees.levels):
             integral = self._integral(op, reached, differences[number], self.slopes[number])
             results.append(op.Mul(changes[number], integral))
             if number + 1 < len(self.sizes):
-                yes = op.Mul(reached, chances[number])
-                sides = zip((yes, op.Sub(reached, yes)), level.compares, strict=True)
-                reached = joined(op, [self._chosen(op, value, mask) for value, mask in sides if mask.any()], 1)
+                reached = self._next_reached(op, level, reached, chances[number])
         return joined(op, results, 0)
+
+    def _probabilities(self, op: Builder, outcome: ir.Value) -> tuple[Sequence[ir.Value], list[ir.Value]]:
+        """Emit by level a·(b − z), [comparisons, N], and the chance of the true branch, [points, comparisons, N]."""
+        change = op.Sub(outcome, self.share)
+        if self.met.ranks:
+            change = op.Mul(change, self.met.of(op, outcome))
+        changes = split(op, change, self.sizes)
+        return changes, [op.Add(op.Mul(k, c), z) for k, c, z in zip(self.known, changes, self.shares, strict=True)]
+
+    def _next_reached(self, op: Builder, level: Level, reached: ir.Value, chance: ir.Value) -> ir.Value:
+        """Emit the probability of the next level's comparisons, [points, comparisons, N]."""
+        yes = op.Mul(reached, chance)
+        return self._to_children(op, level, (yes, op.Sub(reached, yes)), axis=1)
+
+    def _to_children(self, op: Builder, level: Level, sides: tuple[ir.Value, ir.Value], axis: int) -> ir.Value:
+        """Hand values on to the comparisons of the next level, along an axis: the first one to those on true branches,
+        the second one to those on false branches."""
+        pairs = zip(sides, level.compares, strict=True)
+        return joined(op, [self._chosen(op, value, mask, axis) for value, mask in pairs if mask.any()], axis)
 
     def _differences(self, op: Builder, chances: Sequence[ir.Value], leaves: Leaves) -> list[ir.Value]:
         """Emit the expected value on the true branch less that on the false one, [points, comparisons, N], by level."""
@@ -112,9 +139,9 @@ class Quadrature:
             return op.Mul(total, op.Squeeze(difference, op.ints([0])))
         return op.ReduceSum(op.Mul(weights, difference), op.ints([0]), keepdims=0)
 
-    def _chosen(self, op: Builder, value: ir.Value, mask: Array) -> ir.Value:
-        """Take the places along axis 1 that a mask marks."""
-        return value if mask.all() else op.Gather(value, positions(self.op, mask), axis=1)
+    def _chosen(self, op: Builder, value: ir.Value, mask: Array, axis: int) -> ir.Value:
+        """Take the places along an axis that a mask marks."""
+        return value if mask.all() else op.Gather(value, positions(self.op, mask), axis=axis)
 
 
 class _Met:
@@ -149,8 +176,15 @@ class _Met:
 def split(op: Builder, value: ir.Value, sizes: Sequence[int], axis: int = -2) -> Sequence[ir.Value]:
     """Split a value along an axis into parts of these sizes; a part of size 0 stands for none."""
     kept = [size for size in sizes if size]
-    parts = iter([value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept)))
-    return [next(parts) if size else value for size in sizes]
+    parts = [value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept))
+    for part, size in zip(parts, kept, strict=True):
+        # Inference does not look at constants of more than 20 elements, which the sizes of deep trees are.
+        if part.shape is None and value.shape is not None:
+            dims = list(value.shape)
+            dims[axis] = size
+            part.shape = ir.Shape(dims)
+    rest = iter(parts)
+    return [next(rest) if size else value for size in sizes]
 
 
 def joined(op: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:

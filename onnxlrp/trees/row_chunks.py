@@ -12,6 +12,12 @@ from onnxlrp.graph.provenance import mark_rule
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
+CHUNK = 2**22
+"""Elements of the largest array that a chunk's rows need."""
+FEWEST_ROWS = 8
+"""Fewest rows of a chunk."""
+UNCHUNKED = 2**10
+"""Rows that need fewer elements than this each are not cut into chunks."""
 Computation = Callable[["Builder", Sequence[ir.Value]], ir.Value]
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from onnxlrp.runtime.explainer import Explanation
 from onnxlrp.view.pictures import paper_and_ink
-from onnxlrp.view.summary import Sample, summarise, target_words
+from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
@@ -46,11 +45,6 @@ def page(samples: Iterable[Sample], title: str) -> str:
     return _PAGE.format(title=escape(title), samples="\n".join(map(_section, samples)))
 
 
-def page_of(explanation: Explanation, title: str = "Relevance", words: bool = False) -> str:
-    """Make the page of an explanation whose inputs were given as text; `words` shows whole words, not tokens."""
-    return page(summarise(explanation, {}, words=words), title)
-
-
 def _section(sample: Sample) -> str:
     limit = limit_of_texts(list(sample.texts.values()))
     lines = [f"<h2>{escape(_heading(sample))}</h2>"]
@@ -70,6 +64,10 @@ def _heading(sample: Sample) -> str:
         parts.append(" ".join((*target_words(sample.target), sample.label)).rstrip())
     if sample.score is not None:
         parts.append(f"score {four_digits(sample.score)}")
+    if sample.base_value is not None:
+        parts.append(f"base value {four_digits(sample.base_value)}")
+    if sample.raw_score is not None and sample.adds_up_to == "raw score":
+        parts.append(f"raw score {four_digits(sample.raw_score)}")
     return ", ".join(parts)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 import onnxlrp
 from onnxlrp.runtime import Results
-from onnxlrp.view.page import page_of
+from onnxlrp.view.page import page
+from onnxlrp.view.summary import summarise
 from tests.cli.test_commands import call, refused
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "great", "bad", "film", "##s", "."]
@@ -172,7 +173,7 @@ def test_from_python(classifier, vocabulary):
     done = explainer({"input_ids": ["A great film.", "bad"]})
     assert done.tokens["input_ids"][1].names[:3] == ("[CLS]", "bad", "[SEP]")
     assert not done.relevance["input_ids"][1, 3:].any()
-    assert "great</span>" in page_of(done)
+    assert "great</span>" in page(summarise(done, {}), "Relevance")
     ids = np.array([[2, 5, 3]])
     done = explainer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
     assert done.tokens["input_ids"][0].names == ("[CLS]", "great", "[SEP]")

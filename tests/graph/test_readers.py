@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from onnxlrp.graph.readers import is_read, redirect, sole_reader
+from onnxlrp.graph.readers import is_read, read_copies, redirect, sole_reader
 
 TEXT = """<ir_version: 10, opset_import: ["" : 21]>
 g (float[2] x) => (float[2] y) {
@@ -27,3 +27,15 @@ def test_readers():
     redirect((use for use in values["b"].uses() if use.node is nodes["Mul"]), values["a"])
     assert list(nodes["Mul"].inputs) == [values["a"]] * 2
     assert sole_reader(values["b"]) == (nodes["Neg"], 0)
+
+
+def test_copies_are_read_by_other_nodes_alone():
+    """Readers among the own nodes, and values that need no copy, stay as they are."""
+    graph = ir.from_proto(onnx.parser.parse_model(TEXT)).graph
+    relu, add, neg, mul = graph
+    copied = ir.val("copy")
+    own = {relu, add, neg}
+    read_copies(graph, own.__contains__, lambda value: copied if value is add.outputs[0] else value)
+    assert list(mul.inputs) == [copied, copied] and list(neg.inputs) == [add.outputs[0]]
+    read_copies(graph, {relu}.__contains__, lambda value: value)
+    assert list(add.inputs) == [graph.inputs[0], relu.outputs[0]]

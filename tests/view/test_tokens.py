@@ -13,7 +13,7 @@ from rich.console import Console
 from onnxlrp.runtime import Explanation
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view import tables
-from onnxlrp.view.page import page, page_of
+from onnxlrp.view.page import page
 from onnxlrp.view.summary import summarise
 from onnxlrp.view.tokens import Piece, limit_of_texts, pieces
 
@@ -126,7 +126,7 @@ class Page(HTMLParser):
 
 
 def test_as_html():
-    content = page_of(explanation({"a<b>": RELEVANCE[None]}, {"a<b>": [CATS]}), title="5 < 6")
+    content = page(summarise(explanation({"a<b>": RELEVANCE[None]}, {"a<b>": [CATS]}), {}), title="5 < 6")
     read = Page()
     read.feed(content)
     words = "".join(read.words)
@@ -139,4 +139,4 @@ def test_as_html():
 
 @pytest.mark.parametrize("relevance", [np.zeros(7), np.full(7, np.nan)])
 def test_nothing_to_see(relevance):
-    assert "<p>" in page_of(explanation({"ids": relevance[None]}, {"ids": [CATS]}))
+    assert "<p>" in page(summarise(explanation({"ids": relevance[None]}, {"ids": [CATS]}), {}), "Relevance")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from onnxlrp.source.valid.refusal import refused_node
+from onnxlrp.source.valid.refusal import node_refusal
 from onnxlrp.source.valid.scope import Scope
 
 
@@ -19,7 +19,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> None:
             continue
         inputs, outputs = len(attribute.g.input), len(attribute.g.output)
         if wanted != (inputs, outputs):
-            raise refused_node(
+            raise node_refusal(
                 node,
                 scope.opsets,
                 f"its {attribute.name!r} has {inputs} inputs and {outputs} outputs, and must have {wanted[0]} and "

@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from onnxlrp.source.valid import tensors
 from onnxlrp.source.valid.inner import in_order, inner_graphs
-from onnxlrp.source.valid.refusal import described, refused, refused_node
+from onnxlrp.source.valid.refusal import described, node_refusal, refusal
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 
 Types = collections.ChainMap[str, str]
@@ -33,7 +33,7 @@ def of_value(value: onnx.ValueInfoProto) -> str:
         return UNKNOWN
     number = value.type.tensor_type.elem_type
     if number not in tensors.TYPES:
-        raise refused(f"{value.name!r} is declared of the data type {number}, which ONNX does not know")
+        raise refusal(f"{value.name!r} is declared of the data type {number}, which ONNX does not know")
     return f"tensor({_NAMES[number]})"
 
 
@@ -79,10 +79,10 @@ def _bind(
         if formal.types and kind not in formal.types:
             what = f"its input {name!r} is {kind}, and the operator takes {_shown(formal.types)}"
             if not _is_another_float(kind, formal.types):
-                raise refused_node(node, opsets, what)
+                raise node_refusal(node, opsets, what)
             wide.append(f"{described(node, opsets)}: {what}")
         if formal.is_homogeneous and bound.setdefault(formal.parameter, kind) != kind:
-            raise refused_node(
+            raise node_refusal(
                 node,
                 opsets,
                 f"its input {name!r} is {kind}, and must be {bound[formal.parameter]}, as another operand is",
@@ -109,7 +109,7 @@ def _from_bodies(node: onnx.NodeProto, opsets: Mapping[str, int], types: Types, 
         for name, value in zip([*condition, *node.output], graph.output, strict=False):
             kind, declared = inner.get(value.name, UNKNOWN), of_value(value)
             if UNKNOWN not in (kind, declared) and kind != declared:
-                raise refused_node(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")
+                raise node_refusal(node, opsets, f"its body declares {value.name!r} as {declared}, and it is {kind}")
             kind = UNKNOWN if node.op_type == "SequenceMap" else kind  # Its outputs are lists of the body's outputs.
             found[name] = kind if found.get(name, kind) == kind else UNKNOWN
     return found

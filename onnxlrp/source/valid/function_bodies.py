@@ -6,7 +6,7 @@ import networkx as nx
 import onnx
 
 from onnxlrp.source.valid.inner import every_node
-from onnxlrp.source.valid.refusal import refused
+from onnxlrp.source.valid.refusal import refusal
 from onnxlrp.source.valid.scope import Signature
 
 Key = tuple[str, str, str]
@@ -30,9 +30,9 @@ def check(proto: onnx.ModelProto) -> None:
     for function in proto.functions:
         key = key_of(function)
         if not all(isinstance(text, str) for text in (*key, *function.input, *function.output, *function.attribute)):
-            raise refused(f"a name of the function {function.name!r} is no UTF-8 text")
+            raise refusal(f"a name of the function {function.name!r} is no UTF-8 text")
         if not function.name or key in seen:
-            raise refused(f"there are two functions {function.name!r}" if function.name else "a function has no name")
+            raise refusal(f"there are two functions {function.name!r}" if function.name else "a function has no name")
         seen.add(key)
     _check_calls(proto, seen)
 
@@ -48,4 +48,4 @@ def _check_calls(proto: onnx.ModelProto, known: set[Key]) -> None:
     circle = next(iter(nx.simple_cycles(calls)), None)
     if circle is not None:
         names = " → ".join(repr(name) for _, name, _ in [*circle, circle[0]][:6])
-        raise refused(f"its functions call each other in a circle: {names}")
+        raise refusal(f"its functions call each other in a circle: {names}")

@@ -8,7 +8,7 @@ import onnx
 
 from onnxlrp.source.valid import body_interfaces, nodes, tensors
 from onnxlrp.source.valid.inner import inner_graphs, reads
-from onnxlrp.source.valid.refusal import refused, refused_node
+from onnxlrp.source.valid.refusal import node_refusal, refusal
 from onnxlrp.source.valid.scope import Scope
 
 _DEEPEST = 30
@@ -18,14 +18,14 @@ _DEEPEST = 30
 def check(graph: onnx.GraphProto, scope: Scope) -> None:
     """Raise InvalidModelError if a graph, or one inside it, contradicts itself."""
     if len(scope.names) > _DEEPEST:
-        raise refused(f"graphs lie inside each other more than {_DEEPEST} deep")
+        raise refusal(f"graphs lie inside each other more than {_DEEPEST} deep")
     given = _given(graph)
     _check_nodes(graph.node, given, scope)
     for value in graph.output:
         if not isinstance(value.name, str) or not value.name:
-            raise refused("an output of a graph has no name")
+            raise refusal("an output of a graph has no name")
         if scope.names and value.name not in given and not scope.has(value.name):
-            raise refused(f"the output {value.name!r} of a body is computed by no node")
+            raise refusal(f"the output {value.name!r} of a body is computed by no node")
 
 
 def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
@@ -34,15 +34,15 @@ def check_function(function: onnx.FunctionProto, scope: Scope) -> None:
     _check_nodes(function.node, given, scope)
     for name in function.output:
         if name not in given:
-            raise refused(f"the output {name!r} of the function {function.name!r} is computed by no node")
+            raise refusal(f"the output {name!r} of the function {function.name!r} is computed by no node")
 
 
 def _given(graph: onnx.GraphProto) -> set[str]:
     """Check a graph's inputs and initializers, and return their names."""
     for tensor in graph.initializer:
-        tensors.check(tensor, f"the weights of {tensor.name!r}", refused)
+        tensors.check(tensor, f"the weights of {tensor.name!r}", refusal)
     for sparse in graph.sparse_initializer:
-        tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refused)
+        tensors.check_sparse(sparse, f"the weights of {sparse.values.name!r}", refusal)
     _check_declared(graph)
     # Several initializers may share a name: the last one counts.
     weights = _once(
@@ -62,16 +62,16 @@ def _check_declared(graph: onnx.GraphProto) -> None:
         sizes = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
         fits = len(sizes) == len(tensor.dims) and all(s in (None, d) for s, d in zip(sizes, tensor.dims, strict=True))
         if declared.elem_type != tensor.data_type or (declared.HasField("shape") and not fits):
-            raise refused(f"the weights of {tensor.name!r} are declared as an input of another type or other sizes")
+            raise refusal(f"the weights of {tensor.name!r} are declared as an input of another type or other sizes")
 
 
 def _once(names: Iterable[str], kind: str) -> set[str]:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            raise refused(f"the name of one of the {kind} is no UTF-8 text")
+            raise refusal(f"the name of one of the {kind} is no UTF-8 text")
         if not name or name in seen:
-            raise refused(f"two {kind} are called {name!r}" if name else f"one of the {kind} has no name")
+            raise refusal(f"two {kind} are called {name!r}" if name else f"one of the {kind} has no name")
         seen.add(name)
     return seen
 
@@ -82,17 +82,17 @@ def _check_nodes(sequence: Sequence[onnx.NodeProto], given: set[str], scope: Sco
     for node in sequence:
         for name in node.output:
             if name and (name in given or scope.had(name)):
-                raise refused_node(node, scope.opsets, f"its output {name!r} is the name of another value, too")
+                raise node_refusal(node, scope.opsets, f"its output {name!r} is the name of another value, too")
             given.add(name)
     given.discard("")
     for node in sequence:
         nodes.check(node, scope)
         for name in node.input:
             if name and name not in given and not scope.has(name):
-                raise refused_node(node, scope.opsets, f"it reads {name!r}, which nothing computes")
+                raise node_refusal(node, scope.opsets, f"it reads {name!r}, which nothing computes")
         body_interfaces.check(node, scope)
         if own := next((name for name in node.output if name in reads(node)), None):
-            raise refused_node(node, scope.opsets, f"it reads its own output {own!r}")
+            raise node_refusal(node, scope.opsets, f"it reads its own output {own!r}")
         for graph in inner_graphs(node):
             check(graph, scope.inner(given, earlier))
         earlier.update(node.output)

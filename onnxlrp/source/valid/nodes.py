@@ -9,7 +9,7 @@ import onnx
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.operators.before_onnx import EXPERIMENTS
 from onnxlrp.source.valid import attributes, list_tables, tree_columns
-from onnxlrp.source.valid.refusal import Refuse, refused_node
+from onnxlrp.source.valid.refusal import Refuse, node_refusal
 from onnxlrp.source.valid.schemas import USUAL, Formal, Schema, schema_of
 from onnxlrp.source.valid.scope import Scope, Signature
 
@@ -25,7 +25,7 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     """Raise InvalidModelError if a node contradicts its schema; return the schema, None if there is none."""
 
     def refuse(what: str) -> InvalidModelError:
-        return refused_node(node, scope.opsets, what)
+        return node_refusal(node, scope.opsets, what)
 
     _check_texts(node, refuse)
     domain = "" if node.domain == "ai.onnx" else node.domain
@@ -42,8 +42,8 @@ def check(node: onnx.NodeProto, scope: Scope) -> Schema | None:
     if schema is not None:
         _check_version(node, schema, refuse)
         _check_counts(node, schema, refuse)
-        list_tables.check(node, refuse)
-        tree_columns.check(node, refuse)
+        list_tables.check(node, refuse, scope.held)
+        tree_columns.check(node, refuse, scope.held)
     return schema
 
 

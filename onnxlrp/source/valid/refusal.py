@@ -13,12 +13,12 @@ Refuse = Callable[[str], InvalidModelError]
 _WAY_OUT = "export the model again, or repair it"
 
 
-def refused(what: str, way_out: str = _WAY_OUT) -> InvalidModelError:
+def refusal(what: str, way_out: str = _WAY_OUT) -> InvalidModelError:
     """Make the error for a part of the model that is no node."""
     return InvalidModelError(f"the model is invalid: {what}; {way_out}")
 
 
-def refused_node(
+def node_refusal(
     node: onnx.NodeProto, opsets: Mapping[str, int], what: str, way_out: str = _WAY_OUT
 ) -> InvalidModelError:
     """Make the error for a node, with its name, operator, domain and version."""

@@ -7,16 +7,20 @@ import dataclasses
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
+from onnxlrp.trees.held_columns import HeldColumns
+
 Signature = tuple[int, int]
 """The numbers of inputs and outputs of a function of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """The operator sets, functions and names that a graph is checked against."""
+    """The operator sets, functions, names and columns that a graph is checked against."""
 
     opsets: Mapping[str, int]
     functions: Mapping[tuple[str, str, str], Signature]
+    held: HeldColumns = dataclasses.field(default_factory=HeldColumns)
+    """The columns of tree ensembles that were taken out of the model."""
     names: tuple[AbstractSet[str], ...] = ()
     """The names in each graph around, the nearest graph last."""
     earlier: tuple[AbstractSet[str], ...] = ()

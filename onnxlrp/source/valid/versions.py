@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import onnx
 
-from onnxlrp.source.valid.refusal import refused
+from onnxlrp.source.valid.refusal import refusal
 
 _NEWER = "update onnx, or export the model for an older version"
 
@@ -20,9 +20,9 @@ def check(proto: onnx.ModelProto) -> None:
     """Raise InvalidModelError if a version does not exist."""
     newest = int(onnx.IR_VERSION)
     if not 0 <= proto.ir_version <= newest:
-        raise refused(f"its IR version is {proto.ir_version}, and the newest one that onnx knows is {newest}", _NEWER)
+        raise refusal(f"its IR version is {proto.ir_version}, and the newest one that onnx knows is {newest}", _NEWER)
     if not proto.opset_import:
-        raise refused("it does not say which operator set it is written for")
+        raise refusal("it does not say which operator set it is written for")
     _check_opsets(proto.opset_import, "the model")
     for function in proto.functions:
         _check_opsets(function.opset_import, f"the function {function.name!r}")
@@ -35,10 +35,10 @@ def _check_opsets(opsets: Iterable[onnx.OperatorSetIdProto], owner: str) -> None
 
 def _check_version(domain: object, version: int, owner: str) -> None:
     if not isinstance(domain, str):
-        raise refused(f"the name of an operator set that {owner} imports is no UTF-8 text")
+        raise refusal(f"the name of an operator set that {owner} imports is no UTF-8 text")
     newest = _newest().get(domain)
     if newest is not None and not 1 <= version <= newest:
-        raise refused(
+        raise refusal(
             f"{owner} imports version {version} of the operator set {domain or 'ai.onnx'}, which onnx "
             f"{onnx.__version__} knows up to {newest}",
             _NEWER,

@@ -1,0 +1,60 @@
+"""Interventional Shapley values and interactions against brute force over all subsets of features."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxlrp.trees.forest import Forest
+from onnxlrp.trees.rows_in_trees import mean_of_rows
+from onnxlrp.trees.shapley import shapley_interactions, shapley_values
+from tests.operators.draws.classical import MODES, Drawing, samples
+from tests.oracle import tree_games
+from tests.trees.in_double import forest_of, roots_of, run
+
+Array = np.ndarray
+FEATURES = 4
+
+
+def emitted_values(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
+    return shapley_values(op, trees, x, factors, op.tables, background)
+
+
+def emitted_interactions(trees: Forest, background: Array, op: Any, x: Any, factors: Any) -> Any:
+    return shapley_interactions(op, trees, x, factors, FEATURES, background)
+
+
+def check(trees: Forest, x: Array, background: Array, targets: int = 1) -> None:
+    factors = np.random.default_rng(0).normal(size=(len(x), targets))
+    found = run(functools.partial(emitted_values, trees, background), x, factors)
+    pairs = run(functools.partial(emitted_interactions, trees, background), x, factors)
+    off = 1 - np.eye(FEATURES)
+    base = mean_of_rows(trees, background)
+    for row, factor, values, together in zip(x, factors, found, pairs, strict=True):
+        game = tree_games.interventional(roots_of(trees), row, background, targets)
+        np.testing.assert_allclose(values, tree_games.values(game, FEATURES) @ factor, atol=1e-10)
+        np.testing.assert_allclose(together, tree_games.interactions(game, FEATURES) @ factor * off, atol=1e-10)
+        np.testing.assert_allclose(base, game(frozenset()), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("targets", [1, 3])
+def test_forests(seed, targets):
+    """Repeated features, several targets a leaf, missing values and every comparison."""
+    rng = np.random.default_rng(seed)
+    missing = seed > 2
+    drawing = Drawing(FEATURES, depth=1 + seed, targets=range(targets), modes=MODES[: 1 + seed], missing=missing)
+    trees = forest_of(drawing.forest(rng, 3), targets, aggregate_function="AVERAGE" if seed % 2 else "SUM")
+    background = samples(rng, 1 + 2 * seed, FEATURES, missing=missing)
+    check(trees, samples(rng, 4, FEATURES, missing=missing), background, targets)
+
+
+def test_many_rows_and_parts(monkeypatch):
+    """Rows in chunks and trees in parts add up to the same."""
+    rng = np.random.default_rng(5)
+    for name, value in {"_PART": 32, "CHUNK": 1024, "UNCHUNKED": 0}.items():
+        monkeypatch.setattr(f"onnxlrp.trees.by_quadrature.{name}", value)
+    check(forest_of(Drawing(FEATURES, depth=4).forest(rng, 6)), samples(rng, 12, FEATURES), samples(rng, 5, FEATURES))

@@ -1,0 +1,1 @@
+"""Measurements of explained tree ensembles: `python -m tools.trees NAME`."""
