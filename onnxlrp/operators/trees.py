@@ -12,11 +12,11 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.base_scores import base_scores, expected_sums
 from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
-from onnxlrp.trees.rows_in_trees import mean_of_rows
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
@@ -82,7 +82,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True, "interacts": True}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
@@ -123,7 +123,7 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
     else:
         background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
         relevance = shapley_values(op, trees, rows, factors, op.tables, background)
-        bias = op.Mul(factors, op.constant(_base(trees, background), wide))
+        bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
     bias = op.Add(
@@ -138,13 +138,6 @@ def _refuse_interactions(call: Call) -> None:
             f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
             "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
         )
-
-
-def _base(trees: Forest, background: np.ndarray | None) -> np.ndarray:
-    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
-    if background is None:
-        return trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
-    return mean_of_rows(trees, background)
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:
