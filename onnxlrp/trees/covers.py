@@ -10,6 +10,7 @@ explained = onnxlrp.convert(onnxlrp.with_covers(model, onnxlrp.covers_of(forest)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +44,8 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
         TreeEnsembleRegressor and TreeEnsembleClassifier, a sequence or an array by node number, or a mapping from it.
         TreeEnsemble has no place for the counts of leaves: comparisons between two leaves keep the grid's share.
     node
-        The name of the ensemble's node. Default: all ensembles, in the order of the nodes.
+        The name of the ensemble's node. Default: all ensembles, in the order of the nodes, or in the order of their
+        numbers where their names differ in numbers alone.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    ensembles = [n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)]
+    ensembles = _in_order([n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)])
     if not ensembles:
         raise InputError(
             "covers are for tree ensembles; the model has none" + ("" if node is None else f" named {node!r}")
@@ -76,6 +78,14 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
         own, given = given[: forest.roots.size], given[forest.roots.size :]
         _store(ensemble, _rates(ensemble, forest, own))
     return copy
+
+
+def _in_order(nodes: Sequence[onnx.NodeProto]) -> Sequence[onnx.NodeProto]:
+    """Put nodes that are numbered in their names in the order of the numbers: skl2onnx writes `sample10` before
+    `sample2`."""
+    if len({re.sub(r"\d+", "", node.name) for node in nodes}) > 1:
+        return nodes
+    return sorted(nodes, key=lambda node: [int(number) for number in re.findall(r"\d+", node.name)])
 
 
 def _call(node: onnx.NodeProto) -> Call:
