@@ -89,7 +89,9 @@ def _in_order(nodes: Sequence[onnx.NodeProto]) -> Sequence[onnx.NodeProto]:
 
 
 def _call(node: onnx.NodeProto) -> Call:
-    return Call.of(ir.serde.deserialize_node(node))
+    inputs = [helper.make_empty_tensor_value_info(name) for name in node.input]
+    (alone,) = ir.serde.deserialize_graph(helper.make_graph([node], "ensemble", inputs, []))
+    return Call.of(alone)
 
 
 def _store(ensemble: onnx.NodeProto, rates: Array) -> None:

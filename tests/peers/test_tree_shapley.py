@@ -294,3 +294,24 @@ def test_isolation_forest():
     mean = shap.TreeExplainer(model).expected_value
     scale = np.mean((lengths.sum(1) + mean) / exponents)
     same(explanation.relevance["X"] * scale, lengths)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_adaboost(classes):
+    """Compare with the weighted mean of shap's values of the trees' votes, on the scale of the decision function."""
+    base = tree.DecisionTreeClassifier(max_depth=3)
+    model = ensemble.AdaBoostClassifier(base, n_estimators=12, random_state=0).fit(X, answers(classes))
+    parts = [of_shap(votes(one.tree_, classes), X[SHOWN].astype(np.float64)) for one in model.estimators_]
+    true = np.average(parts, axis=0, weights=model.estimator_weights_) * classes / (classes - 1) ** 2
+    given = onnxlrp.with_covers(exported(model, classes), onnxlrp.covers_of(model))
+    explainer = onnxlrp.Explainer(onnxlrp.convert(given, output="probabilities"))
+    for target in range(classes):
+        same(explainer({"X": X[SHOWN]}, target=target).relevance["X"], true[..., target])
+
+
+def votes(one: Any, classes: int) -> dict[str, Any]:
+    """Make a tree for shap whose leaves vote for the class of most samples."""
+    names = ("children_left", "children_right")
+    table = {name: getattr(one, name) for name in names} | {"children_default": one.children_right}
+    table |= {"features": one.feature, "thresholds": one.threshold, "node_sample_weight": one.weighted_n_node_samples}
+    return {"trees": [table | {"values": np.eye(classes)[one.value[:, 0].argmax(1)]}]}
