@@ -76,8 +76,9 @@ def convert(
     The explained model keeps the inputs and outputs of its source. Each explained input `x` adds an output
     `x_relevance`: one number for each element of `x`, in the shape of `x`, float32 (float64 where the model computes in
     it). Positive relevance speaks for the explained score, negative relevance against it. Under most composites
-    relevance adds up to the score, less what biases and stabilisers absorb; under those that are gradients it is the
-    derivative of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
+    relevance adds up to the score, less what biases and stabilisers absorb; that of trees and kernels to the score less
+    a base value, which the file names (`Explanation.base_value`). Under those that are gradients it is the derivative
+    of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
     class is explained.
 
     Parameters
@@ -388,6 +389,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         seed=plan.composite.seed,
         has_base=plan.has_base,
         background_rows=baseline_count(plan.steps),
+        base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
 
 

@@ -45,8 +45,7 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
     own = [use for use in value.uses() if is_own(use.node)]
     activated = made_by(value, "Clip", "Relu") is not None
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
-        uses, copy = list(value.uses()), unfused_copy(graph, value)
-        redirect(uses, copy)
+        redirect(list(value.uses()), unfused_copy(graph, value))
 
 
 class _Copies:
@@ -120,9 +119,10 @@ def copy_float16(graph: ir.Graph) -> None:
         if value.dtype != ir.DataType.FLOAT16 or value.is_graph_output():
             return value
         norm = made_by(value, "LayerNormalization")
-        if norm is not None and _begins_attention(norm):
-            return _norm_again(graph, norm)
-        return unfused_copy(graph, value)
+        if norm is None or norm.inputs[0] is None or not _begins_attention(norm):
+            return unfused_copy(graph, value)
+        inputs = [unfused_copy(graph, norm.inputs[0]), *norm.inputs[1:]]
+        return _run_again(graph, norm, inputs, norm.outputs[:1], "same")[0]
 
     read_copies(graph, lambda node: not is_relevance(node), copy)
 
@@ -136,13 +136,6 @@ def _begins_attention(norm: ir.Node) -> bool:
     readers = [use.node for use in norm.outputs[0].uses() if not is_relevance(use.node)]
     counts = [sum(reader.op_type == op_type for reader in readers) for op_type in ("Add", "MatMul", "Shape")]
     return counts[:2] == [1, 3] and sum(counts) == len(readers)
-
-
-def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
-    """Copy a norm's output, computed once more from a copy of its operand."""
-    x = node.inputs[0]
-    assert x is not None
-    return _run_again(graph, node, [unfused_copy(graph, x), *node.inputs[1:]], node.outputs[:1], "same")[0]
 
 
 def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:

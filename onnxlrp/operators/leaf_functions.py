@@ -13,6 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.shape_functions import set_like
+from onnxlrp.trees.base_scores import base_scores
 from onnxlrp.trees.forest import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 _REGRESSOR = "TreeEnsembleRegressor"
 
 
+def _base(call: Call) -> np.ndarray | None:
+    base = base_scores(as_ensemble(call))
+    return base[:, 0] if base is not None and call.rank(0) == 1 else base
+
+
 @custom(
     "LeafFunction",
     domain=DEPLOYED,
     operands=lambda call: (1,),
     receives="factor",
-    base=True,
+    base=_base,
     interacts=True,
     piecewise_constant=True,
     inference=set_like,

@@ -12,11 +12,12 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.base_scores import base_scores, expected_sums
 from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
-from onnxlrp.trees.rows_in_trees import Baselines, mean_of_rows
+from onnxlrp.trees.rows_in_trees import baselines_of
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
@@ -82,7 +83,7 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True, "interacts": True}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
@@ -121,9 +122,9 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
         _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        background = _baselines(call, rows) if call.attr("game") == "interventional" else None
+        background = baselines_of(call)
         relevance = shapley_values(op, trees, rows, factors, op.tables, background)
-        bias = op.Mul(factors, op.constant(_base(trees, background), wide))
+        bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
     bias = op.Add(
@@ -138,21 +139,6 @@ def _refuse_interactions(call: Call) -> None:
             f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
             "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
         )
-
-
-def _baselines(call: Call, x: ir.Value) -> Baselines:
-    """Read the background rows that the planner gave a call whose rows are x, and their weights: equal by default."""
-    assert x.dtype is not None
-    rows, weights = call.attr("background").numpy(), call.attr("background_weights")
-    equal = np.full(len(rows), 1 / len(rows))
-    return Baselines(rows.astype(x.dtype.numpy()), equal if weights is None else weights.numpy())
-
-
-def _base(trees: Forest, background: Baselines | None) -> np.ndarray:
-    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
-    if background is None:
-        return trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
-    return mean_of_rows(trees, background)
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:

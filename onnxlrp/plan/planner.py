@@ -14,6 +14,7 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.plan.base_value import decide_base
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
@@ -102,6 +103,8 @@ class _Planner:
             notes,
             overrides=tuple(self.overriding.overrides),
         )
+        if not self.unsupported:
+            decide_base(plan, self.facts, score)
         if self.gradient and (names := plan.without_slope()):
             more = f" and at {len(names) - 1} more" if len(names) > 1 else ""
             plan.notes.append(

@@ -10,6 +10,7 @@ import numpy as np
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.target_base import base_of_targets
 from onnxlrp.runtime.values import cast
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.kind import Resolved, TargetKind
@@ -62,6 +63,10 @@ class CallTarget:
     def resolve(self, value: Any, label: Any = None) -> Resolved:
         """Determine the target that was explained; see `TargetKind.resolve`."""
         return self._kind.resolve(self._given, value, label, self._interface)
+
+    def base(self, choice: Resolved, value: Any) -> np.ndarray | None:
+        """Find the base value of the target that was explained; see `base_of_targets`."""
+        return base_of_targets(self._interface, choice, self._given, value)
 
 
 def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) -> None:

@@ -100,18 +100,14 @@ class ClassTarget(TargetKind):
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the explained classes of scores [N, C]."""
-        samples, targets, target = len(scores), interface.targets, given.get("target")
+        samples, asked = len(scores), given.get("target", self.default("target", interface))
         predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
         if label is not None:
             predicted = _named(label, predicted, scores.shape[-1], interface)
-        if targets > 1:
-            predicted = np.repeat(predicted[:, None], targets, axis=1)
-        classes = np.array(predicted, np.int64)
-        if target is not None:
-            asked = np.broadcast_to(target, predicted.shape)
-            classes = np.where(asked == PREDICTED, predicted, asked)
-        picked = np.take_along_axis(scores, classes.reshape(samples, targets), axis=1).reshape(classes.shape)
-        return Resolved(classes, picked)
+        asked = np.broadcast_to(asked, (samples, *asked.shape[1:])).reshape(samples, interface.targets)
+        classes = np.where(asked == PREDICTED, predicted[:, None], asked)
+        shape = (samples, *self.sample_shape("target", interface))
+        return Resolved(classes.reshape(shape), np.take_along_axis(scores, classes, axis=1).reshape(shape))
 
     def is_one_score(self, interface: Interface) -> bool:
         return interface.class_axis is None

@@ -58,7 +58,7 @@ class TokenTarget(ClassTarget):
         tokens = op.Sub(op.dim(score, 1), op.ints([1]))
         place = op.Expand(tokens, op.dim(score, 0))
         if seeder.options.has_input:
-            position = seeder.index("position", "position")
+            position = seeder.rows(seeder.index("position", "position"))
             asked = op.Where(op.Equal(position, op.ints_scalar(PREDICTED)), tokens, position)
             place = op.Expand(asked, op.dim(score, 0))
         place = op.Unsqueeze(place, op.ints([1]))

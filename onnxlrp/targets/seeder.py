@@ -113,6 +113,14 @@ class Seeder:
         first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
         return self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
 
+    def rows(self, index: ir.Value) -> ir.Value:
+        """Read an input of indices without the symbol of its rows.
+
+        The default is one row under the symbol of the batch, and onnxruntime, which reuses buffers by symbol, must not
+        take what is computed from it for N rows.
+        """
+        return self.op.Reshape(index, self.op.ints([-1, *(d for d in (index.shape or ())[1:] if isinstance(d, int))]))
+
     def input(
         self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray
     ) -> ir.Value:

@@ -176,8 +176,15 @@ class _Met:
 def split(op: Builder, value: ir.Value, sizes: Sequence[int], axis: int = -2) -> Sequence[ir.Value]:
     """Split a value along an axis into parts of these sizes; a part of size 0 stands for none."""
     kept = [size for size in sizes if size]
-    parts = iter([value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept)))
-    return [next(parts) if size else value for size in sizes]
+    parts = [value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept))
+    for part, size in zip(parts, kept, strict=True):
+        # Inference does not look at constants of more than 20 elements, which the sizes of deep trees are.
+        if part.shape is None and value.shape is not None:
+            dims = list(value.shape)
+            dims[axis] = size
+            part.shape = ir.Shape(dims)
+    rest = iter(parts)
+    return [next(rest) if size else value for size in sizes]
 
 
 def joined(op: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.trees.forest import LEAF, Array, Forest
 from onnxlrp.trees.unfolded import Unfolded
 
@@ -21,6 +23,17 @@ class Baselines:
     """Rows at the ensemble's operand, [rows, features], float32 or float64 as thresholds are compared."""
     weights: Array
     """Weights of the rows in the mean over them, [rows], which add up to 1."""
+
+
+def baselines_of(call: Call) -> Baselines | None:
+    """Read the background rows that the planner gave a call for the interventional game, and their weights, which are
+    equal by default; None for another game."""
+    if call.attr("game") != "interventional":
+        return None
+    x, rows, weights = call.original[0], call.attr("background").numpy(), call.attr("background_weights")
+    kind = np.float64 if x is not None and x.dtype == ir.DataType.DOUBLE else np.float32
+    equal = np.full(len(rows), 1 / len(rows))
+    return Baselines(rows.astype(kind), equal if weights is None else weights.numpy())
 
 
 def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
