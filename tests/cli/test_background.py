@@ -46,6 +46,18 @@ def test_convert_and_explain(forest):
     assert "--background" in refusal.stderr
 
 
+def test_centres_of_rows(forest):
+    """As many centres as rows need no k-means; the source of the rows cannot be overwritten with them either."""
+    options = ["--composite", "auto(trees='interventional')", "--background", f"kmeans=60:{forest / 'rows.npy'}"]
+    shown = call("inspect", forest / "forest.onnx", *options, "--json")
+    assert "centres of the background's 50 rows" in json.loads(shown.stdout)["plan"][0]["why"]
+    out = forest / "forest.lrp.onnx"
+    said = call("convert", forest / "forest.onnx", "-o", out, *options)
+    assert "centres of background rows" in said.stderr
+    refusal = call("convert", forest / "forest.onnx", "-o", forest / "rows.npy", *options, "--force", status=2)
+    assert "rows.npy" in refusal.stderr
+
+
 def test_rows_that_cannot_be_read(forest):
     missing = forest / "none.npy"
     assert "none.npy" in refused("convert", forest / "forest.onnx", "-o", forest / "o.onnx", "--background", missing)
