@@ -53,7 +53,11 @@ def _once(call: Call, key: str, names: Collection[str], read: Callable[[], Fores
     keeps."""
     modes, x = call.attributes["nodes_modes"], call.original[0]
     # The modes are left out because they would hold themselves.
-    parts = [call.op_type, None if x is None else x.dtype, *(call.attributes[name] for name in sorted(names) if name != "nodes_modes")]
+    parts = [
+        call.op_type,
+        None if x is None else x.dtype,
+        *(call.attributes[name] for name in sorted(names) if name != "nodes_modes"),
+    ]
     known, trees = modes.meta.get(key, ([], None))
     if trees is None or len(known) != len(parts) or any(a is not b for a, b in zip(known, parts, strict=True)):
         trees = read()
