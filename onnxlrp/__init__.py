@@ -17,7 +17,8 @@ explanation.relevance["image"]  # numpy, in the shape of x
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
-- `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts.
+- `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
+  which `covers_of` reads from the trained model.
 - `onnxlrp.errors` holds every error and warning.
 
 A call's help, such as `help(onnxlrp.convert)`, describes every parameter.
@@ -39,6 +40,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 from onnxlrp.trees.covers import with_covers
+from onnxlrp.trees.trainer_covers import covers_of
 
 __all__ = [
     "Comparison",
@@ -55,6 +57,7 @@ __all__ = [
     "composites",
     "contrastive",
     "convert",
+    "covers_of",
     "errors",
     "inspect",
     "operator",

@@ -41,8 +41,7 @@ class Explained:
     @property
     def samples(self) -> list[summary.Sample]:
         """Summaries of the explanation, per sample."""
-        columns = {name: one.columns for name, one in self.data.loaded.items()}
-        summaries = summary.summarise(self.explanation, self.data.arrays, self.labels, columns, words=self.words)
+        summaries = summary.summarise(self.explanation, self.data.arrays, self.labels, words=self.words)
         interface = self.explainer.interface
         one = TARGETS[interface.target].is_one_score(interface)
         return [dataclasses.replace(sample, target=None) for sample in summaries] if one else summaries
@@ -103,7 +102,10 @@ def explain(
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
-    explanation = dataclasses.replace(explainer(data.arrays, **chosen), tokens=data.tokens)
+    headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
+    explanation = explainer(data.arrays, **chosen)
+    columns = {name: names for name, names in headed.items() if name in explanation.relevance}
+    explanation = dataclasses.replace(explanation, tokens=data.tokens, columns={**explanation.columns, **columns})
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
@@ -144,7 +146,6 @@ def save(done: Explained, path: Path) -> None:
         layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
         inputs=data.arrays,
         seen={name: one.pictures for name, one in data.loaded.items()},
-        columns={name: one.columns for name, one in data.loaded.items()},
         samples=done.samples,
         title=done.title,
     )
@@ -156,6 +157,8 @@ def show(done: Explained) -> None:
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
     terminal.show(tables.samples_table(samples))
+    if note := tables.sums_note(samples):
+        terminal.say(note)
     for sample in samples[:_SHOWN]:
         if sample.features:
             terminal.show(tables.features_table(sample))
@@ -236,6 +239,8 @@ def show_report(report: Report, is_random: bool) -> None:
         terminal.say("no ledger, so nothing to say of conservation (gradients conserve no relevance)")
         return
     terminal.show(tables.conservation_table(report.conservation))
+    if report.conservation.base is not None:
+        terminal.say("base value + Σ relevance = score; in the ledger the base value is a part of the bias")
     terminal.say(
         f"the ledger's largest gap is {report.conservation.worst_gap:.1e} of all relevance; most was absorbed at"
     )

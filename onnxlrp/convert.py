@@ -27,12 +27,13 @@ from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
 from onnxlrp.plan.reached_inputs import reached_inputs
+from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
-from onnxlrp.source.background import rows_of
+from onnxlrp.source.background import rows_of, split_clusters
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.foreign import no_foreign_errors
 from onnxlrp.source.outputs import hand_out_scores
@@ -41,6 +42,7 @@ from onnxlrp.source.read import Model, Source, read
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
 from onnxlrp.targets.seeder import TargetOptions
+from onnxlrp.trees.table_budget import TableBudget
 
 Rules = Sequence[tuple[str | Callable[[Step], bool], Rule | str]]
 """Patterns (a node's name with wildcards, an operator, a function of a step), each with its rule."""
@@ -66,6 +68,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
     """Add relevance outputs to a model: one run in any ONNX runtime then gives the prediction and its explanation.
@@ -73,8 +76,9 @@ def convert(
     The explained model keeps the inputs and outputs of its source. Each explained input `x` adds an output
     `x_relevance`: one number for each element of `x`, in the shape of `x`, float32 (float64 where the model computes in
     it). Positive relevance speaks for the explained score, negative relevance against it. Under most composites
-    relevance adds up to the score, less what biases and stabilisers absorb; under those that are gradients it is the
-    derivative of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
+    relevance adds up to the score, less what biases and stabilisers absorb; that of trees and kernels to the score less
+    a base value, which the file names (`Explanation.base_value`). Under those that are gradients it is the derivative
+    of the score. The class is chosen at run time by an optional input, `target`; without it the predicted
     class is explained.
 
     Parameters
@@ -134,7 +138,14 @@ def convert(
     background
         Rows of data: an array [rows, ...], a data frame, a dictionary of arrays by input, or the path of a .npy, .npz
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
-        scaler in the model, else of the rows that the kernel itself holds.
+        scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
+        each branch of a tree ensemble; the counts are stored in the explained file, the rows are not. Default: the hit
+        rates of the file, else a grid of its thresholds. A composite with `trees="interventional"` compares each sample
+        with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
+        `"kmeans=50:rows.csv"`.
+    trees_table
+        True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
+        as fast; False computes everything in the graph.
     interactions
         True adds the Shapley interactions of tree ensembles: the output `<input>_interactions`, float [N, columns,
         columns], or for a model of several inputs one output `interactions` over all their columns, which
@@ -188,6 +199,8 @@ def convert(
     facts, plan = _plan(work, rulebook, on_unsupported)
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    if not trees_table:
+        work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
     inner = inner_values(graph, plan, relevance_at, work.absorbed)
@@ -330,7 +343,8 @@ def _ask(
     op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].seed == "gradient"
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
-    rows = None if background is None else Background(rows_of(background, graph.inputs))
+    data, clusters = split_clusters(background)
+    rows = None if data is None else Background(rows_of(data, graph.inputs), clusters)
     return _Work(source, op, question, rows, absorbed)
 
 
@@ -374,6 +388,8 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         initial=request.initial,
         seed=plan.composite.seed,
         has_base=plan.has_base,
+        background_rows=baseline_count(plan.steps),
+        base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
 
 

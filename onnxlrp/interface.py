@@ -90,8 +90,14 @@ class Interface:
     """Start of relevance: "output" for the score, "one" for 1."""
     seed: str = "score"
     """Seed of the composite: "score", "positive" (max(0, score)) or "gradient"."""
+    background_rows: int = 0
+    """Number of background rows, or of centres of them, that samples are compared with by a tree ensemble's values."""
     has_base: bool = False
     """True if relevance adds up to the score's distance from a base value, as that of trees does."""
+    base_values: tuple[float, ...] | None = None
+    """Base value of each score of one sample, in the order of the explained output's axes after the batch: relevance
+    adds up to the score less this number. None if the model has none, if it differs from sample to sample, or if the
+    file does not say it."""
 
     def __repr__(self) -> str:
         what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"

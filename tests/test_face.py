@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import types
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -33,6 +34,7 @@ CALLS = (
     Explainer.__call__,
     Explainer.map,
     onnxlrp.contrastive,
+    onnxlrp.covers_of,
     onnxlrp.with_covers,
     onnxlrp.operator,
     onnxlrp.stopping_operator,
@@ -95,10 +97,14 @@ def place(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("thing", _public(), ids=lambda thing: getattr(thing, "__qualname__", "onnxlrp"))
 def test_examples_run(thing, place, recwarn):
-    """All examples of a docstring are one program; it may use what the fixture made, and `x`, two samples."""
+    """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, and `forest`,
+    which has the attributes of scikit-learn's tree."""
     warnings.simplefilter("ignore", errors.ExplanationWarning)
     x = np.random.default_rng(1).uniform(size=(2, 3, 8, 8)).astype(np.float32)
     names: dict[str, Any] = {"onnxlrp": onnxlrp, "np": np, "x": x, "explainer": Explainer("model.lrp.onnx")}
+    columns = {"weighted_n_node_samples": [10, 6, 4], "feature": [0, 0, 0], "threshold": [0.5, 0, 0]}
+    tree = types.SimpleNamespace(**columns, children_left=[1, -1, -1], children_right=[2, -1, -1])
+    names["forest"] = types.SimpleNamespace(tree_=tree)
     names |= vars(rules) if getattr(thing, "__module__", "") == rules.__name__ else {}
     try:
         exec(compile("\n".join(_examples(thing)), "example", "exec"), names)
@@ -116,7 +122,7 @@ def test_help_describes_every_parameter_and_has_an_example(call: Callable[..., A
     assert _examples(call), f"{call.__qualname__} has no example"
 
 
-_SHARED = ("epsilon", "relative", "zero_params", "activations", "halves")
+_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves")
 """Parameters of every rule and every composite, which the base class describes."""
 
 

@@ -59,7 +59,7 @@ LEAVES = (
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
     "operators": {"graph", "errors", "memory", "reprs", "trees"},
-    "trees": {"graph", "errors", "memory", "wire"},
+    "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "reprs"},
@@ -75,7 +75,7 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
-    "targets": {"errors", "interface", "printable"},
+    "targets": {"errors", "graph", "interface", "printable"},
     "_version": set(),
 }
 RUNNING = {

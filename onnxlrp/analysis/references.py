@@ -27,21 +27,29 @@ class Reference:
 
 
 class Background:
-    """Background rows of the model's inputs, and the means that they give to values inside the graph."""
+    """Background rows of the model's inputs, and the values inside the graph that belong to them."""
 
-    def __init__(self, rows: Mapping[ir.Value, np.ndarray]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Mapping[ir.Value, np.ndarray], clusters: int | None = None) -> None:
+        self.rows, self.clusters = rows, clusters
+        """The rows by input, and the number of centres that stand for them where samples are compared with each."""
         self.used = False
-        """True once a mean has been computed from the rows."""
+        """True once something has been computed from the rows."""
+        self._inside: dict[ir.Value, np.ndarray] = {}
+
+    def at(self, value: ir.Value) -> np.ndarray:
+        """Compute a value inside the graph for all rows, once."""
+        if value not in self._inside:
+            self._inside[value] = value_inside(value, self.rows)
+        self.used = True
+        return self._inside[value]
 
     def mean(self, value: ir.Value) -> np.ndarray:
         """Compute the mean [features] of a value [samples, features] over the rows; raises InputError if the mean is
         not finite."""
-        mean = value_inside(value, self.rows).astype(np.float64)
+        mean = self.at(value).astype(np.float64)
         mean = mean.reshape(-1, mean.shape[-1]).mean(0)
         if not np.isfinite(mean).all():
             raise InputError(f"background: the mean of the rows is not finite at {value.name!r}, the kernel's input")
-        self.used = True
         return mean
 
 

@@ -36,6 +36,25 @@ def value_inside(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.nd
         raise InputError(f"{value.name!r} cannot be computed at conversion through {domains}: {e}") from e
 
 
+def value_of_one_sample(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> np.ndarray:
+    """Compute the array, float64, that a value holds for one sample when other values hold `feeds`; all that it may
+    read of the graph's inputs besides are their sizes.
+
+    Raises InputError as `value_inside` does.
+    """
+    cast = {v: array.astype((v.dtype or ir.DataType.FLOAT).numpy()) for v, array in feeds.items()}
+    inputs = [] if value.graph is None else [v for v in value.graph.inputs if v not in feeds and not v.is_initializer()]
+    sizes = {v: zeros for v in inputs if (zeros := zeros_of_one_sample(v)) is not None}
+    return value_inside(value, {**sizes, **cast}).astype(np.float64)
+
+
+def zeros_of_one_sample(value: ir.Value) -> np.ndarray | None:
+    """Return zeros in the shape of a value for one sample; None if its shape is not known, or for strings."""
+    if value.shape is None or value.dtype in (None, ir.DataType.STRING):
+        return None
+    return np.zeros([d if isinstance(d, int) else 1 for d in value.shape], value.dtype.numpy())
+
+
 def _upstream(value: ir.Value, feeds: Mapping[ir.Value, np.ndarray]) -> tuple[Sequence[ir.Node], Sequence[ir.Value]]:
     """Return the nodes that compute a value, in topological order, and the values at which they start."""
     nodes = set(upstream([value], lambda node: [v for v in read_by(node) if v not in feeds]))

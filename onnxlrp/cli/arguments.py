@@ -15,7 +15,9 @@ from onnxlrp.printable import escaped_json
 from onnxlrp.replacing import check_replaceable
 
 
-def conversion(composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str]) -> dict[str, Any]:
+def conversion(
+    composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str], background: Path | None = None
+) -> dict[str, Any]:
     """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
     from onnxlrp.composites import parse
 
@@ -28,7 +30,15 @@ def conversion(composite: str, rules: Sequence[str], output: str | None, inputs:
         "rules": tuple(usage(_rule, text, "--rule") for text in rules),
         "output": output,
         "inputs": tuple(inputs) or None,
+        "background": background,
     }
+
+
+def background_files(background: Path | None) -> list[Path]:
+    """List the file that `--background` reads: FILE or kmeans=K:FILE."""
+    from onnxlrp.source.background import split_clusters
+
+    return [] if background is None else [Path(usage(split_clusters, background, "--background")[0])]
 
 
 def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -17,6 +17,15 @@ Composite = Annotated[
 Rules = Annotated[
     list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
 ]
+BackgroundFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--background",
+        metavar="FILE",
+        help=".npz, .npy or .csv with rows of data: sample counts for trees, the reference of kernel machines; "
+        "kmeans=K:FILE for centres, with composites of trees='interventional'.",
+    ),
+]
 OutputName = Annotated[str | None, typer.Option("--output", metavar="NAME", help="The output to explain.")]
 InputNames = Annotated[list[str], typer.Option("--input", metavar="NAME", help="An input to explain (default: all).")]
 Files = Annotated[

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from onnxlrp.cli.application import UNUSABLE, guarded
-from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.arguments import background_files, conversion, print_json, refuse_overwriting, usage
 from onnxlrp.cli.command_options import (
+    BackgroundFile,
     Composite,
     Debug,
     Force,
@@ -36,11 +37,15 @@ def convert(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
+    background: BackgroundFile = None,
     target: TargetKind = "class",
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
+    trees_table: Annotated[
+        bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
+    ] = True,
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
@@ -67,8 +72,8 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
-    options = conversion(composite, rule, output, input)
-    refuse_overwriting([out], force, functools.partial(files_of, model))
+    options = conversion(composite, rule, output, input, background)
+    refuse_overwriting([out], force, lambda: [*files_of(model), *background_files(background)])
     explained = convert_with_notes(
         model,
         **options,
@@ -77,6 +82,7 @@ def convert(
         initial=initial,
         relevance_at=tuple(relevance_at),
         ledger=ledger,
+        trees_table=trees_table,
         interactions=interactions,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
@@ -109,6 +115,7 @@ def inspect(
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
     input: InputNames = [],  # noqa: B006
+    background: BackgroundFile = None,
     why_not: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +127,7 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
-    options = conversion(composite, rule, output, input)
+    options = conversion(composite, rule, output, input, background)
     from onnxlrp.convert import inspect as inspect_model
     from onnxlrp.view import tables
 

@@ -9,8 +9,17 @@ from typing import Annotated
 import typer
 
 from onnxlrp.cli.application import FOUND, guarded
-from onnxlrp.cli.arguments import conversion, elements, files_and_texts, print_json, refuse_overwriting, usage
+from onnxlrp.cli.arguments import (
+    background_files,
+    conversion,
+    elements,
+    files_and_texts,
+    print_json,
+    refuse_overwriting,
+    usage,
+)
 from onnxlrp.cli.command_options import (
+    BackgroundFile,
     Composite,
     Debug,
     Files,
@@ -68,6 +77,7 @@ def explain(
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
+    background: BackgroundFile = None,
     provider: Providers = [],  # noqa: B006
     as_json: Json = False,
     force: Force = False,
@@ -84,19 +94,21 @@ def explain(
     given = files_and_texts(input, text, tokenizer)
     if not given:
         raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
-    options = conversion(composite, rule, output, [])
+    options = conversion(composite, rule, output, [], background)
     many = out is not None and not out.suffix
     if batch_size is not None and not many:
         raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
     if out is not None and not many:
-        others = [file for file in (labels, weights, tokenizer) if file is not None]
+        others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
     data = None if many else load(given, opened.inputs, how, model)
-    if opened.interface is not None and (composite, rule, output) != ("auto", [], None):
-        raise typer.BadParameter(f"'{model}' is explained already: --composite, --rule and --output are for convert")
+    if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
+        raise typer.BadParameter(
+            f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
+        )
     kind = "token" if position else "element" if element else "class" if weights is None else "weights"
     if element and (target or (opened.interface is not None and opened.interface.target != "element")):
         raise typer.BadParameter(

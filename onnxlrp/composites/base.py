@@ -57,6 +57,11 @@ class Composite(Brief):
         The treatment of elementwise activations with f(0) ≠ 0, such as a sigmoid. `"offset"` (default): they keep the
         share of f(0) and pass the rest on, so that relevance has the sign of the operand's effect. `"pass"`: they pass
         everything on, as in Zennit and LXT, whose maps may be upside down there; meant for comparisons with them.
+    trees
+        The values that explain a tree ensemble. `"shapley"` (default): exact Shapley values of the expectations that
+        the ensemble's covers give (SHAP's `tree_path_dependent`). `"path"`: the changes of the expectation along the
+        path that a sample takes. `"interventional"`: exact Shapley values against the rows of `background=`, which the
+        explained file then holds. Ensembles that take the smallest or largest of their trees always use `"path"`.
 
     Raises
     ------
@@ -86,10 +91,13 @@ class Composite(Brief):
     """
 
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
+    trees: Literal["shapley", "path", "interventional"] = dataclasses.field(default="shapley", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.activations not in ("offset", "pass"):
             raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
+        if self.trees not in ("shapley", "path", "interventional"):
+            raise InputError(f'trees is "shapley", "path" or "interventional", not {self.trees!r}')
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         """Return the rule of a layer with this role, and why, in a few words."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -37,23 +37,18 @@ class Absorbed:
 class Backward:
     """The record that a step gives back."""
 
-    parts: Mapping[int, Relevance]
-    """The relevance of each operand, by its index."""
+    parts: Sequence[Relevance]
+    """The relevance of the operands: each part says of which, and parts of the same one are added up."""
     absorbed: Callable[[], Absorbed] = Absorbed
     """Builds what it keeps: called only where a ledger is kept."""
     conserves: bool = True
     """False where what is missing has no formula of its own, as at a softmax; the ledger marks such a step."""
-    products: Mapping[int, Relevance] = dataclasses.field(default_factory=dict)
+    products: Sequence[Relevance] = ()
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
 
     interactions: ir.Value | None = None
     """Interactions of the operand's columns, see `Reversed.interactions`."""
-
-    def plus(self, index: int, part: Relevance) -> Backward:
-        """Add one more part."""
-        known = self.parts.get(index)
-        return dataclasses.replace(self, parts={**self.parts, index: part if known is None else known.plus(part)})
 
 
 Treat = Callable[[Context, Step, Arrived], Backward]
@@ -95,12 +90,9 @@ def lost_by(context: Context, r: Relevance, c: ir.Value) -> Absorbed:
 def from_reversed(context: Context, step: Step, back: Reversed) -> Backward:
     """Turn an operator's own reverse into a step's record: what goes to a constant, a recurrent operator's initial
     state, say, is the share of constants."""
-    wanted, parts = context.wanted(step), {}
-    for index, operand in wanted.items():
-        found: list[Relevance] = [Factor(operand, c, operand) for i, c in back.factors.items() if i == index]
-        found += [Amount(operand, r) for i, r in back.amounts.items() if i == index]
-        if found:
-            parts[index] = found[0] if len(found) == 1 else found[0].plus(found[1])
+    wanted = context.wanted(step)
+    parts: list[Relevance] = [Factor(wanted[i], c, wanted[i]) for i, c in back.factors.items() if i in wanted]
+    parts += [Amount(wanted[i], r) for i, r in back.amounts.items() if i in wanted]
     bias = [r for index, r in back.amounts.items() if index not in step.operands]
     kept = Absorbed(bias if back.bias is None else [*bias, back.bias], [] if back.epsilon is None else [back.epsilon])
     return Backward(parts, lambda: kept, back.conserves, interactions=back.interactions)

@@ -21,8 +21,7 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
 
     The operators upstream are run on the bounds; one that turns signs exchanges the two.
     """
-    op = context.op
-    node = value.producer()
+    op, node = context.op, value.producer()
     if value.is_graph_input():
         return _of_input(context, value, at_lowest), _of_input(context, value, at_highest)
     entry = None if node is None else find(node)
@@ -33,11 +32,8 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
         return bounds(context, call.operand(0), at_lowest, at_highest)
     carriers = relevance_operands(node, context.facts.data)
     ends = {index: bounds(context, call.operand(index), at_lowest, at_highest) for index in carriers}
-    others = {
-        index: context.read(other) if entry.elementwise or entry.scales else other
-        for index, other in enumerate(call.inputs)
-        if index not in ends and other is not None and other.dtype is not None and other.dtype.is_floating_point()
-    }
+    read = call.inputs if entry.elementwise or entry.scales else ()
+    others = {i: context.read(v) for i, v in enumerate(read) if i not in ends and context.is_float(v)}
     rows = [op.run(call.rebind(others | dict(zip(ends, corner, strict=True)))) for corner in _corners(call, ends)]
     if entry.kind is Kind.ROUTING:
         return rows[0], rows[1]

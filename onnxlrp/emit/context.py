@@ -60,6 +60,10 @@ class Context:
         """The number 0 in the type that the step computes in."""
         return self.op.constant(0, self.dtype)
 
+    def zeros(self, value: ir.Value) -> ir.Value:
+        """Zeros in the shape of a value and the type that the step computes in."""
+        return shaped(self.op.full(self.op.shape(value), 0, self.dtype), value)
+
     # The model's values
 
     def read(self, value: ir.Value) -> ir.Value:
@@ -89,10 +93,8 @@ class Context:
 
     def call(self, step: Step) -> Call:
         """The step's call with floating-point operands and outputs in the type of the relevance part."""
-        call = step.call
-        carrying = {*step.operands, *step.entry.operands(call)} | (
-            set(range(len(call.inputs))) if step.entry.elementwise or step.entry.scales else set()
-        )
+        call, every = step.call, step.entry.elementwise or step.entry.scales
+        carrying = None if every else {*step.operands, *step.entry.operands(call)}
         rows = {i: self.finite(v) for i, v in step.operands.items() if v in self.facts.hidden_rows}
         return self.cast(call, carrying).rebind(rows)
 

@@ -36,8 +36,9 @@ class Denominator:
     @classmethod
     def of(cls, share: Share, *, nonnegative: bool, biased: bool) -> Denominator:
         """Expand the terms of a share; `nonnegative`: x is never negative; `biased`: the layer has a bias."""
+        xs = [t.x.simplified(nonnegative=nonnegative) if isinstance(t.x, Modifier) else t.x for t in share.terms]
         simple = [
-            dataclasses.replace(t, x=_simplified(t.x, nonnegative), weight=t.weight.simplified()) for t in share.terms
+            dataclasses.replace(t, x=x, weight=t.weight.simplified()) for t, x in zip(share.terms, xs, strict=True)
         ]
         terms = [t for t in simple if t.factor and (NOTHING not in (t.x, t.weight) or (biased and t.bias is not None))]
         x, b = [0, 2, 3] if nonnegative else [0, 1, 2, 3], slice(0, 4 if biased else 0)
@@ -71,10 +72,6 @@ def _never_negative(sizes: np.ndarray, output: np.ndarray) -> bool:
     raised, lowered, others = sizes[output > 0], sizes[output < 0], sizes[output == 0]
     least = (-lowered).max(initial=0.0)
     return bool(others.min(initial=0.0) >= 0 and raised.min(initial=np.inf) >= least)
-
-
-def _simplified(x: Modifier | Above | Below, nonnegative: bool) -> Modifier | Above | Below:
-    return x.simplified(nonnegative=nonnegative) if isinstance(x, Modifier) else x
 
 
 def _coefficients(by: Modifier | Above | Below) -> np.ndarray:

@@ -19,27 +19,27 @@ def _transpose(context: Context, step: Step, arrived: Arrived) -> Backward:
         return routing_step(context, step, arrived)
     y = step.outputs[0]
     product = Amount(y, context.op.Mul(only(arrived).amount(context), context.read(y)))
-    return Backward({}, products=routing_step(context, step, [product]).parts)
+    return Backward([], products=routing_step(context, step, [product]).parts)
 
 
 def _derivative(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Elementwise functions: g·f′."""
     op, call, g = context.op, context.call(step), only(arrived).amount(context)
-    slopes = {i: step.entry.function(op, call, i) for i in context.wanted(step)}
-    return Backward({i: Amount(v := step.operands[i], op.unbroadcast(op.Mul(g, s), v)) for i, s in slopes.items()})
+    wanted = context.wanted(step).items()
+    return Backward([Amount(v, op.unbroadcast(op.Mul(g, step.entry.function(op, call, i)), v)) for i, v in wanted])
 
 
 def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     """ReLU, or what the composite makes of it."""
     op, g, kind = context.op, only(arrived).amount(context), context.composite.rectifier
-    ((index, operand),) = step.operands.items()
+    (operand,) = step.operands.values()
     if kind == "smooth":
         g = op.Mul(g, op.Sigmoid(op.Mul(context.read(operand), 10.0)))
     if kind in ("deconvnet", "guided"):
         g = op.Relu(g)
     if kind not in ("deconvnet", "smooth"):
         g = op.Where(op.Greater(context.read(step.outputs[0]), 0.0), g, context.zero)
-    return Backward({index: Amount(operand, g)})
+    return Backward([Amount(operand, g)])
 
 
 GRADIENT: Mapping[StepKind, Treat] = {

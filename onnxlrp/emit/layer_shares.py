@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
-import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.layers import Layer
@@ -29,16 +27,8 @@ _CLOSES = 1e-9
 def layer(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Share the relevance at the layer's output out to its input."""
     step, relevance = narrowed(context, step, only(arrived))
+    relevance = relevance.undivided() if step.exact else relevance
     return _Layer(context, step, relevance).share_out()
-
-
-@dataclasses.dataclass
-class _Pieces:
-    """Transposed pieces by what they are multiplied with."""
-
-    where_positive: list[ir.Value] = dataclasses.field(default_factory=list)
-    where_negative: list[ir.Value] = dataclasses.field(default_factory=list)
-    amounts: list[ir.Value] = dataclasses.field(default_factory=list)
 
 
 class _Layer:
@@ -54,8 +44,11 @@ class _Layer:
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
         """The rule takes out the bias that the output has."""
         if step.reference is not None:
-            self._shift(step.reference)
-            nonnegative = False
+            # The change from a reference is shared out, W·(x − r), in which no bias has a part.
+            self.x = shaped(self.op.Sub(self.x, self.op.constant(step.reference, context.dtype)), self.form.x)
+            self.b, self.unbiased, nonnegative = None, True, False
+        self.computed = self.unbiased or self.form.rounds
+        """The output is computed again: the model's has a bias that the rule takes out, or is rounded."""
         self.rectified = arrived.positive_only and not self.unbiased
         """Relevance lives only where the output is positive: a ReLU is all that reads it."""
         self.half = context.dtype == ir.DataType.FLOAT16
@@ -67,39 +60,31 @@ class _Layer:
         """A denominator of known sign is computed together with its ε."""
         self.first: tuple[ir.Value, float] | None = None
         """The sum of the first denominator's terms, and the ε that is part of it."""
-
-    def _shift(self, reference: np.ndarray) -> None:
-        """Share out the change from a reference, W·(x − r), in which no bias has a part."""
-        self.x = shaped(self.op.Sub(self.x, self.op.constant(reference, self.context.dtype)), self.form.x)
-        self.b, self.unbiased = None, True
+        # The transposed pieces, by what they are multiplied with.
+        self.where_positive: list[ir.Value] = []
+        self.where_negative: list[ir.Value] = []
+        self.amounts: list[ir.Value] = []
 
     def share_out(self) -> Backward:
-        pieces, shared = _Pieces(), []
+        shared, signed = [], self.context.facts.nonnegative.issuperset(self.form.factors)
         for denominator in self.denominators:
-            own = denominator.is_output and not self.form.rounds and not self.unbiased
-            sign = 0 if own else self._sign(denominator)
+            own = denominator.is_output and not self.computed
+            # 1 or −1 where the denominator has this sign wherever its gate is open, 0 where it may have either.
+            sign = denominator.sign if signed and not own else 0
             d = self.context.known(self.z) if own else self._denominator(denominator, sign)
             extra = sign * self.rule.epsilon if self.plain else 0.0
             if self.first is None:
                 self.first = d, 0.0
             s = self.op.Div(self._gated(denominator), d) if extra else self._ratio(denominator, d, own, sign)
             for term in denominator.terms:
-                self._back(term, s, denominator.share, pieces)
+                self._back(term, s, denominator.share)
             shared.append((denominator, d, extra, s))
-        ((index, _),) = self.step.operands.items()
-        return Backward(
-            {index: self._collected(pieces)}, lambda: sum((self._kept(*one) for one in shared), self._dropped())
-        )
+        return Backward([self._collected()], lambda: sum((self._kept(*one) for one in shared), self._dropped()))
 
     def _output(self) -> ir.Value:
         """The layer's own output; without bias where the rule takes it out, without rounding where it is rounded."""
-        if self.unbiased:
-            return self.form.forward(self.op, self.x, self.w, None)
-        return self.form.forward(self.op, self.x, self.w, self.b) if self.form.rounds else self.context.known(self.z)
-
-    def _sign(self, denominator: Denominator) -> int:
-        """Return 1 or −1 where a denominator has this sign wherever its gate is open, 0 where it may have either."""
-        return denominator.sign if self.context.facts.nonnegative.issuperset(self.form.factors) else 0
+        computed = self.computed
+        return self.form.forward(self.op, self.x, self.w, self.b) if computed else self.context.known(self.z)
 
     def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
         """Add up the terms of a denominator of this sign.
@@ -199,7 +184,7 @@ class _Layer:
             return op.full(op.Concat(op.ints([1]), op.shape(self.form.x, 1), axis=0), 1, self.context.dtype)
         return modified(op, self.x, term.x)
 
-    def _back(self, term: Term, s: ir.Value, share: Share, pieces: _Pieces) -> None:
+    def _back(self, term: Term, s: ir.Value, share: Share) -> None:
         """`coefficient · fᵀ(s; w)` of a term, filed by what multiplies it."""
         op, x = self.op, term.x
         if NOTHING in (x, term.weight):
@@ -207,30 +192,25 @@ class _Layer:
         weight = modified_weight(op, self.w, term.weight.times(share.coefficient * term.factor))
         back = bounded(op, shaped(self.form.transpose(op, s, self.x, weight), self.x))
         if x == ONE:
-            pieces.amounts.append(back)
+            self.amounts.append(back)
         elif not isinstance(x, Modifier) or x.one or x.square:
-            pieces.amounts.append(bounded(op, op.Mul(back, self._input(term, share))))
+            self.amounts.append(bounded(op, op.Mul(back, self._input(term, share))))
         else:
-            pieces.where_positive += [scaled_by(op, back, x.above)] if x.above else []
-            pieces.where_negative += [scaled_by(op, back, x.below)] if x.below else []
+            self.where_positive += [scaled_by(op, back, x.above)] if x.above else []
+            self.where_negative += [scaled_by(op, back, x.below)] if x.below else []
 
-    def _collected(self, pieces: _Pieces) -> Relevance:
+    def _collected(self) -> Relevance:
         """The relevance of the input: a factor of it, unless some term gives an amount."""
-        op, x = self.op, self.form.x
-        factor = self._factor(pieces)
-        if factor is None and not pieces.amounts:
-            factor = op.full_like(self.x, 0)
-        if factor is not None and not pieces.amounts and self.step.reference is None:
+        op, x, amounts, factor = self.op, self.form.x, self.amounts, self._factor()
+        if factor is not None and not amounts and self.step.reference is None:
             return Factor(x, factor, x)
-        amounts = list(pieces.amounts)
-        if factor is not None:
-            amounts.append(bounded(op, op.Mul(factor, self.x)))
-        return Amount(x, functools.reduce(op.Add, amounts))
+        products = [] if factor is None else [bounded(op, op.Mul(factor, self.x))]
+        return Amount(x, functools.reduce(op.Add, [*amounts, *products]))
 
-    def _factor(self, pieces: _Pieces) -> ir.Value | None:
-        """Return the factor of the input; None where no piece multiplies it."""
-        op, sides = self.op, (pieces.where_positive, pieces.where_negative)
+    def _factor(self) -> ir.Value | None:
+        """Return the factor of the input; None where terms give amounts alone."""
+        op, sides = self.op, (self.where_positive, self.where_negative)
         if not any(sides):
-            return None
+            return None if self.amounts else op.full_like(self.x, 0)
         positive, negative = (functools.reduce(op.Add, side) if side else self.context.zero for side in sides)
         return positive if sides[0] == sides[1] else op.Where(op.Greater(self.x, 0.0), positive, negative)

@@ -17,14 +17,7 @@ from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.plan import Step
 
 
-class NoLedger:
-    """The ledger of a conversion that keeps none."""
-
-    def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
-        """Leave a step out."""
-
-
-class LedgerTaps(NoLedger):
+class LedgerTaps:
     """Signed sums over the batch, each column by its own formula, so that closing is a check."""
 
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
@@ -43,7 +36,7 @@ class LedgerTaps(NoLedger):
     def record(self, context: Context, step: Step, arrived: Arrived, back: Backward) -> None:
         """Add the row of a step: what accumulated at its outputs, what it sends to operands and what it keeps."""
         sent: dict[bool, list[ir.Value]] = {True: [], False: []}
-        for part in back.parts.values():
+        for part in back.parts:
             sent[part.value in context.receivers].append(part.amount(context))
         kept, arrives = back.absorbed(), [r.amount(context) for r in arrived if r is not None]
         columns = (arrives, sent[True], kept.bias, kept.epsilon, [*sent[False], *kept.stopped])

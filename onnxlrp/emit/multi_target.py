@@ -7,45 +7,34 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import captured
 from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.graph.walks import mark_downstream, read_by
 from onnxlrp.source.constants import constants
 
 
-def placeholder(op: Builder, seeds: ir.Value) -> ir.Value:
-    """One seed of [K, …], for the walk to build on."""
-    return op.Gather(seeds, op.ints_scalar(0), axis=0)
-
-
 def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Value]) -> list[ir.Value]:
-    """Each result for every seed, stacked: [K, …]. Nodes that depend on `seed` move into the Scan's body; what does not
-    (denominators, modified weights) stays outside and is computed once."""
-    graph = op.graph
-    dependent: set[ir.Value] = {seed}
-    moved: list[ir.Node] = []
-    for node in list(graph):
-        if any(v in dependent for v in (*node.inputs, *captured(node))):
-            dependent.update(node.outputs)
-            moved.append(node)
+    """Each result for every seed of [K, …], stacked: [K, …]. The results were computed from `seed`, one of them, taken
+    by a Gather. Nodes that depend on it move into the Scan's body; what does not (denominators, modified weights) stays
+    outside and is computed once."""
+    graph, dependent = op.graph, {seed}
+    mark_downstream(graph, dependent, lambda node: node.outputs, read_by)
+    moved = [node for node in graph if node.outputs[0] in dependent and node is not seed.producer()]
     moved = [*_weights_of(graph, moved), *moved]
     first = seed.producer()
     assert first is not None
     graph.remove(moved, safe=False)
-    argument = ir.Value(name="seed", type=ir.TensorType(seed.dtype), shape=seed.shape)  # type: ignore[arg-type]
+    argument = ir.val("seed", seed.dtype, seed.shape)
     ir.convenience.replace_all_uses_with(seed, argument)
     graph.remove(first, safe=True)
-    body = ir.Graph(
-        inputs=[argument], outputs=list(results), nodes=moved, name="one_target", opset_imports=graph.opset_imports
-    )
+    opsets = graph.opset_imports
+    body = ir.Graph([argument], list(results), nodes=moved, name="one_target", opset_imports=opsets)
     attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
-    node = ir.Node("", "Scan", [seeds], attributes, num_outputs=len(results), name="targets")
+    shapes = [None if result.shape is None else ir.Shape([None, *result.shape]) for result in results]
+    outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(results, shapes, strict=True)]
+    node = ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets")
     mark_rule(node, "one explanation per target")
     graph.append(node)
-    for stacked, result in zip(node.outputs, results, strict=True):
-        stacked.type = result.type
-        stacked.shape = None if result.shape is None else ir.Shape([None, *result.shape])
-        stacked.name = f"targets_{result.name}"
-    return list(node.outputs)
+    return outs
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
@@ -58,8 +47,3 @@ def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
             inside.add(node)
             found.append(node)
     return found[::-1]
-
-
-def after_batch(op: Builder, stacked: ir.Value, rank: int) -> ir.Value:
-    """[K, N, …] -> [N, K, …]; a value without axes keeps K alone."""
-    return op.Transpose(stacked, perm=[1, 0, *range(2, rank + 1)]) if rank else stacked

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.activations import nodes_between, rounds
-from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward, factor_of, lost_by, only
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.relevance import Factor
@@ -29,66 +27,49 @@ def offset(context: Context, step: Step, arrived: Arrived) -> Backward:
 
     The factor is bounded wherever the derivative is, and it has the sign of the function's slope where it is monotone.
     """
-    op, function = context.op, _function(step)
-    z, y = context.known(function.argument), context.known(step.outputs[0])
+    op, function, r = context.op, step.function, only(arrived)
+    assert function is not None
+    argument = function.argument
+    z, y = context.known(argument), context.known(step.outputs[0])
     if z.shape != y.shape:
         # Constants inside the function broadcast its argument.
         z = shaped(op.Expand(z, op.shape(y)), y)
-    at_zero = _at_zero(context, step)
+    if function.at_zero is None:
+        at_zero = _run(context, step, op.full_like(context.read(argument), 0))[0]
+    else:
+        at_zero = op.constant(function.at_zero, context.dtype)
     change = op.Sub(y, at_zero)
     alike = op.LessOrEqual(op.Abs(change), op.Mul(op.Abs(at_zero), _ALIKE))
     near = op.And(op.Less(op.Abs(z), _NEAR), alike)
     secant = op.Div(change, op.Where(near, op.number(1.0, z), z))
     share = op.Where(near, _run(context, step, op.Mul(z, 0.5))[1], secant)
-    r = only(arrived)
     c = factor_of(context, r, 0.0)
 
     def absorbed() -> Absorbed:
         # Nothing is passed on to a masked −∞: all of the output is kept there.
-        masked = function.argument in context.facts.maybe_infinite
+        masked = argument in context.facts.maybe_infinite
         kept = op.Where(op.Equal(share, op.number(0.0, share)), y, at_zero) if masked else at_zero
         return lost_by(context, r, c) + Absorbed(bias=[op.Mul(c, kept)])
 
-    return _backward(context, step, op.Mul(c, share), absorbed)
+    return Backward([Factor(argument, op.unbroadcast(op.Mul(c, share), argument), argument)], absorbed)
 
 
 def slope(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
-    op, argument, y = context.op, _function(step).argument, step.outputs[0]
-    z = context.known(argument)
-    r = only(arrived)
-    c = factor_of(context, r, 0.0)
+    op, (argument,), y, r = context.op, step.operands.values(), step.outputs[0], only(arrived)
+    z, c = context.known(argument), factor_of(context, r, 0.0)
     passed = context.where_known(argument, op.Mul(c, _run(context, step, z)[1]))
 
     def absorbed() -> Absorbed:
         return lost_by(context, r, c) + Absorbed(bias=[op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])
 
-    return _backward(context, step, passed, absorbed)
-
-
-def _function(step: Step) -> Function:
-    assert step.function is not None
-    return step.function
-
-
-def _backward(context: Context, step: Step, factor: ir.Value, absorbed: Callable[[], Absorbed]) -> Backward:
-    ((index, argument),) = step.operands.items()
-    return Backward({index: Factor(argument, context.op.unbroadcast(factor, argument), argument)}, absorbed)
-
-
-def _at_zero(context: Context, step: Step) -> ir.Value:
-    """The function at 0: a constant where it is known, else the function's own nodes on zeros."""
-    function = _function(step)
-    if function.at_zero is not None:
-        return context.op.constant(function.at_zero, context.dtype)
-    return _run(context, step, context.op.full_like(context.read(function.argument), 0))[0]
+    return Backward([Factor(argument, op.unbroadcast(passed, argument), argument)], absorbed)
 
 
 def _run(context: Context, step: Step, z: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The function at z and its derivative there, node by node."""
-    argument = _function(step).argument
-    values = {argument: z}
-    slopes = {argument: context.op.full_like(z, 1)}
+    (argument,) = step.operands.values()
+    values, slopes = {argument: z}, {argument: context.op.full_like(z, 1)}
     for node in nodes_between(step.node, argument, context.facts):
         out = node.outputs[0]
         moved = {i: v for i, v in enumerate(node.inputs) if v in values and v is not None}

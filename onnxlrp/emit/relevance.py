@@ -41,6 +41,7 @@ class Relevance:
     """The relevance of one value."""
 
     value: ir.Value
+    tensor: ir.Value
 
     def amount(self, context: Context) -> ir.Value:
         """R, in the value's shape and the type that the step computes in."""
@@ -54,6 +55,10 @@ class Relevance:
     def positive_only(self) -> bool:
         """True where relevance lives only where the value is positive: a ReLU is all that reads it."""
         return False
+
+    def undivided(self) -> Relevance:
+        """Return the same relevance for a linear step that a factor passes as it is, without a stabiliser."""
+        return self
 
     def over(self, context: Context, d: ir.Value, rule: Rule, sign: int = 0) -> ir.Value:
         """`R / s(d)` with the stabiliser s of a rule; `sign`: 1 or −1 where d is known never to be below or above 0."""
@@ -74,15 +79,14 @@ class Relevance:
     def to_multiple(self, context: Context, operand: ir.Value, transpose: Transpose) -> Relevance:
         """The relevance of the operand that the value is a multiple of: R, or the factor scaled by `transpose`."""
         c = self.own_factor(context)
-        return self._passed(context, operand) if c is None else Factor(operand, transpose(c), operand)
+        return self.passed(context, operand, None) if c is None else Factor(operand, transpose(c), operand)
 
     def passed(self, context: Context, operand: ir.Value, kind: CarrierKind | None) -> Relevance:
         """The relevance of the operand of a function that passes all of R; `kind`: its output as a carrier."""
         c = None if kind is None else self.own_factor(context)
-        return self._passed(context, operand) if c is None or kind is None else Factor(operand, c, self.value, kind)
-
-    def _passed(self, context: Context, operand: ir.Value) -> Relevance:
-        return Amount(operand, context.op.unbroadcast(self.amount(context), operand))
+        if c is None or kind is None:
+            return Amount(operand, context.op.unbroadcast(self.amount(context), operand))
+        return Factor(operand, c, self.value, kind)
 
     def rectified(self, context: Context, operand: ir.Value) -> Relevance:
         """The relevance of a ReLU's operand: a factor goes on with the output standing in for the operand."""
@@ -90,35 +94,21 @@ class Relevance:
 
     def settled(self, context: Context) -> Relevance:
         """The relevance as it goes from step to step: in the type that carries it, 0 where the value is missing."""
-        raise NotImplementedError
-
-    def plus(self, other: Relevance) -> Relevance:
-        """Both together, for the same value."""
-        return Sum(self.value, (*_contributions(self), *_contributions(other)))
-
-    def total(self, context: Context) -> Relevance:
-        """One contribution in the place of several."""
-        return self
+        return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Amount(Relevance):
     """R itself."""
 
-    tensor: ir.Value
-
     def amount(self, context: Context) -> ir.Value:
         return shaped(context.op.cast(self.tensor, context.dtype), self.value)
-
-    def settled(self, context: Context) -> Relevance:
-        return Amount(self.value, _settled(context, self.value, self.tensor))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Factor(Relevance):
     """The factor c of R = c · carrier."""
 
-    tensor: ir.Value
     carrier: ir.Value
     kind: CarrierKind = CarrierKind.ITSELF
     maybe_infinite: bool = False
@@ -149,18 +139,17 @@ class Factor(Relevance):
     def over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
         if rule.relative:
             return super().over_output(context, z, rule)
-        return shaped(self._over_output(context, z, rule), self.value)
-
-    def _over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
         op = context.op
         if self._is_equal:
-            return self._kept(context, self.factor(context), self.carrier, rule)
-        if self.kind is CarrierKind.CUT:
+            s = self._kept(context, self.factor(context), self.carrier, rule)
+        elif self.kind is CarrierKind.CUT:
             # R is 0 wherever z is not above 0.
-            return divide(context, self.amount(context), op.Relu(z), rule, 1)
-        # c·k/(z + sgn(z)·ε) as c·|k|/(|z| + ε), for k has the sign of z: to ask for a sign costs four times as much.
-        size = op.Mul(self.factor(context), op.Abs(context.finite(self.carrier, self.maybe_infinite)))
-        return divide(context, bounded(op, size), op.Abs(z), rule, 1)
+            s = divide(context, self.amount(context), op.Relu(z), rule, 1)
+        else:
+            # c·k/(z + sgn(z)·ε) as c·|k|/(|z| + ε), for k has z's sign: asking for a sign costs four times as much.
+            size = op.Mul(self.factor(context), op.Abs(context.finite(self.carrier, self.maybe_infinite)))
+            s = divide(context, bounded(op, size), op.Abs(z), rule, 1)
+        return shaped(s, self.value)
 
     def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
         """`c·|k|/(|k| + ε)` for a carrier k, 0 at k = 0."""
@@ -177,10 +166,22 @@ class Factor(Relevance):
             self, value=operand, kind=CarrierKind.RECTIFIED if self._is_equal else CarrierKind.CUT
         )
 
+    def undivided(self) -> Relevance:
+        return Undivided(self.value, self.tensor, self.carrier, self.kind, self.maybe_infinite)
+
     def settled(self, context: Context) -> Relevance:
         if self.value in context.rounded or context.forms == "plain":
             return Amount(self.value, self._product(context)).settled(context)
-        return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
+        return super().settled(context)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Undivided(Factor):
+    """A factor at a linear step where neither ε nor an output of 0 takes a share: R / z is the factor itself, so that
+    constants keep the same amount for every sample."""
+
+    def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
+        return c
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,10 +207,10 @@ class PoolDeferred(Factor):
         product = context.op.Mul(self.tensor, context.finite(self.output))
         return shaped(self.back(bounded(context.op, product)), self.value)
 
-    def _over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
-        if self.tensor.dtype != context.dtype or not self._is_equal:
-            return super()._over_output(context, z, rule)
-        return self.back(self._kept(context, self.tensor, self.output, rule))
+    def over_output(self, context: Context, z: ir.Value, rule: Rule) -> ir.Value:
+        if rule.relative or self.tensor.dtype != context.dtype or not self._is_equal:
+            return super().over_output(context, z, rule)
+        return shaped(self.back(self._kept(context, self.tensor, self.output, rule)), self.value)
 
     def settled(self, context: Context) -> Relevance:
         if context.forms == "plain":
@@ -217,29 +218,18 @@ class PoolDeferred(Factor):
         return self.at_winners(context) if self.value in context.facts.missing else self
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sum(Relevance):
-    """Several contributions to one value, which are added up before a step takes them."""
-
-    contributions: tuple[Relevance, ...]
-
-    def total(self, context: Context) -> Relevance:
-        """A factor where all contributions share a carrier, else an amount."""
-        groups: dict[ir.Value | None, list[Amount | Factor]] = {}
-        for part in self.contributions:
-            part = part.at_winners(context) if isinstance(part, PoolDeferred) else part
-            assert isinstance(part, (Amount, Factor))
-            groups.setdefault(part.carrier if isinstance(part, Factor) else None, []).append(part)
-        sums = [dataclasses.replace(g[0], tensor=_added(context, [p.tensor for p in g])) for g in groups.values()]
-        if len(sums) == 1:
-            return sums[0]
-        return Amount(self.value, _added(context, [part.amount(context) for part in sums]))
-
-    def amount(self, context: Context) -> ir.Value:
-        return self.total(context).amount(context)
-
-    def settled(self, context: Context) -> Relevance:
-        return Sum(self.value, tuple(part.settled(context) for part in self.contributions))
+def total(context: Context, contributions: Sequence[Relevance]) -> Relevance:
+    """Add up the contributions to one value: a factor where all share a carrier, else an amount."""
+    if len(contributions) == 1:
+        return contributions[0]
+    groups: dict[ir.Value | None, list[Relevance]] = {}
+    for part in contributions:
+        part = part.at_winners(context) if isinstance(part, PoolDeferred) else part
+        groups.setdefault(part.carrier if isinstance(part, Factor) else None, []).append(part)
+    sums = [dataclasses.replace(g[0], tensor=_added(context, [p.tensor for p in g])) for g in groups.values()]
+    if len(sums) == 1:
+        return sums[0]
+    return Amount(sums[0].value, _added(context, [part.amount(context) for part in sums]))
 
 
 def routed(
@@ -267,10 +257,6 @@ def routed(
     if winners and factors[0] is not None:
         return PoolDeferred(operand, factors[0], operand, output=first.value, back=lambda c: transpose([c]))
     return Factor(operand, transpose(factors), operand)
-
-
-def _contributions(relevance: Relevance) -> tuple[Relevance, ...]:
-    return relevance.contributions if isinstance(relevance, Sum) else (relevance,)
 
 
 def _settled(context: Context, value: ir.Value, tensor: ir.Value) -> ir.Value:

@@ -8,7 +8,7 @@ Memory grows linearly in the number of steps.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -16,122 +16,159 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
-from onnxlrp.emit.ledger import LedgerTaps, NoLedger
+from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
-from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import captured
 from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.graph.walks import read_by
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.plan import Step
 from onnxlrp.plan.carried_over import Copies
 
-Pairs = list[tuple[ir.Value, ir.Value]]
 
-
-@dataclasses.dataclass
 class Reverse:
     """A copy of a body that is walked from the relevance of its outputs to that of its inputs."""
 
-    context: Context
-    step: Step
-    body: Body
-
-    def __post_init__(self) -> None:
-        self.graph = self.body.graph.clone(allow_outer_scope_values=True)
-        self.graph.opset_imports.update(self.context.op.graph.opset_imports)
-        self.inputs, self.outputs = list(self.graph.inputs), list(self.graph.outputs)
-        self.copies = Copies.of(self.body.graph, self.graph)
-        self.op = self.context.op.inside(self.graph, f"{self.step.name}_back")
+    def __init__(self, context: Context, step: Step, body: Body) -> None:
+        self.context, self.step, self.body = context, step, body
+        self.graph = body.graph.clone(allow_outer_scope_values=True)
+        self.graph.opset_imports.update(context.op.graph.opset_imports)
+        self.copies = Copies.of(body.graph, self.graph)
+        self.op = context.op.inside(self.graph, f"{step.name}_back")
         self.total: ir.Value | None = None
         """The ledger's sums, [5]."""
         self.conserves = True
 
-    def parameter(self, name: str, dtype: ir.DataType, shape: ir.Shape | None) -> ir.Value:
-        """A new input of the body."""
-        return ir.Value(name=name, type=ir.TensorType(dtype), shape=shape)
+    def copied(self, own: ir.Value) -> ir.Value:
+        """The copy of a value of the body, or what took its place; a value of the graph around is its own."""
+        return self.copies.values.get(own, own)
 
-    def amounts(self, seeds: Pairs, wanted: Sequence[ir.Value], stands_for: dict[ir.Value, ir.Value]) -> list[ir.Value]:
-        """The relevance of each wanted value, from (output, relevance) pairs."""
+    def replace(self, own: ir.Value, now: ir.Value) -> None:
+        """Put another value in the place of the copy of a value."""
+        ir.convenience.replace_all_uses_with(self.copied(own), now, replace_graph_outputs=True)
+        self.copies.values[own] = now
+
+    def amounts(self, seeds: Iterable[Amount], wanted: Sequence[ir.Value]) -> list[ir.Value]:
+        """The relevance of each wanted value, from that of outputs."""
         context, op = self.context, self.op
-        facts = context.facts.of_copy(self.graph, stands_for)
-        seeds = [(value, r) for value, r in seeds if value in facts.data]
-        own = [s for s in self.step.inner if s.node.graph is self.body.graph]
-        steps = self.copies.replaced(stands_for).steps(own)
+        facts = context.facts.of_copy(self.graph, {self.copied(v): v for v in self.body.graph.inputs})
+        seeds = [seed for seed in seeds if seed.value in facts.data]
+        steps = self.copies.steps(s for s in self.step.inner if s.node.graph is self.body.graph)
         # Relevance of a wanted value is a result, and goes no further upstream.
         steps = [s for s in steps if not any(v in wanted for v in s.outputs)]
-        receivers = frozenset({*(v for s in steps for v in s.outputs), *(v for v, _ in seeds), *wanted})
+        receivers = frozenset({*(v for s in steps for v in s.outputs), *(seed.value for seed in seeds), *wanted})
         rounded = rounded_values(steps, self.graph)
-        ledger = LedgerTaps(op, context.dtype) if context.keeps_ledger else NoLedger()
+        ledger = LedgerTaps(op, context.dtype) if context.keeps_ledger else None
         inside = dataclasses.replace(
             context, op=op, facts=facts.frozen(), carried=context.dtype, receivers=receivers, rounded=rounded
         )
         inner = Walk(inside, ledger)
-        for value, r in seeds:
-            inner.start(Amount(value, r))
+        for seed in seeds:
+            inner.start(seed)
         inner.run(steps)
         op.label(f"{self.step.name}: {self.step.rule_text}")
-        found = [(v, inner.amount(v, context.dtype)) for v in wanted]
-        results = [shaped(op.full(op.shape(v), 0, context.dtype), v) if r is None else r for v, r in found]
-        if isinstance(ledger, LedgerTaps):
+        results = [inner.amount(v, context.dtype) for v in wanted]
+        if ledger is not None:
             self.total, self.conserves = ledger.total(), not ledger.marked
             ledger.label(results)
         return results
 
-    def values_to_store(self, results: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
-        """The values that some results need and that should not be computed again: (the copy's value, the body's)."""
+    def finish(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
+        """The body with these inputs and outputs, what nobody reads taken out."""
+        self.op.assert_inferred()
+        # One output may neither be listed twice nor be an input.
+        named = [shaped(self.op.alias(v, f"{self.step.name}_back_{i}"), v) for i, v in enumerate(outputs)]
+        self.graph.inputs[:], self.graph.outputs[:] = list(inputs), named
+        self.graph.sort()
+        passes.RemoveUnusedNodesPass()(ir.Model(self.graph, ir_version=10))
+        return self.graph
+
+    def append(self, operands: list, attributes: list[ir.Attr], like: Sequence[ir.Value]) -> list[ir.Value]:
+        """Put the node of the way back into the graph around; its outputs have the types and shapes of `like`."""
+        step = self.step
+        outs = [ir.val(f"{step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
+        node = ir.Node("", step.node.op_type, operands, attributes, outputs=outs)
+        mark_rule(node, f"{step.name}: {step.rule_text}")
+        self.context.op.graph.append(node)
+        return outs
+
+
+class Repeated(Reverse):
+    """The body of a Loop or Scan, and what the way back carries from step to step: relevance of the states, sums for
+    what is captured, and the ledger."""
+
+    def __init__(
+        self, context: Context, step: Step, body: Body, arrived: Arrived, captured: Sequence[ir.Value]
+    ) -> None:
+        super().__init__(context, step, body)
+        self.arrived, self.captured = arrived_at(context, arrived), captured
+        data = context.facts.data
+        self.states = [state for state in body.states if not data.isdisjoint(state[:2])]
+        self.carried: list[ir.Value] = []
+        self.starts: list[ir.Value] = []
+        for k, (_, out, _, result) in enumerate(self.states):
+            came = self.arrived.get(result)
+            self._carry(f"r_state_{k}", out.shape, context.zeros(step.outputs[result]) if came is None else came)
+        for k, value in enumerate(captured):
+            self._carry(f"r_sum_{k}", value.shape, context.zeros(value))
+        if context.keeps_ledger:
+            nothing = context.op.constant(np.zeros(len(LEDGER_COLUMNS)), context.dtype)
+            self._carry("r_ledger", nothing.shape, nothing)
+
+    def _carry(self, name: str, shape: ir.Shape | None, start: ir.Value) -> None:
+        self.carried.append(ir.val(name, self.context.dtype, shape))
+        self.starts.append(start)
+
+    def results(self, stacked: Sequence[Amount], slices: Sequence[ir.Value]) -> list[ir.Value]:
+        """The values for the next step, the states' relevance and the sums with this step's added, and the relevance of
+        slices; `stacked`: the relevance of what the body stacks."""
+        seeds = [Amount(self.copied(out), r) for (_, out, _, _), r in zip(self.states, self.carried, strict=False)]
+        ends = [*(self.copied(value) for value, *_ in self.states), *self.captured]
+        amounts = self.amounts([*seeds, *stacked], [*ends, *slices])
+        states, split = len(self.states), len(ends)
+        added = [*amounts[states:split], *([] if self.total is None else [self.total])]
+        sums = [shaped(self.op.Add(p, a), p) for p, a in zip(self.carried[states:], added, strict=True)]
+        return [*amounts[:states], *sums, *amounts[split:]]
+
+    def read_stored(self, results: Sequence[ir.Value], read: Callable[[ir.Value], ir.Value]) -> Sequence[ir.Value]:
+        """The results, which need nothing any more that costs more than to store it: `read` gives a value of the body
+        as it was in the same step."""
+        costly = {copy: own for own, copy in self.copies.values.items() if self._is_costly(own)}
         found, seen, waiting = [], set(), list(results)
-        originals = {copy: node for node, copy in self.copies.nodes.items()}
         while waiting:
             value = waiting.pop()
             node = value.producer()
             if value in seen or node is None or node.graph is not self.graph:
                 continue
             seen.add(value)
-            original = originals.get(node)
-            index = value.index() or 0
-            if original is not None and _is_stored(original) and index < len(original.outputs):
-                kept = original.outputs[index]
-                if keeps_shape(kept):
-                    found.append((value, kept))
-                    continue
-            waiting += [v for v in (*node.inputs, *captured(node)) if v is not None]
-        return found
+            if value in costly:
+                found.append(value)
+            else:
+                waiting += [v for v in read_by(node) if v is not None]
+        for value in found:
+            own = costly[value]
+            self.replace(own, read(own))
+            results = [self.copied(own) if v is value else v for v in results]
+        return results
 
-    def finish(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
-        """The body with these inputs and outputs, what nobody reads taken out."""
-        self.op.assert_inferred()
-        named = [_own(self.op, v, f"{self.step.name}_back_{i}") for i, v in enumerate(outputs)]
-        self.graph.inputs[:], self.graph.outputs[:] = list(inputs), named
-        self.graph.sort()
-        passes.RemoveUnusedNodesPass()(ir.Model(self.graph, ir_version=10))
-        return self.graph
+    def _is_costly(self, value: ir.Value) -> bool:
+        node = value.producer()
+        if node is None or node.graph is not self.body.graph or not keeps_shape(value):
+            return False
+        entry = find(node)
+        return entry is None or not (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
 
-
-def _is_stored(node: ir.Node) -> bool:
-    """Decide whether a node costs more than to store and read what it makes."""
-    entry = find(node)
-    cheap = entry is not None and (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
-    return not cheap
-
-
-def _own(op: Builder, value: ir.Value, name: str) -> ir.Value:
-    """The value under a name of its own: one output may neither be listed twice nor be an input."""
-    out = op.alias(value, name)
-    out.shape, out.type = value.shape, value.type
-    return out
-
-
-def append(context: Context, step: Step, node: ir.Node, like: Sequence[ir.Value]) -> list[ir.Value]:
-    """Put a node into the graph; its outputs have the types and shapes of `like`."""
-    mark_rule(node, f"{step.name}: {step.rule_text}")
-    context.op.graph.append(node)
-    for index, (value, known) in enumerate(zip(node.outputs, like, strict=True)):
-        value.type, value.shape = known.type, known.shape
-        value.name = f"{step.name}_back_{index}"
-    return list(node.outputs)
+    def backward(self, outs: Sequence[ir.Value], slices: Sequence[Amount]) -> Backward:
+        """Hand out what the last step back leaves: relevance of initial states, captured values and slices, and the
+        ledger."""
+        wanted, split = self.context.wanted(self.step), len(self.states)
+        starts = [(operand, r) for (_, _, operand, _), r in zip(self.states, outs, strict=False)]
+        parts = [Amount(wanted[i], r) for i, r in starts if i in wanted]
+        parts += [Amount(v, r) for v, r in zip(self.captured, outs[split:], strict=False)]
+        total = outs[split + len(self.captured)] if self.context.keeps_ledger else None
+        return Backward([*parts, *slices], lambda: absorbed_inside(self.context, total), self.conserves)
 
 
 def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
@@ -145,79 +182,25 @@ def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
     return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
 
-def captured_by(context: Context, step: Step) -> dict[int, ir.Value]:
-    """The values around the bodies that they read and that relevance goes to, by the step's operands."""
+def captured_by(context: Context, step: Step) -> list[ir.Value]:
+    """The values around the bodies that they read and that relevance goes to."""
     own = len(step.node.inputs)
-    return {i: v for i, v in step.operands.items() if i >= own and v in context.receivers}
-
-
-@dataclasses.dataclass
-class Carried:
-    """The values that the way back carries from step to step: relevance of the states, sums for what is captured, the
-    ledger."""
-
-    states: list[int]
-    captured: dict[int, ir.Value]
-    """By the step's operands."""
-    parameters: list[ir.Value]
-    starts: list[ir.Value]
-
-
-def _states(context: Context, body: Body) -> list[int]:
-    """Positions of the states that are data."""
-    data = context.facts.data
-    return [k for k, (value, out, _, _) in enumerate(body.states) if value in data or out in data]
-
-
-def loop_carried(
-    context: Context, step: Step, reverse: Reverse, arrived: dict[int, ir.Value], captured: dict[int, ir.Value]
-) -> Carried:
-    op, body = context.op, reverse.body
-    states = _states(context, body)
-    parameters, starts = [], []
-    for k in states:
-        _, out, _, result = body.states[k]
-        final = step.outputs[result]
-        parameters.append(reverse.parameter(f"r_state_{k}", context.dtype, out.shape))
-        starts.append(arrived[result] if result in arrived else op.full(op.shape(final), 0, context.dtype))
-    for index, value in enumerate(captured.values()):
-        parameters.append(reverse.parameter(f"r_sum_{index}", context.dtype, value.shape))
-        starts.append(op.full(op.shape(value), 0, context.dtype))
-    if context.keeps_ledger:
-        parameters.append(reverse.parameter("r_ledger", context.dtype, ir.Shape([len(LEDGER_COLUMNS)])))
-        starts.append(op.constant(np.zeros(len(LEDGER_COLUMNS)), context.dtype))
-    return Carried(states, captured, parameters, starts)
-
-
-def next_state(reverse: Reverse, carried: Carried, amounts: Sequence[ir.Value]) -> list[ir.Value]:
-    """The values for the next step: the states' relevance, and the sums with this step's added."""
-    split = len(carried.states)
-    added = [*amounts[split : len(carried.parameters)], *([] if reverse.total is None else [reverse.total])]
-    sums = [shaped(reverse.op.Add(p, a), p) for p, a in zip(carried.parameters[split:], added, strict=True)]
-    return [*amounts[:split], *sums]
-
-
-def distribute(context: Context, step: Step, reverse: Reverse, carried: Carried, outs: Sequence[ir.Value]) -> Backward:
-    """Hand out what the last step back leaves: relevance of initial states and of captured values, and the ledger."""
-    split, wanted = len(carried.states), context.wanted(step)
-    starts = {reverse.body.states[k][2]: r for k, r in zip(carried.states, outs, strict=False)}
-    parts = {i: Amount(wanted[i], r) for i, r in starts.items() if i in wanted}
-    parts |= {i: Amount(v, r) for (i, v), r in zip(carried.captured.items(), outs[split:], strict=False)}
-    total = outs[split + len(carried.captured)] if context.keeps_ledger else None
-    return Backward(parts, lambda: absorbed_inside(context, total), reverse.conserves)
+    return [v for i, v in step.operands.items() if i >= own and v in context.receivers]
 
 
 def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
     """Let a loop stack one of its body's values, one a step, as one more output."""
-    kept = ir.node("Identity", [value], name=f"{node.name}_store_{len(node.outputs)}")
-    kept.outputs[0].type, kept.outputs[0].shape = value.type, value.shape
-    kept.outputs[0].name = f"{kept.name}_out"
-    graph.append(kept)
-    graph.outputs.append(kept.outputs[0])
+    name = f"{node.name}_store_{len(node.outputs)}"
+    kept = ir.val(f"{name}_out", type=value.type, shape=value.shape)
+    graph.append(ir.node("Identity", [value], outputs=[kept], name=name))
+    graph.outputs.append(kept)
     node.resize_outputs(len(node.outputs) + 1)
     stacked = node.outputs[-1]
-    stacked.name, stacked.type = f"{kept.name}_stack", value.type
+    stacked.name, stacked.type = f"{name}_stack", value.type
     stacked.shape = None if value.shape is None else ir.Shape([None, *value.shape])
+    for attribute in ("scan_output_axes", "scan_output_directions"):  # of a Scan
+        if attribute in node.attributes:
+            node.attributes[attribute] = ir.AttrInt64s(attribute, [*node.attributes[attribute].as_ints(), 0])
     return stacked
 
 

@@ -20,24 +20,18 @@ def narrowed(context: Context, step: Step, arrived: Relevance) -> tuple[Step, Re
     layer, columns = step.layer, step.columns
     if layer is None or columns is None:
         return step, arrived
-    narrow = _narrow(context, layer, columns)
-    step = dataclasses.replace(step, layer=narrow, call=narrow.call, outputs=(narrow.z,))
-    return step, routed(context, [arrived], narrow.z, lambda r: _cut(context, r[0], columns, -1))
+    op, start, stop, bias = context.op, [columns.start], [columns.stop], layer.bias
 
+    def cut(value: ir.Value | None, axis: int = -1) -> ir.Value:
+        return op.Slice(value, op.ints(start), op.ints(stop), op.ints([axis]))
 
-def _narrow(context: Context, layer: Layer, columns: range) -> Layer:
-    w = _cut(context, layer.w, columns, 0 if layer.call.attr("transB", 0) else 1)
-    z = _cut(context, layer.z, columns, -1)
-    bias = layer.bias
+    w, z = cut(layer.w, 0 if layer.call.attr("transB", 0) else 1), cut(layer.z)
     if bias is not None and (not bias.shape or bias.shape[-1] != 1):
-        bias = _cut(context, bias, columns, -1)
+        bias = cut(bias)
     call = dataclasses.replace(layer.call.rebind({layer.weight: w}), outputs=(z,))
-    return dataclasses.replace(layer, call=call, bias=bias, add=None)
-
-
-def _cut(context: Context, value: ir.Value | None, columns: range, axis: int) -> ir.Value:
-    op = context.op
-    return op.Slice(value, op.ints([columns.start]), op.ints([columns.stop]), op.ints([axis]))
+    layer = dataclasses.replace(layer, call=call, bias=bias, add=None)
+    step = dataclasses.replace(step, layer=layer, call=call, outputs=(z,))
+    return step, routed(context, [arrived], z, lambda r: cut(r[0]))
 
 
 @dataclasses.dataclass(frozen=True)

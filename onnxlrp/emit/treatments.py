@@ -24,6 +24,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
     op, rule, z, r = context.op, step.rule, step.outputs[0], only(arrived)
     assert rule is not None
+    r = r.undivided() if step.exact else r
     if rule.shares() == EVENLY:
         return _flat_sum(context, step, r)
     call = context.call(step)
@@ -31,7 +32,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     value = context.read(z) if own else op.run(call)
     sign = int(z in context.facts.nonnegative)
     s = r.over_output(context, value, rule) if own else r.over(context, value, rule, sign)
-    parts = {i: Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()}
+    parts = [Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()]
 
     def absorbed() -> Absorbed:
         # No relevance arrives where a mask adds −∞, and 0 · ∞ is no number.
@@ -60,37 +61,32 @@ def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
     else:
         d = op.run(call.rebind({i: op.full_like(context.read(v), 1) for i, v in step.operands.items()}))
     s = divide(context, r.amount(context), d, step.rule, 1)
-    parts = {
-        i: Amount(v, op.unbroadcast(s, v) if entry.elementwise else entry.function(op, call, i, s))
+    parts = [
+        Amount(v, op.unbroadcast(s, v) if entry.elementwise else entry.function(op, call, i, s))
         for i, v in context.wanted(step).items()
-    }
+    ]
     return Backward(parts, lambda: Absorbed(epsilon=[op.Sub(r.amount(context), op.Mul(s, d))]))
 
 
 def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """One operand times a constant: R as it is; a factor is scaled, which is the same."""
-    ((index, operand),) = step.operands.items()
-    return Backward({index: _onto(context, step, index, operand, only(arrived))})
-
-
-def _onto(context: Context, step: Step, index: int, operand: ir.Value, r: Relevance) -> Relevance:
-    """All of R for one operand of a product."""
-    call = context.call(step)
-    return r.to_multiple(context, operand, lambda c: step.entry.function(context.op, call, index, c))
+    """One operand times a constant, or a signal times its gate: R as it is; a factor is scaled, which is the same."""
+    op, call, r, receivers = context.op, context.call(step), only(arrived), step.shares or step.operands
+    back = step.entry.function
+    return Backward([r.to_multiple(context, step.operands[i], lambda c: back(op, call, i, c)) for i in receivers])
 
 
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
     """R as it is, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of it."""
-    ((index, operand),) = step.operands.items()
+    (operand,) = step.operands.values()
     cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     kind = CarrierKind.CUT if cut else CarrierKind.SIGN if step.same_sign else None
-    return Backward({index: only(arrived).passed(context, operand, kind)})
+    return Backward([only(arrived).passed(context, operand, kind)])
 
 
 def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
     """R as it is: a factor of the output goes on as a factor of the input, with the output standing in for it."""
-    ((index, operand),) = step.operands.items()
-    return Backward({index: only(arrived).rectified(context, operand)})
+    (operand,) = step.operands.values()
+    return Backward([only(arrived).rectified(context, operand)])
 
 
 def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -98,8 +94,8 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
     winners = entry.selection == "window" and not every
-    parts = {
-        i: routed(
+    parts = [
+        routed(
             context,
             arrived if every else arrived[:1],
             operand,
@@ -108,7 +104,7 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
             winners=winners,
         )
         for i, operand in context.wanted(step).items()
-    }
+    ]
     if every or entry.kind is not Kind.ROUTING or entry.lookup:
         return Backward(parts)
 
@@ -122,20 +118,20 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
 def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
     """A product of data: a gate's signal takes R as it is; shares, and all of a matrix product, go by ε."""
     op, z, entry, r = context.op, step.outputs[0], step.entry, only(arrived)
-    call, wanted = context.call(step), context.wanted(step)
-    shares = {index: share for index, share in step.shares.items() if index in wanted}
     if entry.elementwise and len(step.shares) == 1:
-        return Backward({i: _onto(context, step, i, wanted[i], r) for i in shares})
+        return _scale(context, step, arrived)
     assert step.rule is not None
+    call, wanted = context.call(step), context.wanted(step)
     rule, value, bias = step.rule, context.read(z), None if entry.layer is None else entry.layer.bias
     s = r.over_output(context, value, rule)
     if any(v in context.facts.hidden_rows for v in step.operands.values()):
         # A row that is NaN would take the values along with it.
         s, value = (op.Where(op.IsNaN(context.read(z)), context.zero, v) for v in (s, value))
-    parts = {
-        i: Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
-        for i, k in shares.items()
-    }
+    parts = [
+        Factor(wanted[i], entry.function(op, call, i, s if k == 1 else op.Mul(s, k)), wanted[i])
+        for i, k in step.shares.items()
+        if i in wanted
+    ]
 
     def absorbed() -> Absorbed:
         kept = kept_by_division(context, r.amount(context), s, value, rule)
@@ -149,25 +145,25 @@ def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
     own derivative, of gradients, which are amounts."""
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
-    factor, divided = (not gradient and entry.receives == form for form in ("factor", "ratio"))
-    arrived = arrived if entry.per_output else arrived[:1]
-    first = arrived[0]
-    taken = [
-        None if r is None else backward.factor_of(context, r, norm.epsilon) if factor else r.amount(context)
-        for r in arrived
-    ]
-    if divided and first is not None:
-        taken[0] = first.over_output(context, context.read(first.value), norm)
-    given = taken if entry.per_output else taken[0]
+    form = "amount" if gradient else entry.receives
+
+    def take(r: Relevance) -> ir.Value:
+        if form == "factor":
+            return backward.factor_of(context, r, norm.epsilon)
+        divided = form == "ratio" and r is arrived[0]
+        return r.over_output(context, context.read(r.value), norm) if divided else r.amount(context)
+
+    taken = {r: take(r) for r in (arrived if entry.per_output else arrived[:1]) if r is not None}
+    given = [None if r is None else taken[r] for r in arrived] if entry.per_output else taken[only(arrived)]
     back = backward.from_reversed(context, step, entry.function(context.op, context.call(step), given, gradient))
 
     def absorbed() -> Absorbed:
         kept = back.absorbed()
-        for r, s in zip(arrived, taken, strict=True):
-            if r is not None and s is not None and factor:
+        for r, s in taken.items():
+            if form == "factor":
                 kept += backward.lost_by(context, r, s)
-        if first is not None and taken[0] is not None and divided:
-            kept += kept_by_division(context, first.amount(context), taken[0], context.read(first.value), norm)
+            elif form == "ratio" and r is arrived[0]:
+                kept += kept_by_division(context, r.amount(context), s, context.read(r.value), norm)
         return kept
 
     return dataclasses.replace(back, absorbed=absorbed)
@@ -177,7 +173,7 @@ def _lookup(context: Context, step: Step, arrived: Arrived) -> Backward:
     """An embedding: summed over its axes, to the ids."""
     ((index, ids),) = step.operands.items()
     amount = only(arrived).amount(context)
-    return Backward({index: Amount(ids, step.entry.function(context.op, step.call, index, amount))})
+    return Backward([Amount(ids, step.entry.function(context.op, step.call, index, amount))])
 
 
 RELEVANCE: Mapping[StepKind, Treat] = {

@@ -10,8 +10,8 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import working_type
-from onnxlrp.emit.ledger import NoLedger
-from onnxlrp.emit.relevance import Relevance
+from onnxlrp.emit.ledger import LedgerTaps
+from onnxlrp.emit.relevance import Relevance, total
 from onnxlrp.plan import Step
 
 
@@ -25,9 +25,10 @@ def rounded_values(steps: Iterable[Step], graph: ir.Graph) -> frozenset[ir.Value
 class Walk:
     """Relevance on its way from the seeds to the inputs: all that changes on the way back is here."""
 
-    def __init__(self, context: Context, ledger: NoLedger | None = None) -> None:
-        self.context, self.ledger = context, ledger or NoLedger()
-        self.relevance: dict[ir.Value, Relevance] = {}
+    def __init__(self, context: Context, ledger: LedgerTaps | None = None) -> None:
+        self.context, self.ledger = context, ledger
+        self.relevance: dict[ir.Value, list[Relevance]] = {}
+        """The contributions that have arrived at each value, which are added up when a step takes them."""
         self.products: list[Relevance] = []
         """All that steps gave back as `Backward.products`."""
 
@@ -36,12 +37,12 @@ class Walk:
 
     def start(self, relevance: Relevance) -> None:
         """Let relevance begin at a value."""
-        self._add(relevance.settled(self.context))
+        self._add([relevance.settled(self.context)])
 
     def hand_on(self, step: Step, value: ir.Value) -> None:
         """Record a step that is left out, because it hands all relevance on to a value as it is."""
-        relevance, index = self.relevance[value], next(iter(step.operands))
-        self.ledger.record(self.context, step, [relevance], Backward({index: relevance}))
+        if self.ledger is not None:
+            self.ledger.record(self.context, step, self.relevance[value], Backward(self.relevance[value]))
 
     def run(self, steps: Iterable[Step]) -> None:
         """Walk all steps, in their order."""
@@ -51,23 +52,22 @@ class Walk:
                 continue
             context = dataclasses.replace(self.context, dtype=working_type(self.context.carried, step))
             context.op.label(f"{step.name}: {step.rule_text}")
-            arrived = [None if r is None else r.total(context) for r in found]
+            arrived = [None if r is None else total(context, r) for r in found]
             back = context.treatments[step.kind](context, step, arrived)
-            parts = {index: part.settled(context) for index, part in back.parts.items()}
-            for part in parts.values():
-                self._add(part)
-            self.products += back.products.values()
+            parts = [part.settled(context) for part in back.parts]
+            self._add(parts)
+            self.products += back.products
             if back.interactions is not None:
                 self.interactions[step.name] = back.interactions
-            self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
+            if self.ledger is not None:
+                self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
 
-    def _add(self, part: Relevance) -> None:
-        value = part.value
-        if value in self.context.receivers:
-            known = self.relevance.get(value)
-            self.relevance[value] = part if known is None else known.plus(part)
+    def _add(self, parts: Iterable[Relevance]) -> None:
+        for part in parts:
+            if part.value in self.context.receivers:
+                self.relevance.setdefault(part.value, []).append(part)
 
-    def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value | None:
-        """The relevance that a value has received, in a type; None where none arrived."""
-        context = dataclasses.replace(self.context, dtype=dtype)
-        return None if value not in self.relevance else self.relevance[value].amount(context)
+    def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """The relevance that a value has received, in a type; zeros where none arrived."""
+        context, parts = dataclasses.replace(self.context, dtype=dtype), self.relevance.get(value)
+        return context.zeros(value) if parts is None else total(context, parts).amount(context)

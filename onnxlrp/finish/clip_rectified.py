@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp.graph.provenance import is_relevance
+from onnxlrp.graph.readers import redirect
 from onnxlrp.graph.walks import made_by
 
 
@@ -21,8 +22,7 @@ def clip_rectified(graph: ir.Graph) -> None:
             continue
         others = [use for use in value.uses() if use.node is not node]
         if others and all(use.idx == 0 and _clips_from_zero(use.node, graph) for use in others):
-            for use in others:
-                use.node.replace_input_with(0, node.outputs[0])
+            redirect(others, node.outputs[0])
 
 
 def _clips_from_zero(node: ir.Node, graph: ir.Graph) -> bool:

@@ -1,9 +1,10 @@
-"""Pass that computes a quantised model's floats between roundings a second time, for relevance alone.
+"""Passes that let relevance read copies of the model's values, so that sessions fuse the model as they do the source.
 
-onnxruntime fuses a sum with the norm downstream of it, the nodes of a norm, or a product with its scale. If relevance
-read a value inside, that would no longer be fused, its last bit would change, and the next rounding could turn this
-into a whole step: outputs of a MiniLM moved by 1e-3. So relevance reads only the model's dequantised values, the
-results of its integer arithmetic and its outputs, and computes all floats between these itself.
+A quantised model's floats between roundings are computed a second time. onnxruntime fuses a sum with the norm
+downstream of it, the nodes of a norm, or a product with its scale. If relevance read a value inside, that would no
+longer be fused, its last bit would change, and the next rounding could turn this into a whole step: outputs of a MiniLM
+moved by 1e-3. So relevance reads only the model's dequantised values, the results of its integer arithmetic and its
+outputs, and computes all floats between these itself.
 
 A kernel for weights of a few bits rounds its input internally. There relevance reads the input itself and computes the
 product in floats, because the kernel's result is fused with the bias, norm or GELU downstream.
@@ -11,7 +12,7 @@ product in floats, because the kernel's result is fused with the bias, norm or G
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
@@ -19,9 +20,9 @@ from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.call import Call, captured
 from onnxlrp.graph.provenance import is_own, is_relevance, is_replaced, mark_rule
 from onnxlrp.graph.readers import read_copies, redirect
-from onnxlrp.graph.walks import made_by
+from onnxlrp.graph.walks import made_by, read_by, upstream
 from onnxlrp.operators.control_flow import bodies
-from onnxlrp.operators.quantised import has_packed_weight
+from onnxlrp.operators.quantised import has_packed_weight, is_dequantised, written_out
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.source.constants import constants
 
@@ -44,8 +45,7 @@ def _shield(graph: ir.Graph, value: ir.Value) -> None:
     own = [use for use in value.uses() if is_own(use.node)]
     activated = made_by(value, "Clip", "Relu") is not None
     if activated and len(own) == 1 < len(value.uses()) and not value.is_graph_output():
-        uses, copy = list(value.uses()), unfused_copy(graph, value)
-        redirect(uses, copy)
+        redirect(list(value.uses()), unfused_copy(graph, value))
 
 
 class _Copies:
@@ -119,9 +119,10 @@ def copy_float16(graph: ir.Graph) -> None:
         if value.dtype != ir.DataType.FLOAT16 or value.is_graph_output():
             return value
         norm = made_by(value, "LayerNormalization")
-        if norm is not None and _begins_attention(norm):
-            return _norm_again(graph, norm)
-        return unfused_copy(graph, value)
+        if norm is None or norm.inputs[0] is None or not _begins_attention(norm):
+            return unfused_copy(graph, value)
+        inputs = [unfused_copy(graph, norm.inputs[0]), *norm.inputs[1:]]
+        return _run_again(graph, norm, inputs, norm.outputs[:1], "same")[0]
 
     read_copies(graph, lambda node: not is_relevance(node), copy)
 
@@ -137,11 +138,38 @@ def _begins_attention(norm: ir.Node) -> bool:
     return counts[:2] == [1, 3] and sum(counts) == len(readers)
 
 
-def _norm_again(graph: ir.Graph, node: ir.Node) -> ir.Value:
-    """Copy a norm's output, computed once more from a copy of its operand."""
-    x = node.inputs[0]
-    assert x is not None
-    return _run_again(graph, node, [unfused_copy(graph, x), *node.inputs[1:]], node.outputs[:1], "same")[0]
+def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
+    """Give relevance copies of the dequantised constants that the nodes upstream of `outputs` read.
+
+    onnxruntime fuses a product with the DequantizeLinear of its weight to one kernel (MatMulNBits, which rounds its
+    input to eight bits), but only if the integers, scales and zero points each have this one reader, and the floats
+    too. A second DequantizeLinear of the same integers would prevent it. So relevance reads Cast, Sub and Mul of the
+    integers: these are folded when a session is created, before it looks for fusions.
+    """
+    own = set(upstream(outputs, read_by))
+    own |= {inner for node in own for body in bodies(node) for inner in body.graph.all_nodes()}
+    fixed, copies = constants(op.graph), dict[ir.Value, ir.Value]()
+    op.label("a dequantised constant, as relevance reads it")
+
+    def copy(value: ir.Value) -> ir.Value:
+        return _constant_again(op, value, copies) if value in fixed and not value.is_graph_output() else value
+
+    read_copies(op.graph, own.__contains__, copy)
+
+
+def _constant_again(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:
+    """Compute a constant again from the integers upstream of it."""
+    node = value.producer()
+    if node is None or not is_dequantised(value):
+        return value
+    if value not in copies:
+        call = Call.of(node)
+        if node.op_type == "DequantizeLinear":
+            copies[value] = written_out(op, call)
+        else:
+            inputs = {i: None if v is None else _constant_again(op, v, copies) for i, v in enumerate(node.inputs)}
+            copies.update(zip(node.outputs, op.run(call.rebind(inputs), len(node.outputs)), strict=True))
+    return copies[value]
 
 
 def unfused_copy(graph: ir.Graph, value: ir.Value) -> ir.Value:

@@ -9,8 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
-from onnxlrp.finish.dequantise_constants import dequantise_again
-from onnxlrp.finish.private_copies import copy_float16
+from onnxlrp.finish.private_copies import copy_float16, dequantise_again
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.names import Names

@@ -273,8 +273,6 @@ class Builder(OpBuilder):
         if extra > 0:
             r = self.ReduceSum(r, self.ints(range(extra)), keepdims=0)
         rows, columns = list(ranked(r)), list(ranked(like))
-        if rows == columns and all(isinstance(d, int) or d.value is not None for d in columns):
-            return r
         if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
             axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
             return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
@@ -346,9 +344,7 @@ class _Same:
 
 def _identity(argument: Any) -> Any:
     """Make a key that is equal for equal arguments; values of the graph are compared as the objects they are."""
-    if isinstance(argument, ir.Value):
-        return ("value", argument)
-    if isinstance(argument, (int, float, str, bool, type(None))):
+    if isinstance(argument, (ir.Value, int, float, str, bool, type(None))):
         return (type(argument), argument)
     if isinstance(argument, (list, tuple)):
         return tuple(_identity(a) for a in argument)

@@ -24,6 +24,12 @@ _KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
 
 def infer_outputs(node: ir.Node) -> None:
     """Set the types and shapes of a node's outputs; if inference fails, `ERROR` in its metadata holds the message."""
+    _infer(node)
+    if node.op_type == "Split" and len(node.outputs) > _CONSTANT:
+        _set_parts(node)
+
+
+def _infer(node: ir.Node) -> None:
     key = None if any(v.type is not None or v.shape is not None for v in node.outputs) else _question(node)
     answers = None if key is None else _KNOWN.get(key)
     if answers is None:
@@ -37,6 +43,18 @@ def infer_outputs(node: ir.Node) -> None:
     for value, (dtype, shape) in zip(node.outputs, answers, strict=True):
         value.type = ir.TensorType(dtype)
         value.shape = None if shape is None else shape.copy()
+
+
+def _set_parts(node: ir.Node) -> None:
+    """Set the shapes of the parts of a Split whose sizes are more than inference sees."""
+    whole, sizes = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
+    if whole is None or whole.shape is None or sizes is None or sizes.const_value is None:
+        return
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+    for part, size in zip(node.outputs, sizes.const_value.numpy().tolist(), strict=True):
+        shape = list(whole.shape)
+        shape[axis] = size
+        part.shape = ir.Shape(shape)
 
 
 def _question(node: ir.Node) -> Hashable | None:

@@ -8,6 +8,7 @@ RULE = "onnxlrp.rule"
 """The key of a node's metadata that names the step and rule that it comes from; explained files keep it."""
 _OWN = "onnxlrp.own"
 _REPLACED = "onnxlrp.deployed"
+_COUNTED = "onnxlrp.counted"
 
 
 def mark_rule(node: ir.Node, text: str) -> None:
@@ -40,7 +41,18 @@ def is_replaced(node: ir.Node) -> bool:
     return _REPLACED in node.metadata_props
 
 
+def mark_counted(node: ir.Node) -> None:
+    """Note that a tree ensemble's hit rates were counted from background rows, so that the file keeps them."""
+    node.metadata_props[_COUNTED] = "background"
+
+
+def is_counted(node: ir.Node) -> bool:
+    """Decide whether a tree ensemble's hit rates were counted from background rows."""
+    return _COUNTED in node.metadata_props
+
+
 def unmark(node: ir.Node) -> None:
     """Take off what a file does not keep."""
     node.metadata_props.pop(_OWN, None)
     node.metadata_props.pop(_REPLACED, None)
+    node.metadata_props.pop(_COUNTED, None)

@@ -86,7 +86,7 @@ def _categories(call: Call) -> Sequence[int]:
     return (0,) if is_category(call.original[0]) else ()
 
 
-@custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True, expands=True)
+@custom("OneHotEncoder", domain=_ML, operands=_categories, piecewise_constant=True, expands=True, delivers=True)
 def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is summed over the indicators and goes to the column that they encode; the gradient is 0."""
     total = op.ReduceSum(r, op.ints([-1]), keepdims=0)
@@ -100,6 +100,7 @@ def one_hot_encoder(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rev
     inference=set_like,
     piecewise_constant=True,
     expands=True,
+    delivers=True,
 )
 def indicators(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is summed over the indicators along the last axis and goes to the id that they encode; the gradient is
@@ -127,7 +128,12 @@ def _infer_codes(context: Any) -> None:
     set_like(context, kind)
 
 
-_CODES: dict[str, Any] = {"elementwise": True, "operands": _categories, "piecewise_constant": True}
+_CODES: dict[str, Any] = {
+    "elementwise": True,
+    "operands": _categories,
+    "piecewise_constant": True,
+    "delivers": True,
+}
 
 
 @custom("LabelEncoder", domain=_ML, inference=_infer_codes, **_CODES)

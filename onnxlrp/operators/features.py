@@ -37,7 +37,7 @@ def scaler(op: Builder, call: Call) -> list[ir.Value]:
     return [op.cast(op.Mul(x, op.constant(scale, x.dtype)), ir.DataType.FLOAT)]
 
 
-@custom("Normalizer", domain=_ML, head="rescale", inference=floats_like)
+@custom("Normalizer", domain=_ML, head="rescale", inference=floats_like, delivers=True)
 def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance passes unchanged, because the norm of a row counts as constant; after a final softmax or sigmoid the
     operator is skipped, as that function is."""
@@ -59,7 +59,7 @@ def normalizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed
     return Reversed({0: op.Where(nothing, r, op.Div(op.Sub(r, around), norm))})
 
 
-@custom("Imputer", domain=_ML, elementwise=True, inference=set_like)
+@custom("Imputer", domain=_ML, elementwise=True, inference=set_like, delivers=True)
 def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance passes unchanged: that a value is missing is information about its column."""
     if not gradient:
@@ -72,7 +72,7 @@ def imputer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed({0: op.Where(filled, op.number(0.0, r), r)})
 
 
-@custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True)
+@custom("Binarizer", domain=_ML, elementwise=True, piecewise_constant=True, delivers=True)
 def binarizer(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance passes unchanged, because each output depends on one element; the gradient is 0."""
     return Reversed({0: op.Mul(r, 0.0) if gradient else r})

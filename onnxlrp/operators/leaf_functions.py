@@ -13,6 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.quantised import DEPLOYED
 from onnxlrp.operators.registry import Reversed, custom, find
 from onnxlrp.operators.shape_functions import set_like
+from onnxlrp.trees.base_scores import base_scores
 from onnxlrp.trees.forest import LEAF, MODES, Forest
 
 if TYPE_CHECKING:
@@ -21,24 +22,36 @@ if TYPE_CHECKING:
 _REGRESSOR = "TreeEnsembleRegressor"
 
 
+def _base(call: Call) -> np.ndarray | None:
+    base = base_scores(as_ensemble(call))
+    return base[:, 0] if base is not None and call.rank(0) == 1 else base
+
+
 @custom(
     "LeafFunction",
     domain=DEPLOYED,
     operands=lambda call: (1,),
     receives="factor",
-    base=True,
+    base=_base,
     interacts=True,
     piecewise_constant=True,
     inference=set_like,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Is explained as the trees whose leaves hold the values of the function."""
-    x, flat = call.original[1], call.rank(0) == 1
-    tree = Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
+    """Relevance goes to the features as in the trees whose leaves hold the values of the function."""
+    flat, tree = call.rank(0) == 1, as_ensemble(call)
     entry = find(tree)
     assert entry is not None
     back: Reversed = entry.function(op, tree, op.Unsqueeze(c, op.ints([1])) if flat else c, gradient)
     return dataclasses.replace(back, amounts={1: back.amounts[0]})
+
+
+def as_ensemble(call: Call) -> Call:
+    """Describe a LeafFunction as the regressor that it is explained as; any other call is returned unchanged."""
+    if (call.domain, call.op_type) != (DEPLOYED, "LeafFunction"):
+        return call
+    x = call.original[1]
+    return Call(_REGRESSOR, "ai.onnx.ml", 3, call.attributes, (x,), call.outputs, call.name, (x,))
 
 
 def as_regressor(trees: Sequence[tuple[Forest, np.ndarray]]) -> list[ir.Attr]:

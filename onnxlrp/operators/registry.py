@@ -141,8 +141,11 @@ class Operator:
     """The sign of the output."""
     piecewise_constant: bool = False
     """True where the derivative is 0 wherever there is one."""
-    base: bool = False
-    """True where relevance adds up to the output less a base value, which the ledger books as bias."""
+    base: Callable[[Call], np.ndarray | None] | None = None
+    """For an operator whose relevance adds up to its last output less a base value, which the ledger books as bias:
+    computes the base of one sample, in that output's rank; None where it depends on the sample."""
+    delivers: bool = False
+    """A custom operator that keeps no relevance: all that arrives at its output goes to its data operands."""
     interacts: bool = False
     """Hands back interactions of its operand's columns too, where the planner's attribute `interactions` asks for them.
     """

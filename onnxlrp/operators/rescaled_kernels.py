@@ -247,8 +247,13 @@ class _Evaluation:
         return op.Where(apart, plain, op.number(1.0, change) if quotient is None else quotient)
 
 
-def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call, Operator]:
-    """Return a kernel as one call on its data, and the entry that reverses it, given a reference for each distance."""
+def kernel_step(
+    kernel: Kernel, references: Sequence[np.ndarray], base: np.ndarray | None = None
+) -> tuple[Call, Operator]:
+    """Return a kernel as one call on its data, and the entry that reverses it, given a reference for each distance.
+
+    `base` is the kernel at the references, [1, rows]; None where it is not known.
+    """
     xs = tuple(d.x for d in kernel.distances)
 
     def reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
@@ -265,7 +270,14 @@ def kernel_step(kernel: Kernel, references: Sequence[np.ndarray]) -> tuple[Call,
     node = kernel.end.producer()
     call = Call("Kernel", "", None, {}, xs, (kernel.end,), None if node is None else node.name, xs)
     entry = Operator(
-        "Kernel", "", Kind.CUSTOM, reverse, lambda c: range(len(xs)), _SUMMARY, receives="factor", base=True
+        "Kernel",
+        "",
+        Kind.CUSTOM,
+        reverse,
+        lambda c: range(len(xs)),
+        _SUMMARY,
+        receives="factor",
+        base=lambda c: base,
     )
     return call, entry
 

@@ -1,4 +1,5 @@
-"""The builder of relevance on its way back, which knows the stabiliser that the composite divides by."""
+"""The builder of relevance on its way back, which knows the stabiliser that the composite divides by, and the bytes
+that tables may take."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.trees.table_budget import TableBudget
 
 _LEAST = 2.0**-20
 """Least ε in float16: the power of two next to the usual 1e-6. The steps of float16 are 6e-8 there."""
@@ -14,13 +16,14 @@ _LEAST = 2.0**-20
 class ReverseBuilder(Builder):
     """A builder with `op.stabilise(d)`, for every division by a denominator; operators' own reverses get one."""
 
-    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6) -> None:
+    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6, tables: TableBudget | None = None) -> None:
         super().__init__(graph, scope)
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
+        self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
-        return ReverseBuilder(graph, scope, self.epsilon)
+        return ReverseBuilder(graph, scope, self.epsilon, self.tables)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
         """Return `d + sgn(d)·ε` with sgn(0) = +1. If ε is 0, return d, with infinity where d is 0: a quotient by it is

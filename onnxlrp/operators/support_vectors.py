@@ -202,6 +202,20 @@ def _reference(call: Call) -> np.ndarray | None:
     return None if vectors is None else vectors.mean(0)
 
 
+def _base(call: Call) -> np.ndarray | None:
+    """Compute the scores of the reference, or with a linear kernel the constant ρ, [1, outputs]; None where the
+    constant of another kernel, or the sign of a one-class machine, takes a share that differs from sample to sample."""
+    machine, reference = _machine(call), _reference(call)
+    decisions = machine.shift
+    if call.attr("one_class", 0) or machine.kernel not in ("LINEAR", "RBF"):
+        return None
+    if machine.kernel == "RBF":
+        assert machine.vectors is not None and reference is not None
+        distances = ((machine.vectors - reference.reshape(1, -1)) ** 2).sum(axis=1)
+        decisions = decisions + np.exp(-machine.gamma * distances) @ machine.weights
+    return (decisions @ _columns(call) if call.op_type == "SVMClassifier" else decisions)[None]
+
+
 def _through_sign(op: ReverseBuilder, value: ir.Value, factor: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Pass the relevance of a value's sign to the value; return the value's factor and what ε absorbs."""
     sign = op.Where(op.Greater(value, 0.0), op.number(1.0, value), op.number(-1.0, value))
@@ -215,7 +229,7 @@ def _kernel_known(call: Call) -> str | None:
     return None if kernel in ("LINEAR", "POLY", "RBF", "SIGMOID") else f"its kernel {kernel!r} is none of ONNX's"
 
 
-_KERNEL: dict[str, Any] = {"receives": "factor", "base": True, "compares": _compared, "refuse": _kernel_known}
+_KERNEL: dict[str, Any] = {"receives": "factor", "base": _base, "compares": _compared, "refuse": _kernel_known}
 
 
 @custom("SVMRegressor", domain=_ML, inference=infer_targets(None), **_KERNEL)

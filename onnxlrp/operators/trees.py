@@ -1,4 +1,4 @@
-"""Tree ensembles: relevance follows the path through every tree, by changes of the expectation at comparisons."""
+"""Tree ensembles: relevance by Shapley values, or by the changes along the path through every tree."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from onnxlrp.graph.call import Call
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
+from onnxlrp.trees.base_scores import base_scores, expected_sums
 from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
-from onnxlrp.trees.rows_in_trees import mean_of_rows
+from onnxlrp.trees.rows_in_trees import baselines_of
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
+    from onnxlrp.operators.reverse_builder import ReverseBuilder
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
@@ -81,32 +83,31 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TABLES = 2**24
-"""Most bytes of tables."""
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": True, "interacts": True}
+_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
 @custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
-def tree_ensemble(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
+def tree_ensemble(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+    """Relevance goes to the features by their Shapley values, which add up to the output less its base value.
 
-    `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, with `c = R / y` and the
-    expectation E, the weighted mean of a node's children; the sum over all features is c·(y − base). Under MIN and MAX
-    the chosen tree gets all. Trees are constant between their thresholds, so the gradient is 0.
+    They are those of the path-dependent game (Lundberg et al. 2020), times c = R / y; the ledger books the base as
+    bias. Under MIN and MAX, and where the composite says `trees="path"`, relevance follows the path through the trees
+    instead, by the change of the expected value at every comparison. Trees are constant between their thresholds, so
+    the gradient is 0.
     """
     return _reverse(op, call, c, gradient)
 
 
 @custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
-def tree_classifier(op: Builder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
+def tree_classifier(op: ReverseBuilder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
+    """Relevance goes to the features by their Shapley values, which add up to the output less its base value."""
     scores = c[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, gradient)
 
 
-def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
+def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     x, dtype = call.original[0], c.dtype
     assert x is not None and dtype is not None
     if gradient:
@@ -122,9 +123,9 @@ def _reverse(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
         _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
-        relevance = shapley_values(op, trees, rows, factors, background, _TABLES)
-        bias = op.Mul(factors, op.constant(_base(trees, background), wide))
+        background = baselines_of(call)
+        relevance = shapley_values(op, trees, rows, factors, op.tables, background)
+        bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
         if (width := call.attr("interactions")) is not None:
             pairs = op.cast(shapley_interactions(op, trees, rows, factors, width, background), dtype)
     bias = op.Add(
@@ -139,13 +140,6 @@ def _refuse_interactions(call: Call) -> None:
             f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
             "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
         )
-
-
-def _base(trees: Forest, background: np.ndarray | None) -> np.ndarray:
-    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
-    if background is None:
-        return trees.expectation(trees.values)[trees.roots].sum(0) * trees.scale
-    return mean_of_rows(trees, background)
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:

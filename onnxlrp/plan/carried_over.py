@@ -6,7 +6,7 @@ The way back walks a copy, whose nodes and values stand for those of the body.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -37,11 +37,6 @@ class Copies:
             self.values.update(zip(node.outputs, other.outputs, strict=True))
             for inner, other_inner in zip(graphs_of(node), graphs_of(other), strict=True):
                 self._pair(inner, other_inner)
-
-    def replaced(self, stands_for: Mapping[ir.Value, ir.Value]) -> Copies:
-        """Add pairs of values: `stands_for` maps a value of the copy, or one that replaces it, to the value of the
-        graph that it stands for."""
-        return Copies(self.nodes, self.values | {own: other for other, own in stands_for.items()})
 
     def steps(self, steps: Iterable[Step]) -> list[Step]:
         """Make the same steps for the copy, with the steps inside their bodies. Values of the graph around it stay as

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Reference, reference_of
-from onnxlrp.analysis.values_inside import value_inside
+from onnxlrp.analysis.values_inside import value_inside, value_of_one_sample
+from onnxlrp.errors import InputError
 from onnxlrp.operators.rescaled_kernels import Kernel, kernel_step
 from onnxlrp.plan.steps import Step, StepKind
 
@@ -22,7 +24,7 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
     if not any(v in facts.leads_to_input for v in operands.values()):
         return None
     references = [_reference(d.x, d.rows, facts) for d in found.distances]
-    call, entry = kernel_step(found, [r.values for r in references])
+    call, entry = kernel_step(found, [r.values for r in references], _at_references(found, references))
     sources = list(dict.fromkeys(r.source for r in references))
     return Step(
         name=str(node.name),
@@ -38,8 +40,25 @@ def kernel(found: Kernel, facts: Facts) -> Step | None:
 
 
 def _reference(x: ir.Value, rows: ir.Value | np.ndarray, facts: Facts) -> Reference:
+    return reference_of(x, _vectors(rows), facts.background, facts.constants)
+
+
+def _vectors(rows: ir.Value | np.ndarray) -> np.ndarray:
+    """Return the constant rows that a kernel compares its data with, [rows, features]."""
     vectors = rows if isinstance(rows, np.ndarray) else value_inside(rows, {})
-    return reference_of(x, vectors.reshape(-1, vectors.shape[-1]), facts.background, facts.constants)
+    return vectors.reshape(-1, vectors.shape[-1])
+
+
+def _at_references(found: Kernel, references: Sequence[Reference]) -> np.ndarray | None:
+    """Compute the kernel of the references, [1, rows]; None where its nodes cannot be evaluated."""
+    feeds = {}
+    for distance, reference in zip(found.distances, references, strict=True):
+        squared = ((_vectors(distance.rows) - reference.values) ** 2).sum(axis=1, dtype=np.float64)[None]
+        feeds[distance.value] = np.sqrt(squared) if distance.root else squared
+    try:
+        return value_of_one_sample(found.end, feeds)
+    except InputError:
+        return None
 
 
 def compared(step: Step, facts: Facts) -> None:

@@ -8,9 +8,9 @@ score, at one token and one class, most of the arithmetic (a vocabulary's) would
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call, content
@@ -79,93 +79,80 @@ def _is_product(step: Step) -> bool:
     return (call.domain, layer.data) == ("", 0) and call.op_type in ("MatMul", "Gemm") and len(layer.w.shape or ()) == 2
 
 
-@dataclasses.dataclass(frozen=True)
-class _Axis:
-    """The axis of a value that counts the columns, `size` blocks of `width` each."""
-
-    at: int
-    size: int
-    width: int
-
-
 def _columns(value: ir.Value, senders: Senders) -> range | None:
     """Return the columns of a product's output from the first to the last that receives relevance; None if that is all
     of them, or any may."""
     width = _size(value, -1)
-    if width is None:
+    if not width:
         return None
-    found: list[range] = []
-    waiting = [(value, _Axis(len(value.shape or ()) - 1, width, 1))]
+    found: list[np.ndarray] = []
+    # A value, its axis that counts the columns, and for each place along it the columns that are there.
+    waiting = [(value, len(value.shape or ()) - 1, np.arange(width)[:, None])]
     while waiting:
-        value, axis = waiting.pop()
+        value, axis, columns = waiting.pop()
         for step in senders[value]:
             if step is None or step.call.domain != "":
                 return None
-            pieces, moved = _taken(step.call, axis), _moved(step.call, axis)
+            pieces, moved = _taken(step.call, axis, columns), _moved(step.call, axis, columns)
             if pieces is not None:
-                found += [range(b.start * axis.width, b.stop * axis.width) for v, b in pieces if v in senders]
+                found += [piece.reshape(-1) for v, piece in pieces if v in senders]
             elif moved is not None:
-                waiting.append((step.outputs[0], moved))
+                waiting.append((step.outputs[0], *moved))
             else:
                 return None
-    reached = range(min(r.start for r in found), max(r.stop for r in found)) if found else range(width)
+    every = np.concatenate([*found, np.arange(0)])
+    reached = range(int(every.min()), int(every.max()) + 1) if every.size else range(width)
     return None if len(reached) == width else reached
 
 
-def _taken(call: Call, axis: _Axis) -> list[tuple[ir.Value, range]] | None:
-    """List what comes out of a node that takes a value apart along the axis, and its blocks; None for any other."""
+def _taken(call: Call, axis: int, columns: np.ndarray) -> list[tuple[ir.Value, np.ndarray]] | None:
+    """List what comes out of a node that takes a value apart along the axis, with its columns; None for any other."""
     if call.op_type not in ("Split", "Gather", "Slice"):
         return None
     rank = call.rank()
     along = int(call.attr("axis", 0)) % rank
-    if call.op_type == "Split" and along == axis.at:
-        sizes = [_size(v, axis.at) for v in call.outputs]
-        ends = [0, *itertools.accumulate(size or 0 for size in sizes)]
-        return None if None in sizes else [(v, range(*ends[i : i + 2])) for i, v in enumerate(call.outputs)]
-    if call.op_type == "Gather" and along == axis.at:
+    if call.op_type == "Split" and along == axis:
+        sizes = [size for v in call.outputs if (size := _size(v, axis)) is not None]
+        pieces = zip(call.outputs, np.split(columns, np.cumsum(sizes)[:-1]), strict=False)
+        return list(pieces) if len(sizes) == len(call.outputs) else None
+    if call.op_type == "Gather" and along == axis:
         places = content(call.input(1))
-        if places is None or not places.size:
-            return None
-        places = places % axis.size
-        return [(call.outputs[0], range(int(places.min()), int(places.max()) + 1))]
+        return None if places is None else [(call.outputs[0], columns[places % len(columns)])]
     if call.op_type == "Slice":
         starts, stops, axes, steps = (content(call.input(i)) for i in range(1, 5))
         if starts is None or stops is None or axes is None or (call.input(4) is not None and steps is None):
             return None
-        if [int(a) % rank for a in axes] != [axis.at]:
-            return None
-        step = 1 if steps is None else int(steps.item())
-        kept = range(axis.size)[int(starts.item()) : int(stops.item()) : step]
-        return [(call.outputs[0], range(min(kept), max(kept) + 1))] if kept else None
+        if [int(a) % rank for a in axes] == [axis]:
+            step = None if steps is None else steps.item()
+            return [(call.outputs[0], columns[starts.item() : stops.item() : step])]
     return None
 
 
-def _moved(call: Call, axis: _Axis) -> _Axis | None:
+def _moved(call: Call, axis: int, columns: np.ndarray) -> tuple[int, np.ndarray] | None:
     """Find the axis in the output of a node that only moves values; None where it is no longer there."""
     if call.op_type in ("Identity", "Cast"):
-        return axis
+        return axis, columns
     if call.op_type not in ("Transpose", "Squeeze", "Unsqueeze", "Reshape"):
         return None
     rank, out = call.rank(), call.outputs[0].shape
     if call.op_type == "Transpose":
-        order = call.ints("perm", list(range(rank))[::-1])
-        return dataclasses.replace(axis, at=order.index(axis.at))
+        return call.ints("perm", list(range(rank))[::-1]).index(axis), columns
     axes = content(call.input(1))
     if call.op_type == "Squeeze" and axes is not None:
-        gone = {int(a) % rank for a in axes.reshape(-1)}
-        return None if axis.at in gone else dataclasses.replace(axis, at=axis.at - sum(a < axis.at for a in gone))
+        left = [a for a in range(rank) if a not in axes % rank]
+        return (left.index(axis), columns) if axis in left else None
     if call.op_type == "Unsqueeze" and axes is not None:
-        new = {int(a) % (rank + axes.size) for a in axes.reshape(-1)}
-        return dataclasses.replace(axis, at=[a for a in range(rank + axes.size) if a not in new][axis.at])
-    if call.op_type == "Reshape" and axis.at == rank - 1 and out is not None:
+        rank += axes.size
+        return [a for a in range(rank) if a not in axes % rank][axis], columns
+    if call.op_type == "Reshape" and axis == rank - 1 and out is not None:
         width = 1
         for at in reversed(range(len(out))):
             size = out[at]
             if not isinstance(size, int):
                 return None
-            if width * size == axis.size:
-                return _Axis(at, size, width * axis.width)
             width *= size
+            if width == len(columns):
+                return at, columns.reshape(size, -1)
     return None
 
 

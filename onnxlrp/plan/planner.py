@@ -14,6 +14,7 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.plan.base_value import decide_base
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
@@ -23,6 +24,7 @@ from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
+from onnxlrp.plan.tree_steps import baseline_note, decide_game
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
 """Kinds of step without layer parameters whose rule a caller may replace."""
@@ -87,8 +89,9 @@ class _Planner:
         notes = []
         if not self.gradient:
             input_side(steps, self.facts)
-            note = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
-            notes += [] if note is None else [note]
+            signed = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
+            said = (signed, baseline_note(steps, self.facts.background))
+            notes += [note for note in said if note is not None]
         plan = Plan(
             steps,
             link(steps, score),
@@ -100,6 +103,8 @@ class _Planner:
             notes,
             overrides=tuple(self.overriding.overrides),
         )
+        if not self.unsupported:
+            decide_base(plan, self.facts, score)
         if self.gradient and (names := plan.without_slope()):
             more = f" and at {len(names) - 1} more" if len(names) > 1 else ""
             plan.notes.append(
@@ -178,6 +183,7 @@ class _Planner:
             self.treating.treat(step)
             if not self.gradient:
                 compared(step, self.facts)
+                decide_game(step, self.facts, self.composite.trees)
             if step.kind in _OVERRIDDEN and not self.gradient:
                 self.overriding.apply(step)
             check_rule(step)

@@ -87,6 +87,8 @@ class Step:
     """The steps inside the node's bodies."""
     columns: range | None = None
     """The output columns of a product that receive relevance; None where all do, or any may."""
+    exact: bool = False
+    """True for an affine step between the score and operators with a base value: no stabiliser takes a share."""
 
     def __repr__(self) -> str:
         return f"<Step {cut(self.name)}: {cut(self.operator, 40)}, {cut(self.rule_text)}, {cut(self.why)}>"
@@ -146,6 +148,9 @@ class Plan:
     """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
     """The overrides: patterns, each with its rule."""
+    base: np.ndarray | None = None
+    """The base value of each score of one sample, in the score's rank: relevance that starts at the score's value adds
+    up to the score less this. None where the model has none, or where it depends on the sample."""
     why_not: list[str] = dataclasses.field(default_factory=list)
     """The rewrites and recognisers that did not apply to the node that `inspect` was asked about by `why_not=`, each in
     a sentence with the condition that failed."""
@@ -174,7 +179,7 @@ class Plan:
     @property
     def has_base(self) -> bool:
         """True where some step's relevance adds up to the distance of its output from a base value."""
-        return any(s.entry.base for s in every_step(self.steps)) and self.composite.seed != "gradient"
+        return any(s.entry.base is not None for s in every_step(self.steps)) and self.composite.seed != "gradient"
 
     @property
     def title(self) -> str:

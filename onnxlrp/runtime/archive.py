@@ -37,6 +37,9 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
     if explanation.target is not None:
         arrays.setdefault("target", explanation.target)
+    for name in ("base_value", "raw_score"):
+        if getattr(explanation, name) is not None:
+            arrays.setdefault(name, getattr(explanation, name))
     if explanation.interactions is not None:
         arrays.setdefault("interactions", explanation.interactions)
     if explanation.ledger is not None:

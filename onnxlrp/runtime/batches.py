@@ -71,6 +71,11 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.size)
 
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns of each input that is a data frame, or a table with a header."""
+        return {name: one.columns for name, one in self._samples.items() if one.columns}
+
     def span(self, index: int) -> tuple[int, int]:
         """Return the range of samples in a batch: the first, and one past the last."""
         return index * self.size, min((index + 1) * self.size, self.count)

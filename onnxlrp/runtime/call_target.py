@@ -10,6 +10,7 @@ import numpy as np
 from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.target_base import base_of_targets
 from onnxlrp.runtime.values import cast
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.kind import Resolved, TargetKind
@@ -44,7 +45,9 @@ class CallTarget:
 
     def check_counts(self, batch: int | None) -> None:
         """Raise TargetError if an argument holds neither one value nor as many as the batch has samples."""
-        self._kind.check_counts(self._given, batch)
+        if batch is not None:
+            for name, array in self._given.items():
+                self._kind.is_per_sample(name, array.shape, self._interface, batch)
 
     def feeds(self) -> dict[str, np.ndarray]:
         """Make the arrays for the model's added inputs; an input that the file gives no default gets the default of the
@@ -60,6 +63,10 @@ class CallTarget:
     def resolve(self, value: Any, label: Any = None) -> Resolved:
         """Determine the target that was explained; see `TargetKind.resolve`."""
         return self._kind.resolve(self._given, value, label, self._interface)
+
+    def base(self, choice: Resolved, value: Any) -> np.ndarray | None:
+        """Find the base value of the target that was explained; see `base_of_targets`."""
+        return base_of_targets(self._interface, choice, self._given, value)
 
 
 def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) -> None:

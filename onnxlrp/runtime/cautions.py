@@ -18,6 +18,7 @@ from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.sums import sums_of_samples
 from onnxlrp.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ KINDS = ("nan", "zero", "large", "absorbed", "turned", "negative")
 _PACKAGE = Path(__file__).parents[1]
 _LARGE = 100.0
 _TINY = 1e-6
+_ROUNDED = 1e-4
+"""Fraction of the score, or of its base value, by which rounding may move their difference."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,8 @@ class _Numbers:
     """Sum of the relevance that all samples start with, according to the ledger; None without a ledger."""
     bad: np.ndarray
     """True for NaN or infinity in the relevance or the score."""
+    base: np.ndarray | None = None
+    """Base value that relevance is counted from; None without one, or if it is not known."""
 
     @property
     def sound(self) -> np.ndarray:
@@ -187,7 +192,7 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
         return None
     given = explanation.score
     score = None if given is None else np.asarray(given, np.float64).reshape(len(given), interface.targets)
-    total, size = _per_sample(arrays, interface, axes, None if score is None else len(score))
+    total, size = sums_of_samples(arrays, interface, axes, None if score is None else len(score))
     bad = ~np.isfinite(size)
     if score is not None and score.shape == total.shape:
         bad |= ~np.isfinite(score)
@@ -198,36 +203,10 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
     if interface.seed == "gradient":  # a gradient does not add up to the score
         return _Numbers(total, size, visible, None, None, None, bad)
     seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
+    base = None if explanation.base_value is None else explanation.base_value.reshape(total.shape)
     scale = _scale(explanation, visible, total, seeds, interface)
-    return _Numbers(total, size, visible, _start(visible, interface, total), scale, seeds, bad)
-
-
-def _per_sample(
-    arrays: Mapping[str, np.ndarray], interface: Interface, axes: Mapping[str, int], samples: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum relevance and its absolute values over all inputs, each [samples, targets].
-
-    If the inputs differ in their number of samples, the sums are over all samples: [1, 1].
-    """
-    rows = [_rows(array, interface, axes.get(name, 0)) for name, array in arrays.items()]
-    if len({len(row) for row in rows} | ({samples} if samples else set())) > 1:
-        rows = [array.reshape(1, 1, -1) for array in arrays.values()]
-    total = sum(row.sum(axis=2, dtype=np.float64) for row in rows)
-    size = sum(np.abs(row).sum(axis=2, dtype=np.float64) for row in rows)
-    return np.asarray(total), np.asarray(size)
-
-
-def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
-    """Reshape the relevance of one input to [samples, targets, elements]; with K > 1 targets, axis 1 of `array` counts
-    the targets."""
-    many = interface.targets
-    if many > 1 and array.ndim > 1:
-        array = np.moveaxis(array, 1, 0)  # targets first
-    front = 1 if many > 1 else 0
-    if interface.batch_axis is None or axis + front >= array.ndim:
-        return array.reshape(1, many, -1)
-    rows = np.moveaxis(array, axis + front, 0)
-    return rows.reshape(len(rows), many, -1)
+    scale = scale if scale is None or base is None else np.fmax(scale, np.abs(base))
+    return _Numbers(total, size, visible, _start(visible, interface, total), scale, seeds, bad, base)
 
 
 def _start(score: np.ndarray | None, interface: Interface, total: np.ndarray) -> np.ndarray | None:
@@ -281,10 +260,21 @@ def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> I
     yield from _negative(numbers, interface)
 
 
+def _is_moved(numbers: _Numbers) -> np.ndarray:
+    """Mask of the samples whose score differs from the base value by more than rounding."""
+    assert numbers.base is not None
+    if numbers.start is None:
+        return np.zeros(numbers.total.shape, bool)
+    size = np.maximum(np.abs(numbers.start), np.abs(numbers.base))
+    return np.abs(numbers.start - numbers.base) > np.maximum(_TINY, _ROUNDED * size)
+
+
 def _zeros(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
     """Doubt relevance that is 0 everywhere, unless the score itself is 0."""
     score = numbers.score
     zero = (numbers.size == 0) & ~numbers.bad & (True if score is None else score != 0)
+    if numbers.base is not None:
+        zero = zero & _is_moved(numbers)
     if interface.seed == "gradient":
         yield _Doubt("zero", "gradient", zero, advice.no_gradient)
         return
@@ -309,13 +299,18 @@ def _large(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
 
 
 def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
-    """Doubt explanations in which less than half of the score arrives at the inputs.
+    """Doubt explanations in which less than half of the score, or of its change from a base value, arrives at the
+    inputs.
 
-    Relevance of trees is left out: it adds up to a distance from their base value by design.
+    Relevance of trees is left out where their base value is not known: it adds up to a distance from it by design.
     """
-    if interface.has_base:
-        return
     words = functools.partial(advice.absorbed, ledger=ledger)
+    if interface.has_base:
+        if numbers.base is not None and numbers.start is not None:
+            change = numbers.start - numbers.base
+            lost = numbers.total * np.sign(change) < np.abs(change) / 2
+            yield _Doubt("absorbed", "", lost & numbers.sound & _is_moved(numbers), words)
+        return
     if numbers.start is not None:
         start = numbers.start
         lost = numbers.total * np.sign(start) < np.abs(start) / 2
@@ -337,7 +332,7 @@ def _negative(numbers: _Numbers, interface: Interface) -> Iterator[_Doubt]:
         if score is not None:
             yield _Doubt("turned", "", numbers.sound & (score < 0), advice.turned)
         return
-    if interface.seed == "positive" or interface.class_axis is None:
+    if interface.seed == "positive" or interface.class_axis is None or interface.has_base:
         return
     if score is None and numbers.seeds is not None and numbers.total.size == 1:
         score = np.full_like(numbers.total, numbers.seeds)

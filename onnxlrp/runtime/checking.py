@@ -65,16 +65,19 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Conservation(Brief):
-    """Sums over the ledger: seeds = relevance at the inputs + bias + epsilon + stopped."""
+    """Sums over the ledger: seeds = relevance at the inputs + base + bias + epsilon + stopped."""
 
     seeds: float
     inputs: dict[str, float]
     bias: float
+    """Relevance that constants kept, without the base value."""
     epsilon: float
     stopped: float
     worst_step: str
     worst_gap: float
     """Largest |arrives − (passed on + bias + epsilon + stopped)| of a step, relative to the relevance that flows."""
+    base: float | None = None
+    """Sum of the base values, which relevance is counted from: no loss. None for a model without one."""
 
     @property
     def ok(self) -> bool:
@@ -165,8 +168,11 @@ def conservation(explanation: Explanation) -> Conservation | None:
     gaps = np.where(np.isfinite(ledger.gaps), ledger.gaps, np.inf)
     worst = int(gaps.argmax())
     seeds = ledger.seeds(sum(inputs.values()))
+    base = None if explanation.base_value is None else float(explanation.base_value.sum())
+    totals = ledger.totals
+    totals["bias"] -= base or 0.0
     return Conservation(seeds=seeds, inputs=inputs, worst_step=ledger.names[worst], worst_gap=float(gaps[worst] / flow),
-                        **ledger.totals)  # fmt: skip
+                        base=base, **totals)  # fmt: skip
 
 
 def fitting_inputs(

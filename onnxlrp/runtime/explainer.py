@@ -13,7 +13,7 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief, cut, some
-from onnxlrp.runtime import description_check, streaming, text
+from onnxlrp.runtime import column_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
@@ -24,6 +24,7 @@ from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
+from onnxlrp.runtime.target_base import raw_score
 from onnxlrp.runtime.values import as_mapping
 
 
@@ -33,6 +34,7 @@ class Prepared(Brief):
 
     feeds: dict[str, Any]
     tokens: dict[str, list[text.Tokens]]
+    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class Explainer:
@@ -99,6 +101,11 @@ class Explainer:
         """Outputs of the model itself by name, each with its type and shape."""
         added = self._added()
         return {name: spec for name, spec in self._file.outputs.items() if name not in added}
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns of inputs, as far as the file's metadata has them."""
+        return dict(self._file.columns)
 
     @property
     def explained_output(self) -> str:
@@ -267,7 +274,8 @@ class Explainer:
         Raises InputError where an array is missing or does not fit the model.
         """
         inputs, tokens = self._cut(as_mapping(inputs))
-        return Prepared(arrays.check(inputs, self.inputs), tokens)
+        frames = {name: names for name, value in inputs.items() if (names := column_names.of_frame(value))}
+        return Prepared(arrays.check(inputs, self.inputs), tokens, {**self._file.columns, **frames})
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -283,15 +291,19 @@ class Explainer:
 
     def watch(self) -> Watch:
         """Make a watch that collects the cautions about this model's explanations."""
+        return Watch(self.interface, self._sample_axes())
+
+    def _sample_axes(self) -> dict[str, int]:
+        """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
         declared = self._file.outputs.get(self.explained_output)
         axis = self.interface.batch_axis
         if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
-            return Watch(self.interface)
+            return {}
         symbol = declared.shape[axis]
         if not isinstance(symbol, str):
-            return Watch(self.interface)
+            return {}
         shapes = {name: spec.shape or () for name, spec in self.inputs.items()}
-        return Watch(self.interface, {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape})
+        return {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape}
 
     @own_errors
     def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -316,8 +328,10 @@ class Explainer:
         except ValueError as error:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
+        relevance = {name: values[output] for name, output in self.interface.relevance.items()}
+        base = chosen.base(choice, values.get(self.explained_output))
         return Explanation(
-            relevance={name: values[output] for name, output in self.interface.relevance.items()},
+            relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
             relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
             target=choice.target,
@@ -326,6 +340,9 @@ class Explainer:
             tokens=tokens,
             interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
+            columns={name: names for name, names in prepared.columns.items() if name in relevance},
+            base_value=base,
+            raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

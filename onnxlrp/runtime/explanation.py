@@ -23,6 +23,11 @@ class Explanation:
     explanation.outputs["logits"]  # as the source computes it
     explanation.target, explanation.score  # the explained class of each sample, and its score
     ```
+    For trees and kernels, base value and relevance add up to a score:
+
+    ```python
+    explanation.base_value, explanation.raw_score  # None for other models
+    ```
     """
 
     relevance: dict[str, np.ndarray]
@@ -34,9 +39,9 @@ class Explanation:
     target: np.ndarray | None
     """Classes that were explained, int64 [N], or [N, K] with K targets; None for a weighted target.
 
-    If no target was given, it is the class of the model's label output if `Interface.label_output` names one, else the
-    class of the largest score, the first of equal ones. For an element target it holds the indices of the elements,
-    int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
+    Without a target in the call, the class is that of the model's label output if `Interface.label_output` names one,
+    else that of the largest score, the first of equal ones. For an element target the array holds the indices of the
+    elements, int64 [N, indices], or [N, K, indices]; -1 for a sample that has no elements.
     """
     score: np.ndarray | None
     """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
@@ -49,6 +54,24 @@ class Explanation:
     [N, K, columns, columns] with K targets; None if the model was converted without `interactions`."""
     position: np.ndarray | None = None
     """Positions of the explained scores of a token target, int64 [N]; None for other targets."""
+    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Names of the columns of inputs [N, columns] where they are known: from a data frame, the header of a .csv file,
+    or the entry `feature_names` of the file's metadata. An input a column is named by the model itself."""
+    base_value: np.ndarray | None = None
+    """Number that relevance is counted from, float64 [N], or [N, K] with K targets: the model's score where nothing is
+    known of the sample. Base value and the relevance of all inputs add up to `raw_score`.
+
+    For a weighted target it is the weighted sum of the base values, as the relevance is. None for models without trees
+    and kernels, for those whose base differs from sample to sample (MIN and MAX of trees, polynomial kernels, layers
+    downstream that are not affine, an input that is not explained), for gradients, and under `initial="one"`, where
+    relevance is a share of the score.
+    """
+    raw_score: np.ndarray | None = None
+    """Score that base value and relevance add up to, float64 in the shape of `base_value`; None without one.
+
+    It is the model's output itself if that is explained. If a final sigmoid, softmax or the like was skipped, it is
+    what that function is computed from: the margin (log-odds), not the probability.
+    """
 
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
-from onnxlrp.runtime import description_check, fingerprint
+from onnxlrp.runtime import column_names, description_check, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -38,6 +39,8 @@ class ModelFile:
     """Names of the files beside the model that hold weights."""
     halves: bool = False
     """True if the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
+    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Names of the columns of inputs, as far as the file's metadata has them."""
     folder: Any = None
     """Handle that keeps a temporary folder alive as long as the model is in use."""
 
@@ -92,22 +95,25 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     outputs = {value.name: TensorSpec.of(value) for value in proto.graph.output}
     names: set[str] = set()
     explained = ""
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
     try:
-        interface = Interface.from_metadata({entry.key: entry.value for entry in proto.metadata_props})
+        interface = Interface.from_metadata(metadata)
         if interface is not None:
             names = {*interface.added_inputs.values()}
             explained = _explained_output(proto.graph, interface.output)
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
         raise description_check.damaged(place, error) from error
+    own = {name: spec for name, spec in inputs.items() if name not in names}
     return ModelFile(
         source=source,
-        inputs={name: spec for name, spec in inputs.items() if name not in names},
+        inputs=own,
         added={name: spec for name, spec in inputs.items() if name in names},
         outputs=outputs,
         interface=interface,
         halves=_has_halves(proto.graph),
         explained=explained,
+        columns=column_names.of_metadata(metadata, own),
         weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
     )
 

@@ -61,6 +61,12 @@ class Results(Mapping[str, np.ndarray]):
         return int(self._about["batch_size"])
 
     @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Names of the columns of each input, as far as they were known when the folder was begun."""
+        known = self._about.get("columns")
+        return {name: tuple(names) for name, names in known.items()} if isinstance(known, dict) else {}
+
+    @property
     def done(self) -> int:
         """Number of samples that are written so far, by the names of the files."""
         return sum(stop - start for start, stop in self.spans())

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime import files, fingerprint, table_inputs, text
+from onnxlrp.runtime import column_names, files, fingerprint, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
 
 _ARRAYS = (".npy", ".npz")
@@ -24,6 +24,10 @@ class Samples(Protocol):
     """The value of one input for every sample, along axis 0."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of a table; empty if they are not known."""
 
     def read(self, start: int, stop: int) -> Any:
         """Return the samples of a range, as one value for the model's input."""
@@ -42,6 +46,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return column_names.of_frame(self.values)
 
     def read(self, start: int, stop: int) -> Any:
         try:
@@ -64,6 +72,7 @@ class _File:
     length: int
     rows: Any = None
     """Content of a text or table, which is read only once."""
+    columns: tuple[str, ...] = ()
 
 
 class Files:
@@ -80,6 +89,10 @@ class Files:
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._files[0].columns
 
     def read(self, start: int, stop: int) -> Any:
         parts = [self._rows(file)[first:last] for file, first, last in self._within(start, stop)]
@@ -122,10 +135,13 @@ class Files:
             return _File(path, len(self._array(path)))
         if suffix in _TABLES:
             rows: Any = self._lines(path)
-            rows = files.load(path, self._port, self._preprocess).array if rows is None else rows
+            columns: tuple[str, ...] = ()
+            if rows is None:
+                loaded = files.load(path, self._port, self._preprocess)
+                rows, columns = loaded.array, loaded.columns
             if np.ndim(rows) == 0:
                 raise InputError(f"'{escaped(path)}' holds one number, not samples of input {self._port.name!r}")
-            return _File(path, len(rows), rows)
+            return _File(path, len(rows), rows, columns)
         if not path.is_file():
             raise InputError(f"there is no file '{escaped(path)}' for input {self._port.name!r}")
         return _File(path, 1)

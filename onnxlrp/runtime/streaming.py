@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,7 +47,9 @@ def explain(
     def prepare(index: int) -> tuple[Any, dict[str, Any]]:
         note(index)
         batch = batches.read(index)
-        return explainer.prepare(batch.inputs), batch.options
+        prepared = explainer.prepare(batch.inputs)
+        columns = {**prepared.columns, **batches.columns}
+        return dataclasses.replace(prepared, columns=columns), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with _bar(progress, batches.count, _samples(batches, waiting)) as advance:
@@ -80,6 +83,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
         "preprocess": preprocess,
         "shared": batches.shared(),
     }
+    columns = {**explainer.columns, **batches.columns}
     marks: dict[int, str] = {}
 
     def mark(index: int) -> str:
@@ -88,7 +92,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
     def note(index: int) -> None:
         marks[index] = mark(index)
 
-    with results.open_store(folder, about) as output:
+    with results.open_store(folder, {**about, "columns": columns}) as output:
         spans = [batches.span(index) for index in range(len(batches))]
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain(explainer, batches, progress, missing, note):

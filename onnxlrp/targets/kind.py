@@ -138,14 +138,6 @@ class TargetKind(abc.ABC):
         """Decide whether the explained output is one score per sample, so that there is nothing to choose."""
         return False
 
-    def check_counts(self, given: Arguments, batch: int | None) -> None:
-        """Raise TargetError if an array holds neither one value nor as many as the batch has samples."""
-        for name, array in given.items():
-            if batch is not None and len(array) not in (1, batch):
-                raise TargetError(
-                    f"{len(array)} values for {name}, but the batch holds {batch} samples: give 1 or {batch}"
-                )
-
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
         """Decide whether axis 0 of this shape counts the samples. Raises TargetError if it must and does not."""
         if len(shape) <= len(self.sample_shape(argument, interface)):

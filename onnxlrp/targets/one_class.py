@@ -17,7 +17,7 @@ from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Siz
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
-CLASS = ("class", "classes")
+_CLASS = ("class", "classes")
 
 
 class ClassTarget(TargetKind):
@@ -63,7 +63,7 @@ class ClassTarget(TargetKind):
         if argument == "target":
             axis, sizes = interface.class_axis, shape or ()
             count = 1 if axis is None else sizes[axis] if axis < len(sizes) else None
-            check_range(indices, count, argument, CLASS, interface.output)
+            check_range(indices, count, argument, _CLASS, interface.output)
         return indices
 
     def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
@@ -95,23 +95,19 @@ class ClassTarget(TargetKind):
         if scores is None:
             return Resolved(target)
         if target is not None:
-            check_range(target, scores.shape[-1], "target", CLASS, interface.output)
+            check_range(target, scores.shape[-1], "target", _CLASS, interface.output)
         return self._resolve(given, scores, label, interface)
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:
         """Determine the explained classes of scores [N, C]."""
-        samples, targets, target = len(scores), interface.targets, given.get("target")
+        samples, asked = len(scores), given.get("target", self.default("target", interface))
         predicted = scores.argmax(axis=-1) if scores.shape[-1] else np.zeros(samples, np.int64)
         if label is not None:
             predicted = _named(label, predicted, scores.shape[-1], interface)
-        if targets > 1:
-            predicted = np.repeat(predicted[:, None], targets, axis=1)
-        classes = np.array(predicted, np.int64)
-        if target is not None:
-            asked = np.broadcast_to(target, predicted.shape)
-            classes = np.where(asked == PREDICTED, predicted, asked)
-        picked = np.take_along_axis(scores, classes.reshape(samples, targets), axis=1).reshape(classes.shape)
-        return Resolved(classes, picked)
+        asked = np.broadcast_to(asked, (samples, *asked.shape[1:])).reshape(samples, interface.targets)
+        classes = np.where(asked == PREDICTED, predicted[:, None], asked)
+        shape = (samples, *self.sample_shape("target", interface))
+        return Resolved(classes.reshape(shape), np.take_along_axis(scores, classes, axis=1).reshape(shape))
 
     def is_one_score(self, interface: Interface) -> bool:
         return interface.class_axis is None

@@ -45,7 +45,7 @@ class ElementTarget(TargetKind):
         chosen = self._largest(seeder, first)
         if seeder.options.has_input:
             several = [many] if many > 1 else []
-            asked = seeder.index("target", f"{seeder.output}_element", *several, rank - first)
+            asked = seeder.rows(seeder.index("target", f"{seeder.output}_element", *several, rank - first))
             inside = op.Max(op.Min(asked, op.Sub(op.shape(score, first), op.ints([1]))), op.ints_scalar(0))
             strides = [*(op.volume(score, axis) for axis in range(first + 1, rank)), op.ints([1])]
             place = op.ReduceSum(op.Mul(asked, op.Concat(*strides, axis=0)), op.ints([-1]), keepdims=1)

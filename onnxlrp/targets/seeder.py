@@ -71,7 +71,7 @@ class Seeder:
         chosen = predicted
         if self.options.has_input:
             target = self.index("target", "target", *([many] if many > 1 else []))
-            asked = op.Reshape(target, op.ints([-1, many] if many > 1 else [-1, 1]))
+            asked = op.Reshape(target, op.ints([-1, many]))
             chosen = op.Where(op.Equal(asked, op.ints_scalar(PREDICTED)), predicted, asked)
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
@@ -112,6 +112,14 @@ class Seeder:
         named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
         first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
         return self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
+
+    def rows(self, index: ir.Value) -> ir.Value:
+        """Read an input of indices without the symbol of its rows.
+
+        The default is one row under the symbol of the batch, and onnxruntime, which reuses buffers by symbol, must not
+        take what is computed from it for N rows.
+        """
+        return self.op.Reshape(index, self.op.ints([-1, *(d for d in (index.shape or ())[1:] if isinstance(d, int))]))
 
     def input(
         self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray

@@ -12,7 +12,7 @@ from onnxlrp.errors import TargetError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import to_numbers
-from onnxlrp.targets.kind import Arguments, Axes, Seed, Sizes, TargetKind
+from onnxlrp.targets.kind import Axes, Seed, Sizes, TargetKind
 
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
@@ -53,8 +53,6 @@ class WeightsTarget(TargetKind):
     def default(self, argument: str, interface: Interface) -> np.ndarray:
         return np.ones(())
 
-    def check_counts(self, given: Arguments, batch: int | None) -> None:
-        """Accept any number of weights: they need only broadcast to the output, which `read` has checked."""
-
     def is_per_sample(self, argument: str, shape: Sequence[int], interface: Interface, count: int) -> bool:
+        # Any number will do: weights need only broadcast to the output, which `read` has checked.
         return bool(shape) and interface.batch_axis == 0 and count > 1 and shape[0] == count

@@ -10,9 +10,10 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.call import Call
+from onnxlrp.graph.provenance import is_counted
 from onnxlrp.memory import check_elements
 from onnxlrp.trees.columns import column, is_ensemble
-from onnxlrp.trees.forest import LEAF, MEMBER, Array, Forest
+from onnxlrp.trees.forest import LEAF, MEMBER, Array, Forest, is_informative
 from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
@@ -65,14 +66,30 @@ def _once(call: Call, key: str, names: Collection[str], read: Callable[[], Fores
     return trees
 
 
+def aggregate_of(call: Call) -> str:
+    """Return how an ensemble joins its trees: "SUM", "AVERAGE", "MIN" or "MAX"."""
+    if call.op_type == "TreeEnsemble":
+        return _AGGREGATES[int(call.attr("aggregate_function", 1))]
+    return _text(call.attr("aggregate_function", "SUM"))
+
+
+def has_informative_rates(call: Call) -> bool:
+    """Decide whether an ensemble's hit rates tell how often its nodes are reached."""
+    return is_informative(_floats(call, "nodes_hitrates"))
+
+
 def drop_unused_attributes(node: ir.Node) -> None:
     """Remove attributes of a tree operator that no runtime reads: hit rates, which the tables beside the operator
-    hold too, and flags of missing values if none is set. The forest that was read from the attributes is forgotten."""
+    hold too, and flags of missing values if none is set. The forest that was read from the attributes is forgotten.
+
+    Hit rates that were counted during the conversion stay, for whoever reads the file again.
+    """
     if not is_ensemble(node):
         return
     for key in _KEYS if "nodes_modes" in node.attributes else ():
         node.attributes["nodes_modes"].meta.pop(key, None)
-    unread, flags = ["nodes_hitrates", "nodes_hitrates_as_tensor"], "nodes_missing_value_tracks_true"
+    unread = [] if is_counted(node) else ["nodes_hitrates", "nodes_hitrates_as_tensor"]
+    flags = "nodes_missing_value_tracks_true"
     are_set = column(node.attributes, flags)
     if are_set is not None and not are_set.any():
         unread.append(flags)
@@ -136,7 +153,7 @@ def _of_nodes(call: Call) -> Forest:
         values=values,
         has_weight=has_weight,
         hit_rates=_rates(_floats(call, "nodes_hitrates"), mode.size),
-        aggregate=_text(call.attr("aggregate_function", "SUM")),
+        aggregate=aggregate_of(call),
         base=numbers(call, "base_values"),
         first=first,
         whole=np.zeros(mode.size, bool),
@@ -169,7 +186,7 @@ def _of_trees(call: Call) -> Forest:
         values=values,
         has_weight=has_weight,
         hit_rates=_rates(_floats(call, "nodes_hitrates"), nodes + leaves),
-        aggregate=_AGGREGATES[int(call.attr("aggregate_function", 1))],
+        aggregate=aggregate_of(call),
         base=np.zeros(0),
         first=np.concatenate([np.full(nodes, np.nan, weights.dtype), weights]),
         whole=np.zeros(nodes + leaves, bool),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DENSE = 2**19
 """Most elements of a 0/1 matrix that multiplies the rows."""
 _DENSE_COLUMNS = 2**21
-"""The same for columns, which would have to be transposed else."""
+"""Most elements of such a matrix for columns, which would have to be transposed else."""
 _LONGEST = 32
 """Most rows that are added up at once."""
 

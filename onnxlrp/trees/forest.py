@@ -138,8 +138,7 @@ class Forest:
         if self.known_share is not None:
             return self.known_share
         rates = self.hit_rates
-        known = rates[np.isfinite(rates)]
-        if known.size == 0 or (known == known[0]).all():
+        if not is_informative(rates):
             return np.full(self.mode.size, np.nan)
         inner = self.mode != LEAF
         # The rate of a node with several parents does not say how many samples came from each.
@@ -152,11 +151,21 @@ class Forest:
     @property
     def share_source(self) -> str:
         """The source of `share`, in words for the plan."""
-        if self.taken is not None:
-            count = int(self.taken.sum(1).max(initial=0))
-            return f"the background's {count} rows" if count != 1 else "the background's row"
-        told = np.isfinite(self.told_share) & (self.mode != LEAF)
-        return "the file's hit rates" if told.any() else "a grid of its thresholds"
+        count = None if self.taken is None else int(self.taken.sum(1).max(initial=0))
+        return share_source(count, bool((np.isfinite(self.told_share) & (self.mode != LEAF)).any()))
+
+
+def share_source(rows: int | None, told: bool) -> str:
+    """Name the source of shares: so many background rows, hit rates of the file that tell them, or neither."""
+    if rows is not None:
+        return f"the background's {rows} rows" if rows != 1 else "the background's row"
+    return "the file's hit rates" if told else "a grid of its thresholds"
+
+
+def is_informative(rates: Array) -> bool:
+    """Decide whether hit rates differ; converters write the same number for every node."""
+    known = rates[np.isfinite(rates)]
+    return bool(known.size and (known != known[0]).any())
 
 
 def _part(yes: Array, no: Array) -> Array:

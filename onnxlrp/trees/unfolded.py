@@ -128,7 +128,7 @@ def unfolded(forest: Forest, trees: slice = slice(None)) -> Unfolded:
     roots = forest.roots[trees]
     inner = forest.mode != LEAF
     number = np.flatnonzero(inner[roots])
-    nodes, parent, tree = roots[number], np.full(number.size, ROOT), number
+    nodes, parent, tree = roots[number], np.full(number.size, ROOT), number + (trees.start or 0)
     columns: list[tuple[Array, Array, Array]] = []
     levels: list[Level] = []
     start = 0

@@ -64,6 +64,10 @@ def _heading(sample: Sample) -> str:
         parts.append(" ".join((*target_words(sample.target), sample.label)).rstrip())
     if sample.score is not None:
         parts.append(f"score {four_digits(sample.score)}")
+    if sample.base_value is not None:
+        parts.append(f"base value {four_digits(sample.base_value)}")
+    if sample.raw_score is not None and sample.adds_up_to == "raw score":
+        parts.append(f"raw score {four_digits(sample.raw_score)}")
     return ", ".join(parts)
 
 

@@ -36,7 +36,6 @@ class Material:
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seen: Mapping[str, Sequence[Image.Image]] = dataclasses.field(default_factory=dict)
     """The pictures themselves, if they came from files."""
-    columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     samples: Sequence[Sample] = ()
     """A summary of each sample, with its texts."""
     title: str = "Relevance"
@@ -66,6 +65,9 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "target": plain(explanation.target),
         "score": plain(explanation.score),
+        "base_value": plain(explanation.base_value),
+        "raw_score": plain(explanation.raw_score),
+        "columns": {name: list(names) for name, names in explanation.columns.items()},
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
         "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
         "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
@@ -132,7 +134,10 @@ def _save_html(material: Material, draft: Path) -> None:
 
 
 def _save_npz(material: Material, draft: Path) -> None:
-    write_npz(draft, contents(material.explanation, material.names))
+    arrays = contents(material.explanation, material.names)
+    for name, columns in material.explanation.columns.items():
+        arrays.setdefault(f"{name}_columns", np.array(columns))
+    write_npz(draft, arrays)
 
 
 def _save_json(material: Material, draft: Path) -> None:
@@ -162,7 +167,8 @@ def _save_npy(material: Material, draft: Path) -> None:
 
 
 def _save_csv(material: Material, draft: Path) -> None:
-    """Write a row per sample, a column per entry of the explained inputs."""
+    """Write a row per sample, a column per entry of the explained inputs, and base value and raw score where there are
+    any."""
     head: list[str] = []
     blocks = []
     for name, value in material.explanation.relevance.items():
@@ -171,11 +177,18 @@ def _save_csv(material: Material, draft: Path) -> None:
                 f"a .csv holds rows of features, but relevance of {name!r} is {list(value.shape)}: use .npz"
             )
         block = value.reshape(len(value), -1)
-        known = list(material.columns.get(name, ()))
+        known = list(material.explanation.columns.get(name, ()))
         if len(known) != block.shape[1]:
             known = [name] if block.shape[1] == 1 else [f"{name}[{index}]" for index in range(block.shape[1])]
         head += known
         blocks.append(block)
+    for title, values in (
+        ("base_value", material.explanation.base_value),
+        ("raw_score", material.explanation.raw_score),
+    ):
+        if values is not None:
+            head.append(title if title not in head else f"{title}_1")
+            blocks.append(values.reshape(len(values), -1))
     if len({len(block) for block in blocks}) > 1:
         raise InputError("the explained inputs differ in their number of rows: write .npz")
     with draft.open("w", newline="", encoding="utf-8") as file:

@@ -12,6 +12,9 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.tokens import Piece, pieces
 
+_ROUNDED = 1e-5
+"""Largest relative difference of a score from itself in another type."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
@@ -38,22 +41,37 @@ class Sample:
     """Most relevant entries, for inputs that are tables or sequences of ids."""
     position: int | None = None
     """Position of the explained score in the text, for a token target."""
+    base_value: float | None = None
+    """Number that relevance is counted from; None for a model without one."""
+    raw_score: float | None = None
+    """Score that base value and relevance add up to: the margin where a final sigmoid or softmax was skipped."""
     texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
     """Tokens or words with their relevance, for each input that is text."""
+
+    @property
+    def adds_up_to(self) -> str:
+        """Name for the number that base value and relevance add up to; empty without a base value."""
+        if self.base_value is None or self.raw_score is None:
+            return ""
+        same = self.score is not None and abs(self.score - self.raw_score) <= _ROUNDED * abs(self.raw_score)
+        return "score" if same else "raw score"
+
+    @property
+    def rest(self) -> float:
+        """Sum of the relevance that is not among the most relevant entries."""
+        return sum(self.relevance.values()) - sum(feature.relevance for feature in self.features)
 
 
 def summarise(
     explanation: Explanation,
     inputs: Mapping[str, Any],
     labels: Sequence[str] = (),
-    columns: Mapping[str, Sequence[str]] | None = None,
     top: int = 10,
     words: bool = False,
 ) -> list[Sample]:
     """Summarise an explanation, one entry per sample and target.
 
-    `labels` are the names of the classes, `columns` those of an input's entries; `words` shows texts by word, not by
-    token.
+    `labels` are the names of the classes; `words` shows texts by word, not by token.
     """
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
@@ -78,8 +96,10 @@ def summarise(
                     label=labels[chosen] if isinstance(chosen, int) and 0 <= chosen < len(labels) else "",
                     score=None if score is None else float(score[place]),
                     relevance={name: float(part.sum(dtype=np.float64)) for name, part in relevance.items()},
-                    features=_features(relevance, inputs, columns or {}, texts, index, samples, top),
+                    features=_features(relevance, inputs, explanation.columns, texts, index, samples, top),
                     position=position,
+                    base_value=_number(explanation.base_value, place),
+                    raw_score=_number(explanation.raw_score, place),
                     texts=texts,
                 )
             )
@@ -108,6 +128,11 @@ def captions(explanation: Explanation) -> list[str]:
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
     """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
+
+
+def _number(values: np.ndarray | None, place: tuple[int, ...]) -> float | None:
+    """Read the number of one sample and target; None if there are none."""
+    return None if values is None else float(values[place])
 
 
 def _samples(explanation: Explanation) -> int:

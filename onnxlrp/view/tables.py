@@ -76,24 +76,53 @@ def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:
-    """List for each sample its target, its score and the sum of relevance at each input."""
+    """List for each sample its target, its score and the sum of relevance at each input.
+
+    Where there is a base value it is listed too, and with it the raw score if that is not the score itself.
+    """
     inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
     labelled = any(sample.label for sample in samples)
     placed = any(sample.position is not None for sample in samples)
     kind = next((target_words(sample.target)[0] for sample in samples), "class")
-    shown = ("sample", *(("position",) if placed else ()), kind, *(("label",) if labelled else ()), "score")
+    shown = ["sample", *(["position"] if placed else []), kind, *(["label"] if labelled else []), "score"]
+    sums = _sums_listed(samples)
     lines = (
         (
             str(sample.index),
             *((str(sample.position),) if placed else ()),
             target_words(sample.target)[1],
             *((sample.label,) if labelled else ()),
-            "-" if sample.score is None else four_digits(sample.score),
-            *(four_digits(sample.relevance[name]) if name in sample.relevance else "-" for name in inputs),
+            number_or_dash(sample.score),
+            *(number_or_dash(getattr(sample, attribute)) for attribute in sums.values()),
+            *(number_or_dash(sample.relevance.get(name)) for name in inputs),
         )
         for sample in samples
     )
-    return _table((*shown, *(f"Σ relevance {name}" for name in inputs)), lines, numbers=1 + len(inputs))
+    numbers = [*sums, *(f"Σ relevance {name}" for name in inputs)]
+    return _table((*shown, *numbers), lines, numbers=1 + len(numbers))
+
+
+def _sums_listed(samples: Sequence[Sample]) -> dict[str, str]:
+    """Choose the columns of numbers that relevance adds up with: their heads, each with the attribute of a sample."""
+    if all(sample.base_value is None for sample in samples):
+        return {}
+    raw = any(sample.adds_up_to == "raw score" for sample in samples)
+    return {**({"raw score": "raw_score"} if raw else {}), "base value": "base_value"}
+
+
+def sums_note(samples: Sequence[Sample]) -> str:
+    """Say what base value and relevance add up to; empty if there is no base value."""
+    names = [sample.adds_up_to for sample in samples if sample.adds_up_to]
+    if not names:
+        return ""
+    if "raw score" not in names:
+        return "base value + Σ relevance = score"
+    if all(sample.score is None for sample in samples):
+        return "base value + Σ relevance = raw score, the weighted sum of the explained scores"
+    return (
+        "base value + Σ relevance = raw score: the margin (log-odds) that the model's last function, such as a sigmoid "
+        "or softmax, turns into the score"
+    )
 
 
 def features_table(sample: Sample) -> Table:
@@ -110,6 +139,14 @@ def features_table(sample: Sample) -> Table:
             escaped(words),
             heat(four_digits(feature.relevance), feature.relevance, limit),
         )
+    if sample.base_value is not None and sample.raw_score is not None:
+        table.add_section()
+        for name, amount in (
+            ("all others", sample.rest),
+            ("base value", sample.base_value),
+            (sample.adds_up_to, sample.raw_score),
+        ):
+            table.add_row("", name, "", four_digits(amount))
     return table
 
 
@@ -124,6 +161,7 @@ def conservation_table(sums: Conservation) -> Table:
     share = (lambda value: f"{value / sums.seeds:.1%}") if sums.seeds else (lambda value: "-")
     parts = [("at the output", sums.seeds)]
     parts += [(f"at input {name}", value) for name, value in sums.inputs.items()]
+    parts += [] if sums.base is None else [("base value, no loss", sums.base)]
     parts += [("absorbed by biases", sums.bias), ("absorbed by ε", sums.epsilon), ("stopped", sums.stopped)]
     lines = ((name, four_digits(value), share(value)) for name, value in parts)
     return _table(("relevance", "sum", "share"), lines, numbers=2)
@@ -161,6 +199,11 @@ def _scale(limit: float) -> Text:
     steps = [heat("  ", share * limit, limit) for share in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)]
     ends = (heat(f" {four_digits(-limit)} ", -limit, limit), heat(f" +{four_digits(limit)} ", limit, limit))
     return Text.assemble("against ", ends[0], *steps, ends[1], " for")
+
+
+def number_or_dash(value: float | None) -> str:
+    """Write a number with four significant digits, or a dash where there is none."""
+    return "-" if value is None else four_digits(value)
 
 
 def four_digits(value: float) -> str:

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxlrp.analysis.facts import analyse
 from onnxlrp.composites import parse
 from onnxlrp.emit.context import Context
-from onnxlrp.emit.relevance import Amount, CarrierKind, Factor, PoolDeferred, Relevance, routed
+from onnxlrp.emit.relevance import Amount, CarrierKind, Factor, PoolDeferred, Relevance, routed, total
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.rules import LRP0, Epsilon
 
@@ -45,36 +45,36 @@ class Bench:
             return ReferenceEvaluator(model).run(None, feeds)
 
 
-def _itself(b: Bench) -> Relevance:
-    return Factor(b.z, b.c, b.z)
+def _itself(b: Bench) -> list[Relevance]:
+    return [Factor(b.z, b.c, b.z)]
 
 
-def _rectified(b: Bench) -> Relevance:
-    return Factor(b.z, b.c, b.op.Relu(b.z), CarrierKind.RECTIFIED)
+def _rectified(b: Bench) -> list[Relevance]:
+    return [Factor(b.z, b.c, b.op.Relu(b.z), CarrierKind.RECTIFIED)]
 
 
-def _cut(b: Bench) -> Relevance:
-    return Factor(b.z, b.c, b.op.Clip(b.z, 0.0, 1.0), CarrierKind.CUT)
+def _cut(b: Bench) -> list[Relevance]:
+    return [Factor(b.z, b.c, b.op.Clip(b.z, 0.0, 1.0), CarrierKind.CUT)]
 
 
-def _of_sign(b: Bench) -> Relevance:
-    return Factor(b.z, b.c, b.op.Tanh(b.z), CarrierKind.SIGN)
+def _of_sign(b: Bench) -> list[Relevance]:
+    return [Factor(b.z, b.c, b.op.Tanh(b.z), CarrierKind.SIGN)]
 
 
-def _deferred(b: Bench) -> Relevance:
+def _deferred(b: Bench) -> list[Relevance]:
     op, axes = b.op, b.op.ints([1])
     output = op.ReduceMax(b.z, axes, keepdims=1)
     factor = op.ReduceMax(b.c, axes, keepdims=1)
     first = op.Equal(op.ArgMax(b.z, axis=1, keepdims=1), op.ints(range(SHAPE[1])))
-    return PoolDeferred(b.z, factor, b.z, output=output, back=lambda t: op.Where(first, t, op.number(0.0, t)))
+    return [PoolDeferred(b.z, factor, b.z, output=output, back=lambda t: op.Where(first, t, op.number(0.0, t)))]
 
 
-def _alike(b: Bench) -> Relevance:
-    return _itself(b).plus(_deferred(b)).plus(_itself(b))
+def _alike(b: Bench) -> list[Relevance]:
+    return [*_itself(b), *_deferred(b), *_itself(b)]
 
 
-def _unlike(b: Bench) -> Relevance:
-    return _itself(b).plus(Amount(b.z, b.d)).plus(_of_sign(b))
+def _unlike(b: Bench) -> list[Relevance]:
+    return [*_itself(b), Amount(b.z, b.d), *_of_sign(b)]
 
 
 FORMS = {f.__name__[1:]: f for f in (_itself, _rectified, _cut, _of_sign, _deferred, _alike, _unlike)}
@@ -102,7 +102,7 @@ QUESTIONS: dict[str, Callable[[Bench, Relevance], ir.Value]] = {
         b.context, [r], _turned(b, b.z), lambda t: _turned(b, t[0]), in_place=True
     ).amount(b.context),
     "settled": lambda b, r: r.settled(b.context).amount(b.context),
-    "and another": lambda b, r: r.plus(Amount(b.z, b.d)).amount(b.context),
+    "and another": lambda b, r: total(b.context, [r, Amount(b.z, b.d)]).amount(b.context),
 }
 
 
@@ -120,9 +120,8 @@ feeds = st.fixed_dictionaries({name: arrays(np.float64, SHAPE, elements=numbers)
 @given(feeds=feeds)
 def test_a_form_is_the_amount_that_it_stands_for(form, forms, feeds):
     bench = Bench(forms)
-    relevance = FORMS[form](bench)
-    taken = relevance.total(bench.context)
-    amount = Amount(bench.z, relevance.amount(bench.context))
+    taken = total(bench.context, FORMS[form](bench))
+    amount = Amount(bench.z, taken.amount(bench.context))
     pairs = [v for ask in QUESTIONS.values() for v in (ask(bench, taken), ask(bench, amount))]
     found = bench.run(pairs, feeds)
     for name, ours, theirs in zip(QUESTIONS, found[::2], found[1::2], strict=True):
@@ -132,5 +131,5 @@ def test_a_form_is_the_amount_that_it_stands_for(form, forms, feeds):
 def test_plain_forms_are_amounts():
     bench = Bench("plain")
     for form in FORMS.values():
-        settled = form(bench).settled(bench.context).total(bench.context)
-        assert isinstance(settled, Amount)
+        settled = [part.settled(bench.context) for part in form(bench)]
+        assert isinstance(total(bench.context, settled), Amount)

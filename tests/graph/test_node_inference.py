@@ -83,3 +83,14 @@ def test_a_failure_is_said_every_time():
         node.outputs[0].name = "y"
         infer_outputs(node)
         assert node_inference.ERROR in node.metadata_props
+
+
+@pytest.mark.parametrize("axis", [1, -2])
+def test_parts_of_a_split_into_many(axis):
+    """Inference is shown constants of up to 20 numbers; parts of more sizes, and of other sizes, are known, too."""
+    for first in (1, 2):
+        sizes = [first, *[3] * 24]
+        parts = [operand(["N", sum(sizes), 2]), operand([25], INT64, sizes)]
+        assert inferred(infer_outputs, "Split", parts, 25, axis=axis) == [
+            (ir.DataType.FLOAT, ["N", size, 2]) for size in sizes
+        ]

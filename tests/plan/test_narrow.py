@@ -28,6 +28,9 @@ def columns(proto: onnx.ModelProto, composite: str = "epsilon") -> range | None:
 
 SIZES = ", int64[3] sizes = {4, 4, 4}"
 ENDS = ", int64[1] low = {4}, int64[1] high = {8}, int64[1] axis = {2}"
+STEPS = ", int64[1] low = {-1}, int64[1] high = {-9}, int64[1] axis = {2}, int64[1] step = {-2}"
+PLACES = ", int64[4] places = {-1, 4, 9, 5}"
+FOUR = ", int64[1] low = {4}, int64[1] high = {8}, int64[1] axis = {-1}, int64[1] one = {1}"
 HEADS = ", int64[4] shape = {0, 0, 3, 4}, int64 second = {1}"
 
 
@@ -37,6 +40,11 @@ HEADS = ", int64[4] shape = {0, 0, 3, 4}, int64 second = {1}"
         (["q, k, a = Split <axis = 2> (h, sizes)"], SIZES, range(8, 12)),
         (["a, k, u = Split <axis = -1> (h, sizes)"], SIZES, range(4)),
         (["a = Slice(h, low, high, axis)"], ENDS, range(4, 8)),
+        (["a = Slice(h, low, high, axis, step)"], STEPS, range(5, 12)),
+        (["a = Gather <axis = 2> (h, places)"], PLACES, range(4, 12)),
+        (["t = Unsqueeze(h, one)", "s = Slice(t, low, high, axis)", "a = Squeeze(s, one)"], FOUR, range(4, 8)),
+        (["t = Transpose <perm = [2, 0, 1]> (h)", "s = Gather <axis = 0> (t, places)",
+          "a = Transpose <perm = [1, 2, 0]> (s)"], PLACES, range(4, 12)),
         (["t = Reshape(h, shape)", "a = Gather <axis = 2> (t, second)"], HEADS, range(4, 8)),
         (["q, k, u = Split <axis = 2> (h, sizes)", "a = Add(q, k)"], SIZES, range(8)),
         (["q, k, u = Split <axis = 2> (h, sizes)", "b = Add(q, k)", "a = Add(b, u)"], SIZES, None),

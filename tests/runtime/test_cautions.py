@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -224,6 +225,21 @@ def test_the_base_value_of_trees_is_no_loss():
 
 
 # --------------------------------------------------------------------------------------------------- negative scores
+
+
+def test_the_change_from_the_base_value_is_what_must_arrive():
+    """A file of which half of the relevance got lost is doubted; one whose scores are negative is not."""
+    made = onnxlrp.convert(forest())
+    explainer = onnxlrp.Explainer(made, providers=["CPUExecutionProvider"])
+    x = np.array([[9, 9], [-9, 9]], np.float32)
+    found = explainer.compute(explainer.prepare({"x": x}))
+    assert found.base_value is not None and not cautions(found, explainer.interface)
+    lost = dataclasses.replace(found, relevance={"x": found.relevance["x"] / 4})
+    assert [c.kind for c in cautions(lost, explainer.interface)] == ["absorbed"]
+    nothing = dataclasses.replace(found, relevance={"x": found.relevance["x"] * 0})
+    assert [c.kind for c in cautions(nothing, explainer.interface)] == ["zero"]
+    at_base = dataclasses.replace(nothing, score=found.base_value.astype(np.float32))
+    assert not cautions(at_base, explainer.interface)
 
 
 def test_a_class_whose_own_score_is_negative():

@@ -152,7 +152,7 @@ def test_targets_that_do_not_exist(shape):
     explainer = onnxlrp.Explainer(onnxlrp.convert(dense(shape), "epsilon"))
     with pytest.raises(TargetError, match="'y' has the classes 0 to 1"):
         explainer({"x": X}, target=2)
-    with pytest.raises(TargetError, match="3 values for target, but the batch holds 2"):
+    with pytest.raises(TargetError, match="3 values for target, but there are 2 samples"):
         explainer({"x": X}, target=[0, 1, 0])
     rows = onnxlrp.Explainer(onnxlrp.convert(folded(["M", 2])))
     with pytest.raises(InputError, match="does not run"):

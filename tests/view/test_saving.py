@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -46,9 +47,27 @@ def test_npz_npy_json_csv(tmp_path):
     write(tmp_path / "r.json", done)
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["relevance"]["x"] == TABLE.tolist() and content["ledger"][0]["passed_on"] == 1
-    write(tmp_path / "r.csv", done, columns={"x": ("age", "mass", "town")})
+    write(tmp_path / "r.csv", dataclasses.replace(done, columns={"x": ("age", "mass", "town")}))
     assert (tmp_path / "r.csv").read_text() == "age,mass,town\n0.5,-1.5,3.0\n"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_every_table_has_base_value_raw_score_and_column_names(tmp_path):
+    """The values of 0.5, −1.5 and 3 and the base value 0.25 make 2.25, of which the score 2 is some function."""
+    sums = {"base_value": np.array([0.25]), "raw_score": np.array([2.25])}
+    done = explanation({"x": TABLE}, columns={"x": ("age", "base_value", "town")}, **sums)
+    write(tmp_path / "r.csv", done)
+    assert (tmp_path / "r.csv").read_text() == "age,base_value,town,base_value_1,raw_score\n0.5,-1.5,3.0,0.25,2.25\n"
+    write(tmp_path / "r.json", done)
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert (content["base_value"], content["raw_score"]) == ([0.25], [2.25])
+    assert content["columns"] == {"x": ["age", "base_value", "town"]}
+    write(tmp_path / "r.npz", done)
+    with np.load(tmp_path / "r.npz") as archive:
+        assert archive["base_value"] == 0.25 and archive["raw_score"] == 2.25
+        assert archive["x_columns"].tolist() == ["age", "base_value", "town"]
+    (sample,) = summarise(done, {"x": TABLE}, top=2)
+    assert (sample.base_value, sample.raw_score, sample.adds_up_to, sample.rest) == (0.25, 2.25, "raw score", 0.5)
 
 
 def test_csv_of_several_inputs(tmp_path):
@@ -140,8 +159,8 @@ def test_plain_has_no_nan():
 
 
 def test_summary_names_the_features_that_matter():
-    done = explanation({"x": TABLE, "age": np.array([[9.0]])})
-    (sample,) = summarise(done, {"x": TABLE * 2, "age": np.array([[31]])}, ["no", "yes"], {"x": ("a", "b", "c")}, top=3)
+    done = explanation({"x": TABLE, "age": np.array([[9.0]])}, columns={"x": ("a", "b", "c")})
+    (sample,) = summarise(done, {"x": TABLE * 2, "age": np.array([[31]])}, ["no", "yes"], top=3)
     assert (sample.target, sample.label, sample.score) == (1, "yes", 2.0)
     assert sample.relevance == {"x": 2.0, "age": 9.0}
     assert [(one.name, one.value, one.relevance) for one in sample.features] == [

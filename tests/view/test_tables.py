@@ -65,6 +65,25 @@ def test_samples_and_features():
     assert "label" not in text(tables.samples_table([Sample(0, None, "", None, {"x": 1.0})]))
 
 
+def test_base_values_and_what_they_add_up_to():
+    """A margin is listed beside the probability; a score that is the sum itself is not listed twice."""
+    margin = Sample(0, 1, "", 0.6, {"x": 1.5}, (Feature("x", "age", 31.0, 1.25),), base_value=-1.0, raw_score=0.5)
+    shown = text(tables.samples_table([margin]))
+    assert "raw score" in shown and "base value" in shown and "0.6" in shown
+    assert "margin (log-odds)" in tables.sums_note([margin])
+    shown = text(tables.features_table(margin))
+    assert [word in shown for word in ("all others", "0.25", "base value", "raw score")] == [True] * 4
+    itself = dataclasses.replace(margin, score=0.5)
+    assert "raw score" not in text(tables.samples_table([itself])) and "base value" in text(
+        tables.samples_table([itself])
+    )
+    assert tables.sums_note([itself]) == "base value + Σ relevance = score"
+    assert "weighted sum" in tables.sums_note([dataclasses.replace(margin, score=None)])
+    without = dataclasses.replace(margin, base_value=None, raw_score=None)
+    assert "base value" not in text(tables.samples_table([without])) and not tables.sums_note([without])
+    assert "base value" not in text(tables.features_table(without))
+
+
 def test_check_tables():
     shown = text(tables.outputs_table([OutputCheck("y", 1e-7, 1e-5), OutputCheck("z", 1e-2, 1e-5)]))
     assert "equal" in shown and "DIFFERENT" in shown

@@ -1,0 +1,26 @@
+"""Base values of a tree ensemble: its output where nothing is known of the features."""
+
+from __future__ import annotations
+
+from onnxlrp.graph.call import Call
+from onnxlrp.trees.ensemble_attributes import forest
+from onnxlrp.trees.forest import Array, Forest
+from onnxlrp.trees.rows_in_trees import Baselines, baselines_of, mean_of_rows
+from onnxlrp.trees.score_columns import score_columns
+
+
+def base_scores(call: Call) -> Array | None:
+    """Compute the base value of each output column, [1, columns], float64; None under MIN and MAX, where it is that of
+    the chosen tree, another for each sample."""
+    trees = forest(call)
+    if trees.aggregate not in ("SUM", "AVERAGE"):
+        return None
+    columns = score_columns(call, trees)
+    return (expected_sums(trees, baselines_of(call)) @ columns.matrix + columns.constant)[None]
+
+
+def expected_sums(trees: Forest, background: Baselines | None) -> Array:
+    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
+    if background is None:
+        return trees.expectation(trees.values)[trees.roots].sum(axis=0) * trees.scale
+    return mean_of_rows(trees, background)
