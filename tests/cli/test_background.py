@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -71,4 +72,5 @@ def test_rows_that_cannot_be_read(forest):
         "--force",
         status=2,
     )
-    assert "rows.npy" in refused_out.stderr
+    # The frame breaks long paths where a line ends.
+    assert "rows.npy" in re.sub(r"\s*│\n│\s*", "", refused_out.stderr)
