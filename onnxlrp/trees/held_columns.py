@@ -58,12 +58,16 @@ class Column:
     raw: bytes
     """The attribute as the file has it."""
     values: np.ndarray | None
-    """Numbers of the column, for texts those of the modes; None once the model is explained."""
+    """Numbers of the column, for texts those of the modes; None once they are forgotten."""
 
     @property
     def array(self) -> np.ndarray:
-        assert self.values is not None, f"{self.name} is not needed any more"
-        return self.values
+        """The numbers of the column, which are read again if they were forgotten."""
+        if self.values is not None:
+            return self.values
+        again = _column(self.raw)
+        assert again is not None, "the column has been read before"
+        return again.array
 
 
 class HeldColumns:
@@ -108,11 +112,6 @@ class HeldColumns:
     def size(self) -> int:
         """Bytes of all columns."""
         return sum(len(column.raw) for column in self._columns.values())
-
-    def forget_values(self) -> None:
-        """Forget what was read of the columns, because only their bytes are needed from now on."""
-        for column in self._columns.values():
-            column.values = None
 
 
 def take_out(content: bytes) -> tuple[bytes, HeldColumns]:
