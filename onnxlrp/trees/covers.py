@@ -10,6 +10,7 @@ explained = onnxlrp.convert(onnxlrp.with_covers(model, onnxlrp.covers_of(forest)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +44,8 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
         TreeEnsembleRegressor and TreeEnsembleClassifier, a sequence or an array by node number, or a mapping from it.
         TreeEnsemble has no place for the counts of leaves: comparisons between two leaves keep the grid's share.
     node
-        The name of the ensemble's node. Default: all ensembles, in the order of the nodes.
+        The name of the ensemble's node. Default: all ensembles, in the order of the nodes, or in the order of their
+        numbers where their names differ in numbers alone.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    ensembles = [n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)]
+    ensembles = _in_order([n for n in copy.graph.node if n.op_type in _OPERATORS and node in (None, n.name)])
     if not ensembles:
         raise InputError(
             "covers are for tree ensembles; the model has none" + ("" if node is None else f" named {node!r}")
@@ -78,8 +80,18 @@ def with_covers(model: onnx.ModelProto, covers: Covers, node: str | None = None)
     return copy
 
 
+def _in_order(nodes: Sequence[onnx.NodeProto]) -> Sequence[onnx.NodeProto]:
+    """Put nodes that are numbered in their names in the order of the numbers: skl2onnx writes `sample10` before
+    `sample2`."""
+    if len({re.sub(r"\d+", "", node.name) for node in nodes}) > 1:
+        return nodes
+    return sorted(nodes, key=lambda node: [int(number) for number in re.findall(r"\d+", node.name)])
+
+
 def _call(node: onnx.NodeProto) -> Call:
-    return Call.of(ir.serde.deserialize_node(node))
+    inputs = [helper.make_empty_tensor_value_info(name) for name in node.input]
+    (alone,) = ir.serde.deserialize_graph(helper.make_graph([node], "ensemble", inputs, []))
+    return Call.of(alone)
 
 
 def _store(ensemble: onnx.NodeProto, rates: Array) -> None:
@@ -141,7 +153,9 @@ def _matched(ensemble: onnx.NodeProto, trees: Forest, covers: Sequence[TreeCover
 def _differences(trees: Forest, table: TreeCovers, file: Array, own: Array) -> list[tuple[str, Array]]:
     """Compare nodes of a file with a trainer's: (a name of what differs, where it does)."""
     inner = trees.mode[file] != LEAF
-    near = np.isclose(trees.threshold[file], table.threshold[own], rtol=1e-5, atol=1e-7)
+    with np.errstate(over="ignore"):  # LightGBM parts missing rows from all others by a comparison with 1e300
+        rounded = table.threshold[own].astype(np.float32)
+    near = np.isclose(trees.threshold[file], rounded, rtol=1e-5, atol=1e-7)
     return [
         ("the kind of node", inner != (table.low[own] != own)),
         ("the feature", inner & (trees.feature[file] != table.feature[own])),

@@ -6,7 +6,6 @@ them to the float32 of a file then sends no row another way.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -200,10 +199,119 @@ def test_catboost(classes, holes, tmp_path: Path):
     check(model, onnx.load(tmp_path / "model.onnx"), rows[SHOWN], true, classes)
 
 
-@functools.cache
-def isolation() -> tuple[Any, onnx.ModelProto]:
-    """Fit an IsolationForest; its file with the mean path length as an output."""
+def extreme(classes: int) -> tuple[Any, onnx.ModelProto]:
+    kind = xgboost.XGBClassifier if classes else xgboost.XGBRegressor
+    model = kind(n_jobs=1, n_estimators=20, max_depth=4).fit(X, answers(classes))
+    return model, quietly(onnxmltools.convert_xgboost, model, initial_types=TYPES, target_opset=15)
+
+
+def light(classes: int) -> tuple[Any, onnx.ModelProto]:
+    kind = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
+    model = kind(n_estimators=20, verbose=-1, num_leaves=12, n_jobs=1).fit(X, answers(classes))
+    export = {"zipmap": False} if classes else {}
+    return model, quietly(onnxmltools.convert_lightgbm, model, initial_types=TYPES, target_opset=15, **export)
+
+
+def forest(classes: int) -> tuple[Any, onnx.ModelProto]:
+    model = FORESTS["random forest"](classes).fit(X, answers(classes))
+    return model, exported(model, classes)
+
+
+MAKERS: dict[str, Callable[[int], tuple[Any, onnx.ModelProto]]] = {
+    "XGBoost": extreme,
+    "LightGBM": light,
+    "random forest": forest,
+}
+
+
+def same(found: Array, true: Array) -> None:
+    np.testing.assert_allclose(found, true, rtol=1e-5, atol=1e-5 * np.abs(true).max())
+
+
+def of_class(true: Array, target: int | None) -> Array:
+    """Choose a class, of values for two classes by their sign or of values with the classes last."""
+    if target is None:
+        return true
+    return true[..., target] if true.shape[-1] == 3 else true * (1 if target else -1)
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_base_values(maker, classes):
+    """Compare with shap's expected value, that of the second class for two; for XGBoost shap knows it after a call."""
+    model, source = MAKERS[maker](classes)
+    given = onnxlrp.with_covers(source, onnxlrp.covers_of(model))
+    explanation = onnxlrp.Explainer(onnxlrp.convert(given))({"X": X[:3]}, **({"target": 1} if classes else {}))
+    explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+    explainer.shap_values(X[:3])
+    assert explanation.base_value is not None
+    expected = np.ravel(explainer.expected_value)[-1]
+    np.testing.assert_allclose(explanation.base_value.ravel(), [expected] * 3, rtol=1e-5, atol=1e-6)
+    total = explanation.relevance["X"].sum(1) + explanation.base_value.ravel()
+    np.testing.assert_allclose(total, np.ravel(explanation.raw_score), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_interventional_values(maker, classes):
+    """Compare with shap's values for the same background rows."""
+    model, source = MAKERS[maker](classes)
+    explainer = shap.TreeExplainer(model, X[300:340], feature_perturbation="interventional")
+    true = np.asarray(explainer.shap_values(X[SHOWN], check_additivity=False))
+    composite = onnxlrp.composites.Auto(trees="interventional")
+    explain = onnxlrp.Explainer(onnxlrp.convert(source, composite, background=X[300:340]))
+    for target in TARGETS[classes]:
+        expected = true[..., target] if true.ndim == 3 else of_class(true, target)
+        same(explain({"X": X[SHOWN]}, **({} if target is None else {"target": target})).relevance["X"], expected)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_interactions(maker, classes):
+    """Compare with shap's interaction values."""
+    model, source = MAKERS[maker](classes)
+    explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+    true = np.asarray(explainer.shap_interaction_values(X[:20]))
+    given = onnxlrp.with_covers(source, onnxlrp.covers_of(model))
+    explain = onnxlrp.Explainer(onnxlrp.convert(given, interactions=True))
+    for target in TARGETS[classes]:
+        explanation = explain({"X": X[:20]}, **({} if target is None else {"target": target}))
+        expected = true[..., target] if true.ndim == 4 else of_class(true, target)
+        same(explanation.interactions, expected)
+        same(explanation.interactions.sum(2), explanation.relevance["X"])
+
+
+def test_isolation_forest():
+    """Compare with shap's values of the path lengths, which the file divides by their mean in a sample of 64 rows."""
     model = ensemble.IsolationForest(n_estimators=20, max_samples=64, random_state=0).fit(X)
-    source = quietly(skl2onnx.to_onnx, model, X[:1], options={id(model): {"score_samples": True}}, target_opset=OPSETS)
+    options = {id(model): {"score_samples": True}}
+    source = quietly(skl2onnx.to_onnx, model, X[:1], options=options, target_opset=OPSETS)
     source.graph.output.append(onnx.helper.make_tensor_value_info("dec_C0", onnx.TensorProto.FLOAT, [None, 1]))
-    return model, source
+    given = onnxlrp.with_covers(source, onnxlrp.covers_of(model))
+    explanation = onnxlrp.Explainer(onnxlrp.convert(given, output="dec_C0"))({"X": X[SHOWN]})
+    lengths = of_shap(model, X[SHOWN])
+    exponents = -np.log2(-model.score_samples(X[SHOWN]))
+    mean = shap.TreeExplainer(model).expected_value
+    scale = np.mean((lengths.sum(1) + mean) / exponents)
+    same(explanation.relevance["X"] * scale, lengths)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_adaboost(classes):
+    """Compare with the weighted mean of shap's values of the trees' votes, on the scale of the decision function."""
+    base = tree.DecisionTreeClassifier(max_depth=3)
+    model = ensemble.AdaBoostClassifier(base, n_estimators=12, random_state=0).fit(X, answers(classes))
+    parts = [of_shap(votes(one.tree_, classes), X[SHOWN].astype(np.float64)) for one in model.estimators_]
+    true = np.average(parts, axis=0, weights=model.estimator_weights_) * classes / (classes - 1) ** 2
+    given = onnxlrp.with_covers(exported(model, classes), onnxlrp.covers_of(model))
+    explainer = onnxlrp.Explainer(onnxlrp.convert(given, output="probabilities"))
+    for target in range(classes):
+        same(explainer({"X": X[SHOWN]}, target=target).relevance["X"], true[..., target])
+
+
+def votes(one: Any, classes: int) -> dict[str, Any]:
+    """Make a tree for shap whose leaves vote for the class of most samples."""
+    names = ("children_left", "children_right")
+    table = {name: getattr(one, name) for name in names} | {"children_default": one.children_right}
+    table |= {"features": one.feature, "thresholds": one.threshold, "node_sample_weight": one.weighted_n_node_samples}
+    return {"trees": [table | {"values": np.eye(classes)[one.value[:, 0].argmax(1)]}]}
