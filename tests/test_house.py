@@ -75,7 +75,7 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
-    "targets": {"errors", "interface", "printable"},
+    "targets": {"errors", "graph", "interface", "printable"},
     "_version": set(),
 }
 RUNNING = {

@@ -18,7 +18,6 @@ TWINS = {
     "Epsilon": "the rule and the composite have this name in the field",
     **dict.fromkeys(("check", "convert", "inspect"), "a command of the command line has the name of what it does"),
     "parse": "a public function of `onnxlrp.rules` and of `onnxlrp.composites`",
-    "numbers": "each is short for what its own room is about, and none imports the other",
 }
 """Names that two things of the package have, each with the reason."""
 NO_OPENING = re.compile(r"(Of|What|Whether|Where|Which|How|As|The same)\b")

@@ -28,8 +28,8 @@ from onnxlrp.analysis.patterns import (
     broadcasts_to,
     constant,
     either,
+    holds_numbers,
     number,
-    numbers,
     var,
 )
 from onnxlrp.graph.call import Call, content
@@ -209,7 +209,7 @@ def _fits(values: Values, facts: Facts) -> bool:
     parameters = [values[name] for name in _PARAMETERS if name in values]
     return (
         holds(values["x"] in facts.data, f"{values['x'].name!r} depends on no input")
-        and holds(numbers(values, **_USUAL), "its exponents or numerators are other numbers")
+        and holds(holds_numbers(values, **_USUAL), "its exponents or numerators are other numbers")
         and holds(constant(_PARAMETERS, values, facts), "its scale or shift depends on an input")
         and holds(all(broadcasts_to(v, values["x"]) for v in parameters), "its scale or shift broadcasts its input")
     )

@@ -150,7 +150,7 @@ def number(value: ir.Value | None) -> float | None:
     return None if known is None else float(known.reshape(-1)[0])
 
 
-def numbers(values: Values, **expected: float) -> bool:
+def holds_numbers(values: Values, **expected: float) -> bool:
     """Decide whether each of these names that is bound holds the expected number."""
     return all(number(values[name]) == wanted for name, wanted in expected.items() if name in values)
 

@@ -146,19 +146,15 @@ def dequantise_again(op: Builder, outputs: Collection[ir.Value]) -> None:
     too. A second DequantizeLinear of the same integers would prevent it. So relevance reads Cast, Sub and Mul of the
     integers: these are folded when a session is created, before it looks for fusions.
     """
-    own, fixed, copies = _upstream(outputs), constants(op.graph), dict[ir.Value, ir.Value]()
+    own = set(upstream(outputs, read_by))
+    own |= {inner for node in own for body in bodies(node) for inner in body.graph.all_nodes()}
+    fixed, copies = constants(op.graph), dict[ir.Value, ir.Value]()
     op.label("a dequantised constant, as relevance reads it")
 
     def copy(value: ir.Value) -> ir.Value:
         return _constant_again(op, value, copies) if value in fixed and not value.is_graph_output() else value
 
     read_copies(op.graph, own.__contains__, copy)
-
-
-def _upstream(outputs: Collection[ir.Value]) -> set[ir.Node]:
-    """Collect the nodes that outputs are computed by, including those inside their bodies."""
-    found = set(upstream(outputs, read_by))
-    return found | {inner for node in found for body in bodies(node) for inner in body.graph.all_nodes()}
 
 
 def _constant_again(op: Builder, value: ir.Value, copies: dict[ir.Value, ir.Value]) -> ir.Value:

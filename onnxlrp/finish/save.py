@@ -68,20 +68,17 @@ def _serialised(source: Source) -> onnx.ModelProto:
     return proto
 
 
-def _external(proto: onnx.ModelProto) -> list[Held]:
-    return [held for held in external_data.tensors(proto) if held.is_external]
-
-
 def _embedded(proto: onnx.ModelProto) -> onnx.ModelProto:
-    for held in _external(proto):
-        external_data.embed(held.tensor)
+    for held in external_data.tensors(proto):
+        if held.is_external:
+            external_data.embed(held.tensor)
     return proto
 
 
 def _shared(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """Refer to the source's weight files by their place beside `path`."""
     folder = path.parent.resolve()
-    external = _external(proto)
+    external = [held for held in external_data.tensors(proto) if held.is_external]
     if not external:
         raise InputError("share_weights: the source keeps its weights inside, there is no weight file to refer to")
     for held in external:

@@ -38,7 +38,7 @@ def _base(call: Call) -> np.ndarray | None:
     inference=set_like,
 )
 def leaf_function(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Is explained as the trees whose leaves hold the values of the function."""
+    """Relevance goes to the features as in the trees whose leaves hold the values of the function."""
     flat, tree = call.rank(0) == 1, as_ensemble(call)
     entry = find(tree)
     assert entry is not None

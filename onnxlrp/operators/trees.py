@@ -1,4 +1,4 @@
-"""Tree ensembles: relevance follows the path through every tree, by changes of the expectation at comparisons."""
+"""Tree ensembles: relevance by Shapley values, or by the changes along the path through every tree."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
+from onnxlrp.trees.rows_in_trees import baselines_of
 from onnxlrp.trees.score_columns import factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
@@ -88,18 +89,19 @@ _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "bas
 @custom("TreeEnsemble", domain=_ML, **_TREES)
 @custom("TreeEnsembleRegressor", domain=_ML, inference=infer_targets("n_targets"), **_TREES)
 def tree_ensemble(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
-    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base.
+    """Relevance goes to the features by their Shapley values, which add up to the output less its base value.
 
-    `R_i = Σ c·(E[child] − E[parent])` over the comparisons of feature i on the paths, with `c = R / y` and the
-    expectation E, the weighted mean of a node's children; the sum over all features is c·(y − base). Under MIN and MAX
-    the chosen tree gets all. Trees are constant between their thresholds, so the gradient is 0.
+    They are those of the path-dependent game (Lundberg et al. 2020), times c = R / y; the ledger books the base as
+    bias. Under MIN and MAX, and where the composite says `trees="path"`, relevance follows the path through the trees
+    instead, by the change of the expected value at every comparison. Trees are constant between their thresholds, so
+    the gradient is 0.
     """
     return _reverse(op, call, c, gradient)
 
 
 @custom("TreeEnsembleClassifier", domain=_ML, per_output=True, refuse=_refused, inference=infer_classes, **_TREES)
 def tree_classifier(op: ReverseBuilder, call: Call, c: list[ir.Value | None], gradient: bool) -> Reversed:
-    """Follows each tree's path, by the change of the expected value at every comparison; the ledger books the base."""
+    """Relevance goes to the features by their Shapley values, which add up to the output less its base value."""
     scores = c[1]
     assert scores is not None, "a label carries no relevance"
     return _reverse(op, call, scores, gradient)
@@ -121,7 +123,7 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
         _refuse_interactions(call)
         relevance, bias = PathChanges(op, trees, rows, wide).relevance(factors, has_several_targets(trees))
     else:
-        background = None if call.attr("game") != "interventional" else call.attr("background").numpy()
+        background = baselines_of(call)
         relevance = shapley_values(op, trees, rows, factors, op.tables, background)
         bias = op.Mul(factors, op.constant(expected_sums(trees, background), wide))
         if (width := call.attr("interactions")) is not None:

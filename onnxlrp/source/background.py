@@ -16,6 +16,9 @@ from onnxlrp.errors import InputError
 from onnxlrp.printable import listed
 from onnxlrp.strings import as_strings
 
+_CLUSTERS = "kmeans="
+"""Start of a wish for centres in the place of rows."""
+
 
 def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.ndarray]:
     """Find the rows for every input of a model that the background has data for, in the type of the input.
@@ -43,6 +46,26 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
     if len(counts) > 1:
         raise InputError(f"background: the inputs have different numbers of rows: {sorted(counts)}")
     return found
+
+
+def split_clusters(background: Any) -> tuple[Any, int | None]:
+    """Separate a background into its data and the number of centres that are wanted in their place, None for the rows.
+
+    Centres are asked for as a pair, `("kmeans=50", data)`, or by the beginning of a path, `"kmeans=50:rows.csv"`.
+    Raises InputError if the number is no whole number from 1 on.
+    """
+    if isinstance(background, (str, Path)):
+        wanted, _, data = str(background).partition(":")
+        if not wanted.startswith(_CLUSTERS) or not data:
+            return background, None
+    elif isinstance(background, tuple) and len(background) == 2 and isinstance(background[0], str):
+        wanted, data = background
+    else:
+        return background, None
+    count = wanted.removeprefix(_CLUSTERS)
+    if not wanted.startswith(_CLUSTERS) or not count.isascii() or not count.isdigit() or int(count) < 1:
+        raise InputError(f"background: {wanted!r} is not kmeans=K with a whole number K from 1 on")
+    return data, int(count)
 
 
 def _columns(data: Any) -> dict[str, Any] | None:

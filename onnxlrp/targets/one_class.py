@@ -17,7 +17,7 @@ from onnxlrp.targets.kind import PREDICTED, Arguments, Axes, Resolved, Seed, Siz
 if TYPE_CHECKING:
     from onnxlrp.targets.seeder import Seeder
 
-CLASS = ("class", "classes")
+_CLASS = ("class", "classes")
 
 
 class ClassTarget(TargetKind):
@@ -63,7 +63,7 @@ class ClassTarget(TargetKind):
         if argument == "target":
             axis, sizes = interface.class_axis, shape or ()
             count = 1 if axis is None else sizes[axis] if axis < len(sizes) else None
-            check_range(indices, count, argument, CLASS, interface.output)
+            check_range(indices, count, argument, _CLASS, interface.output)
         return indices
 
     def sample_shape(self, argument: str, interface: Interface) -> tuple[int, ...]:
@@ -95,7 +95,7 @@ class ClassTarget(TargetKind):
         if scores is None:
             return Resolved(target)
         if target is not None:
-            check_range(target, scores.shape[-1], "target", CLASS, interface.output)
+            check_range(target, scores.shape[-1], "target", _CLASS, interface.output)
         return self._resolve(given, scores, label, interface)
 
     def _resolve(self, given: Arguments, scores: np.ndarray, label: Any, interface: Interface) -> Resolved:

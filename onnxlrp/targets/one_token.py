@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import TargetError
+from onnxlrp.graph.walks import follow
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range
@@ -132,8 +133,5 @@ def _last(value: ir.Value) -> object:
 
 def _is_weight(value: ir.Value | None) -> bool:
     """Decide whether a value is an initializer, perhaps transposed or dequantised."""
-    node = None if value is None else value.producer()
-    while node is not None and node.op_type in _WRITES_WEIGHTS:
-        value = node.inputs[0]
-        node = None if value is None else value.producer()
-    return value is not None and value.is_initializer()
+    source = None if value is None else follow(value, lambda n: n.inputs[0] if n.op_type in _WRITES_WEIGHTS else None)
+    return source is not None and source.is_initializer()

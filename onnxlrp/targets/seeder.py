@@ -71,7 +71,7 @@ class Seeder:
         chosen = predicted
         if self.options.has_input:
             target = self.index("target", "target", *([many] if many > 1 else []))
-            asked = op.Reshape(target, op.ints([-1, many] if many > 1 else [-1, 1]))
+            asked = op.Reshape(target, op.ints([-1, many]))
             chosen = op.Where(op.Equal(asked, op.ints_scalar(PREDICTED)), predicted, asked)
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxlrp.graph.call import Call
 from onnxlrp.trees.ensemble_attributes import forest
 from onnxlrp.trees.forest import Array, Forest
-from onnxlrp.trees.rows_in_trees import mean_of_rows
+from onnxlrp.trees.rows_in_trees import Baselines, baselines_of, mean_of_rows
 from onnxlrp.trees.score_columns import score_columns
 
 
@@ -15,12 +15,11 @@ def base_scores(call: Call) -> Array | None:
     trees = forest(call)
     if trees.aggregate not in ("SUM", "AVERAGE"):
         return None
-    background = call.attr("background").numpy() if call.attr("game") == "interventional" else None
     columns = score_columns(call, trees)
-    return (expected_sums(trees, background) @ columns.matrix + columns.constant)[None]
+    return (expected_sums(trees, baselines_of(call)) @ columns.matrix + columns.constant)[None]
 
 
-def expected_sums(trees: Forest, background: Array | None = None) -> Array:
+def expected_sums(trees: Forest, background: Baselines | None) -> Array:
     """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
     if background is None:
         return trees.expectation(trees.values)[trees.roots].sum(axis=0) * trees.scale

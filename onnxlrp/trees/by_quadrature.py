@@ -18,6 +18,7 @@ from onnxlrp.trees.pair_sums import PairSums
 from onnxlrp.trees.path_changes import targets_of_trees
 from onnxlrp.trees.quadrature import Leaves, Quadrature
 from onnxlrp.trees.row_chunks import CHUNK, FEWEST_ROWS, UNCHUNKED, in_chunks
+from onnxlrp.trees.rows_in_trees import Baselines
 from onnxlrp.trees.unfolded import Unfolded, unfolded
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class QuadratureValues:
         rows_type: ir.DataType,
         dtype: ir.DataType,
         width: int,
-        background: Array | None = None,
+        background: Baselines | None = None,
     ) -> None:
         forest = trees.forest
         self.op, self.forest, self.dtype, self.width = op, forest, dtype, width
@@ -53,8 +54,8 @@ class QuadratureValues:
         bounds = _bounds(trees, max(_PART, size // _PARTS) / max(size, 1) * trees.node.size)
         cut = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [trees]
         self.parts = self._parts(cut, rows_type)
-        self.baselines = 0 if background is None else len(background)
-        self.stored = [] if background is None else [part.outcomes.stored(background) for part in self.parts]
+        self.background = background
+        self.stored = [] if background is None else [part.outcomes.stored(background.rows) for part in self.parts]
         """Outcomes of the background rows for each part."""
         largest = max((part.largest for part in self.parts), default=1)
         self.rows = 0 if size < UNCHUNKED else max(FEWEST_ROWS, CHUNK // largest)
@@ -71,7 +72,7 @@ class QuadratureValues:
         """Emit the result for rows and factors."""
         rows, factors = (op.Transpose(table, perm=[1, 0]) for table in tables)
         outcomes = [part.outcomes.of(op, rows, self.dtype) for part in self.parts]
-        if not self.baselines:
+        if self.background is None:
             return op.Transpose(self._total(op, self.parts, outcomes, factors), perm=self.axes)
 
         def against(run: Builder, number: ir.Value) -> ir.Value:
@@ -81,7 +82,8 @@ class QuadratureValues:
             return self._total(run, games, outcomes, factors)
 
         shape = op.Concat(op.ints([self.width] * (len(self.axes) - 1)), op.dim(rows, 1), axis=0)
-        return op.Transpose(mean_of_runs(op, self.baselines, shape, self.dtype, against), perm=self.axes)
+        mean = mean_of_runs(op, self.background.weights, shape, self.dtype, against)
+        return op.Transpose(mean, perm=self.axes)
 
     def _total(
         self, op: Builder, parts: Sequence[Quadrature], outcomes: Sequence[ir.Value], factors: ir.Value

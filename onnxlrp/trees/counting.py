@@ -21,7 +21,7 @@ def taken_branches(trees: Forest, rows: Array) -> Array:
     Thresholds are compared in the runtime's own type, and NaN goes where each node sends it.
     """
     rows = rows.astype(np.float64 if trees.double else np.float32)
-    threshold = trees.threshold.astype(rows.dtype)
+    threshold, modes = trees.threshold.astype(rows.dtype), np.unique(trees.mode[trees.mode != LEAF])
     taken = np.zeros((trees.mode.size, 2), np.int64)
     step = max(1, _AT_ONCE // max(trees.roots.size, 1))
     for start in range(0, len(rows), step):
@@ -31,7 +31,7 @@ def taken_branches(trees: Forest, rows: Array) -> Array:
         for _ in range(trees.depth):
             walking = trees.mode[node] != LEAF
             row, node = row[walking], node[walking]
-            passes = _passes(trees, threshold, node, chunk[row, trees.feature[node]])
+            passes = _passes(trees, modes, threshold, node, chunk[row, trees.feature[node]])
             for side, chosen in enumerate((passes, ~passes)):
                 taken[:, side] += np.bincount(node[chosen], minlength=trees.mode.size)
             node = np.where(passes, trees.yes[node], trees.no[node])
@@ -67,12 +67,11 @@ def _own_nodes(call: Call) -> int:
     return len(modes.numpy()) if call.op_type == "TreeEnsemble" else len(modes)
 
 
-def _passes(trees: Forest, threshold: Array, node: Array, value: Array) -> Array:
+def _passes(trees: Forest, modes: Array, threshold: Array, node: Array, value: Array) -> Array:
     """Decide for each pair of a node and a number whether the number passes the comparison."""
     compared = value
     if trees.whole.any():
         compared = np.where(trees.whole[node], _whole_part(value), value)
-    modes = np.unique(trees.mode[node])
     if modes.size == 1:
         passes = _COMPARE[modes[0]](compared, threshold[node])
     else:

@@ -8,28 +8,34 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.trees.forest import Array
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
 def mean_of_runs(
-    op: Builder, runs: int, shape: ir.Value, dtype: ir.DataType, compute: Callable[[Builder, ir.Value], ir.Value]
+    op: Builder, weights: Array, shape: ir.Value, dtype: ir.DataType, compute: Callable[[Builder, ir.Value], ir.Value]
 ) -> ir.Value:
-    """Emit a Loop whose body `compute(run, number)` emits, for a number from 0 on, int64 []; returns the mean of its
-    results, which all have this shape and type."""
+    """Emit a Loop whose body `compute(run, number)` emits, for a number from 0 on, int64 []; returns the sum of its
+    results, which all have this shape and type, times the weights [runs]."""
     number = ir.Value(name="number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     going = ir.Value(name="going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
     start = op.full(shape, 0, dtype)
     total = ir.Value(name="total", type=ir.TensorType(dtype), shape=start.shape)
     body = ir.Graph([number, going, total], [], nodes=[], name="background", opset_imports=op.graph.opset_imports)
     run = op.inside(body, "background")
-    body.outputs.extend([run.Identity(going), run.Add(total, compute(run, number))])
+    weight = run.Gather(op.constant(weights, dtype), number, axis=0)
+    body.outputs.extend([run.Identity(going), run.Add(total, run.Mul(compute(run, number), weight))])
     node = ir.Node(
-        "", "Loop", [op.ints_scalar(runs), op.constant(True), start], [ir.AttrGraph("body", body)], num_outputs=1
+        "",
+        "Loop",
+        [op.ints_scalar(weights.size), op.constant(True), start],
+        [ir.AttrGraph("body", body)],
+        num_outputs=1,
     )
     mark_rule(node, op.labelled)
     op.graph.append(node)
     (result,) = node.outputs
-    result.name, result.type, result.shape = "sum_over_background", ir.TensorType(dtype), start.shape
-    return op.Div(result, float(runs))
+    result.name, result.type, result.shape = "mean_over_background", ir.TensorType(dtype), start.shape
+    return result

@@ -8,10 +8,13 @@ import numpy as np
 
 from onnxlrp.trees.forest import Array
 from onnxlrp.trees.leaf_groups import LeafGroups
+from onnxlrp.trees.rows_in_trees import Baselines, comparison_outcomes
 from onnxlrp.trees.unfolded import ROOT
 
 _CHUNK = 2**21
 """Elements of the arrays that are computed at once: leaves × patterns × slots."""
+_ROWS = 16
+"""Background rows that are computed at once."""
 Game = Callable[[Array, Array], Array]
 """Computes contributions, [leaves, patterns, slots], of leaves of value 1, given by their places among the groups'
 leaves, and their features' joint outcomes, bool of the same shape; slots that a leaf has no feature for are True."""
@@ -40,18 +43,64 @@ def shapley_game(groups: LeafGroups) -> Game:
     return contributions
 
 
+def interventional_game(groups: LeafGroups, background: Baselines) -> Game:
+    """The mean over background rows of the game in which a feature that is not known has the row's value.
+
+    Against one row, the sample meets u features of a leaf that the row does not, and the row w that the sample does
+    not. Where each feature is met by one of them at least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's
+    w lose `u! (w−1)! / (u+w)!` each; else the leaf is never reached.
+    """
+    passed, edges = comparison_outcomes(groups.trees, background.rows), groups.paths[0]
+    gain = _shares_of_orders(groups.slots[1].shape[1])
+
+    def contributions(leaves: Array, met: Array) -> Array:
+        missed, total = (~met).astype(np.float32), np.zeros(met.shape)
+        w = missed.sum(2).astype(np.int64)[:, :, None]
+        for start in range(0, len(background.rows), _ROWS):
+            some, weights = passed[:, start : start + _ROWS], background.weights[start : start + _ROWS]
+            rows = _met(groups, leaves, met.shape[2], some.shape[1], lambda own, step: some[edges[own, step] // 2])
+            rows_missed = (~rows).astype(np.float32)
+            reached = missed @ rows_missed.swapaxes(1, 2) == 0
+            u = rows_missed.sum(2).astype(np.int64)[:, None, :]
+            gains = np.where(reached, gain[u, w] * weights, 0) @ rows_missed.astype(np.float64)
+            losses = np.where(reached, gain[w, u], 0) @ weights[:, None]
+            total += np.where(met, gains, -losses)
+        return total
+
+    return contributions
+
+
+def _shares_of_orders(most: int) -> Array:
+    """Compute `(u−1)! w! / (u+w)!`, [most + 1, most + 1], for u along axis 0 and w along axis 1; 0 for u = 0."""
+    u, w = np.meshgrid(np.arange(most + 1), np.arange(most + 1), indexing="ij")
+    factorial = np.cumprod([1.0, *range(1, 2 * most + 1)])
+    return np.where(u > 0, factorial[np.maximum(u - 1, 0)] * factorial[w] / factorial[u + w], 0)
+
+
 def met_by_patterns(groups: LeafGroups, leaves: Array, slots: int) -> Array:
     """Decide for each pattern of the leaves' groups whether it meets all comparisons of a feature on the way to a leaf,
     bool [leaves, patterns, slots]. The groups' patterns must have equally many bits."""
-    (edges, bit), (slot, _) = groups.paths, groups.slots
+    _, bit = groups.paths
     size = int(groups.bits[groups.group[leaves[0]]])
     pattern = np.arange(2**size)
-    met = np.ones((leaves.size, pattern.size, slots), bool)
+
+    def outcome(own: Array, step: int) -> Array:
+        return (pattern[None, :] >> (size - 1 - bit[own, step])[:, None]) & 1 == 1
+
+    return _met(groups, leaves, slots, pattern.size, outcome)
+
+
+def _met(groups: LeafGroups, leaves: Array, slots: int, count: int, outcome: Callable[[Array, int], Array]) -> Array:
+    """Decide whether all comparisons of a feature on the way to a leaf are met, bool [leaves, count, slots].
+
+    `outcome(leaves, step)` are those of the comparisons `step` edges above some leaves, bool [leaves, count].
+    """
+    edges, slot = groups.paths[0], groups.slots[0]
+    met = np.ones((leaves.size, count, slots), bool)
     for step in range(edges.shape[1]):
-        own = np.flatnonzero(edges[leaves, step] != ROOT)
-        edge, shift = edges[leaves[own], step], size - 1 - bit[leaves[own], step]
-        passes = ((pattern[None, :] >> shift[:, None]) & 1) != edge[:, None] % 2
-        met[own, :, slot[leaves[own], step]] &= passes
+        at = np.flatnonzero(edges[leaves, step] != ROOT)
+        own = leaves[at]
+        met[at, :, slot[own, step]] &= outcome(own, step) != edges[own, step][:, None] % 2
     return met
 
 

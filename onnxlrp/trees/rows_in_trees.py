@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 
 import numpy as np
+import onnx_ir as ir
 
+from onnxlrp.graph.call import Call
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.unfolded import Unfolded
 
 _COMPARE = (operator.le, operator.lt, operator.ge, operator.gt, operator.eq, operator.ne)
 """Functions of the comparisons, by their numbers in `MODES`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baselines:
+    """Background rows that a sample is compared with."""
+
+    rows: Array
+    """Rows at the ensemble's operand, [rows, features], float32 or float64 as thresholds are compared."""
+    weights: Array
+    """Weights of the rows in the mean over them, [rows], which add up to 1."""
+
+
+def baselines_of(call: Call) -> Baselines | None:
+    """Read the background rows that the planner gave a call for the interventional game, and their weights, which are
+    equal by default; None for another game."""
+    if call.attr("game") != "interventional":
+        return None
+    x, rows, weights = call.original[0], call.attr("background").numpy(), call.attr("background_weights")
+    kind = np.float64 if x is not None and x.dtype == ir.DataType.DOUBLE else np.float32
+    equal = np.full(len(rows), 1 / len(rows))
+    return Baselines(rows.astype(kind), equal if weights is None else weights.numpy())
 
 
 def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
@@ -27,19 +52,27 @@ def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
     return found | (trees.missing[nodes][ahead] & np.isnan(values))
 
 
+def comparison_outcomes(trees: Unfolded, rows: Array) -> Array:
+    """Compute the outcomes of all comparisons, bool [comparisons, rows], for rows [rows, features]."""
+    found = np.zeros((trees.node.size, len(rows)), bool)
+    for places, nodes in trees.members():
+        found[places] |= outcomes(trees.forest, nodes, rows.T[trees.forest.feature[nodes]])
+    return found
+
+
 def whole_part(values: Array) -> Array:
     """Convert numbers as C casts them to int32: without their fraction, to −2³¹ where they are out of range or NaN."""
     return np.where(np.abs(values) < 2.0**31, np.trunc(values), -(2.0**31)).astype(values.dtype)
 
 
-def mean_of_rows(trees: Forest, rows: Array) -> Array:
-    """Compute the mean over rows [rows, features] of the sums over the trees, [targets], float64."""
+def mean_of_rows(trees: Forest, background: Baselines) -> Array:
+    """Compute the mean over background rows of the sums over the trees, [targets], float64."""
     total = np.zeros(trees.values.shape[1])
-    for row in rows:
+    for row, weight in zip(background.rows, background.weights, strict=True):
         at = trees.roots
         while (inner := trees.mode[at] != LEAF).any():
             passed = outcomes(trees, at[inner], row[trees.feature[at[inner]]])
             at = at.copy()
             at[inner] = np.where(passed, trees.yes[at[inner]], trees.no[at[inner]])
-        total += trees.values[at].sum(0)
-    return total * trees.scale / len(rows)
+        total += trees.values[at].sum(0) * weight
+    return total * trees.scale

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.trees.by_quadrature import QuadratureInteractions, QuadratureValues
-from onnxlrp.trees.forest import LEAF, Array, Forest
-from onnxlrp.trees.leaf_groups import leaf_groups
+from onnxlrp.trees.forest import LEAF, Forest
+from onnxlrp.trees.leaf_groups import LeafGroups, leaf_groups
 from onnxlrp.trees.pattern_tables import PatternTables, table_size
-from onnxlrp.trees.pattern_values import shapley_game
+from onnxlrp.trees.pattern_values import interventional_game, shapley_game
+from onnxlrp.trees.rows_in_trees import Baselines
 from onnxlrp.trees.table_budget import TableBudget
 from onnxlrp.trees.unfolded import Unfolded, unfolded
 
@@ -22,20 +23,29 @@ _DEEPEST = 20
 
 
 def shapley_values(
-    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, budget: TableBudget, background: Array | None = None
+    op: Builder,
+    forest: Forest,
+    x: ir.Value,
+    factors: ir.Value,
+    budget: TableBudget,
+    background: Baselines | None = None,
 ) -> ir.Value:
     """Emit the Shapley values, [N, features], of rows x [N, features], for factors of the sums [N, targets].
 
-    `background`, rows [rows, features], makes the game the interventional one: the mean over these rows of the game in
-    which a feature that is not known has the row's value. Where the budget is too small for tables, the values are
-    computed by quadrature.
+    `background` makes the game the interventional one: the mean over its rows of the game in which a feature that is
+    not known has the row's value. Where the budget is too small for tables, the values are computed by quadrature.
     """
-    if (forest.mode[forest.roots] == LEAF).all():
+    if (forest.mode[forest.roots] == LEAF).all() or not forest.has_weight.any():
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
     width, trees = _width(op, x, forest), unfolded(forest)
-    tables = None if background is not None else _from_tables(op, trees, x.dtype, factors.dtype, width, budget)
-    values = tables or QuadratureValues(op, trees, x.dtype, factors.dtype, width, background)
+    groups = _affordable(trees, budget, factors.dtype.itemsize)
+    values: PatternTables | QuadratureValues
+    if groups is None:
+        values = QuadratureValues(op, trees, x.dtype, factors.dtype, width, background)
+    else:
+        game = shapley_game(groups) if background is None else interventional_game(groups, background)
+        values = PatternTables(op, groups, game, x.dtype, factors.dtype, width)
     relevance = values.by_chunks(x, factors)
     if op.dims(x)[1] is not None:
         return relevance
@@ -44,7 +54,7 @@ def shapley_values(
 
 
 def shapley_interactions(
-    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, width: int, background: Array | None = None
+    op: Builder, forest: Forest, x: ir.Value, factors: ir.Value, width: int, background: Baselines | None = None
 ) -> ir.Value:
     """Emit the Shapley interactions, [N, width, width], of rows x [N, width]: half the index of each pair at both its
     places, and 0 on the diagonal. The other arguments are those of `shapley_values`."""
@@ -55,17 +65,13 @@ def shapley_interactions(
     return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
 
 
-def _from_tables(
-    op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int, budget: TableBudget
-) -> PatternTables | None:
-    """Emit tables; None where the budget is too small for them."""
+def _affordable(trees: Unfolded, budget: TableBudget, itemsize: float) -> LeafGroups | None:
+    """Cut the trees into groups for tables; None where the budget is too small for them."""
     # Each leaf has a row of at least its path's length in some table.
     if 4 * trees.node.size > budget.left or len(trees.levels) > _DEEPEST:
         return None
     groups = leaf_groups(trees)
-    if not budget.take(table_size(groups) * dtype.itemsize):
-        return None
-    return PatternTables(op, groups, shapley_game(groups), rows_type, dtype, width)
+    return groups if budget.take(table_size(groups) * itemsize) else None
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:

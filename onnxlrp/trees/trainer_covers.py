@@ -75,7 +75,12 @@ def covers_of(model: Any) -> list[TreeCovers]:
     explained = onnxlrp.convert(model)
     ```
     """
-    trees = _trees(model)
+    try:
+        trees = _trees(model)
+    except InputError:
+        raise
+    except Exception as e:  # each package raises its own errors
+        raise InputError(f"covers_of: {type(model).__name__} cannot be read; is it fitted? {e}") from e
     if not trees:
         raise InputError(
             f"covers_of: {type(model).__name__} holds no trees that are known here; it takes fitted models of trees of "

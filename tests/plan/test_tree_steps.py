@@ -137,3 +137,34 @@ def test_counts_of_the_newest_operator_go_into_the_file():
 def test_gradients_play_no_game():
     step = tree_step(regressor(), "gradient")
     assert "game" not in step.call.attributes
+
+
+def leaf_function() -> onnx.ModelProto:
+    """Numbers looked up by the leaf that one tree reaches, as skl2onnx writes path lengths."""
+    tree = Drawing().tree(np.random.default_rng(0))
+    leaves, rest = [], [tree]
+    while rest:
+        one = rest.pop()
+        rest += [side for side in (one.yes, one.no) if side is not None]
+        leaves += [] if one.mode else [one]
+    for number, leaf in enumerate(leaves):
+        leaf.weights = {0: float(number)}
+    nodes = [
+        node("TreeEnsembleRegressor", ["x"], ["leaf"], n_targets=1, **by_numbers([tree], "target")),
+        helper.make_node("Cast", ["leaf"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["y"]),
+    ]
+    table = {"table": np.random.default_rng(1).normal(size=len(leaves)).astype(np.float32)}
+    return model(nodes, {"x": (TensorProto.FLOAT, ["N", 4])}, {"y": TensorProto.FLOAT}, table)
+
+
+@pytest.mark.parametrize("rows", [None, ROWS], ids=["grid", "rows"])
+def test_functions_of_one_tree_play_the_same_game(rows):
+    plan = onnxlrp.inspect(leaf_function(), background=rows)
+    (step,) = [s for s in plan.steps if s.operator == "LeafFunction"]
+    source = "a grid of its thresholds" if rows is None else "the background's 50 rows"
+    assert step.why.endswith(f"Shapley values; covers: {source}.")
+    assert step.call.attr("game") == "shapley" and ("covers" in step.call.attributes) == (rows is not None)
+    explained = onnxlrp.convert(leaf_function(), background=rows, ledger=True)
+    found = onnxlrp.Explainer(explained)({"x": ROWS[:5]})
+    assert np.abs(found.ledger.gaps).max() < 1e-5

@@ -85,6 +85,22 @@ def test_a_forest_of_several_targets(aggregate, composite):
     assert interface.has_base and len(interface.base_values) == 3
 
 
+@pytest.mark.parametrize("game", ["shapley", "path", "interventional"])
+@pytest.mark.parametrize("source", [joined(forest(30, outputs=["y"], targets=2)), classifier(2, given=1)])
+def test_every_game_and_its_background(source, game):
+    """The base is the expectation over the covers or, of interventional values, the mean over the background."""
+    rows = samples(np.random.default_rng(2), 30).astype(np.float32)
+    bases = []
+    for background in (rows, rows[:7]):
+        found, interface = explained(source, {"x": X}, f'epsilon(trees="{game}")', background=background)
+        check_sum(found, found.score)
+        bases.append(interface.base_values)
+    assert bases[0] != bases[1]
+    if game == "interventional":
+        (outputs,) = (v for v in explained(source, {"x": rows})[0].outputs.values() if v.dtype == np.float32)
+        np.testing.assert_allclose(bases[0], outputs.mean(axis=0), rtol=1e-5)
+
+
 def test_in_float64():
     trees = [t for t in Drawing().forest(RNG, 5) if t.mode]
     source = single("TreeEnsemble", kind=DOUBLE, version=5, **by_tables(trees, 1, floating=np.float64))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
 from onnxlrp.errors import InputError
-from onnxlrp.source.background import rows_of
+from onnxlrp.source.background import rows_of, split_clusters
 
 ROWS = np.arange(6.0).reshape(3, 2)
 
@@ -93,3 +95,17 @@ def test_a_broken_table(tmp_path):
     for name in ("broken.csv", "broken.npz"):
         with pytest.raises(InputError, match="background"):
             rows_of(tmp_path / name, [value()])
+
+
+def test_centres_in_the_place_of_rows():
+    """A pair of the number and the data, or a path with the number as its beginning."""
+    assert split_clusters(("kmeans=50", ROWS))[1] == 50
+    assert split_clusters(("kmeans=50", ROWS))[0] is ROWS
+    assert split_clusters("kmeans=7:folder/rows.csv") == ("folder/rows.csv", 7)
+    assert split_clusters(Path("kmeans=7:rows.csv")) == ("rows.csv", 7)
+    for plain in ("rows.csv", "C:\\rows.csv", "kmeans=7", ([1.0], [2.0]), ROWS):
+        data, count = split_clusters(plain)
+        assert data is plain and count is None
+    for wrong in (("kmeans=0", ROWS), ("kmeans=few", ROWS), ("means", ROWS), "kmeans=-1:rows.csv"):
+        with pytest.raises(InputError, match="kmeans=K with a whole number"):
+            split_clusters(wrong)

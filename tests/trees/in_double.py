@@ -49,14 +49,22 @@ def roots_of(trees: Forest) -> list[Branch | Leaf]:
     return [node(int(root), 1.0) for root in trees.roots]
 
 
-def run(emit: Callable[[ReverseBuilder, ir.Value, ir.Value], ir.Value], x: Array, factors: Array) -> Array:
-    """What `emit(op, x, factors)` emits, computed for rows [N, features] and factors [N, targets]."""
+Emission = Callable[[ReverseBuilder, ir.Value, ir.Value], ir.Value]
+
+
+def emitted(emit: Emission, features: int, targets: int = 1) -> ir.Graph:
+    """The graph that `emit(op, x, factors)` emits, for rows x [N, features] and factors [N, targets]."""
     inputs = [
-        ir.Value(name=name, type=ir.TensorType(DOUBLE), shape=ir.Shape(["N", array.shape[1]]))
-        for name, array in (("x", x), ("factors", factors))
+        ir.Value(name=name, type=ir.TensorType(DOUBLE), shape=ir.Shape(["N", width]))
+        for name, width in (("x", features), ("factors", targets))
     ]
     graph = ir.Graph(inputs, [], nodes=[], name="g", opset_imports={"": 21})
     op = ReverseBuilder(graph, "lrp")
     graph.outputs.append(op.alias(emit(op, *inputs), "result"))
-    model = ir.serde.serialize_model(ir.Model(graph, ir_version=10))
+    return graph
+
+
+def run(emit: Emission, x: Array, factors: Array) -> Array:
+    """What `emit(op, x, factors)` emits, computed for rows [N, features] and factors [N, targets]."""
+    model = ir.serde.serialize_model(ir.Model(emitted(emit, x.shape[1], factors.shape[1]), ir_version=10))
     return onnxruntime(model)({"x": x.astype(np.float64), "factors": factors.astype(np.float64)})["result"]
