@@ -25,7 +25,7 @@ class Denominator:
 
     share: Share
     terms: tuple[Term, ...]
-    """Those that can be other than 0, simplified."""
+    """The share's terms that can differ from 0, simplified."""
     coefficients: np.ndarray
     """NaN, which is equal to nothing, where a term has a bound in place of x: nothing is proved of it."""
     signs: np.ndarray

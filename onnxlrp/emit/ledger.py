@@ -23,7 +23,7 @@ class LedgerTaps:
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
         self.op, self.dtype, self._before = op, widest(dtype), set(op.graph)
         self.rows: dict[str, list[list[ir.Value]]] = {}
-        """By the steps' names, for each column what is added up."""
+        """For each step, by its name, the lists of values that its columns add up."""
         self.marked: set[str] = set()
         """Steps that do not conserve relevance: their bias column is the remainder."""
 
