@@ -31,7 +31,7 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
 
 
 def held_tensors(node: ir.Node) -> list[ir.Value]:
-    """Find the tensors of the list, or the optional value, that a node takes one out of; empty if it is unknown."""
+    """Find the tensors of the list or optional value that a node takes one out of; empty if they are not known."""
     value = node.inputs[0] if node.domain == "" and node.inputs else None
     if value is None or node.op_type not in _TAKE:
         return []

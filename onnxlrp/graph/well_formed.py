@@ -18,7 +18,7 @@ def violations(model: ir.Model, laws: Iterable[Law]) -> list[str]:
 
 
 def nodes_have_names_of_their_own(model: ir.Model) -> Iterator[str]:
-    """Nodes of one graph; a body may use a name again."""
+    """No two nodes of one graph have the same name; a body may use a name again."""
     for graph in (model.graph, *model.graph.subgraphs()):
         yield from repeated(node.name for node in graph)
 
