@@ -33,8 +33,8 @@ def to_indices(given: Any, name: str) -> np.ndarray:
 def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> np.ndarray:
     """Shape indices as int64 [1, *one] or [N, *one], where `one` is the shape of one sample's.
 
-    An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError for other shapes, which begins
-    by saying what is `explained`.
+    An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError for other shapes; its message
+    begins with `explained`, the thing that the indices choose.
     """
     array = to_indices(given, name)
     if array.ndim == 0 and one == (1,):
