@@ -98,7 +98,7 @@ class HeldColumns:
         return np.fromiter(attribute.ints, np.int64, len(attribute.ints))
 
     def put_back(self, content: bytes) -> list[bytes | memoryview]:
-        """Return the parts of a serialised model in which every column has its place again."""
+        """Return a serialised model, in parts, with every column put back in its place."""
         if not self._columns:
             return [content]
 
@@ -235,7 +235,8 @@ def is_stand_in(numbers: object) -> bool:
 # --------------------------------------------------------------------------------------- the walk through the messages
 
 _Visit = Callable[[int, int], dict[int, bytes]]
-"""Function from the place of a tree ensemble's node to new attributes, by the places of the old ones."""
+"""Function of the start and the end of a tree ensemble's node: the bytes that replace its attributes, by the place at
+which each attribute starts."""
 
 
 def _rewritten(content: bytes, visit: _Visit) -> list[bytes | memoryview]:
