@@ -21,7 +21,7 @@ from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.call import sizes_known
 from onnxlrp.graph.provenance import mark_rule
-from onnxlrp.graph.walks import read_by
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
@@ -138,18 +138,13 @@ class Repeated(Reverse):
         """The results, which need nothing any more that costs more than to store it: `read` gives a value of the body
         as it was in the same step."""
         costly = {copy: own for own, copy in self.copies.values.items() if self._is_costly(own)}
-        found, seen, waiting = [], set(), list(results)
-        while waiting:
-            value = waiting.pop()
-            node = value.producer()
-            if value in seen or node is None or node.graph is not self.graph:
-                continue
-            seen.add(value)
-            if value in costly:
-                found.append(value)
-            else:
-                waiting += [v for v in read_by(node) if v is not None]
-        for value in found:
+
+        def computed_from(node: ir.Node) -> Sequence[ir.Value | None]:
+            stored = node.graph is not self.graph or not costly.keys().isdisjoint(node.outputs)
+            return () if stored else read_by(node)
+
+        needed = {*results, *(v for node in upstream(results, computed_from) for v in computed_from(node))}
+        for value in [copy for copy in costly if copy in needed]:
             own = costly[value]
             self.replace(own, read(own))
             results = [self.copied(own) if v is value else v for v in results]
