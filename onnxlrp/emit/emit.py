@@ -70,8 +70,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
     one = None if request.inner or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
     whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
-    half = request.dtype == ir.DataType.FLOAT16
-    scale, start = half_seed(op, whole, score) if half else (None, whole)
+    scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
     targets = options.targets
     first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
     walk = Walk(context if one is None else one.context(context), ledger)

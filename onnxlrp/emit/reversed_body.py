@@ -20,7 +20,6 @@ from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.graph.call import sizes_known
-from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
@@ -88,11 +87,8 @@ class Reverse:
 
     def append(self, operands: list, attributes: list[ir.Attr], like: Sequence[ir.Value]) -> list[ir.Value]:
         """Put the node of the way back into the graph around; its outputs have the types and shapes of `like`."""
-        step = self.step
-        outs = [ir.val(f"{step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
-        node = ir.Node("", step.node.op_type, operands, attributes, outputs=outs)
-        mark_rule(node, f"{step.name}: {step.rule_text}")
-        self.context.op.graph.append(node)
+        outs = [ir.val(f"{self.step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
+        self.context.op.append(ir.Node("", self.step.node.op_type, operands, attributes, outputs=outs))
         return outs
 
 

@@ -71,11 +71,6 @@ class Builder(OpBuilder):
     def graph(self) -> ir.Graph:
         return self._graph_builder.graph
 
-    @property
-    def labelled(self) -> str:
-        """The rule that nodes come from at the moment."""
-        return self._graph_builder.label
-
     def label(self, text: str) -> None:
         """Set the rule that nodes from here on come from, kept in their metadata."""
         self._graph_builder.label = text
@@ -217,6 +212,11 @@ class Builder(OpBuilder):
         assert isinstance(out, ir.Value)
         out.name = name
         return out
+
+    def append(self, node: ir.Node) -> None:
+        """Append a node that holds bodies, such as a Loop, whose outputs have their types and shapes already."""
+        self._graph_builder._annotate_node(node)
+        self.graph.append(node)
 
     # The model's own nodes
 
