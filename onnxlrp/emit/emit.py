@@ -63,7 +63,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
     question, options, result = request.question, request.options, widest(request.dtype)
-    seeder = Seeder(op, question.score, question.output, question.label, options, request.dtype, unique, question.name)
+    seeder = Seeder(op, question, options, request.dtype, unique)
     seed = options.kind.seed(seeder, request.axes)
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
