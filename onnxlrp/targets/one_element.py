@@ -40,8 +40,7 @@ class ElementTarget(TargetKind):
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         op, score, many = seeder.op, seeder.question.score, seeder.options.targets
-        first = 0 if axes.batch is None else 1
-        rank = len(score.shape or ())
+        first, rank = int(axes.batch is not None), len(score.shape or ())
         chosen = self._largest(seeder, first)
         if seeder.options.has_input:
             several = [many] if many > 1 else []
