@@ -31,6 +31,8 @@ def tree(index: int, weights: Array | list, threshold: float, kind: str = "targe
         "nodes_modes": ["BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF", "LEAF"],
         "nodes_truenodeids": [1, 2, 0, 0, 0],
         "nodes_falsenodeids": [4, 3, 0, 0, 0],
+        # Without them a grid over one tree's thresholds would give other shares than a grid over those of all trees.
+        "nodes_hitrates": [10.0, 6.0, 2.0, 4.0, 4.0],
         f"{kind}_treeids": [index] * (3 * count),
         f"{kind}_nodeids": [n for n in (2, 3, 4) for _ in range(count)],
         f"{kind}_ids": list(range(count)) * 3,
