@@ -114,7 +114,7 @@ def _moved(call: Call, columns: np.ndarray) -> list[np.ndarray] | None:
     axes = content(call.input(1))
     if kind in ("Squeeze", "Unsqueeze") and axes is not None:
         return [(np.squeeze if kind == "Squeeze" else np.expand_dims)(columns, tuple(axes))]
-    if kind == "Reshape" and columns.shape[-1] == columns.size and out is not None:
+    if kind == "Reshape" and columns.shape[-1:] == (columns.size,) and out is not None:
         for at in reversed(range(len(out))):
             sizes = [size for size in out[at:] if isinstance(size, int)]
             if len(sizes) == len(out) - at and math.prod(sizes) == columns.size:
@@ -124,15 +124,14 @@ def _moved(call: Call, columns: np.ndarray) -> list[np.ndarray] | None:
 
 def _cut(call: Call, columns: np.ndarray) -> list[np.ndarray] | None:
     """Take numbered columns apart as a Split, Gather or Slice does; None along an axis that counts anything else."""
-    kind, axes = call.op_type, content(call.input(3))
-    axis = call.attr("axis", 0) if kind != "Slice" else None if axes is None or axes.size > 1 else axes.item()
-    if axis is None or columns.shape[axis] == 1:
+    axes = content(call.input(3)) if call.op_type == "Slice" else np.array([call.attr("axis", 0)])
+    if axes is None or axes.size > 1 or columns.shape[axis := axes.item()] == 1:
         return None
-    if kind == "Split":
+    if call.op_type == "Split":
         sizes = [v.shape[axis] for v in call.outputs if v.shape and isinstance(v.shape[axis], int)]
         return np.split(columns, np.cumsum(sizes)[:-1], axis) if len(sizes) == len(call.outputs) else None
     places = content(call.input(1))
-    if kind == "Slice":
+    if call.op_type == "Slice":
         starts, stops, steps = places, content(call.input(2)), content(call.input(4))
         if starts is None or stops is None or (call.input(4) is not None and steps is None):
             return None

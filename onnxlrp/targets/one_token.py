@@ -58,12 +58,11 @@ class TokenTarget(ClassTarget):
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         op, score = seeder.op, seeder.question.score
         tokens = op.Sub(op.dim(score, 1), op.ints([1]))
-        place = op.Expand(tokens, op.dim(score, 0))
+        asked = tokens
         if seeder.options.has_input:
             position = seeder.index("position", "position")
             asked = op.Where(op.Equal(position, op.ints_scalar(PREDICTED)), tokens, position)
-            place = op.Expand(asked, op.dim(score, 0))
-        place = op.Unsqueeze(place, op.ints([1]))
+        place = op.Unsqueeze(op.Expand(asked, op.dim(score, 0)), op.ints([1]))
         inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
         scores = op.GatherND(seeder.question.output, inside, batch_dims=1)
         index, onehot = seeder.classes(scores)

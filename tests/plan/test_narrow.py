@@ -58,6 +58,14 @@ def test_columns(lines, constants, expected):
     assert columns(joint(*lines, constants=constants)) == expected
 
 
+def test_one_column_without_an_axis():
+    text = "g (float[4] x) => (y) <int64 second = {1}, int64[1] one = {1}>"
+    proto = model(
+        f"{text} {{ {LAYER} s = Gather(h, second) t = Reshape(s, one) y = Concat <axis = 0> (t, t) }}", WEIGHTS
+    )
+    assert columns(proto) == range(1, 2)
+
+
 @pytest.mark.parametrize(("composite", "expected"), [("epsilon", range(4, 12)), ("attn_lrp", None)])
 def test_a_gate_receives_nothing(composite, expected):
     """No relevance is sent to a sigmoid's operand where the composite tells gates from signals."""
