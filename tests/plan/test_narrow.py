@@ -59,10 +59,9 @@ def test_columns(lines, constants, expected):
 
 
 def test_one_column_without_an_axis():
-    text = "g (float[4] x) => (y) <int64 second = {1}, int64[1] one = {1}>"
-    proto = model(
-        f"{text} {{ {LAYER} s = Gather(h, second) t = Reshape(s, one) y = Concat <axis = 0> (t, t) }}", WEIGHTS
-    )
+    body = f"{LAYER} s = Gather(h, second) t = Reshape(s, one) y = Concat <axis = 0> (t, t)"
+    constants = "<int64 second = {1}, int64[1] one = {1}>"
+    proto = model(f"g (float[4] x) => (y) {constants} {{ {body} }}", WEIGHTS)
     assert columns(proto) == range(1, 2)
 
 
