@@ -27,12 +27,13 @@ from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
 from onnxlrp.plan.reached_inputs import reached_inputs
+from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
-from onnxlrp.source.background import rows_of
+from onnxlrp.source.background import rows_of, split_clusters
 from onnxlrp.source.canonical import canonicalise
 from onnxlrp.source.foreign import no_foreign_errors
 from onnxlrp.source.outputs import hand_out_scores
@@ -138,8 +139,10 @@ def convert(
         Rows of data: an array [rows, ...], a data frame, a dictionary of arrays by input, or the path of a .npy, .npz
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
         scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
-        each branch of a tree ensemble; the counts are stored in the explained file, the rows are not, unless the
-        composite has `trees="interventional"`. Default: the hit rates of the file, else a grid of its thresholds.
+        each branch of a tree ensemble; the counts are stored in the explained file, the rows are not. Default: the hit
+        rates of the file, else a grid of its thresholds. A composite with `trees="interventional"` compares each sample
+        with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
+        `"kmeans=50:rows.csv"`.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
         as fast; False computes everything in the graph.
@@ -340,7 +343,8 @@ def _ask(
     op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].seed == "gradient"
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
-    rows = None if background is None else Background(rows_of(background, graph.inputs))
+    data, clusters = split_clusters(background)
+    rows = None if data is None else Background(rows_of(data, graph.inputs), clusters)
     return _Work(source, op, question, rows, absorbed)
 
 
@@ -384,6 +388,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         initial=request.initial,
         seed=plan.composite.seed,
         has_base=plan.has_base,
+        background_rows=baseline_count(plan.steps),
         base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
 

@@ -90,6 +90,8 @@ class Interface:
     """Start of relevance: "output" for the score, "one" for 1."""
     seed: str = "score"
     """Seed of the composite: "score", "positive" (max(0, score)) or "gradient"."""
+    background_rows: int = 0
+    """Number of background rows, or of centres of them, that samples are compared with by a tree ensemble's values."""
     has_base: bool = False
     """True if relevance adds up to the score's distance from a base value, as that of trees does."""
     base_values: tuple[float, ...] | None = None

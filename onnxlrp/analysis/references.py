@@ -29,8 +29,9 @@ class Reference:
 class Background:
     """Background rows of the model's inputs, and the values inside the graph that belong to them."""
 
-    def __init__(self, rows: Mapping[ir.Value, np.ndarray]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Mapping[ir.Value, np.ndarray], clusters: int | None = None) -> None:
+        self.rows, self.clusters = rows, clusters
+        """The rows by input, and the number of centres that stand for them where samples are compared with each."""
         self.used = False
         """True once something has been computed from the rows."""
         self._inside: dict[ir.Value, np.ndarray] = {}

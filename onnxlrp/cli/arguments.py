@@ -34,6 +34,13 @@ def conversion(
     }
 
 
+def background_files(background: Path | None) -> list[Path]:
+    """List the file that `--background` reads: FILE or kmeans=K:FILE."""
+    from onnxlrp.source.background import split_clusters
+
+    return [] if background is None else [Path(usage(split_clusters, background, "--background")[0])]
+
+
 def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
     """Parse texts such as `3,17` as the indices of elements, all with the same number of indices."""
     try:

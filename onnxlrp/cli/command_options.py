@@ -22,7 +22,8 @@ BackgroundFile = Annotated[
     typer.Option(
         "--background",
         metavar="FILE",
-        help=".npz, .npy or .csv with rows of data: sample counts for trees, the reference of kernel machines.",
+        help=".npz, .npy or .csv with rows of data: sample counts for trees, the reference of kernel machines; "
+        "kmeans=K:FILE for centres, with composites of trees='interventional'.",
     ),
 ]
 OutputName = Annotated[str | None, typer.Option("--output", metavar="NAME", help="The output to explain.")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from onnxlrp.cli.application import UNUSABLE, guarded
-from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.arguments import background_files, conversion, print_json, refuse_overwriting, usage
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     Composite,
@@ -73,7 +73,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
-    refuse_overwriting([out], force, lambda: [*files_of(model), *([] if background is None else [background])])
+    refuse_overwriting([out], force, lambda: [*files_of(model), *background_files(background)])
     explained = convert_with_notes(
         model,
         **options,

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from onnxlrp.cli.application import FOUND, guarded
-from onnxlrp.cli.arguments import conversion, elements, files_and_texts, print_json, refuse_overwriting, usage
+from onnxlrp.cli.arguments import (
+    background_files,
+    conversion,
+    elements,
+    files_and_texts,
+    print_json,
+    refuse_overwriting,
+    usage,
+)
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     Composite,
@@ -91,7 +99,7 @@ def explain(
     if batch_size is not None and not many:
         raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
     if out is not None and not many:
-        others = [file for file in (labels, weights, tokenizer, background) if file is not None]
+        others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)

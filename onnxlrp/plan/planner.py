@@ -24,7 +24,7 @@ from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.step_kinds import StepDecider, check_rule
 from onnxlrp.plan.steps import Overrides, Plan, Step, StepKind, link
-from onnxlrp.plan.tree_steps import decide_game
+from onnxlrp.plan.tree_steps import baseline_note, decide_game
 
 _OVERRIDDEN = frozenset({StepKind.SUM, StepKind.SCALE, StepKind.PASS_THROUGH, StepKind.OFFSET, StepKind.SLOPE})
 """Kinds of step without layer parameters whose rule a caller may replace."""
@@ -89,8 +89,9 @@ class _Planner:
         notes = []
         if not self.gradient:
             input_side(steps, self.facts)
-            note = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
-            notes += [] if note is None else [note]
+            signed = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
+            said = (signed, baseline_note(steps, self.facts.background))
+            notes += [note for note in said if note is not None]
         plan = Plan(
             steps,
             link(steps, score),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,16 +11,19 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.references import Background
+from onnxlrp.analysis.row_clusters import centres
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.provenance import mark_counted
 from onnxlrp.operators.leaf_functions import as_ensemble
-from onnxlrp.plan.steps import Step
+from onnxlrp.plan.steps import Step, every_step
 from onnxlrp.trees.counting import branch_counts
 from onnxlrp.trees.ensemble_attributes import aggregate_of, has_informative_rates
 from onnxlrp.trees.forest import share_source
 
 Game = Literal["shapley", "path", "interventional"]
+_MOST_ROWS = 1000
+"""Most background rows that samples are compared with."""
 _ENSEMBLES = frozenset({"LeafFunction", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 
 
@@ -32,13 +36,14 @@ def decide_game(step: Step, facts: Facts, game: Game) -> None:
     attributes: dict[str, ir.Attr] = {"game": ir.AttrString("game", played)}
     rows = None if facts.background is None else _rows(trees, facts.background)
     if played == "interventional":
-        if rows is None:
+        if rows is None or facts.background is None:
             raise InputError(
                 f'{step.operator} {step.name!r}: trees="interventional" compares each sample with rows of data; give '
                 'them as background=, or leave trees="shapley"'
             )
-        attributes["background"] = ir.AttrTensor("background", ir.tensor(rows, name="background"))
-        said = f"Interventional Shapley values; baseline: {share_source(len(rows), False)}."
+        baselines, said = _baselines(rows, facts.background.clusters)
+        attributes.update(baselines)
+        said = f"Interventional Shapley values; baseline: {said}."
     else:
         if rows is not None:
             taken, reached = branch_counts(trees, rows)
@@ -48,6 +53,42 @@ def decide_game(step: Step, facts: Facts, game: Game) -> None:
         said = f"{_told(played, aggregate)}; covers: {source}."
     step.call = dataclasses.replace(step.call, attributes={**step.call.attributes, **attributes})
     step.why = f"{step.why} {said}"
+
+
+def baseline_count(steps: Sequence[Step]) -> int:
+    """Count the background rows, or the centres of them, that samples are compared with by the steps' values."""
+    rows = [step.call.attr("background") for step in every_step(steps)]
+    return max((len(r.numpy()) for r in rows if r is not None), default=0)
+
+
+def baseline_note(steps: Sequence[Step], background: Background | None) -> str | None:
+    """Say how many background rows the explained file was computed from; None if there are no such rows."""
+    count = baseline_count(steps)
+    if count:
+        kind = "background rows" if background is None or background.clusters is None else "centres of background rows"
+        return (
+            f"trees='interventional': the explained file compares each sample with {count} {kind}; it holds what "
+            "they do at the comparisons of its trees, not the rows themselves"
+        )
+    if background is not None and background.clusters is not None:
+        return "background: centres are for trees='interventional'; all rows are used as they are"
+    return None
+
+
+def _baselines(rows: np.ndarray, clusters: int | None) -> tuple[dict[str, ir.Attr], str]:
+    """Return the attributes of a call for the rows that samples are compared with, and what these are in words."""
+    count = len(rows)
+    if clusters is None and count > _MOST_ROWS:
+        raise InputError(
+            f"background: {count:,} rows are too many to compare each sample with: give at most {_MOST_ROWS:,}, or "
+            'let k-means find centres: background=("kmeans=50", rows)'
+        )
+    weights, words = np.full(count, 1 / count), share_source(count, False)
+    if clusters is not None:
+        rows, weights = centres(rows, clusters)
+        words = f"{len(rows)} centres of {words}"
+    tensors = {"background": rows, "background_weights": weights}
+    return {name: ir.AttrTensor(name, ir.tensor(array, name=name)) for name, array in tensors.items()}, words
 
 
 def _told(game: Game, aggregate: str) -> str:

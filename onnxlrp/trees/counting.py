@@ -8,11 +8,10 @@ from onnxlrp.graph.call import Call
 from onnxlrp.trees.ensemble_attributes import unmerged_forest
 from onnxlrp.trees.forest import LEAF, Array, Forest
 from onnxlrp.trees.members import merged
+from onnxlrp.trees.rows_in_trees import outcomes
 
 _AT_ONCE = 1 << 21
 """Number of pairs of a row and a tree that walk at once."""
-_COMPARE = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
-"""Comparisons, by their number in `forest.MODES`; sets have been expanded."""
 
 
 def taken_branches(trees: Forest, rows: Array) -> Array:
@@ -21,7 +20,6 @@ def taken_branches(trees: Forest, rows: Array) -> Array:
     Thresholds are compared in the runtime's own type, and NaN goes where each node sends it.
     """
     rows = rows.astype(np.float64 if trees.double else np.float32)
-    threshold, modes = trees.threshold.astype(rows.dtype), np.unique(trees.mode[trees.mode != LEAF])
     taken = np.zeros((trees.mode.size, 2), np.int64)
     step = max(1, _AT_ONCE // max(trees.roots.size, 1))
     for start in range(0, len(rows), step):
@@ -31,7 +29,7 @@ def taken_branches(trees: Forest, rows: Array) -> Array:
         for _ in range(trees.depth):
             walking = trees.mode[node] != LEAF
             row, node = row[walking], node[walking]
-            passes = _passes(trees, modes, threshold, node, chunk[row, trees.feature[node]])
+            passes = outcomes(trees, node, chunk[row, trees.feature[node]])
             for side, chosen in enumerate((passes, ~passes)):
                 taken[:, side] += np.bincount(node[chosen], minlength=trees.mode.size)
             node = np.where(passes, trees.yes[node], trees.no[node])
@@ -65,24 +63,3 @@ def _own_nodes(call: Call) -> int:
     """Count the nodes that an operator can give a hit rate: those of `TreeEnsemble` do not include leaves."""
     modes = call.attr("nodes_modes")
     return len(modes.numpy()) if call.op_type == "TreeEnsemble" else len(modes)
-
-
-def _passes(trees: Forest, modes: Array, threshold: Array, node: Array, value: Array) -> Array:
-    """Decide for each pair of a node and a number whether the number passes the comparison."""
-    compared = value
-    if trees.whole.any():
-        compared = np.where(trees.whole[node], _whole_part(value), value)
-    if modes.size == 1:
-        passes = _COMPARE[modes[0]](compared, threshold[node])
-    else:
-        passes = np.zeros(node.size, bool)
-        for mode in modes:
-            at = trees.mode[node] == mode
-            passes[at] = _COMPARE[mode](compared[at], threshold[node[at]])
-    return passes | (trees.missing[node] & np.isnan(value))
-
-
-def _whole_part(value: Array) -> Array:
-    """Convert numbers as C casts them to int32: without their fractions, to −2³¹ where they are out of range or NaN."""
-    with np.errstate(invalid="ignore"):
-        return np.where(np.abs(value) < 2.0**31, np.trunc(value), -(2.0**31)).astype(value.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 
 import numpy as np
 import onnx_ir as ir
@@ -12,8 +11,8 @@ from onnxlrp.graph.call import Call
 from onnxlrp.trees.forest import LEAF, Array, Forest
 from onnxlrp.trees.unfolded import Unfolded
 
-_COMPARE = (operator.le, operator.lt, operator.ge, operator.gt, operator.eq, operator.ne)
-"""Functions of the comparisons, by their numbers in `MODES`."""
+_COMPARE = (np.less_equal, np.less, np.greater_equal, np.greater, np.equal, np.not_equal)
+"""Comparisons, by their numbers in `forest.MODES`; sets have been expanded."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,14 +41,20 @@ def outcomes(trees: Forest, nodes: Array, values: Array) -> Array:
 
     Both are compared in the type of the values, float32 or float64.
     """
-    found = np.zeros(values.shape, bool)
-    ahead = (slice(None), *[None] * (values.ndim - 1))
-    compared = np.where(trees.whole[nodes][ahead], whole_part(values), values)
-    threshold = trees.threshold[nodes].astype(values.dtype)[ahead]
-    for mode in np.unique(trees.mode[nodes]):
-        own = trees.mode[nodes] == mode
-        found[own] = _COMPARE[mode](compared[own], threshold[own])
-    return found | (trees.missing[nodes][ahead] & np.isnan(values))
+    axes = (-1, *[1] * (values.ndim - 1))
+    threshold = trees.threshold[nodes].astype(values.dtype).reshape(axes)
+    compared = values
+    if trees.whole.any():
+        compared = np.where(trees.whole[nodes].reshape(axes), _whole_part(values), values)
+    modes = np.unique(trees.mode[nodes])
+    if modes.size == 1:
+        found = _COMPARE[modes[0]](compared, threshold)
+    else:
+        found = np.zeros(values.shape, bool)
+        for mode in modes:
+            own = trees.mode[nodes] == mode
+            found[own] = _COMPARE[mode](compared[own], threshold[own])
+    return found | (trees.missing[nodes].reshape(axes) & np.isnan(values))
 
 
 def comparison_outcomes(trees: Unfolded, rows: Array) -> Array:
@@ -60,9 +65,10 @@ def comparison_outcomes(trees: Unfolded, rows: Array) -> Array:
     return found
 
 
-def whole_part(values: Array) -> Array:
+def _whole_part(values: Array) -> Array:
     """Convert numbers as C casts them to int32: without their fraction, to −2³¹ where they are out of range or NaN."""
-    return np.where(np.abs(values) < 2.0**31, np.trunc(values), -(2.0**31)).astype(values.dtype)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(values) < 2.0**31, np.trunc(values), -(2.0**31)).astype(values.dtype)
 
 
 def mean_of_rows(trees: Forest, background: Baselines) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -46,6 +47,18 @@ def test_convert_and_explain(forest):
     assert "--background" in refusal.stderr
 
 
+def test_centres_of_rows(forest):
+    """As many centres as rows need no k-means; the source of the rows cannot be overwritten with them either."""
+    options = ["--composite", "auto(trees='interventional')", "--background", f"kmeans=60:{forest / 'rows.npy'}"]
+    shown = call("inspect", forest / "forest.onnx", *options, "--json")
+    assert "centres of the background's 50 rows" in json.loads(shown.stdout)["plan"][0]["why"]
+    out = forest / "forest.lrp.onnx"
+    said = call("convert", forest / "forest.onnx", "-o", out, *options)
+    assert "centres of background rows" in said.stderr
+    refusal = call("convert", forest / "forest.onnx", "-o", forest / "rows.npy", *options, "--force", status=2)
+    assert "rows.npy" in refusal.stderr
+
+
 def test_rows_that_cannot_be_read(forest):
     missing = forest / "none.npy"
     assert "none.npy" in refused("convert", forest / "forest.onnx", "-o", forest / "o.onnx", "--background", missing)
@@ -59,4 +72,5 @@ def test_rows_that_cannot_be_read(forest):
         "--force",
         status=2,
     )
-    assert "rows.npy" in refused_out.stderr
+    # The frame breaks long paths where a line ends.
+    assert "rows.npy" in re.sub(r"\s*│\n│\s*", "", refused_out.stderr)

@@ -141,3 +141,35 @@ def test_few_rows_are_their_own_centres(data):
     assert sorted(shares) == [0.25, 0.25, 0.5]
     with pytest.raises(InputError, match="takes no missing"):
         centres(np.full((3, 2), np.nan), 2)
+
+
+@pytest.mark.parametrize("name", ["forest", "boosting", "classes"])
+@pytest.mark.parametrize("tables", [True, False])
+def test_emitted_interventional_values(name, tables, data):
+    """Equal to shap's with the same rows, from tables and by quadrature."""
+    target = data[:, 0] * data[:, 1] + np.sin(3 * data[:, 2])
+    model = MODELS[name].fit(data, np.digitize(target, [-0.5, 0.5]) if name == "classes" else target)
+    explained = onnxlrp.convert(
+        exported(model), "epsilon(trees='interventional')", background=data[:30], trees_table=tables
+    )
+    found = onnxlrp.Explainer(explained, ["CPUExecutionProvider"])({"x": data}, target=1 if name == "classes" else None)
+    explainer = shap.TreeExplainer(model, data[:30].astype(np.float64), feature_perturbation="interventional")
+    wanted = explainer.shap_values(data.astype(np.float64), check_additivity=False)
+    wanted = wanted[..., 1] if name == "classes" else wanted
+    np.testing.assert_allclose(found.relevance["x"], wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_centres_of_many_rows(data):
+    """The values against centres are shap's against rows that are repeated as their weights say."""
+    rows = np.random.default_rng(3).normal(size=(2000, FEATURES)).astype(np.float32)
+    model = MODELS["forest"].fit(data, data[:, 0] * data[:, 1])
+    explained = onnxlrp.convert(exported(model), "epsilon(trees='interventional')", background=("kmeans=10", rows))
+    assert explained.interface.background_rows == 10
+    found = onnxlrp.Explainer(explained, ["CPUExecutionProvider"])({"x": data[:5]})
+    some, shares = centres(rows, 10)
+    repeated = np.repeat(some, np.round(shares * len(rows)).astype(int), axis=0).astype(np.float64)
+    # Without a masker shap draws 100 of the rows.
+    every = shap.maskers.Independent(repeated, max_samples=len(repeated))
+    explainer = shap.TreeExplainer(model, every, feature_perturbation="interventional")
+    wanted = explainer.shap_values(data[:5].astype(np.float64), check_additivity=False)
+    np.testing.assert_allclose(found.relevance["x"], wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())

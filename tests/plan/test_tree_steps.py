@@ -16,6 +16,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
 from onnxlrp.plan.steps import Step
 from onnxlrp.trees.ensemble_attributes import forest
+from tests.operators.case import onnxruntime
 from tests.operators.draws.classical import Drawing, by_numbers, by_tables, model, node, samples, single
 
 pytestmark = pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")
@@ -92,6 +93,37 @@ def test_interventional_values_hold_the_rows():
     np.testing.assert_array_equal(step.call.attr("background").numpy(), ROWS)
     with pytest.raises(InputError, match="give them as background="):
         tree_step(regressor(), Epsilon(trees="interventional"))
+
+
+def test_the_file_says_how_many_rows_it_compares_with():
+    """A note, and an entry of the metadata; relevance adds up to the distance from the rows' mean score."""
+    source = regressor()
+    explained = onnxlrp.convert(source, Epsilon(trees="interventional"), background=ROWS)
+    assert explained.interface.background_rows == 50
+    assert any("compares each sample with 50 background rows" in note for note in explained.notes)
+    x = samples(np.random.default_rng(1), 6).astype(np.float32)
+    found = onnxlrp.Explainer(explained)({"x": x})
+    mean = onnxruntime(source)({"x": ROWS})["y"].mean()
+    np.testing.assert_allclose(found.relevance["x"].sum(1) + mean, found.outputs["y"][:, 0], atol=1e-5)
+    plain = onnxlrp.convert(source, background=ROWS)
+    assert plain.interface.background_rows == 0 and not any("compares" in note for note in plain.notes)
+
+
+def test_too_many_rows_to_compare_with():
+    many = np.repeat(ROWS, 21, axis=0)
+    with pytest.raises(InputError, match=r'1,050 rows are too many .* background=\("kmeans=50", rows\)'):
+        tree_step(regressor(), Epsilon(trees="interventional"), background=many)
+    assert tree_step(regressor(), background=many).why.endswith("the background's 1050 rows.")
+
+
+def test_few_distinct_rows_are_their_own_centres():
+    """No more rows than centres: each is one, with its share of the rows; other games need no centres."""
+    twice = ROWS[[0, 1, 1, 1]]
+    step = tree_step(regressor(), Epsilon(trees="interventional"), background=("kmeans=5", np.nan_to_num(twice)))
+    assert step.why.endswith("baseline: 2 centres of the background's 4 rows.")
+    assert sorted(step.call.attr("background_weights").numpy()) == [0.25, 0.75]
+    plan = onnxlrp.inspect(regressor(), background=("kmeans=5", ROWS))
+    assert "background: centres are for trees='interventional'; all rows are used as they are" in plan.notes
 
 
 def test_no_other_values():
