@@ -13,6 +13,11 @@ from onnxlrp.runtime.batches import USUAL, Batches
 from onnxlrp.runtime.explainer import Explainer, Prepared
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.providers import CPU
+
+_ELEMENTS = 1 << 19
+"""Number of input elements in a run. EfficientNet-Lite0 takes 4.9 ms a picture in runs of 1 to 4, 5.8 in runs of 16."""
+_MOST_ROWS = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +34,8 @@ class EvaluatedData:
     batch_size: int
     fixed: bool
     """True if the model takes batches of `batch_size` only."""
+    rows: int
+    """Number of samples in a run of the model alone."""
     specs: Mapping[str, TensorSpec]
     tokens: Mapping[str, Any]
     """Tokens of the inputs that are texts, one entry a sample."""
@@ -74,6 +81,7 @@ def read_data(explainer: Explainer, data: Any, batch_size: int | None, preproces
         count=batches.count,
         batch_size=size,
         fixed=fixed,
+        rows=size if fixed or batch_size is not None else _rows(joined, explainer.providers[0]),
         specs=explainer.inputs,
         tokens={name: [one for part in parts for one in part.tokens[name]] for name in parts[0].tokens},
         columns={**parts[0].columns, **batches.columns},
@@ -86,6 +94,13 @@ def _varying(part: Prepared, batches: Batches, explainer: Explainer) -> tuple[st
     filled = {name for name in part.feeds if name not in batches.names}
     shared |= {name for name in filled if not _counts_samples(explainer.inputs[name])}
     return tuple(name for name in part.feeds if name not in shared)
+
+
+def _rows(arrays: Mapping[str, np.ndarray], provider: str) -> int:
+    """Choose the number of samples in a run: as many as fit into a processor's caches, and more on any other device."""
+    elements = sum(value[0].size for value in arrays.values())
+    rows = min(max(_ELEMENTS // max(elements, 1), 4), _MOST_ROWS)
+    return rows if provider == CPU else max(rows, _MOST_ROWS // 4)
 
 
 def _counts_samples(spec: TensorSpec) -> bool:

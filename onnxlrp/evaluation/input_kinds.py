@@ -11,6 +11,9 @@ from onnxlrp.runtime.inputs import TensorSpec
 
 InputKind = Literal["picture", "series", "table", "text", "elements"]
 
+_SMALLEST_PICTURE = 16
+"""Least side of a square input without channels that is a picture, not a series."""
+
 
 def input_kind(spec: TensorSpec, array: np.ndarray) -> InputKind:
     """Decide what an input of all samples, [N, ...], holds."""
@@ -19,7 +22,9 @@ def input_kind(spec: TensorSpec, array: np.ndarray) -> InputKind:
     if array.ndim == 4:
         return "picture"
     if array.ndim == 3:
-        return "picture" if picture_layout(spec) == "NHW" and min(array.shape[1:]) >= 16 else "series"
+        height, width = array.shape[1:]
+        is_square = height == width >= _SMALLEST_PICTURE and picture_layout(spec) == "NHW"
+        return "picture" if is_square or array.dtype == np.uint8 else "series"
     return "table" if array.ndim <= 2 else "elements"
 
 

@@ -44,8 +44,8 @@ class Removal:
         new = {key: index for index, key in enumerate(keys) if key not in self._known}
         places = np.fromiter(new.values(), np.int64, len(new))
         self._advance(len(rows) - len(places))
-        for start in range(0, len(places), self._data.batch_size):
-            some = places[start : start + self._data.batch_size]
+        for start in range(0, len(places), self._data.rows):
+            some = places[start : start + self._data.rows]
             values = self._run(rows[some], masks[some])
             self._known.update(zip((keys[index] for index in some), values.tolist(), strict=True))
             self._advance(len(some))
@@ -53,7 +53,7 @@ class Removal:
 
     def _run(self, rows: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Compute one batch, averaged over the draws of the baseline; a model of fixed size gets its last row again."""
-        short = self._data.batch_size - len(rows) if self._data.fixed else 0
+        short = self._data.rows - len(rows) if self._data.fixed else 0
         rows = np.concatenate([rows, rows[-1:].repeat(short)])
         masks = np.concatenate([masks, masks[-1:].repeat(short, axis=0)])
         gone = {name: self.units.removed(name, rows, masks) for name in self.units.labels}
