@@ -91,6 +91,19 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
+    # Evaluation converts and runs; only the face, the command line and its commands import it.
+    "evaluation": {
+        "convert",
+        "explained",
+        "plan",
+        "composites",
+        "runtime",
+        "errors",
+        "interface",
+        "drafts",
+        "printable",
+        "reprs",
+    },
 }
 
 
