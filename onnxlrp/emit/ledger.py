@@ -59,7 +59,7 @@ class LedgerTaps:
         return op.ReduceSum(self.table(), op.ints([0]), keepdims=0)
 
     def table(self) -> ir.Value:
-        """All rows, [steps, 5]."""
+        """The sums of the columns for each step, [steps, 5]."""
         op, zero, rows = self.op, self.op.constant([[0.0]], self.dtype), []
         for name, row in self.rows.items():
             cells = [functools.reduce(op.Add, column) if column else zero for column in row]

@@ -152,7 +152,7 @@ class Factor(Relevance):
         return shaped(s, self.value)
 
     def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
-        """`c·|k|/(|k| + ε)` for a carrier k, 0 at k = 0."""
+        """Compute `c·|k|/(|k| + ε)` for a carrier k; 0 at k = 0."""
         op, k = context.op, context.known(carrier)
         if rule.epsilon == 0:
             return op.Where(op.Equal(k, 0.0), context.zero, c)

@@ -47,7 +47,7 @@ class Reverse:
         return self.copies.values.get(own, own)
 
     def replace(self, own: ir.Value, now: ir.Value) -> None:
-        """Put another value in the place of the copy of a value."""
+        """Replace the copy of a value of the body by another value."""
         ir.convenience.replace_all_uses_with(self.copied(own), now, replace_graph_outputs=True)
         self.copies.values[own] = now
 

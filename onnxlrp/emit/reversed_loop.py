@@ -18,7 +18,7 @@ from onnxlrp.plan import Step
 
 
 def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """A Loop backwards, by a Loop: its step i is the step n − 1 − i."""
+    """Reverse a Loop of n steps by another Loop, whose step i goes back through step n − 1 − i."""
     op, (body,) = context.op, bodies(step.node)
     read = _read_by_step(context, step, body)
     reverse = Repeated(context, step, body, arrived, [v for v in captured_by(context, step) if v not in read])

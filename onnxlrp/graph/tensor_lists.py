@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 _MOVES = {"SequenceConstruct": None, "SequenceInsert": 2, "SequenceErase": 1, "SequenceEmpty": 0, "SplitToSequence": 1}
-"""Operators that make a list, each with the number of its first operands that go into it; None for all."""
+"""Operators that make a list, each with the number of operands, counted from the first, that go into the list; None for
+all."""
 _TAKE = frozenset({"SequenceAt", "ConcatFromSequence", "OptionalGetElement"})
 
 

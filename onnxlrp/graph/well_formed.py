@@ -48,7 +48,7 @@ STRUCTURE: tuple[Law, ...] = (
 
 
 def repeated(names: Iterable[str | None]) -> Iterator[str]:
-    """Yield the names that stand for a second time, and those that are empty."""
+    """Yield the names that occur a second time, and those that are empty."""
     seen: set[str] = set()
     for name in names:
         if not name or name in seen:

@@ -212,8 +212,8 @@ def _tensor(content: bytes) -> tuple[int, np.ndarray]:
 
 
 def _stand_in(column: Column, digest: bytes) -> bytes:
-    """Serialise the attribute that stands in for a column: of its name and type, with the digest of the node's columns
-    as its content."""
+    """Serialise the attribute that stands in for a column: it has the column's name and type, and holds a digest of all
+    columns of the node."""
     attribute = _A(name=column.name, type=column.kind)  # type: ignore[arg-type]
     if column.kind == _A.INTS:
         attribute.ints.extend([_SIGN, *digest])

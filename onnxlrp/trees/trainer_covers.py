@@ -204,7 +204,7 @@ def _catboost(model: Any) -> list[TreeCovers]:
 
 def _of_catboost(tree: Mapping[str, Any]) -> TreeCovers:
     """Write out a symmetric tree, level by level: its last split stands at the root, and bit k of a leaf's index says
-    that its numbers pass split k."""
+    whether samples at the leaf pass split k."""
     splits = list(reversed(tree.get("splits") or ()))
     if any(split["split_type"] != "FloatFeature" for split in splits) or "leaf_weights" not in tree:
         raise InputError("covers_of: CatBoost's trees are known where they compare numbers and keep their leaf weights")
