@@ -53,7 +53,7 @@ def decide_game(step: Step, facts: Facts, game: Game) -> None:
         source = share_source(None if rows is None else len(rows), has_informative_rates(trees))
         said = f"{_told(played, aggregate)}; covers: {source}."
     step.call = dataclasses.replace(step.call, attributes={**step.call.attributes, **attributes})
-    step.why = f"{step.why} {said}"
+    step.why = said
 
 
 def baseline_count(steps: Sequence[Step]) -> int:

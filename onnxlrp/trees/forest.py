@@ -160,7 +160,7 @@ def share_source(rows: int | None, told: bool) -> str:
     the grid of thresholds."""
     if rows is not None:
         return f"the background's {rows} rows" if rows != 1 else "the background's row"
-    return "the file's hit rates" if told else "a grid of its thresholds"
+    return "the file's hit rates" if told else "the threshold grid"
 
 
 def is_informative(rates: Array) -> bool:
