@@ -58,7 +58,6 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]
-    source.held.forget_values()
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
 

@@ -47,6 +47,8 @@ def check(
     if scores is not None and scores.kind == "O":
         raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
     _check_target(interface, inputs)
+    if interface.interactions is not None:
+        _check_interactions(interface, outputs[interface.interactions].shape)
     if interface.ledger is not None:
         _check_ledger(interface, outputs[interface.ledger].shape)
 
@@ -88,6 +90,13 @@ def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> Non
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
     if spec.dtype != np.int64 or wrong:
         raise ValueError(f"input {spec.name!r} is {spec}, but {interface.targets} targets are explained")
+
+
+def _check_interactions(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:
+    count = len(interface.interaction_columns)
+    sizes = (count, count) if shape is None else shape[-2:]
+    if any(isinstance(size, int) and size != count for size in sizes):
+        raise ValueError(f"the interactions are {shape_text(shape)}, but {count} columns are named")
 
 
 def _check_ledger(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:

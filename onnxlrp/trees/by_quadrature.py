@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _PART = 2**16
 """Most comparisons × points of a part, unless there would be too many parts."""
 _PARTS = 64
+_LEVELS = 160
+"""Most levels of all parts together: onnxruntime needs a time for a session that grows with the square of the number of
+nodes in a Loop, 49 s for 16 parts of 26 levels and 3 s for 4."""
 
 
 class QuadratureValues:
@@ -51,7 +54,8 @@ class QuadratureValues:
         """True where a tree has weights for several targets."""
         self.target = spoken.argmax(1)
         size = trees.node.size * max(1, (trees.distinct + 1) // 2)
-        bounds = _bounds(trees, max(_PART, size // _PARTS) / max(size, 1) * trees.node.size)
+        parts = min(_PARTS, max(1, _LEVELS // len(trees.levels)))
+        bounds = _bounds(trees, max(_PART, size // parts) / max(size, 1) * trees.node.size)
         cut = [unfolded(forest, part) for part in bounds] if len(bounds) > 1 else [trees]
         self.parts = self._parts(cut, rows_type)
         self.background = background

@@ -30,6 +30,14 @@ def attach(model: ir.Model, held: HeldColumns) -> None:
                 attribute.meta[_COLUMN] = column
 
 
+def forget(attributes: Mapping[str, ir.Attr]) -> None:
+    """Forget the numbers of held columns, which are hundreds of megabytes, once the forest has been made of them."""
+    for attribute in attributes.values():
+        held = attribute.meta.get(_COLUMN)
+        if held is not None:
+            held.values = None
+
+
 def column(attributes: Mapping[str, ir.Attr], name: str) -> Array | None:
     """Read the column of a table, [n]; None if there is no such attribute. Texts become the numbers of modes."""
     attribute = attributes.get(name)

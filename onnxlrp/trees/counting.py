@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onnxlrp.graph.call import Call
+from onnxlrp.trees.columns import column
 from onnxlrp.trees.ensemble_attributes import unmerged_forest
 from onnxlrp.trees.forest import LEAF, Array, Forest
 from onnxlrp.trees.members import merged
@@ -61,5 +62,5 @@ def branch_counts(call: Call, rows: Array) -> tuple[Array, Array]:
 
 def _own_nodes(call: Call) -> int:
     """Count the nodes that an operator can give a hit rate: those of `TreeEnsemble` do not include leaves."""
-    modes = call.attr("nodes_modes")
-    return len(modes.numpy()) if call.op_type == "TreeEnsemble" else len(modes)
+    modes = column(call.attributes, "nodes_modes")
+    return 0 if modes is None else modes.size

@@ -12,7 +12,7 @@ from onnxlrp.errors import InvalidModelError
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.provenance import is_counted
 from onnxlrp.memory import check_elements
-from onnxlrp.trees.columns import column, is_ensemble
+from onnxlrp.trees.columns import column, forget, is_ensemble
 from onnxlrp.trees.forest import LEAF, MEMBER, Array, Forest, is_informative
 from onnxlrp.trees.members import merged, without_members
 
@@ -43,6 +43,7 @@ def unmerged_forest(call: Call) -> Forest:
         trees = _of_trees(call) if call.op_type == "TreeEnsemble" else _of_nodes(call)
         if (trees.mode == MEMBER).any():
             trees = without_members(trees, numbers(call, "membership_values"))
+        forget(call.attributes)
         x = call.original[0]
         return dataclasses.replace(trees, double=x is not None and x.dtype == ir.DataType.DOUBLE)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 
 from onnxlrp import wire
 from onnxlrp.trees.forest import LEAF, MODES
@@ -26,7 +27,11 @@ _PREFIXES = ("nodes_", "target_", "class_", "leaf_", "tree_roots", "membership_v
 _LISTS: dict[int, int] = {7: _A.FLOATS, 8: _A.INTS, 9: _A.STRINGS}
 """Fields of AttributeProto that hold lists, each with the type of its attribute."""
 _TEXTS = {b"LEAF": LEAF, **{name.encode(): number for number, name in enumerate(MODES)}}
-_TENSORS: dict[int, str] = {onnx.TensorProto.FLOAT: "<f4", onnx.TensorProto.DOUBLE: "<f8", onnx.TensorProto.UINT8: "u1"}
+_TENSORS: dict[int, type] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.DOUBLE: np.float64,
+    onnx.TensorProto.UINT8: np.uint8,
+}
 _INSIDE = {
     "model": {7: "graph", 25: "function"},
     "function": {7: "node"},
@@ -53,12 +58,16 @@ class Column:
     raw: bytes
     """The attribute as the file has it."""
     values: np.ndarray | None
-    """Numbers of the column, for texts those of the modes; None once the model is explained."""
+    """Numbers of the column, for texts those of the modes; None once they are forgotten."""
 
     @property
     def array(self) -> np.ndarray:
-        assert self.values is not None, f"{self.name} is not needed any more"
-        return self.values
+        """The numbers of the column, which are read again if they were forgotten."""
+        if self.values is not None:
+            return self.values
+        again = _column(self.raw)
+        assert again is not None, "the column has been read before"
+        return again.array
 
 
 class HeldColumns:
@@ -103,11 +112,6 @@ class HeldColumns:
     def size(self) -> int:
         """Bytes of all columns."""
         return sum(len(column.raw) for column in self._columns.values())
-
-    def forget_values(self) -> None:
-        """Forget what was read of the columns, because only their bytes are needed from now on."""
-        for column in self._columns.values():
-            column.values = None
 
 
 def take_out(content: bytes) -> tuple[bytes, HeldColumns]:
@@ -157,7 +161,7 @@ def _column(raw: bytes) -> Column | None:
         elif field.number == 20 and field.wire_type == wire.VARINT:
             kind, _ = wire.varint(raw, field.value, field.end)
         elif field.number == 5 and field.wire_type == wire.LENGTH and values is None:
-            element, values = _tensor(raw, field.value, field.end)
+            element, values = _tensor(raw[field.value : field.end])
         elif field.number in (7, 8) and field.wire_type == wire.LENGTH and values is None:
             decode = wire.floats if field.number == 7 else wire.whole_numbers
             values, listed = decode(raw[field.value : field.end], None), _LISTS[field.number]
@@ -195,23 +199,16 @@ def _elements(content: bytes, field: wire.Field) -> np.ndarray:
     return (wire.floats if field.number == 7 else wire.whole_numbers)(content, first)
 
 
-def _tensor(raw: bytes, start: int, end: int) -> tuple[int, np.ndarray]:
-    """Read a tensor of one axis whose data is raw; raises ValueError if it is any other."""
-    found = {field.number: field for field in wire.fields(raw, start, end)}
-    count = sum(1 for _ in wire.fields(raw, start, end))
-    if count != len(found) or not {1, 2, 9} <= found.keys() <= {1, 2, 8, 9}:
+def _tensor(content: bytes) -> tuple[int, np.ndarray]:
+    """Read a tensor of one axis; raises ValueError if it is damaged, of another form, or in another file."""
+    try:
+        tensor = onnx.TensorProto.FromString(content)
+    except DecodeError as error:
+        raise ValueError("a damaged tensor") from error
+    is_elsewhere = tensor.data_location != onnx.TensorProto.DEFAULT or tensor.external_data
+    if tensor.data_type not in _TENSORS or len(tensor.dims) != 1 or is_elsewhere:
         raise ValueError("a tensor of another form")
-    if found[1].wire_type == wire.LENGTH:
-        size, stop = wire.varint(raw, found[1].value, found[1].end)
-        if stop != found[1].end:
-            raise ValueError("a tensor of several axes")
-    else:
-        size, _ = wire.varint(raw, found[1].value, found[1].end)
-    element, _ = wire.varint(raw, found[2].value, found[2].end)
-    data = raw[found[9].value : found[9].end]
-    if element not in _TENSORS or len(data) != size * np.dtype(_TENSORS[element]).itemsize:
-        raise ValueError("a tensor of another type or size")
-    return element, np.frombuffer(data, _TENSORS[element])
+    return tensor.data_type, onnx.numpy_helper.to_array(tensor)
 
 
 def _stand_in(column: Column, digest: bytes) -> bytes:
@@ -225,7 +222,7 @@ def _stand_in(column: Column, digest: bytes) -> bytes:
     elif column.kind == _A.STRINGS:
         attribute.strings.extend(f"{number}".encode() for number in (_SIGN, *digest))
     else:
-        content = np.frombuffer(bytes([0, *digest]), np.uint8).astype(_TENSORS[column.element])
+        content: np.ndarray = np.frombuffer(bytes([0, *digest]), np.uint8).astype(_TENSORS[column.element])
         attribute.t.CopyFrom(onnx.numpy_helper.from_array(content, column.name))
     return attribute.SerializeToString(deterministic=True)
 

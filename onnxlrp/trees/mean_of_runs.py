@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.trees.forest import Array
+from onnxlrp.trees.loop_bodies import loop_body
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -19,23 +19,14 @@ def mean_of_runs(
 ) -> ir.Value:
     """Emit a Loop whose body `compute(run, number)` emits, for a number from 0 on, int64 []; returns the sum of its
     results, which all have this shape and type, times the weights [runs]."""
-    number = ir.Value(name="number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
-    going = ir.Value(name="going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
     start = op.full(shape, 0, dtype)
-    total = ir.Value(name="total", type=ir.TensorType(dtype), shape=start.shape)
-    body = ir.Graph([number, going, total], [], nodes=[], name="background", opset_imports=op.graph.opset_imports)
-    run = op.inside(body, "background")
+    scalar = ir.Shape([])
+    kinds = {"number": (ir.DataType.INT64, scalar), "going": (ir.DataType.BOOL, scalar), "total": (dtype, start.shape)}
+    body, run = loop_body(op, "background", kinds)
+    number, going, total = body.inputs
     weight = run.Gather(op.constant(weights, dtype), number, axis=0)
     body.outputs.extend([run.Identity(going), run.Add(total, run.Mul(compute(run, number), weight))])
-    node = ir.Node(
-        "",
-        "Loop",
-        [op.ints_scalar(weights.size), op.constant(True), start],
-        [ir.AttrGraph("body", body)],
-        num_outputs=1,
-    )
-    mark_rule(node, op.labelled)
-    op.graph.append(node)
-    (result,) = node.outputs
-    result.name, result.type, result.shape = "mean_over_background", ir.TensorType(dtype), start.shape
+    result = ir.val("mean_over_background", dtype, start.shape)
+    operands = [op.ints_scalar(weights.size), op.constant(True), start]
+    op.append(ir.Node("", "Loop", operands, [ir.AttrGraph("body", body)], outputs=[result]))
     return result

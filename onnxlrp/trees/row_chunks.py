@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import mark_rule
+from onnxlrp.trees.loop_bodies import loop_body
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -32,10 +32,9 @@ def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Compu
     size = op.Div(op.Sub(op.Add(count, trips), one), trips)
     last = op.Sub(count, size)
     scalar = op.ints([])
-    chunk = ir.Value(name="chunk", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
-    going = ir.Value(name="going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
-    body = ir.Graph([chunk, going], [], nodes=[], name="rows_of_trees", opset_imports=op.graph.opset_imports)
-    run = op.inside(body, "rows_of_trees")
+    scalars = {"chunk": (ir.DataType.INT64, ir.Shape([])), "going": (ir.DataType.BOOL, ir.Shape([]))}
+    body, run = loop_body(op, "rows", scalars)
+    chunk, going = body.inputs
     start = run.Min(run.Mul(run.Reshape(chunk, one), size), last)
     end = run.Add(start, size)
     cut = [run.Slice(table, start, end, run.ints([0])) for table in tables]
@@ -50,10 +49,7 @@ def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Compu
 
 def _loop(op: Builder, trips: ir.Value, body: ir.Graph) -> ir.Value:
     """Append a Loop over a body without states; returns its results, stacked."""
-    node = ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], num_outputs=1)
-    mark_rule(node, op.labelled)
-    op.graph.append(node)
-    (stacked,), result = node.outputs, body.outputs[1]
-    stacked.name, stacked.type = body.name, result.type
-    stacked.shape = ir.Shape([None, *(result.shape or ())])
+    result = body.outputs[1]
+    stacked = ir.val(body.name, type=result.type, shape=ir.Shape([None, *(result.shape or ())]))
+    op.append(ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], outputs=[stacked]))
     return stacked

@@ -21,6 +21,8 @@ from onnx import helper, numpy_helper
 from tests.oracle.threshold_grid import COMPARE, shares
 
 Array = np.ndarray
+MANY = 6
+"""Most features whose subsets are all tried."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -175,7 +177,9 @@ def mean_given(node: Branch | Leaf | None, x: Array, known: frozenset[int], targ
 
 
 def shapley(root: Branch | Leaf, x: Array, targets: int) -> Array:
-    """Shapley values [features, targets] by their definition."""
+    """Shapley values [features, targets] by their definition, or leaf by leaf where there are too many subsets."""
+    if x.size > MANY:
+        return shapley_by_leaves(root, x, targets)
     count, values = x.size, np.zeros((x.size, targets))
     game = {}
     for size in range(count + 1):
@@ -185,6 +189,32 @@ def shapley(root: Branch | Leaf, x: Array, targets: int) -> Array:
         weight = math.factorial(len(known)) * math.factorial(count - len(known) - 1) if len(known) < count else 0
         for feature in set(range(count)) - known:
             values[feature] += weight / math.factorial(count) * (game[known | {feature}] - value)
+    return values
+
+
+def shapley_by_leaves(root: Branch | Leaf, x: Array, targets: int) -> Array:
+    """Shapley values [features, targets] as sums over leaves: each is a game of the few features on its path.
+
+    If a feature of a leaf is known with probability t, the leaf is reached with probability `z + (o − z)·t`, where o
+    says that x meets the feature's comparisons, and z is the product of their shares. The integral of the product of
+    the others' polynomials is the share of a feature.
+    """
+    values = np.zeros((x.size, targets))
+    pending: list[tuple[Any, dict[int, tuple[bool, float]]]] = [(root, {})]
+    while pending:
+        node, way = pending.pop()
+        if isinstance(node, Branch):
+            taken, share = node.next(x), share_of(node)
+            for side, part in ((node.yes, share), (node.no, 1 - share)):
+                met, product = way.get(node.feature, (True, 1.0))
+                same = node.yes is node.no or side is taken
+                pending.append((side, way | {node.feature: (met and same, product * part)}))
+            continue
+        for feature, (met, product) in way.items():
+            others = np.polynomial.Polynomial([1.0])
+            for other, (o, z) in way.items():
+                others = others * np.polynomial.Polynomial([z, o - z]) if other != feature else others
+            values[feature] += (met - product) * others.integ()(1.0) * mean(node, targets)
     return values
 
 

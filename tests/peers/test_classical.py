@@ -182,7 +182,7 @@ def test_covers():
     x, y = data("iris")
     model = ensemble.RandomForestClassifier(10, random_state=0).fit(x, y)
     source = with_covers(write(model, x), [t.tree_.weighted_n_node_samples for t in model.estimators_])
-    found = explain(source, {"X": x})[0]["X"]
+    found = explain(source, {"X": x}, composite='epsilon(trees="path")')[0]["X"]
     paths = [(t.tree_, t.decision_path(x)) for t in model.estimators_]
     chosen = model.predict_proba(x).argmax(1)
     expected = np.zeros(x.shape)

@@ -62,6 +62,12 @@ def tampered(model, **entries):
         ({"steps": '["seed"]', "marked": "[true]"}, "but 1 steps are named"),
         ({"marked": "[1, 0]"}, r"no tuple\[bool"),
         ({"ledger": '"x_relevance"'}, "named for two purposes"),
+        ({"interactions": '"gone"'}, "names an output 'gone'"),
+        ({"interactions": '"x_relevance"'}, "named for two purposes"),
+        (
+            {"ledger": "null", "steps": "[]", "marked": "[]", "interactions": '"relevance_ledger"'},
+            "but 0 columns are named",
+        ),
         ({"labels": '["a", 1]'}, "no tuple"),
         ({"label_output": '"logits"', "labels": "[1, 2]"}, "names 8 classes of 2 samples"),
         ({"seed": "none"}, "onnxlrp.seed"),

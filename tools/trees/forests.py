@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -134,3 +135,12 @@ def _model(node: onnx.NodeProto, version: int) -> onnx.ModelProto:
     graph.node.add().CopyFrom(node)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(_ML, version)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+WRITERS: dict[str, Callable[[Grown], onnx.ModelProto]] = {
+    "lists": as_regressor,
+    "classifier": as_classifier,
+    "categories": lambda grown: as_regressor(grown, categories=True),
+    "tensors": as_ensemble,
+}
+"""Ways to write a forest, by name."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -111,7 +110,7 @@ def measure(programs: Mapping[str, Callable[[], object]], rows: int) -> None:
         print(f"  {name:24} {1e3 * statistics.median(found) / rows:9.4f} ms a row{against}", flush=True)
 
 
-def values(subject: Subject, rows: int, batch: int, shap_rows: int) -> None:
+def values(subject: Subject, rows: int, batch: int) -> None:
     """Compare Shapley values: the explained file, shap and the trainer; print the sizes and times of the file too."""
     x = data()[0][:rows]
     given = onnxlrp.with_covers(subject.proto, onnxlrp.covers_of(subject.model))
@@ -132,10 +131,8 @@ def values(subject: Subject, rows: int, batch: int, shap_rows: int) -> None:
         for at in range(0, rows, batch):
             run(x[at : at + batch])
 
-    def scaled(call: Callable[[Array], object]) -> Callable[[], object]:
-        return lambda: [call(x[:shap_rows]) for _ in range(rows // shap_rows)]
-
-    measure({"onnxlrp": ours, "shap": scaled(theirs), "the trainer": scaled(subject.contributions)}, rows)
+    programs = {"shap": lambda: theirs(x), "the trainer": lambda: subject.contributions(x)}
+    measure({"onnxlrp": ours, **programs}, rows)
     single(subject, explained, x[:1])
 
 
@@ -168,10 +165,10 @@ def interactions(subject: Subject, rows: int) -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    "depth6": lambda: values(extreme(100, 6), rows=10_000, batch=10_000, shap_rows=10_000),
-    "batches": lambda: values(extreme(100, 6), rows=10_000, batch=500, shap_rows=10_000),
-    "depth8": lambda: values(extreme(1000, 8), rows=500, batch=500, shap_rows=500),
-    "leaves": lambda: values(light(100, 31), rows=10_000, batch=10_000, shap_rows=10_000),
+    "depth6": lambda: values(extreme(100, 6), rows=10_000, batch=10_000),
+    "batches": lambda: values(extreme(100, 6), rows=10_000, batch=500),
+    "depth8": lambda: values(extreme(1000, 8), rows=500, batch=500),
+    "leaves": lambda: values(light(100, 31), rows=10_000, batch=10_000),
     "interactions": lambda: interactions(extreme(100, 6), rows=200),
 }
 
@@ -181,7 +178,6 @@ def main(given: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tools.trees speed", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     chosen = parser.parse_args(given).parts or list(PARTS)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     print(", ".join(f"{k} {v}" for k, v in describe("cpu").items()))
     print(f"shap {shap.__version__}, xgboost {xgboost.__version__}, lightgbm {lightgbm.__version__}")
     for part in chosen:

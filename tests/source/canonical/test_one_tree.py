@@ -121,10 +121,19 @@ def test_a_sum_of_path_lengths_is_a_forest(batch):
     assert not any(n.op_type == "LeafFunction" for n in explained.to_proto().graph.node)
 
 
+def with_rates(source: onnx.ModelProto) -> onnx.ModelProto:
+    """Give all trees hit rates: a grid over one tree's thresholds gives other shares than one over several trees'."""
+    for node in source.graph.node:
+        if node.op_type.startswith("TreeEnsemble"):
+            count = next(len(a.ints) for a in node.attribute if a.name == "nodes_treeids") // 5
+            node.attribute.append(helper.make_attribute("nodes_hitrates", [10.0, 6.0, 2.0, 4.0, 4.0] * count))
+    return source
+
+
 def test_a_mean_leaves_each_tree_alone():
     """Mean is no sum: each tree is explained by itself, and the shares add up to the same."""
-    found = onnxlrp.Explainer(onnxlrp.convert(forest_of_lengths(last="Mean"), "lrp0"))({"x": X})
-    wanted = onnxlrp.Explainer(onnxlrp.convert(plain_forest(), "lrp0"))({"x": X})
+    found = onnxlrp.Explainer(onnxlrp.convert(with_rates(forest_of_lengths(last="Mean")), "lrp0"))({"x": X})
+    wanted = onnxlrp.Explainer(onnxlrp.convert(with_rates(plain_forest()), "lrp0"))({"x": X})
     np.testing.assert_allclose(3 * found.relevance["x"], wanted.relevance["x"], rtol=1e-4, atol=1e-5)
 
 
