@@ -212,10 +212,7 @@ def convert(
     pairs = ask_interactions(plan, facts, reached) if interactions else None
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
-        score=question.score,
-        visible=question.output,
-        label=question.label,
-        output_name=question.name,
+        question=question,
         axes=question.axes,
         inputs=reached,
         inner=inner,
@@ -223,7 +220,6 @@ def convert(
         initial=initial,
         ledger=ledger,
         dtype=dtype,
-        result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
         interactions=pairs,
         activation_map=plan.activation_map,
     )
@@ -367,11 +363,11 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
 
 def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
     """Describe the explained model, for its metadata."""
-    options, label = request.options, request.label
+    question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
         composite=str(plan.composite),
-        output=request.output_name,
+        output=question.name,
         source_sha256=source.sha256,
         rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in plan.overrides),
         relevance=emitted.relevance,
@@ -382,7 +378,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         targets=options.targets,
         batch_axis=request.axes.batch,
         class_axis=request.axes.classes,
-        output_shape=_sizes(request.visible.shape),
+        output_shape=_sizes(question.output.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
         interactions=emitted.interactions,
@@ -390,7 +386,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
-        score_is_output=request.score is request.visible,
+        score_is_output=question.score is question.output,
         initial=request.initial,
         seed=plan.composite.seed,
         has_base=plan.has_base,

@@ -46,7 +46,6 @@ class Backward:
     products: Sequence[Relevance] = ()
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
-
     interactions: ir.Value | None = None
     """Interactions of the operand's columns, see `Reversed.interactions`."""
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
-from onnxlrp.emit.float16 import half_seed, unscaled
+from onnxlrp.emit.float16 import half_seed, unscaled, widest
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
@@ -23,7 +23,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
 from onnxlrp.plan.steps import ActivationMap
-from onnxlrp.source.label_output import Label
+from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
 
@@ -46,12 +46,7 @@ class Emitted:
 class Request:
     """The relevance outputs to emit, and how."""
 
-    score: ir.Value
-    visible: ir.Value
-    """The model's own output: the default class is its largest element, not the largest of the score."""
-    label: Label | None
-    """The label output whose class is explained by default."""
-    output_name: str
+    question: Question
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
@@ -59,9 +54,7 @@ class Request:
     initial: str
     ledger: bool
     dtype: ir.DataType
-    """Type that the relevance part computes in."""
-    result_dtype: ir.DataType
-    """Type of the relevance outputs."""
+    """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
     activation_map: ActivationMap | None = None
@@ -78,18 +71,16 @@ class Request:
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seeder = Seeder(
-        op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
-    )
-    seed = request.options.kind.seed(seeder, request.axes)
+    question, options, result = request.question, request.options, widest(request.dtype)
+    seeder = Seeder(op, question, options, request.dtype, unique)
+    seed = options.kind.seed(seeder, request.axes)
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
-    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, request.score, seed.choice)
-    whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
-    half = request.dtype == ir.DataType.FLOAT16
-    scale, start = half_seed(op, whole, score) if half else (None, whole)
-    targets = request.options.targets
+    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
+    whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
+    scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
+    targets = options.targets
     first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
@@ -102,12 +93,12 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
     if request.interactions is not None:
         op.label("interactions")
-        pairs = {name: unscaled(op, op.cast(v, request.result_dtype), scale) for name, v in walk.interactions.items()}
+        pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
         relevance = tensors[: len(request.inputs)]
-        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, request.result_dtype))
+        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, result))
         shapes.append(_declared_pairs(request.inputs, len(request.interactions.columns)))
     if ledger is not None:
-        table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
+        table = unscaled(op, op.cast(ledger.table(), result), scale)
         ledger.label(tensors)
         tensors.append(table)
     if targets > 1:
@@ -136,7 +127,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
 def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
-    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.score})
+    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
     treatments, rounded = GRADIENT if composite.seed == "gradient" else RELEVANCE, rounded_values(plan.steps, op.graph)
     ledger, forms = request.ledger, request.forms
     return Context(op, facts, composite, dtype, dtype, receivers, treatments, rounded, ledger, forms)
@@ -170,7 +161,7 @@ def _looked_up(walk: Walk, plan: Plan) -> Walk:
 
 def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> ir.Value:
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
-    op, composite, dtype = walk.context.op, walk.context.composite, request.result_dtype
+    op, composite, dtype = walk.context.op, walk.context.composite, widest(request.dtype)
     amount = walk.amount(value, dtype)
     if value in walk.relevance and composite.seed == "gradient" and composite.times_input:
         amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))

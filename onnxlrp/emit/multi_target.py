@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by
 from onnxlrp.source.constants import constants
 
@@ -18,22 +17,20 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     outside and is computed once."""
     graph, dependent = op.graph, {seed}
     mark_downstream(graph, dependent, lambda node: node.outputs, read_by)
-    moved = [node for node in graph if node.outputs[0] in dependent and node is not seed.producer()]
-    moved = [*_weights_of(graph, moved), *moved]
     first = seed.producer()
     assert first is not None
+    moved = [node for node in graph if node.outputs[0] in dependent and node is not first]
+    moved = [*_weights_of(graph, moved), *moved]
     graph.remove(moved, safe=False)
     argument = ir.val("seed", seed.dtype, seed.shape)
     ir.convenience.replace_all_uses_with(seed, argument)
     graph.remove(first, safe=True)
-    opsets = graph.opset_imports
-    body = ir.Graph([argument], list(results), nodes=moved, name="one_target", opset_imports=opsets)
+    body = ir.Graph([argument], list(results), nodes=moved, name="one_target", opset_imports=graph.opset_imports)
     attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
     shapes = [None if result.shape is None else ir.Shape([None, *result.shape]) for result in results]
     outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(results, shapes, strict=True)]
-    node = ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets")
-    mark_rule(node, "one explanation per target")
-    graph.append(node)
+    op.label("one explanation per target")
+    op.append(ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets"))
     return outs
 
 

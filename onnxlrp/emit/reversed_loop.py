@@ -9,9 +9,9 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.relevance import Amount
-from onnxlrp.emit.reversed_body import Repeated, captured_by, keeps_shape, store
+from onnxlrp.emit.reversed_body import Repeated, captured_by, store
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.call import Call, content, sizes_known
 from onnxlrp.graph.readers import is_read
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.plan import Step
@@ -27,7 +27,8 @@ def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
     # A state that nothing reads gets zeros of its size.
     states = {value for value, *_ in reverse.states}
     used = [i for i, v in enumerate(body.graph.inputs) if is_read(reverse.copied(v)) or v in states]
-    changing = [i for i in used if i > 1 and not keeps_shape(body.graph.inputs[i])]
+    # Only what is known to keep its shape from step to step can be stacked.
+    changing = [i for i in used if i > 1 and not sizes_known(body.graph.inputs[i])]
     node, lists = _keep_in_lists(op, step.node, body, changing)
     # The body's own count of its steps says how many there were.
     trips = op.Squeeze(op.Shape(store(node, body.graph, body.graph.inputs[0]), start=0, end=1), op.ints([0]))

@@ -31,7 +31,6 @@ class Walk:
         """The contributions that have arrived at each value, which are added up when a step takes them."""
         self.products: list[Relevance] = []
         """All that steps gave back as `Backward.products`."""
-
         self.interactions: dict[str, ir.Value] = {}
         """All that steps gave back as `Backward.interactions`, by the step's name."""
 
@@ -70,4 +69,4 @@ class Walk:
     def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """The relevance that a value has received, in a type; zeros where none arrived."""
         context, parts = dataclasses.replace(self.context, dtype=dtype), self.relevance.get(value)
-        return context.zeros(value) if parts is None else total(context, parts).amount(context)
+        return context.op.full_like(value, 0, dtype) if parts is None else total(context, parts).amount(context)

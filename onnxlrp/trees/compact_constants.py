@@ -70,8 +70,13 @@ def bits(op: Builder, flags: Array) -> ir.Value:
 
 
 def positions(op: Builder, flags: Array) -> ir.Value:
-    """Emit the places at which flags are set, int64; one bit is stored for each flag."""
-    return op.Reshape(op.NonZero(bits(op, flags)), op.ints([-1]))
+    """Emit the places at which flags are set, int64; one bit is stored for each flag.
+
+    TopK of constants is folded when a session is created; onnxruntime runs NonZero and Compress again in every run.
+    """
+    every = op.Range(*(op.ints_scalar(n) for n in (0, flags.size, 1)))
+    placed = op.Where(bits(op, flags), every, op.ints_scalar(flags.size))
+    return op.TopK(placed, op.ints([int(flags.sum())]), largest=0, _outputs=2)[0]
 
 
 def merged_places(op: Builder, flags: Array) -> ir.Value:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.trees.compact_constants import INT32, bits, floats, whole_numbers
+from onnxlrp.trees.compact_constants import INT32, bits, floats, positions, whole_numbers
 from onnxlrp.trees.forest import LEAF, Array, Forest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Tables:
             return own
         first = np.zeros(self.trees.mode.size, np.int64)
         first[places.nodes[self.inner]] = np.flatnonzero(self.inner)
-        repeats = op.Reshape(op.NonZero(bits(op, places.is_repeat)), op.ints([-1]))
+        repeats = positions(op, places.is_repeat)
         return op.ScatterElements(own, repeats, whole_numbers(op, first[places.nodes[places.is_repeat]]), axis=0)
 
     def _rank(self, flags: ir.Value) -> ir.Value:
