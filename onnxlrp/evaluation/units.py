@@ -1,4 +1,4 @@
-"""Units: what is removed at once. Patches of pictures, features of tables, segments of series, tokens of text."""
+"""Units: what is removed at once. Patches or superpixels, features of tables, segments of series, tokens of text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
 from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, input_kind, time_axis
+from onnxlrp.evaluation.superpixels import superpixels
 
 PATCHES = 14
 """Number of patches along the longer side of a picture."""
@@ -100,6 +101,8 @@ def _labels_of(
     unit = usual[kind] if wanted == "auto" else wanted
     if unit == "patches" and kind == "picture":
         return _patches(array, channel_axis(spec, array), size)
+    if unit == "superpixels" and kind == "picture":
+        return _superpixels(array, channel_axis(spec, array), size)
     if unit == "segments" and kind == "series":
         return _segments(array, time_axis(spec, array), size)
     if unit == "tokens" and kind == "text":
@@ -107,7 +110,7 @@ def _labels_of(
     if unit in ("features", "elements"):
         labels = np.arange(array[0].size).reshape(1, *array.shape[1:])
         return labels, "features" if kind == "table" else "elements"
-    fitting = dict.fromkeys(("auto", usual[kind], "elements"))
+    fitting = dict.fromkeys(("auto", usual[kind], *(["superpixels"] if kind == "picture" else []), "elements"))
     raise InputError(f"input {name!r} is a {kind}: its units are {', '.join(fitting)} or an array of labels, "
                      f"not {wanted!r:.80}")  # fmt: skip
 
@@ -116,12 +119,25 @@ def _patches(array: np.ndarray, channels: int | None, size: int | None) -> tuple
     """Label square patches; all channels of a patch are one unit."""
     axes = [axis for axis in range(1, array.ndim) if axis != channels]
     height, width = (array.shape[axis] for axis in axes)
-    side = size or max(1, round(max(height, width) / PATCHES))
+    side = size or _side(height, width)
     across = -(-width // side)
     grid = (np.arange(height) // side)[:, None] * across + np.arange(width) // side
     shape = [1] * array.ndim
     shape[axes[0]], shape[axes[1]] = height, width
     return grid.reshape(shape), f"patches of {side} × {side}"
+
+
+def _side(height: int, width: int) -> int:
+    return max(1, round(max(height, width) / PATCHES))
+
+
+def _superpixels(array: np.ndarray, channels: int | None, size: int | None) -> tuple[np.ndarray, str]:
+    """Label regions of like colour; all channels of a pixel are in one unit."""
+    pictures = array[..., None] if channels is None else np.moveaxis(array, channels, -1)
+    side = size or _side(*pictures.shape[1:3])
+    labels = superpixels(pictures, side)
+    labels = labels if channels is None else np.expand_dims(labels, channels)
+    return labels, f"superpixels of about {side} × {side}"
 
 
 def _segments(array: np.ndarray, axis: int, size: int | None) -> tuple[np.ndarray, str]:

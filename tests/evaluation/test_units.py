@@ -60,7 +60,7 @@ def test_given_labels_may_differ_by_sample_and_leave_elements_out():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("tokens", "is a picture: its units are auto, patches, elements"),
+        ("tokens", "is a picture: its units are auto, patches, superpixels, elements"),
         (np.zeros((5, 5), int), "does not broadcast"),
         (np.zeros((1, 1, 4, 4)), "whole numbers"),
         (np.full((1, 1, 4, 4), -2), "count from 0"),
