@@ -178,7 +178,8 @@ def evaluate(
     with progress_bar(progress, "evaluating", _runs(asked, beside, len(methods), parts, steps)) as advance:
         removal = Removal(score, samples, parts, filling, chosen.places(score, samples), advance)
         measuring = Measuring(samples, removal, score, asked, steps, seed, read_masks(masks, samples), advance)
-        for method in methods:
+        while methods:
+            method = methods.pop(0)  # it holds a session, which is let go once the method is measured
             is_preset = composites is None and method.name in named
             beside_all = method.name in beside and method.name not in named
             measuring.measure(method, may_fail=is_preset or beside_all, may_repeat=not is_preset)

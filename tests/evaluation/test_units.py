@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError
+from onnxlrp.evaluation.input_kinds import input_kind
 from onnxlrp.evaluation.units import make_units
+from onnxlrp.runtime.inputs import TensorSpec
 from tests.evaluation.parts import data_of
 
 
@@ -37,6 +39,21 @@ def test_series_are_cut_along_the_open_axis_else_the_longer():
 def test_a_table_has_features():
     units = make_units(data_of(np.zeros((3, 5), np.float32)), "auto", None)
     assert (units.count, units.text) == (5, "features")
+
+
+def test_volumes_are_cut_into_cubes():
+    units = make_units(data_of(np.zeros((1, 1, 14, 28, 21), np.float32)), "auto", None)
+    assert units.text == "patches of 4 × 4 × 4" and units.count == 4 * 7 * 6
+    gone = units.removed("x", np.array([0]), np.arange(units.count)[None] == 7 * 6 + 6 + 1)
+    assert gone.sum() == 4**3 and gone[0, 0, 4:8, 4:8, 4:8].all()
+
+
+def test_whole_numbers_are_ids_or_a_table():
+    ids = np.array([[5, 6, 7]])
+    assert make_units(data_of(ids), "auto", None).text == "features"
+    assert make_units(data_of(ids, ("N", "T")), "auto", None).text == "tokens"
+    assert input_kind(TensorSpec("input_ids", ids.dtype, ("N", 3)), ids) == "text"
+    assert input_kind(TensorSpec("width", ids.dtype, ("N", 3)), ids) == "table"
 
 
 def test_padding_is_no_token():
