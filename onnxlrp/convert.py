@@ -26,6 +26,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
+from onnxlrp.plan.map_layer import decide_map, map_note
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.plan.without_numbers import check_gradient
@@ -220,6 +221,7 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
+        activation_map=plan.activation_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = _interface(work.source, plan, emitted, request)
@@ -348,8 +350,12 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
     """Analyse, and plan every step."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
+    wanted = decide_map(graph, facts, question, rulebook[0], work.absorbed)
+    if wanted is not None:
+        facts = analyse(graph, [wanted.value], work.background)
     plan = make_plan(graph, facts, question.score, *rulebook, on_unsupported=on_unsupported)
-    plan.notes = [*work.source.notes, *question.notes, *plan.notes]
+    plan.activation_map, said = wanted, [] if wanted is None else [map_note(wanted)]
+    plan.notes = [*work.source.notes, *question.notes, *said, *plan.notes]
     if work.background is not None and not work.background.used:
         plan.notes.append("nothing in this model uses background rows")
     return facts, plan

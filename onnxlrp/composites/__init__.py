@@ -13,6 +13,7 @@ explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")  # the same 
 
 from __future__ import annotations
 
+from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.base import Composite, Overridden, Product, Role
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
@@ -48,9 +49,11 @@ __all__ = [
     "EpsilonPlus",
     "EpsilonPlusFlat",
     "ExcitationBackprop",
+    "GradCam",
     "Gradient",
     "GradientXInput",
     "GuidedBackprop",
+    "LayerCam",
     "Listed",
     "Lrp0",
     "Overridden",

@@ -145,6 +145,17 @@ class Composite(Brief):
         """True if the relevance of an input is multiplied by the input at the end; False for plain gradients only."""
         return True
 
+    @property
+    def map_weights(self) -> Literal["channel", "element"] | None:
+        """Weights of the channels of a class activation map: one for each channel, or for each element; None where no
+        such map is computed."""
+        return None
+
+    @property
+    def map_layer(self) -> str | None:
+        """Name of the inner value that a class activation map is computed from; None for the last convolution."""
+        return None
+
     def __str__(self) -> str:
         given = [
             f"{f.name}={getattr(self, f.name)!r}"

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.base import Composite, Overridden
 from onnxlrp.composites.lrp import (
@@ -50,6 +51,8 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "deconvnet": Deconvnet,
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
+    "grad_cam": GradCam,
+    "layer_cam": LayerCam,
 }
 """Composites of onnxlrp itself, by name."""
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.context import Context
+from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
@@ -21,6 +22,7 @@ from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
+from onnxlrp.plan.steps import ActivationMap
 from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
@@ -55,8 +57,15 @@ class Request:
     """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
+    activation_map: ActivationMap | None = None
+    """The inner value whose map is enlarged to the inputs; None where relevance itself goes to the inputs."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
+
+    @property
+    def ends(self) -> Sequence[ir.Value]:
+        """The values that the walk ends at."""
+        return self.inputs if self.activation_map is None else [self.activation_map.value]
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
@@ -77,9 +86,11 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     walk.start(_start(walk.context, request, score, first))
     walk.run(plan.steps if one is None else _after_score(walk, one))
     op.label("relevance")
-    values, looked_up = [*request.inputs, *request.inner], _looked_up(walk, plan)
+    values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    shapes = [(f"{v.name}_relevance", v.shape) for v in values]
+    if request.activation_map is not None:
+        tensors[:1] = maps_of_inputs(op, request.activation_map, tensors[0], request.inputs)
+    shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
     if request.interactions is not None:
         op.label("interactions")
         pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
@@ -116,7 +127,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
 def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
-    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.inputs, request.question.score})
+    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
     treatments, rounded = GRADIENT if composite.seed == "gradient" else RELEVANCE, rounded_values(plan.steps, op.graph)
     ledger, forms = request.ledger, request.forms
     return Context(op, facts, composite, dtype, dtype, receivers, treatments, rounded, ledger, forms)
@@ -130,7 +141,8 @@ def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) 
 
 
 def _after_score(walk: Walk, one: Chosen) -> Sequence[Step]:
-    """Walk from a single score to the rows that its own was taken from; returns the steps upstream of them."""
+    """Walk from a single score to the rows [N, T, D] that its layer's row is one of; returns the steps upstream of
+    them."""
     for step in one.skipped:
         walk.hand_on(step, one.score)
     walk.run([one.step])
@@ -164,8 +176,8 @@ def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.S
 
 
 def _output(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
-    """Name a result for an output: in the shape [N, …] for one target, or [K, N, …] turned to [N, K, …] for K; one
-    without axes keeps K alone."""
+    """Give a result the name and shape of an output: [N, …] for one target; for K targets [K, N, …] is transposed to
+    [N, K, …], and a result of one number for each target stays [K]."""
     if targets > 1 and shape:
         tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)])
     out = op.alias(tensor, name)

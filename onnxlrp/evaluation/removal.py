@@ -19,8 +19,8 @@ Advance = Callable[[int], None]
 class Removal:
     """Runs a model on samples with parts of them replaced by a baseline.
 
-    Scores are kept by sample and mask, so that curves that share a state (every curve begins with the whole sample and
-    ends with the whole baseline) and composites that agree in their order cost one run.
+    Scores are kept by sample and mask, so that each state is run once, though several curves share it: every curve
+    begins with the whole sample and ends with the whole baseline, and explanations may rank units alike.
     """
 
     def __init__(

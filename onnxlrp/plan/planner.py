@@ -124,7 +124,8 @@ class _Planner:
             if step is None:
                 continue
             found.append(step)
-            needed.update(v for v in step.operands.values() if v in self.facts.leads_to_input)
+            leading, ends = self.facts.leads_to_input, self.facts.explained
+            needed.update(v for v in step.operands.values() if v in leading and v not in ends)
         decide_columns(found, scores)
         return found
 
