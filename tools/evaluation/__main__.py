@@ -43,7 +43,7 @@ class Subject:
         explained = onnxlrp.convert(MODEL)
         explainer = onnxlrp.Explainer(explained)
         self.x = _pictures()
-        explanation = explainer({"image": self.x})
+        explanation = explainer.compute(explainer.prepare({"image": self.x}))
         assert explanation.target is not None
         self.targets, self.relevance = explanation.target, explanation.relevance["image"]
         self.network = Network(_session(MODEL.read_bytes()), "image", "logits")
