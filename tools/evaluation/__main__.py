@@ -157,8 +157,8 @@ def _page(rows: list[Row], alone: float) -> str:
         "|---|---|---|---|---|",
     ]
     foot = [
-        f"The model alone takes {alone:.2f} s for a curve of {STEPS} steps, so that no program can be much faster in the",
-        "first two rows. The third is what an area over whole pictures costs: Quantus removes one patch a step.",
+        f"The model alone takes {alone:.2f} s for a curve of {STEPS} steps, so that no program can be much faster in",
+        "the first two rows. The third is what an area over whole pictures costs: Quantus removes one patch a step.",
     ]
     return "\n".join([*head, *map(_line, rows), "", *foot, ""])
 
