@@ -41,8 +41,8 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
 
 
 def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Iterable[tuple[ir.Value, ...]]:
-    """Choose a bound of each operand, so that the extremes are among the outputs: all lowest and all highest, unless an
-    operator of several operands, a difference or a product, falls with some of them."""
+    """Yield operands at their bounds, such that the extremes are among the outputs: all lowest and all highest, unless
+    the operator has several operands and falls with some of them, as a difference or a product may."""
     entry = find(call)
     assert entry is not None
     adds = entry.linearity == "sum" and entry.sign_of(call) == "keeps"

@@ -146,7 +146,8 @@ def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) 
 
 
 def _after_score(walk: Walk, one: Chosen) -> Sequence[Step]:
-    """Walk from a single score to the rows that its own was taken from; returns the steps upstream of them."""
+    """Walk from a single score to the rows [N, T, D] that its layer's row is one of; returns the steps upstream of
+    them."""
     for step in one.skipped:
         walk.hand_on(step, one.score)
     walk.run([one.step])
@@ -180,8 +181,8 @@ def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.S
 
 
 def _output(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
-    """Name a result for an output: in the shape [N, …] for one target, or [K, N, …] turned to [N, K, …] for K; one
-    without axes keeps K alone."""
+    """Give a result the name and shape of an output: [N, …] for one target; for K targets [K, N, …] is transposed to
+    [N, K, …], and a result of one number for each target stays [K]."""
     if targets > 1 and shape:
         tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)])
     out = op.alias(tensor, name)

@@ -12,9 +12,11 @@ from onnxlrp.source.constants import constants
 
 
 def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence[ir.Value]) -> list[ir.Value]:
-    """Each result for every seed of [K, …], stacked: [K, …]. The results were computed from `seed`, one of them, taken
-    by a Gather. Nodes that depend on it move into the Scan's body; what does not (denominators, modified weights) stays
-    outside and is computed once."""
+    """Compute each result for every seed of `seeds`, [K, …], stacked to [K, …].
+
+    The results were computed from `seed`, which a Gather takes out of `seeds`. Nodes that depend on it move into the
+    Scan's body; all others (denominators, modified weights) stay outside and are computed once.
+    """
     graph, dependent = op.graph, {seed}
     mark_downstream(graph, dependent, lambda node: node.outputs, read_by)
     first = seed.producer()
@@ -35,8 +37,8 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:
-    """Find what is computed from constants for the moved nodes alone: a session lays a kernel out for its fast
-    path only where it is the body's own."""
+    """Find the nodes that compute constants for the moved nodes alone. They move into the body too: a session arranges
+    a weight in memory for its fast kernels only where the body itself holds it."""
     inside, known, found = set(moved), constants(graph), []
     for node in reversed(graph):
         readers = [use.node for v in node.outputs for use in v.uses()]

@@ -42,11 +42,12 @@ class Reverse:
         self.conserves = True
 
     def copied(self, own: ir.Value) -> ir.Value:
-        """The copy of a value of the body, or what took its place; a value of the graph around is its own."""
+        """The copy of a value of the body, or its replacement; a value of the surrounding graph is returned as it
+        is."""
         return self.copies.values.get(own, own)
 
     def replace(self, own: ir.Value, now: ir.Value) -> None:
-        """Put another value in the place of the copy of a value."""
+        """Replace the copy of a value of the body by another value."""
         ir.convenience.replace_all_uses_with(self.copied(own), now, replace_graph_outputs=True)
         self.copies.values[own] = now
 
@@ -76,7 +77,7 @@ class Reverse:
         return results
 
     def finish(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
-        """The body with these inputs and outputs, what nobody reads taken out."""
+        """The body with these inputs and outputs, without nodes that nobody reads."""
         self.op.assert_inferred()
         # One output may neither be listed twice nor be an input.
         named = [shaped(self.op.alias(v, f"{self.step.name}_back_{i}"), v) for i, v in enumerate(outputs)]
@@ -120,8 +121,8 @@ class Repeated(Reverse):
         self.starts.append(start)
 
     def results(self, stacked: Sequence[Amount], slices: Sequence[ir.Value]) -> list[ir.Value]:
-        """The values for the next step, the states' relevance and the sums with this step's added, and the relevance of
-        slices; `stacked`: the relevance of what the body stacks."""
+        """The outputs of one step back: the relevance of the states, the sums with this step's part added, and the
+        relevance of slices. `stacked` is the relevance of the values that the body stacks."""
         seeds = [Amount(self.copied(out), r) for (_, out, _, _), r in zip(self.states, self.carried, strict=False)]
         ends = [*(self.copied(value) for value, *_ in self.states), *self.captured]
         amounts = self.amounts([*seeds, *stacked], [*ends, *slices])
@@ -131,8 +132,8 @@ class Repeated(Reverse):
         return [*amounts[:states], *sums, *amounts[split:]]
 
     def read_stored(self, results: Sequence[ir.Value], read: Callable[[ir.Value], ir.Value]) -> Sequence[ir.Value]:
-        """The results, which need nothing any more that costs more than to store it: `read` gives a value of the body
-        as it was in the same step."""
+        """Let the results read from storage every value that costs more to compute again than to store: `read` gives a
+        value of the body as it was in the same step."""
         costly = {copy: own for own, copy in self.copies.values.items() if self._is_costly(own)}
 
         def computed_from(node: ir.Node) -> Sequence[ir.Value | None]:
@@ -170,13 +171,13 @@ def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
 
 
 def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
-    """Take from the ledger's sums what all steps inside gave to biases, stabilisers and nowhere."""
+    """Take from the ledger's sums the relevance that all steps inside gave to biases and stabilisers, or stopped."""
     op = context.op
     return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
 
 def captured_by(context: Context, step: Step) -> list[ir.Value]:
-    """The values around the bodies that they read and that relevance goes to."""
+    """The values of surrounding graphs that the bodies read and that relevance goes to."""
     own = len(step.node.inputs)
     return [v for i, v in step.operands.items() if i >= own and v in context.receivers]
 

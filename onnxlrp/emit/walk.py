@@ -16,8 +16,8 @@ from onnxlrp.plan import Step
 
 
 def rounded_values(steps: Iterable[Step], graph: ir.Graph) -> frozenset[ir.Value]:
-    """Find the values at which relevance is to be an amount: what kernels round inside, and outputs. There relevance
-    goes on at the same computation without rounding, where a factor would stand for another amount."""
+    """Find the values whose relevance is to be an amount: those that kernels round inside, and outputs. Upstream of
+    them relevance goes through the same computation without rounding, where a factor would stand for another amount."""
     found = {step.layer.x for step in steps if step.layer is not None and step.layer.kernel_rounds}
     return frozenset(found | set(graph.outputs) if found else ())
 

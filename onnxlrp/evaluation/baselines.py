@@ -84,7 +84,8 @@ def _fitting(kind: InputKind) -> list[str]:
 def _given(wanted: Any, array: np.ndarray, name: str) -> np.ndarray:
     try:
         value = np.asarray(wanted).astype(array.dtype)
-        return np.array(np.broadcast_to(value, (*value.shape[: value.ndim - array.ndim + 1], *array.shape[1:])))
+        rows = len(value) if value.ndim == array.ndim else 1
+        return np.array(np.broadcast_to(value, (rows, *array.shape[1:])))
     except (TypeError, ValueError) as error:
         raise InputError(f"the baseline does not broadcast to input {name!r}, {list(array.shape)}: {error}") from error
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from onnxlrp.evaluation.removal import Removal
 
+_MASKS = 1 << 24
+"""Most elements in the masks that are held at once."""
+
 
 def leave_one_out(removal: Removal) -> np.ndarray:
     """Compute the drop of the score for each unit that is removed alone (occlusion), float64 [N, units].
@@ -15,10 +18,13 @@ def leave_one_out(removal: Removal) -> np.ndarray:
     present = removal.units.present
     samples, units = np.nonzero(present)
     whole = removal.scores(np.arange(removal.count), np.zeros_like(present))
-    masks = np.zeros((len(units), present.shape[1]), bool)
-    masks[np.arange(len(units)), units] = True
     drops = np.zeros(present.shape)
-    drops[samples, units] = whole[samples] - removal.scores(samples, masks)
+    at_once = max(1, _MASKS // present.shape[1])
+    for start in range(0, len(units), at_once):
+        rows, alone = samples[start : start + at_once], units[start : start + at_once]
+        masks = np.zeros((len(rows), present.shape[1]), bool)
+        masks[np.arange(len(rows)), alone] = True
+        drops[rows, alone] = whole[rows] - removal.scores(rows, masks)
     return drops
 
 

@@ -45,10 +45,10 @@ class Measuring:
     _drops: np.ndarray | None = None
 
     def measure(self, method: ExplanationMethod, *, may_fail: bool = False, may_repeat: bool = True) -> None:
-        """Explain by a method, and measure it.
+        """Explain by a method, and measure the explanations.
 
-        `may_fail` leaves it out, with a note, if the model does not allow it; without `may_repeat` it is left out if
-        another method gave the same relevance.
+        `may_fail` leaves the method out, with a note, if the model does not allow it; without `may_repeat` the method
+        is left out if another one gave the same relevance.
         """
         try:
             relevance = method.explain()

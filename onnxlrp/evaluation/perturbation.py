@@ -13,6 +13,9 @@ import numpy as np
 
 from onnxlrp.evaluation.removal import Removal
 
+_MASKS = 1 << 24
+"""Most elements in the masks that are held at once."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curves:
@@ -44,7 +47,12 @@ def removed_counts(units: np.ndarray, steps: int) -> np.ndarray:
 def curve(removal: Removal, order: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Compute the scores [N, steps + 1] as units are removed in an order [N, units]."""
     samples, steps = counts.shape
-    rank = np.argsort(order, axis=1)
-    masks = rank[:, None, :] < counts[:, :, None]
-    rows = np.repeat(np.arange(samples), steps)
-    return removal.scores(rows, masks.reshape(samples * steps, -1)).reshape(samples, steps)
+    units = order.shape[1]
+    at_once = max(1, _MASKS // (steps * units))
+    parts = []
+    for start in range(0, samples, at_once):
+        some = np.arange(start, min(start + at_once, samples))
+        rank = np.argsort(order[some], axis=1)
+        masks = rank[:, None, :] < counts[some][:, :, None]
+        parts.append(removal.scores(some.repeat(steps), masks.reshape(-1, units)))
+    return np.concatenate(parts).reshape(samples, steps)

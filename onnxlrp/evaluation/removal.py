@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -18,8 +19,8 @@ Advance = Callable[[int], None]
 class Removal:
     """Runs a model on samples with parts of them replaced by a baseline.
 
-    Scores are kept by sample and mask, so that curves that share a state (every curve begins with the whole sample and
-    ends with the whole baseline) and composites that agree in their order cost one run.
+    Scores are kept by sample and mask, so that each state is run once, though several curves share it: every curve
+    begins with the whole sample and ends with the whole baseline, and explanations may rank units alike.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Removal:
     def scores(self, rows: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Compute the explained score of samples `rows` [B] without the units of `masks`, bool [B, units]."""
         masks = masks & self.units.present[rows]
-        keys = [(int(row), packed.tobytes()) for row, packed in zip(rows, np.packbits(masks, axis=1), strict=True)]
+        keys = [_key(row, packed) for row, packed in zip(rows, np.packbits(masks, axis=1), strict=True)]
         new = {key: index for index, key in enumerate(keys) if key not in self._known}
         places = np.fromiter(new.values(), np.int64, len(new))
         self._advance(len(rows) - len(places))
@@ -72,3 +73,8 @@ class Removal:
             filling = draw[name] if len(draw[name]) == 1 else draw[name][rows]
             changed[name] = np.where(mask, filling, self._data.feeds[name][rows])
         return changed
+
+
+def _key(row: np.integer, packed: np.ndarray) -> tuple[int, bytes]:
+    """Make a short key of a sample and a mask, because masks of single pixels are large."""
+    return int(row), hashlib.blake2b(packed.tobytes(), digest_size=16).digest()

@@ -28,7 +28,8 @@ class _Graph(GraphBuilder):
     label: str = ""
 
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Add an initializer under the scope's name always: two builders work on one graph, one after the other."""
+        """Add an initializer whose name always begins with the scope, because two builders work on one graph, one after
+        the other."""
         return super().initializer(tensor, name, qualify=True)
 
     def _partition_inputs_attributes(
@@ -186,11 +187,11 @@ class Builder(OpBuilder):
         return self.Div(self.size(x), self.size(y) if known else self.Max(self.size(y), self.ints_scalar(1)))
 
     def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
-        """Make a tensor of one number."""
+        """Make a tensor of this shape, filled with one number."""
         return self.Expand(self.constant(number, dtype), shape)
 
     def full_like(self, value: ir.Value, number: float, dtype: ir.DataType | None = None) -> ir.Value:
-        """Make a tensor of one number in the value's shape, and in its type if no other is given."""
+        """Make a tensor in the shape of a value, and in its type if no other is given, filled with one number."""
         dtype = dtype or value.dtype
         assert dtype is not None
         tensor = self.full(self.shape(value), number, dtype)

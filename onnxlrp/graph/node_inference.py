@@ -19,7 +19,7 @@ _MOST = 1 << 14
 """Most answers that are cached."""
 _PLAIN = frozenset(ir.AttributeType[name] for name in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS"))
 _KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
-"""Type and shape of each output, by what was asked."""
+"""Cache of answers: the type and shape of each output, by the question that was asked."""
 
 
 def infer_outputs(node: ir.Node) -> None:
@@ -47,7 +47,7 @@ def _infer(node: ir.Node) -> None:
 
 
 def _set_parts(node: ir.Node) -> None:
-    """Set the shapes of the parts of a Split whose sizes are more than inference sees."""
+    """Set the shapes of the parts of a Split into more than `_CONSTANT` parts, whose sizes inference does not see."""
     whole, sizes = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
     if whole is None or whole.shape is None or sizes is None or sizes.const_value is None:
         return

@@ -1,8 +1,9 @@
 """Decide which part of a product's output relevance arrives at: some of its columns, or one score alone.
 
-Queries, keys and values are often one product, and under a rule that takes attention's weights for constants relevance
-arrives at the values alone: two thirds of the product's way back would be done on zeros. Where each sample explains one
-score, at one token and one class, most of the arithmetic (a vocabulary's) would be.
+Queries, keys and values are often the columns of one product. Under a rule that treats attention's weights as
+constants, relevance arrives at the values alone, and two thirds of the arithmetic on the way back would be done on
+zeros. So would nearly all of it at the last product of a language model, where each sample explains one score, at one
+token and for one class of a large vocabulary.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def decide_columns(steps: Sequence[Step], scores: Collection[ir.Value]) -> None:
 
 
 def single_score(steps: Sequence[Step], score: ir.Value, data: Collection[ir.Value]) -> SingleScore | None:
-    """Find the last product, by constant columns, of which one score is all that is explained; None if the score comes
-    from anything else."""
+    """Find the last product with constant columns if relevance starts at one of its scores alone; None if the score
+    comes from anything else."""
     choice = steps[: len(steps) > 1 and _chooses_token(steps[0], score, data)]
     rest, every = steps[len(choice) :], choice[0].call.operand(0) if choice else score
     if not rest or rest[0].outputs != (every,) or len(_senders(steps, [score])[every]) > 1:
@@ -71,8 +72,8 @@ def _senders(steps: Sequence[Step], scores: Collection[ir.Value]) -> Senders:
 
 
 def _is_product(step: Step) -> bool:
-    """Decide whether a step is `x·W` with columns along its output's last axis, which may be explained one by one: a
-    relative ε is of the size of them all."""
+    """Decide whether a step is `x·W` whose columns, along the last axis of its output, may be explained one by one.
+    Under a relative ε they may not: its size is computed from all of them."""
     layer, rule = step.layer, step.rule
     if layer is None or rule is None or rule.relative:
         return False

@@ -26,7 +26,7 @@ def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> n
     """Convert indices to int64 [1, *one] or [N, *one], where `one` is the shape of one sample's.
 
     An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError if they are no integers, and
-    for other shapes, which begins by saying what is `explained`.
+    for other shapes with a message that begins with `explained`, the thing that the indices choose.
     """
     array = to_numbers(given, name)
     if array.dtype.kind not in "iu" or array.size == 0 or array.max() > np.iinfo(np.int64).max:

@@ -10,8 +10,8 @@ from onnxlrp.trees.score_columns import score_columns
 
 
 def base_scores(call: Call) -> Array | None:
-    """Compute the base value of each output column, [1, columns], float64; None under MIN and MAX, where it is that of
-    the chosen tree, another for each sample."""
+    """Compute the base value of each output column, [1, columns], float64; None under MIN and MAX, where each sample
+    has the base of the tree that is chosen for it."""
     trees = forest(call)
     if trees.aggregate not in ("SUM", "AVERAGE"):
         return None
@@ -20,7 +20,8 @@ def base_scores(call: Call) -> Array | None:
 
 
 def expected_sums(trees: Forest, background: Baselines | None) -> Array:
-    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
+    """Compute the expected sums over the trees, [targets]: the mean over the background rows if there are any, else the
+    expectation by covers."""
     if background is None:
         return trees.expectation(trees.values)[trees.roots].sum(axis=0) * trees.scale
     return mean_of_rows(trees, background)

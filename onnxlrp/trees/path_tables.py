@@ -70,7 +70,7 @@ class Tables:
 
     @functools.cached_property
     def _own(self) -> ir.Value:
-        """The place of each node, and for a repeat its first place."""
+        """For each place the first place of its node, int32 [places]: the place itself unless it is a repeat."""
         op, places = self.op, self.places
         own = op.Range(*(op.constant(np.int32(n)) for n in (0, places.nodes.size, 1)))
         if not places.is_repeat.any():

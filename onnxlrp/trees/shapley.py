@@ -35,7 +35,7 @@ def shapley_values(
     `background` makes the game the interventional one: the mean over its rows of the game in which a feature that is
     not known has the row's value. Where the budget is too small for tables, the values are computed by quadrature.
     """
-    if (forest.mode[forest.roots] == LEAF).all() or not forest.has_weight.any():
+    if _is_constant(forest):
         return op.full(op.shape(x), 0, factors.dtype)
     assert x.dtype is not None and factors.dtype is not None
     width, trees = _width(op, x, forest), unfolded(forest)
@@ -59,10 +59,16 @@ def shapley_interactions(
     """Emit the Shapley interactions, [N, width, width], of rows x [N, width]: half the index of each pair at both its
     places, and 0 on the diagonal. The other arguments are those of `shapley_values`."""
     assert x.dtype is not None and factors.dtype is not None
+    nothing = op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
+    if _is_constant(forest):
+        return nothing
     pairs = QuadratureInteractions(op, unfolded(forest), x.dtype, factors.dtype, width, background)
-    if pairs.parts:
-        return pairs.by_chunks(x, factors)
-    return op.full(op.Concat(op.dim(x, 0), op.ints([width, width]), axis=0), 0, factors.dtype)
+    return pairs.by_chunks(x, factors) if pairs.parts else nothing
+
+
+def _is_constant(forest: Forest) -> bool:
+    """Decide whether no tree compares, or no leaf has a weight."""
+    return bool((forest.mode[forest.roots] == LEAF).all()) or not forest.has_weight.any()
 
 
 def _affordable(trees: Unfolded, budget: TableBudget, itemsize: float) -> LeafGroups | None:

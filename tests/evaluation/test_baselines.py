@@ -57,7 +57,7 @@ def test_a_series_gets_its_mean_over_time():
 
 def test_numbers_and_arrays():
     x = pictures()
-    assert (baseline(x, 7).draws[0]["x"] == 7).all()
+    assert (baseline(x, 7).draws[0]["x"] == 7).all() and baseline(x, 7).draws[0]["x"].shape == (1, 2, 20, 16)
     assert baseline(x, np.zeros((2, 20, 16))).text == "values as given"
     assert baseline(x, x + 1).draws[0]["x"].shape == x.shape
 

@@ -186,3 +186,40 @@ def test_relevance_of_nothing_is_noted(model, x):
     for name in own:
         assert f"the relevance of {name} is 0 everywhere, or no number, for 6 samples" in found.notes
     assert np.isnan(found.figure("nothing", "complexity").mean)
+
+
+def test_tokens_of_a_text():
+    """Ids become the mask token; padding, which the mask names, stays and has no relevance of its own."""
+    from onnx import TensorProto, helper
+
+    table = np.random.default_rng(10).normal(size=(9, 3))
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["e"]),
+        helper.make_node("Cast", ["attention_mask"], ["m"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["m", "last"], ["w"]),
+        helper.make_node("Mul", ["e", "w"], ["h"]),
+        helper.make_node("ReduceSum", ["h", "first"], ["y"], keepdims=0),
+    ]
+    weights = {"table": table, "last": np.array([2]), "first": np.array([1])}
+    made = nets.model(nodes, {"input_ids": ["N", "T"], "attention_mask": ["N", "T"]}, {"y": ["N", 3]}, weights)
+    for value in made.graph.input:
+        value.type.tensor_type.elem_type = TensorProto.INT64
+    ids = np.array([[3, 4, 5, 0], [6, 7, 0, 0]])
+    data = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
+    options = {"inputs": ["input_ids"], "measures": "perturbation", "target": 1, "mask_token": 8}
+    found = onnxlrp.evaluate(made, data, "lrp0", **options)
+    assert (found.units, found.unit_count, found.baseline) == ("tokens", 3, "token 8")
+    ends = found.curves["lrp0"].most_first[:, [0, -1]]
+    np.testing.assert_allclose(ends, np.array([[table[[3, 4, 5], 1].sum(), 3 * table[8, 1]],
+                                               [table[[6, 7], 1].sum(), 2 * table[8, 1]]]), rtol=1e-5)  # fmt: skip
+
+
+def test_trees_stand_alone_beside_random_and_occlusion():
+    from tests.operators.draws.classical import Drawing, by_numbers, samples, single
+
+    forest = by_numbers(Drawing().forest(np.random.default_rng(0), 4), "target")
+    x = samples(np.random.default_rng(1), 12).astype(np.float32)
+    found = onnxlrp.evaluate(single("TreeEnsembleRegressor", n_targets=1, **forest), x)
+    assert found.explanations == ("auto", "gradient_x_input", "random", "occlusion")
+    assert "the relevance of gradient_x_input is 0 everywhere, or no number, for 12 samples" in found.notes
+    assert found.best() != "gradient_x_input" and not found.sanity

@@ -56,8 +56,9 @@ def test_trees_without_pairs():
     rng = np.random.default_rng(4)
     stumps = Drawing(FEATURES, depth=1).forest(rng, 5)
     alone = Drawing(1, depth=3).forest(rng, 2)
-    for trees in (forest_of(stumps), forest_of(alone), forest_of([*stumps, *alone])):
-        check(trees, samples(rng, 4, FEATURES))
+    leaves = Drawing(FEATURES, depth=0).forest(rng, 3)
+    for drawn in (leaves, stumps, alone, [*leaves, *stumps], [*stumps, *alone]):
+        check(forest_of(drawn), samples(rng, 4, FEATURES))
 
 
 def test_many_rows_and_parts(monkeypatch):
