@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
-from onnxlrp.composites.base import Composite, Overridden, Product, Role
+from onnxlrp.composites.averaged_gradients import IntegratedGradients
+from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
 from onnxlrp.composites.lrp import (
     AttnLrp,
@@ -53,10 +54,12 @@ __all__ = [
     "Gradient",
     "GradientXInput",
     "GuidedBackprop",
+    "IntegratedGradients",
     "LayerCam",
     "Listed",
     "Lrp0",
     "Overridden",
+    "Points",
     "Product",
     "Role",
     "VggOverview",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
+from onnxlrp.composites.averaged_gradients import IntegratedGradients
 from onnxlrp.composites.base import Composite, Overridden
 from onnxlrp.composites.lrp import (
     AttnLrp,
@@ -53,6 +54,7 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "beta_smooth": BetaSmooth,
     "grad_cam": GradCam,
     "layer_cam": LayerCam,
+    "integrated_gradients": IntegratedGradients,
 }
 """Composites of onnxlrp itself, by name."""
 

@@ -16,6 +16,7 @@ from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
+from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
@@ -73,7 +74,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     op.label("target")
     question, options, result = request.question, request.options, widest(request.dtype)
     seeder = Seeder(op, question, options, request.dtype, unique)
+    before = set(op.graph)
     seed = options.kind.seed(seeder, request.axes)
+    seeding = [node for node in op.graph if node not in before]
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
@@ -103,6 +106,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         tensors.append(table)
     if targets > 1:
         tensors = scan_targets(op, start, first, tensors)
+    if plan.composite.points is not None:
+        tensors = averaged(context, plan.composite.points, request.inputs, tensors, seeding, targets)
     op.label("relevance")
     outs = [_output(op, t, unique(name), shape, targets) for t, (name, shape) in zip(tensors, shapes, strict=False)]
     if ledger is not None:

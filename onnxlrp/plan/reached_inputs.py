@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import dead_ends, values_leading_to_input
 from onnxlrp.errors import NothingToExplainError
+from onnxlrp.plan.asked_points import inputs_without_points
 from onnxlrp.plan.steps import ActivationMap, Plan
 from onnxlrp.plan.without_numbers import words_without_gradient
 from onnxlrp.printable import listed
@@ -25,7 +26,7 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
     if plan.activation_map is not None:
         return _under_map(plan, plan.activation_map, question)
     arrived = {v for s in plan.steps for v in s.operands.values()} | {question.score}
-    words = words_without_gradient(plan, question.inputs)
+    words = words_without_gradient(plan, question.inputs) | inputs_without_points(plan, question.inputs)
     reached = [v for v in question.inputs if v in arrived and v not in words]
     if not reached:
         empty = [f"the input {v.name!r} is declared empty" for v in graph.inputs if is_empty(v)]

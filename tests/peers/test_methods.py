@@ -86,3 +86,50 @@ def test_layer_cam():
     peer = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").detach().numpy()
     ours = relevance(module, PICTURES, "layer_cam")
     np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 32])
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_integrated_gradients(steps, baseline):
+    module = made(Convolutional)
+    peer = attr.IntegratedGradients(module).attribute(
+        torch.from_numpy(PICTURES), baseline, torch.tensor(CLASSES), n_steps=steps
+    )
+    ours = relevance(module, PICTURES, f"integrated_gradients(steps={steps}, baseline={baseline})")
+    assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()
+
+
+class Recurrent(nn.Module):
+    """An LSTM that reads a sequence, and a head on its last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(5, 6, batch_first=True), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class Attending(nn.Module):
+    """A layer of attention as in BERT, on embeddings: norms after the sums, GELU, a head on the first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.out = (nn.Linear(8, 8) for _ in range(4))
+        self.up, self.down, self.head = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(8, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (f(x).unflatten(-1, (2, 4)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        weights = torch.softmax(q @ k.transpose(-1, -2) / 2, -1)
+        x = self.norms[0](x + self.out((weights @ v).transpose(1, 2).flatten(2)))
+        x = self.norms[1](x + self.down(nn.functional.gelu(self.up(x))))
+        return self.head(torch.tanh(x[:, 0]))
+
+
+@pytest.mark.parametrize(("kind", "size"), [(Recurrent, (3, 6, 5)), (Attending, (3, 6, 8))], ids=["lstm", "bert"])
+def test_integrated_gradients_of_sequences(kind, size):
+    module, x = made(kind), RNG.normal(size=size)
+    peer = attr.IntegratedGradients(module).attribute(torch.from_numpy(x), 0.1, torch.tensor(CLASSES), n_steps=16)
+    ours = relevance(module, x, "integrated_gradients(steps=16, baseline=0.1)")
+    assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()
