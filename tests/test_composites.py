@@ -63,7 +63,12 @@ def test_a_flat_stem_on_request(change, flat):
     assert (rule == Flat()) is flat
 
 
-@pytest.mark.parametrize("text", ["auto", "auto(gamma=0.25, flat_stem=True)", "epsilon", "attn_lrp(gamma=0.5)"])
+BOXES = ("epsilon_gamma_box", "vgg_overview")
+
+
+@pytest.mark.parametrize(
+    "text", [*sorted({*composites.COMPOSITES} - {*BOXES}), "auto(gamma=0.25, flat_stem=True)", "attn_lrp(gamma=0.5)"]
+)
 def test_the_text_of_a_composite_is_read_again(text):
     assert str(composites.parse(text)) == text
     assert composites.parse(str(composites.parse(text))) == composites.parse(text)
