@@ -15,6 +15,7 @@ explanation.relevance["image"]  # numpy, in the shape of x
 
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
+- `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
 - `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
@@ -29,6 +30,8 @@ from __future__ import annotations
 from onnxlrp import composites, errors, rules
 from onnxlrp._version import __version__
 from onnxlrp.convert import convert, inspect
+from onnxlrp.evaluation.evaluate_model import evaluate
+from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
 from onnxlrp.explained import Explained
 from onnxlrp.interface import Interface
 from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
@@ -44,9 +47,12 @@ from onnxlrp.trees.trainer_covers import covers_of
 
 __all__ = [
     "Comparison",
+    "Difference",
+    "Evaluation",
     "Explained",
     "Explainer",
     "Explanation",
+    "Figure",
     "Interface",
     "Ledger",
     "Plan",
@@ -59,6 +65,7 @@ __all__ = [
     "convert",
     "covers_of",
     "errors",
+    "evaluate",
     "inspect",
     "operator",
     "rules",

@@ -1,4 +1,4 @@
-"""Work of `onnxlrp explain` and `onnxlrp check`, between the command line and the model."""
+"""Work of `onnxlrp explain`, `check` and `evaluate`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
+from onnxlrp.evaluation import evaluate_model, evaluation_table
+from onnxlrp.evaluation.evaluation_result import Evaluation
 from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
-from onnxlrp.runtime.cli_inputs import CliInputs, Data
+from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
-from onnxlrp.runtime.reading import ModelFile
+from onnxlrp.runtime.reading import ModelFile, open_model
 from onnxlrp.runtime.samples import expand
 from onnxlrp.targets import TARGETS
 from onnxlrp.view import saving, summary, tables, terminal
@@ -261,6 +263,34 @@ def report_json(report: Report) -> dict[str, Any]:
             "problems": report.problems,
         }
     )
+
+
+def evaluate(
+    model: Path,
+    given: CliInputs,
+    how: files.Preprocess,
+    composites: Sequence[str] | None,
+    mask: Path | None,
+    asked: Mapping[str, Any],
+) -> Evaluation:
+    """Read files and texts, and evaluate explanations of a model on them.
+
+    `mask` is a .npy file with masks or boxes, `asked` holds the other arguments of `onnxlrp.evaluate`.
+    """
+    with terminal.progress(f"reading {model}"):
+        data = load(given, open_model(model).inputs, how, model)
+    masks = None if mask is None else files.load(mask, TensorSpec("mask", np.dtype(np.float32), None)).array
+    more = {**asked, "masks": masks, "tokenizer": data.tokenizer, "progress": True}
+    return evaluate_model.evaluate(model, data.arrays, composites, **more)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the table of an evaluation with the meaning of its columns, and its notes."""
+    terminal.show(evaluation.table())
+    for line in evaluation_table.legend(evaluation):
+        terminal.say(line)
+    for note in evaluation.notes:
+        terminal.tell("note", note)
 
 
 def _given(value: Any) -> Any:

@@ -26,6 +26,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.inner_values import inner_values
+from onnxlrp.plan.map_layer import decide_map, map_note
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.plan.without_numbers import check_gradient
@@ -140,8 +141,8 @@ def convert(
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
         scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
         each branch of a tree ensemble; the counts are stored in the explained file, the rows are not. Default: the hit
-        rates of the file, else a grid of its thresholds. A composite with `trees="interventional"` compares each sample
-        with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
+        rates of the file, else a grid of the trees' thresholds. A composite with `trees="interventional"` compares each
+        sample with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
         `"kmeans=50:rows.csv"`.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
@@ -211,10 +212,7 @@ def convert(
     pairs = ask_interactions(plan, facts, reached) if interactions else None
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
-        score=question.score,
-        visible=question.output,
-        label=question.label,
-        output_name=question.name,
+        question=question,
         axes=question.axes,
         inputs=reached,
         inner=inner,
@@ -222,8 +220,8 @@ def convert(
         initial=initial,
         ledger=ledger,
         dtype=dtype,
-        result_dtype=ir.DataType.DOUBLE if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT,
         interactions=pairs,
+        activation_map=plan.activation_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = _interface(work.source, plan, emitted, request)
@@ -352,8 +350,12 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
     """Analyse, and plan every step."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
+    wanted = decide_map(graph, facts, question, rulebook[0], work.absorbed)
+    if wanted is not None:
+        facts = analyse(graph, [wanted.value], work.background)
     plan = make_plan(graph, facts, question.score, *rulebook, on_unsupported=on_unsupported)
-    plan.notes = [*work.source.notes, *question.notes, *plan.notes]
+    plan.activation_map, said = wanted, [] if wanted is None else [map_note(wanted)]
+    plan.notes = [*work.source.notes, *question.notes, *said, *plan.notes]
     if work.background is not None and not work.background.used:
         plan.notes.append("nothing in this model uses background rows")
     return facts, plan
@@ -361,11 +363,11 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
 
 def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
     """Describe the explained model, for its metadata."""
-    options, label = request.options, request.label
+    question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
         composite=str(plan.composite),
-        output=request.output_name,
+        output=question.name,
         source_sha256=source.sha256,
         rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in plan.overrides),
         relevance=emitted.relevance,
@@ -376,7 +378,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         targets=options.targets,
         batch_axis=request.axes.batch,
         class_axis=request.axes.classes,
-        output_shape=_sizes(request.visible.shape),
+        output_shape=_sizes(question.output.shape),
         label_output=None if label is None else str(label.value.name),
         labels=() if label is None else label.classes,
         interactions=emitted.interactions,
@@ -384,7 +386,7 @@ def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -
         ledger=emitted.ledger,
         steps=emitted.steps,
         marked=emitted.marked,
-        score_is_output=request.score is request.visible,
+        score_is_output=question.score is question.output,
         initial=request.initial,
         seed=plan.composite.seed,
         has_base=plan.has_base,

@@ -71,21 +71,23 @@ def written_varint(number: int) -> bytes:
 
 
 def tag(number: int, wire_type: int) -> int:
-    """Give the number that begins a field, which is one byte for fields below 16."""
+    """Return the tag, the number that begins a field; it is one byte for fields below 16."""
     return number << 3 | wire_type
 
 
 def whole_numbers(content: bytes, first: int | None) -> np.ndarray:
     """Decode numbers of variable length, int64 [n], or int32 where that holds all of them.
 
-    Each begins with the byte `first`; None if they are packed. Raises ValueError if the content is anything else.
+    Each number begins with the tag `first`, a single byte; `first` is None if the numbers are packed and have no tags.
+    Raises ValueError if the content is anything else.
     """
     parts = [_integers(chunk, first) for chunk in _chunks(content, 1 if first is None else 2)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
 
 def _chunks(content: bytes, every: int) -> Iterator[np.ndarray]:
-    """Cut the content into chunks of some bytes, each of them a multiple of `every` numbers of variable length."""
+    """Cut the content into chunks of about `_CHUNK` bytes, each with whole numbers of variable length, whose count is a
+    multiple of `every`."""
     start, all_bytes = 0, np.frombuffer(content, np.uint8)
     while start < all_bytes.size:
         chunk = all_bytes[start : start + _CHUNK]

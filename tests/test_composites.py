@@ -10,6 +10,7 @@ from onnx.numpy_helper import to_array as onnx_array
 import onnxlrp
 from onnxlrp import composites
 from onnxlrp.composites import Auto, Role
+from onnxlrp.errors import InputError
 from onnxlrp.rules import Epsilon, Flat, Gamma
 from tests.plan.models import model
 
@@ -71,6 +72,11 @@ BOXES = ("epsilon_gamma_box", "vgg_overview")
 def test_the_text_of_a_composite_is_read_again(text):
     assert str(composites.parse(text)) == text
     assert composites.parse(str(composites.parse(text))) == composites.parse(text)
+
+
+def test_a_text_without_quotes_is_refused_with_an_example():
+    with pytest.raises(InputError, match=r"texts in quotes, such as .* auto\(trees='path'\)"):
+        composites.parse("auto(trees=path)")
 
 
 @pytest.mark.parametrize("attention", [False, True])

@@ -35,6 +35,7 @@ CALLS = (
     Explainer.map,
     onnxlrp.contrastive,
     onnxlrp.covers_of,
+    onnxlrp.evaluate,
     onnxlrp.with_covers,
     onnxlrp.operator,
     onnxlrp.stopping_operator,
@@ -43,7 +44,17 @@ CALLS = (
     *rules.RULES.values(),
     *composites.COMPOSITES.values(),
 )
-DATA = (onnxlrp.Explained, Explanation, onnxlrp.Plan, onnxlrp.Step, onnxlrp.Interface, onnxlrp.Ledger)
+DATA = (
+    onnxlrp.Difference,
+    onnxlrp.Evaluation,
+    onnxlrp.Explained,
+    Explanation,
+    onnxlrp.Figure,
+    onnxlrp.Plan,
+    onnxlrp.Step,
+    onnxlrp.Interface,
+    onnxlrp.Ledger,
+)
 
 
 def _examples(thing: Any) -> list[str]:

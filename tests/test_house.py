@@ -91,6 +91,20 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
+    # Evaluation converts and runs; only the face, the command line and its commands import it.
+    "evaluation": {
+        "convert",
+        "explained",
+        "plan",
+        "composites",
+        "runtime",
+        "errors",
+        "interface",
+        "drafts",
+        "printable",
+        "reprs",
+        "targets",
+    },
 }
 
 
@@ -217,7 +231,7 @@ class Lead(TargetKind):
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
         op = seeder.op
-        return Seed(op.Expand(op.constant(np.array([1, 0, -1]), seeder.dtype), op.shape(seeder.score)))
+        return Seed(op.Expand(op.constant(np.array([1, 0, -1]), seeder.dtype), op.shape(seeder.question.score)))
 
 
 def test_a_made_up_target(monkeypatch, tmp_path):

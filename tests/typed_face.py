@@ -55,3 +55,12 @@ def mistakes(explained: onnxlrp.Explained) -> None:
     explained.save(3)  # type: ignore[arg-type]
     onnxlrp.composites.register("ours", "epsilon")  # type: ignore[arg-type]
     onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]
+
+
+def evaluate(path: Path, x: np.ndarray) -> str | None:
+    """Measure two composites and an explanation of one's own."""
+    found: onnxlrp.Evaluation = onnxlrp.evaluate(path, {"x": x}, ["auto", EpsilonPlus()], explanations={"own": x})
+    figure: onnxlrp.Figure = found.figure("auto", "area")
+    difference: onnxlrp.Difference = found.difference("auto", "own")
+    print(figure.mean, figure.low, figure.high, found.to_dict()["units"])
+    return difference.better

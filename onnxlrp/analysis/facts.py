@@ -72,6 +72,8 @@ class Facts:
     attention: bool
     kernels: dict[ir.Node, Kernel] = dataclasses.field(default_factory=dict)
     """Functions of distances to constant rows, by their last node; kernels inside bodies are not recognised."""
+    explained: frozenset[ir.Value] = frozenset()
+    """Inputs, or an inner value, that relevance is asked of; it goes no further upstream than these."""
     background: Background | None = None
     """Rows of the model's inputs that the caller passed as `background`."""
     near: set[ir.Value] = dataclasses.field(default_factory=set)
@@ -131,13 +133,14 @@ class Facts:
 
 
 def analyse(graph: ir.Graph, explained: Sequence[ir.Value], background: Background | None = None) -> Facts:
-    """Compute all facts of a graph whose inputs `explained` receive relevance; `background` has rows of its inputs."""
+    """Compute all facts of a graph whose values `explained`, inputs or inner ones, receive relevance; `background` has
+    rows of its inputs."""
     data = data_values(graph, [*(v for v in graph.inputs if carries(v)), *out_of_lists(graph)])
     attention = any(_attends(n, data) for n in graph.all_nodes())
     constant = constants(graph)
     kernels = find_kernels(graph, data, constant)
     facts = _facts(graph, constant, data, explained, nonnegative_values(graph), set(), attention, kernels)
-    facts.background = background
+    facts.background, facts.explained = background, frozenset(explained)
     return facts
 
 

@@ -1,9 +1,10 @@
-"""Command line: `onnxlrp demo | convert | inspect | explain | check | operators | composites`."""
+"""Command line: `onnxlrp demo | convert | inspect | explain | check | evaluate | operators | composites`."""
 
 from collections.abc import Callable
 
 from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
 from onnxlrp.cli.converting import convert, inspect
+from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.showing import composites, demo, operators
 
@@ -25,6 +26,10 @@ COMMANDS: dict[Callable[..., None], str] = {
         "one box's score: onnxlrp explain detector.onnx --input images=street.jpg --element 4,6203 -o car.png"
     ),
     check: "onnxlrp check model.onnx --input image=cat.jpg",
+    evaluate: (
+        "onnxlrp evaluate model.onnx --input image=pictures/ --composite auto --composite epsilon --plot curves.png; "
+        "a table: onnxlrp evaluate churn.onnx --input features=customers.csv --measure perturbation"
+    ),
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",
 }

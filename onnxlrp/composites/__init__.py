@@ -13,8 +13,10 @@ explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")  # the same 
 
 from __future__ import annotations
 
+from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
-from onnxlrp.composites.base import Composite, Overridden, Product, Role
+from onnxlrp.composites.averaged_gradients import IntegratedGradients
+from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
 from onnxlrp.composites.lrp import (
     AttnLrp,
@@ -48,12 +50,16 @@ __all__ = [
     "EpsilonPlus",
     "EpsilonPlusFlat",
     "ExcitationBackprop",
+    "GradCam",
     "Gradient",
     "GradientXInput",
     "GuidedBackprop",
+    "IntegratedGradients",
+    "LayerCam",
     "Listed",
     "Lrp0",
     "Overridden",
+    "Points",
     "Product",
     "Role",
     "VggOverview",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from onnxlrp.errors import InputError
 from onnxlrp.reprs import Brief
-from onnxlrp.rules import Epsilon, Norm, Rule
+from onnxlrp.rules import Bound, Epsilon, Norm, Rule
 
 Product = Literal["uniform", "gated", "signal", "constant"]
 """Ways to share out the relevance of a product of two data operands; see `Composite.product`."""
@@ -45,6 +45,20 @@ class Role:
     def picture_stem(self) -> bool:
         """True for a first convolution over a grey or colour picture: 2 axes, 1 or 3 channels, overlapping windows."""
         return self.first_convolution and self.spatial == 2 and self.channels in (1, 3) and self.overlaps
+
+
+@dataclasses.dataclass(frozen=True)
+class Points(Brief):
+    """Points at which a gradient is taken: `baseline + scale·(input − baseline)`, or the input where there is no
+    baseline."""
+
+    scales: tuple[float, ...]
+    """Scale of each point."""
+    weights: tuple[float, ...]
+    """Weight of the gradient at each point; they add up to 1."""
+    baseline: Bound = None
+    """Baseline: a number, one number for each channel, or an array of the input's shape. The sum of gradients is
+    multiplied by the input less this."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +158,22 @@ class Composite(Brief):
     def times_input(self) -> bool:
         """True if the relevance of an input is multiplied by the input at the end; False for plain gradients only."""
         return True
+
+    @property
+    def points(self) -> Points | None:
+        """Points over which a gradient is averaged; None for the gradient at the input."""
+        return None
+
+    @property
+    def map_weights(self) -> Literal["channel", "element"] | None:
+        """Weights of the channels of a class activation map: one for each channel, or for each element; None where no
+        such map is computed."""
+        return None
+
+    @property
+    def map_layer(self) -> str | None:
+        """Name of the inner value that a class activation map is computed from; None for the last convolution."""
+        return None
 
     def __str__(self) -> str:
         given = [

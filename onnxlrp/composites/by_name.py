@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
+from onnxlrp.composites.averaged_gradients import IntegratedGradients
 from onnxlrp.composites.base import Composite, Overridden
 from onnxlrp.composites.lrp import (
     AttnLrp,
@@ -50,6 +52,9 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "deconvnet": Deconvnet,
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
+    "grad_cam": GradCam,
+    "layer_cam": LayerCam,
+    "integrated_gradients": IntegratedGradients,
 }
 """Composites of onnxlrp itself, by name."""
 

@@ -1,1 +1,1 @@
-"""From a plan to nodes: the reverse walk and what stands around it."""
+"""Emission: turn the steps of a plan into nodes, by a walk from the score back to the inputs."""

@@ -38,15 +38,14 @@ class Backward:
     """The record that a step gives back."""
 
     parts: Sequence[Relevance]
-    """The relevance of the operands: each part says of which, and parts of the same one are added up."""
+    """The relevance of the operands: each part names its operand, and parts of one operand are added up."""
     absorbed: Callable[[], Absorbed] = Absorbed
-    """Builds what it keeps: called only where a ledger is kept."""
+    """Builds the amounts that the step keeps; called only if the conversion has a ledger."""
     conserves: bool = True
-    """False where what is missing has no formula of its own, as at a softmax; the ledger marks such a step."""
+    """False for a step whose kept relevance has no formula of its own, such as a softmax; the ledger marks it."""
     products: Sequence[Relevance] = ()
     """Under gradient × input, the product that an embedding lookup sends to its ids: it is a result already, and must
     not be multiplied with the ids."""
-
     interactions: ir.Value | None = None
     """Interactions of the operand's columns, see `Reversed.interactions`."""
 
@@ -74,14 +73,14 @@ def kept_by_division(context: Context, r: ir.Value, s: ir.Value, d: ir.Value, ru
 
 
 def factor_of(context: Context, r: Relevance, epsilon: float) -> ir.Value:
-    """Return the factor c with R = c·y for the value y itself; an amount is divided by y and ε, and with ε = 0 is lost
-    where y is 0."""
+    """Return the factor c with R = c·y for the value y itself. An amount is divided by y, stabilised with ε; with ε = 0
+    it is lost where y is 0."""
     c, op = r.own_factor(context), context.op
     return op.Div(r.amount(context), op.stabilise(context.known(r.value), epsilon)) if c is None else c
 
 
 def lost_by(context: Context, r: Relevance, c: ir.Value) -> Absorbed:
-    """Compute what is lost of the relevance of a value where the factor c stands for it."""
+    """Compute R − c·y, the part of a value's relevance R that is lost if the factor c of the value y replaces R."""
     if r.own_factor(context) is not None:
         return Absorbed()
     return Absorbed(epsilon=[context.op.Sub(r.amount(context), context.op.Mul(c, context.known(r.value)))])

@@ -23,7 +23,7 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
     """
     op, node = context.op, value.producer()
     if value.is_graph_input():
-        return _of_input(context, value, at_lowest), _of_input(context, value, at_highest)
+        return constant_of_input(context, value, at_lowest), constant_of_input(context, value, at_highest)
     entry = None if node is None else find(node)
     if node is None or entry is None or value not in context.facts.data:
         return context.read(value), context.read(value)
@@ -41,8 +41,8 @@ def bounds(context: Context, value: ir.Value, at_lowest: Bound, at_highest: Boun
 
 
 def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Iterable[tuple[ir.Value, ...]]:
-    """Choose a bound of each operand, so that the extremes are among the outputs: all lowest and all highest, unless an
-    operator of several operands, a difference or a product, falls with some of them."""
+    """Yield operands at their bounds, such that the extremes are among the outputs: all lowest and all highest, unless
+    the operator has several operands and falls with some of them, as a difference or a product may."""
     entry = find(call)
     assert entry is not None
     adds = entry.linearity == "sum" and entry.sign_of(call) == "keeps"
@@ -50,8 +50,11 @@ def _corners(call: Call, ends: Mapping[int, tuple[ir.Value, ir.Value]]) -> Itera
     return zip(*ends.values(), strict=True) if rises or len(ends) == 1 else itertools.product(*ends.values())
 
 
-def _of_input(context: Context, value: ir.Value, bound: Bound) -> ir.Value:
-    """A bound of a graph input, in the shape of one row of it."""
+def constant_of_input(context: Context, value: ir.Value, bound: Bound, noun: str = "bounds") -> ir.Value:
+    """A bound of a graph input, or another constant of its kind, in the shape of one row of it.
+
+    Raises InputError where its shape does not fit; `noun` names it in the message.
+    """
     op = context.op
     array = np.asarray(bound, np.float64)
     dims = op.dims(value)
@@ -62,7 +65,9 @@ def _of_input(context: Context, value: ir.Value, bound: Bound) -> ir.Value:
         n == 1 or d in (n, None) for n, d in zip(array.shape[::-1], dims[::-1], strict=False)
     )
     if not fits:
-        raise InputError(f"bounds of shape {array.shape} do not fit the input {value.name!r} of shape {dims}")
+        raise InputError(
+            f"{noun} of shape {array.shape} cannot be broadcast to the input {value.name!r} of shape {dims}"
+        )
     constant = op.constant(array, context.dtype)
     if len(dims) < 2:
         return op.Expand(constant, op.shape(value))

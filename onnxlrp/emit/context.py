@@ -60,10 +60,6 @@ class Context:
         """The number 0 in the type that the step computes in."""
         return self.op.constant(0, self.dtype)
 
-    def zeros(self, value: ir.Value) -> ir.Value:
-        """Zeros in the shape of a value and the type that the step computes in."""
-        return shaped(self.op.full(self.op.shape(value), 0, self.dtype), value)
-
     # The model's values
 
     def read(self, value: ir.Value) -> ir.Value:

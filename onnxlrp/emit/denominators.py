@@ -25,9 +25,10 @@ class Denominator:
 
     share: Share
     terms: tuple[Term, ...]
-    """Those that can be other than 0, simplified."""
+    """The share's terms that can differ from 0, simplified."""
     coefficients: np.ndarray
-    """NaN, which is equal to nothing, where a term has a bound in place of x: nothing is proved of it."""
+    """Coefficient of each product. It is NaN, which equals nothing, where a term has a bound in place of x, so that
+    nothing is proved of such a term."""
     signs: np.ndarray
     """The sign of each product."""
     output: np.ndarray

@@ -9,19 +9,22 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.context import Context
-from onnxlrp.emit.float16 import half_seed, unscaled
+from onnxlrp.emit.enlarged_map import maps_of_inputs
+from onnxlrp.emit.float16 import half_seed, unscaled, widest
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
+from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
 from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
-from onnxlrp.source.label_output import Label
+from onnxlrp.plan.steps import ActivationMap
+from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
 
@@ -44,12 +47,7 @@ class Emitted:
 class Request:
     """The relevance outputs to emit, and how."""
 
-    score: ir.Value
-    visible: ir.Value
-    """The model's own output: the default class is its largest element, not the largest of the score."""
-    label: Label | None
-    """The label output whose class is explained by default."""
-    output_name: str
+    question: Question
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
@@ -57,50 +55,59 @@ class Request:
     initial: str
     ledger: bool
     dtype: ir.DataType
-    """Type that the relevance part computes in."""
-    result_dtype: ir.DataType
-    """Type of the relevance outputs."""
+    """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
+    activation_map: ActivationMap | None = None
+    """The inner value whose map is enlarged to the inputs; None where relevance itself goes to the inputs."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
+
+    @property
+    def ends(self) -> Sequence[ir.Value]:
+        """The values that the walk ends at."""
+        return self.inputs if self.activation_map is None else [self.activation_map.value]
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
     """Append the relevance part; every explained input, inner value and the ledger become outputs of the graph."""
     op.label("target")
-    seeder = Seeder(
-        op, request.score, request.visible, request.label, request.options, request.dtype, unique, request.output_name
-    )
-    seed = request.options.kind.seed(seeder, request.axes)
+    question, options, result = request.question, request.options, widest(request.dtype)
+    seeder = Seeder(op, question, options, request.dtype, unique)
+    before = set(op.graph)
+    seed = options.kind.seed(seeder, request.axes)
+    seeding = [node for node in op.graph if node not in before]
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
-    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, request.score, seed.choice)
-    whole, score = (seed.tensor, request.score) if one is None else (one.seed, one.score)
-    half = request.dtype == ir.DataType.FLOAT16
-    scale, start = half_seed(op, whole, score) if half else (None, whole)
-    targets = request.options.targets
+    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
+    whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
+    scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
+    targets = options.targets
     first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
     walk = Walk(context if one is None else one.context(context), ledger)
     walk.start(_start(walk.context, request, score, first))
     walk.run(plan.steps if one is None else _after_score(walk, one))
     op.label("relevance")
-    values, looked_up = [*request.inputs, *request.inner], _looked_up(walk, plan)
+    values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    shapes = [(f"{v.name}_relevance", v.shape) for v in values]
+    if request.activation_map is not None:
+        tensors[:1] = maps_of_inputs(op, request.activation_map, tensors[0], request.inputs)
+    shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
     if request.interactions is not None:
         op.label("interactions")
-        pairs = {name: unscaled(op, op.cast(v, request.result_dtype), scale) for name, v in walk.interactions.items()}
+        pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
         relevance = tensors[: len(request.inputs)]
-        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, request.result_dtype))
+        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, result))
         shapes.append(_declared_pairs(request.inputs, len(request.interactions.columns)))
     if ledger is not None:
-        table = unscaled(op, op.cast(ledger.table(), request.result_dtype), scale)
+        table = unscaled(op, op.cast(ledger.table(), result), scale)
         ledger.label(tensors)
         tensors.append(table)
     if targets > 1:
         tensors = scan_targets(op, start, first, tensors)
+    if plan.composite.points is not None:
+        tensors = averaged(context, plan.composite.points, request.inputs, tensors, seeding, targets)
     op.label("relevance")
     outs = [_output(op, t, unique(name), shape, targets) for t, (name, shape) in zip(tensors, shapes, strict=False)]
     if ledger is not None:
@@ -125,7 +132,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
 def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
-    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.inputs, request.score})
+    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
     treatments, rounded = GRADIENT if composite.seed == "gradient" else RELEVANCE, rounded_values(plan.steps, op.graph)
     ledger, forms = request.ledger, request.forms
     return Context(op, facts, composite, dtype, dtype, receivers, treatments, rounded, ledger, forms)
@@ -139,7 +146,8 @@ def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) 
 
 
 def _after_score(walk: Walk, one: Chosen) -> Sequence[Step]:
-    """Walk from a single score to the rows that its own was taken from; returns the steps upstream of them."""
+    """Walk from a single score to the rows [N, T, D] that its layer's row is one of; returns the steps upstream of
+    them."""
     for step in one.skipped:
         walk.hand_on(step, one.score)
     walk.run([one.step])
@@ -159,7 +167,7 @@ def _looked_up(walk: Walk, plan: Plan) -> Walk:
 
 def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> ir.Value:
     """The relevance of an input or inner value, in its shape and the type of the relevance outputs."""
-    op, composite, dtype = walk.context.op, walk.context.composite, request.result_dtype
+    op, composite, dtype = walk.context.op, walk.context.composite, widest(request.dtype)
     amount = walk.amount(value, dtype)
     if value in walk.relevance and composite.seed == "gradient" and composite.times_input:
         amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))
@@ -173,8 +181,8 @@ def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.S
 
 
 def _output(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
-    """Name a result for an output: in the shape [N, …] for one target, or [K, N, …] turned to [N, K, …] for K; one
-    without axes keeps K alone."""
+    """Give a result the name and shape of an output: [N, …] for one target; for K targets [K, N, …] is transposed to
+    [N, K, …], and a result of one number for each target stays [K]."""
     if targets > 1 and shape:
         tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)])
     out = op.alias(tensor, name)

@@ -1,5 +1,6 @@
-"""Relevance in float16: every rule is linear in what it shares out, so it starts from a seed of a size that leaves room
-on both sides of what float16 holds (6e-8 to 65504), and is brought back to its own size in float32."""
+"""Relevance in float16: the seed is scaled so that the numbers fit into float16's range (6e-8 to 65504), and the
+results are scaled back in float32. Every rule is linear in the relevance that it shares out, so this changes nothing
+else."""
 
 from __future__ import annotations
 
@@ -24,9 +25,10 @@ MANY = 8
 
 
 def half_seed(op: Builder, seed: ir.Value, score: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """A power of two, float32, and the seed times it in float16: neither it nor its product with the score is above 8.
+    """Return a power of two, float32, and the seed times this power, float16: neither the scaled seed nor its product
+    with the score exceeds 8.
 
-    A power of two changes no digit, so that samples do not change with the batch they are in.
+    A power of two changes no digit, so a sample's relevance does not depend on the rest of its batch.
     """
     wide = op.cast(seed, ir.DataType.FLOAT)
     product = op.Mul(wide, op.cast(score, ir.DataType.FLOAT))
@@ -44,7 +46,7 @@ def unscaled(op: Builder, result: ir.Value, scale: ir.Value | None) -> ir.Value:
 
 
 def bounded(op: Builder, value: ir.Value) -> ir.Value:
-    """In float16: a quotient, a product or a sum that is finite, and stays it when it is added to a few like it."""
+    """Clip a float16 quotient, product or sum so that it is finite, and so are sums of a few like it."""
     producer = value.producer()
     if value.dtype != ir.DataType.FLOAT16 or (producer is not None and producer.op_type == "Clip"):
         return value

@@ -23,14 +23,14 @@ def _transpose(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _derivative(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """Elementwise functions: g·f′."""
+    """Multiply the gradient g of an elementwise function's output by the function's derivative: g·f′."""
     op, call, g = context.op, context.call(step), only(arrived).amount(context)
     wanted = context.wanted(step).items()
     return Backward([Amount(v, op.unbroadcast(op.Mul(g, step.entry.function(op, call, i)), v)) for i, v in wanted])
 
 
 def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """ReLU, or what the composite makes of it."""
+    """Multiply the gradient of a ReLU's output by its derivative, or by what the composite puts in its place."""
     op, g, kind = context.op, only(arrived).amount(context), context.composite.rectifier
     (operand,) = step.operands.values()
     if kind == "smooth":

@@ -1,4 +1,4 @@
-"""The output of interactions: those of all ensembles, brought to the columns of the inputs."""
+"""The output of interactions: those of all ensembles, added up by the columns of the model's inputs."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from onnxlrp.plan import Step
 from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 
 _MANY = 64
-"""Products of an output, of which both signs surely have some."""
+"""Number of products in one output from which on it is certain that some are positive and some negative."""
 _CLOSES = 1e-9
-"""Coefficients that add up to 1 but for this lose nothing."""
+"""Largest distance from 1 of a sum of coefficients that loses nothing."""
 
 
 def layer(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -42,22 +42,23 @@ class _Layer:
         self.z = self.form.z
         nonnegative = self.form.x in context.facts.nonnegative
         self.unbiased = self.rule.zero_params is not None and self.form.bias is not None
-        """The rule takes out the bias that the output has."""
+        """True where the output has a bias that the rule takes out."""
         if step.reference is not None:
             # The change from a reference is shared out, W·(x − r), in which no bias has a part.
             self.x = shaped(self.op.Sub(self.x, self.op.constant(step.reference, context.dtype)), self.form.x)
             self.b, self.unbiased, nonnegative = None, True, False
         self.computed = self.unbiased or self.form.rounds
-        """The output is computed again: the model's has a bias that the rule takes out, or is rounded."""
+        """True where the output is computed again, because the model's own has a bias that the rule takes out, or is
+        rounded."""
         self.rectified = arrived.positive_only and not self.unbiased
-        """Relevance lives only where the output is positive: a ReLU is all that reads it."""
+        """True where only positive outputs have relevance, because a ReLU is all that reads them."""
         self.half = context.dtype == ir.DataType.FLOAT16
         open_ = [s for s in self.rule.shares() if s.coefficient and not (s.gate < 0 and self.rectified)]
         self.denominators = [Denominator.of(s, nonnegative=nonnegative, biased=self.b is not None) for s in open_]
         # What is left of the output by subtraction may be as small as ε: it is not rounded together with it.
         left = any(d.multiple_with(self.denominators[0]) and not d.share.gate for d in self.denominators[1:])
         self.plain = self.rule.epsilon > 0 and self.rule.relative == 0 and not left and not self.half
-        """A denominator of known sign is computed together with its ε."""
+        """True where a denominator of known sign is computed together with its ε."""
         self.first: tuple[ir.Value, float] | None = None
         """The sum of the first denominator's terms, and the ε that is part of it."""
         # The transposed pieces, by what they are multiplied with.
@@ -89,8 +90,8 @@ class _Layer:
     def _denominator(self, denominator: Denominator, sign: int) -> ir.Value:
         """Add up the terms of a denominator of this sign.
 
-        Where its sign is known its ε is added too: as a part of the layer's bias it costs nothing. A bound keeps what a
-        gate leaves out, and rounding, from the other sign.
+        If its sign is known its ε is added too: as a part of the layer's bias it costs nothing. Clipping at this ε
+        makes sure of the sign, which rounding may change, and which outputs that the gate leaves out need not have.
         """
         op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
         bound = op.Max if sign > 0 else op.Min
@@ -103,12 +104,12 @@ class _Layer:
         return bound(d, op.number(extra, d)) if extra and denominator.share.gate else d
 
     def _rest(self, denominator: Denominator, extra: float) -> ir.Value | None:
-        """Subtract the first denominator from a multiple of the output, if that leaves this one with `extra` of ε: it
-        saves a forward pass. None if not.
+        """Return the denominator, with `extra` of ε in it, as a multiple of the output less the first denominator,
+        which saves a forward pass. None if it is not that.
 
-        None too if all that is left may be what the output was rounded by: where products are few, often hardly any has
-        the other sign. In a depthwise convolution (MobileNetV2) relevance under α2β1 was off by 1e-4 in float32, and is
-        by 3e-6; with 8 to 32 channels a ledger did not close by 2e-3.
+        None, too, if the difference may consist of the output's rounding error: where products are few, often hardly
+        any has the other sign. In a depthwise convolution (MobileNetV2) relevance under α2β1 was off by 1e-4 in
+        float32, and is by 3e-6; with 8 to 32 channels a ledger did not close by 2e-3.
         """
         multiple = denominator.multiple_with(self.denominators[0])
         if not multiple or self.first is None or self.first[1] != -extra:
@@ -152,7 +153,8 @@ class _Layer:
         return s if not gate or self.rectified else self.op.Where(self._open(gate), s, context.zero)
 
     def _kept(self, denominator: Denominator, d: ir.Value, extra: float, s: ir.Value) -> Absorbed:
-        """Compute what a share keeps: biases of its terms, ε, and R where d = 0 without any; `extra`: the ε in d."""
+        """Compute what a share keeps: the biases of its terms, ε, and, where there is no ε, all of R where d = 0.
+        `extra` is the ε that d includes."""
         op, k = self.op, denominator.share.coefficient
         r, s = scaled_by(op, self._gated(denominator), k), scaled_by(op, s, k)
         kept = kept_by_division(self.context, r, s, op.Sub(d, extra) if extra else d, self.rule)
@@ -174,7 +176,7 @@ class _Layer:
         return Absorbed(stopped=stopped)
 
     def _input(self, term: Term, share: Share) -> ir.Value:
-        """The layer's input as the term takes it."""
+        """Return the layer's input, changed as the term says."""
         op = self.op
         if not isinstance(term.x, Modifier):
             low, high = bounds(self.context, self.form.x, *share.box)

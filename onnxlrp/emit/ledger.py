@@ -23,7 +23,7 @@ class LedgerTaps:
     def __init__(self, op: Builder, dtype: ir.DataType) -> None:
         self.op, self.dtype, self._before = op, widest(dtype), set(op.graph)
         self.rows: dict[str, list[list[ir.Value]]] = {}
-        """By the steps' names, for each column what is added up."""
+        """For each step, by its name, the lists of values that its columns add up."""
         self.marked: set[str] = set()
         """Steps that do not conserve relevance: their bias column is the remainder."""
 
@@ -59,7 +59,7 @@ class LedgerTaps:
         return op.ReduceSum(self.table(), op.ints([0]), keepdims=0)
 
     def table(self) -> ir.Value:
-        """All rows, [steps, 5]."""
+        """The sums of the columns for each step, [steps, 5]."""
         op, zero, rows = self.op, self.op.constant([[0.0]], self.dtype), []
         for name, row in self.rows.items():
             cells = [functools.reduce(op.Add, column) if column else zero for column in row]

@@ -24,7 +24,8 @@ def modified(op: Builder, v: ir.Value, by: Modifier) -> ir.Value:
 
 
 def modified_weight(op: Builder, w: ir.Value, by: Modifier) -> ir.Value:
-    """Return a weight, modified; one in float16 in float32, because only that is done as the session is created."""
+    """Return a modified weight. A float16 weight is modified in float32, because sessions compute only float32
+    constants on creation."""
     if w.dtype != ir.DataType.FLOAT16 or by == SAME:
         return modified(op, w, by)
     return op.cast(modified(op, op.cast(w, ir.DataType.FLOAT), by), w.dtype)

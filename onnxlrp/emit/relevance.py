@@ -1,9 +1,8 @@
 """The forms in which the relevance R of a value is carried, the only place that tells them apart.
 
 An amount is R itself. A factor c stands for R = c·k with a carrier k, mostly the value itself: neighbouring steps then
-need not multiply by a value and divide by it again. A factor that a pool's winners brought back waits at the pool's
-output, which is smaller. Every method gives what the same method of `Amount(r.value, r.amount(context))` gives, in
-fewer operations.
+need not multiply by a value and divide by it again. The factor of a pool's input is held at the pool's output, which is
+smaller. Every method gives what the same method of `Amount(r.value, r.amount(context))` gives, in fewer operations.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class CarrierKind(enum.Enum):
 
     ITSELF = enum.auto()
     RECTIFIED = enum.auto()
-    """A ReLU's output: 0 wherever the value is not above 0, and elsewhere equal. To read it and not the value leaves
-    the runtime's fusion of layer and ReLU alone."""
+    """A ReLU's output: 0 wherever the value is not above 0, and elsewhere equal to it. Reading it in place of the value
+    preserves the runtime's fusion of layer and ReLU."""
     CUT = enum.auto()
     """The output of a Clip, say: 0 wherever the value is not above 0."""
     SIGN = enum.auto()
@@ -69,7 +68,8 @@ class Relevance:
         return self.over(context, z, rule, int(self.value in context.facts.nonnegative))
 
     def gated(self, context: Context, is_open: Callable[[], ir.Value], sign: int) -> ir.Value:
-        """R where a gate is open, else 0; `sign`: +1 or −1 where it is open where the value has this sign, else 0."""
+        """R where a gate is open, else 0. `sign` is +1 or −1 for a gate that is open where the value has this sign, and
+        0 for any other gate."""
         c, op = self.own_factor(context) if sign else None, context.op
         if c is None:
             return op.Where(is_open(), self.amount(context), context.zero)
@@ -112,7 +112,7 @@ class Factor(Relevance):
     carrier: ir.Value
     kind: CarrierKind = CarrierKind.ITSELF
     maybe_infinite: bool = False
-    """True where the carrier may be −∞, and is no value that the facts know."""
+    """True if the carrier may be −∞ and is computed here, so that the facts say nothing of it."""
 
     def factor(self, context: Context) -> ir.Value:
         """c, in the value's shape."""
@@ -152,7 +152,7 @@ class Factor(Relevance):
         return shaped(s, self.value)
 
     def _kept(self, context: Context, c: ir.Value, carrier: ir.Value, rule: Rule) -> ir.Value:
-        """`c·|k|/(|k| + ε)` for a carrier k, 0 at k = 0."""
+        """Compute `c·|k|/(|k| + ε)` for a carrier k; 0 at k = 0."""
         op, k = context.op, context.known(carrier)
         if rule.epsilon == 0:
             return op.Where(op.Equal(k, 0.0), context.zero, c)
@@ -186,12 +186,12 @@ class Undivided(Factor):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PoolDeferred(Factor):
-    """A factor that a pool's winners brought back: it is multiplied and divided at the pool's output, where `tensor`
-    is, and a winner has the output's value; and it is taken back to the winners last."""
+    """A factor of a max pool's input, held at the pool's output, where `tensor` is. It is multiplied and divided there,
+    because the winners have the values of the output, and goes back to the winners last."""
 
     output: ir.Value = dataclasses.field(kw_only=True)
     back: Transpose = dataclasses.field(kw_only=True)
-    """Takes what is at the pool's output to the winners, and 0 to all others."""
+    """Takes a tensor from the pool's output to the winners, and 0 to all other elements of the input."""
 
     def at_winners(self, context: Context) -> Factor:
         """Take the factor back to the pool's input."""
@@ -244,7 +244,7 @@ def routed(
     """The relevance of the operand that the values were selected from, by the transpose of the selection.
 
     `in_place`: the selection moves nothing in memory, so that another carrier than the values can be taken back too.
-    `winners`: it is a pool's, whose output is the smaller place to multiply and divide at.
+    `winners`: a max pool selects, and multiplying and dividing at its output is cheaper than at its input.
     """
     first = next(r for r in arrived if r is not None)
     if in_place and isinstance(first, Factor) and first.carrier is not first.value:

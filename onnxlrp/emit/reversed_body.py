@@ -19,8 +19,8 @@ from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
-from onnxlrp.graph.provenance import mark_rule
-from onnxlrp.graph.walks import read_by
+from onnxlrp.graph.call import sizes_known
+from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body
 from onnxlrp.operators.registry import Kind, find
@@ -42,11 +42,12 @@ class Reverse:
         self.conserves = True
 
     def copied(self, own: ir.Value) -> ir.Value:
-        """The copy of a value of the body, or what took its place; a value of the graph around is its own."""
+        """The copy of a value of the body, or its replacement; a value of the surrounding graph is returned as it
+        is."""
         return self.copies.values.get(own, own)
 
     def replace(self, own: ir.Value, now: ir.Value) -> None:
-        """Put another value in the place of the copy of a value."""
+        """Replace the copy of a value of the body by another value."""
         ir.convenience.replace_all_uses_with(self.copied(own), now, replace_graph_outputs=True)
         self.copies.values[own] = now
 
@@ -76,7 +77,7 @@ class Reverse:
         return results
 
     def finish(self, inputs: Sequence[ir.Value], outputs: Sequence[ir.Value]) -> ir.Graph:
-        """The body with these inputs and outputs, what nobody reads taken out."""
+        """The body with these inputs and outputs, without nodes that nobody reads."""
         self.op.assert_inferred()
         # One output may neither be listed twice nor be an input.
         named = [shaped(self.op.alias(v, f"{self.step.name}_back_{i}"), v) for i, v in enumerate(outputs)]
@@ -87,11 +88,8 @@ class Reverse:
 
     def append(self, operands: list, attributes: list[ir.Attr], like: Sequence[ir.Value]) -> list[ir.Value]:
         """Put the node of the way back into the graph around; its outputs have the types and shapes of `like`."""
-        step = self.step
-        outs = [ir.val(f"{step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
-        node = ir.Node("", step.node.op_type, operands, attributes, outputs=outs)
-        mark_rule(node, f"{step.name}: {step.rule_text}")
-        self.context.op.graph.append(node)
+        outs = [ir.val(f"{self.step.name}_back_{i}", type=v.type, shape=v.shape) for i, v in enumerate(like)]
+        self.context.op.append(ir.Node("", self.step.node.op_type, operands, attributes, outputs=outs))
         return outs
 
 
@@ -104,17 +102,18 @@ class Repeated(Reverse):
     ) -> None:
         super().__init__(context, step, body)
         self.arrived, self.captured = arrived_at(context, arrived), captured
-        data = context.facts.data
-        self.states = [state for state in body.states if not data.isdisjoint(state[:2])]
+        op, dtype = context.op, context.dtype
+        self.states = [state for state in body.states if not context.facts.data.isdisjoint(state[:2])]
         self.carried: list[ir.Value] = []
         self.starts: list[ir.Value] = []
         for k, (_, out, _, result) in enumerate(self.states):
             came = self.arrived.get(result)
-            self._carry(f"r_state_{k}", out.shape, context.zeros(step.outputs[result]) if came is None else came)
+            start = op.full_like(step.outputs[result], 0, dtype) if came is None else came
+            self._carry(f"r_state_{k}", out.shape, start)
         for k, value in enumerate(captured):
-            self._carry(f"r_sum_{k}", value.shape, context.zeros(value))
+            self._carry(f"r_sum_{k}", value.shape, op.full_like(value, 0, dtype))
         if context.keeps_ledger:
-            nothing = context.op.constant(np.zeros(len(LEDGER_COLUMNS)), context.dtype)
+            nothing = op.constant(np.zeros(len(LEDGER_COLUMNS)), dtype)
             self._carry("r_ledger", nothing.shape, nothing)
 
     def _carry(self, name: str, shape: ir.Shape | None, start: ir.Value) -> None:
@@ -122,8 +121,8 @@ class Repeated(Reverse):
         self.starts.append(start)
 
     def results(self, stacked: Sequence[Amount], slices: Sequence[ir.Value]) -> list[ir.Value]:
-        """The values for the next step, the states' relevance and the sums with this step's added, and the relevance of
-        slices; `stacked`: the relevance of what the body stacks."""
+        """The outputs of one step back: the relevance of the states, the sums with this step's part added, and the
+        relevance of slices. `stacked` is the relevance of the values that the body stacks."""
         seeds = [Amount(self.copied(out), r) for (_, out, _, _), r in zip(self.states, self.carried, strict=False)]
         ends = [*(self.copied(value) for value, *_ in self.states), *self.captured]
         amounts = self.amounts([*seeds, *stacked], [*ends, *slices])
@@ -133,21 +132,16 @@ class Repeated(Reverse):
         return [*amounts[:states], *sums, *amounts[split:]]
 
     def read_stored(self, results: Sequence[ir.Value], read: Callable[[ir.Value], ir.Value]) -> Sequence[ir.Value]:
-        """The results, which need nothing any more that costs more than to store it: `read` gives a value of the body
-        as it was in the same step."""
+        """Let the results read from storage every value that costs more to compute again than to store: `read` gives a
+        value of the body as it was in the same step."""
         costly = {copy: own for own, copy in self.copies.values.items() if self._is_costly(own)}
-        found, seen, waiting = [], set(), list(results)
-        while waiting:
-            value = waiting.pop()
-            node = value.producer()
-            if value in seen or node is None or node.graph is not self.graph:
-                continue
-            seen.add(value)
-            if value in costly:
-                found.append(value)
-            else:
-                waiting += [v for v in read_by(node) if v is not None]
-        for value in found:
+
+        def computed_from(node: ir.Node) -> Sequence[ir.Value | None]:
+            stored = node.graph is not self.graph or not costly.keys().isdisjoint(node.outputs)
+            return () if stored else read_by(node)
+
+        needed = {*results, *(v for node in upstream(results, computed_from) for v in computed_from(node))}
+        for value in [copy for copy in costly if copy in needed]:
             own = costly[value]
             self.replace(own, read(own))
             results = [self.copied(own) if v is value else v for v in results]
@@ -155,7 +149,7 @@ class Repeated(Reverse):
 
     def _is_costly(self, value: ir.Value) -> bool:
         node = value.producer()
-        if node is None or node.graph is not self.body.graph or not keeps_shape(value):
+        if node is None or node.graph is not self.body.graph or not sizes_known(value):
             return False
         entry = find(node)
         return entry is None or not (entry.elementwise or entry.kind in (Kind.ROUTING, Kind.STOP))
@@ -177,13 +171,13 @@ def arrived_at(context: Context, arrived: Arrived) -> dict[int, ir.Value]:
 
 
 def absorbed_inside(context: Context, total: ir.Value | None) -> Absorbed:
-    """Take from the ledger's sums what all steps inside gave to biases, stabilisers and nowhere."""
+    """Take from the ledger's sums the relevance that all steps inside gave to biases and stabilisers, or stopped."""
     op = context.op
     return Absorbed() if total is None else Absorbed(*([op.Gather(total, op.ints_scalar(i))] for i in (2, 3, 4)))
 
 
 def captured_by(context: Context, step: Step) -> list[ir.Value]:
-    """The values around the bodies that they read and that relevance goes to."""
+    """The values of surrounding graphs that the bodies read and that relevance goes to."""
     own = len(step.node.inputs)
     return [v for i, v in step.operands.items() if i >= own and v in context.receivers]
 
@@ -202,8 +196,3 @@ def store(node: ir.Node, graph: ir.Graph, value: ir.Value) -> ir.Value:
         if attribute in node.attributes:
             node.attributes[attribute] = ir.AttrInt64s(attribute, [*node.attributes[attribute].as_ints(), 0])
     return stacked
-
-
-def keeps_shape(value: ir.Value) -> bool:
-    """Decide whether a carried value is known to keep its shape: only then can its steps be stacked."""
-    return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)

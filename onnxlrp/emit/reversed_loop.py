@@ -9,16 +9,16 @@ import onnx_ir as ir
 from onnxlrp.emit.backward import Arrived, Backward
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.relevance import Amount
-from onnxlrp.emit.reversed_body import Repeated, captured_by, keeps_shape, store
+from onnxlrp.emit.reversed_body import Repeated, captured_by, store
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, content
+from onnxlrp.graph.call import Call, content, sizes_known
 from onnxlrp.graph.readers import is_read
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.plan import Step
 
 
 def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """A Loop backwards, by a Loop: its step i is the step n − 1 − i."""
+    """Reverse a Loop of n steps by another Loop, whose step i goes back through step n − 1 − i."""
     op, (body,) = context.op, bodies(step.node)
     read = _read_by_step(context, step, body)
     reverse = Repeated(context, step, body, arrived, [v for v in captured_by(context, step) if v not in read])
@@ -27,7 +27,8 @@ def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
     # A state that nothing reads gets zeros of its size.
     states = {value for value, *_ in reverse.states}
     used = [i for i, v in enumerate(body.graph.inputs) if is_read(reverse.copied(v)) or v in states]
-    changing = [i for i in used if i > 1 and not keeps_shape(body.graph.inputs[i])]
+    # Only what is known to keep its shape from step to step can be stacked.
+    changing = [i for i in used if i > 1 and not sizes_known(body.graph.inputs[i])]
     node, lists = _keep_in_lists(op, step.node, body, changing)
     # The body's own count of its steps says how many there were.
     trips = op.Squeeze(op.Shape(store(node, body.graph, body.graph.inputs[0]), start=0, end=1), op.ints([0]))
@@ -56,9 +57,10 @@ def reverse_loop(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _read_by_step(context: Context, step: Step, body: Body) -> dict[ir.Value, list[ir.Node]]:
-    """Find what the body takes from around it slice by slice, `x[i]` in step i: then a slice a step goes back, too.
+    """Find the outer values that the body reads slice by slice, `x[i]` in step i, with the nodes that read them: their
+    relevance goes back slice by slice too.
 
-    Else each step would add a whole tensor with one slice that is not 0: quadratic in the number of steps.
+    Else each step would add a whole tensor with one slice that is not 0, at a cost quadratic in the number of steps.
     """
     found: dict[ir.Value, list[ir.Node]] = {}
     counters, inside = _counters(step.node, body), set(body.graph.all_nodes())
@@ -88,7 +90,7 @@ def _counters(node: ir.Node, body: Body) -> set[ir.Value]:
 
 
 def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Value:
-    """Slices [steps, …], the last one first, along an axis of `like`; zeros where no step came to."""
+    """Lay slices [steps, …], that of the last step first, along an axis of `like`, with zeros where no step reads."""
     rank = len(op.dims(like))
     axis %= rank
     first, minus = op.ints([0]), op.ints([-1])
@@ -103,7 +105,8 @@ def _in_place(op: Builder, stack: ir.Value, like: ir.Value, axis: int) -> ir.Val
 def _keep_in_lists(
     op: Builder, node: ir.Node, body: Body, positions: Sequence[int]
 ) -> tuple[ir.Node, dict[int, ir.Value]]:
-    """Let a Loop keep inputs of its body whose shape may change from step to step in sequences, carried values all.
+    """Let a Loop collect in sequences those inputs of its body, at these positions, whose shape may change from step to
+    step; all are carried values.
 
     Returns the node that took the Loop's place, and the sequences by the inputs' positions.
     """

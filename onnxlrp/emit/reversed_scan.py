@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from onnxlrp.emit.backward import Arrived, Backward
@@ -12,9 +10,6 @@ from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import Repeated, captured_by, store
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan import Step
-
-_Scanned = tuple[ir.Value, ir.Value, int, int]
-"""An input of a Scan's body, the value that is scanned for it, the axis and the direction."""
 
 
 def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -26,7 +21,8 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
     axes, ways = ([0] * states + step.call.ints(f"scan_input_{n}", [0] * len(body.slices)) for n in names)
     out_axes, out_ways = (step.call.ints(f"scan_output_{n}", [0] * len(body.stacked)) for n in names)
     stacked: list[Amount] = []
-    scanned: list[_Scanned] = []
+    # Inputs of the body, each with the value that is scanned for it, the axis and the direction.
+    scanned: list[tuple[ir.Value, ir.Value, int, int]] = []
     for (value, result), axis, way in zip(body.stacked, out_axes, out_ways, strict=True):
         if result in reverse.arrived:
             part = ir.val(f"r_slice_{result}", context.dtype, value.shape)
@@ -50,21 +46,15 @@ def reverse_scan(context: Context, step: Step, arrived: Arrived) -> Backward:
         scanned.append((reverse.copied(own), source, axes[position], 1 - ways[position]))
     graph.inputs.extend(v for v, _, _, _ in scanned)
     operands = [*reverse.starts, *(v for _, v, _, _ in scanned)]
-    attributes = _attributes(graph, scanned, [axes[i] for i in slices], [1 - ways[i] for i in slices])
-    whole = [ir.val(None, context.dtype, wanted[i].shape) for i in slices]
-    outs = reverse.append(operands, attributes, [*reverse.carried, *whole])
-    parts = [Amount(wanted[i], r) for i, r in zip(slices, outs[len(reverse.carried) :], strict=True)]
-    return reverse.backward(outs, parts)
-
-
-def _attributes(graph: ir.Graph, scanned: Sequence[_Scanned], axes: list[int], ways: list[int]) -> list[ir.Attr]:
-    """Write down which values a Scan goes through, and along which axes and in which directions; `axes` and `ways` are
-    those of what it stacks."""
-    return [
+    attributes = [
         ir.AttrGraph("body", graph),
         ir.AttrInt64("num_scan_inputs", len(scanned)),
         ir.AttrInt64s("scan_input_axes", [axis for _, _, axis, _ in scanned]),
         ir.AttrInt64s("scan_input_directions", [way for _, _, _, way in scanned]),
-        ir.AttrInt64s("scan_output_axes", axes),
-        ir.AttrInt64s("scan_output_directions", ways),
+        ir.AttrInt64s("scan_output_axes", [axes[i] for i in slices]),
+        ir.AttrInt64s("scan_output_directions", [1 - ways[i] for i in slices]),
     ]
+    whole = [ir.val(None, context.dtype, wanted[i].shape) for i in slices]
+    outs = reverse.append(operands, attributes, [*reverse.carried, *whole])
+    parts = [Amount(wanted[i], r) for i, r in zip(slices, outs[len(reverse.carried) :], strict=True)]
+    return reverse.backward(outs, parts)

@@ -44,9 +44,9 @@ class Chosen:
     """1, or 0 where no such token or class exists: [N, 1, 1]."""
     row: ir.Value
     rows: ir.Value
-    """The rows that it was taken from: [N, T, D]."""
+    """The rows of all tokens, one of which is the layer's row: [N, T, D]."""
     position: ir.Value
-    """Its place among them: int64 [N, 1]."""
+    """The place of the layer's row among `rows`: int64 [N, 1]."""
     skipped: Sequence[Step]
     """The choice of a token, which hands all relevance on."""
     rest: Sequence[Step]
@@ -68,7 +68,8 @@ class Chosen:
 
 
 def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Choice) -> Chosen | None:
-    """The first steps for one score alone; None where the plan says that it is no single product."""
+    """Make the layer of one score per sample, from the first steps; None where the plan says that the score is none of
+    a single product."""
     planned = single_score(steps, score, context.facts.data)
     layer = None if planned is None else planned.product.layer
     if planned is None or layer is None or (choice.position is None and not planned.choice):

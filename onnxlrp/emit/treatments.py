@@ -21,7 +21,8 @@ from onnxlrp.rule_language import EVENLY
 
 
 def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """Linear in all data operands at once: `x · Aᵀ(R / s(z))`; constants absorb their share."""
+    """Share the relevance of an output z = A·x, linear in all data operands at once: `x · Aᵀ(R / s(z))`. Constants
+    absorb their share."""
     op, rule, z, r = context.op, step.rule, step.outputs[0], only(arrived)
     assert rule is not None
     r = r.undivided() if step.exact else r
@@ -53,7 +54,8 @@ def _without(context: Context, step: Step, operands: Mapping[int, object]) -> ir
 
 
 def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
-    """Upstream of a first layer whose rule ignores the values: evenly over what is summed, `Aᵀ(R / s(A1))`."""
+    """Share R out evenly over the operands of a sum, `Aᵀ(R / s(A1))`, upstream of a first layer whose rule ignores the
+    values."""
     op, call, entry = context.op, context.call(step), step.entry
     assert step.rule is not None
     if entry.elementwise:
@@ -70,14 +72,16 @@ def _flat_sum(context: Context, step: Step, r: Relevance) -> Backward:
 
 
 def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """One operand times a constant, or a signal times its gate: R as it is; a factor is scaled, which is the same."""
+    """Pass all of R on through a product with a constant, or to the signal of a gate; a factor is scaled, which is the
+    same."""
     op, call, r, receivers = context.op, context.call(step), only(arrived), step.shares or step.operands
     back = step.entry.function
     return Backward([r.to_multiple(context, step.operands[i], lambda c: back(op, call, i, c)) for i in receivers])
 
 
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """R as it is, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of it."""
+    """Pass all of R on, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of
+    R."""
     (operand,) = step.operands.values()
     cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     kind = CarrierKind.CUT if cut else CarrierKind.SIGN if step.same_sign else None
@@ -85,13 +89,13 @@ def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _rectifier(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """R as it is: a factor of the output goes on as a factor of the input, with the output standing in for it."""
+    """Pass all of R on: a factor of a ReLU's output becomes a factor of its input, with the output as the carrier."""
     (operand,) = step.operands.values()
     return Backward([only(arrived).rectified(context, operand)])
 
 
 def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """The transpose of the selection, of amounts and of factors alike."""
+    """Apply the transpose of a selection, to amounts and to factors alike."""
     op, entry, call = context.op, step.entry, context.call(step)
     every = entry.per_output
     winners = entry.selection == "window" and not every
@@ -117,7 +121,8 @@ def routing_step(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """A product of data: a gate's signal takes R as it is; shares, and all of a matrix product, go by ε."""
+    """Share out the relevance of a product of data. The signal of a gate takes all of R; operands with shares of their
+    own, and those of a matrix product, take it by the ε rule."""
     op, z, entry, r = context.op, step.outputs[0], step.entry, only(arrived)
     if entry.elementwise and len(step.shares) == 1:
         return _scale(context, step, arrived)
@@ -143,8 +148,8 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """The operator's own reverse, of R, of the factor c with R = output · c, or of `R / s(y)` of its first output; its
-    own derivative, of gradients, which are amounts."""
+    """Call the operator's own reverse with R, with the factor c of R = output · c, or with `R / s(y)` of its first
+    output y, as its entry asks. Under a gradient call its derivative with the gradient, which is an amount."""
     entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
     form = "amount" if gradient else entry.receives
 
@@ -171,7 +176,7 @@ def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
 
 
 def _lookup(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """An embedding: summed over its axes, to the ids."""
+    """Sum the relevance of an embedding over its axes, and send it to the ids."""
     ((index, ids),) = step.operands.items()
     amount = only(arrived).amount(context)
     return Backward([Amount(ids, step.entry.function(context.op, step.call, index, amount))])

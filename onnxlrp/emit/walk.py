@@ -16,8 +16,8 @@ from onnxlrp.plan import Step
 
 
 def rounded_values(steps: Iterable[Step], graph: ir.Graph) -> frozenset[ir.Value]:
-    """Find the values at which relevance is to be an amount: what kernels round inside, and outputs. There relevance
-    goes on at the same computation without rounding, where a factor would stand for another amount."""
+    """Find the values whose relevance is to be an amount: those that kernels round inside, and outputs. Upstream of
+    them relevance goes through the same computation without rounding, where a factor would stand for another amount."""
     found = {step.layer.x for step in steps if step.layer is not None and step.layer.kernel_rounds}
     return frozenset(found | set(graph.outputs) if found else ())
 
@@ -31,7 +31,6 @@ class Walk:
         """The contributions that have arrived at each value, which are added up when a step takes them."""
         self.products: list[Relevance] = []
         """All that steps gave back as `Backward.products`."""
-
         self.interactions: dict[str, ir.Value] = {}
         """All that steps gave back as `Backward.interactions`, by the step's name."""
 
@@ -70,4 +69,4 @@ class Walk:
     def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """The relevance that a value has received, in a type; zeros where none arrived."""
         context, parts = dataclasses.replace(self.context, dtype=dtype), self.relevance.get(value)
-        return context.zeros(value) if parts is None else total(context, parts).amount(context)
+        return context.op.full_like(value, 0, dtype) if parts is None else total(context, parts).amount(context)

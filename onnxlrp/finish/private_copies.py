@@ -37,7 +37,7 @@ def copy_quantised_floats(op: Builder) -> None:
 
 
 def _shield(graph: ir.Graph, value: ir.Value) -> None:
-    """Leave an activation that one product reads with a single reader: a copy, which all former readers read.
+    """Give an activation that a single product reads one reader only: a copy, which all former readers read instead.
 
     By the number of readers a session decides whether to fuse the activation with the layer upstream, or that layer
     with the DequantizeLinear of its weight.

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnxscript import GraphBuilder, OpBuilder
 
 from onnxlrp.graph import node_inference
-from onnxlrp.graph.call import Call, content, ranked
+from onnxlrp.graph.call import Call, content, ranked, sizes_known
 from onnxlrp.graph.provenance import is_relevance, mark_rule
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
@@ -28,7 +28,8 @@ class _Graph(GraphBuilder):
     label: str = ""
 
     def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Add an initializer under the scope's name always: two builders work on one graph, one after the other."""
+        """Add an initializer whose name always begins with the scope, because two builders work on one graph, one after
+        the other."""
         return super().initializer(tensor, name, qualify=True)
 
     def _partition_inputs_attributes(
@@ -70,11 +71,6 @@ class Builder(OpBuilder):
     @property
     def graph(self) -> ir.Graph:
         return self._graph_builder.graph
-
-    @property
-    def labelled(self) -> str:
-        """The rule that nodes come from at the moment."""
-        return self._graph_builder.label
 
     def label(self, text: str) -> None:
         """Set the rule that nodes from here on come from, kept in their metadata."""
@@ -191,13 +187,14 @@ class Builder(OpBuilder):
         return self.Div(self.size(x), self.size(y) if known else self.Max(self.size(y), self.ints_scalar(1)))
 
     def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
-        """Make a tensor of one number."""
+        """Make a tensor of this shape, filled with one number."""
         return self.Expand(self.constant(number, dtype), shape)
 
-    def full_like(self, value: ir.Value, number: float) -> ir.Value:
-        """Make a tensor of one number in the value's shape and type."""
-        assert value.dtype is not None
-        tensor = self.full(self.shape(value), number, value.dtype)
+    def full_like(self, value: ir.Value, number: float, dtype: ir.DataType | None = None) -> ir.Value:
+        """Make a tensor in the shape of a value, and in its type if no other is given, filled with one number."""
+        dtype = dtype or value.dtype
+        assert dtype is not None
+        tensor = self.full(self.shape(value), number, dtype)
         if value.shape is not None:
             tensor.shape = value.shape  # inference loses the names of sizes
         return tensor
@@ -216,6 +213,11 @@ class Builder(OpBuilder):
         assert isinstance(out, ir.Value)
         out.name = name
         return out
+
+    def append(self, node: ir.Node) -> None:
+        """Append a node that holds bodies, such as a Loop, whose outputs have their types and shapes already."""
+        self._graph_builder._annotate_node(node)
+        self.graph.append(node)
 
     # The model's own nodes
 
@@ -319,14 +321,10 @@ def _sized_alike(call: Call, inputs: Sequence[ir.Value | None]) -> bool:
 
     All sizes must be known, at least by name; the bias may be left out.
     """
-    if call.op_type not in _CONTRACTIONS or not _named(call.outputs[0]):
+    if call.op_type not in _CONTRACTIONS or not sizes_known(call.outputs[0]):
         return False
     pairs = zip(inputs, call.original, strict=False)
-    return all(a is None or (b is not None and a.shape == b.shape and _named(a)) for a, b in pairs)
-
-
-def _named(value: ir.Value) -> bool:
-    return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)
+    return all(a is None or (b is not None and a.shape == b.shape and sizes_known(a)) for a, b in pairs)
 
 
 class _Same:

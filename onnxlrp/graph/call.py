@@ -119,6 +119,11 @@ def ranked(value: ir.Value) -> ir.Shape:
     return value.shape
 
 
+def sizes_known(value: ir.Value) -> bool:
+    """Decide whether all sizes of a value are known, at least by name."""
+    return value.shape is not None and all(isinstance(d, int) or d.value is not None for d in value.shape)
+
+
 def content(value: ir.Value | None) -> np.ndarray | None:
     """Return the content of a constant, None if it is not known before the model runs."""
     return None if value is None or value.const_value is None else value.const_value.numpy()

@@ -32,9 +32,9 @@ class Misses:
         """The reasons of the current attempt; None while it concerns another node."""
 
     def about(self, graph: ir.Graph, absorbed: Mapping[str, str]) -> list[str]:
-        """Give every sentence, and one more where the node is gone from the canonical graph.
+        """Return the sentences, and one more if the canonical graph no longer has the node.
 
-        `absorbed` says of values that are gone where each went.
+        `absorbed` names, for each value that a rewrite absorbed, where it went.
         """
         assert self.node is not None
         operator, output = self.node
@@ -54,7 +54,7 @@ _LISTENING: ContextVar[Misses | None] = ContextVar("misses", default=None)
 
 @contextlib.contextmanager
 def asking(name: str | None) -> Iterator[Misses | None]:
-    """Collect the misses at the node of a name, None for nobody's."""
+    """Collect the misses at the node of this name; None if nobody asks about a node."""
     token = _LISTENING.set(None if name is None else Misses(name))
     try:
         yield _LISTENING.get()

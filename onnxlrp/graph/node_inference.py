@@ -19,7 +19,7 @@ _MOST = 1 << 14
 """Most answers that are cached."""
 _PLAIN = frozenset(ir.AttributeType[name] for name in ("INT", "INTS", "FLOAT", "FLOATS", "STRING", "STRINGS"))
 _KNOWN: dict[Hashable, list[tuple[ir.DataType, ir.Shape | None]]] = {}
-"""Type and shape of each output, by what was asked."""
+"""Cache of answers: the type and shape of each output, by the question that was asked."""
 
 
 def infer_outputs(node: ir.Node) -> None:
@@ -31,22 +31,23 @@ def infer_outputs(node: ir.Node) -> None:
 
 def _infer(node: ir.Node) -> None:
     key = None if any(v.type is not None or v.shape is not None for v in node.outputs) else _question(node)
-    answers = None if key is None else _KNOWN.get(key)
-    if answers is None:
-        _ask(node)
-        answers = _answers(node)
-        if key is not None and answers is not None:
-            if len(_KNOWN) >= _MOST:
-                _KNOWN.clear()
-            _KNOWN[key] = answers
+    known = None if key is None else _KNOWN.get(key)
+    if known is not None:
+        for value, (dtype, shape) in zip(node.outputs, known, strict=True):
+            value.dtype, value.shape = dtype, None if shape is None else shape.copy()
         return
-    for value, (dtype, shape) in zip(node.outputs, answers, strict=True):
-        value.type = ir.TensorType(dtype)
-        value.shape = None if shape is None else shape.copy()
+    _ask(node)
+    tensors = [v for v in node.outputs if isinstance(v.type, ir.TensorType)]
+    answers = [(v.dtype, None if v.shape is None else v.shape.copy()) for v in tensors if v.dtype is not None]
+    # A type is missing where inference failed.
+    if key is not None and len(answers) == len(node.outputs):
+        if len(_KNOWN) >= _MOST:
+            _KNOWN.clear()
+        _KNOWN[key] = answers
 
 
 def _set_parts(node: ir.Node) -> None:
-    """Set the shapes of the parts of a Split whose sizes are more than inference sees."""
+    """Set the shapes of the parts of a Split into more than `_CONSTANT` parts, whose sizes inference does not see."""
     whole, sizes = node.inputs[0], node.inputs[1] if len(node.inputs) > 1 else None
     if whole is None or whole.shape is None or sizes is None or sizes.const_value is None:
         return
@@ -84,13 +85,3 @@ def _seen(value: ir.Value | None) -> Hashable | None:
     if constant.dtype == ir.DataType.STRING or isinstance(constant, ir.ExternalTensor):
         return None
     return kind.dtype, dims, (constant.dtype, tuple(constant.shape.numpy()), constant.tobytes())
-
-
-def _answers(node: ir.Node) -> list[tuple[ir.DataType, ir.Shape | None]] | None:
-    """Collect the inferred types and shapes; None if inference failed, or gave anything but plain tensors."""
-    answers = []
-    for value in node.outputs:
-        if not isinstance(value.type, ir.TensorType) or value.type.denotation is not None:
-            return None
-        answers.append((value.type.dtype, None if value.shape is None else value.shape.copy()))
-    return answers

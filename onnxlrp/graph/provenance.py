@@ -52,7 +52,7 @@ def is_counted(node: ir.Node) -> bool:
 
 
 def unmark(node: ir.Node) -> None:
-    """Take off what a file does not keep."""
+    """Remove the marks that a file does not keep."""
     node.metadata_props.pop(_OWN, None)
     node.metadata_props.pop(_REPLACED, None)
     node.metadata_props.pop(_COUNTED, None)

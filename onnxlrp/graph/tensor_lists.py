@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 _MOVES = {"SequenceConstruct": None, "SequenceInsert": 2, "SequenceErase": 1, "SequenceEmpty": 0, "SplitToSequence": 1}
-"""Operators that make a list, each with the number of its first operands that go into it; None for all."""
+"""Operators that make a list, each with the number of operands, counted from the first, that go into the list; None for
+all."""
 _TAKE = frozenset({"SequenceAt", "ConcatFromSequence", "OptionalGetElement"})
 
 
@@ -31,7 +32,7 @@ def sources(value: ir.Value) -> list[ir.Value] | None:
 
 
 def held_tensors(node: ir.Node) -> list[ir.Value]:
-    """Find the tensors of the list, or the optional value, that a node takes one out of; empty if it is unknown."""
+    """Find the tensors of the list or optional value that a node takes one out of; empty if they are not known."""
     value = node.inputs[0] if node.domain == "" and node.inputs else None
     if value is None or node.op_type not in _TAKE:
         return []

@@ -1,6 +1,6 @@
 """Walks through a graph: upstream from a value to what it is computed from, and downstream to what reads it.
 
-Who walks says through what: a function of a node names the values to go on with.
+The caller says which way to go, by a function from a node to the values to go on with.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ def upstream(values: Iterable[ir.Value | None], through: Values = inputs_of) -> 
 
 
 def mark_upstream(nodes: Reversible[ir.Node], marked: set[ir.Value], through: Values) -> None:
-    """Mark, in place, what marked values are computed from; `nodes` in their order, `through` names the operands of a
-    node that are marked where an output is."""
+    """Add to `marked`, in place, the values that marked values are computed from. `nodes` come in the graph's order;
+    where an output of a node is marked, the operands that `through` names are marked."""
     for node in reversed(nodes):
         if any(v in marked for v in node.outputs):
             marked.update(v for v in through(node) if v is not None)
 
 
 def mark_downstream(nodes: Iterable[ir.Node], marked: set[ir.Value], through: Values, read: Values = inputs_of) -> None:
-    """Mark, in place, what is computed from marked values; `nodes` in their order, `through` names the outputs of a
-    node that are marked where a value that it reads is."""
+    """Add to `marked`, in place, the values that are computed from marked values. `nodes` come in the graph's order;
+    where a value that a node reads is marked, the outputs that `through` names are marked."""
     for node in nodes:
         if any(v in marked for v in read(node)):
             marked.update(v for v in through(node) if v is not None)

@@ -18,7 +18,7 @@ def violations(model: ir.Model, laws: Iterable[Law]) -> list[str]:
 
 
 def nodes_have_names_of_their_own(model: ir.Model) -> Iterator[str]:
-    """Nodes of one graph; a body may use a name again."""
+    """No two nodes of one graph have the same name; a body may use a name again."""
     for graph in (model.graph, *model.graph.subgraphs()):
         yield from repeated(node.name for node in graph)
 
@@ -48,7 +48,7 @@ STRUCTURE: tuple[Law, ...] = (
 
 
 def repeated(names: Iterable[str | None]) -> Iterator[str]:
-    """Yield the names that stand for a second time, and those that are empty."""
+    """Yield the names that occur a second time, and those that are empty."""
     seen: set[str] = set()
     for name in names:
         if not name or name in seen:

@@ -47,6 +47,6 @@ def bias_add(op: Builder, call: Call) -> list[ir.Value]:
 
 @decomposed("BiasSplitGelu", domain=DOMAIN, operands=all_operands)
 def bias_split_gelu(op: Builder, call: Call) -> list[ir.Value]:
-    """Written out: a bias, then one half times the GELU of the other."""
+    """Written out: a bias, then the first half of the columns times the GELU of the second half."""
     signal, gate = op.Split(_biased(op, call), axis=-1, num_outputs=2, _outputs=2)
     return [op.Mul(signal, op.Gelu(gate))]

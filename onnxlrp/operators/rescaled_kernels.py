@@ -203,7 +203,8 @@ class _Evaluation:
             self._step(node)
 
     def _start(self, index: int, distance: Distance) -> _Point:
-        """Begin at a squared distance, whose quotient is 1, or at its root, whose quotient is `1/(√a + √b)`."""
+        """Begin at a squared distance, whose quotient is 1, or at its root, whose quotient is `1/(√a + √b)`, with the
+        squared distances a at x and b at the reference."""
         op, x, base = self.op, self._read(distance.value), self.moved[index].at_reference()
         if not distance.root:
             return _Point(x, base, {index: None})

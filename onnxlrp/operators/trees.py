@@ -93,10 +93,10 @@ _TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "bas
 def tree_ensemble(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Relevance goes to the features by their Shapley values, which add up to the output less its base value.
 
-    They are those of the path-dependent game (Lundberg et al. 2020), times c = R / y; the ledger books the base as
-    bias. Under MIN and MAX, and where the composite says `trees="path"`, relevance follows the path through the trees
-    instead, by the change of the expected value at every comparison. Trees are constant between their thresholds, so
-    the gradient is 0.
+    They are those of the path-dependent game (Lundberg et al. 2020), times the factor c = R / y of the relevance R of
+    the output y; the ledger books the base as bias. Under MIN and MAX, and where the composite says `trees="path"`,
+    relevance follows the path through the trees instead, by the change of the expected value at every comparison. Trees
+    are constant between their thresholds, so the gradient is 0.
     """
     return _reverse(op, call, c, gradient)
 

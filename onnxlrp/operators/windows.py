@@ -121,7 +121,8 @@ def transposed_pads(op: Builder, call: Call, kernel: Sequence[int | None]) -> Pa
 
 
 def _surplus(op: Builder, x: ir.Value, axis: int, stride: int, rest: int) -> int | ir.Value:
-    """Compute by how much a transposed convolution exceeds its output_shape: stride·(n − 1) + rest, at least 0."""
+    """Compute by how much a transposed convolution exceeds its output_shape along an axis with n elements: stride·(n −
+    1) + rest, at least 0, where `rest` is what does not depend on n."""
     size = op.dims(x)[axis]
     if size is not None:
         return max(stride * (size - 1) + rest, 0)

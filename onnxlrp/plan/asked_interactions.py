@@ -30,11 +30,11 @@ class Interactions:
 
 
 def ask_interactions(plan: Plan, facts: Facts, inputs: Sequence[ir.Value]) -> Interactions:
-    """Ask the tree ensembles of a plan for interactions, by the attribute `interactions` of their calls, the number of
-    their columns.
+    """Ask the tree ensembles of a plan for interactions, by the attribute `interactions` of their calls, which holds
+    the number of columns of their operand.
 
-    Raises InputError if there are none, if columns are mixed on the way to them, or if other steps beside them compute
-    interactions of which nothing is known.
+    Raises InputError if there are no ensembles, if columns are mixed on the way to them, or if steps beside them
+    compute interactions for which there is no formula.
     """
     if plan.composite.seed == "gradient":
         raise InputError(f"interactions: {plan.composite} is a gradient, which has none")

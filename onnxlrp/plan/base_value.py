@@ -21,7 +21,7 @@ from onnxlrp.rule_language import IN_PROPORTION
 from onnxlrp.rules import Epsilon
 
 _DELIVERING = frozenset({StepKind.PASS_THROUGH, StepKind.SCALE, StepKind.ROUTING, StepKind.LOOKUP, StepKind.CUSTOM})
-"""Steps that may hand on all relevance that arrives, whatever the values are."""
+"""Kinds of step that may hand on all relevance that arrives, whatever the values are."""
 _SIZES = frozenset({"Shape", "Size"})
 _MOST_EPSILON = Epsilon().epsilon
 """Largest ε that is left out of exact steps; a caller's larger one is meant to take its share."""

@@ -16,17 +16,23 @@ def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Ma
 
     Raises InputError for a name that no value has, and for a value at which no relevance arrives.
     """
-    every = {str(v.name): v for n in graph for v in n.outputs}
     receivers = {v for s in plan.steps for v in s.outputs}
     found = []
     for name in names:
-        if name in absorbed:
-            raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
-        if name not in every:
-            raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
-        if every[name] not in receivers:
+        value = named_value(graph, name, absorbed)
+        if value not in receivers:
             raise InputError(
                 f"no relevance arrives at {name!r}: it lies inside a step that is explained as one, or off the path"
             )
-        found.append(every[name])
+        found.append(value)
+    return found
+
+
+def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.Value:
+    """Find an inner value by its name; `absorbed` as above. Raises InputError for a name that no value has."""
+    if name in absorbed:
+        raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
+    found = next((v for n in graph for v in n.outputs if v.name == name), None)
+    if found is None:
+        raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
     return found

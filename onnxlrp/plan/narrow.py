@@ -1,13 +1,15 @@
 """Decide which part of a product's output relevance arrives at: some of its columns, or one score alone.
 
-Queries, keys and values are often one product, and under a rule that takes attention's weights for constants relevance
-arrives at the values alone: two thirds of the product's way back would be done on zeros. Where each sample explains one
-score, at one token and one class, most of the arithmetic (a vocabulary's) would be.
+Queries, keys and values are often the columns of one product. Under a rule that treats attention's weights as
+constants, relevance arrives at the values alone, and two thirds of the arithmetic on the way back would be done on
+zeros. So would nearly all of it at the last product of a language model, where each sample explains one score, at one
+token and for one class of a large vocabulary.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -39,8 +41,8 @@ def decide_columns(steps: Sequence[Step], scores: Collection[ir.Value]) -> None:
 
 
 def single_score(steps: Sequence[Step], score: ir.Value, data: Collection[ir.Value]) -> SingleScore | None:
-    """Find the last product, by constant columns, of which one score is all that is explained; None if the score comes
-    from anything else."""
+    """Find the last product with constant columns if relevance starts at one of its scores alone; None if the score
+    comes from anything else."""
     choice = steps[: len(steps) > 1 and _chooses_token(steps[0], score, data)]
     rest, every = steps[len(choice) :], choice[0].call.operand(0) if choice else score
     if not rest or rest[0].outputs != (every,) or len(_senders(steps, [score])[every]) > 1:
@@ -70,8 +72,8 @@ def _senders(steps: Sequence[Step], scores: Collection[ir.Value]) -> Senders:
 
 
 def _is_product(step: Step) -> bool:
-    """Decide whether a step is `x·W` with columns along its output's last axis, which may be explained one by one: a
-    relative ε is of the size of them all."""
+    """Decide whether a step is `x·W` whose columns, along the last axis of its output, may be explained one by one.
+    Under a relative ε they may not: its size is computed from all of them."""
     layer, rule = step.layer, step.rule
     if layer is None or rule is None or rule.relative:
         return False
@@ -82,80 +84,58 @@ def _is_product(step: Step) -> bool:
 def _columns(value: ir.Value, senders: Senders) -> range | None:
     """Return the columns of a product's output from the first to the last that receives relevance; None if that is all
     of them, or any may."""
-    width = _size(value, -1)
-    if not width:
+    *others, width = value.shape or (None,)
+    if not isinstance(width, int) or width == 0:
         return None
-    found: list[np.ndarray] = []
-    # A value, its axis that counts the columns, and for each place along it the columns that are there.
-    waiting = [(value, len(value.shape or ()) - 1, np.arange(width)[:, None])]
+    reached = [np.arange(0)]
+    # A value, and the numbers of its columns in its own rank: of size 1 along every axis that counts anything else.
+    waiting = [(value, np.arange(width).reshape([1] * len(others) + [width]))]
     while waiting:
-        value, axis, columns = waiting.pop()
+        value, columns = waiting.pop()
         for step in senders[value]:
-            if step is None or step.call.domain != "":
-                return None
-            pieces, moved = _taken(step.call, axis, columns), _moved(step.call, axis, columns)
-            if pieces is not None:
-                found += [piece.reshape(-1) for v, piece in pieces if v in senders]
-            elif moved is not None:
-                waiting.append((step.outputs[0], *moved))
+            pieces = None if step is None or step.call.domain != "" else _moved(step.call, columns)
+            if step is None or pieces is None:
+                reached.append(columns.ravel())
             else:
-                return None
-    every = np.concatenate([*found, np.arange(0)])
-    reached = range(int(every.min()), int(every.max()) + 1) if every.size else range(width)
-    return None if len(reached) == width else reached
+                waiting += [(v, piece) for v, piece in zip(step.call.outputs, pieces, strict=True) if v in senders]
+    every = np.concatenate(reached)
+    found = range(int(every.min()), int(every.max()) + 1) if every.size else range(width)
+    return None if len(found) == width else found
 
 
-def _taken(call: Call, axis: int, columns: np.ndarray) -> list[tuple[ir.Value, np.ndarray]] | None:
-    """List what comes out of a node that takes a value apart along the axis, with its columns; None for any other."""
-    if call.op_type not in ("Split", "Gather", "Slice"):
-        return None
-    rank = call.rank()
-    along = int(call.attr("axis", 0)) % rank
-    if call.op_type == "Split" and along == axis:
-        sizes = [size for v in call.outputs if (size := _size(v, axis)) is not None]
-        pieces = zip(call.outputs, np.split(columns, np.cumsum(sizes)[:-1]), strict=False)
-        return list(pieces) if len(sizes) == len(call.outputs) else None
-    if call.op_type == "Gather" and along == axis:
-        places = content(call.input(1))
-        return None if places is None else [(call.outputs[0], columns[places % len(columns)])]
-    if call.op_type == "Slice":
-        starts, stops, axes, steps = (content(call.input(i)) for i in range(1, 5))
-        if starts is None or stops is None or axes is None or (call.input(4) is not None and steps is None):
-            return None
-        if [int(a) % rank for a in axes] == [axis]:
-            step = None if steps is None else steps.item()
-            return [(call.outputs[0], columns[starts.item() : stops.item() : step])]
-    return None
-
-
-def _moved(call: Call, axis: int, columns: np.ndarray) -> tuple[int, np.ndarray] | None:
-    """Find the axis in the output of a node that only moves values; None where it is no longer there."""
-    if call.op_type in ("Identity", "Cast"):
-        return axis, columns
-    if call.op_type not in ("Transpose", "Squeeze", "Unsqueeze", "Reshape"):
-        return None
-    rank, out = call.rank(), call.outputs[0].shape
-    if call.op_type == "Transpose":
-        return call.ints("perm", list(range(rank))[::-1]).index(axis), columns
+def _moved(call: Call, columns: np.ndarray) -> list[np.ndarray] | None:
+    """Move numbered columns as a node moves values, to each of its outputs; None for a node that does anything else."""
+    kind, out = call.op_type, call.outputs[0].shape
+    if kind in ("Identity", "Cast"):
+        return [columns]
+    if kind == "Transpose":
+        return [columns.transpose(call.attr("perm"))]
+    if kind in ("Split", "Gather", "Slice"):
+        return _cut(call, columns)
     axes = content(call.input(1))
-    if call.op_type == "Squeeze" and axes is not None:
-        left = [a for a in range(rank) if a not in axes % rank]
-        return (left.index(axis), columns) if axis in left else None
-    if call.op_type == "Unsqueeze" and axes is not None:
-        rank += axes.size
-        return [a for a in range(rank) if a not in axes % rank][axis], columns
-    if call.op_type == "Reshape" and axis == rank - 1 and out is not None:
-        width = 1
+    if kind in ("Squeeze", "Unsqueeze") and axes is not None:
+        return [(np.squeeze if kind == "Squeeze" else np.expand_dims)(columns, tuple(axes))]
+    if kind == "Reshape" and columns.shape[-1:] == (columns.size,) and out is not None:
         for at in reversed(range(len(out))):
-            size = out[at]
-            if not isinstance(size, int):
-                return None
-            width *= size
-            if width == len(columns):
-                return at, columns.reshape(size, -1)
+            sizes = [size for size in out[at:] if isinstance(size, int)]
+            if len(sizes) == len(out) - at and math.prod(sizes) == columns.size:
+                return [columns.reshape([1] * at + sizes)]
     return None
 
 
-def _size(value: ir.Value, axis: int) -> int | None:
-    size = None if not value.shape else value.shape[axis]
-    return size if isinstance(size, int) else None
+def _cut(call: Call, columns: np.ndarray) -> list[np.ndarray] | None:
+    """Take numbered columns apart as a Split, Gather or Slice does; None along an axis that counts anything else."""
+    axes = content(call.input(3)) if call.op_type == "Slice" else np.array([call.attr("axis", 0)])
+    if axes is None or axes.size > 1 or columns.shape[axis := axes.item()] == 1:
+        return None
+    if call.op_type == "Split":
+        sizes = [v.shape[axis] for v in call.outputs if v.shape and isinstance(v.shape[axis], int)]
+        return np.split(columns, np.cumsum(sizes)[:-1], axis) if len(sizes) == len(call.outputs) else None
+    places = content(call.input(1))
+    if call.op_type == "Slice":
+        starts, stops, steps = places, content(call.input(2)), content(call.input(4))
+        if starts is None or stops is None or (call.input(4) is not None and steps is None):
+            return None
+        step = None if steps is None else steps.item()
+        places = np.arange(columns.shape[axis])[starts.item() : stops.item() : step]
+    return None if places is None else [columns.take(places, axis, mode="wrap")]

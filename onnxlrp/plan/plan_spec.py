@@ -13,8 +13,8 @@ from onnxlrp.plan.steps import Plan, Step, StepKind, every_step
 def check_plan(plan: Plan, facts: Facts, score: ir.Value) -> list[str]:
     """Collect what a plan violates, each in a sentence.
 
-    The laws are for plans that can be carried out: not for one with nodes that are not supported, which goes on
-    upstream of them only to name all of them, nor for one of a score that leads to no explained input.
+    The laws hold for plans that can be carried out. They need not hold for a plan with unsupported nodes, which goes on
+    upstream of these only to name them all, nor for a score that leads to no explained input.
     """
     if plan.unsupported or score not in facts.leads_to_input:
         return []

@@ -14,6 +14,7 @@ from onnxlrp.composites import Composite, Role
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.control_flow import bodies
 from onnxlrp.operators.registry import Kind, Operator, find
+from onnxlrp.plan.asked_points import points_note
 from onnxlrp.plan.base_value import decide_base
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
@@ -92,6 +93,8 @@ class _Planner:
             signed = signed_note(steps, self.facts, score, positive_seed=self.composite.seed == "positive")
             said = (signed, baseline_note(steps, self.facts.background))
             notes += [note for note in said if note is not None]
+        if (points := points_note(self.composite)) is not None:
+            notes.append(points)
         plan = Plan(
             steps,
             link(steps, score),
@@ -124,7 +127,8 @@ class _Planner:
             if step is None:
                 continue
             found.append(step)
-            needed.update(v for v in step.operands.values() if v in self.facts.leads_to_input)
+            leading, ends = self.facts.leads_to_input, self.facts.explained
+            needed.update(v for v in step.operands.values() if v in leading and v not in ends)
         decide_columns(found, scores)
         return found
 

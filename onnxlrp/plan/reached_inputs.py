@@ -9,7 +9,8 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import dead_ends, values_leading_to_input
 from onnxlrp.errors import NothingToExplainError
-from onnxlrp.plan.steps import Plan
+from onnxlrp.plan.asked_points import inputs_without_points
+from onnxlrp.plan.steps import ActivationMap, Plan
 from onnxlrp.plan.without_numbers import words_without_gradient
 from onnxlrp.printable import listed
 from onnxlrp.source.explained_inputs import is_empty
@@ -22,8 +23,10 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
 
     Raises NothingToExplainError where it reaches none, or not each of those that the caller named.
     """
+    if plan.activation_map is not None:
+        return _under_map(plan, plan.activation_map, question)
     arrived = {v for s in plan.steps for v in s.operands.values()} | {question.score}
-    words = words_without_gradient(plan, question.inputs)
+    words = words_without_gradient(plan, question.inputs) | inputs_without_points(plan, question.inputs)
     reached = [v for v in question.inputs if v in arrived and v not in words]
     if not reached:
         empty = [f"the input {v.name!r} is declared empty" for v in graph.inputs if is_empty(v)]
@@ -39,6 +42,16 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
         stops = "; ".join([*words.values(), *plan.stopped][:5])
         raise NothingToExplainError(f"relevance of {question.name!r} does not reach {names}: {stops}")
     return reached, [*words.values(), *_about_missed(graph, facts, question, missed)]
+
+
+def _under_map(plan: Plan, wanted: ActivationMap, question: Question) -> tuple[list[ir.Value], list[str]]:
+    """Find the inputs that a class activation map is enlarged to."""
+    if not any(wanted.value in s.operands.values() for s in plan.steps):
+        stops = "; ".join(plan.stopped[:5]) or f"no path leads from {question.name!r} to it"
+        raise NothingToExplainError(f"the gradient of {question.name!r} does not reach {wanted.value.name!r}: {stops}")
+    missed = [v.name for v in question.inputs if v not in wanted.axes]
+    notes = [f"the map has no place on {listed(missed)}, whose axes are not those of the layer"] if missed else []
+    return [v for v in question.inputs if v in wanted.axes], notes
 
 
 def _about_missed(graph: ir.Graph, facts: Facts, question: Question, missed: Sequence[ir.Value]) -> list[str]:

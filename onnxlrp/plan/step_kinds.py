@@ -22,8 +22,8 @@ from onnxlrp.rules import Pass
 
 
 class StepDecider:
-    """Decides by the facts of a graph and a composite; `convolutions` are those of the graph, for rules that depend on
-    depth."""
+    """Decides the kind and the rule of each step by the facts of a graph and by a composite; `convolutions` are those
+    of the graph, for rules that depend on depth."""
 
     def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
         self.facts, self.composite, self.convolutions = facts, composite, convolutions

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import networkx as nx
 import numpy as np
@@ -17,6 +17,7 @@ from onnxlrp.composites import Composite
 from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Operator
+from onnxlrp.plan.traced_axes import Traced
 from onnxlrp.printable import escaped
 from onnxlrp.reprs import Brief, counted, cut
 from onnxlrp.rules import Rule
@@ -117,6 +118,18 @@ class PlanRow(Brief):
     """The reason, in a few words."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ActivationMap:
+    """An inner value whose channels are weighted and added up, and the inputs that the map is enlarged to."""
+
+    value: ir.Value
+    """The inner value."""
+    by_element: bool
+    """True where each element has a weight of its own, False where the whole channel has one."""
+    axes: Mapping[ir.Value, Traced]
+    """The value's axes on each explained input."""
+
+
 @dataclasses.dataclass
 class Plan:
     """All steps from the explained score to the inputs, in the order in which relevance visits them.
@@ -148,6 +161,8 @@ class Plan:
     """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
     """The overrides: patterns, each with its rule."""
+    activation_map: ActivationMap | None = None
+    """The inner value that a class activation map is computed from; None under all other composites."""
     base: np.ndarray | None = None
     """The base value of each score of one sample, in the score's rank: relevance that starts at the score's value adds
     up to the score less this. None where the model has none, or where it depends on the sample."""

@@ -28,7 +28,8 @@ _ENSEMBLES = frozenset({"LeafFunction", "TreeEnsemble", "TreeEnsembleClassifier"
 
 
 def decide_game(step: Step, facts: Facts, game: Game) -> None:
-    """Give a tree ensemble the game that the composite asks for, and what the background tells of it."""
+    """Store in a tree ensemble's call the game that the composite asks for, and what the game needs of the background:
+    how many rows take each branch, or the rows to compare samples with."""
     if step.operator not in _ENSEMBLES:
         return
     trees, aggregate = as_ensemble(step.call), aggregate_of(as_ensemble(step.call))
@@ -52,7 +53,7 @@ def decide_game(step: Step, facts: Facts, game: Game) -> None:
         source = share_source(None if rows is None else len(rows), has_informative_rates(trees))
         said = f"{_told(played, aggregate)}; covers: {source}."
     step.call = dataclasses.replace(step.call, attributes={**step.call.attributes, **attributes})
-    step.why = f"{step.why} {said}"
+    step.why = said
 
 
 def baseline_count(steps: Sequence[Step]) -> int:

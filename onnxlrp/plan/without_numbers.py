@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.errors import InputError
 from onnxlrp.operators.control_flow import bodies
+from onnxlrp.plan.asked_points import check_points
 from onnxlrp.plan.steps import Plan, Step, every_step
 
 
@@ -28,6 +29,7 @@ def check_gradient(plan: Plan, inner: Collection[ir.Value]) -> None:
     composite = plan.composite
     if composite.seed != "gradient":
         return
+    check_points(plan, inner)
     for value in encoded_words(plan.steps, inner):
         raise InputError(f"{composite}: {value.name!r} holds words, which have no gradient: take a composite of LRP")
     step = lookup_without_product(plan.steps) if composite.times_input else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -18,6 +19,9 @@ UNREADABLE = (
     struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
 """Errors that numpy and zipfile raise for a damaged array file or archive."""
+ARRAY_FILES = threading.Lock()
+"""Lock for every array file that numpy reads. It parses headers with `ast.literal_eval`, whose recursion counter all
+threads of CPython 3.11 share, so that two at once may end in a SystemError."""
 _DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-[0-9a-f]+)?\.(json|npz)")
 
 

@@ -106,6 +106,11 @@ class Batches:
         """Names of the inputs that were given."""
         return [*self._samples, *self._shared]
 
+    @property
+    def shared_names(self) -> list[str]:
+        """Names of the inputs whose value all samples share."""
+        return [*self._shared]
+
     def shared(self) -> str:
         """Hash the inputs and options that all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}

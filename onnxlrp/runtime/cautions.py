@@ -302,7 +302,8 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
     """Doubt explanations in which less than half of the score, or of its change from a base value, arrives at the
     inputs.
 
-    Relevance of trees is left out where their base value is not known: it adds up to a distance from it by design.
+    Trees whose base value is not known are not doubted: their relevance adds up to the distance of the score from the
+    base, not to the score.
     """
     words = functools.partial(advice.absorbed, ledger=ledger)
     if interface.has_base:

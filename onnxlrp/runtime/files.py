@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import depth, table_inputs
-from onnxlrp.runtime.archive import UNREADABLE
+from onnxlrp.runtime.archive import ARRAY_FILES, UNREADABLE
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.values import cast
 
@@ -133,14 +133,16 @@ def picture_layout(spec: TensorSpec) -> str | None:
 
 def _numpy(path: Path, spec: TensorSpec, mapped: bool) -> np.ndarray:
     try:
-        content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        with ARRAY_FILES:
+            content = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content
         with content:
             alone = content.files[0] if len(content.files) == 1 else None
             name = spec.name if spec.name in content.files else alone
             if name is not None:
-                entry = content[name]
+                with ARRAY_FILES:
+                    entry = content[name]
                 if isinstance(entry, np.ndarray):
                     return entry
                 raise ValueError(f"its entry {name!r} is no array")

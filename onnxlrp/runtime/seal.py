@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from onnxlrp.errors import InputError
-from onnxlrp.runtime.archive import UNREADABLE
+from onnxlrp.runtime.archive import ARRAY_FILES, UNREADABLE
 
 _DIGITS = 64
 _BLANK = "0" * _DIGITS
@@ -57,7 +57,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if mark(path) is None:
         raise InputError(f"'{path}' no longer exists")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with ARRAY_FILES, np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except UNREADABLE as error:
         raise _damaged(path, str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from onnxlrp.runtime import results
 from onnxlrp.runtime.archive import contents
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import warn
+from onnxlrp.runtime.progress_bar import progress_bar
 from onnxlrp.runtime.results import Results
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def explain(
         return dataclasses.replace(prepared, columns=columns), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
-    with _bar(progress, batches.count, _samples(batches, waiting)) as advance:
+    with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
         pool = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="onnxlrp-read")
         try:
             while waiting or reading:
@@ -126,19 +126,3 @@ def _in_its_place(future: concurrent.futures.Future, batches: Batches, index: in
     except OnnxLrpError as error:
         start, stop = batches.span(index)
         raise type(error)(f"samples {start} to {stop - 1}: {error}") from error
-
-
-@contextlib.contextmanager
-def _bar(wanted: bool, total: int, missing: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar over the samples on stderr, if it is wanted and stderr is a terminal."""
-    if not wanted:
-        yield lambda samples: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    screen = Console(stderr=True)
-    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("explaining", total=total, completed=total - missing)
-        yield lambda samples: bar.advance(task, samples)

@@ -24,6 +24,7 @@ Text = str | tuple[str, str]
 FILES = ("tokenizer.json", "vocab.txt")
 """File names of a tokenizer beside its model; vocab.txt holds the word pieces of a BERT, one a line."""
 _PADDINGS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
+_MASKS = ("[MASK]", "<mask>", "<|mask|>")
 # Inputs that accompany the ids, by the names that exporters give them, where "input_ids" is the ids' own name.
 _COMPANIONS = {
     "attention_mask": "mask",
@@ -76,6 +77,9 @@ class Tokenizer:
         """Id of the padding token; None if the tokenizer has none."""
         self._left = padding.get("direction") == "left"
         self._inner.no_padding()
+        masks = (self._inner.token_to_id(name) for name in _MASKS)
+        self.mask_token: int | None = next((index for index in masks if index is not None), None)
+        """Id of the token that stands for a hidden word; None if the tokenizer has none."""
 
     @classmethod
     def read(cls, path: Path) -> Tokenizer:

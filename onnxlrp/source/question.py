@@ -29,7 +29,7 @@ class Question:
     name: str
     """The name by which the user knows the output; for a ZipMap it differs from the name of the score that feeds it."""
     score: ir.Value
-    """The value that is explained in place of the output, in its layout."""
+    """The value that is explained in place of the output, in the layout of the output."""
     label: Label | None
     """The label output that names the class to explain by default; None if there is none, or if the kind of target does
     not follow it."""

@@ -22,21 +22,16 @@ def to_numbers(given: Any, name: str) -> np.ndarray:
         raise TargetError(f"{name} must be numbers: {error}") from error
 
 
-def to_indices(given: Any, name: str) -> np.ndarray:
-    """Convert a value to an int64 array of indices. Raises TargetError if they are no integers."""
+def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> np.ndarray:
+    """Convert indices to int64 [1, *one] or [N, *one], where `one` is the shape of one sample's.
+
+    An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError if they are no integers, and
+    for other shapes with a message that begins with `explained`, the thing that the indices choose.
+    """
     array = to_numbers(given, name)
     if array.dtype.kind not in "iu" or array.size == 0 or array.max() > np.iinfo(np.int64).max:
         raise TargetError(f"{name} must be an integer or an array of integers, not {given!r:.80}")
-    return array.astype(np.int64)
-
-
-def per_sample(given: Any, name: str, one: tuple[int, ...], explained: str) -> np.ndarray:
-    """Shape indices as int64 [1, *one] or [N, *one], where `one` is the shape of one sample's.
-
-    An axis of size 1 may be left out of one sample's, or added to it. Raises TargetError for other shapes, which begins
-    by saying what is `explained`.
-    """
-    array = to_indices(given, name)
+    array = array.astype(np.int64)
     if array.ndim == 0 and one == (1,):
         array = array.reshape(1)
     array = array[None] if array.ndim == len(one) else array

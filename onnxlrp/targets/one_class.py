@@ -45,10 +45,10 @@ class ClassTarget(TargetKind):
         return Axes(0, 1)
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
-        op, visible = seeder.op, seeder.visible
+        op, visible = seeder.op, seeder.question.output
         if axes.classes == 1:
             # Reshape to [0, -1] would fail for a batch of no samples, such as the boxes of an empty picture.
-            spatial = range(2, len(seeder.score.shape or ()))
+            spatial = range(2, len(seeder.question.score.shape or ()))
             flat = op.Squeeze(visible, op.ints(spatial)) if spatial else visible
         else:
             flat = op.Reshape(visible, op.ints([-1, 1] if axes.classes is None else [1, -1]))

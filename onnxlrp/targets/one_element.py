@@ -39,13 +39,12 @@ class ElementTarget(TargetKind):
         return Axes(batch, None)
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
-        op, score, many = seeder.op, seeder.score, seeder.options.targets
-        first = 0 if axes.batch is None else 1
-        rank = len(score.shape or ())
+        op, score, many = seeder.op, seeder.question.score, seeder.options.targets
+        first, rank = int(axes.batch is not None), len(score.shape or ())
         chosen = self._largest(seeder, first)
         if seeder.options.has_input:
             several = [many] if many > 1 else []
-            asked = seeder.rows(seeder.index("target", f"{seeder.output}_element", *several, rank - first))
+            asked = seeder.index("target", f"{seeder.question.name}_element", *several, rank - first)
             inside = op.Max(op.Min(asked, op.Sub(op.shape(score, first), op.ints([1]))), op.ints_scalar(0))
             strides = [*(op.volume(score, axis) for axis in range(first + 1, rank)), op.ints([1])]
             place = op.ReduceSum(op.Mul(asked, op.Concat(*strides, axis=0)), op.ints([-1]), keepdims=1)
@@ -56,7 +55,7 @@ class ElementTarget(TargetKind):
 
     def _largest(self, seeder: Seeder, first: int) -> ir.Value:
         """Find the place of each flattened sample's largest element, int64 [N, 1]; past the end if it has none."""
-        op, visible = seeder.op, seeder.visible
+        op, visible = seeder.op, seeder.question.output
         samples, count = op.dim(visible, 0) if first else op.ints([1]), op.volume(visible, first)
         flat = op.Reshape(visible, op.Concat(samples, count, axis=0))
         if op.known(count) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import TargetError
-from onnxlrp.graph.walks import follow
+from onnxlrp.graph.walks import follow_operators, upstream
 from onnxlrp.interface import Interface
 from onnxlrp.printable import shape_text
 from onnxlrp.targets.argument_arrays import check_range
@@ -55,16 +56,15 @@ class TokenTarget(ClassTarget):
         return Axes(0, 2)
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
-        op, score = seeder.op, seeder.score
+        op, score = seeder.op, seeder.question.score
         tokens = op.Sub(op.dim(score, 1), op.ints([1]))
-        place = op.Expand(tokens, op.dim(score, 0))
+        asked = tokens
         if seeder.options.has_input:
-            position = seeder.rows(seeder.index("position", "position"))
+            position = seeder.index("position", "position")
             asked = op.Where(op.Equal(position, op.ints_scalar(PREDICTED)), tokens, position)
-            place = op.Expand(asked, op.dim(score, 0))
-        place = op.Unsqueeze(place, op.ints([1]))
+        place = op.Unsqueeze(op.Expand(asked, op.dim(score, 0)), op.ints([1]))
         inside = op.Max(op.Min(place, tokens), op.ints_scalar(0))
-        scores = op.GatherND(seeder.visible, inside, batch_dims=1)
+        scores = op.GatherND(seeder.question.output, inside, batch_dims=1)
         index, onehot = seeder.classes(scores)
         there = op.Unsqueeze(op.one_hot(place, op.dim(score, 1), seeder.dtype), op.ints([2]))
         if seeder.options.targets > 1:
@@ -107,18 +107,16 @@ def _counts_boxes(score: ir.Value, shape: Sizes, inputs: Sequence[ir.Value]) -> 
 
 def _ends_with_classes(score: ir.Value) -> bool:
     """Decide whether the last axis counts the columns of a product with weights, or is that of a softmax."""
-    waiting = [score]
-    for _ in range(_FAR):
-        value = waiting.pop() if waiting else None
-        node = None if value is None else value.producer()
-        if value is None or node is None:
-            continue
-        if any(map(_is_last_softmax, [node, *(use.node for use in value.uses())])):
+
+    def through(node: ir.Node) -> list[ir.Value]:
+        width = _last(node.outputs[0])
+        return [v for v in node.inputs if node.op_type in _KEEPS_CLASSES and v is not None and _last(v) == width]
+
+    for node in itertools.islice(upstream([score], through), _FAR):
+        if any(map(_is_last_softmax, [node, *(use.node for value in node.outputs for use in value.uses())])):
             return True
         if node.op_type.startswith(("MatMul", "Gemm")) and _is_weight(node.inputs[1]):
             return True
-        if node.op_type in _KEEPS_CLASSES:
-            waiting += [v for v in node.inputs if v is not None and _last(v) == _last(value)]
     return False
 
 
@@ -133,5 +131,4 @@ def _last(value: ir.Value) -> object:
 
 def _is_weight(value: ir.Value | None) -> bool:
     """Decide whether a value is an initializer, perhaps transposed or dequantised."""
-    source = None if value is None else follow(value, lambda n: n.inputs[0] if n.op_type in _WRITES_WEIGHTS else None)
-    return source is not None and source.is_initializer()
+    return value is not None and follow_operators(value, _WRITES_WEIGHTS).is_initializer()

@@ -15,6 +15,7 @@ from onnxlrp.targets.kind import PREDICTED, Choice, TargetKind
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
     from onnxlrp.source.label_output import Label
+    from onnxlrp.source.question import Question
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +47,15 @@ class TargetOptions:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Seeder:
-    """Builder of the seed of `score` in the graph of `op`, which adds the target's inputs to the graph."""
+    """Builder of the seed of a score in the graph of `op`, which adds the target's inputs to the graph."""
 
     op: Builder
-    score: ir.Value
-    visible: ir.Value
-    """The model's own output, in the layout of `score`."""
-    label: Label | None
-    """Output that names the default class; without one it is the largest element of `visible`."""
+    question: Question
+    """The score, and the model's own output in its layout: the default class is its largest element, unless there is a
+    label output."""
     options: TargetOptions
     dtype: ir.DataType
     unique: Callable[[str], str]
-    output: str
-    """Name of `visible`."""
     inputs: dict[str, ir.Value] = dataclasses.field(default_factory=dict)
     """Inputs added so far, by the argument of an explainer's call that they take."""
 
@@ -66,12 +63,11 @@ class Seeder:
         """Choose the class of each row of [N, C]: its index, and a one-hot [N, C], or [N, K, C] with K targets."""
         op, many = self.op, self.options.targets
         predicted = op.ArgMax(flat, axis=1, keepdims=1)
-        if self.label is not None:
-            predicted = self._named(self.label, predicted)
+        if self.question.label is not None:
+            predicted = self._named(self.question.label, predicted)
         chosen = predicted
         if self.options.has_input:
-            target = self.index("target", "target", *([many] if many > 1 else []))
-            asked = op.Reshape(target, op.ints([-1, many]))
+            asked = self.index("target", "target", *([many] if many > 1 else []), each=[many])
             chosen = op.Where(op.Equal(asked, op.ints_scalar(PREDICTED)), predicted, asked)
         if many > 1:
             chosen = op.Unsqueeze(chosen, op.ints([2]))
@@ -99,27 +95,24 @@ class Seeder:
 
     def shaped(self, onehot: ir.Value) -> ir.Value:
         """Reshape a one-hot to the score's shape; with K targets to [K, score's shape]."""
-        op, shape = self.op, self.op.shape(self.score)
+        op, shape = self.op, self.op.shape(self.question.score)
         if self.options.targets == 1:
             return op.Reshape(onehot, shape)
         rank = len(onehot.shape or ())
         first = op.Transpose(onehot, perm=[1, 0, *range(2, rank)])
         return op.Reshape(first, op.Concat(op.ints([self.options.targets]), shape, axis=0))
 
-    def index(self, argument: str, name: str, *rest: int) -> ir.Value:
-        """Add an int64 input [N, *rest] for indices, default −1."""
-        batch = None if not self.score.shape else self.score.shape[0]
-        named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
-        first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
-        return self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
-
-    def rows(self, index: ir.Value) -> ir.Value:
-        """Read an input of indices without the symbol of its rows.
+    def index(self, argument: str, name: str, *rest: int, each: Sequence[int] | None = None) -> ir.Value:
+        """Add an int64 input [N, *rest] for indices, default −1, and return its content as [N, *each], else [N, *rest].
 
         The default is one row under the symbol of the batch, and onnxruntime, which reuses buffers by symbol, must not
-        take what is computed from it for N rows.
+        take what is computed from it for N rows: so it is reshaped always.
         """
-        return self.op.Reshape(index, self.op.ints([-1, *(d for d in (index.shape or ())[1:] if isinstance(d, int))]))
+        batch = None if not self.question.score.shape else self.question.score.shape[0]
+        named = isinstance(batch, ir.SymbolicDim) and batch.value is not None
+        first = batch if named or batch == 1 else ir.SymbolicDim(f"{name}_batch")
+        index = self.input(argument, name, ir.DataType.INT64, [first, *rest], np.full([1, *rest], PREDICTED, np.int64))
+        return self.op.Reshape(index, self.op.ints([-1, *(rest if each is None else each)]))
 
     def input(
         self, argument: str, name: str, dtype: ir.DataType, shape: Sequence | None, default: np.ndarray

@@ -30,11 +30,11 @@ class WeightsTarget(TargetKind):
         return Axes(None if score.shape is not None and not len(score.shape) else 0, None)
 
     def seed(self, seeder: Seeder, axes: Axes) -> Seed:
-        op, score = seeder.op, seeder.score
+        op, score = seeder.op, seeder.question.score
         shape = op.shape(score)
         if not seeder.options.has_input:
             return Seed(op.full(shape, 1, seeder.dtype))
-        name, rank = f"{seeder.output}_weights", len(score.shape or ())
+        name, rank = f"{seeder.question.name}_weights", len(score.shape or ())
         dims = None if score.shape is None else [ir.SymbolicDim(f"{name}_{axis}") for axis in range(rank)]
         weights = seeder.input("weights", name, seeder.dtype, dims, np.ones([1] * rank, seeder.dtype.numpy()))
         return Seed(op.Expand(weights, shape))

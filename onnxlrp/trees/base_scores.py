@@ -12,7 +12,7 @@ from onnxlrp.trees.score_columns import differ_by_sample, score_columns
 def base_scores(call: Call) -> Array | None:
     """Compute the base value of each output column, [1, columns], float64.
 
-    None where samples have different ones: under MIN and MAX, where it is that of the chosen tree, and where the
+    None if it differs from sample to sample: under MIN and MAX, where it is the base of the chosen tree, and where the
     weights that a sample reaches decide what is added to them.
     """
     trees = forest(call)
@@ -23,7 +23,8 @@ def base_scores(call: Call) -> Array | None:
 
 
 def expected_sums(trees: Forest, background: Baselines | None) -> Array:
-    """Compute the expectation of the sums over the trees, [targets]; with background rows their mean."""
+    """Compute the expected sums over the trees, [targets]: the mean over the background rows if there are any, else the
+    expectation by covers."""
     if background is None:
         return trees.expectation(trees.values)[trees.roots].sum(axis=0) * trees.scale
     return mean_of_rows(trees, background)

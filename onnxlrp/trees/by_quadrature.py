@@ -1,5 +1,5 @@
-"""Shapley values and interactions of a whole ensemble by quadrature: parts of its trees at a time, which fit into
-caches."""
+"""Shapley values and interactions of a whole ensemble by quadrature, computed for a part of its trees at a time, so
+that arrays fit into caches."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 _PART = 2**16
-"""Most comparisons × points of a part, unless there would be too many parts."""
+"""Largest product of comparisons and quadrature points in a part, unless that makes too many parts."""
 _PARTS = 64
 _LEVELS = 160
-"""Most levels of all parts together: onnxruntime needs a time for a session that grows with the square of the number of
-nodes in a Loop, 49 s for 16 parts of 26 levels and 3 s for 4."""
+"""Largest number of levels in all parts together: onnxruntime takes long to create a session with so many nodes in a
+Loop (49 s for 16 parts of 26 levels, 3 s for 4 parts)."""
 
 
 class QuadratureValues:
-    """The Shapley values of an ensemble: constants are emitted at once, the rest for given rows."""
+    """The Shapley values of an ensemble: the constructor emits the constants, `by_chunks` the nodes that compute on
+    rows."""
 
     axes: tuple[int, ...] = (1, 0)
-    """Axes of the sums in the order of the result."""
+    """Permutation that brings the axes of `_sums` into the order of the result, samples first."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class QuadratureValues:
         """Outcomes of the background rows for each part."""
         largest = max((part.largest for part in self.parts), default=1)
         self.rows = 0 if size < UNCHUNKED else max(FEWEST_ROWS, CHUNK // largest)
-        """Rows in a chunk; 0 where all rows are one."""
+        """Number of rows in a chunk; 0 if all rows are computed at once."""
 
     def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
         return [Quadrature(self.op, part, rows_type, self.dtype) for part in trees]
@@ -73,7 +74,7 @@ class QuadratureValues:
         return in_chunks(self.op, self.rows, [x, factors], self.of) if self.rows else self.of(self.op, [x, factors])
 
     def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
-        """Emit the result for rows and factors."""
+        """Emit the result for two tables: rows [N, features] and factors [N, targets]."""
         rows, factors = (op.Transpose(table, perm=[1, 0]) for table in tables)
         outcomes = [part.outcomes.of(op, rows, self.dtype) for part in self.parts]
         if self.background is None:
@@ -104,7 +105,8 @@ class QuadratureValues:
         return sums_by_feature(self.op, op, contributions, part.trees.feature, self.width)
 
     def _reached(self, op: Builder, part: Quadrature, factors: ir.Value) -> ir.Value:
-        """Emit the factor of each tree, [1, trees, N] or [1, 1, N]."""
+        """Emit the factor that multiplies each tree's values, [1, trees, N], or [1, 1, N] for one target; 1 if trees
+        have several targets, because `_leaves` holds the factors then."""
         if self.several:
             return self.op.constant(np.ones((1, 1, 1)), self.dtype)
         if factors.shape is not None and factors.shape[0] == 1:

@@ -11,7 +11,7 @@ from onnxlrp.trees.forest import LEAF, MODES, Array
 from onnxlrp.trees.held_columns import HeldColumns, is_stand_in
 
 _COLUMN = "onnxlrp.column"
-"""Key of the column among what an attribute's `meta` holds."""
+"""Key under which an attribute's `meta` holds its column."""
 _NUMBERS = {name: number for number, name in enumerate(MODES)}
 
 
@@ -21,8 +21,8 @@ def is_ensemble(node: ir.Node) -> bool:
 
 
 def attach(model: ir.Model, held: HeldColumns) -> None:
-    """Give the attributes that stand in for columns these columns; passes that write the model and read it again lose
-    them."""
+    """Attach the held columns to the attributes that stand in for them; a pass that serialises the model and reads it
+    again loses them."""
     for node in model.graph.all_nodes() if held else ():
         for attribute in node.attributes.values() if is_ensemble(node) else ():
             column = None if attribute.is_ref() else held.of(ir.serde.serialize_attribute(attribute))
@@ -31,7 +31,7 @@ def attach(model: ir.Model, held: HeldColumns) -> None:
 
 
 def forget(attributes: Mapping[str, ir.Attr]) -> None:
-    """Forget the numbers of held columns, which are hundreds of megabytes, once the forest has been made of them."""
+    """Drop the numbers of held columns, which are hundreds of megabytes, once the forest has been built from them."""
     for attribute in attributes.values():
         held = attribute.meta.get(_COLUMN)
         if held is not None:
@@ -39,7 +39,8 @@ def forget(attributes: Mapping[str, ir.Attr]) -> None:
 
 
 def column(attributes: Mapping[str, ir.Attr], name: str) -> Array | None:
-    """Read the column of a table, [n]; None if there is no such attribute. Texts become the numbers of modes."""
+    """Read a column of the ensemble's table, [n]; None if there is no such attribute. Names of modes become their
+    numbers in `MODES`."""
     attribute = attributes.get(name)
     if attribute is None:
         return None

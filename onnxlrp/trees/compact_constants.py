@@ -24,10 +24,10 @@ def whole_numbers(op: Builder, column: Array) -> ir.Value:
 
 
 def floats(op: Builder, column: Array, dtype: ir.DataType) -> ir.Value:
-    """Emit floats [n] or [n, columns], stored in the smallest way.
+    """Emit floats [n] or [n, columns] in the form that takes the fewest bytes.
 
-    They are stored in single precision if that loses nothing, and as indices into a list of the different numbers, or
-    of the different rows, if that is smaller.
+    They are stored in single precision if that loses nothing, and as indices into a list of the distinct numbers, or of
+    the distinct rows, if that is smaller.
     """
     column = column.astype(dtype.numpy())
     narrow = column.astype(np.float32)
@@ -61,7 +61,7 @@ def _different_rows(rows: Array) -> tuple[Array, Array] | None:
 
 
 def bits(op: Builder, flags: Array) -> ir.Value:
-    """Emit booleans, stored as eight in a byte."""
+    """Emit booleans, stored eight to a byte."""
     packed = op.Unsqueeze(op.Cast(op.constant(np.packbits(flags)), to=INT32), op.ints([1]))
     places = op.constant(2 ** np.arange(7, -1, -1, dtype=np.int32))
     each = op.Mod(op.Div(packed, places), op.constant(np.int32(2)))
@@ -70,12 +70,18 @@ def bits(op: Builder, flags: Array) -> ir.Value:
 
 
 def positions(op: Builder, flags: Array) -> ir.Value:
-    """Emit the places at which flags are set, int64; one bit is stored for each flag."""
-    return op.Reshape(op.NonZero(bits(op, flags)), op.ints([-1]))
+    """Emit the places at which flags are set, int64; one bit is stored for each flag.
+
+    TopK of constants is folded when a session is created; onnxruntime runs NonZero and Compress again in every run.
+    """
+    every = op.Range(*(op.ints_scalar(n) for n in (0, flags.size, 1)))
+    placed = op.Where(bits(op, flags), every, op.ints_scalar(flags.size))
+    return op.TopK(placed, op.ints([int(flags.sum())]), largest=0, _outputs=2)[0]
 
 
 def merged_places(op: Builder, flags: Array) -> ir.Value:
-    """Emit the order that merges two parts: where a flag is set the next one of the first part, else of the second."""
+    """Emit the indices that interleave two parts laid end to end, int32 [n]: where a flag is set, the next element of
+    the first part, else the next element of the second."""
     mask = bits(op, flags)
     first, second = (op.CumSum(op.Cast(part, to=INT32), op.ints_scalar(0)) for part in (mask, op.Not(mask)))
     one, count = op.constant(np.int32(1)), op.constant(np.int32(flags.sum() - 1))

@@ -36,7 +36,8 @@ def whole_part(op: Builder, value: ir.Value) -> ir.Value:
 
 
 class Outcomes:
-    """The outcomes of an unfolded ensemble's comparisons: constants are emitted at once, the rest for given rows."""
+    """The outcomes of an unfolded ensemble's comparisons: the constructor emits the constants, `of` the nodes that
+    compare rows."""
 
     def __init__(self, op: Builder, trees: Unfolded, rows_type: ir.DataType) -> None:
         self.op, self.rows_type = op, rows_type
@@ -66,7 +67,7 @@ class Outcomes:
         result = outcomes if in_order else op.Gather(outcomes, whole_numbers(self.op, self.first), axis=0)
         if not self.further:
             return result
-        # Members of a chain exclude each other, except that NaN passes wherever one member sends it to its true branch.
+        # At most one member of a chain holds for a number, and NaN passes if any member sends it to its true branch.
         for at, places in zip(self.continued, self.further, strict=True):
             more = op.Gather(outcomes, whole_numbers(self.op, places), axis=0)
             known = op.Gather(result, whole_numbers(self.op, at), axis=0)
@@ -75,7 +76,8 @@ class Outcomes:
         return result
 
     def _primitive(self, op: Builder, values: ir.Value) -> ir.Value:
-        """Compare the values [distinct comparisons, N], which are sorted by their mode."""
+        """Emit the outcomes of the distinct comparisons, bool [distinct, N], from the value of the feature that each
+        compares, [distinct, N]. Comparisons are sorted by their mode."""
         own, whole, missing = self.op, self.forest.whole[self.nodes], self.forest.missing[self.nodes]
         compared = values
         if whole.any():
@@ -100,13 +102,14 @@ def _rows(op: Builder, value: ir.Value, span: list[int]) -> ir.Value:
 
 
 def _distinct(forest: Forest, nodes: Array) -> tuple[Array, Array]:
-    """Return one node for each distinct comparison, sorted by mode, and for every node the place of its comparison."""
+    """Return one node for each distinct comparison, sorted by mode, and for every node the index of its comparison
+    among these."""
     flags = forest.mode[nodes] * 4 + forest.whole[nodes] * 2 + forest.missing[nodes]
     _, code = np.unique(flags * (int(forest.feature.max(initial=0)) + 1) + forest.feature[nodes], return_inverse=True)
     levels, threshold = np.unique(forest.threshold[nodes], return_inverse=True)
     _, first, places = np.unique(code * levels.size + threshold, return_index=True, return_inverse=True)
     if 2 * first.size > nodes.size:
-        # Few comparisons are equal, so that all are computed, and the order is not stored.
+        # Few comparisons are equal: all are computed, and the file need not store which ones are equal.
         order = np.argsort(forest.mode[nodes], kind="stable")
         return nodes[order], np.argsort(order, kind="stable")
     return nodes[first], places.reshape(-1)

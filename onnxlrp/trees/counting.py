@@ -49,9 +49,9 @@ def reached_nodes(trees: Forest, taken: Array, count: int) -> Array:
 def branch_counts(call: Call, rows: Array) -> tuple[Array, Array]:
     """Count rows [rows, features] in the ensemble of a call.
 
-    Returns the rows that take each branch of `forest(call)`, [nodes, 2], and the hit rates of the ensemble's own nodes,
-    in the order of its attributes: with the trees as the file has them, so that both shares are the same once it is
-    read again.
+    Returns two arrays: the rows that take the true and the false branch of each node of `forest(call)`, [nodes, 2]; and
+    the rows that reach each node that the attributes list, in their order. The second array is counted in the trees as
+    the file has them, with no chains joined, so that whoever reads it from the file gets the same shares.
     """
     written = unmerged_forest(call)
     trees = merged(written, written.double)

@@ -96,7 +96,8 @@ def _call(node: onnx.NodeProto) -> Call:
 
 
 def _store(ensemble: onnx.NodeProto, rates: Array) -> None:
-    """Replace the hit rates of an ensemble by those of its own nodes, the first in its table."""
+    """Replace the hit rates of an ensemble by the first of `rates`, [nodes], which are those of the nodes that its
+    attributes list."""
     attributes = {a.name: a for a in ensemble.attribute}
     own = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
     if ensemble.op_type == "TreeEnsemble":
@@ -152,7 +153,8 @@ def _matched(ensemble: onnx.NodeProto, trees: Forest, covers: Sequence[TreeCover
 
 
 def _differences(trees: Forest, table: TreeCovers, file: Array, own: Array) -> list[tuple[str, Array]]:
-    """Compare nodes of a file with a trainer's: (a name of what differs, where it does)."""
+    """Compare nodes of a file with a trainer's: returns each thing that may differ, by its name, with a mask of the
+    nodes at which it does."""
     inner = trees.mode[file] != LEAF
     with np.errstate(over="ignore"):  # LightGBM parts missing rows from all others by a comparison with 1e300
         rounded = table.threshold[own].astype(np.float32)

@@ -18,7 +18,7 @@ from onnxlrp.trees.members import merged, without_members
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 _KEYS = ("onnxlrp.forest", "onnxlrp.unmerged_forest")
-"""Keys of the forests among what the attribute of the modes keeps in its `meta`."""
+"""Keys under which the `meta` of the attribute `nodes_modes` holds the forests that were read."""
 _PLANNED = ("covers", "background", "game")
 """Attributes that the plan adds to a call, and that say nothing about the trees themselves."""
 
@@ -51,10 +51,10 @@ def unmerged_forest(call: Call) -> Forest:
 
 
 def _once(call: Call, key: str, names: Collection[str], read: Callable[[], Forest]) -> Forest:
-    """Read a forest, or return the one that was read from the same attributes, which the attribute of the modes
-    keeps."""
+    """Read a forest, or return the one that was read from the same attributes earlier: the `meta` of `nodes_modes`
+    holds it under `key`."""
     modes, x = call.attributes["nodes_modes"], call.original[0]
-    # The modes are left out because they would hold themselves.
+    # The modes are left out, because their `meta` holds this list: they would keep themselves alive.
     parts = [
         call.op_type,
         None if x is None else x.dtype,
@@ -80,10 +80,11 @@ def has_informative_rates(call: Call) -> bool:
 
 
 def drop_unused_attributes(node: ir.Node) -> None:
-    """Remove attributes of a tree operator that no runtime reads: hit rates, which the tables beside the operator
-    hold too, and flags of missing values if none is set. The forest that was read from the attributes is forgotten.
+    """Remove attributes of a tree operator that no runtime reads: hit rates, whose shares the relevance part has in
+    constants of its own, and flags of missing values if none is set. The forest that was read from the attributes is
+    dropped too.
 
-    Hit rates that were counted during the conversion stay, for whoever reads the file again.
+    Hit rates that were counted during the conversion stay, for programs that read the file again.
     """
     if not is_ensemble(node):
         return
@@ -195,7 +196,7 @@ def _of_trees(call: Call) -> Forest:
 
 
 class _Places:
-    """Indices of nodes in the lists, by the numbers of their tree and their own."""
+    """The index of each node in the attributes' lists, by the number of its tree and its own number."""
 
     def __init__(self, trees: Array, ids: Array) -> None:
         self.width = int(ids.max(initial=0)) + 1

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _DENSE = 2**19
 """Most elements of a 0/1 matrix that multiplies the rows."""
 _DENSE_COLUMNS = 2**21
-"""Most elements of such a matrix for columns, which would have to be transposed else."""
+"""Most elements of a 0/1 matrix that multiplies columns: larger than `_DENSE`, because the other way has to transpose
+them."""
 _LONGEST = 32
 """Most rows that are added up at once."""
 
@@ -24,8 +25,8 @@ _LONGEST = 32
 def sums_by_feature(op: Builder, run: Builder, rows: ir.Value, feature: Array, count: int) -> ir.Value:
     """Add up the rows [rows, N] of each feature, [count, N]; constants go to `op`, the other nodes to `run`.
 
-    A product with a 0/1 matrix does it, where that is small. Else each feature's rows are padded to whole blocks first,
-    and the blocks added up.
+    A product with a 0/1 matrix adds them up if the matrix is small. Else the rows of each feature are padded to whole
+    blocks and the blocks added up, again and again, until the matrix is small or each feature has one row.
     """
     while feature.size * count > _DENSE and (most := int(np.bincount(feature).max())) > 1:
         mean = feature.size / np.unique(feature).size
@@ -39,7 +40,7 @@ def sums_by_feature(op: Builder, run: Builder, rows: ir.Value, feature: Array, c
 
 
 def sums_of_columns(op: Builder, run: Builder, table: ir.Value, feature: Array, count: int) -> ir.Value:
-    """Add up the columns of a table [N, columns] of each feature, [N, count]; otherwise as `sums_by_feature`."""
+    """Add up the columns [N, columns] of each feature, [N, count], as `sums_by_feature` does with rows."""
     if feature.size * count <= _DENSE_COLUMNS:
         return run.MatMul(table, op.Transpose(_one_hot(op, feature, count, table.dtype), perm=[1, 0]))
     rows = sums_by_feature(op, run, run.Transpose(table, perm=[1, 0]), feature, count)

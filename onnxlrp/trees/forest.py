@@ -166,10 +166,11 @@ class Forest:
 
 
 def share_source(rows: int | None, told: bool) -> str:
-    """Name the source of shares: so many background rows, hit rates of the file that tell them, or neither."""
+    """Name the source of shares: the background and the number of its rows; else, if `told`, the file's hit rates; else
+    the grid of thresholds."""
     if rows is not None:
         return f"the background's {rows} rows" if rows != 1 else "the background's row"
-    return "the file's hit rates" if told else "a grid of its thresholds"
+    return "the file's hit rates" if told else "the threshold grid"
 
 
 def is_informative(rates: Array) -> bool:
@@ -179,7 +180,7 @@ def is_informative(rates: Array) -> bool:
 
 
 def _part(yes: Array, no: Array) -> Array:
-    """Compute yes / (yes + no), NaN where the two are no counts, or both 0."""
+    """Compute yes / (yes + no); NaN where one of them is no count, or both are 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         part = yes / (yes + no)
     return np.where((yes >= 0) & (no >= 0) & np.isfinite(part), part, np.nan)

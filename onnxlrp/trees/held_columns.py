@@ -98,7 +98,7 @@ class HeldColumns:
         return np.fromiter(attribute.ints, np.int64, len(attribute.ints))
 
     def put_back(self, content: bytes) -> list[bytes | memoryview]:
-        """Return the parts of a serialised model in which every column has its place again."""
+        """Return a serialised model, in parts, with every column put back in its place."""
         if not self._columns:
             return [content]
 
@@ -212,8 +212,8 @@ def _tensor(content: bytes) -> tuple[int, np.ndarray]:
 
 
 def _stand_in(column: Column, digest: bytes) -> bytes:
-    """Serialise the attribute that stands in for a column: of its name and type, with the digest of the node's columns
-    as its content."""
+    """Serialise the attribute that stands in for a column: it has the column's name and type, and holds a digest of all
+    columns of the node."""
     attribute = _A(name=column.name, type=column.kind)  # type: ignore[arg-type]
     if column.kind == _A.INTS:
         attribute.ints.extend([_SIGN, *digest])
@@ -235,7 +235,8 @@ def is_stand_in(numbers: object) -> bool:
 # --------------------------------------------------------------------------------------- the walk through the messages
 
 _Visit = Callable[[int, int], dict[int, bytes]]
-"""Function from the place of a tree ensemble's node to new attributes, by the places of the old ones."""
+"""Function of the start and the end of a tree ensemble's node: the bytes that replace its attributes, by the place at
+which each attribute starts."""
 
 
 def _rewritten(content: bytes, visit: _Visit) -> list[bytes | memoryview]:

@@ -63,8 +63,8 @@ class LeafGroups:
 
     @functools.cached_property
     def slots(self) -> tuple[Array, Array]:
-        """The slot of each edge on the leaves' paths, [leaves, depth]: the distinct features of a group are numbered.
-        And the feature of each slot, −1 where a group has fewer, [groups, slots]."""
+        """Number the distinct features of each group: these numbers are its slots. Returns the slot of each edge on the
+        leaves' paths, [leaves, depth], and the feature of each slot, [groups, slots], −1 where a group has fewer."""
         edges, _ = self.paths
         features = int(self.trees.feature.max(initial=0)) + 1
         key = self.group[:, None] * features + self.trees.feature[edges // 2]

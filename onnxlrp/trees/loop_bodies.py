@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 _OWN = "trees_"
-"""Beginning of the names of all such bodies, by which an outer one is known."""
+"""Prefix of the names of these bodies: a graph whose name has it is such a body, and bodies inside it extend its
+name."""
 Kinds = Mapping[str, tuple[ir.DataType, ir.Shape | None]]
 
 

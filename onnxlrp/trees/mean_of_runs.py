@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.trees.forest import Array
 from onnxlrp.trees.loop_bodies import loop_body
 
@@ -27,15 +26,7 @@ def mean_of_runs(
     number, going, total = body.inputs
     weight = run.Gather(op.constant(weights, dtype), number, axis=0)
     body.outputs.extend([run.Identity(going), run.Add(total, run.Mul(compute(run, number), weight))])
-    node = ir.Node(
-        "",
-        "Loop",
-        [op.ints_scalar(weights.size), op.constant(True), start],
-        [ir.AttrGraph("body", body)],
-        num_outputs=1,
-    )
-    mark_rule(node, op.labelled)
-    op.graph.append(node)
-    (result,) = node.outputs
-    result.name, result.type, result.shape = "mean_over_background", ir.TensorType(dtype), start.shape
+    result = ir.val("mean_over_background", dtype, start.shape)
+    operands = [op.ints_scalar(weights.size), op.constant(True), start]
+    op.append(ir.Node("", "Loop", operands, [ir.AttrGraph("body", body)], outputs=[result]))
     return result

@@ -20,7 +20,8 @@ _WHOLE_TABLE = ("roots", "aggregate", "base", "double", "taken")
 _LARGEST = 30
 """Largest member of a set that the kernel expands."""
 _JOINED = (32, 64)
-"""Largest number in a chain that the kernel joins, for float and for double trees: the bits of a threshold."""
+"""Largest number in a chain that the kernel joins, for float and for double thresholds: it is the number of bits in a
+threshold."""
 
 
 def without_members(trees: Forest, values: Array) -> Forest:
@@ -85,8 +86,8 @@ def merged(trees: Forest, double: bool) -> Forest:
 
 
 def _continues(trees: Forest, nodes: Array) -> Array:
-    """Tell of which of these nodes the false branch compares the same feature and has an equal true branch, [all
-    nodes]."""
+    """Decide which of some nodes have a false branch that compares the same feature and has an equal true branch, bool
+    [all nodes]."""
     nodes = nodes[trees.feature[nodes] == trees.feature[trees.no[nodes]]]
     continues = np.zeros(trees.mode.size, bool)
     continues[nodes] = _are_equal(trees, trees.yes[nodes], trees.yes[trees.no[nodes]])

@@ -2,9 +2,10 @@
 
 The index of two features i and j is `∫₀¹ ∂²E/∂p_i∂p_j dt`, with the expected value E of `quadrature` as a function of
 the probability p with which each feature is known (Grabisch & Roubens 1999). A comparison is reached with a product of
-probabilities, so the second derivative is a sum over pairs: a comparison k of one feature, and an edge above it, of
-probability u, whose comparison has the other feature. A pair contributes `(P_k / u) · ∂u/∂p_j · ∂u_k/∂p_i · (E_yes −
-E_no)`; where u is 0, so is its derivative.
+probabilities, so the second derivative is a sum over pairs: a comparison k of one feature, and an edge above it whose
+comparison has the other feature. Let k be reached with probability P_k and go to its true branch with probability u_k,
+and let the edge be taken with probability u. The pair contributes `(P_k / u) · ∂u/∂p_j · ∂u_k/∂p_i · (E_yes − E_no)`,
+with the expected values of the two branches of k; where u is 0, so is its derivative.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _LEAST = 1e-30
 
 
 class PairSums(Quadrature):
-    """Shapley interactions of unfolded trees; the constants are emitted at once, the rest for given rows."""
+    """Shapley interactions of unfolded trees: the constructor emits the constants, `sums` the nodes that compute on
+    rows."""
 
     def __init__(self, op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType, width: int) -> None:
         super().__init__(op, trees, rows_type, dtype)

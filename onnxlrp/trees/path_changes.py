@@ -88,10 +88,11 @@ class PathChanges:
         return true
 
     def relevance(self, c: ir.Value, several: bool) -> tuple[ir.Value, ir.Value]:
-        """Compute the relevance [samples, features] and the roots' share from the sums' factors [samples, targets]."""
+        """Compute, from the factors of the sums [samples, targets], the relevance of the features, [samples, features],
+        and the share of the base: the expectations at the roots."""
         op = self.op
         if several:
-            expected, weigh = self._oftargets_of_trees(c)
+            expected, weigh = self._of_several(c)
         else:
             expected, weigh = self._of_one(c)
         path = self._path()
@@ -107,16 +108,17 @@ class PathChanges:
         return total, bias
 
     def _of_one(self, c: ir.Value):  # type: ignore[no-untyped-def]
-        """Return expectations [nodes] and the weighting of their changes by a factor; for trees of one target each."""
+        """Return the expectation of each node, [nodes], and a function that weights its changes by the factors; for
+        trees of one target each."""
         op, trees = self.op, self.trees
         expected = self.tables.expected(trees.values.sum(1))
         if trees.values.shape[1] > 1:
             c = op.Gather(c, whole_numbers(op, targets_of_trees(trees).argmax(1)), axis=1)
         return expected, lambda changes: op.Mul(c, changes)
 
-    def _oftargets_of_trees(self, c: ir.Value):  # type: ignore[no-untyped-def]
-        """Return expectations [nodes, targets], and the weighting of their changes by factors, where trees have several
-        targets or one tree wins."""
+    def _of_several(self, c: ir.Value):  # type: ignore[no-untyped-def]
+        """Return the expectations of each node, [nodes, targets], and a function that weights their changes by the
+        factors; for trees of several targets, or where one tree wins."""
         op, trees = self.op, self.trees
         expected = self.tables.expected(trees.values)
         factors = op.Unsqueeze(c, op.ints([1]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from onnxlrp.trees.compact_constants import INT32, bits, floats, whole_numbers
+from onnxlrp.trees.compact_constants import INT32, bits, floats, positions, whole_numbers
 from onnxlrp.trees.forest import LEAF, Array, Forest
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ class Tables:
 
     @functools.cached_property
     def _own(self) -> ir.Value:
-        """The place of each node, and for a repeat its first place."""
+        """For each place the first place of its node, int32 [places]: the place itself unless it is a repeat."""
         op, places = self.op, self.places
         own = op.Range(*(op.constant(np.int32(n)) for n in (0, places.nodes.size, 1)))
         if not places.is_repeat.any():
             return own
         first = np.zeros(self.trees.mode.size, np.int64)
         first[places.nodes[self.inner]] = np.flatnonzero(self.inner)
-        repeats = op.Reshape(op.NonZero(bits(op, places.is_repeat)), op.ints([-1]))
+        repeats = positions(op, places.is_repeat)
         return op.ScatterElements(own, repeats, whole_numbers(op, first[places.nodes[places.is_repeat]]), axis=0)
 
     def _rank(self, flags: ir.Value) -> ir.Value:

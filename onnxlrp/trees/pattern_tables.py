@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class PatternTables:
-    """The contributions of an ensemble's trees, from tables; constants are emitted at once, the rest for given rows."""
+    """The contributions of an ensemble's trees, from tables: the constructor emits the tables, `by_chunks` the nodes
+    that look up rows."""
 
     def __init__(
         self, op: Builder, groups: LeafGroups, game: Game, rows_type: ir.DataType, dtype: ir.DataType, width: int

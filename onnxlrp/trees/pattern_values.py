@@ -16,8 +16,9 @@ _CHUNK = 2**21
 _ROWS = 16
 """Background rows that are computed at once."""
 Game = Callable[[Array, Array], Array]
-"""Computes contributions, [leaves, patterns, slots], of leaves of value 1, given by their places among the groups'
-leaves, and their features' joint outcomes, bool of the same shape; slots that a leaf has no feature for are True."""
+"""Function of leaves, given by their places among the groups' leaves, and of the joint outcomes of their features, bool
+[leaves, patterns, slots], True in slots for which a leaf has no feature. It computes what the features contribute, in
+the same shape, if the leaves have the value 1."""
 
 
 def shapley_game(groups: LeafGroups) -> Game:
@@ -46,9 +47,10 @@ def shapley_game(groups: LeafGroups) -> Game:
 def interventional_game(groups: LeafGroups, background: Baselines) -> Game:
     """The mean over background rows of the game in which a feature that is not known has the row's value.
 
-    Against one row, the sample meets u features of a leaf that the row does not, and the row w that the sample does
-    not. Where each feature is met by one of them at least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's
-    w lose `u! (w−1)! / (u+w)!` each; else the leaf is never reached.
+    A sample or a row meets a feature of a leaf if it passes all comparisons of this feature on the way to the leaf. Of
+    the features of a leaf, let the sample alone meet u, and the row alone w. If each feature is met by one of them at
+    least, the sample's u get `(u−1)! w! / (u+w)!` each, and the row's w lose `u! (w−1)! / (u+w)!` each; else the leaf
+    is never reached.
     """
     passed, edges = comparison_outcomes(groups.trees, background.rows), groups.paths[0]
     gain = _shares_of_orders(groups.slots[1].shape[1])
@@ -93,7 +95,8 @@ def met_by_patterns(groups: LeafGroups, leaves: Array, slots: int) -> Array:
 def _met(groups: LeafGroups, leaves: Array, slots: int, count: int, outcome: Callable[[Array, int], Array]) -> Array:
     """Decide whether all comparisons of a feature on the way to a leaf are met, bool [leaves, count, slots].
 
-    `outcome(leaves, step)` are those of the comparisons `step` edges above some leaves, bool [leaves, count].
+    `outcome(leaves, step)` gives the outcomes of the comparisons that lie `step` edges above some leaves, bool [leaves,
+    count].
     """
     edges, slot = groups.paths[0], groups.slots[0]
     met = np.ones((leaves.size, count, slots), bool)

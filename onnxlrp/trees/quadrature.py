@@ -33,7 +33,8 @@ Leaves = Callable[["Builder", Array], ir.Value]
 
 
 class Quadrature:
-    """Shapley values of unfolded trees; the constants are emitted at once, the rest for given rows."""
+    """Shapley values of unfolded trees: the constructor emits the constants, `contributions` the nodes that compute on
+    rows."""
 
     def __init__(self, op: Builder, trees: Unfolded, rows_type: ir.DataType, dtype: ir.DataType) -> None:
         self.op, self.trees, self.dtype = op, trees, dtype
@@ -87,7 +88,8 @@ class Quadrature:
         return joined(op, results, 0)
 
     def _probabilities(self, op: Builder, outcome: ir.Value) -> tuple[Sequence[ir.Value], list[ir.Value]]:
-        """Emit by level a·(b − z), [comparisons, N], and the chance of the true branch, [points, comparisons, N]."""
+        """Emit for each level a·(b − z), [comparisons, N], and the chance of the true branch, [points, comparisons,
+        N]."""
         change = op.Sub(outcome, self.share)
         if self.met.ranks:
             change = op.Mul(change, self.met.of(op, outcome))
@@ -106,7 +108,8 @@ class Quadrature:
         return joined(op, [self._chosen(op, value, mask, axis) for value, mask in pairs if mask.any()], axis)
 
     def _differences(self, op: Builder, chances: Sequence[ir.Value], leaves: Leaves) -> list[ir.Value]:
-        """Emit the expected value on the true branch less that on the false one, [points, comparisons, N], by level."""
+        """Emit for each level the expected value on the true branch less that on the false one, [points, comparisons,
+        N]."""
         found: list[ir.Value] = []
         below: Sequence[ir.Value] = ()
         for number in reversed(range(len(self.sizes))):
@@ -132,7 +135,7 @@ class Quadrature:
         return op.Gather(both, merged_places(self.op, compares), axis=1)
 
     def _integral(self, op: Builder, reached: ir.Value, difference: ir.Value, slope: ir.Value | None) -> ir.Value:
-        """Sum over the points, [comparisons, N]."""
+        """Emit the weighted sum over the quadrature points, [comparisons, N]."""
         weights = reached if slope is None else op.Mul(reached, slope)
         if op.dims(difference)[0] == 1 and self.points > 1:
             total = op.ReduceSum(weights, op.ints([0]), keepdims=0)
@@ -160,8 +163,8 @@ class _Met:
         self.order = whole_numbers(op, order)
 
     def of(self, op: Builder, value: ir.Value) -> ir.Value:
-        """Emit the products, [comparisons, N], of the value of true branches, [comparisons, N]; false ones have 1 less
-        that value, and comparisons without such an edge get 1."""
+        """Emit the product for each comparison, [comparisons, N]. `value`, [comparisons, N], is that of true branches;
+        false branches have 1 − value, and comparisons without such an edge above get 1."""
         assert value.dtype is not None
         one = op.Concat(op.ints([1]), op.dim(value, 1), axis=0)
         products, latest = [op.full(one, 1, value.dtype)], None
@@ -174,7 +177,8 @@ class _Met:
 
 
 def split(op: Builder, value: ir.Value, sizes: Sequence[int], axis: int = -2) -> Sequence[ir.Value]:
-    """Split a value along an axis into parts of these sizes; a part of size 0 stands for none."""
+    """Split a value along an axis into parts of these sizes; in the place of a part of size 0 the value itself is
+    returned, which nobody reads."""
     kept = [size for size in sizes if size]
     parts = [value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept))
     for part, size in zip(parts, kept, strict=True):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.trees.loop_bodies import loop_body
 
 if TYPE_CHECKING:
@@ -50,10 +49,7 @@ def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Compu
 
 def _loop(op: Builder, trips: ir.Value, body: ir.Graph) -> ir.Value:
     """Append a Loop over a body without states; returns its results, stacked."""
-    node = ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], num_outputs=1)
-    mark_rule(node, op.labelled)
-    op.graph.append(node)
-    (stacked,), result = node.outputs, body.outputs[1]
-    stacked.name, stacked.type = body.name, result.type
-    stacked.shape = ir.Shape([None, *(result.shape or ())])
+    result = body.outputs[1]
+    stacked = ir.val(body.name, type=result.type, shape=ir.Shape([None, *(result.shape or ())]))
+    op.append(ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], outputs=[stacked]))
     return stacked

@@ -13,7 +13,7 @@ class TableBudget:
         self.left: float = size
 
     def take(self, size: float) -> bool:
-        """Take bytes for a table; False where so many are not left, and none are taken."""
+        """Take bytes for a table; returns False, and takes none, if fewer are left."""
         if size > self.left:
             return False
         self.left -= size

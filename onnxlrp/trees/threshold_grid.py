@@ -48,7 +48,7 @@ class _Grid:
         levels = [_comparing(trees, nodes) for nodes in trees.levels]
         self.trees, self.nodes = trees, np.concatenate(levels)
         self.bounds = np.cumsum([0, *(nodes.size for nodes in levels)])
-        """The numbers of the nodes of a level lie between two of these."""
+        """Numbers at which the levels begin: level k has those from `bounds[k]` up to `bounds[k + 1]`, [levels + 1]."""
         self.number = self._numbers()
         if self.nodes.size:
             self.cells, self.feature = Cells.of(trees, self.nodes), trees.feature[self.nodes].astype(np.int32)
@@ -66,8 +66,8 @@ class _Grid:
     # ------------------------------------------------------------------------------------------------- the structure
 
     def _numbers(self) -> Array:
-        """Number the nodes that compare, [nodes]; −1 for leaves, and a node that does not distinguish samples has the
-        number of the only child that leads on."""
+        """Number the nodes that compare, [nodes]; −1 for leaves. A node that sends all samples to one child has that
+        child's number."""
         trees, number = self.trees, np.full(self.trees.mode.size, -1, np.int32)
         number[self.nodes] = np.arange(self.nodes.size, dtype=np.int32)
         for nodes in reversed(trees.levels):
@@ -82,7 +82,8 @@ class _Grid:
         return np.where(turned, no, yes), np.where(turned, yes, no)
 
     def _heads(self) -> Array:
-        """Return the first node of the chain of equalities with one branch that each node belongs to, [numbers]."""
+        """Return for each node the first node of its chain, which is of equalities that share one true branch,
+        [numbers]."""
         point, feature = self.cells.point, self.feature
         below, after = self.children
         own = np.arange(self.nodes.size, dtype=np.int32)
@@ -172,7 +173,8 @@ class _Grid:
 
     @functools.cached_property
     def _sets(self) -> Array:
-        """The constants of all chains as sorted numbers: that of the chain's first node times `width`, plus place."""
+        """The constants of all chains as sorted numbers: the number of the chain's first node times `width`, plus the
+        constant's place."""
         points = np.flatnonzero(self.cells.point)
         return np.unique(self.head[points].astype(np.int64) * self._width + self.cells.place[points])
 
@@ -198,7 +200,7 @@ class _Grid:
             at, side = self.above[at], self.above_side[at]
 
     def _contain(self, nodes: Array, places: Array) -> Array:
-        """Decide whether nodes still have the cells at some places of their own features."""
+        """Decide for pairs of a node and a place of its feature whether the cell at this place is left to the node."""
         cells, inside = self.cells, np.ones(nodes.size, bool)
         for who, at, side in self._upward(nodes):
             place, wanted = places[who], side == _BELOW
@@ -243,7 +245,8 @@ def _on_all_paths(parent: Array, child: Array, side: Array, size: int, bounds: A
 
 
 def _meet(one: tuple[Array, Array], other: tuple[Array, Array], up: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Follow two paths upward to the first node that both meet; its side is `_EITHER` where they leave it apart."""
+    """Follow two paths upward to the first node on both; its side is `_EITHER` if the paths leave it by different
+    sides."""
     (a, a_side), (b, b_side) = one, other
     while (a != b).any():
         lower, higher = a > b, b > a

@@ -39,7 +39,8 @@ class TreeCovers(Brief):
     is_equality: Array
     """True where a node asks for equality."""
     part: Array
-    """Part of its low child's samples that come from a node: less than 1 for the members of a set."""
+    """Part of the low child's samples that come from this node: less than 1 for the members of a set, which share one
+    low child."""
 
 
 def covers_of(model: Any) -> list[TreeCovers]:
@@ -206,7 +207,7 @@ def _catboost(model: Any) -> list[TreeCovers]:
 
 def _of_catboost(tree: Mapping[str, Any]) -> TreeCovers:
     """Write out a symmetric tree, level by level: its last split stands at the root, and bit k of a leaf's index says
-    that its numbers pass split k."""
+    whether samples at the leaf pass split k."""
     splits = list(reversed(tree.get("splits") or ()))
     if any(split["split_type"] != "FloatFeature" for split in splits) or "leaf_weights" not in tree:
         raise InputError("covers_of: CatBoost's trees are known where they compare numbers and keep their leaf weights")
@@ -236,11 +237,12 @@ _READERS: Mapping[str, Any] = {
     "tree_": _scikit_learn,
     "estimators_": lambda model: _several(model.estimators_),
 }
-"""Readers by an attribute that tells the kind of a model; the first that it has counts."""
+"""Readers of the kinds of models, each with an attribute that tells its kind; the first attribute that a model has
+decides."""
 
 
 def one_table(trees: Sequence[TreeCovers]) -> tuple[TreeCovers, Array]:
-    """Put the nodes of several trees into one table; the second result are the roots."""
+    """Put the nodes of several trees into one table, and return it with the places of their roots."""
     sizes = np.array([tree.cover.size for tree in trees])
     roots = np.cumsum(sizes) - sizes
     columns = {f.name: np.concatenate([getattr(t, f.name) for t in trees]) for f in dataclasses.fields(TreeCovers)}

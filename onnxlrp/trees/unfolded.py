@@ -86,7 +86,7 @@ class Unfolded:
 
     @functools.cached_property
     def above(self) -> Array:
-        """Nearest edge above a comparison whose comparison has the same feature, or ROOT."""
+        """Nearest edge above each comparison that comes from a comparison of the same feature, or ROOT."""
         found = np.full(self.node.size, ROOT, np.int64)
         searching, edge = np.arange(self.node.size), self.parent.astype(np.int64)
         while (going := edge != ROOT).any():

@@ -27,6 +27,7 @@ def columns(proto: onnx.ModelProto, composite: str = "epsilon") -> range | None:
 
 
 SIZES = ", int64[3] sizes = {4, 4, 4}"
+INNER = SIZES + ", int64[4] inner = {1, 2, 1, 2}"
 ENDS = ", int64[1] low = {4}, int64[1] high = {8}, int64[1] axis = {2}"
 STEPS = ", int64[1] low = {-1}, int64[1] high = {-9}, int64[1] axis = {2}, int64[1] step = {-2}"
 PLACES = ", int64[4] places = {-1, 4, 9, 5}"
@@ -46,6 +47,7 @@ HEADS = ", int64[4] shape = {0, 0, 3, 4}, int64 second = {1}"
         (["t = Transpose <perm = [2, 0, 1]> (h)", "s = Gather <axis = 0> (t, places)",
           "a = Transpose <perm = [1, 2, 0]> (s)"], PLACES, range(4, 12)),
         (["t = Reshape(h, shape)", "a = Gather <axis = 2> (t, second)"], HEADS, range(4, 8)),
+        (["q, k, u = Split <axis = 2> (h, sizes)", "a = Gather <axis = 2> (u, inner)"], INNER, range(9, 11)),
         (["q, k, u = Split <axis = 2> (h, sizes)", "a = Add(q, k)"], SIZES, range(8)),
         (["q, k, u = Split <axis = 2> (h, sizes)", "b = Add(q, k)", "a = Add(b, u)"], SIZES, None),
         (["b = Slice(h, low, high, axis)", "r = Abs(h)", "c = Slice(r, low, high, axis)", "a = Add(b, c)"], ENDS, None),
@@ -54,6 +56,13 @@ HEADS = ", int64[4] shape = {0, 0, 3, 4}, int64 second = {1}"
 def test_columns(lines, constants, expected):
     """From the first to the last column that something takes; None where that is all, or something takes them whole."""
     assert columns(joint(*lines, constants=constants)) == expected
+
+
+def test_one_column_without_an_axis():
+    body = f"{LAYER} s = Gather(h, second) t = Reshape(s, one) y = Concat <axis = 0> (t, t)"
+    constants = "<int64 second = {1}, int64[1] one = {1}>"
+    proto = model(f"g (float[4] x) => (y) {constants} {{ {body} }}", WEIGHTS)
+    assert columns(proto) == range(1, 2)
 
 
 @pytest.mark.parametrize(("composite", "expected"), [("epsilon", range(4, 12)), ("attn_lrp", None)])

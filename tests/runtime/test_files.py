@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+import concurrent.futures
+import time
 import zipfile
 
 import numpy as np
@@ -126,6 +129,27 @@ def test_arrays(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "two.npz", port(np.float32, "N", 3)).array, array)
     with pytest.raises(InputError, match="holds other, x"):
         load(tmp_path / "two.npz", port(np.float32, "N", 3, name="z"))
+
+
+def test_threads_parse_headers_one_at_a_time(tmp_path, monkeypatch):
+    """CPython 3.11 counts the recursion of `ast.literal_eval`, which numpy parses headers with, for all threads at
+    once."""
+    np.save(tmp_path / "a.npy", np.ones((2, 3)))
+    np.savez(tmp_path / "b.npz", x=np.ones((2, 3)))
+    parse, inside, most = ast.literal_eval, [], []
+
+    def slowly(text):
+        inside.append(text)
+        most.append(len(inside))
+        time.sleep(0.005)
+        inside.pop()
+        return parse(text)
+
+    monkeypatch.setattr(ast, "literal_eval", slowly)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda name: load(tmp_path / name, port(np.float64, "N", 3)), ["a.npy", "b.npz"] * 4))
+    assert len(most) == 8 and max(most) == 1
+    assert all(np.array_equal(each.array, np.ones((2, 3))) for each in loaded)
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png", "a.jpg", "a.csv", "a.txt", "a.bin"])

@@ -105,7 +105,7 @@ class _Decided:
     def __init__(self, rewriter: Rewriter, trees: dict[ir.Value, tuple[Forest, np.ndarray]]) -> None:
         self.rewriter = rewriter
         self.by: dict[ir.Value, ir.Value] = {tree: tree for tree in trees}
-        """The scores of the tree that decides a value, by that value."""
+        """For each value that a single tree decides, the scores of this tree."""
         self.stopped: set[ir.Value] = set()
         """Decided values that relevance cannot pass through on its way back to the tree."""
         self.alike: set[ir.Value] = set()

@@ -1,0 +1,67 @@
+"""Composites that average the gradient over several points: integrated gradients and SmoothGrad."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from onnxlrp.composites.base import Points
+from onnxlrp.composites.modified_gradients import Gradient
+from onnxlrp.errors import InputError
+from onnxlrp.rules import Bound
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegratedGradients(Gradient):
+    """Integrated gradients (Sundararajan et al. 2017): the mean gradient on the straight way from a baseline to the
+    input, times the input less the baseline; it adds up to the output less that of the baseline.
+
+    The integral is a sum over the nodes of Gauss-Legendre quadrature, as in Captum.
+
+    Parameters
+    ----------
+    steps
+        The number of nodes, at least 1: model and gradient run so many times. Default: 32.
+    baseline
+        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0.
+
+    Raises
+    ------
+    InputError
+        `steps` is no number of at least 1, or the baseline is not finite.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="integrated_gradients(steps=50)")
+    ```
+    """
+
+    steps: int = 32
+    baseline: Bound = dataclasses.field(default=0.0, hash=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("steps", self.steps)
+        check_baseline(self.baseline)
+
+    @property
+    def points(self) -> Points | None:
+        nodes, weights = np.polynomial.legendre.leggauss(self.steps)
+        scales = ((1 + nodes) / 2).tolist()
+        return Points(tuple(scales), tuple((weights / 2).tolist()), baseline=self.baseline)
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise InputError unless an argument is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is a whole number of at least 1, not {value!r:.80}")
+
+
+def check_baseline(baseline: object) -> None:
+    """Raise InputError unless a baseline is a finite number or an array of such."""
+    try:
+        array = np.asarray(baseline, np.float64)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"baseline is a number or an array of numbers: {e}") from e
+    if not np.isfinite(array).all():
+        raise InputError("baseline must be finite")

@@ -1,0 +1,135 @@
+"""Other methods of explanation against Captum, which computes them in torch, in float64."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.oracle.compare import Explained
+
+torch = pytest.importorskip("torch")
+attr = pytest.importorskip("captum.attr")
+pytestmark = pytest.mark.peers
+nn = torch.nn
+
+Array = np.ndarray
+RNG = np.random.default_rng(11)
+CLOSE = {"rtol": 1e-6, "atol": 1e-12}
+
+
+class Convolutional(nn.Module):
+    """Two convolutions, a max pool, smooth and piecewise linear activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, stride=2)
+        self.head = nn.Linear(6 * 9, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.max_pool2d(torch.relu(self.first(x)), 2)
+        return self.head(torch.sigmoid(self.last(x)).flatten(1))
+
+
+PICTURES = RNG.normal(size=(3, 3, 15, 15))
+CLASSES = [2, 0, 3]
+
+
+def made(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(4)
+    return kind().double().eval()
+
+
+def explained(module: nn.Module, x: Array, composite: str, **options: Any) -> Explained:
+    """The module as torch's older exporter writes it, with any number of samples, converted."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.from_numpy(x),),
+            file,
+            dynamo=False,
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes={"x": {0: "n"}},
+        )
+    return Explained(file.getvalue(), composite=composite, **options)
+
+
+def relevance(module: nn.Module, x: Array, composite: str) -> Array:
+    return explained(module, x, composite).relevance({"x": x}, target=CLASSES)["x"]
+
+
+def test_grad_cam():
+    module = made(Convolutional)
+    found = attr.LayerGradCam(module, module.last).attribute(
+        torch.from_numpy(PICTURES), torch.tensor(CLASSES), relu_attributions=True
+    )
+    peer = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").detach().numpy()
+    ours = relevance(module, PICTURES, "grad_cam")
+    np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
+
+
+def test_layer_cam():
+    """Captum has none: the formula on torch's gradient."""
+    module, kept = made(Convolutional), []
+    handle = module.last.register_forward_hook(lambda module, inputs, out: kept.append(out))
+    scores = module(torch.from_numpy(PICTURES))
+    handle.remove()
+    score = scores[torch.arange(3), torch.tensor(CLASSES)].sum()
+    (gradient,) = torch.autograd.grad(score, kept)
+    found = torch.relu((torch.relu(gradient) * kept[0]).sum(1, keepdim=True))
+    peer = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").detach().numpy()
+    ours = relevance(module, PICTURES, "layer_cam")
+    np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 32])
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_integrated_gradients(steps, baseline):
+    module = made(Convolutional)
+    peer = attr.IntegratedGradients(module).attribute(
+        torch.from_numpy(PICTURES), baseline, torch.tensor(CLASSES), n_steps=steps
+    )
+    ours = relevance(module, PICTURES, f"integrated_gradients(steps={steps}, baseline={baseline})")
+    assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()
+
+
+class Recurrent(nn.Module):
+    """An LSTM that reads a sequence, and a head on its last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(5, 6, batch_first=True), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class Attending(nn.Module):
+    """A layer of attention as in BERT, on embeddings: norms after the sums, GELU, a head on the first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.out = (nn.Linear(8, 8) for _ in range(4))
+        self.up, self.down, self.head = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(8, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (f(x).unflatten(-1, (2, 4)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        weights = torch.softmax(q @ k.transpose(-1, -2) / 2, -1)
+        x = self.norms[0](x + self.out((weights @ v).transpose(1, 2).flatten(2)))
+        x = self.norms[1](x + self.down(nn.functional.gelu(self.up(x))))
+        return self.head(torch.tanh(x[:, 0]))
+
+
+@pytest.mark.parametrize(("kind", "size"), [(Recurrent, (3, 6, 5)), (Attending, (3, 6, 8))], ids=["lstm", "bert"])
+def test_integrated_gradients_of_sequences(kind, size):
+    module, x = made(kind), RNG.normal(size=size)
+    peer = attr.IntegratedGradients(module).attribute(torch.from_numpy(x), 0.1, torch.tensor(CLASSES), n_steps=16)
+    ours = relevance(module, x, "integrated_gradients(steps=16, baseline=0.1)")
+    assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()

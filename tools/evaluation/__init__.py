@@ -1,0 +1,1 @@
+"""Measurements of `onnxlrp.evaluate`: `python -m tools.evaluation`."""
