@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
-_HALF_WEIGHED = "some leaves have a weight for only one of its two classes, which onnxruntime transforms in another way"
+_HALF_WEIGHED = (
+    "some leaves have no weight for one of its two classes, which onnxruntime then transforms in another way"
+)
 
 
 def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:

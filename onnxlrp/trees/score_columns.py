@@ -51,14 +51,21 @@ def score_columns(call: Call, trees: Forest) -> Columns:
 def differ_by_sample(call: Call, trees: Forest) -> bool:
     """Decide whether the map from sums to outputs differs from sample to sample.
 
-    onnxruntime leaves out the base value of one of several targets where no leaf that a sample reaches has a weight for
-    this target. Of two classes that both have weights, it answers by other rules where the leaves have those of one.
+    onnxruntime leaves out the base value of one of several targets, and of two classes with one score, where no leaf
+    that a sample reaches has a weight for it. Two classes get other scores where such leaves have weights for one of
+    them or for none.
     """
-    count, weighed = trees.values.shape[1], trees.has_weight.any(0)
+    count, base = trees.values.shape[1], trees.base
+    has_base = base != 0 if base.size == count else np.full(count, bool(base.any()))
+    asked = trees.has_weight.any(0)
     if _bases_follow_weights(call, count):
-        asked = weighed & (trees.base != 0) if trees.base.size == count else np.zeros(count, bool)
-    else:
-        asked = weighed & (call.op_type == "TreeEnsembleClassifier" and count == 2 and weighed.all())
+        asked &= has_base
+    elif call.op_type != "TreeEnsembleClassifier" or count != 2:
+        return False
+    elif not asked[1]:
+        asked &= has_base
+    elif not asked[0]:
+        asked &= bool((trees.values >= 0).all())
     return bool(asked.any()) and not trees.always_weighed[asked].all()
 
 

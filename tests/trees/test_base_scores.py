@@ -116,7 +116,10 @@ def test_leaves_of_one_of_two_classes():
     plain = single("TreeEnsembleClassifier", width=2, label=7, **tables)
     assert explained(plain, 1).base_value is None
     changed = single("TreeEnsembleClassifier", width=2, label=7, post_transform="SOFTMAX", **tables)
-    with pytest.raises(UnsupportedOperatorError, match="a weight for only one of its two classes"):
+    with pytest.raises(UnsupportedOperatorError, match="no weight for one of its two classes"):
         onnxlrp.convert(changed)
+    for speaking, more in (([(1,), ()], {}), ([(0,), ()], {"base_values": [0.5]})):
+        tables = leaves_of(speaking, "class", classlabels_int64s=[0, 1], **more)
+        assert explained(single("TreeEnsembleClassifier", width=2, label=7, **tables), 0).base_value is None
     both = leaves_of([(0,), (0, 1)], "class", classlabels_int64s=[0, 1, 2])
     assert explained(single("TreeEnsembleClassifier", width=2, label=7, **both), 1).base_value is not None
