@@ -34,7 +34,9 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
         raise InputError(f"background: it holds no columns; the model's inputs are {listed(names)}")
     if columns is not None and set(columns) & set(names):
         unknown = [n for n in columns if n not in names]
-        if unknown and not hasattr(data, "columns"):
+        # A table may have more columns, such as an index or the answers.
+        is_table = hasattr(data, "columns") or (data is not background and Path(background).suffix.lower() == ".csv")
+        if unknown and not is_table:
             raise InputError(f"background: the model has no input {listed(unknown)}; its inputs: {listed(names)}")
         found = {v: _fitted(columns[str(v.name)], v) for v in inputs if v.name in columns}
     elif len(inputs) == 1:

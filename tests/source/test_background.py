@@ -59,7 +59,8 @@ def test_an_input_a_column(tmp_path):
     inputs = [value("age", ("N", 1)), value("city", ("N", 1), ir.DataType.STRING)]
     frame = Frame({"age": [1, 2], "city": ["a", "b"], "other": [0, 0]})
     (tmp_path / "people.csv").write_text("age,city\n1,a\n2,b\n")
-    for given in (frame, tmp_path / "people.csv", {"age": [1, 2], "city": [["a"], ["b"]]}):
+    (tmp_path / "more.csv").write_text(",age,city,bought\n0,1,a,yes\n1,2,b,no\n")
+    for given in (frame, tmp_path / "people.csv", tmp_path / "more.csv", {"age": [1, 2], "city": [["a"], ["b"]]}):
         age, city = rows_of(given, inputs).values()
         assert age.tolist() == [[1.0], [2.0]] and city.tolist() == [["a"], ["b"]]
 
