@@ -57,7 +57,7 @@ def differ_by_sample(call: Call, trees: Forest) -> bool:
     """
     count, base = trees.values.shape[1], trees.base
     has_base = base != 0 if base.size == count else np.full(count, bool(base.any()))
-    asked: Array = trees.has_weight.any(0)
+    asked = np.asarray(trees.has_weight.any(axis=0))
     if _bases_follow_weights(call, count):
         asked &= has_base
     elif call.op_type != "TreeEnsembleClassifier" or count != 2:
