@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.trees.forest import Array, Forest
+from onnxlrp.trees.forest import Forest
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
