@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
-from onnxlrp.composites.averaged_gradients import IntegratedGradients
+from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
 from onnxlrp.composites.lrp import (
@@ -62,6 +62,7 @@ __all__ = [
     "Points",
     "Product",
     "Role",
+    "SmoothGrad",
     "VggOverview",
     "from_toml",
     "parse",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -51,10 +52,53 @@ class IntegratedGradients(Gradient):
         return Points(tuple(scales), tuple((weights / 2).tolist()), baseline=self.baseline)
 
 
-def check_count(name: str, value: object) -> None:
-    """Raise InputError unless an argument is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is a whole number of at least 1, not {value!r:.80}")
+@dataclasses.dataclass(frozen=True)
+class SmoothGrad(Gradient):
+    """SmoothGrad (Smilkov et al. 2017): the mean gradient at the input plus normal noise.
+
+    The file holds the noise, so that every run gives the same; it is as large as `samples` samples. All samples of a
+    batch get the same noise.
+
+    Parameters
+    ----------
+    samples
+        The number of points, at least 1: model and gradient run so many times. Default: 16.
+    sigma
+        The standard deviation of the noise, above 0, in the unit of the input. Default: 0.1.
+    noise_seed
+        The seed of the noise, a whole number of at least 0. Default: 0.
+
+    Raises
+    ------
+    InputError
+        An argument is out of its range.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="smooth_grad(sigma=0.2)")
+    ```
+    """
+
+    samples: int = 16
+    sigma: float = 0.1
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("samples", self.samples)
+        check_count("noise_seed", self.noise_seed, least=0)
+        if not isinstance(self.sigma, (int, float)) or not 0 < self.sigma < math.inf:
+            raise InputError(f"sigma is a finite number above 0, not {self.sigma!r:.80}")
+
+    @property
+    def points(self) -> Points | None:
+        scales, weights = (1.0,) * self.samples, (1 / self.samples,) * self.samples
+        return Points(scales, weights, sigma=self.sigma, noise_seed=self.noise_seed)
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Raise InputError unless an argument is a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is a whole number of at least {least}, not {value!r:.80}")
 
 
 def check_baseline(baseline: object) -> None:

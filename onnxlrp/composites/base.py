@@ -50,7 +50,7 @@ class Role:
 @dataclasses.dataclass(frozen=True)
 class Points(Brief):
     """Points at which a gradient is taken: `baseline + scale·(input − baseline)`, or the input where there is no
-    baseline."""
+    baseline, plus noise."""
 
     scales: tuple[float, ...]
     """Scale of each point."""
@@ -59,6 +59,10 @@ class Points(Brief):
     baseline: Bound = None
     """Baseline: a number, one number for each channel, or an array of the input's shape. The sum of gradients is
     multiplied by the input less this."""
+    sigma: float = 0.0
+    """Standard deviation of the noise at each point; 0 for none."""
+    noise_seed: int = 0
+    """Seed of the generator that draws the noise."""
 
 
 @dataclasses.dataclass(frozen=True)

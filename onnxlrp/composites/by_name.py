@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
-from onnxlrp.composites.averaged_gradients import IntegratedGradients
+from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden
 from onnxlrp.composites.lrp import (
     AttnLrp,
@@ -55,6 +55,7 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "grad_cam": GradCam,
     "layer_cam": LayerCam,
     "integrated_gradients": IntegratedGradients,
+    "smooth_grad": SmoothGrad,
 }
 """Composites of onnxlrp itself, by name."""
 

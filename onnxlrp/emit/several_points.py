@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.composites import Points
 from onnxlrp.emit.bounds import constant_of_input
 from onnxlrp.emit.context import Context, shaped
+from onnxlrp.errors import InputError
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.provenance import is_relevance, mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by, upstream
@@ -39,7 +41,9 @@ def averaged(
     """
     op, dtype = context.op, gradients[0].dtype
     assert dtype is not None
-    ways = [_Way.of(context, value, points) for value in inputs]
+    gradients = [g if g.producer() is not None else op.Identity(g) for g in gradients]
+    generator = np.random.default_rng(points.noise_seed)
+    ways = [_Way.of(context, value, points, generator) for value in inputs]
     sums = [ir.val(f"sum_{i}", dtype, g.shape) for i, g in enumerate(gradients)]
     starts = [_zeros(op, way.value, targets, dtype) for way in ways]
     scale, weight = ir.val("scale", dtype, []), ir.val("weight", dtype, [])
@@ -51,9 +55,11 @@ def averaged(
     added = [shaped(inner.Add(s, inner.Mul(copy, weight)), s) for s, copy in zip(sums, copies, strict=True)]
     _own_kernels(inner)
     inner.assert_inferred()
-    body.inputs[:], body.outputs[:] = [*sums, scale, weight], added
+    noisy = [(way.noise, way.noises) for way in ways if way.noise is not None]
+    body.inputs[:], body.outputs[:] = [*sums, scale, weight, *(noise for noise, _ in noisy)], added
     body.sort()
     scanned = [op.constant(numbers, dtype) for numbers in (points.scales, points.weights)]
+    scanned += [noises for _, noises in noisy if noises is not None]
     attributes = [ir.AttrInt64("num_scan_inputs", len(scanned)), ir.AttrGraph("body", body)]
     outs = [ir.val(f"points_{s.name}", dtype, s.shape) for s in sums]
     node = ir.Node("", "Scan", [*starts, *scanned], attributes, outputs=outs, name="points")
@@ -64,25 +70,31 @@ def averaged(
 
 @dataclasses.dataclass(frozen=True)
 class _Way:
-    """The way from the baseline to an input."""
+    """The way from the baseline to an input, or the noise around it."""
 
     value: ir.Value
-    baseline: ir.Value | None
-    difference: ir.Value | None
+    baseline: ir.Value | None = None
+    difference: ir.Value | None = None
+    noises: ir.Value | None = None
+    """The noise at every point, [points, …] with the shape of one sample."""
+    noise: ir.Value | None = None
+    """The noise at one point, in the body."""
 
     @classmethod
-    def of(cls, context: Context, value: ir.Value, points: Points) -> _Way:
-        if points.baseline is None:
-            return cls(value, None, None)
+    def of(cls, context: Context, value: ir.Value, points: Points, generator: np.random.Generator) -> _Way:
         assert value.dtype is not None
+        if points.baseline is None:
+            drawn = generator.normal(scale=points.sigma, size=(len(points.scales), *_sample_shape(value)))
+            noise = ir.val(f"noise_{value.name}", value.dtype, drawn.shape[1:])
+            return cls(value, noises=context.op.constant(drawn, value.dtype), noise=noise)
         own = dataclasses.replace(context, dtype=value.dtype)
         baseline = constant_of_input(own, value, points.baseline, "a baseline")
         return cls(value, baseline, shaped(context.op.Sub(value, baseline), value))
 
     def at(self, op: Builder, scale: ir.Value) -> ir.Value:
-        """The point on the way at a scale between 0 and 1, in the type and shape of the input."""
+        """The point on the way at a scale between 0 and 1, or the input plus noise, in its type and shape."""
         if self.baseline is None or self.difference is None:
-            return self.value
+            return shaped(op.Add(self.value, self.noise), self.value)
         assert self.value.dtype is not None
         step = op.Mul(self.difference, op.cast(scale, self.value.dtype))
         return shaped(op.Add(step, self.baseline), self.value)
@@ -91,6 +103,17 @@ class _Way:
         """The mean gradient times the whole way, or the mean gradient where there is no baseline."""
         assert mean.dtype is not None
         return mean if self.difference is None else shaped(op.Mul(mean, op.cast(self.difference, mean.dtype)), mean)
+
+
+def _sample_shape(value: ir.Value) -> list[int]:
+    """The shape of one sample of an input. Raises InputError where it is not declared: noise is stored in the file."""
+    sizes = None if value.shape is None else [d for d in value.shape[1:] if isinstance(d, int)]
+    if sizes is None or value.shape is None or len(sizes) < len(value.shape) - 1:
+        raise InputError(
+            f"the file holds the noise of the input {value.name!r}, whose shape {value.shape} leaves sizes open: "
+            "declare all but that of axis 0"
+        )
+    return sizes
 
 
 def _copied(

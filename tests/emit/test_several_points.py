@@ -182,7 +182,36 @@ def test_the_file_stays_small():
     assert [n.op_type for n in explained.graph.node].count("Tanh") == 1
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_smooth_grad(targets):
+    """The noise of each input is drawn from one generator, one input after another, and added to every sample."""
+    proto = model("a = MatMul(x, w) c = Mul(a, z) y = Tanh(c)", {"w": (2, 3)}, "double[N, 2] x, double[N, 3] z")
+    feeds, generator = {"x": RNG.normal(size=(4, 2)), "z": RNG.normal(size=(4, 3))}, np.random.default_rng(7)
+    noises = {name: generator.normal(scale=0.2, size=(5, x.shape[1])) for name, x in feeds.items()}
+    gradient, found = Explained(proto, composite="gradient", targets=targets), {"x": 0.0, "z": 0.0}
+    target = [1] if targets == 1 else [[1, 2]]
+    for k in range(5):
+        point = {name: x + noises[name][k] for name, x in feeds.items()}
+        for name, g in gradient.relevance(point, target=target).items():
+            found[name] += g / 5
+    ours = Explained(proto, composite="smooth_grad(5, 0.2, 7)", targets=targets).relevance(feeds, target=target)
+    for name in "xz":
+        close(ours[name], found[name])
+
+
+def test_the_same_noise_in_every_file():
+    files = [onnxlrp.convert(model(PICTURE, SHAPES), text).to_proto().SerializeToString() for text in
+             ("smooth_grad", "smooth_grad", "smooth_grad(noise_seed=1)")]  # fmt: skip
+    assert files[0] == files[1] != files[2]
+
+
 # ------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_noise_of_an_unknown_size():
+    proto = model(PICTURE, SHAPES, "double[N, 2, H, 4] x")
+    with pytest.raises(InputError, match=r"holds the noise of the input 'x', whose shape .* leaves sizes open"):
+        onnxlrp.convert(proto, "smooth_grad")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +219,10 @@ def test_the_file_stays_small():
     [
         ("integrated_gradients(steps=0)", "steps is a whole number of at least 1, not 0"),
         ("integrated_gradients(steps=2.5)", "steps is a whole number of at least 1, not 2.5"),
+        ("smooth_grad(samples=0)", "samples is a whole number of at least 1, not 0"),
+        ("smooth_grad(sigma=0)", "sigma is a finite number above 0, not 0"),
+        ("smooth_grad(sigma='a')", "sigma is a finite number above 0, not 'a'"),
+        ("smooth_grad(noise_seed=-1)", "noise_seed is a whole number of at least 0, not -1"),
         ("integrated_gradients(baseline='a')", "baseline is a number or an array of numbers"),
         ("integrated_gradients(baseline=1e999)", "baseline must be finite"),
     ],
@@ -224,9 +257,17 @@ def test_whole_numbers_have_no_points_between_them():
 def test_the_plan_says_what_runs():
     plan = str(onnxlrp.inspect(model(PICTURE, SHAPES), "integrated_gradients(steps=50)"))
     assert "model and gradient run at 50 points between the baseline and the input" in plan
+    assert "run at 16 points, the input plus noise" in str(onnxlrp.inspect(model(PICTURE, SHAPES), "smooth_grad"))
 
 
-@pytest.mark.parametrize("text", ["integrated_gradients", "integrated_gradients(steps=50, baseline=[0.5, 1.0])"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "integrated_gradients",
+        "integrated_gradients(steps=50, baseline=[0.5, 1.0])",
+        "smooth_grad(sigma=0.2, noise_seed=3)",
+    ],
+)
 def test_texts_and_files_are_read_again(text, tmp_path):
     assert str(composites.parse(text)) == text
     (tmp_path / "own.toml").write_text(f'composite = "{text}"')

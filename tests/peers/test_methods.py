@@ -133,3 +133,15 @@ def test_integrated_gradients_of_sequences(kind, size):
     peer = attr.IntegratedGradients(module).attribute(torch.from_numpy(x), 0.1, torch.tensor(CLASSES), n_steps=16)
     ours = relevance(module, x, "integrated_gradients(steps=16, baseline=0.1)")
     assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()
+
+
+def test_smooth_grad(monkeypatch):
+    """Captum's tunnel of noise around the gradient, with the noise that our file holds."""
+    module, noises = made(Convolutional), np.random.default_rng(3).normal(scale=0.2, size=(6, 3, 15, 15))
+    drawn = torch.from_numpy(np.tile(noises, (3, 1, 1, 1)))
+    monkeypatch.setattr(torch, "normal", lambda *args, **options: drawn)
+    peer = attr.NoiseTunnel(attr.Saliency(module)).attribute(
+        torch.from_numpy(PICTURES), nt_samples=6, stdevs=0.2, target=torch.tensor(CLASSES), abs=False
+    )
+    ours = relevance(module, PICTURES, "smooth_grad(samples=6, sigma=0.2, noise_seed=3)")
+    np.testing.assert_allclose(ours, peer.detach().numpy(), **CLOSE)
