@@ -56,7 +56,7 @@ def differ_by_sample(call: Call, trees: Forest) -> bool:
     them or for none.
     """
     count, base = trees.values.shape[1], trees.base
-    has_base = base != 0 if base.size == count else np.full(count, bool(base.any()))
+    has_base = np.not_equal(base if base.size == count else np.full(count, base.any()), 0)
     asked: Array = trees.has_weight.any(0)
     if _bases_follow_weights(call, count):
         asked &= has_base

@@ -68,8 +68,9 @@ ELSEWHERE = {"grad_cam", "integrated_gradients", "layer_cam", "smooth_grad"}
 
 
 def test_every_rule_and_composite_is_compared():
-    """`Norm` and `Pass` are for steps that are no layers, which composites bring; `ZBox` has tests of its own below, and
-    the composites that are no rules for layers have theirs in `tests/emit`."""
+    """`Norm` and `Pass` are for steps that are no layers, which composites bring; `ZBox` has tests of its own below.
+
+    The composites that are no rules for layers have theirs in `tests/emit`."""
     assert {*rules.RULES} - {rule.name for rule in RULES} == {"Norm", "Pass", "ZBox"}
     assert {*composites.COMPOSITES} - {name for name, _ in COMPOSITES} == ELSEWHERE
 
