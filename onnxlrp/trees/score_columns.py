@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.trees.forest import Forest
+from onnxlrp.trees.forest import Array, Forest
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -56,8 +56,8 @@ def differ_by_sample(call: Call, trees: Forest) -> bool:
     them or for none.
     """
     count, base = trees.values.shape[1], trees.base
-    has_base = base != 0 if base.size == count else np.full(count, bool(base.any()))
-    asked = np.asarray(trees.has_weight.any(axis=0))
+    has_base = np.not_equal(base if base.size == count else np.full(count, base.any()), 0)
+    asked: Array = trees.has_weight.any(0)
     if _bases_follow_weights(call, count):
         asked &= has_base
     elif call.op_type != "TreeEnsembleClassifier" or count != 2:
