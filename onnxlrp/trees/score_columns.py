@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.trees.forest import Array, Forest
+from onnxlrp.trees.forest import Forest
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -57,7 +57,7 @@ def differ_by_sample(call: Call, trees: Forest) -> bool:
     """
     count, base = trees.values.shape[1], trees.base
     has_base = np.not_equal(base if base.size == count else np.full(count, base.any()), 0)
-    asked: Array = trees.has_weight.any(0)
+    asked = np.asarray(trees.has_weight.any(0))
     if _bases_follow_weights(call, count):
         asked &= has_base
     elif call.op_type != "TreeEnsembleClassifier" or count != 2:
