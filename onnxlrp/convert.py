@@ -141,8 +141,8 @@ def convert(
         or .csv file. Kernel machines are explained by their change from the mean of these rows. Default: the mean of a
         scaler in the model, else of the rows that the kernel itself holds. The rows also tell how many samples take
         each branch of a tree ensemble; the counts are stored in the explained file, the rows are not. Default: the hit
-        rates of the file, else a grid of its thresholds. A composite with `trees="interventional"` compares each sample
-        with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
+        rates of the file, else a grid of the trees' thresholds. A composite with `trees="interventional"` compares each
+        sample with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
         `"kmeans=50:rows.csv"`.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice

@@ -369,7 +369,10 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
         positional = [ast.literal_eval(a) for a in tree.args] if isinstance(tree, ast.Call) else []
         named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords} if isinstance(tree, ast.Call) else {}
     except (SyntaxError, ValueError) as e:
-        raise InputError(f"{text!r} cannot be read; write a name with numbers, like Gamma(0.1); known: {known}") from e
+        raise InputError(
+            f"{text!r} cannot be read: write arguments as in Python, texts in quotes, such as Gamma(0.1) or "
+            f"auto(trees='path'); known: {known}"
+        ) from e
     try:
         return names[function.id](*positional, **named)
     except TypeError as e:

@@ -10,6 +10,7 @@ from onnx.numpy_helper import to_array as onnx_array
 import onnxlrp
 from onnxlrp import composites
 from onnxlrp.composites import Auto, Role
+from onnxlrp.errors import InputError
 from onnxlrp.rules import Epsilon, Flat, Gamma
 from tests.plan.models import model
 
@@ -62,10 +63,20 @@ def test_a_flat_stem_on_request(change, flat):
     assert (rule == Flat()) is flat
 
 
-@pytest.mark.parametrize("text", ["auto", "auto(gamma=0.25, flat_stem=True)", "epsilon", "attn_lrp(gamma=0.5)"])
+BOXES = ("epsilon_gamma_box", "vgg_overview")
+
+
+@pytest.mark.parametrize(
+    "text", [*sorted({*composites.COMPOSITES} - {*BOXES}), "auto(gamma=0.25, flat_stem=True)", "attn_lrp(gamma=0.5)"]
+)
 def test_the_text_of_a_composite_is_read_again(text):
     assert str(composites.parse(text)) == text
     assert composites.parse(str(composites.parse(text))) == composites.parse(text)
+
+
+def test_a_text_without_quotes_is_refused_with_an_example():
+    with pytest.raises(InputError, match=r"texts in quotes, such as .* auto\(trees='path'\)"):
+        composites.parse("auto(trees=path)")
 
 
 @pytest.mark.parametrize("attention", [False, True])

@@ -103,6 +103,7 @@ RUNNING = {
         "drafts",
         "printable",
         "reprs",
+        "targets",
     },
 }
 

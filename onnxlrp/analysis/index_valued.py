@@ -1,4 +1,5 @@
-"""Recognition of integers that are token masks or positions rather than features; such integers carry no relevance."""
+"""Recognition of integers and truth values that are token masks or positions rather than features; these carry no
+relevance."""
 
 from __future__ import annotations
 
@@ -11,15 +12,16 @@ from onnxlrp.graph.walks import ends_downstream
 from onnxlrp.operators.registry import Kind, find
 
 _WIDE = frozenset({ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32, ir.DataType.UINT64})
+_MASKS = _WIDE | {ir.DataType.BOOL}
 _WAVES = frozenset({"Sin", "Cos"})
 
 
 def becomes_float(node: ir.Node) -> bool:
-    """Decide whether a node casts integers of 32 or 64 bits to floats."""
+    """Decide whether a node casts truth values, or integers of 32 or 64 bits, to floats."""
     source, out = node.inputs[0] if node.inputs else None, node.outputs[0] if node.outputs else None
     if node.op_type != "Cast" or source is None or out is None or out.dtype is None:
         return False
-    return source.dtype in _WIDE and out.dtype.is_floating_point()
+    return source.dtype in _MASKS and out.dtype.is_floating_point()
 
 
 def is_position(node: ir.Node, data: Collection[ir.Value]) -> bool:

@@ -35,6 +35,12 @@ def evaluate(
         list[str],
         typer.Option(metavar="NAME|FILE", help="Composite to compare, several times (default: auto and presets)."),
     ] = [],  # noqa: B006
+    beside: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME", help="Compare with random, occlusion, gradient_x_input, or none (default: all three)."
+        ),
+    ] = [],  # noqa: B006
     measure: Annotated[
         list[str],
         typer.Option(
@@ -53,7 +59,10 @@ def evaluate(
         str | None, typer.Option(metavar="INDICES", help="Element of the output to explain, such as 3,17.")
     ] = None,
     units: Annotated[
-        str, typer.Option(metavar="NAME", help="Parts removed at once: patches, segments, features, tokens, elements.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Removed at once: patches, superpixels, segments, features, tokens, elements."
+        ),
     ] = "auto",
     unit_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Side of a patch in pixels, length of a segment.")
@@ -95,6 +104,7 @@ def evaluate(
         conversion(one, [], output, [])
     _check_plot(plot, force, model, [*(path for _, path in given.inputs), *([] if mask is None else [mask])])
     asked = {
+        "beside": usage(_beside, beside, "--beside"),
         "measures": usage(_measures, (measure, mask), "--measure"),
         "target": _one_or_all(target) if element is None else usage(elements, [element], "--element")[0],
         "position": _one_or_all(position),
@@ -135,6 +145,14 @@ def _measures(given: tuple[list[str], Path | None]) -> tuple[str, ...]:
 
     measures, mask = given
     return asked_measures(measures or None, mask)
+
+
+def _beside(given: list[str]) -> tuple[str, ...]:
+    from onnxlrp.evaluation.arguments_of_evaluate import BESIDE, check_beside
+
+    chosen = () if given == ["none"] else tuple(given) or BESIDE
+    check_beside(chosen)
+    return chosen
 
 
 def _one_or_all(values: list[int]) -> Any:

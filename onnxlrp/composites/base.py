@@ -195,7 +195,7 @@ class Composite(Brief):
             for f in dataclasses.fields(self)
             if f.repr and getattr(self, f.name) is not f.default
         ]
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
         return f"{name}({', '.join(given)})" if given else name
 
 

@@ -58,7 +58,10 @@ def slope(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass on `c·f′(z)` as the factor of z, for a function without a value at 0: 1/z gives −R, log z gives c."""
     op, (argument,), y, r = context.op, step.operands.values(), step.outputs[0], only(arrived)
     z, c = context.known(argument), factor_of(context, r, 0.0)
-    passed = context.where_known(argument, op.Mul(c, _run(context, step, z)[1]))
+    # The derivative may be infinite, or none, where another function's value is chosen and no relevance arrives.
+    nothing = op.Equal(c, op.number(0.0, c))
+    passed = op.Where(nothing, c, op.Mul(c, _run(context, step, z)[1]))
+    passed = context.where_known(argument, context.where_known(y, passed))
 
     def absorbed() -> Absorbed:
         return lost_by(context, r, c) + Absorbed(bias=[op.Sub(op.Mul(c, context.known(y)), op.Mul(passed, z))])

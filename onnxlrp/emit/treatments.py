@@ -33,6 +33,7 @@ def _sum(context: Context, step: Step, arrived: Arrived) -> Backward:
     value = context.read(z) if own else op.run(call)
     sign = int(z in context.facts.nonnegative)
     s = r.over_output(context, value, rule) if own else r.over(context, value, rule, sign)
+    s = context.where_known(z, s) if own else s
     parts = [Factor(v, step.entry.function(op, call, i, s), v) for i, v in context.wanted(step).items()]
 
     def absorbed() -> Absorbed:

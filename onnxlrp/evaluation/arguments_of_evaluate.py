@@ -28,12 +28,16 @@ def asked_measures(measures: Sequence[str] | None, masks: Any) -> tuple[str, ...
     return given
 
 
-def check_numbers(steps: int, confidence: float, beside: Sequence[str]) -> None:
+def check_numbers(steps: int, confidence: float) -> None:
     """Raise InputError if one of these has no such value."""
     if not isinstance(steps, (int, np.integer)) or steps < 1:
         raise InputError(f"steps is a whole number from 1 on, not {steps!r:.80}")
     if not 0 < confidence < 1:
         raise InputError(f"confidence lies between 0 and 1, not at {confidence!r:.80}")
+
+
+def check_beside(beside: Sequence[str]) -> None:
+    """Raise InputError for an explanation that cannot stand beside the composites."""
     unknown = [name for name in beside if name not in BESIDE]
     if unknown:
         raise InputError(f"beside the composites stand {', '.join(BESIDE)}, not {unknown[0]!r:.80}")

@@ -22,7 +22,7 @@ class ConservationShares:
     epsilon: float
     """Share that stabilisers absorb."""
     lost: float
-    """Share that ends where no input is reached, and what is missing."""
+    """Share that ends where no input is reached, and the share that nothing accounts for."""
 
 
 def conservation_shares(explanations: Sequence[Explanation]) -> ConservationShares | None:

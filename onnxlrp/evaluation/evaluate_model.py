@@ -13,6 +13,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.evaluation.arguments_of_evaluate import (
     BESIDE,
     asked_measures,
+    check_beside,
     check_numbers,
     find_tokenizer,
     mask_token_of,
@@ -95,11 +96,13 @@ def evaluate(
     output, inputs, explain_probability, background
         As `convert` takes them.
     units
-        The parts that are removed at once: `"patches"` of pictures, `"segments"` of series, `"features"` of tables,
-        `"tokens"` of text, single `"elements"`; or an array of whole numbers that gives each element the number of its
-        unit (superpixels), -1 for what is never removed; or a dictionary of these by input. Default: by kind of input.
+        The parts that are removed at once: `"patches"` or `"superpixels"` of pictures, `"segments"` of series,
+        `"features"` of tables, `"tokens"` of text, single `"elements"`; or an array of whole numbers that gives each
+        element the number of its unit, -1 for what is never removed; or a dictionary of these by input. Default: by
+        kind of input, patches for pictures.
     unit_size
-        The side of a patch in pixels, the length of a segment. Default: 14 patches along a picture, 20 segments.
+        The side of a patch or superpixel in pixels, the length of a segment. Default: 14 patches along a picture, 20
+        segments.
     baseline
         What takes the place of removed parts: `"mean"`, `"zero"`, `"blur"` (pictures), `"mask_token"` (text),
         `"other_samples"` (values of up to 4 other samples, averaged), a number, an array, or a dictionary by input.
@@ -151,7 +154,8 @@ def evaluate(
     ```
     """
     asked = asked_measures(measures, masks)
-    check_numbers(steps, confidence, beside)
+    check_numbers(steps, confidence)
+    check_beside(beside)
     options = {
         "output": output,
         "inputs": inputs,
@@ -174,7 +178,8 @@ def evaluate(
     with progress_bar(progress, "evaluating", _runs(asked, beside, len(methods), parts, steps)) as advance:
         removal = Removal(score, samples, parts, filling, chosen.places(score, samples), advance)
         measuring = Measuring(samples, removal, score, asked, steps, seed, read_masks(masks, samples), advance)
-        for method in methods:
+        while methods:
+            method = methods.pop(0)  # it holds a session, which is let go once the method is measured
             is_preset = composites is None and method.name in named
             beside_all = method.name in beside and method.name not in named
             measuring.measure(method, may_fail=is_preset or beside_all, may_repeat=not is_preset)

@@ -13,6 +13,7 @@ from onnxlrp.evaluation.score_model import ScoreModel
 from onnxlrp.runtime.explainer import Explainer, Prepared
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.text import ends
+from onnxlrp.targets import TARGETS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,24 +39,32 @@ def choose(explainer: Explainer, data: EvaluatedData, target: Any, position: Any
     """Choose the scores: those that the caller names, else the predicted ones."""
     if position is None and explainer.interface.position_input is not None:
         position = ends(data.tokens)
-    explanations = explain_batches(explainer, data, target=target, position=position)
+    given = {"target": target, "position": position}
+    cut = {key: np.asarray(value) for key, value in given.items() if _is_per_sample(key, value, explainer, data)}
+    whole = {key: value for key, value in given.items() if key not in cut}
+    explanations = explain_batches(explainer, data, cut, whole)
     rows = np.concatenate([np.asarray(one.target) for one in explanations])
     places = [one.position for one in explanations if one.position is not None]
     return ChosenScores(rows, np.concatenate(places) if places else None)
 
 
 def explain_batches(
-    explainer: Explainer, data: EvaluatedData, changed: Mapping[str, np.ndarray] | None = None, **chosen: Any
+    explainer: Explainer,
+    data: EvaluatedData,
+    chosen: Mapping[str, np.ndarray | None],
+    whole: Mapping[str, Any] | None = None,
+    changed: Mapping[str, np.ndarray] | None = None,
 ) -> list[Explanation]:
-    """Explain all samples; `chosen` are target and position, an array of one for each sample is cut like the samples.
+    """Explain all samples.
 
-    `changed` are arrays in place of the samples' own.
+    `chosen` are target and position, one for each sample; `whole` those that are the same for all. `changed` are arrays
+    in place of the samples' own.
     """
     explanations = []
     for rows in data.spans():
         feeds = data.batch(rows, {name: value[rows] for name, value in (changed or {}).items()})
-        given = {key: _of_rows(value, rows, data.count) for key, value in chosen.items()}
-        explanations.append(explainer.compute(Prepared(feeds, {}), **given))
+        given = {key: None if value is None else value[rows] for key, value in chosen.items()}
+        explanations.append(explainer.compute(Prepared(feeds, {}), **given, **(whole or {})))
     return explanations
 
 
@@ -64,6 +73,7 @@ def joined_relevance(explanations: list[Explanation]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([one.relevance[name] for one in explanations]) for name in explanations[0].relevance}
 
 
-def _of_rows(value: Any, rows: slice, count: int) -> Any:
-    array = None if value is None else np.asarray(value)
-    return array[rows] if array is not None and array.ndim and len(array) == count else value
+def _is_per_sample(argument: str, value: Any, explainer: Explainer, data: EvaluatedData) -> bool:
+    """Decide whether a target or position differs between samples. Raises TargetError if it fits neither way."""
+    kind = TARGETS[explainer.interface.target]
+    return value is not None and kind.is_per_sample(argument, np.shape(value), explainer.interface, data.count)

@@ -66,7 +66,7 @@ class ByComposite:
     ) -> Relevance:
         explainer = self._opened() if proto is None else self._of_score(proto)
         chosen = {"target": self.chosen.target, "position": self.chosen.position}
-        explanations = explain_batches(explainer, self.data, changed, **chosen)
+        explanations = explain_batches(explainer, self.data, chosen, changed=changed)
         if changed is None and proto is None:
             self.conservation = conservation_shares(explanations)
         return joined_relevance(explanations)

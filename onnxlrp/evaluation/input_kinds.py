@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -11,27 +12,43 @@ from onnxlrp.runtime.inputs import TensorSpec
 
 InputKind = Literal["picture", "series", "table", "text", "elements"]
 
+_CHANNELS = (1, 2, 3, 4)
+"""Usual numbers of channels."""
 _SMALLEST_PICTURE = 16
 """Least side of a square input without channels that is a picture, not a series."""
 
 
-def input_kind(spec: TensorSpec, array: np.ndarray) -> InputKind:
-    """Decide what an input of all samples, [N, ...], holds."""
-    if array.dtype.kind in "iuO" and array.ndim == 2 and array.dtype != np.uint8:
-        return "text" if array.dtype.kind in "iu" and array.shape[1] > 1 else "table"
-    if array.ndim == 4:
+def input_kind(spec: TensorSpec, array: np.ndarray, has_tokens: bool = False) -> InputKind:
+    """Decide what an input of all samples, [N, ...], holds; `has_tokens` if tokens or an attention mask go with it.
+
+    Whole numbers [N, T] are the ids of a text if tokens go with them, if the number of columns is open, or if the
+    name says so, else they are a table.
+    """
+    if array.ndim <= 2:
+        is_ids = array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] > 1
+        return "text" if is_ids and (has_tokens or _says_ids(spec)) else "table"
+    if array.ndim in (4, 5):
         return "picture"
     if array.ndim == 3:
         height, width = array.shape[1:]
         is_square = height == width >= _SMALLEST_PICTURE and picture_layout(spec) == "NHW"
         return "picture" if is_square or array.dtype == np.uint8 else "series"
-    return "table" if array.ndim <= 2 else "elements"
+    return "elements"
+
+
+def _says_ids(spec: TensorSpec) -> bool:
+    """Decide whether a declaration is that of ids: an open number of columns, or a name such as `input_ids`."""
+    is_open = spec.shape is None or not isinstance(spec.shape[1], int)
+    words = re.split(r"[^a-z]+", spec.name.lower())
+    return is_open or any(word in ("id", "ids", "token", "tokens") for word in words)
 
 
 def channel_axis(spec: TensorSpec, array: np.ndarray) -> int | None:
-    """Find the axis of a picture [N, ...] that holds its channels; None for [N, height, width]."""
+    """Find the axis of a picture or volume [N, ...] that holds its channels; None for [N, height, width]."""
     if array.ndim == 3:
         return None
+    if array.ndim == 5:
+        return 4 if array.shape[4] in _CHANNELS and array.shape[1] not in _CHANNELS else 1
     return 3 if picture_layout(spec) == "NHWC" else 1
 
 

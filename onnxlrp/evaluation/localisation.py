@@ -53,7 +53,7 @@ def _mask(mask: np.ndarray, name: str, data: EvaluatedData) -> np.ndarray:
     array = data.feeds[name]
     if mask.shape == (data.count, 4) and array.ndim == 4:
         return _boxes(mask, array, channel_axis(data.specs[name], array) or 1)
-    if mask.ndim == array.ndim - 1 and array.ndim == 4:
+    if mask.ndim == array.ndim - 1 and array.ndim in (4, 5):
         mask = np.expand_dims(mask, channel_axis(data.specs[name], array) or 1)
     if mask.ndim != array.ndim or any(a not in (1, b) for a, b in zip(mask.shape, array.shape, strict=True)):
         raise InputError(

@@ -52,7 +52,8 @@ def curve(removal: Removal, order: np.ndarray, counts: np.ndarray) -> np.ndarray
     parts = []
     for start in range(0, samples, at_once):
         some = np.arange(start, min(start + at_once, samples))
-        rank = np.argsort(order[some], axis=1)
+        rank = np.empty_like(order[some])
+        np.put_along_axis(rank, order[some], np.arange(units)[None], axis=1)
         masks = rank[:, None, :] < counts[some][:, :, None]
         parts.append(removal.scores(some.repeat(steps), masks.reshape(-1, units)))
     return np.concatenate(parts).reshape(samples, steps)

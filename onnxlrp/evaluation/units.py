@@ -1,9 +1,9 @@
-"""Units: what is removed at once. Patches of pictures, features of tables, segments of series, tokens of text."""
+"""Units: what is removed at once. Patches or superpixels, features of tables, segments of series, tokens of text."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
 from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, input_kind, time_axis
+from onnxlrp.evaluation.superpixels import superpixels
 
 PATCHES = 14
 """Number of patches along the longer side of a picture."""
@@ -76,7 +77,7 @@ def make_units(data: EvaluatedData, wanted: Any, size: int | None) -> Units:
     words, first = [], 0
     for name in data.explained:
         array, spec = data.feeds[name], data.specs[name]
-        kinds[name] = input_kind(spec, array)
+        kinds[name] = input_kind(spec, array, has_tokens=_used(data, name) is not None)
         given = wanted.get(name, "auto") if isinstance(wanted, Mapping) else wanted
         own, said = _labels_of(data, name, kinds[name], given, size)
         labels[name] = np.where(own == NONE, NONE, own + first)
@@ -100,6 +101,8 @@ def _labels_of(
     unit = usual[kind] if wanted == "auto" else wanted
     if unit == "patches" and kind == "picture":
         return _patches(array, channel_axis(spec, array), size)
+    if unit == "superpixels" and kind == "picture" and array.ndim < 5:
+        return _superpixels(array, channel_axis(spec, array), size)
     if unit == "segments" and kind == "series":
         return _segments(array, time_axis(spec, array), size)
     if unit == "tokens" and kind == "text":
@@ -107,21 +110,35 @@ def _labels_of(
     if unit in ("features", "elements"):
         labels = np.arange(array[0].size).reshape(1, *array.shape[1:])
         return labels, "features" if kind == "table" else "elements"
-    fitting = dict.fromkeys(("auto", usual[kind], "elements"))
+    fitting = dict.fromkeys(("auto", usual[kind], *(["superpixels"] if kind == "picture" else []), "elements"))
     raise InputError(f"input {name!r} is a {kind}: its units are {', '.join(fitting)} or an array of labels, "
                      f"not {wanted!r:.80}")  # fmt: skip
 
 
 def _patches(array: np.ndarray, channels: int | None, size: int | None) -> tuple[np.ndarray, str]:
-    """Label square patches; all channels of a patch are one unit."""
+    """Label square patches, or cubes of volumes; all channels of a patch are one unit."""
     axes = [axis for axis in range(1, array.ndim) if axis != channels]
-    height, width = (array.shape[axis] for axis in axes)
-    side = size or max(1, round(max(height, width) / PATCHES))
-    across = -(-width // side)
-    grid = (np.arange(height) // side)[:, None] * across + np.arange(width) // side
-    shape = [1] * array.ndim
-    shape[axes[0]], shape[axes[1]] = height, width
-    return grid.reshape(shape), f"patches of {side} × {side}"
+    side = size or _side([array.shape[axis] for axis in axes])
+    labels = np.zeros([1] * array.ndim, np.int64)
+    for axis in axes:
+        length = array.shape[axis]
+        places = np.expand_dims(np.arange(length) // side, [other for other in range(array.ndim) if other != axis])
+        labels = labels * -(-length // side) + places
+    return labels, f"patches of {' × '.join([str(side)] * len(axes))}"
+
+
+def _side(lengths: Sequence[int]) -> int:
+    """Choose the side of a patch: so many along the longest side of a picture, half as many along a volume's."""
+    return max(1, round(max(lengths) / (PATCHES if len(lengths) == 2 else PATCHES / 2)))
+
+
+def _superpixels(array: np.ndarray, channels: int | None, size: int | None) -> tuple[np.ndarray, str]:
+    """Label regions of like colour; all channels of a pixel are in one unit."""
+    pictures = array[..., None] if channels is None else np.moveaxis(array, channels, -1)
+    side = size or _side(pictures.shape[1:3])
+    labels = superpixels(pictures, side)
+    labels = labels if channels is None else np.expand_dims(labels, channels)
+    return labels, f"superpixels of about {side} × {side}"
 
 
 def _segments(array: np.ndarray, axis: int, size: int | None) -> tuple[np.ndarray, str]:

@@ -12,8 +12,9 @@ from onnxlrp.graph.call import Call
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
-_NUMBERS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-"""Names of the transforms, by their numbers in `TreeEnsemble`."""
+_NUMBERS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT")
+"""Names of the transforms, by their numbers in `TreeEnsemble`: onnxruntime applies LOGISTIC for 1 and SOFTMAX for 2,
+which ONNX numbers the other way around."""
 
 
 def transform(call: ir.Node | Call) -> str:

@@ -39,14 +39,12 @@ def identity(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 def _cast_carries(call: Call) -> tuple[int, ...]:
     """Name the operands of a Cast that may carry relevance.
 
-    Casts from integers to floats or other integers carry it, and so do those from strings to numbers. Casts from bool,
+    Casts from truth values and integers to floats or integers carry it, and so do those from strings to numbers. Casts
     from floats to integers, and from numbers to strings do not, unless they prepare categories for an encoder.
     """
     source, target = call.operand(0).dtype, ir.DataType(call.attr("to", ir.DataType.FLOAT))
     if source is None:
         return (0,) if target.is_floating_point() else ()
-    if source == ir.DataType.BOOL:
-        return ()
     rounds = source.is_floating_point() and not target.is_floating_point()
     named = target == ir.DataType.STRING and source != ir.DataType.STRING
     return (0,) if not (rounds or named) or becomes_category(call) else ()

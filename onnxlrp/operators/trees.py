@@ -18,7 +18,7 @@ from onnxlrp.trees.ensemble_attributes import class_count, forest, numbers
 from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
 from onnxlrp.trees.rows_in_trees import baselines_of
-from onnxlrp.trees.score_columns import factors_of_sums, score_columns
+from onnxlrp.trees.score_columns import differ_by_sample, factors_of_sums, score_columns
 from onnxlrp.trees.shapley import shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _ML = "ai.onnx.ml"
 _BINARY_BASES = "it has two base values for two classes, on whose meaning runtimes disagree"
+_HALF_WEIGHED = (
+    "some leaves have no weight for one of its two classes, which onnxruntime then transforms in another way"
+)
 
 
 def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
@@ -39,7 +42,7 @@ def one_tree(call: Call) -> tuple[Forest, np.ndarray] | None:
         return None
     trees = forest(call)
     alone = trees.roots.size == 1 and trees.roots[0] == 0 and trees.aggregate in ("SUM", "AVERAGE")
-    if not alone or trees.known_share is not None or trees.mode[0] == LEAF:
+    if not alone or trees.known_share is not None or trees.mode[0] == LEAF or differ_by_sample(call, trees):
         return None
     columns = score_columns(call, trees)
     sums = trees.values[trees.mode == LEAF]
@@ -65,8 +68,9 @@ def transformed_regressor(op: Builder, call: Call) -> list[ir.Value]:
 
 
 def _refused_transform(call: Call) -> str | None:
-    probit = transform(call) == "PROBIT" and _alone(call)
-    return "PROBIT of one score for two classes" if probit else _refused(call)
+    if transform(call) == "PROBIT" and _alone(call):
+        return "PROBIT of one score for two classes"
+    return _refused(call) or (_HALF_WEIGHED if differ_by_sample(call, forest(call)) else None)
 
 
 @decomposed(
@@ -131,7 +135,8 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
     bias = op.Add(
         op.ReduceSum(bias, keepdims=0), op.ReduceSum(op.Mul(c, op.constant(columns.constant, wide)), keepdims=0)
     )
-    return Reversed({0: op.cast(relevance, dtype)}, bias=op.cast(bias, dtype), interactions=pairs)
+    conserves = not differ_by_sample(call, trees)
+    return Reversed({0: op.cast(relevance, dtype)}, conserves, bias=op.cast(bias, dtype), interactions=pairs)
 
 
 def _refuse_interactions(call: Call) -> None:

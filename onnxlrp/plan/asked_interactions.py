@@ -40,7 +40,10 @@ def ask_interactions(plan: Plan, facts: Facts, inputs: Sequence[ir.Value]) -> In
         raise InputError(f"interactions: {plan.composite} is a gradient, which has none")
     ensembles = [step for step in plan.steps if step.entry.interacts]
     if not ensembles:
-        raise InputError("interactions are those of tree ensembles, and none lies between the output and the inputs")
+        raise InputError(
+            "interactions are those of tree ensembles, and none lies between the output and the inputs, outside the "
+            "bodies of If, Loop and Scan"
+        )
     _refuse_others(plan, ensembles)
     sources = {step.name: column_sources(step, plan.steps, inputs, facts) for step in ensembles}
     for step in ensembles:

@@ -53,7 +53,7 @@ def decide_game(step: Step, facts: Facts, game: Game) -> None:
         source = share_source(None if rows is None else len(rows), has_informative_rates(trees))
         said = f"{_told(played, aggregate)}; covers: {source}."
     step.call = dataclasses.replace(step.call, attributes={**step.call.attributes, **attributes})
-    step.why = f"{step.why} {said}"
+    step.why = said
 
 
 def baseline_count(steps: Sequence[Step]) -> int:
@@ -107,10 +107,14 @@ def _rows(trees: Call, background: Background) -> np.ndarray:
 
 
 def _store(node: ir.Node, reached: np.ndarray) -> None:
-    """Write the counts into the node of the model itself, as its hit rates, for whoever reads the file again."""
+    """Write the counts into the node of the model itself, as its hit rates, for whoever reads the file again.
+
+    A TreeEnsemble of doubles keeps none: ONNX wants them in single precision there, and onnxruntime in double.
+    """
     if node.op_type == "TreeEnsemble":
-        splits = node.attributes["nodes_splits"].as_tensor()
-        rates = ir.tensor(reached.astype(splits.numpy().dtype), name="nodes_hitrates")
+        if node.attributes["nodes_splits"].as_tensor().dtype == ir.DataType.DOUBLE:
+            return
+        rates = ir.tensor(reached.astype(np.float32), name="nodes_hitrates")
         node.attributes["nodes_hitrates"] = ir.AttrTensor("nodes_hitrates", rates)
     elif node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor"):
         node.attributes.pop("nodes_hitrates_as_tensor", None)

@@ -54,7 +54,7 @@ class Rows:
     def read(self, start: int, stop: int) -> Any:
         try:
             part = self.values[start:stop]
-            if isinstance(part, np.ma.MaskedArray):
+            if isinstance(part, np.ma.MaskedArray) or column_names.of_frame(part):
                 return part
             return list(part) if isinstance(part, (list, tuple)) else np.ascontiguousarray(part)
         except OnnxLrpError:

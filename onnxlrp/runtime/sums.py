@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,7 +19,7 @@ def sums_of_samples(
     """
     rows = [_rows(array, interface, axes.get(name, 0)) for name, array in arrays.items()]
     if len({len(row) for row in rows} | ({samples} if samples else set())) > 1:
-        rows = [array.reshape(1, 1, -1) for array in arrays.values()]
+        rows = [array.reshape(1, 1, array.size) for array in arrays.values()]
     total = sum(row.sum(axis=2, dtype=np.float64) for row in rows)
     size = sum(np.abs(row).sum(axis=2, dtype=np.float64) for row in rows)
     return np.asarray(total), np.asarray(size)
@@ -32,6 +33,7 @@ def _rows(array: np.ndarray, interface: Interface, axis: int) -> np.ndarray:
         array = np.moveaxis(array, 1, 0)  # targets first
     front = 1 if many > 1 else 0
     if interface.batch_axis is None or axis + front >= array.ndim:
-        return array.reshape(1, many, -1)
+        return array.reshape(1, many, array.size // many)
     rows = np.moveaxis(array, axis + front, 0)
-    return rows.reshape(len(rows), many, -1)
+    # A size of −1 cannot be computed for a batch of no samples.
+    return rows.reshape(len(rows), many, math.prod(rows.shape[1:]) // many)

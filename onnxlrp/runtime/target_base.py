@@ -23,7 +23,8 @@ def base_of_targets(interface: Interface, choice: Resolved, given: Arguments, va
         return None
     if "weights" in TARGETS[interface.target].arguments:
         weighted = np.broadcast_to(given.get("weights", 1.0), base.shape) * base
-        return weighted.reshape(1 if interface.batch_axis is None else len(base), -1).sum(axis=1)
+        kept = () if interface.batch_axis is None else (0,)
+        return weighted.sum(axis=tuple(a for a in range(weighted.ndim) if a not in kept)).reshape(-1)
     chosen = {"target": choice.target, "position": choice.position}
     known = {name: array for name, array in chosen.items() if array is not None}
     return TARGETS[interface.target].resolve(known, base, None, interface).score if "target" in known else None

@@ -15,7 +15,11 @@ def as_mapping(inputs: Any) -> Mapping[str, Any]:
     if isinstance(inputs, Mapping):
         return inputs
     kind = type(inputs).__name__
-    hint = "{name: frame[[name]].to_numpy() for name in frame}" if kind == "DataFrame" else '{"image": array}'
+    hint = '{"image": array}'
+    if kind == "DataFrame":
+        hint = (
+            '{"x": frame} for one input of all columns, {name: frame[[name]] for name in frame} for an input a column'
+        )
     raise InputError(f"the inputs are a mapping from names to arrays, such as {hint}, not a {kind}")
 
 

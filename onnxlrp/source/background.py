@@ -34,7 +34,9 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
         raise InputError(f"background: it holds no columns; the model's inputs are {listed(names)}")
     if columns is not None and set(columns) & set(names):
         unknown = [n for n in columns if n not in names]
-        if unknown and not hasattr(data, "columns"):
+        # A table may have more columns, such as an index or the answers.
+        is_table = hasattr(data, "columns") or (data is not background and Path(background).suffix.lower() == ".csv")
+        if unknown and not is_table:
             raise InputError(f"background: the model has no input {listed(unknown)}; its inputs: {listed(names)}")
         found = {v: _fitted(columns[str(v.name)], v) for v in inputs if v.name in columns}
     elif len(inputs) == 1:
@@ -86,8 +88,8 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
         if value.dtype == ir.DataType.STRING:
             array = as_strings(np.asarray(rows, dtype=object), str(value.name))
         else:
-            array = np.asarray(rows).astype(value.dtype.numpy())
-    except (TypeError, ValueError) as e:
+            array = _as_numbers(rows, value.dtype.numpy())
+    except (TypeError, ValueError, OverflowError) as e:
         raise InputError(f"background: the input {value.name!r} holds {value.dtype}, and the rows do not: {e}") from e
     shape = value.shape
     if shape is not None and array.ndim == 1 and len(shape) == 2 and shape[1] == 1:
@@ -102,6 +104,32 @@ def _fitted(rows: Any, value: ir.Value) -> np.ndarray:
             f"{value.shape}: give one row or more, each the size of a sample"
         )
     return array
+
+
+def _as_numbers(rows: Any, dtype: np.dtype) -> np.ndarray:
+    """Convert rows to numbers or truth values: empty cells, None and pandas' NA are missing, true and false 1 and 0.
+
+    Raises ValueError or TypeError for other words, and for missing values, fractions or numbers out of range where the
+    type has none.
+    """
+    array = np.asarray(rows)
+    if array.dtype.kind in "OSU":
+        array = np.array([_number(cell) for cell in array.reshape(-1).tolist()], np.float64).reshape(array.shape)
+    with np.errstate(invalid="ignore"):
+        converted = array.astype(dtype)
+    changed = converted != array
+    if dtype.kind in "iub" and changed.any():
+        raise ValueError(f"they hold {array[changed][0]}")
+    return converted
+
+
+def _number(cell: Any) -> float:
+    if cell is None or type(cell).__name__ == "NAType":
+        return float("nan")
+    if not isinstance(cell, (str, bytes)):
+        return float(cell)
+    word = cell.decode() if isinstance(cell, bytes) else cell
+    return float({"": "nan", "true": "1", "false": "0"}.get(word.strip().lower(), word))
 
 
 def _read(path: Path) -> Any:

@@ -27,8 +27,8 @@ def explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Va
 
 
 def carries(value: ir.Value) -> bool:
-    """Decide whether an input may carry relevance: a tensor of numbers, or of strings to be encoded."""
-    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.BOOL
+    """Decide whether an input may carry relevance: a tensor of numbers or truth values, or of strings to be encoded."""
+    return isinstance(value.type, ir.TensorType)
 
 
 def is_empty(value: ir.Value) -> bool:

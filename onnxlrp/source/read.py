@@ -267,6 +267,7 @@ def _placeholder(dim: int | ir.SymbolicDim) -> bool:
 def _note_wrong_outputs(source: Source) -> None:
     """Note each output whose declared type or shape is wrong."""
     names = {d.value for v in source.model.graph.inputs for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    invented = {f"{v.name}_{a}" for v in source.inputs for a, size in enumerate(v.shape or ()) if _placeholder(size)}
     for declared, value in zip(source.outputs, source.model.graph.outputs, strict=True):
         if declared.type is not None and value.type is not None and declared.type != value.type:
             source.notes.append(f"output {value.name!r} is declared {declared.type}, but is {value.type}")
@@ -274,7 +275,8 @@ def _note_wrong_outputs(source: Source) -> None:
             continue
         said, found = list(declared.shape), list(value.shape)
         if len(said) != len(found) or any(_differs(d, f, names) for d, f in zip(said, found, strict=True)):
-            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is {value.shape}")
+            shown = ",".join("?" if str(size) in invented else str(size) for size in found)
+            source.notes.append(f"output {value.name!r} is declared {declared.shape}, but is [{shown}]")
 
 
 def _differs(declared: int | ir.SymbolicDim, found: int | ir.SymbolicDim, names: Collection[str | None]) -> bool:

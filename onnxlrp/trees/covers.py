@@ -10,6 +10,7 @@ explained = onnxlrp.convert(onnxlrp.with_covers(model, onnxlrp.covers_of(forest)
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -100,8 +101,8 @@ def _store(ensemble: onnx.NodeProto, rates: Array) -> None:
     attributes = {a.name: a for a in ensemble.attribute}
     own = [a for a in ensemble.attribute if not a.name.startswith("nodes_hitrates")]
     if ensemble.op_type == "TreeEnsemble":
-        splits = numpy_helper.to_array(attributes["nodes_splits"].t)
-        told = numpy_helper.from_array(rates[: splits.size].astype(splits.dtype), "nodes_hitrates")
+        size = math.prod(attributes["nodes_splits"].t.dims)
+        told = numpy_helper.from_array(rates[:size].astype(np.float32), "nodes_hitrates")
         attribute = helper.make_attribute("nodes_hitrates", told)
     else:
         attribute = helper.make_attribute("nodes_hitrates", rates[: len(attributes["nodes_treeids"].ints)].tolist())

@@ -99,6 +99,16 @@ class Forest:
         inner = self.mode != LEAF
         return np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=inner.size)
 
+    @functools.cached_property
+    def always_weighed(self) -> Array:
+        """True for targets for which each sample reaches a leaf with a weight: some tree has one at all its leaves."""
+        all_weighed = self.has_weight.copy()
+        for nodes in reversed(self.levels):
+            inner = nodes[self.mode[nodes] != LEAF]
+            all_weighed[inner] = all_weighed[self.yes[inner]] & all_weighed[self.no[inner]]
+        found: Array = all_weighed[self.roots].any(axis=0)
+        return found
+
     @property
     def depth(self) -> int:
         """Number of comparisons on the longest path."""
@@ -160,7 +170,7 @@ def share_source(rows: int | None, told: bool) -> str:
     the grid of thresholds."""
     if rows is not None:
         return f"the background's {rows} rows" if rows != 1 else "the background's row"
-    return "the file's hit rates" if told else "a grid of its thresholds"
+    return "the file's hit rates" if told else "the threshold grid"
 
 
 def is_informative(rates: Array) -> bool:

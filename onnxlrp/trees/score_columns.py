@@ -32,7 +32,10 @@ def score_columns(call: Call, trees: Forest) -> Columns:
     `1 − s`, or `−s` if a weight is negative.
     """
     count, base = trees.values.shape[1], trees.base
-    own = Columns(np.eye(count), base if base.size == count else np.zeros(count))
+    constant = base if base.size == count else np.zeros(count)
+    if _bases_follow_weights(call, count):
+        constant = np.where(trees.has_weight.any(0), constant, 0)
+    own = Columns(np.eye(count), constant)
     if call.op_type != "TreeEnsembleClassifier" or count != 2:
         return own
     first, second = bool(trees.has_weight[:, 0].any()), bool(trees.has_weight[:, 1].any())
@@ -43,6 +46,31 @@ def score_columns(call: Call, trees: Forest) -> Columns:
         return dataclasses.replace(own, constant=np.zeros(2))
     rest = 1.0 if (trees.values >= 0).all() else 0.0
     return Columns(np.array([[-1.0, 1.0], [0.0, 0.0]]), np.array([rest - extra, extra]))
+
+
+def differ_by_sample(call: Call, trees: Forest) -> bool:
+    """Decide whether the map from sums to outputs differs from sample to sample.
+
+    onnxruntime leaves out the base value of one of several targets, and of two classes with one score, where no leaf
+    that a sample reaches has a weight for it. Two classes get other scores where such leaves have weights for one of
+    them or for none.
+    """
+    count, base = trees.values.shape[1], trees.base
+    has_base = np.not_equal(base if base.size == count else np.full(count, base.any()), 0)
+    asked = np.asarray(trees.has_weight.any(0))
+    if _bases_follow_weights(call, count):
+        asked &= has_base
+    elif call.op_type != "TreeEnsembleClassifier" or count != 2:
+        return False
+    elif not asked[1]:
+        asked &= has_base
+    elif not asked[0]:
+        asked &= bool((trees.values >= 0).all())
+    return bool(asked.any()) and not trees.always_weighed[asked].all()
+
+
+def _bases_follow_weights(call: Call, count: int) -> bool:
+    return call.op_type == "TreeEnsembleRegressor" and count > 1
 
 
 def factors_of_sums(op: Builder, c: ir.Value, columns: Columns) -> ir.Value:

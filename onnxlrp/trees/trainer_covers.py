@@ -143,10 +143,13 @@ def _of_histograms(nodes: Array) -> TreeCovers:
 # --------------------------------------------------------------------------------------------------------- XGBoost
 
 
-def _xgboost(booster: Any) -> list[TreeCovers]:
+def _xgboost(booster: Any, last: int | None = None) -> list[TreeCovers]:
+    """Read the trees of all rounds, or of those up to the round `last`."""
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
-    learner = learner.get("gbtree", learner)
-    return [_of_xgboost(tree) for tree in learner.get("model", {}).get("trees", [])]
+    model = learner.get("gbtree", learner).get("model", {})
+    ends = model.get("iteration_indptr")
+    kept = slice(None) if last is None or ends is None else slice(ends[last + 1])
+    return [_of_xgboost(tree) for tree in model.get("trees", [])[kept]]
 
 
 def _of_xgboost(tree: Mapping[str, Any]) -> TreeCovers:
@@ -224,7 +227,8 @@ def _of_catboost(tree: Mapping[str, Any]) -> TreeCovers:
 
 _READERS: Mapping[str, Any] = {
     "steps": lambda model: _trees(model.steps[-1][1]),
-    "get_booster": lambda model: _xgboost(model.get_booster()),
+    # With early stopping, the model predicts, and exporters write, the rounds up to the best one.
+    "get_booster": lambda model: _xgboost(model.get_booster(), getattr(model, "best_iteration", None)),
     "save_raw": _xgboost,
     "booster_": lambda model: _lightgbm(model.booster_),
     "dump_model": _lightgbm,

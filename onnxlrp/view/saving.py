@@ -129,7 +129,7 @@ def _save_png(material: Material, draft: Path) -> None:
 def _save_html(material: Material, draft: Path) -> None:
     if not any(sample.texts for sample in material.samples):
         shapes = _shapes(material.explanation)
-        raise InputError(f"a .html needs an explained input that is text, not {shapes}: write .npz")
+        raise InputError(f"a .html needs an explained input that is text, not {shapes}: write .csv or .npz")
     draft.write_text(page(material.samples, material.title), encoding="utf-8")
 
 
@@ -167,24 +167,27 @@ def _save_npy(material: Material, draft: Path) -> None:
 
 
 def _save_csv(material: Material, draft: Path) -> None:
-    """Write a row per sample, a column per entry of the explained inputs, and base value and raw score where there are
-    any."""
+    """Write a row per sample, a column per entry of the explained inputs, then the explained class, base value and raw
+    score where there are any."""
     head: list[str] = []
     blocks = []
-    for name, value in material.explanation.relevance.items():
+    explanation = material.explanation
+    for name, value in explanation.relevance.items():
         if value.ndim > 2 or value.ndim == 0:
             raise InputError(
                 f"a .csv holds rows of features, but relevance of {name!r} is {list(value.shape)}: use .npz"
             )
         block = value.reshape(len(value), -1)
-        known = list(material.explanation.columns.get(name, ()))
+        known = list(explanation.columns.get(name, ()))
         if len(known) != block.shape[1]:
             known = [name] if block.shape[1] == 1 else [f"{name}[{index}]" for index in range(block.shape[1])]
         head += known
         blocks.append(block)
+    target = explanation.target
     for title, values in (
-        ("base_value", material.explanation.base_value),
-        ("raw_score", material.explanation.raw_score),
+        ("class", target if target is not None and target.shape == (len(blocks[0]),) else None),
+        ("base_value", explanation.base_value),
+        ("raw_score", explanation.raw_score),
     ):
         if values is not None:
             head.append(title if title not in head else f"{title}_1")
@@ -194,7 +197,8 @@ def _save_csv(material: Material, draft: Path) -> None:
     with draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
-        writer.writerows(np.concatenate(blocks, axis=1).tolist())
+        columns = [column for block in blocks for column in block.T.tolist()]
+        writer.writerows(zip(*columns, strict=True))
 
 
 FORMATS: dict[str, Callable[[Material, Path], None]] = {

@@ -158,7 +158,7 @@ def outputs_table(checks: Iterable[OutputCheck]) -> Table:
 
 def conservation_table(sums: Conservation) -> Table:
     """Show the amount of relevance at the output, and the parts that arrived or were absorbed."""
-    share = (lambda value: f"{value / sums.seeds:.1%}") if sums.seeds else (lambda value: "-")
+    share = (lambda value: f"{round(value / sums.seeds, 3) + 0.0:.1%}") if sums.seeds else (lambda value: "-")
     parts = [("at the output", sums.seeds)]
     parts += [(f"at input {name}", value) for name, value in sums.inputs.items()]
     parts += [] if sums.base is None else [("base value, no loss", sums.base)]
@@ -207,8 +207,8 @@ def number_or_dash(value: float | None) -> str:
 
 
 def four_digits(value: float) -> str:
-    """Write a number with four significant digits."""
-    return f"{float(value):.4g}"
+    """Write a number with four significant digits, and −0 as 0."""
+    return f"{float(value) + 0.0:.4g}"
 
 
 def _qualified(row: OperatorRow) -> str:

@@ -110,3 +110,22 @@ def test_relevance_arrives_at_the_ids_alone(name):
 def test_a_looked_up_scale_with_its_shift_is_data():
     found = data(f"{EMBEDDED} g = Gather(table, more) b = Gather(other, more) scaled = Mul(h, g) y = Add(scaled, b)")
     assert {"more", "g", "b"} <= found
+
+
+def test_truth_values_are_features_or_masks():
+    feature = "f = Cast<to=1>(on) u = Unsqueeze(f, last) z = MatMul(u, frequencies) y = Add(h, z)"
+    assert {"on", "f", "z"} <= data(f"{EMBEDDED} {feature}", "int64[N,4] ids, bool[N,4] on")
+    mask = MASKS["in front of all else"].replace("more", "on")
+    assert not {"m", "bias"} & data(mask, "int64[N,4] ids, bool[N,4] on")
+
+
+def test_a_column_of_truth_values_has_relevance():
+    from onnx import parser
+
+    body = "f = Cast<to=1>(on) c = Concat<axis=1>(x, f) y = MatMul(c, w)"
+    text = f"g (float[N,2] x, bool[N,1] on) => (float[N,3] y) <{WEIGHTS}> {{ {body} }}"
+    proto = parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]>\n{text}')
+    feeds = {"x": np.ones((2, 2), np.float32), "on": np.array([[True], [False]])}
+    found = onnxlrp.Explainer(onnxlrp.convert(proto))(feeds, target=0)
+    np.testing.assert_allclose(found.relevance["x"], [[1, 4], [1, 4]], rtol=1e-6)
+    np.testing.assert_allclose(found.relevance["on"], [[7], [0]], rtol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import parser
+from onnx import helper, parser
 
 import onnxlrp
 
@@ -45,3 +45,31 @@ def test_a_missing_value_has_no_relevance(how, composite):
 def test_the_others_have_what_they_contribute():
     explainer = onnxlrp.Explainer(onnxlrp.convert(model(FILLED["tested"]), "lrp0"))
     np.testing.assert_allclose(explainer({"x": X}, target=0).relevance["x"], [[1, 0, 10], [1.5, 3, 5]], rtol=1e-6)
+
+
+def test_a_choice_between_functions():
+    """A power transform takes one of two functions, each no number for the numbers that are left to the other."""
+    mask = helper.make_tensor("half", onnx.TensorProto.FLOAT, [], [0.5])
+    nodes = [
+        helper.make_node("Less", ["x", "zero"], ["low"]),
+        helper.make_node("Cast", ["low"], ["below"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Not", ["low"], ["high"]),
+        helper.make_node("Cast", ["high"], ["above"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Pow", ["x", "half"], ["root"]),
+        helper.make_node("Imputer", ["root"], ["r"], domain="ai.onnx.ml", imputed_value_floats=[0.0] * 3),
+        helper.make_node("Neg", ["x"], ["minus"]),
+        helper.make_node("Log", ["minus"], ["log"]),
+        helper.make_node("Imputer", ["log"], ["l"], domain="ai.onnx.ml", imputed_value_floats=[0.0] * 3),
+        helper.make_node("Mul", ["r", "above"], ["one"]),
+        helper.make_node("Mul", ["l", "below"], ["other"]),
+        helper.make_node("Add", ["one", "other"], ["f"]),
+        helper.make_node("ReduceSum", ["f"], ["y"]),
+    ]
+    for node in nodes[5], nodes[8]:
+        node.attribute.append(helper.make_attribute("replaced_value_float", float("nan")))
+    ends = [helper.make_tensor_value_info("x", 1, ["N", 3])], [helper.make_tensor_value_info("y", 1, [1, 1])]
+    zero = helper.make_tensor("zero", onnx.TensorProto.FLOAT, [], [0.0])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    proto = helper.make_model(helper.make_graph(nodes, "g", *ends, [mask, zero]), opset_imports=opsets, ir_version=8)
+    found = onnxlrp.Explainer(onnxlrp.convert(proto))({"x": np.float32([[4, -2, 9]])})
+    assert np.isfinite(found.relevance["x"]).all() and (found.relevance["x"] != 0).all()

@@ -34,10 +34,10 @@ def test_explain_lists_what_adds_up(saved, table, tmp_path):
     for words in ("base value", "raw score", "all others", "income", "base value + Σ relevance = raw score"):
         assert words in shown
     head, *rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert head == "income,age,debt,years,base_value,raw_score"
+    assert head == "income,age,debt,years,class,base_value,raw_score"
     for row in rows:
-        *values, raw = map(float, row.split(","))
-        assert abs(sum(values) - raw) < 1e-5
+        *values, chosen, base, raw = map(float, row.split(","))
+        assert abs(sum(values) + base - raw) < 1e-5 and chosen in (0, 1)
     samples = json.loads(call("explain", model, "--input", f"x={table}", "--json").stdout)["samples"]
     for sample in samples:
         assert abs(sample["base_value"] + sample["relevance"]["x"] - sample["raw_score"]) < 1e-5

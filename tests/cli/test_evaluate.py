@@ -57,6 +57,9 @@ def test_a_plot_is_written_and_not_overwritten(place):
     words = ("table.onnx", "--input", "x=rows.csv", "--composite", "auto", "--measure", "perturbation")
     result = run(*words, "--plot", "curves.svg")
     assert result.exit_code == 0 and "wrote curves.svg" in result.stdout, result.output
+    assert "occlusion" in result.stdout
+    assert "occlusion" not in run(*words, "--beside", "random").stdout
+    assert "random" not in run(*words, "--beside", "none").stdout.split("area ↑: ")[0]
     assert "<svg" in (place / "curves.svg").read_text()
     assert run(*words, "--plot", "curves.svg").exit_code == 2
     assert run(*words, "--plot", "curves.svg", "--force").exit_code == 0
@@ -70,6 +73,7 @@ def test_a_plot_is_written_and_not_overwritten(place):
         (("--input", "x=rows.csv", "--measure", "beauty"), 2, "the measures are"),
         (("--input", "x=rows.csv", "--measure", "localisation"), 2, "needs masks"),
         (("--input", "x=rows.csv", "--composite", "epsilom"), 2, "epsilom"),
+        (("--input", "x=rows.csv", "--beside", "lime"), 2, "random, occlusion"),
         (("--input", "x=rows.csv", "--plot", "curves.gif"), 2, ".png, .svg, .pdf"),
         (("--input", "x=rows.csv", "--units", "patches"), 3, "its units are"),
         (("--input", "x=rows.csv", "--baseline", "blurr"), 3, "is no baseline"),

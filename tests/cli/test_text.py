@@ -239,3 +239,18 @@ def test_many_texts_go_to_a_folder(classifier, tmp_path):
     np.testing.assert_array_equal(one.relevance["input_ids"], batches[0]["input_ids_relevance"])
     np.testing.assert_array_equal(two.relevance["input_ids"], batches[1]["input_ids_relevance"])
     assert [len(row.names) for row in one.tokens["input_ids"]] == [6, 6]
+
+
+def test_texts_are_evaluated_by_token(classifier, vocabulary, language_model):
+    """The vocabulary's mask token replaces tokens; padding is none. Without one, id 0 does, and that is said."""
+    vocabulary.write_text("\n".join([*PIECES[:-1], "[MASK]"]) + "\n")
+    texts = ("--text", "input_ids=A great film", "--text", "input_ids=bad")
+    shown = json.loads(call("evaluate", classifier, *texts, "--composite", "epsilon", "--json").stdout)
+    assert (shown["units"], shown["unit_count"], shown["baseline"], shown["samples"]) == ("tokens", 5, "token 9", 2)
+    assert {one["explanation"] for one in shown["figures"]} >= {"epsilon", "random", "occlusion"}
+    found = onnxlrp.evaluate(classifier, {"input_ids": ["A great film", "bad"]}, "epsilon", measures="complexity")
+    assert (found.unit_count, found.baseline) == (5, "token 9")
+    vocabulary.write_text("\n".join(PIECES) + "\n")
+    words = ("--position", "-1", "--composite", "epsilon", "--measure", "perturbation", "--json")
+    shown = json.loads(call("evaluate", language_model, "--text", "input_ids=A great film.", *words).stdout)
+    assert shown["baseline"] == "token 0 (no mask token is known)" and shown["score"] == "logits"

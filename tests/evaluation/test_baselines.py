@@ -11,8 +11,8 @@ from onnxlrp.evaluation.units import make_units
 from tests.evaluation.parts import data_of
 
 
-def baseline(array, wanted="auto", token=None, seed=0):
-    data = data_of(array)
+def baseline(array, wanted="auto", token=None, seed=0, shape=None):
+    data = data_of(array, shape)
     return make_baseline(data, make_units(data, "auto", None), wanted, token, seed)
 
 
@@ -46,8 +46,8 @@ def test_a_table_gets_values_of_other_samples_in_the_same_column():
 
 def test_tokens_become_the_mask_token():
     ids = np.array([[5, 6, 7], [8, 9, 10]])
-    assert baseline(ids, token=103).draws[0]["x"].tolist() == [[103] * 3]
-    assert baseline(ids).text == "token 0 (no mask token is known)"
+    assert baseline(ids, token=103, shape=("N", "T")).draws[0]["x"].tolist() == [[103] * 3]
+    assert baseline(ids, shape=("N", "T")).text == "token 0 (no mask token is known)"
 
 
 def test_a_series_gets_its_mean_over_time():

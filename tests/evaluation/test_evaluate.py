@@ -136,6 +136,9 @@ def test_a_token_target():
     np.testing.assert_allclose(found.curves["lrp0"].most_first[:, 0], wanted, rtol=1e-5)
     found = onnxlrp.evaluate(made, x, "lrp0", target=(4, 1), target_kind="element", **options)
     np.testing.assert_allclose(found.curves["lrp0"].most_first[:, 0], (x @ weights)[:, 4, 1], rtol=1e-5)
+    # As many samples as an element has indices: it is still one element for all.
+    found = onnxlrp.evaluate(made, x[:2], "lrp0", target=(4, 1), target_kind="element", **options)
+    np.testing.assert_allclose(found.curves["lrp0"].most_first[:, 0], (x[:2] @ weights)[:, 4, 1], rtol=1e-5)
 
 
 def test_several_inputs(x):

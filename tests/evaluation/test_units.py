@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError
+from onnxlrp.evaluation.input_kinds import input_kind
 from onnxlrp.evaluation.units import make_units
+from onnxlrp.runtime.inputs import TensorSpec
 from tests.evaluation.parts import data_of
 
 
@@ -39,6 +41,21 @@ def test_a_table_has_features():
     assert (units.count, units.text) == (5, "features")
 
 
+def test_volumes_are_cut_into_cubes():
+    units = make_units(data_of(np.zeros((1, 1, 14, 28, 21), np.float32)), "auto", None)
+    assert units.text == "patches of 4 × 4 × 4" and units.count == 4 * 7 * 6
+    gone = units.removed("x", np.array([0]), np.arange(units.count)[None] == 7 * 6 + 6 + 1)
+    assert gone.sum() == 4**3 and gone[0, 0, 4:8, 4:8, 4:8].all()
+
+
+def test_whole_numbers_are_ids_or_a_table():
+    ids = np.array([[5, 6, 7]])
+    assert make_units(data_of(ids), "auto", None).text == "features"
+    assert make_units(data_of(ids, ("N", "T")), "auto", None).text == "tokens"
+    assert input_kind(TensorSpec("input_ids", ids.dtype, ("N", 3)), ids) == "text"
+    assert input_kind(TensorSpec("width", ids.dtype, ("N", 3)), ids) == "table"
+
+
 def test_padding_is_no_token():
     ids = np.array([[5, 6, 7, 0], [8, 9, 0, 0]])
     units = make_units(data_of(ids, attention_mask=(ids != 0).astype(np.int64)), "auto", None)
@@ -60,7 +77,7 @@ def test_given_labels_may_differ_by_sample_and_leave_elements_out():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("tokens", "is a picture: its units are auto, patches, elements"),
+        ("tokens", "is a picture: its units are auto, patches, superpixels, elements"),
         (np.zeros((5, 5), int), "does not broadcast"),
         (np.zeros((1, 1, 4, 4)), "whole numbers"),
         (np.full((1, 1, 4, 4), -2), "count from 0"),

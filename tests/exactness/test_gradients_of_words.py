@@ -117,12 +117,15 @@ def test_lookups_in_a_branch_are_refused():
 @pytest.mark.parametrize("composite", GRADIENTS)
 @pytest.mark.parametrize("kind", ["uint8", "int64", "int32"])
 def test_whole_numbers(kind, composite):
-    """Counts and pixels are amounts: their gradient is a float, their product is with their value."""
+    """Counts, pixels and truth values are amounts: their gradient is a float, their product is with their value."""
     text = """g (KIND[N, 2] x, bool[N, 1] flag) => (float[N, 2] y) {
         c = Cast <to = 1> (x) f = Cast <to = 1> (flag) z = Concat <axis = 1> (c, f) y = MatMul (z, w) }"""
     x = np.array([[1, 2], [3, 0]], kind)
     explained = onnxlrp.convert(build(text.replace("KIND", kind), w=W[:3]), composite)
-    found = onnxlrp.Explainer(explained)({"x": x, "flag": np.array([[True], [False]])}, target=0)
-    factor = x if composite == "gradient_x_input" else np.ones_like(x)
-    assert list(found.relevance) == ["x"] and found.relevance["x"].dtype == np.float32
-    np.testing.assert_allclose(found.relevance["x"], factor * W[:2, 0], rtol=1e-5)
+    feeds = {"x": x, "flag": np.array([[True], [False]])}
+    found = onnxlrp.Explainer(explained)(feeds, target=0)
+    assert list(found.relevance) == ["x", "flag"]
+    for name, weights in (("x", W[:2, 0]), ("flag", W[2:3, 0])):
+        factor = feeds[name] if composite == "gradient_x_input" else np.ones(feeds[name].shape)
+        assert found.relevance[name].dtype == np.float32
+        np.testing.assert_allclose(found.relevance[name], factor * weights, rtol=1e-5)

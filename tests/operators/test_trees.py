@@ -229,6 +229,18 @@ def test_transformed_sums(post, targets):
         np.testing.assert_allclose(found["x_relevance"], exact.parts[rows, :, chosen], atol=1e-5)
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_transforms_by_number(number):
+    """TreeEnsemble names them by numbers, which are onnxruntime's."""
+    rng = np.random.default_rng(number)
+    trees = [tree for tree in Drawing(targets=(0,)).forest(rng, 6) if tree.mode]
+    tables = by_tables(trees, 3)
+    tables["leaf_targetids"] = [i % 3 for i, _ in enumerate(tables["leaf_targetids"])]
+    x = samples(rng, 8).astype(np.float32)
+    # `explain` compares the outputs with those of onnxruntime.
+    explain(single("TreeEnsemble", version=5, post_transform=number, **tables), x, atol=1e-6)
+
+
 @pytest.mark.parametrize("version", [1, 3])
 @pytest.mark.parametrize("labels", [(10, 11, 12), ("a", "b", "c"), (10, 11), (10,)])
 @pytest.mark.parametrize("post", POST[:4])

@@ -157,6 +157,19 @@ def test_xgboost(booster):
     np.testing.assert_allclose(np.sort(rates), np.sort(np.concatenate([t.cover for t in trees])), rtol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_early_stopping_of_xgboost(classes):
+    """Rounds after the best one are neither predicted with nor written by exporters."""
+    cls, answers = (xgboost.XGBClassifier, Y) if classes > 1 else (xgboost.XGBRegressor, TARGET)
+    model = cls(n_estimators=60, max_depth=2, learning_rate=1.0, early_stopping_rounds=3, base_score=0.5)
+    order = np.random.default_rng(0).permutation(SAMPLES)
+    seen, left = order[:100], order[100:]
+    model.fit(X[seen], answers[seen], eval_set=[(X[left], answers[left])], verbose=False)
+    trees = onnxlrp.covers_of(model)
+    assert len(trees) == classes * (model.best_iteration + 1) < len(model.get_booster().get_dump())
+    assert covered(boosted(model), model)
+
+
 @pytest.mark.parametrize("cls", [catboost.CatBoostClassifier, catboost.CatBoostRegressor])
 def test_catboost(cls, tmp_path):
     model = cls(iterations=4, depth=3, verbose=0, allow_writing_files=False).fit(X, Y)

@@ -133,3 +133,13 @@ def test_fixed_batches(name, batch):
     fixed, free = (onnxlrp.Explainer(onnxlrp.convert(source, "epsilon")) for source in sources)
     found = np.concatenate([e.relevance["x"] for e in fixed.map({"x": X[:10]})])
     np.testing.assert_allclose(found, free({"x": X[:10]}).relevance["x"], rtol=1e-3, atol=1e-4)
+
+
+def test_a_power_transform_upstream():
+    """Its two functions are no numbers where the other is chosen, at their boundary neither: relevance is finite."""
+    rows = np.random.default_rng(0).integers(-4, 5, (80, 4)).astype(np.float32) / 2
+    model = pipeline.make_pipeline(preprocessing.PowerTransformer(), ensemble.RandomForestRegressor(5, random_state=0))
+    source = exported(model.fit(rows, rows[:, 0] * rows[:, 1]))
+    found = onnxlrp.Explainer(onnxlrp.convert(source))({"x": rows})
+    assert np.isfinite(found.relevance["x"]).all()
+    assert (found.relevance["x"] != 0).mean() > 0.8

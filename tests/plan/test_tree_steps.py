@@ -38,7 +38,7 @@ def tree_step(source: onnx.ModelProto, composite: Any = "auto", **options: Any) 
 
 def test_shapley_values_and_the_grid_are_the_default():
     step = tree_step(regressor())
-    assert step.why.endswith("Shapley values; covers: a grid of its thresholds.")
+    assert step.why.endswith("Shapley values; covers: the threshold grid.")
     assert step.call.attr("game") == "shapley" and "covers" not in step.call.attributes
 
 
@@ -48,7 +48,7 @@ def test_hit_rates_of_the_file():
         "nodes_hitrates": [1.0]
         * len(by_numbers(Drawing().forest(np.random.default_rng(0), 4), "target")["nodes_modes"])
     }
-    assert tree_step(regressor(**rates)).why.endswith("covers: a grid of its thresholds.")
+    assert tree_step(regressor(**rates)).why.endswith("covers: the threshold grid.")
 
 
 def test_rows_come_before_hit_rates():
@@ -63,7 +63,7 @@ def test_rows_come_before_hit_rates():
 @pytest.mark.parametrize("composite", ['epsilon(trees="path")', Epsilon(trees="path")])
 def test_the_path_on_request(composite):
     step = tree_step(regressor(), composite)
-    assert step.why.endswith("Changes along the path; covers: a grid of its thresholds.")
+    assert step.why.endswith("Changes along the path; covers: the threshold grid.")
     assert step.call.attr("game") == "path"
 
 
@@ -76,7 +76,9 @@ def test_the_path_from_a_file(tmp_path):
 @pytest.mark.parametrize("aggregate", ["MIN", "MAX"])
 def test_the_path_where_one_tree_wins(aggregate):
     step = tree_step(regressor(aggregate_function=aggregate))
-    assert f"Changes along the path, because the {aggregate} of the trees is taken; covers: a grid" in step.why
+    assert (
+        f"Changes along the path, because the {aggregate} of the trees is taken; covers: the threshold grid" in step.why
+    )
     assert step.call.attr("game") == "path"
     trees = [t for t in Drawing().forest(np.random.default_rng(0), 6) if t.mode]
     tables = by_tables(trees, 1)
@@ -194,7 +196,7 @@ def leaf_function() -> onnx.ModelProto:
 def test_functions_of_one_tree_play_the_same_game(rows):
     plan = onnxlrp.inspect(leaf_function(), background=rows)
     (step,) = [s for s in plan.steps if s.operator == "LeafFunction"]
-    source = "a grid of its thresholds" if rows is None else "the background's 50 rows"
+    source = "the threshold grid" if rows is None else "the background's 50 rows"
     assert step.why.endswith(f"Shapley values; covers: {source}.")
     assert step.call.attr("game") == "shapley" and ("covers" in step.call.attributes) == (rows is not None)
     explained = onnxlrp.convert(leaf_function(), background=rows, ledger=True)

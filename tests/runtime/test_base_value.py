@@ -333,3 +333,20 @@ def test_metadata_carries_the_numbers():
     assert Interface.from_metadata(interface.to_metadata()) == interface
     earlier = {k: v for k, v in interface.to_metadata().items() if k != "onnxlrp.base_values"}
     assert Interface.from_metadata(earlier) == dataclasses.replace(interface, base_values=None)
+
+
+@pytest.mark.parametrize("options", [{}, {"targets": 2}, {"target": "weights"}, {"interactions": True}])
+def test_no_samples(options):
+    """An empty batch has no base values and no relevance, of as many columns as ever."""
+    source = joined(forest(1, outputs=["y"], targets=3))
+    found = onnxlrp.Explainer(onnxlrp.convert(source, **options))({"x": X[:0]})
+    targets = (2,) if "targets" in options else ()
+    assert found.relevance["x"].shape == (0, *targets, 4)
+    assert found.base_value is not None and found.base_value.shape == (0, *targets)
+    assert found.raw_score is not None and found.raw_score.shape == (0, *targets)
+
+
+def test_no_samples_of_a_softmax():
+    """The raw score of a skipped softmax is what relevance and base value add up to."""
+    found = onnxlrp.Explainer(onnxlrp.convert(classifier(3, post_transform="SOFTMAX")))({"x": X[:0]})
+    assert found.raw_score is not None and found.raw_score.shape == (0,)

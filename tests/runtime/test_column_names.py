@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, Results
 from onnxlrp.runtime.column_names import KEY, of_frame, of_metadata
 from onnxlrp.runtime.inputs import TensorSpec
@@ -79,3 +80,17 @@ def test_names_are_no_part_of_what_a_folder_was_begun_with(linear, tmp_path):
     explainer.map({"x": X}, 2, to=tmp_path / "results")
     again = explainer.map({"x": Frame(X)}, 2, to=tmp_path / "results")
     assert again.complete and again.columns == {}
+
+
+def test_frames_of_doubles_fit_in_a_call_and_in_batches(linear):
+    """Data frames hold doubles: their numbers get the type of the input, as those of lists do."""
+    explainer, frame = Explainer(linear), Frame(X.astype(np.float64))
+    once = explainer({"x": frame}).relevance["x"]
+    parts = [part.relevance["x"] for part in explainer.map({"x": frame}, 2)]
+    np.testing.assert_array_equal(np.concatenate(parts), once)
+
+
+def test_a_frame_alone_is_no_mapping(linear):
+    frame = type("DataFrame", (Frame,), {})(X)
+    with pytest.raises(InputError, match=r'such as \{"x": frame\} for one input of all columns'):
+        Explainer(linear)(frame)

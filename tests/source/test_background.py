@@ -59,9 +59,31 @@ def test_an_input_a_column(tmp_path):
     inputs = [value("age", ("N", 1)), value("city", ("N", 1), ir.DataType.STRING)]
     frame = Frame({"age": [1, 2], "city": ["a", "b"], "other": [0, 0]})
     (tmp_path / "people.csv").write_text("age,city\n1,a\n2,b\n")
-    for given in (frame, tmp_path / "people.csv", {"age": [1, 2], "city": [["a"], ["b"]]}):
+    (tmp_path / "more.csv").write_text(",age,city,bought\n0,1,a,yes\n1,2,b,no\n")
+    for given in (frame, tmp_path / "people.csv", tmp_path / "more.csv", {"age": [1, 2], "city": [["a"], ["b"]]}):
         age, city = rows_of(given, inputs).values()
         assert age.tolist() == [[1.0], [2.0]] and city.tolist() == [["a"], ["b"]]
+
+
+def test_missing_values_and_truth_values(tmp_path):
+    """Empty cells, None and NaN are missing; true and false may be words."""
+    (tmp_path / "holes.csv").write_text("age,height\n0,\n,3\n4, \n")
+    for given in (tmp_path / "holes.csv", [[0, None], [None, 3], [4, np.nan]]):
+        (rows,) = rows_of(given, [value()]).values()
+        np.testing.assert_array_equal(rows, [[0, np.nan], [np.nan, 3], [4, np.nan]])
+    flag = value("flag", ("N", 1), ir.DataType.BOOL)
+    (tmp_path / "flags.csv").write_text("flag\nTrue\nfalse\n0\n1\n")
+    for given in (tmp_path / "flags.csv", {"flag": [True, False, False, True]}, {"flag": [1.0, 0, 0, 1]}):
+        assert rows_of(given, [flag])[flag].tolist() == [[True], [False], [False], [True]]
+
+
+@pytest.mark.parametrize("dtype", [ir.DataType.INT64, ir.DataType.UINT8, ir.DataType.BOOL])
+@pytest.mark.parametrize("cell", [np.nan, None, "", 0.5, -np.inf, 2**70])
+def test_whole_numbers_are_never_made_up(dtype, cell):
+    with pytest.raises(InputError, match="the rows do not: they hold"):
+        rows_of({"n": [1.0, cell]}, [value("n", ("N", 1), dtype)])
+    with pytest.raises(InputError, match="the rows do not: they hold -3"):
+        rows_of({"n": [-3, 1]}, [value("n", ("N", 1), ir.DataType.UINT8)])
 
 
 BAD = [

@@ -32,7 +32,7 @@ def test_the_defaults():
     """The first output, the logit that it follows from, and every input that can carry relevance."""
     found = question()
     assert (found.name, found.output.name, found.score.name) == ("p", "p", "q")
-    assert ([v.name for v in found.inputs], found.by_name) == (["x", "z"], False)
+    assert ([v.name for v in found.inputs], found.by_name) == (["x", "z", "b"], False)
     assert found.label is None and found.axes is None
     assert [note.partition(":")[0] for note in found.notes] == ["explained in place of 'p'"]
 

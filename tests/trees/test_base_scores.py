@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
+import onnxlrp
+from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
 from onnxlrp.trees.base_scores import base_scores
 from onnxlrp.trees.ensemble_attributes import forest
+from tests.operators.case import onnxruntime
 from tests.operators.draws.classical import MODES, Drawing, by_numbers, samples, single
 from tests.oracle import tree_games
 from tests.trees.in_double import roots_of
@@ -59,3 +63,63 @@ def test_one_score_for_two_classes():
 def test_the_chosen_tree_differs_from_sample_to_sample(aggregate):
     tables = by_numbers(Drawing().forest(np.random.default_rng(1), 3), "target")
     assert base_scores(call_of("TreeEnsembleRegressor", n_targets=1, aggregate_function=aggregate, **tables)) is None
+
+
+def leaves_of(speaking: list[tuple[int, ...]], kind: str, trees: int = 1, **attributes) -> dict:
+    """Trees of one comparison each, whose two leaves have weights for the given targets."""
+    weights = [(tree, leaf, target) for tree in range(trees) for leaf in (0, 1) for target in speaking[leaf]]
+    return {
+        "nodes_treeids": [t for t in range(trees) for _ in range(3)],
+        "nodes_nodeids": [0, 1, 2] * trees,
+        "nodes_featureids": [0, 0, 0] * trees,
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"] * trees,
+        "nodes_values": [0.0] * 3 * trees,
+        "nodes_truenodeids": [1, 0, 0] * trees,
+        "nodes_falsenodeids": [2, 0, 0] * trees,
+        f"{kind}_treeids": [tree for tree, _, _ in weights],
+        f"{kind}_nodeids": [1 + leaf for _, leaf, _ in weights],
+        f"{kind}_ids": [target for _, _, target in weights],
+        f"{kind}_weights": [1.0 + tree + leaf + target for tree, leaf, target in weights],
+        **attributes,
+    }
+
+
+def explained(source: onnx.ModelProto, target: int) -> onnxlrp.Explanation:
+    x = np.float32([[-1, 0], [1, 0], [2, 0]])
+    converted = onnxlrp.convert(source, ledger=True)
+    found = onnxlrp.Explainer(converted)({"x": x}, target=target)
+    for name, value in onnxruntime(source)({"x": x}).items():
+        np.testing.assert_array_equal(found.outputs[name], value)
+    assert found.ledger is not None
+    assert any(found.ledger.marked) == (found.base_value is None)
+    if found.base_value is not None:
+        np.testing.assert_allclose(found.relevance["x"].sum(1) + found.base_value, found.raw_score, rtol=1e-6)
+        assert found.ledger.gaps.max() < 1e-6
+    return found
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE"])
+@pytest.mark.parametrize("trees", [1, 2])
+def test_a_target_without_weights_gets_no_base_value(trees, aggregate):
+    """onnxruntime adds a base value to one of several targets only where a leaf has a weight for it."""
+    tables = leaves_of([(0, 1), (1,)], "target", trees, base_values=[10.0, 20.0, 30.0], aggregate_function=aggregate)
+    source = single("TreeEnsembleRegressor", width=2, n_targets=3, **tables)
+    assert all(explained(source, target).base_value is None for target in range(3))
+    always = leaves_of([(0, 1), (0, 1)], "target", trees, base_values=[10.0, 20.0, 30.0], aggregate_function=aggregate)
+    source = single("TreeEnsembleRegressor", width=2, n_targets=3, **always)
+    assert all(explained(source, target).base_value is not None for target in range(3))
+
+
+def test_leaves_of_one_of_two_classes():
+    """onnxruntime answers them by other rules: no base value without a transform, and refused with one."""
+    tables = leaves_of([(0,), (1,)], "class", classlabels_int64s=[0, 1])
+    plain = single("TreeEnsembleClassifier", width=2, label=7, **tables)
+    assert explained(plain, 1).base_value is None
+    changed = single("TreeEnsembleClassifier", width=2, label=7, post_transform="SOFTMAX", **tables)
+    with pytest.raises(UnsupportedOperatorError, match="no weight for one of its two classes"):
+        onnxlrp.convert(changed)
+    for speaking, more in (([(1,), ()], {}), ([(0,), ()], {"base_values": [0.5]})):
+        tables = leaves_of(speaking, "class", classlabels_int64s=[0, 1], **more)
+        assert explained(single("TreeEnsembleClassifier", width=2, label=7, **tables), 0).base_value is None
+    both = leaves_of([(0,), (0, 1)], "class", classlabels_int64s=[0, 1, 2])
+    assert explained(single("TreeEnsembleClassifier", width=2, label=7, **both), 1).base_value is not None

@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import onnxlrp
 from onnxlrp.graph.call import Call
 from onnxlrp.trees.counting import branch_counts, taken_branches
 from onnxlrp.trees.ensemble_attributes import forest
@@ -91,3 +92,20 @@ def test_hit_rates_of_sets():
     for side in ("true", "false"):
         inner = np.flatnonzero(np.array(call.attr(f"nodes_{side}leafs")) == 0)
         assert (reached[np.array(call.attr(f"nodes_{side}nodeids"))[inner]] <= reached[inner]).all()
+
+
+@pytest.mark.parametrize("game", ["shapley", "path", "interventional"])
+def test_a_background_of_doubles(game):
+    """Trees in double precision run as before; a TreeEnsemble of them has no attribute for the counts."""
+    rng = np.random.default_rng(1)
+    trees = [tree for tree in Drawing().forest(rng, 6) if tree.mode]
+    tables = by_tables(trees, 1, floating=np.float64)
+    source = single("TreeEnsemble", kind=onnx.TensorProto.DOUBLE, version=5, **tables)
+    x = samples(rng, 30)
+    converted = onnxlrp.convert(source, onnxlrp.composites.Auto(trees=game), background=x)
+    found = onnxlrp.Explainer(converted)({"x": x})
+    np.testing.assert_allclose(found.outputs["y"], onnxruntime(source)({"x": x})["y"], rtol=1e-12)
+    assert found.base_value is not None
+    np.testing.assert_allclose(found.relevance["x"].sum(1) + found.base_value, found.raw_score, atol=1e-12)
+    if game != "path":
+        np.testing.assert_allclose(found.base_value[0], found.outputs["y"].mean(), atol=1e-12)

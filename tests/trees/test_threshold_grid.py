@@ -140,7 +140,7 @@ def test_hit_rates_come_first_and_the_grid_fills_what_they_leave_open():
     trees = forest(nodes, hit_rates=rates)
     np.testing.assert_allclose(trees.share[:3], [0, 0.5, 0.4])
     assert trees.share_source == "the file's hit rates"
-    assert forest(nodes, hit_rates=np.ones(7)).share_source == "a grid of its thresholds"
+    assert forest(nodes, hit_rates=np.ones(7)).share_source == "the threshold grid"
 
 
 def test_rates_of_a_branch_that_two_comparisons_share():

@@ -48,7 +48,7 @@ def test_npz_npy_json_csv(tmp_path):
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["relevance"]["x"] == TABLE.tolist() and content["ledger"][0]["passed_on"] == 1
     write(tmp_path / "r.csv", dataclasses.replace(done, columns={"x": ("age", "mass", "town")}))
-    assert (tmp_path / "r.csv").read_text() == "age,mass,town\n0.5,-1.5,3.0\n"
+    assert (tmp_path / "r.csv").read_text() == "age,mass,town,class\n0.5,-1.5,3.0,1\n"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -57,7 +57,9 @@ def test_every_table_has_base_value_raw_score_and_column_names(tmp_path):
     sums = {"base_value": np.array([0.25]), "raw_score": np.array([2.25])}
     done = explanation({"x": TABLE}, columns={"x": ("age", "base_value", "town")}, **sums)
     write(tmp_path / "r.csv", done)
-    assert (tmp_path / "r.csv").read_text() == "age,base_value,town,base_value_1,raw_score\n0.5,-1.5,3.0,0.25,2.25\n"
+    assert (
+        tmp_path / "r.csv"
+    ).read_text() == "age,base_value,town,class,base_value_1,raw_score\n0.5,-1.5,3.0,1,0.25,2.25\n"
     write(tmp_path / "r.json", done)
     content = json.loads((tmp_path / "r.json").read_text())
     assert (content["base_value"], content["raw_score"]) == ([0.25], [2.25])
@@ -72,7 +74,7 @@ def test_every_table_has_base_value_raw_score_and_column_names(tmp_path):
 
 def test_csv_of_several_inputs(tmp_path):
     write(tmp_path / "r.csv", explanation({"age": TABLE[:, :1], "rest": TABLE[:, 1:]}))
-    assert (tmp_path / "r.csv").read_text().splitlines()[0] == "age,rest[0],rest[1]"
+    assert (tmp_path / "r.csv").read_text().splitlines()[0] == "age,rest[0],rest[1],class"
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,9 @@ def test_check_tables():
     assert "equal" in shown and "DIFFERENT" in shown
     kept = Conservation(10.0, {"x": 6.0}, 3.0, 0.5, 0.5, "/conv", 1e-8)
     assert "60.0%" in text(tables.conservation_table(kept))
+    rounded = Conservation(10.0, {"x": 10.0}, -1e-6, -0.0, 0.0, "/conv", 1e-8)
+    shown = text(tables.conservation_table(rounded))
+    assert "-0.0%" not in shown and "-0 " not in shown
     nothing = Conservation(0.0, {"x": 0.0}, 0.0, 0.0, 0.0, "/conv", 0.0)
     assert "at input x" in text(tables.conservation_table(nothing))
 

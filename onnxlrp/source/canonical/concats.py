@@ -13,7 +13,8 @@ _Known = dict[tuple[int, tuple["ir.Value | None", ...]], ir.Value]
 
 
 def rewrite(rewriter: Rewriter) -> None:
-    """Let every Concat read the longest other Concat that it begins with."""
+    """Let every Concat whose first operands are all those of another Concat read the output of the other one, the
+    longest if there are several."""
     whole: _Known = {}
     for node in rewriter.nodes("Concat"):
         operands, axis = tuple(node.inputs), node.attributes["axis"].as_int()
