@@ -16,12 +16,12 @@ from onnxlrp.rule_language import Bound
 
 
 def values_at_baseline(
-    context: Context, score: ir.Value, inputs: Sequence[ir.Value], baseline: Bound
+    context: Context, score: ir.Value, inputs: Sequence[ir.Value], compared: Iterable[ir.Value], baseline: Bound
 ) -> dict[ir.Value, ir.Value]:
     """Run the model on the baseline, and return its values there by those of the model.
 
-    One sample stands for all where the batch is an axis of every value, so that a session computes the values as it is
-    created; else the baseline has the shape of the input.
+    `compared` are the values whose change is asked for. One sample stands for all where the batch is an axis of each of
+    these, so that a session computes the values as it is created; else the baseline has the shape of the input.
     """
     op, graph = context.op, context.op.graph
     needed = set(upstream([score], read_by))
@@ -29,7 +29,7 @@ def values_at_baseline(
     mark_downstream(nodes, inside, lambda node: node.outputs, read_by)
     nodes = [node for node in nodes if node.outputs[0] in inside]
     own = [v for node in nodes for v in node.outputs]
-    batch = _batch(inputs, own)
+    batch = _batch(inputs, [v for v in compared if v in inside])
     starts = []
     for value in inputs:
         assert value.dtype is not None
@@ -44,7 +44,7 @@ def values_at_baseline(
     for node in moved:
         mark_rule(node, "the model at the baseline")
     for value in copies if batch is not None else ():
-        value.shape = None if value.shape is None else ir.Shape([1 if _is(d, batch) else d for d in value.shape])
+        value.shape = None if value.shape is None else ir.Shape([_of_one(d, batch) for d in value.shape])
     graph.extend(moved)
     return dict(zip([*inputs, *own], [*starts, *copies], strict=True))
 
@@ -62,6 +62,11 @@ def _batch(inputs: Iterable[ir.Value], values: Iterable[ir.Value]) -> str | None
         if sum(_is(d, name) for d in value.shape) > 1:
             return None
     return name
+
+
+def _of_one(size: int | ir.SymbolicDim, batch: str | None) -> int | ir.SymbolicDim:
+    """A size in a batch of one sample. A size of another name is unknown: it may count samples too."""
+    return size if isinstance(size, int) else 1 if _is(size, batch) else ir.SymbolicDim(None)
 
 
 def _is(size: object, name: str | None) -> bool:

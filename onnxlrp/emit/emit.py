@@ -17,7 +17,7 @@ from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
-from onnxlrp.emit.rescaled import RESCALED
+from onnxlrp.emit.rescaled import RESCALED, compared_values
 from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -140,7 +140,8 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
     context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, forms)
     if composite.reference is None:
         return context
-    baseline = values_at_baseline(context, request.question.score, request.inputs, composite.reference)
+    score, compared = request.question.score, compared_values(plan.steps)
+    baseline = values_at_baseline(context, score, request.inputs, compared, composite.reference)
     return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
 
 

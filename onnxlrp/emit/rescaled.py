@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx_ir as ir
 
@@ -13,6 +13,15 @@ from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.treatments import routing_step
 from onnxlrp.operators.registry import Kind
 from onnxlrp.plan import Step, StepKind
+
+
+def compared_values(steps: Iterable[Step]) -> Iterator[ir.Value]:
+    """Yield the values whose change or baseline a step asks for, which steps that are linear in their operands do not."""
+    for step in steps:
+        entry, one = step.entry, len(step.operands) == 1
+        linear = entry.moves or (entry.kind is Kind.LINEAR and (one or entry.linearity == "sum"))
+        if not linear or entry.linearity == "quotient":
+            yield from (*step.operands.values(), *step.outputs)
 
 
 def _moved(context: Context, step: Step, arrived: Arrived) -> Backward:
@@ -74,8 +83,8 @@ def _rescaled(context: Context, step: Step, arrived: Arrived) -> Backward:
 def _over(context: Context, change: ir.Value, by: ir.Value, slope: ir.Value) -> ir.Value:
     """Divide a change by the change that it comes from; the slope where that is too small."""
     op, least = context.op, 1e-10 if context.dtype == ir.DataType.DOUBLE else 1e-6
-    near = op.Less(op.Abs(by), least)
-    return op.Where(near, slope, op.Div(change, op.Where(near, op.number(1.0, by), by)))
+    # The quotient may be no number where it is not taken: another Where would cost a tenth of the way back.
+    return op.Where(op.Less(op.Abs(by), least), slope, op.Div(change, by))
 
 
 def _change(context: Context, value: ir.Value) -> ir.Value:
