@@ -16,7 +16,7 @@ from onnxlrp.plan import Step, StepKind
 
 
 def compared_values(steps: Iterable[Step]) -> Iterator[ir.Value]:
-    """Yield the values whose change or baseline a step asks for, which steps that are linear in their operands do not."""
+    """Yield the values whose change or baseline a step asks for; steps that are linear in their operands ask none."""
     for step in steps:
         entry, one = step.entry, len(step.operands) == 1
         linear = entry.moves or (entry.kind is Kind.LINEAR and (one or entry.linearity == "sum"))
