@@ -339,7 +339,7 @@ def _ask(
     absorbed = canonicalise(source.model)
     graph = source.model.graph
     op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
-    whole = explain_probability or rulebook[0].seed == "gradient"
+    whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)
     rows = None if data is None else Background(rows_of(data, graph.inputs), clusters)

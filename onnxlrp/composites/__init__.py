@@ -18,6 +18,7 @@ from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
+from onnxlrp.composites.deep_lift import DeepLift
 from onnxlrp.composites.lrp import (
     AttnLrp,
     CpLrp,
@@ -42,6 +43,7 @@ __all__ = [
     "Composite",
     "CpLrp",
     "Deconvnet",
+    "DeepLift",
     "DeepTaylor",
     "Epsilon",
     "EpsilonAlpha2Beta1",

@@ -164,6 +164,16 @@ class Composite(Brief):
         return True
 
     @property
+    def reference(self) -> Bound:
+        """Baseline that changes are counted from in the place of derivatives; None for derivatives."""
+        return None
+
+    @property
+    def explains_output(self) -> bool:
+        """True if the output itself is explained, not the score that a final softmax or sigmoid computes it from."""
+        return self.seed == "gradient"
+
+    @property
     def points(self) -> Points | None:
         """Points over which a gradient is averaged; None for the gradient at the input."""
         return None

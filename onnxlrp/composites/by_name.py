@@ -13,6 +13,7 @@ from onnxlrp.composites.activation_maps import GradCam, LayerCam
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden
+from onnxlrp.composites.deep_lift import DeepLift
 from onnxlrp.composites.lrp import (
     AttnLrp,
     CpLrp,
@@ -56,6 +57,7 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "layer_cam": LayerCam,
     "integrated_gradients": IntegratedGradients,
     "smooth_grad": SmoothGrad,
+    "deep_lift": DeepLift,
 }
 """Composites of onnxlrp itself, by name."""
 

@@ -41,6 +41,8 @@ class Context:
     receivers: frozenset[ir.Value]
     """Values that relevance goes on from; what is sent anywhere else is stopped."""
     treatments: Mapping[StepKind, Treat]
+    baseline: Mapping[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
+    """Values at the baseline of DeepLIFT, by the model's own."""
     rounded: frozenset[ir.Value] = frozenset()
     """Values whose relevance is carried as an amount, because kernels round them."""
     keeps_ledger: bool = False

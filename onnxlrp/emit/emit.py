@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
+from onnxlrp.emit.at_baseline import values_at_baseline
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
@@ -16,6 +17,7 @@ from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
+from onnxlrp.emit.rescaled import RESCALED, compared_values
 from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -133,9 +135,14 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
     receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
-    treatments, rounded = GRADIENT if composite.seed == "gradient" else RELEVANCE, rounded_values(plan.steps, op.graph)
-    ledger, forms = request.ledger, request.forms
-    return Context(op, facts, composite, dtype, dtype, receivers, treatments, rounded, ledger, forms)
+    treatments = GRADIENT if composite.seed == "gradient" else RELEVANCE
+    rounded, ledger, forms = rounded_values(plan.steps, op.graph), request.ledger, request.forms
+    context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, forms)
+    if composite.reference is None:
+        return context
+    score, compared = request.question.score, compared_values(plan.steps)
+    baseline = values_at_baseline(context, score, request.inputs, compared, composite.reference)
+    return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
 
 
 def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:
@@ -171,6 +178,8 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     amount = walk.amount(value, dtype)
     if value in walk.relevance and composite.seed == "gradient" and composite.times_input:
         amount = op.Mul(amount, dataclasses.replace(walk.context, dtype=dtype).finite(value))
+    if value in walk.context.baseline:
+        amount = op.Mul(amount, op.cast(op.Sub(value, walk.context.baseline[value]), dtype))
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 

@@ -17,6 +17,7 @@ from onnxlrp.emit.bounds import constant_of_input
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.errors import InputError
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import is_relevance, mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by, upstream
 from onnxlrp.source.constants import constants
@@ -131,13 +132,7 @@ def _copied(
     inside |= constants(graph) - set(graph.initializers.values())
     copied = [node for node in nodes if node.outputs[0] in inside]
     ends = [g for g in dict.fromkeys(gradients) if g in inside]
-    own = {*inputs, *(v for node in copied for v in node.outputs)}
-    around = dict.fromkeys(v for node in copied for v in read_by(node) if v is not None and v not in own)
-    view = ir.GraphView([*inputs, *around], ends, nodes=copied, opset_imports=graph.opset_imports, name="one_point")
-    body = view.clone()
-    for copy, value in zip(body.inputs[len(inputs) :], around, strict=True):
-        ir.convenience.replace_all_uses_with(copy, value)
-    del body.inputs[len(inputs) :]
+    body = copied_part(graph, copied, inputs, ends)
     for node in body.all_nodes():
         if not is_relevance(node):
             mark_rule(node, "the model at a point")

@@ -1,4 +1,4 @@
-"""Check that a gradient can be taken at several points, and say in the plan that it is."""
+"""Check that a model can be run at other points than the input, and say in the plan that it is."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from onnxlrp.plan.steps import Plan
 
 
 def points_note(composite: Composite) -> str | None:
-    """Say at which points the gradient is taken; None for composites without points."""
+    """Say at which other points the model runs; None for composites without points and baseline."""
     points = composite.points
+    if composite.reference is not None:
+        return (
+            "the model runs at the baseline too; relevance is the change of the input from it times the multiplier, "
+            "and adds up to the change of the score"
+        )
     if points is None:
         return None
     count = len(points.scales)
@@ -29,13 +34,13 @@ def points_note(composite: Composite) -> str | None:
 
 
 def inputs_without_points(plan: Plan, inputs: Collection[ir.Value]) -> dict[ir.Value, str]:
-    """Find the inputs that the composite takes no points of, each with a sentence for the plan: between integers there
-    are none."""
-    if plan.composite.points is None:
+    """Find the inputs that the composite takes no other points of, each with a sentence for the plan: between integers
+    there are none."""
+    if plan.composite.points is None and plan.composite.reference is None:
         return {}
     whole = [v for v in inputs if v.dtype is not None and not v.dtype.is_floating_point()]
     return {
-        v: f"the input {v.name!r} is {v.dtype}, and {plan.composite} takes gradients at points between such values: "
+        v: f"the input {v.name!r} is {v.dtype}, and {plan.composite} runs the model at points between such values: "
         "make the floats that are computed from it, such as an embedding, an input of the model"
         for v in whole
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -19,6 +19,7 @@ from onnxlrp.plan.base_value import decide_base
 from onnxlrp.plan.input_side import check_bounds, input_side
 from onnxlrp.plan.kernel_steps import compared, kernel
 from onnxlrp.plan.last_layers import near_values
+from onnxlrp.plan.multipliers import changing_values, no_multiplier
 from onnxlrp.plan.narrow import decide_columns
 from onnxlrp.plan.overrides import Overriding
 from onnxlrp.plan.shifted_layers import layer_reference
@@ -77,6 +78,7 @@ class _Planner:
         self.stopped: list[str] = []
         self.upstream: set[ir.Value] = set()
         self.gradient = composite.seed == "gradient"
+        self.changing = set() if composite.reference is None else changing_values(graph, facts.explained)
         convolutions = sorted(
             (n for n, layer in facts.layers.items() if layer.kind == "convolution"), key=facts.order.__getitem__
         )
@@ -108,7 +110,7 @@ class _Planner:
         )
         if not self.unsupported:
             decide_base(plan, self.facts, score)
-        if self.gradient and (names := plan.without_slope()):
+        if self.gradient and self.composite.reference is None and (names := plan.without_slope()):
             more = f" and at {len(names) - 1} more" if len(names) > 1 else ""
             plan.notes.append(
                 f"gradients are 0 at {names[0]!r}{more}, constant between steps: a composite of LRP goes through"
@@ -162,7 +164,7 @@ class _Planner:
             if not operands:
                 self.stopped.append(f"{node.op_type} {node.name!r}: the input says where or how much, not what")
                 return None
-        if entry is None or (reason := self._refused(call, entry, wanted)) is not None:
+        if entry is None or (reason := self._refused(call, entry, operands, wanted)) is not None:
             self._unsupported(node, "has no rule" if entry is None else str(reason))
             # All that lies upstream is planned all the same, so that every node without a rule is named at once.
             self.upstream.update(v for v in Call.of(node).inputs if v in self.facts.leads_to_input and not self.stop)
@@ -193,8 +195,10 @@ class _Planner:
             check_rule(step)
         return step
 
-    def _refused(self, call: Call, entry: Operator, wanted: list[bool]) -> str | None:
+    def _refused(self, call: Call, entry: Operator, operands: Mapping[int, ir.Value], wanted: list[bool]) -> str | None:
         if (reason := entry.refuse(call)) is not None:
+            return reason
+        if self.changing and (reason := no_multiplier(entry, call, operands, self.changing)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
             return "its integers are converted to floats in a way that is not recognised"

@@ -35,6 +35,8 @@ class StepDecider:
         if self.gradient:
             step.kind = _gradient_kind(entry)
             step.why = "derivative: 0, constant between steps" if entry.piecewise_constant else "derivative"
+            if self.composite.reference is not None:
+                step.why = "its change from the baseline, over that of its operand"
             return
         entrance = region_entry(step.node, facts)
         if entrance is not None:

@@ -31,8 +31,10 @@ PICTURES = ("digits_cnn", "efficientnet_lite0")
 
 
 def is_refused(name: str, folder: str) -> bool:
-    """Decide whether a composite is not for a model: maps are of pictures, and noise is of a declared size."""
-    return (name.endswith("_cam") and folder not in PICTURES) or (name == "smooth_grad" and folder == "digits_lstm")
+    """Decide whether a composite is not for a model: maps are of pictures, noise is of a declared size, and an
+    LSTM has no multiplier."""
+    recurrent = name in ("deep_lift", "smooth_grad") and folder == "digits_lstm"
+    return recurrent or (name.endswith("_cam") and folder not in PICTURES)
 
 
 def composite(name: str) -> str:

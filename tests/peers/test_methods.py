@@ -145,3 +145,43 @@ def test_smooth_grad(monkeypatch):
     )
     ours = relevance(module, PICTURES, "smooth_grad(samples=6, sigma=0.2, noise_seed=3)")
     np.testing.assert_allclose(ours, peer.detach().numpy(), **CLOSE)
+
+
+class Rescaled(nn.Module):
+    """Convolutions and one kind of activation, as modules that are used once, which Captum asks for."""
+
+    def __init__(self, activation: type[nn.Module] = nn.ReLU, pool: type[nn.Module] = nn.AvgPool2d) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Conv2d(8, 6, 3, stride=2)
+        self.pool, self.head = pool(2), nn.Linear(6 * 9, 4)
+        self.one, self.two = activation(), activation()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.two(self.last(self.pool(self.one(self.first(x))))).flatten(1))
+
+
+ACTIVATIONS = (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softplus)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("baseline", [0.0, 0.3])
+def test_deep_lift(activation, baseline):
+    torch.manual_seed(4)
+    module = Rescaled(activation).double().eval()
+    peer = attr.DeepLift(module).attribute(
+        torch.from_numpy(PICTURES), torch.full(PICTURES.shape, baseline, dtype=torch.float64), torch.tensor(CLASSES)
+    )
+    ours = relevance(module, PICTURES, f"deep_lift(baseline={baseline})")
+    assert np.abs(ours - peer.detach().numpy()).max() < 1e-6 * np.abs(ours).max()
+
+
+def test_deep_lift_of_a_max_pool():
+    """With a baseline at which all that is pooled is 0. Where a maximum falls below the baseline's, Captum's relevance
+    does not add up to the change of the score, and ours does."""
+    torch.manual_seed(4)
+    module, x = Rescaled(nn.ReLU, nn.MaxPool2d).double().eval(), torch.from_numpy(PICTURES)
+    peer = attr.DeepLift(module).attribute(x, torch.zeros_like(x), torch.tensor(CLASSES)).detach().numpy()
+    ours = relevance(module, PICTURES, "deep_lift")
+    assert np.abs(ours - peer).max() < 1e-6 * np.abs(ours).max()
+    change = (module(x) - module(torch.full_like(x, 0.3)))[torch.arange(3), torch.tensor(CLASSES)].detach().numpy()
+    np.testing.assert_allclose(relevance(module, PICTURES, "deep_lift(baseline=0.3)").sum((1, 2, 3)), change)

@@ -1,0 +1,47 @@
+"""DeepLIFT, a gradient in which differences from a baseline stand in for derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from onnxlrp.composites.averaged_gradients import check_baseline
+from onnxlrp.composites.modified_gradients import Gradient
+from onnxlrp.rules import Bound
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepLift(Gradient):
+    """DeepLIFT with the rescale rule (Shrikumar et al. 2017): an activation passes g·Δy/Δx on, where Δ is the change
+    from a baseline; relevance is the result times the change of the input, and adds up to that of the score.
+
+    Products of two values that both depend on the input take the mean of each and its baseline. Operators that are
+    neither linear, elementwise nor a max pool, such as softmax and norms, are refused.
+
+    Parameters
+    ----------
+    baseline
+        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0.
+
+    Raises
+    ------
+    InputError
+        The baseline is not finite.
+
+    ```python
+    explained = onnxlrp.convert("model.onnx", composite="deep_lift(baseline=0.5)")
+    ```
+    """
+
+    baseline: Bound = dataclasses.field(default=0.0, hash=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_baseline(self.baseline)
+
+    @property
+    def reference(self) -> Bound:
+        return self.baseline
+
+    @property
+    def explains_output(self) -> bool:
+        return False

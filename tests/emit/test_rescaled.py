@@ -1,0 +1,214 @@
+"""DeepLIFT against its formula on small networks, and its sum against the change of the score on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+
+import onnxlrp
+from onnxlrp import composites
+from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
+from onnxlrp.graph.provenance import RULE
+from tests.oracle.compare import Explained
+
+Array = np.ndarray
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(3, 4))
+
+
+def model(body: str, x: str = "double[N, 4] x", y: str = "double[N, 3] y", **shapes: tuple[int, ...]):
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 21]> g ({x}) => ({y}) {{ {body} }}')
+    rng = np.random.default_rng(3)
+    proto.graph.initializer.extend(numpy_helper.from_array(rng.normal(size=s), name) for name, s in shapes.items())
+    return proto
+
+
+def weights(proto: onnx.ModelProto) -> dict[str, Array]:
+    return {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+
+
+def sigmoid(z: Array) -> Array:
+    return 1 / (1 + np.exp(-z))
+
+
+ACTIVATIONS = {
+    "Relu(z)": lambda z: np.maximum(z, 0),
+    "Sigmoid(z)": sigmoid,
+    "Tanh(z)": np.tanh,
+    "Softplus(z)": lambda z: np.log1p(np.exp(z)),
+    "Elu<alpha=0.5>(z)": lambda z: np.where(z > 0, z, 0.5 * np.expm1(z)),
+    "Exp(z)": np.exp,
+    "Floor(z)": np.floor,
+    "Max(z, k)": lambda z: np.maximum(z, 0.2),
+    "Clip(z, , k)": lambda z: np.minimum(z, 0.2),
+    "Mul(z, z)": lambda z: z * z,
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("baseline", [0.0, 0.3, [0.1, -0.2, 0.5, 1.0]], ids=str)
+def test_an_activation_between_two_layers(activation, baseline):
+    proto = model(f"z = Gemm(x, w, b) h = {activation} y = MatMul(h, v)", w=(4, 6), b=(6,), v=(6, 3))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(0.2), "k"))
+    known, f, start = weights(proto), ACTIVATIONS[activation], np.broadcast_to(baseline, (1, 4))
+    z, z0 = (a @ known["w"] + known["b"] for a in (X, start))
+    multiplier = (f(z) - f(z0)) / (z - z0) * known["v"][:, 1]
+    ours = Explained(proto, composite=f"deep_lift(baseline={baseline})").relevance({"x": X}, target=[1])["x"]
+    np.testing.assert_allclose(ours, (X - start) * (multiplier @ known["w"].T), rtol=1e-9, atol=1e-12)
+
+
+def test_a_unit_that_does_not_change():
+    """The derivative stands in for 0/0, and the input's changes there cancel out."""
+    proto = model("z = MatMul(x, w) h = Sigmoid(z) y = MatMul(h, v)", x="double[N, 2] x")
+    w, v = np.array([[1.0, 1.0], [1.0, -1.0]]), np.ones((2, 3))
+    proto.graph.initializer.extend([numpy_helper.from_array(w, "w"), numpy_helper.from_array(v, "v")])
+    x = np.array([[0.7, 0.7]])
+    ours = Explained(proto, composite="deep_lift").relevance({"x": x}, target=[0])["x"]
+    changing, still = (sigmoid(1.4) - 0.5) / 1.4, 0.25
+    np.testing.assert_allclose(ours, [[0.7 * (changing + still), 0.7 * (changing - still)]])
+
+
+PICTURE = "double[N, 2, 9, 7] x"
+NETS = {
+    "overlapping pools": (
+        "c = Conv(x, w) d = Relu(c) p = MaxPool<kernel_shape=[3, 3], strides=[2, 1]>(d) g = GlobalAveragePool(p) "
+        "h = Flatten(g) y = MatMul(h, v)",
+        {"x": PICTURE, "w": (5, 2, 2, 2), "v": (5, 3)},
+    ),
+    "a global maximum": (
+        "c = Conv(x, w) g = GlobalMaxPool(c) h = Flatten(g) y = MatMul(h, v)",
+        {"x": PICTURE, "w": (5, 2, 2, 2), "v": (5, 3)},
+    ),
+    "the largest of an axis": (
+        "a = MatMul(x, w) m = ReduceMax<keepdims=1>(a, one) b = Sub(a, m) c = Tanh(b) y = MatMul(c, v)",
+        {"w": (4, 5), "v": (5, 3)},
+    ),
+    "a gate and a residual": (
+        "a = MatMul(x, w) s = Sigmoid(a) b = MatMul(x, u) t = Tanh(b) c = Mul(s, t) d = Add(c, x) y = MatMul(d, v)",
+        {"w": (4, 4), "u": (4, 4), "v": (4, 3)},
+    ),
+    "products of data": (
+        "q = MatMul(x, w) k = MatMul(x, u) t = Transpose<perm=[0, 2, 1]>(k) a = MatMul(q, t) b = Tanh(a) "
+        "c = MatMul(b, x) m = ReduceMean<keepdims=0>(c, one) y = MatMul(m, v)",
+        {"x": "double[N, 5, 4] x", "w": (4, 4), "u": (4, 4), "v": (4, 3)},
+    ),
+    "a batch that is merged with another axis": (
+        "f = Reshape(x, flat) a = MatMul(f, w) b = Tanh(a) r = Reshape(b, rows) m = ReduceMean<keepdims=0>(r, one) "
+        "y = MatMul(m, v)",
+        {"x": "double[N, 5, 4] x", "w": (4, 6), "v": (6, 3)},
+    ),
+    "any length": (
+        "a = MatMul(x, w) b = Tanh(a) m = ReduceMean<keepdims=0>(b, one) y = MatMul(m, v)",
+        {"x": "double[N, T, 4] x", "w": (4, 6), "v": (6, 3)},
+    ),
+    "a fixed batch": (
+        "r = Reshape(x, fixed) a = MatMul(r, w) b = Tanh(a) y = MatMul(b, v)",
+        {"x": "double[3, 4] x", "y": "double[3, 3] y", "w": (4, 6), "v": (6, 3)},
+    ),
+    "a constant over data": (
+        "a = MatMul(x, w) b = Exp(a) c = Div(k, b) y = MatMul(c, v)",
+        {"w": (4, 6), "k": (6,), "v": (6, 3)},
+    ),
+}
+INTEGERS = {"one": [1], "flat": [-1, 4], "rows": [-1, 5, 6], "fixed": [3, 4]}
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("baseline", [0.0, 0.4])
+def test_the_sum_is_the_change_of_the_score(name, baseline):
+    body, options = NETS[name]
+    proto = model(body, **options)
+    proto.graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in INTEGERS.items() if k in body)
+    sizes = [d.dim_value or 3 for d in proto.graph.input[0].type.tensor_type.shape.dim]
+    x = np.random.default_rng(8).normal(size=sizes)
+    ours = Explained(proto, composite=f"deep_lift(baseline={baseline})", relevance_at=["a" if "a = " in body else "c"])
+    found, before = (ours.run({"x": v}, target=[2]) for v in (x, np.full_like(x, baseline)))
+    change = (found["y"] - before["y"])[:, 2]
+    relevance = found["x_relevance"].reshape(3, -1)
+    np.testing.assert_allclose(relevance.sum(1), change, rtol=1e-8, atol=1e-10)
+    assert np.abs(change).max() > 1e-2
+    np.testing.assert_allclose(before["x_relevance"], 0, atol=1e-12)
+
+
+def test_inner_values_have_relevance():
+    proto = model("z = Gemm(x, w, b) h = Tanh(z) y = MatMul(h, v)", w=(4, 6), b=(6,), v=(6, 3))
+    ours = Explained(proto, composite="deep_lift", relevance_at=["h"])
+    found, before = (ours.run({"x": v}, target=[0]) for v in (X, np.zeros_like(X)))
+    np.testing.assert_allclose(found["h_relevance"].sum(1), (found["y"] - before["y"])[:, 0])
+
+
+def test_several_targets():
+    proto = model("z = Gemm(x, w, b) h = Tanh(z) y = MatMul(h, v)", w=(4, 6), b=(6,), v=(6, 3))
+    one = [Explained(proto, composite="deep_lift").relevance({"x": X}, target=[k])["x"] for k in (2, 0)]
+    several = Explained(proto, composite="deep_lift", targets=2).relevance({"x": X}, target=[[2, 0]])["x"]
+    np.testing.assert_allclose(several, np.stack(one, 1))
+
+
+def test_a_probability_is_explained_by_its_logit():
+    logits = "z = Gemm(x, w, b) h = Tanh(z) y = MatMul(h, v)"
+    proto = model(f"{logits.replace('y =', 'l =')} y = Softmax(l)", w=(4, 6), b=(6,), v=(6, 3))
+    plain = Explained(model(logits, w=(4, 6), b=(6,), v=(6, 3)), composite="deep_lift")
+    ours = Explained(proto, composite="deep_lift").relevance({"x": X}, target=[1])["x"]
+    np.testing.assert_allclose(ours, plain.relevance({"x": X}, target=[1])["x"])
+    with pytest.raises(UnsupportedOperatorError, match="it is neither linear nor elementwise"):
+        onnxlrp.convert(proto, "deep_lift", explain_probability=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant"), [("overlapping pools", True), ("a fixed batch", True), ("any length", False)]
+)
+def test_the_baseline_is_computed_once(name, constant):
+    """Where the sizes of a sample are declared, nothing at the baseline depends on an input: a session folds it."""
+    body, options = NETS[name]
+    proto = model(body, **options)
+    proto.graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in INTEGERS.items() if k in body)
+    graph = onnxlrp.convert(proto, "deep_lift").to_proto().graph
+    reached = {v.name for v in graph.input}
+    for node in graph.node:
+        reached |= set(node.output) if reached & set(node.input) else set()
+    rules = {p.value: node for node in graph.node for p in node.metadata_props if p.key == RULE}
+    node = rules["the model at the baseline"]
+    assert (node.output[0] not in reached) is constant
+
+
+def test_onnxruntime_runs_the_file():
+    proto = model("z = Gemm(x, w, b) h = Relu(z) y = MatMul(h, v)", w=(4, 6), b=(6,), v=(6, 3))
+    ours = onnxlrp.Explainer(onnxlrp.convert(proto, "deep_lift"))({"x": X}, target=2).relevance["x"]
+    np.testing.assert_allclose(ours, Explained(proto, composite="deep_lift").relevance({"x": X}, target=[2])["x"])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("a = MatMul(x, w) b = Softmax(a) y = MatMul(b, v)", "Softmax .*it is neither linear nor elementwise"),
+        ("a = MatMul(x, w) t, i = TopK(a, k) y = MatMul(t, u)", "TopK .*it chooses by values"),
+        ("a = MatMul(x, w) b = Exp(x) c = Div(a, b) y = MatMul(c, v)", "Div .*several operands depend on the input"),
+        ("a = MatMul(x, w) c = Greater(a, x) b = Where(c, a, x) y = MatMul(b, v)", "Where .*operand 0 depends on"),
+    ],
+)
+def test_operators_without_a_multiplier(body, said):
+    proto = model(body, w=(4, 4), v=(4, 3), u=(2, 3))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([2]), "k"))
+    with pytest.raises(UnsupportedOperatorError, match=said):
+        onnxlrp.convert(proto, "deep_lift")
+
+
+def test_whole_numbers_have_no_baseline():
+    proto = model("a = Cast<to=11>(x) b = Tanh(a) y = MatMul(b, v)", x="int64[N, 4] x", v=(4, 3))
+    with pytest.raises(NothingToExplainError, match="the input 'x' is INT64, and deep_lift runs the model at points"):
+        onnxlrp.convert(proto, "deep_lift")
+
+
+def test_texts_are_read_again_and_checked():
+    assert str(composites.parse("deep_lift(baseline=0.5)")) == "deep_lift(baseline=0.5)"
+    with pytest.raises(InputError, match="baseline must be finite"):
+        composites.parse("deep_lift(baseline=1e999)")
+
+
+def test_the_plan_says_what_is_computed():
+    plan = onnxlrp.inspect(model("z = MatMul(x, w) y = Tanh(z)", w=(4, 3)), "deep_lift")
+    assert {row.why for row in plan.rows()} == {"its change from the baseline, over that of its operand"}
+    assert "the model runs at the baseline too" in str(plan)
