@@ -14,20 +14,20 @@ _KEEP_CLASSES = frozenset({"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape"
 
 
 def hand_out_scores(source: Source, name: str | None) -> None:
-    """Make scores an output if the user names them and the model itself outputs only the class. This happens before the
-    graph is rewritten, so that the scores go by the model's own names.
+    """Make scores an output if the user names them and the model itself outputs only the class, or a sequence of them.
+    This happens before the graph is rewritten, so that the scores go by the model's own names.
 
     Raises InvalidModelError, with the names that may be given instead, if no output can be explained.
     """
     graph = source.model.graph
-    compared = {str(v.name): v for v in _compared_scores(graph)}
-    if name in compared:
-        graph.outputs.append(compared[name])
-        source.outputs.append(Declared(name, compared[name].type, compared[name].shape))
+    hidden = {str(v.name): v for v in _hidden_scores(graph)}
+    if name in hidden:
+        graph.outputs.append(hidden[name])
+        source.outputs.append(Declared(name, hidden[name].type, hidden[name].shape))
     if not any(is_score(v) for v in graph.outputs):
-        kinds = ", ".join(f"{escaped(str(v.name))}: {v.dtype}" for v in graph.outputs)
-        names = " or ".join(f"output={n!r}" for n in compared)
-        instead = f"; {names} explains the scores that its ArgMax compares" if names else ""
+        kinds = ", ".join(f"{escaped(str(v.name))}: {_kind(v)}" for v in graph.outputs)
+        names = " or ".join(f"output={n!r}" for n in hidden)
+        instead = f"; {names} explains scores that an output is made of" if names else ""
         raise InvalidModelError(f"the model has no floating-point output to explain ({kinds}){instead}")
 
 
@@ -53,12 +53,17 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
     return floating[first], first
 
 
-def _compared_scores(graph: ir.Graph) -> list[ir.Value]:
-    """Find the scores that are compared by an ArgMax whose result is an output, and that are no outputs themselves."""
+def _kind(value: ir.Value) -> str:
+    return str(value.dtype) if isinstance(value.type, ir.TensorType) else str(value.type)
+
+
+def _hidden_scores(graph: ir.Graph) -> list[ir.Value]:
+    """Find the scores that are no outputs themselves, but that an output is made of: those that an ArgMax compares, or
+    that a sequence holds."""
     found = []
     for output in graph.outputs:
         node = follow_operators(output, _KEEP_CLASSES).producer()
-        scores = node.inputs[0] if node is not None and node.op_type == "ArgMax" else None
-        if scores is not None and scores.producer() is not None and is_score(scores) and not scores.is_graph_output():
-            found.append(scores)
-    return found
+        count = {"ArgMax": 1, "SequenceConstruct": None}.get("" if node is None else node.op_type, 0)
+        scores = () if node is None else node.inputs[:count]
+        found += [v for v in scores if v is not None and v.producer() is not None and is_score(v)]
+    return [v for v in found if not v.is_graph_output()]

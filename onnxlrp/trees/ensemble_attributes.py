@@ -142,8 +142,11 @@ def _of_nodes(call: Call) -> Forest:
     first = np.full(mode.size, np.nan, weights.dtype)
     np.add.at(values, where, weights)
     has_weight[where] = True
-    values[~leaf], has_weight[~leaf] = 0, False
     first[where[0][::-1]] = weights[::-1]
+    if kind == "target" and count == 1:
+        # Of several weights of a leaf for the only target, onnxruntime takes the first.
+        values = np.where(has_weight, first[:, None], 0).astype(np.float64)
+    values[~leaf], has_weight[~leaf] = 0, False
     return Forest(
         roots=np.unique(trees, return_index=True)[1],
         feature=_ints(call, "nodes_featureids"),

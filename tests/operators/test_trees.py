@@ -229,6 +229,24 @@ def test_transformed_sums(post, targets):
         np.testing.assert_allclose(found["x_relevance"], exact.parts[rows, :, chosen], atol=1e-5)
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+def test_several_weights_of_a_leaf(targets):
+    """onnxruntime adds them up, but takes the first of those for an only target."""
+    rng = np.random.default_rng(targets)
+    source = regressor(Drawing(targets=range(targets)).forest(rng, 4), targets, hit_rates=True)
+    for attribute in source.graph.node[0].attribute:
+        if attribute.name.startswith("target_"):
+            attribute.ints.extend(attribute.ints[::2])
+            attribute.floats.extend(2 * w for w in attribute.floats[::2])
+    x = samples(rng, 9).astype(np.float32)
+    for target in range(targets):
+        found = onnxlrp.Explainer(onnxlrp.convert(source, "epsilon"))({"x": x}, target=target)
+        assert found.base_value is not None
+        np.testing.assert_allclose(
+            found.relevance["x"].sum(1) + found.base_value, found.outputs["y"][:, target], rtol=1e-5
+        )
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_transforms_by_number(number):
     """TreeEnsemble names them by numbers, which are onnxruntime's."""
