@@ -16,7 +16,7 @@ from onnxlrp.rules import Bound
 @dataclasses.dataclass(frozen=True)
 class IntegratedGradients(Gradient):
     """Integrated gradients (Sundararajan et al. 2017): the mean gradient on the straight way from a baseline to the
-    input, times the input less the baseline; it adds up to the output less that of the baseline.
+    input, times the input less the baseline; its sum approaches the output less that of the baseline.
 
     The integral is a sum over the nodes of Gauss-Legendre quadrature, as in Captum.
 

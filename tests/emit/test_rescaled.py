@@ -15,6 +15,8 @@ from onnxlrp.graph.provenance import RULE
 from tests.oracle.compare import Explained
 
 Array = np.ndarray
+# The quotient of changes is computed where it is not taken too.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by:RuntimeWarning")
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(3, 4))
 
