@@ -64,7 +64,7 @@ RULES = [
 VGG_LIKE = ("three_dimensional", "one_dimensional", "perceptron", "mixer", "residual")
 
 
-ELSEWHERE = {"grad_cam", "integrated_gradients", "layer_cam", "smooth_grad"}
+ELSEWHERE = {"deep_lift", "grad_cam", "integrated_gradients", "layer_cam", "smooth_grad"}
 
 
 def test_every_rule_and_composite_is_compared():
