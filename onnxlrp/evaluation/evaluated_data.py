@@ -10,9 +10,10 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.batches import USUAL, Batches
-from onnxlrp.runtime.explainer import Explainer, Prepared
+from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.providers import CPU
 
 _ELEMENTS = 1 << 19

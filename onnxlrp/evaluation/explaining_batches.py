@@ -10,8 +10,9 @@ import numpy as np
 
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
 from onnxlrp.evaluation.score_model import ScoreModel
-from onnxlrp.runtime.explainer import Explainer, Prepared
+from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.text import ends
 from onnxlrp.targets import TARGETS
 

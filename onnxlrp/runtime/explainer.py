@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
-from onnxlrp.reprs import Brief, cut, some
+from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import column_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
@@ -22,19 +22,11 @@ from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.target_base import raw_score
 from onnxlrp.runtime.values import as_mapping
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prepared(Brief):
-    """Arrays that a session takes, and the tokens of texts."""
-
-    feeds: dict[str, Any]
-    tokens: dict[str, list[text.Tokens]]
-    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 class Explainer:

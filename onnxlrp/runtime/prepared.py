@@ -1,0 +1,19 @@
+"""Inputs of an explained model, read and checked, as its session takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from onnxlrp.reprs import Brief
+from onnxlrp.runtime import text
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared(Brief):
+    """Arrays that a session takes, and the tokens of texts."""
+
+    feeds: dict[str, Any]
+    tokens: dict[str, list[text.Tokens]]
+    columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
