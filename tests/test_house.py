@@ -200,6 +200,17 @@ def test_readme_names_every_folder():
         assert f"onnxlrp/{folder}" in text, f"the README does not say what onnxlrp/{folder} is for"
 
 
+def test_the_top_level_holds_what_it_may():
+    """Programs that tests run leave files where they run; none of these may be committed."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no checkout of git")
+    names = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    allowed = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "mkdocs.yml"}
+    folders = {"onnxlrp", "tests", "models", "tools", "docs", "findings"}
+    assert {name for name in names if not name.startswith(".")} == allowed | folders
+
+
 def test_tests_lie_where_the_package_does():
     """A folder of tests is named after a room or a module of the package, unless its tests span several.
 
