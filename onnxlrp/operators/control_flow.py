@@ -47,10 +47,11 @@ def bodies(node: ir.Node) -> tuple[Body, ...]:
     return ()
 
 
-def _relevance_operands(call: Call) -> range:
-    """Name the operands that may carry relevance: all but conditions and the trip count; captured values are operands
-    too."""
-    return range({"If": 1, "Loop": 2}.get(call.op_type, 0), len(call.inputs))
+def _relevance_operands(call: Call) -> list[int]:
+    """Name the operands that may carry relevance: all but the trip count and truth values, which are conditions;
+    captured values are operands too."""
+    first = {"If": 1, "Loop": 2}.get(call.op_type, 0)
+    return [i for i, v in enumerate(call.inputs) if i >= first and (v is None or v.dtype != ir.DataType.BOOL)]
 
 
 def _takes_no_step(call: Call) -> str | None:

@@ -288,6 +288,11 @@ def test_a_scan_along_other_axes():
     np.testing.assert_allclose(gradient, 2 * s * np.cumsum(slopes[:, ::-1], 1)[:, ::-1], rtol=1e-9)
 
 
+def test_a_condition_is_no_input_to_explain():
+    """A truth value that chooses branches gets no relevance, also where a branch inside a branch reads it."""
+    assert list(onnxlrp.convert(model(BRANCH)).interface.relevance) == ["x"]
+
+
 @pytest.mark.parametrize("taken", [True, False])
 @pytest.mark.parametrize("composite", ["epsilon", "lrp0", "gradient"])
 def test_the_branch_that_was_taken(composite, taken):
