@@ -19,7 +19,8 @@ import onnx_ir as ir
 from onnxlrp.trees.compact_constants import whole_numbers
 from onnxlrp.trees.feature_sums import sums_by_feature
 from onnxlrp.trees.forest import Array
-from onnxlrp.trees.quadrature import Leaves, Quadrature, joined
+from onnxlrp.trees.parts import joined
+from onnxlrp.trees.quadrature import Leaves, Quadrature
 from onnxlrp.trees.unfolded import Level, Unfolded
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import onnx_ir as ir
 
 from onnxlrp.trees.compact_constants import INT32, bits, floats, positions, whole_numbers
 from onnxlrp.trees.forest import LEAF, Array, Forest
+from onnxlrp.trees.parts import split
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -136,7 +137,7 @@ class Tables:
         return op.cast(op.Concat(*reversed(means_by_level), axis=0), self.dtype)
 
     def _split(self, column: ir.Value) -> Sequence[ir.Value]:
-        return _split(self.op, column, self.places.sizes)
+        return split(self.op, column, self.places.sizes, axis=0)
 
     def _weights(self, more: int) -> Sequence[ir.Value]:
         """Emit for each level the share of samples that each child takes, [comparisons, 2, *[1] * more]."""
@@ -145,11 +146,4 @@ class Tables:
             return [op.constant(np.float64(0.5))] * len(self.counts)
         yes = op.Cast(floats(op, share, self.dtype), to=ir.DataType.DOUBLE)
         axes = [op.Unsqueeze(part, op.ints(range(1, 2 + more))) for part in (yes, op.Sub(1.0, yes))]
-        return _split(op, op.Concat(*axes, axis=1), self.counts)
-
-
-def _split(op: Builder, column: ir.Value, sizes: Sequence[int]) -> Sequence[ir.Value]:
-    """Split a column into parts of these sizes."""
-    if len(sizes) == 1:
-        return [column]
-    return op.Split(column, op.ints(sizes), axis=0, _outputs=len(sizes))
+        return split(op, op.Concat(*axes, axis=1), self.counts, axis=0)

@@ -13,9 +13,9 @@ from onnxlrp.trees.comparisons import Outcomes
 from onnxlrp.trees.feature_sums import sums_of_columns
 from onnxlrp.trees.forest import Array
 from onnxlrp.trees.leaf_groups import LeafGroups
+from onnxlrp.trees.parts import joined
 from onnxlrp.trees.path_changes import targets_of_trees
 from onnxlrp.trees.pattern_values import Game, contributions_of_groups
-from onnxlrp.trees.quadrature import joined
 from onnxlrp.trees.row_chunks import CHUNK, FEWEST_ROWS, UNCHUNKED, in_chunks
 from onnxlrp.trees.unfolded import ROOT
 

@@ -24,6 +24,7 @@ import onnx_ir as ir
 from onnxlrp.trees.compact_constants import floats, merged_places, positions, whole_numbers
 from onnxlrp.trees.comparisons import Outcomes
 from onnxlrp.trees.forest import Array
+from onnxlrp.trees.parts import joined, split
 from onnxlrp.trees.unfolded import Level, Unfolded
 
 if TYPE_CHECKING:
@@ -174,23 +175,3 @@ class _Met:
             latest = edge if latest is None else op.Mul(edge, op.Gather(latest, place, axis=0))
             products.append(latest)
         return op.Gather(op.Concat(*products, axis=0), self.order, axis=0)
-
-
-def split(op: Builder, value: ir.Value, sizes: Sequence[int], axis: int = -2) -> Sequence[ir.Value]:
-    """Split a value along an axis into parts of these sizes; in the place of a part of size 0 the value itself is
-    returned, which nobody reads."""
-    kept = [size for size in sizes if size]
-    parts = [value] if len(kept) == 1 else op.Split(value, op.ints(kept), axis=axis, _outputs=len(kept))
-    for part, size in zip(parts, kept, strict=True):
-        # Inference does not look at constants of more than 20 elements, which the sizes of deep trees are.
-        if part.shape is None and value.shape is not None:
-            dims = list(value.shape)
-            dims[axis] = size
-            part.shape = ir.Shape(dims)
-    rest = iter(parts)
-    return [next(rest) if size else value for size in sizes]
-
-
-def joined(op: Builder, parts: Sequence[ir.Value], axis: int) -> ir.Value:
-    """Join parts along an axis."""
-    return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=axis)

@@ -123,8 +123,11 @@ class Unfolded:
 
 
 def unfolded(forest: Forest, trees: slice = slice(None)) -> Unfolded:
-    """Unfold trees of a forest. Raises InvalidModelError where they have too many comparisons to hold in memory."""
-    assert forest.levels, "trees end"
+    """Unfold trees of a forest.
+
+    Raises InvalidModelError where a tree leads back to one of its own nodes, or where there are too many comparisons to
+    hold in memory.
+    """
     roots = forest.roots[trees]
     inner = forest.mode != LEAF
     number = np.flatnonzero(inner[roots])
@@ -132,7 +135,9 @@ def unfolded(forest: Forest, trees: slice = slice(None)) -> Unfolded:
     columns: list[tuple[Array, Array, Array]] = []
     levels: list[Level] = []
     start = 0
-    while nodes.size:
+    for _ in range(forest.depth):
+        if not nodes.size:
+            break
         check_elements([start + nodes.size, 16], "a tree ensemble whose nodes have several parents")
         columns.append((nodes, tree, parent))
         children = (forest.yes[nodes], forest.no[forest.chain_ends[nodes]])
