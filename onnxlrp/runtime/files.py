@@ -99,6 +99,11 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
 
+def load_picture(picture: Image.Image, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"]) -> Loaded:
+    """Convert a picture of Pillow to the value of an input, as `load` does with a picture's file."""
+    return _picture(ImageOps.exif_transpose(picture), picture.format, Path("the picture"), spec, preprocess)
+
+
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
     """Join several files for one input to one batch, along axis 0."""
     if len(parts) == 1:
