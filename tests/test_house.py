@@ -91,6 +91,8 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "interface", "drafts", "printable"},
+    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
