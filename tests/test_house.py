@@ -97,6 +97,8 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "extras", "interface", "drafts", "printable", "reprs"},
+    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
