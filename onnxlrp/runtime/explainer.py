@@ -335,6 +335,9 @@ class Explainer:
             columns={name: names for name, names in prepared.columns.items() if name in relevance},
             base_value=base,
             raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
+            inputs=feeds,
+            ids=prepared.ids,
+            interface=self.interface,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -370,7 +370,7 @@ def test_explain_a_table(tmp_path, samples):
     result = call("explain", CANCER, "--input", f"features={samples}", "-o", out)
     assert "mean radius" in result.stdout or "worst" in result.stdout
     lines = out.read_text().splitlines()
-    assert len(lines) == 4 and lines[0].startswith("mean radius,")
+    assert len(lines) == 4 and ",mean radius,mean radius_relevance," in lines[0]
 
 
 def test_explain_labels(tmp_path):
