@@ -16,6 +16,7 @@ explanation.relevance["image"]  # numpy, in the shape of x
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
+- `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
 - `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
@@ -32,6 +33,8 @@ from onnxlrp._version import __version__
 from onnxlrp.convert import convert, inspect
 from onnxlrp.evaluation.evaluate_model import evaluate
 from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
+from onnxlrp.evaluation.tune_model import tune
+from onnxlrp.evaluation.tuning_result import Tuning, TuningCandidate
 from onnxlrp.explained import Explained
 from onnxlrp.interface import Interface
 from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
@@ -59,6 +62,8 @@ __all__ = [
     "PlanRow",
     "Results",
     "Step",
+    "Tuning",
+    "TuningCandidate",
     "__version__",
     "composites",
     "contrastive",
@@ -70,6 +75,7 @@ __all__ = [
     "operator",
     "rules",
     "stopping_operator",
+    "tune",
     "unregister_operator",
     "with_covers",
 ]

@@ -97,6 +97,7 @@ RUNNING = {
         "explained",
         "plan",
         "composites",
+        "rules",
         "runtime",
         "errors",
         "interface",
@@ -104,6 +105,7 @@ RUNNING = {
         "printable",
         "reprs",
         "targets",
+        "_version",
     },
 }
 
