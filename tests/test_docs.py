@@ -28,6 +28,7 @@ TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
+INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
     EMITTED_PAGE: [],
@@ -35,6 +36,7 @@ PROGRAMS = {
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
     TUNE_PAGE: [],
+    INTEGRATIONS_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 
