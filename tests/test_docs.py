@@ -31,6 +31,7 @@ EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
 RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
 START_PAGE = ROOT / "docs" / "start.md"
 DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
+TUNE_PAGE = ROOT / "docs" / "tune.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
@@ -38,6 +39,7 @@ PROGRAMS = {
     CONTRIBUTING: [],
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
+    TUNE_PAGE: [],
     INTEGRATIONS_PAGE: [],
     RELEVANCE_PAGE: [],
     START_PAGE: [],

@@ -107,6 +107,7 @@ RUNNING = {
         "explained",
         "plan",
         "composites",
+        "rules",
         "runtime",
         "errors",
         "interface",
@@ -115,6 +116,7 @@ RUNNING = {
         "printable",
         "reprs",
         "targets",
+        "_version",
     },
 }
 SHOWS_ITSELF = {"explanation.py", "results.py"}

@@ -28,6 +28,11 @@ class Baseline:
     text: str
     """Baseline in words."""
 
+    def taking(self, rows: np.ndarray) -> Baseline:
+        """Return the baseline of some samples alone."""
+        draws = ({name: one if len(one) == 1 else one[rows] for name, one in draw.items()} for draw in self.draws)
+        return Baseline(tuple(draws), self.text)
+
 
 def make_baseline(data: EvaluatedData, units: Units, wanted: Any, mask_token: int | None, seed: int) -> Baseline:
     """Make the baseline of every explained input.

@@ -38,6 +38,11 @@ class Units:
         """Largest number of units of a sample."""
         return self.present.shape[1]
 
+    def taking(self, rows: np.ndarray) -> Units:
+        """Return the units of some samples alone."""
+        labels = {name: own if len(own) == 1 else own[rows] for name, own in self.labels.items()}
+        return dataclasses.replace(self, labels=labels, present=self.present[rows])
+
     def sums(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Add up arrays in the inputs' shapes over each unit, float64 [N, units]."""
         total = np.zeros(self.present.shape)
