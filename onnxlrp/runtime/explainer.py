@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.legend import Legend
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
@@ -285,6 +287,12 @@ class Explainer:
         """Make a watch that collects the cautions about this model's explanations."""
         return Watch(self.interface, self._sample_axes())
 
+    @functools.cached_property
+    def _legend(self) -> Legend:
+        """Facts that views of this model's explanations show."""
+        names = tuple(map(str, self.interface.labels))
+        return Legend(self.inputs, self.explained_output, names, self._sample_axes())
+
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
         declared = self._file.outputs.get(self.explained_output)
@@ -338,6 +346,7 @@ class Explainer:
             inputs=feeds,
             ids=prepared.ids,
             interface=self.interface,
+            legend=self._legend,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

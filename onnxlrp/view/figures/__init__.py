@@ -1,1 +1,1 @@
-"""Figures of explanations, one file a kind, drawn by matplotlib; nothing here is imported before a figure is asked for."""
+"""Figures of explanations, one file a kind, drawn by matplotlib, which is imported when a figure is asked for."""

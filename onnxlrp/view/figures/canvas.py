@@ -28,7 +28,7 @@ MARGIN = 0.08
 """Empty space around everything, in inches."""
 _FAMILIES = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Arial Unicode MS", "Microsoft YaHei", "Noto Sans")
 """Fonts in the order in which a character is looked for in them, as far as they are installed."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "text.color": INK,
     "text.parse_math": False,  # a $ in the name of a column is a $
@@ -89,7 +89,8 @@ def _installed() -> list[str]:
 def new_figure(width: float, height: float, is_pictures: bool = False) -> NotebookFigure:
     """Make an empty figure of a size in inches; pictures move together."""
     figure = NotebookFigure(figsize=(width, height), layout="compressed" if is_pictures else "constrained")
-    figure.get_layout_engine().set(w_pad=MARGIN, h_pad=MARGIN)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=MARGIN, h_pad=MARGIN)
     return figure
 
 

@@ -60,7 +60,7 @@ def channels_drawing(scene: Scene, name: str, options: Options) -> Drawing:
 
 
 def _channel_names(scene: Scene, name: str, count: int, value: Any) -> list[str]:
-    if scene.sources.get(name) and count in _COLOURS:
+    if isinstance(scene.originals.get(name), (list, tuple)) and count in _COLOURS:
         return list(_COLOURS[count])
     return [f"channel {index}" for index in range(count)]
 

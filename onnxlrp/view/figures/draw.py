@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped, listed
 from onnxlrp.view.figures.canvas import GREY, MARGIN, Drawing, NotebookFigure, new_figure, short, style
 from onnxlrp.view.figures.channel_figure import channels_drawing
-from onnxlrp.view.figures.gridded_figure import gridded_drawing
+from onnxlrp.view.figures.gridded_figure import coordinates_of, gridded_drawing
 from onnxlrp.view.figures.many_rows_figure import beeswarm_drawing, ranking_drawing
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.picture_figure import picture_drawing
@@ -93,11 +92,11 @@ def figure_kind(scene: Scene, name: str, options: Options) -> str:
     relevance = scene.relevance(name, 0)
     if kind == "text" or scene.explanation.tokens.get(name):
         return "text"
-    if options.latitude is not None and relevance.ndim in (2, 3):
+    if (options.latitude is not None or coordinates_of(scene.originals.get(name))) and relevance.ndim in (2, 3):
         return "map"
     if kind == "picture":
         return "sequence" if relevance.ndim == 4 else _picture_kind(scene, name)
-    if scene.sample_axes.get(name, 0) and kind != "picture":
+    if scene.sample_axis(name) and kind != "picture":
         return "bars"  # states of a recurrent model and the like
     if kind == "series" or _is_signal(scene, name, relevance) or (options.sampling_rate and relevance.ndim):
         return "series"
@@ -173,12 +172,3 @@ def _what(scene: Scene) -> str:
 def _wrapped(text: str, width: float, characters: float) -> str:
     """Break a text into lines that fit a figure `width` inches wide, at so many characters an inch."""
     return "\n".join(textwrap.wrap(text, max(20, int(width * characters))))
-
-
-def saved(figure: Any, path: Any, suffix: str) -> None:
-    """Write a figure as .png, at 200 dots an inch, or as .svg."""
-    dots = min(200.0, 6000 / max(figure.get_size_inches()))
-    with style():
-        figure.savefig(
-            path, format=suffix.removeprefix("."), dpi=dots, metadata={"Date": None} if suffix == ".svg" else None
-        )

@@ -14,6 +14,8 @@ from onnxlrp.view.figures.picture_maps import sample_channel_axis
 from onnxlrp.view.figures.scene import Scene
 
 _WIDTH = 4.6
+_USUAL = {"latitude": ("lat", "latitude", "nav_lat"), "longitude": ("lon", "longitude", "nav_lon")}
+"""Usual names of the coordinates of labelled arrays."""
 _FIELDS = 3
 """Most fields (channels) that get a map of their own."""
 
@@ -25,7 +27,7 @@ def gridded_drawing(scene: Scene, name: str, options: Options) -> Drawing:
     """
     sample = (options.samples or (0,))[0]
     relevance, value = _fields(scene, name, sample)
-    latitude, longitude = _degrees(options, relevance.shape[1:], name)
+    latitude, longitude = _degrees(scene, options, relevance.shape[1:], name)
     order = sorted(np.argsort(-np.abs(relevance).sum(axis=(1, 2)), kind="stable")[:_FIELDS].tolist())
     limit = pictures.limit_of(relevance[order])
     stretch = 1 / max(np.cos(np.deg2rad(float(np.mean(latitude)))), 0.2)
@@ -68,16 +70,36 @@ def _fields(scene: Scene, name: str, sample: int) -> tuple[np.ndarray, np.ndarra
     return moved(scene.relevance(name, sample)), None if value is None else moved(value)
 
 
-def _degrees(options: Options, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:
+def coordinates_of(original: Any) -> dict[str, Any]:
+    """Read latitude and longitude off an array with labelled axes (xarray); empty if it has none."""
+    coordinates = getattr(original, "coords", None)
+    if coordinates is None:
+        return {}
+    found: dict[str, Any] = {}
+    for name in coordinates:
+        for words, usual in (
+            ("latitude", ("lat", "latitude", "nav_lat")),
+            ("longitude", ("lon", "longitude", "nav_lon")),
+        ):
+            if str(name).lower() in usual:
+                found[words] = np.asarray(coordinates[name])
+    return found if len(found) == 2 else {}
+
+
+def _degrees(scene: Scene, options: Options, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Read latitude and longitude as two lists of degrees that fit the grid."""
+    known = coordinates_of(scene.originals.get(name))
     found = []
     for words, given, size in (("latitude", options.latitude, shape[0]), ("longitude", options.longitude, shape[1])):
+        given = known.get(words) if given is None else given
         if given is None:
             raise InputError(f"a map of {name!r} needs latitude= and longitude=, of {shape[0]} and {shape[1]} degrees")
         degrees = np.asarray(given, np.float64)
         if degrees.shape != (size,) or not np.isfinite(degrees).all():
-            raise InputError(f"{words} must be {size} numbers, one for each place along that axis of {name!r}, not "
-                             f"{list(degrees.shape)}")  # fmt: skip
+            raise InputError(
+                f"{words} must be {size} numbers, one for each place along that axis of {name!r}, not "
+                f"{list(degrees.shape)}"
+            )
         found.append(degrees)
     return found[0], found[1]
 

@@ -48,7 +48,7 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
     lines = len(shown) + bool(others)
     notes = (_targets_note(scene),) if points or count > 1 else ()
     return Drawing(
-        9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, f"Relevance of the columns over {count} rows"
+        9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, title=f"Relevance of the columns over {count} rows"
     )
 
 

@@ -107,7 +107,7 @@ def _grid(
 
 def _draw_scale(canvas: Any, scene: Scene, axes: Any, rows: Sequence[Sequence[_Cell]], shared: bool) -> None:
     cell = rows[0][-1]
-    size = {"fraction": 0.04, "aspect": 20, "pad": 0.015, "shrink": 0.9 if len(rows) == 1 else 0.6}
+    size: dict[str, Any] = {"fraction": 0.04, "aspect": 20, "pad": 0.015, "shrink": 0.9 if len(rows) == 1 else 0.6}
     if shared:
         clipped = bool(clip_note(cell.one.raw, cell.limit))
         colour_bar(canvas, axes, cell.limit, scene.unit, clipped, **size)

@@ -71,8 +71,8 @@ def sample_channel_axis(scene: Scene, name: str) -> int | None:
 
 def original(scene: Scene, name: str, sample: int) -> Image.Image | None:
     """Open the picture of a sample as it was given; None if it came as an array, or if its file is gone."""
-    sources = scene.sources.get(name, ())
-    source: Any = sources[sample] if sample < len(sources) else None
+    given = scene.originals.get(name)
+    source: Any = given[sample] if isinstance(given, (list, tuple)) and sample < len(given) else None
     if isinstance(source, (str, Path)):
         try:
             return open_picture(Path(source))

@@ -8,12 +8,59 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.interface import Interface
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.runtime.input_kinds import InputKind
+from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.legend import Legend
 from onnxlrp.view.summary import target_words
 from onnxlrp.view.tables import four_digits
+
+
+def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
+    """Collect what figures need of an explanation; `labels` name the classes in place of the model's own names."""
+    legend, interface = explanation.legend or Legend(), explanation.interface
+    output = legend.explained_output or (interface.output if interface is not None else "")
+    masked = any("mask" in name for name in explanation.inputs)
+    kinds = {
+        name: input_kind(legend.specs[name], np.asarray(value), has_tokens=masked or name in explanation.tokens)
+        for name, value in explanation.inputs.items()
+        if name in explanation.relevance and name in legend.specs
+    }
+    return Scene(
+        explanation,
+        explanation.inputs,
+        kinds,
+        legend.specs,
+        explanation.originals,
+        tuple(labels) or legend.class_names or _keys_of_maps(explanation.outputs.get(output)),
+        composite=interface.composite if interface is not None else "",
+        output=output,
+        sample_axes=legend.sample_axes,
+        unit=_unit(interface, output),
+        ends_at_score=interface is not None
+        and interface.score_is_output
+        and (interface.initial, interface.seed) == ("output", "score"),
+    )
+
+
+def _keys_of_maps(value: Any) -> tuple[str, ...]:
+    """Read the names of the classes off the maps that a ZipMap gives."""
+    return tuple(map(str, value[0])) if isinstance(value, list) and value and isinstance(value[0], dict) else ()
+
+
+def _unit(interface: Interface | None, output: str) -> str:
+    """Name the unit of relevance for a scale."""
+    if interface is None or interface.seed == "gradient":
+        return "relevance"
+    if interface.initial == "one":
+        return "relevance, as a share of the score"
+    return (
+        f"relevance, in units of {escaped(output)[:24]}"
+        if interface.score_is_output
+        else "relevance, in units of the raw score"
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,8 +74,8 @@ class Scene:
     """Kind of each explained input."""
     specs: Mapping[str, TensorSpec] = dataclasses.field(default_factory=dict)
     """Declaration of each input."""
-    sources: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    """Picture of each sample as it was given, before it was resized: a path or a picture."""
+    originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of inputs as they were given: lists of paths or pictures, arrays with labelled axes."""
     labels: Sequence[str] = ()
     """Names of the classes."""
     composite: str = ""
@@ -85,10 +132,16 @@ class Scene:
 
     def _of_sample(self, name: str, whole: np.ndarray, sample: int) -> np.ndarray:
         """Take one sample's part; an input without an axis of samples belongs to all."""
+        axis = self.sample_axis(name)
+        return whole if axis is None or axis >= whole.ndim else np.take(whole, sample, axis=axis)
+
+    def sample_axis(self, name: str) -> int | None:
+        """Find the axis of an input that counts samples; None if all samples share it."""
+        shape = self.explanation.relevance[name].shape if name not in self.inputs else np.shape(self.inputs[name])
         for axis in (self.sample_axes.get(name, 0), 0):
-            if axis < whole.ndim and whole.shape[axis] == self.samples:
-                return np.take(whole, sample, axis=axis)
-        return whole
+            if axis < len(shape) and shape[axis] == self.samples:
+                return axis
+        return None
 
     def score(self, sample: int, k: int = 0) -> float | None:
         """Return the explained score of a sample and target; None for weights."""
@@ -104,7 +157,8 @@ class Scene:
             return escaped(self.output)
         if target is None or not self.is_aligned:
             return "weighted target" if target is None else f"{len(target)} scores of {escaped(self.output)}, added up"
-        one = target[sample, k] if self.targets > 1 or np.ndim(self.explanation.score) == 2 else target[sample]
+        score = self.explanation.score
+        one = target[sample, k] if score is not None and score.ndim == 2 else target[sample]
         index: int | tuple[int, ...] = int(one) if np.ndim(one) == 0 else tuple(int(i) for i in one)
         if isinstance(index, int) and 0 <= index < len(self.labels):
             return escaped(self.labels[index])

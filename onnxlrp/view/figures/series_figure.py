@@ -81,8 +81,10 @@ def _channels_first(array: Any, axis: int) -> np.ndarray | None:
 
 
 def series_drawing(scene: Scene, name: str, options: Options) -> Drawing:
-    """Draw a line for each of up to six channels, coloured by relevance, with a strip of colours below it; more channels
-    as one picture of strips, with the sum over them above it."""
+    """Draw a line for each of up to six channels, coloured by relevance, with a strip of colours below it.
+
+    More channels become strips of one picture, with the sum over them below it.
+    """
     sample = (options.samples or (0,))[0]
     shown = [series_of(scene, name, sample, k, options) for k in range(min(scene.targets, 3))]
     limit = pictures.limit_of(np.stack([one.relevance for one in shown]))
@@ -102,8 +104,8 @@ def series_drawing(scene: Scene, name: str, options: Options) -> Drawing:
             if title and channel == 0:
                 line.set_title(title, loc="left", fontweight="bold")
         axes[-1].set_xlabel(shown[0].unit, color=GREY)
-        colour_bar(canvas, axes, limit, scene.unit, bool(clip_note(shown[0].relevance, limit)), fraction=0.03, aspect=25,
-                   pad=0.015)  # fmt: skip
+        clipped = bool(clip_note(shown[0].relevance, limit))
+        colour_bar(canvas, axes, limit, scene.unit, clipped, fraction=0.03, aspect=25, pad=0.015)
 
     height = 1.15 * len(lines) if len(lines) > 1 else 2.4
     return Drawing(_WIDTH, height + 1.3, draw, _notes(scene, name, sample, shown, limit))
@@ -153,7 +155,7 @@ def _draw_strip(axes: Any, relevance: np.ndarray, edges: np.ndarray, limit: floa
 
 
 def _strips(scene: Scene, name: str, sample: int, shown: list[Series], limit: float) -> Drawing:
-    """Draw the values and the relevance of each channel as rows of colours, and the sum over the channels below them."""
+    """Draw values and relevance of each channel as rows of colours, and the sum over the channels below them."""
     count = len(shown[0].relevance)
     tall = float(np.clip(0.16 * count, 1.0, 3.6))
     kinds = (

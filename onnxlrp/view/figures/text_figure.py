@@ -41,7 +41,7 @@ class Placed:
 
 
 def text_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawing:
-    """Draw the texts of all inputs of words, sample by sample, each sample on its own scale; pieces of a word are joined."""
+    """Draw the texts of all inputs of words, sample by sample, each on its own scale; pieces of a word are joined."""
     samples = list(options.samples or range(scene.samples))
     places = [(sample, k) for sample in samples for k in range(scene.targets)]
     shown = places[: max(1, _TEXTS // max(len(names), 1))]
@@ -57,8 +57,8 @@ def text_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawin
             _draw_block(place, block, max(wide, _NARROW))
         limit = blocks[0].limit if len(blocks) == 1 else 1.0
         unit = scene.unit if len(blocks) == 1 else "relevance, as a share of each text's largest"
-        bar = colour_bar(canvas, axes, limit, unit, location="bottom", fraction=0.06, aspect=30, pad=0.02, anchor=(0.0, 0.5),
-                         shrink=210 / max(wide, _NARROW))  # fmt: skip
+        shape = {"fraction": 0.06, "aspect": 30, "pad": 0.02, "shrink": 210 / max(wide, _NARROW)}
+        bar = colour_bar(canvas, axes, limit, unit, False, location="bottom", anchor=(0.0, 0.5), **shape)
         for label, side in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
             label.set_horizontalalignment(side)
 
@@ -67,7 +67,7 @@ def text_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawin
         sum(heights) / 72 + 1.35,
         draw,
         notes,
-        "" if len(places) == 1 else "Relevance of the words",
+        title="" if len(places) == 1 else "Relevance of the words",
     )
 
 
