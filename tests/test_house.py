@@ -50,6 +50,8 @@ LEAVES = (
     "opening",
     "replacing",
     "drafts",
+    "late_names",
+    "near_names",
     "extras",
     "strings",
     "targets",
@@ -59,12 +61,14 @@ LEAVES = (
 )
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
-    "operators": {"graph", "errors", "memory", "reprs", "trees"},
+    "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
+    "late_names": {"near_names"},
+    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
-    "rules": {"rule_language", "errors", "reprs"},
-    "composites": {"rules", "errors", "reprs"},
+    "rules": {"rule_language", "errors", "near_names", "reprs"},
+    "composites": {"rules", "errors", "near_names", "reprs"},
     "memory": {"errors"},
     "collector": set(),
     "printable": set(),
@@ -77,7 +81,7 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
-    "targets": {"errors", "graph", "interface", "printable"},
+    "targets": {"errors", "graph", "interface", "near_names", "printable"},
     "_version": set(),
 }
 RUNNING = {
@@ -87,6 +91,7 @@ RUNNING = {
         "external_data",
         "opening",
         "drafts",
+        "near_names",
         "extras",
         "printable",
         "reprs",
@@ -94,6 +99,8 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "extras", "interface", "drafts", "printable", "reprs"},
+    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
@@ -104,6 +111,7 @@ RUNNING = {
         "errors",
         "interface",
         "drafts",
+        "near_names",
         "printable",
         "reprs",
         "targets",
