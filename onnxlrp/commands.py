@@ -108,10 +108,18 @@ def explain(
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     explanation = explainer(data.arrays, **chosen)
     columns = {name: names for name, names in headed.items() if name in explanation.relevance}
-    explanation = dataclasses.replace(explanation, tokens=data.tokens, columns={**explanation.columns, **columns})
+    known: dict[str, Any] = {
+        "tokens": data.tokens,
+        "columns": {**explanation.columns, **columns},
+        "originals": data.originals,
+    }
+    explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
+    if labels and explanation.legend is not None:
+        legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
+        explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
 
 
@@ -142,13 +150,9 @@ def show_many(results: runtime.Results) -> None:
 
 def save(done: Explained, path: Path) -> None:
     """Write the explanation in the format of the path's suffix."""
-    data = done.data
     material = saving.Material(
         done.explanation,
-        names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
-        inputs=data.arrays,
-        seen={name: one.pictures for name, one in data.loaded.items()},
+        inputs=done.data.arrays,
         samples=done.samples,
         title=done.title,
     )

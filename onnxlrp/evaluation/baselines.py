@@ -10,8 +10,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, time_axis
 from onnxlrp.evaluation.units import Units
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis, time_axis
 
 DRAWS = 4
 """Number of other samples that a removed value is drawn from; scores are averaged over them."""

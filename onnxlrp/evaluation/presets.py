@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onnxlrp.evaluation.input_kinds import InputKind
 from onnxlrp.plan import Plan
 from onnxlrp.plan.steps import every_step
+from onnxlrp.runtime.input_kinds import InputKind
 
 _ATTENTION = ("auto", "attn_lrp", "cp_lrp", "epsilon")
 _CONVOLUTIONS = ("auto", "epsilon", "epsilon_plus", "epsilon_alpha2_beta1", "excitation_backprop")

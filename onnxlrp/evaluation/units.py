@@ -10,8 +10,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, input_kind, time_axis
 from onnxlrp.evaluation.superpixels import superpixels
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis, input_kind, time_axis
 
 PATCHES = 14
 """Number of patches along the longer side of a picture."""
