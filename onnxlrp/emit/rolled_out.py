@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
@@ -9,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import map_on_input
 from onnxlrp.graph.builder import Builder
-from onnxlrp.plan.axis_factors import Axes
+from onnxlrp.plan.axis_factors import Axes, AxisFactor
 from onnxlrp.plan.steps import AttentionBlock, Rollout
 
 
@@ -23,17 +24,26 @@ def rollouts_of_inputs(
 
 
 def _on_input(context: Context, wanted: Rollout, gradients: Mapping[ir.Value, ir.Value], like: ir.Value) -> ir.Value:
-    op, blocks, tokens = context.op, wanted.blocks[like], wanted.tokens[like]
+    op, blocks, tokens, samples = context.op, wanted.blocks[like], wanted.tokens[like], wanted.samples[like]
     row = _rows_read(op, blocks[-1], gradients[blocks[-1].product])
     for block in reversed(blocks):
         row = _through(context, wanted, block, row)
     row = op.Squeeze(row, op.ints([1]))
-    if tokens.lead or tokens.trail:
-        end = -tokens.trail if tokens.trail else 2**31 - 1
-        row = op.Slice(row, op.ints([tokens.lead]), op.ints([end]), op.ints([1]))
+    patches = len(tokens.axes) > 1 or 2 in wanted.axes[like].picture
+    count = op.ints([math.prod(tokens.sizes)]) if patches else op.dim(like, tokens.axes[0])
+    row = _cut(op, _cut(op, row, 1, tokens, count), 0, samples, op.dim(like, 0))
     if len(tokens.axes) > 1:
         row = op.Reshape(row, op.ints([-1, *tokens.sizes]))
     return map_on_input(op, row, wanted.axes[like], like)
+
+
+def _cut(op: Builder, tensor: ir.Value, axis: int, run: AxisFactor, count: ir.Value) -> ir.Value:
+    """Cut the `count` places of a run out of an axis that has further places at its ends. How many these are may depend
+    on other inputs, where they are at one end alone."""
+    if not run.lead and not run.trail:
+        return tensor
+    start = op.ints([run.lead]) if run.trail else op.Sub(op.dim(tensor, axis), count)
+    return op.Slice(tensor, start, op.Add(start, count), op.ints([axis]))
 
 
 def _rows_read(op: Builder, block: AttentionBlock, gradient: ir.Value) -> ir.Value:

@@ -48,6 +48,7 @@ def decide_rollout(graph: ir.Graph, facts: Facts, question: Question, composite:
         composite.rolling,
         {v: t.blocks for v, t in found.items()},
         {v: t.run for v, t in found.items()},
+        {v: t.samples for v, t in found.items()},
         {v: t.place for v, t in found.items()},
     )
 
@@ -71,6 +72,7 @@ class _Tokens:
 
     blocks: tuple[AttentionBlock, ...]
     run: AxisFactor
+    samples: AxisFactor
     place: Traced
 
 
@@ -81,19 +83,24 @@ def _tokens(copy: ir.Graph, value: ir.Value, products: Sequence[ir.Node], data: 
     if sizes is None:
         raise _LostError(f"the rank of {value.name!r} is not declared")
     found = [_block(node, axes, value, sizes, data) for node in products]
-    for (node, (_, run)), (after, (block, other)) in itertools.pairwise(zip(products, found, strict=True)):
-        if run != other:
+    for (node, (_, *runs)), (after, (block, *others)) in itertools.pairwise(zip(products, found, strict=True)):
+        if runs != others:
             raise _LostError(f"the tokens of {_called(node)} are not those of {_called(after)}")
         if node not in upstream([block.weights], read_by):
             raise _LostError(f"{_called(node)} and {_called(after)} stand side by side, and a rollout is a product")
-    run = found[0][1]
-    return _Tokens(tuple(block for block, _ in found), run, _place(value, run, sizes))
+    _, run, samples = found[0]
+    both = [r for r in (run, samples) if r.lead and r.trail]
+    if both and not all(isinstance(size, int) for size in list(value.shape or ())[1:]):
+        raise _LostError(
+            f"other places lie on both ends of those of {value.name!r}, whose sizes are open: declare them"
+        )
+    return _Tokens(tuple(block for block, *_ in found), run, samples, _place(value, run, sizes))
 
 
 def _block(
     node: ir.Node, axes: dict[str | None, Axes], value: ir.Value, sizes: Sequence[int], data: Collection[ir.Value]
-) -> tuple[AttentionBlock, AxisFactor]:
-    """Describe an attention product, and return the run of its tokens along the axes of the input."""
+) -> tuple[AttentionBlock, AxisFactor, AxisFactor]:
+    """Describe an attention product, and return the runs of its tokens and samples along the axes of the input."""
     weights, product = node.inputs[0], node.outputs[0]
     assert weights is not None
     if weights_operand(node, data) != 0 or node.op_type != "MatMul" or not softmax_over_last(weights, data):
@@ -109,18 +116,18 @@ def _block(
     for axis in (*found[:-2], *out[:-2]):
         if any(f.axes not in ((), (0,)) for f in axis):
             raise _LostError(f"{_called(node)} weighs the tokens of one row or column of {value.name!r} alone")
-    counts = [sum(f.axes == (0,) for axis in part[:-2] for f in axis) for part in (found, out)]
-    if any(count > 1 or (count == 0 and sizes[0] != 1) for count in counts):
+    samples = [[f for axis in part[:-2] for f in axis if f.axes] for part in (found, out)]
+    if samples[0] != samples[1] or len(samples[0]) > 1 or (not samples[0] and sizes[0] != 1):
         raise _LostError(f"the samples of {value.name!r} cannot be told from heads in {_called(node)}")
-    return AttentionBlock(weights, product, found[:-2], out[:-2]), tokens
+    return AttentionBlock(weights, product, found[:-2], out[:-2]), tokens, (*samples[0], AxisFactor(1))[0]
 
 
 def _place(value: ir.Value, tokens: AxisFactor, sizes: Sequence[int]) -> Traced:
     """Lay the weights of tokens [N, ...] on an input: those of patches are enlarged, those of single places are not."""
-    known = value.shape is not None and all(isinstance(value.shape[i], int) for i in tokens.axes)
-    if len(tokens.axes) > 1 and not known:
-        raise _LostError(f"patches of {value.name!r} lie along axes whose sizes are open: declare them")
     patches = [2 if count != sizes[axis] else 1 for axis, count in zip(tokens.axes, tokens.sizes, strict=True)]
+    known = value.shape is not None and all(isinstance(value.shape[i], int) for i in tokens.axes)
+    if not known and (len(patches) > 1 or (2 in patches and (tokens.lead or tokens.trail))):
+        raise _LostError(f"patches of {value.name!r} lie along axes whose sizes are open: declare them")
     return Traced((0, *patches), (0, *tokens.axes))
 
 

@@ -194,6 +194,25 @@ def _concatenated(call: Call, operands: Sequence[Axes | None], out: tuple[int, .
     return tuple(merged)
 
 
+def _padded(call: Call, operands: Sequence[Axes | None], out: tuple[int, ...]) -> Axes | None:
+    """Add places to the ends of an axis; those around a picture are taken for the picture's own."""
+    axes, pads = operands[0], content(call.input(1))
+    if axes is None or pads is None or min(pads, default=0) < 0:
+        return None
+    named, known = content(call.input(3)), call.input(3) is not None
+    if known and named is None:
+        return None
+    places = range(len(axes)) if named is None else [int(i) % len(axes) for i in named.tolist()]
+    padded = list(axes)
+    for place, lead, trail in zip(places, pads[: len(places)].tolist(), pads[len(places) :].tolist(), strict=True):
+        run = run_of(axes[place])
+        if lead or trail:
+            padded[place] = _resized(axes[place], out[place]) if place > 1 else (AxisFactor(out[place]),)
+        if (lead or trail) and run is not None and place < 2:
+            padded[place] = (AxisFactor(out[place], run.axes, run.sizes, run.lead + lead, run.trail + trail),)
+    return tuple(padded)
+
+
 def _sliced(call: Call, operands: Sequence[Axes | None], out: tuple[int, ...]) -> Axes | None:
     """Keep the axes that are not cut, and the run of one that loses no more than places at its ends."""
     axes, starts = operands[0], content(call.input(1))
@@ -272,7 +291,7 @@ def _resized(axis: Axis, size: int) -> Axis:
 
 _NORMS = ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization")
 _KEEPING = (*_NORMS, "Softmax", "LogSoftmax", "Identity", "Cast", "RMSNormalization", "LpNormalization", "CumSum")
-_WINDOWS = ("AveragePool", "LpPool", "MaxPool", "Resize", "Pad")
+_WINDOWS = ("AveragePool", "LpPool", "MaxPool", "Resize")
 _REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare")
 _WAYS: Mapping[str, _Follow] = {
     **dict.fromkeys((*_KEEPING, "Dropout", "Trilu"), _kept),
@@ -284,6 +303,7 @@ _WAYS: Mapping[str, _Follow] = {
     "Gather": _gathered,
     "Gemm": _gemm,
     "MatMul": _multiplied,
+    "Pad": _padded,
     "Slice": _sliced,
     "Split": _divided,
     "Transpose": _transposed,

@@ -160,6 +160,8 @@ class Rollout:
     """The blocks of each input, in the model's order."""
     tokens: Mapping[ir.Value, AxisFactor]
     """The run of tokens along the axes of each input."""
+    samples: Mapping[ir.Value, AxisFactor]
+    """The run of samples along axis 0 of each input."""
     axes: Mapping[ir.Value, Traced]
     """The axes of the weights of tokens [N, ...] on each input."""
 

@@ -131,6 +131,20 @@ def test_a_picture_in_patches():
     close(ours, enlarged(enlarged(found, 1, 12), 2, 12)[:, None])
 
 
+def test_two_inputs_one_below_the_other():
+    """Each gets the weights of its own samples."""
+    body = f"""p = Pad(b, ends, , places) x = Concat<axis=0>(a, p) {TWO} c = Gather<axis=1>(z, first)
+        d, e = Split<axis=0, num_outputs=2>(c) m = Mul(d, e) y = MatMul(m, v)"""
+    proto = model(body, "double[N, 5, 4] a, double[N, 3, 4] b")
+    known = {"ends": np.array([0, 2]), "places": np.array([1])}
+    proto.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in known.items())
+    feeds = {"a": X, "b": X[:, :3] + 1}
+    ours = Explained(proto, composite="attention_rollout").relevance(feeds, target=[1])
+    found = rolled(weights(proto, feeds, "ha", "za"), np.eye(5)[0])
+    close(ours["a"], found[:3, :, None])
+    close(ours["b"], found[3:, :3, None])
+
+
 def test_heads_that_are_merged_with_samples():
     body = f"""{
         " ".join(
