@@ -24,6 +24,7 @@ import onnxlrp
 from onnxlrp import composites, errors, interface, rules
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
+from tests.emit import test_rolled_out
 
 MODULES = (onnxlrp, composites, errors, interface, rules)
 CALLS = (
@@ -103,6 +104,8 @@ def place(tmp_path, monkeypatch):
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     graph = helper.make_graph([forest], "forest", ends[:1], ends[1:])
     Path("forest.onnx").write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    attending = test_rolled_out.model(f"{test_rolled_out.TWO} {test_rolled_out.HEAD.format(z='z')}")
+    Path("transformer.onnx").write_bytes(attending.SerializeToString())
     Path("pictures").mkdir()
     for index in range(3):
         Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(f"pictures/{index}.png")
