@@ -81,7 +81,7 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="Samples in a batch (default: 16).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     output: OutputName = None,
     background: BackgroundFile = None,
     plot: Annotated[

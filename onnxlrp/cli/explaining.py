@@ -74,7 +74,7 @@ def explain(
         int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
@@ -147,7 +147,7 @@ def check(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,

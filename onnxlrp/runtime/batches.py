@@ -12,7 +12,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
-from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.files import Preprocess, picture_layout
 from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Rows, Samples
 from onnxlrp.runtime.values import as_mapping
@@ -50,6 +50,7 @@ class Batches:
         inputs = as_mapping(inputs)
         if not inputs or any(name not in specs for name in inputs):
             check(inputs, specs)  # raises an error that lists the unknown names and the model's own
+        self._specs, self._how = {name: specs[name] for name in inputs}, preprocess
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
         per_sample, fixed = _split(leading, {name: specs[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
@@ -105,6 +106,12 @@ class Batches:
     def names(self) -> list[str]:
         """Names of the inputs that were given."""
         return [*self._samples, *self._shared]
+
+    @property
+    def preprocess(self) -> str:
+        """Scale of pixels from picture files, as `Preprocess.parse` reads it; those of several inputs with commas."""
+        scales = (self._how.for_input(spec) for spec in self._specs.values() if picture_layout(spec) is not None)
+        return ", ".join(dict.fromkeys(map(str, scales))) or "raw"
 
     @property
     def shared_names(self) -> list[str]:

@@ -201,7 +201,7 @@ class Explainer:
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation]: ...
 
@@ -215,7 +215,7 @@ class Explainer:
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Results: ...
 
@@ -228,7 +228,7 @@ class Explainer:
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
@@ -249,8 +249,9 @@ class Explainer:
         target, position, weights
             As in a call; an array holds one for each sample if its axis 0 is as long as there are samples.
         preprocess
-            The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
-            1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+            The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
+            that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
+            `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
         progress
             True shows a bar if stderr is a terminal. Default: False.
 
@@ -289,7 +290,7 @@ class Explainer:
         options = {"target": target, "position": position, "weights": weights}
         batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return streaming.store(self, batches, as_folder(to), preprocess, progress)
+            return streaming.store(self, batches, as_folder(to), progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
