@@ -53,6 +53,7 @@ LEAVES = (
     "late_names",
     "near_names",
     "extras",
+    "near_names",
     "strings",
     "targets",
     "trees",
@@ -64,7 +65,6 @@ LEAF_IMPORTS = {
     "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
-    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},
@@ -77,6 +77,7 @@ LEAF_IMPORTS = {
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
+    "near_names": set(),
     "opening": {"errors", "external_data", "trees"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
@@ -99,6 +100,8 @@ RUNNING = {
         "targets",
     },
     "view": {"runtime", "errors", "extras", "interface", "drafts", "printable", "reprs"},
+    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",

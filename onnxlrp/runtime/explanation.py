@@ -79,6 +79,9 @@ class Explanation:
     """Values of the model's inputs by name, as the model took them."""
     ids: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     """Identifiers of the samples by a name for them, one a sample: a column of a table that no input takes, say."""
+    originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of inputs as they were given, where they say more than an array: lists of paths or of pictures in their
+    own size, and labelled arrays of xarray."""
     interface: Interface | None = None
     """Interface of the explained model: names, composite, explained output, labels of classes."""
 

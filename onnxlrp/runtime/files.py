@@ -20,6 +20,7 @@ from onnxlrp.runtime.values import cast
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
 _MOST_PIXELS = 1 << 28
+_ORIENTATION = 0x0112
 _MOST_SPREAD = 10.0
 """Largest standard deviation of pixels of 0 to 1 that is taken at its word; larger ones count in 0 to 255."""
 _MEAN = (0.485, 0.456, 0.406)
@@ -127,6 +128,11 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 
 
+def load_picture(picture: Image.Image, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto"]) -> Loaded:
+    """Convert a picture of Pillow to the value of an input, as `load` does with a picture's file."""
+    return _picture(ImageOps.exif_transpose(picture), picture.format, Path("the picture"), spec, preprocess)
+
+
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
     """Join several files for one input to one batch, along axis 0."""
     if len(parts) == 1:
@@ -143,6 +149,15 @@ def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
         tuple(file for part in parts for file in part.files),
         tuple(size for part in parts for size in part.sizes),
     )
+
+
+def picture_size(picture: Path | Image.Image) -> tuple[int, int]:
+    """Return width and height of a picture, turned as its EXIF data say."""
+    if isinstance(picture, Path):
+        with Image.open(picture) as opened:
+            return picture_size(opened)
+    width, height = picture.size
+    return (height, width) if picture.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
 def picture_layout(spec: TensorSpec) -> str | None:

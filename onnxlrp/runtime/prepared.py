@@ -19,3 +19,6 @@ class Prepared(Brief):
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     ids: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     """Identifiers of the samples by a name for them."""
+    originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of inputs as the caller gave them, where they say more than an array: paths and pictures, as lists, and
+    labelled arrays."""
