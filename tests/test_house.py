@@ -64,7 +64,6 @@ LEAF_IMPORTS = {
     "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
-    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},

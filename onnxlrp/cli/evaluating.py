@@ -70,7 +70,7 @@ def evaluate(
     steps: CurveSteps = 20,
     batch_size: BatchSize = None,
     seed: Seed = 0,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     output: OutputName = None,
     background: BackgroundFile = None,
     plot: Annotated[

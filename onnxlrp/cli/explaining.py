@@ -67,7 +67,7 @@ def explain(
     ] = None,
     batch_size: BatchSize = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
@@ -136,7 +136,7 @@ def check(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,

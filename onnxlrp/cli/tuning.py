@@ -65,7 +65,7 @@ def tune(
     steps: CurveSteps = 20,
     batch_size: BatchSize = None,
     seed: Seed = 0,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     output: OutputName = None,
     background: BackgroundFile = None,
     provider: Providers = [],  # noqa: B006
