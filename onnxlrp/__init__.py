@@ -44,6 +44,7 @@ from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.results import Results
 from onnxlrp.trees.covers import with_covers
 from onnxlrp.trees.trainer_covers import covers_of
+from onnxlrp.view.reasons import Reason
 
 __all__ = [
     "Comparison",
@@ -57,6 +58,7 @@ __all__ = [
     "Ledger",
     "Plan",
     "PlanRow",
+    "Reason",
     "Results",
     "Step",
     "__version__",
