@@ -27,12 +27,14 @@ PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "fi
 TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
+INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
     EMITTED_PAGE: [],
     CONTRIBUTING: [],
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
+    INTEGRATIONS_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 

@@ -50,6 +50,7 @@ LEAVES = (
     "opening",
     "replacing",
     "drafts",
+    "late_names",
     "extras",
     "near_names",
     "notebook_html",
@@ -61,12 +62,13 @@ LEAVES = (
 )
 LEAF_IMPORTS = {
     "graph": {"errors", "reprs"},
-    "operators": {"graph", "errors", "memory", "reprs", "trees"},
+    "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
+    "late_names": {"near_names"},
     "wire": set(),
     "rule_language": set(),
-    "rules": {"rule_language", "errors", "reprs"},
-    "composites": {"rules", "errors", "reprs"},
+    "rules": {"rule_language", "errors", "near_names", "reprs"},
+    "composites": {"rules", "errors", "near_names", "reprs"},
     "memory": {"errors"},
     "collector": set(),
     "printable": set(),
@@ -81,7 +83,7 @@ LEAF_IMPORTS = {
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
-    "targets": {"errors", "graph", "interface", "printable"},
+    "targets": {"errors", "graph", "interface", "near_names", "printable"},
     "_version": set(),
 }
 RUNNING = {
@@ -91,8 +93,8 @@ RUNNING = {
         "external_data",
         "opening",
         "drafts",
-        "extras",
         "near_names",
+        "extras",
         "printable",
         "reprs",
         "strings",
@@ -109,6 +111,8 @@ RUNNING = {
         "printable",
         "reprs",
     },
+    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
@@ -119,6 +123,7 @@ RUNNING = {
         "errors",
         "interface",
         "drafts",
+        "near_names",
         "printable",
         "reprs",
         "targets",

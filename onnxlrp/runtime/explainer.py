@@ -13,7 +13,7 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import cut, some
-from onnxlrp.runtime import description_check, streaming, text
+from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
@@ -23,6 +23,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name, load_values
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
@@ -100,6 +101,15 @@ class Explainer:
         return dict(self._file.columns)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in their order, which `target` may be given by; empty if nothing names them.
+
+        They are those of the model's label output or ZipMap, of its metadata (`id2label`, `names`), or of the file
+        config.json or labels.txt beside the model.
+        """
+        return class_names.of_explained(self._file)
+
+    @property
     def explained_output(self) -> str:
         """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
         maps."""
@@ -119,6 +129,10 @@ class Explainer:
         *,
         ids: str | Sequence[str] = (),
         preprocess: str = "raw",
+        at: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        picture_size: tuple[float, float] | None = None,
     ) -> Explanation:
         """Explain one batch.
 
@@ -132,10 +146,10 @@ class Explainer:
             takes a table as a whole: a data frame (pandas, polars, pyarrow), a row of one, a dictionary of cells or
             columns, or the path of a .csv or .parquet file. Its columns are matched by name.
         target
-            The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
-            Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
-            such as (4, 6203), for all samples, or [N, indices]; with K targets [K, indices] or [N, K, indices].
-            Default, and -1 for all indices: the sample's largest element.
+            The class to explain, from 0, or its name (`Explainer.class_names`): one for all samples, or one a sample
+            [N]; with K targets [K] or [N, K]. Default, and -1: the predicted class. For `target="element"`: the
+            element's indices after the batch axis, such as (4, 6203), for all samples, or [N, indices]; with K targets
+            [K, indices] or [N, K, indices]. Default, and -1 for all indices: the sample's largest element.
         position
             For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
             the last. Default: the last; for texts, the last token that is no padding.
@@ -146,6 +160,14 @@ class Explainer:
             `Explanation.ids` holds them. Default: none, and the index of a pandas frame unless it only counts.
         preprocess
             The scale of pixels from pictures, as `map` takes it. Default: `"raw"`, 0 to 255.
+        at, box, mask
+            One place in a picture, for outputs that are maps over it or lists of boxes, of a model with
+            `target="element"` or `"weights"`: the point (x, y); the box (left, top, right, bottom); or weights of the
+            pixels, [height, width] of any size. One for all samples, or one a sample. `target` is then the class there;
+            default: the one that the model predicts there. An element is the map's cell at the point, the largest in
+            box or mask, or the score of the detected box that overlaps most. The model runs once more for this.
+        picture_size
+            Width and height of the picture that `at` and `box` are in. Default: those of the array.
 
         Returns
         -------
@@ -172,7 +194,12 @@ class Explainer:
         explanation.relevance["image"].sum((1, 2, 3)), explanation.score
         ```
         """
-        return self.run(self.prepare(inputs, ids, preprocess), target, position, weights)
+        prepared = self.prepare(inputs, ids, preprocess)
+        place = PixelTarget(at, box, mask, picture_size)
+        if not place:
+            return self.run(prepared, target, position, weights)
+        target = class_names.classes_of(target, lambda: self.class_names)
+        return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
 
     @overload
     def map(
@@ -274,6 +301,7 @@ class Explainer:
         ```
         """
         how = Preprocess.parse(preprocess)
+        target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
         batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
@@ -331,6 +359,7 @@ class Explainer:
             position = text.ends(tokens)
         explained = self._explained()
         shape = None if explained is None else explained.shape
+        target = class_names.classes_of(target, lambda: self.class_names)
         given = {"target": target, "position": position, "weights": weights}
         chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import depth, table_inputs
 from onnxlrp.runtime.archive import ARRAY_FILES, UNREADABLE
@@ -41,7 +42,8 @@ class Preprocess:
                 return cls(mean, std)
         except ValueError:
             pass
-        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD")
+        near = did_you_mean(text, PREPROCESS)
+        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD{near}")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Scale pixels [..., C] of 0 to 255 to float64 of the same shape."""

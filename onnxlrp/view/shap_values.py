@@ -19,8 +19,9 @@ def to_shap(explanation: Explanation) -> Any:
     samples, targets = counts(explanation)
     if is_wide(explanation):
         values, data, names = _features(explanation)
-        values = _targets_last(values, samples, targets)
-        return shap.Explanation(values, _base(explanation, samples, targets), data, feature_names=names)
+        numbers, shown = _with_codes(data)
+        about = {"data": numbers, "display_data": shown, "feature_names": names}
+        return shap.Explanation(_targets_last(values, samples, targets), _base(explanation, samples, targets), **about)
     if len(explanation.relevance) != 1:
         shapes = ", ".join(f"{escaped(n)} {list(v.shape)}" for n, v in explanation.relevance.items())
         raise InputError(
@@ -49,6 +50,20 @@ def _features(explanation: Explanation) -> tuple[np.ndarray, np.ndarray | None, 
         data = data[:: counts(explanation)[1]]
     names = [feature for names in named.values() for feature in names]
     return np.concatenate([block.astype(np.float64) for block in flat.values()], axis=1), data, names
+
+
+def _with_codes(data: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Number the words of each column in the order of the alphabet, because some plots take numbers only; the second
+    array holds the words themselves, None if there are none."""
+    if data is None or data.dtype.kind not in "OUS":
+        return data, None
+    numbers = np.empty(data.shape, np.float64)
+    for index, column in enumerate(data.T):
+        is_word = any(isinstance(cell, str) for cell in column)
+        numbers[:, index] = (
+            np.unique(column.astype(str), return_inverse=True)[1] if is_word else column.astype(np.float64)
+        )
+    return numbers, data
 
 
 def _targets_last(rows: np.ndarray, samples: int, targets: int) -> np.ndarray:

@@ -28,13 +28,19 @@ BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
 """Composites that need the bounds of the input."""
 PICTURES = ("digits_cnn", "efficientnet_lite0")
 """Folders of models with convolutions over two axes, which class activation maps need."""
+NOT_FOR = {
+    "deep_lift": ("digits_lstm", "minilm_similarity"),
+    "smooth_grad": ("digits_lstm", "minilm_similarity"),
+    "integrated_gradients": ("minilm_similarity",),
+}
+"""Folders of models that a composite refuses: DeepLIFT has no multiplier for recurrent cells, softmax and norms, noise
+is of a declared size, and between integer ids lie no points. The sentence encoder lies in `models/` only where
+`tools/make_models` made it."""
 
 
 def is_refused(name: str, folder: str) -> bool:
-    """Decide whether a composite is not for a model: maps are of pictures, noise is of a declared size, and an
-    LSTM has no multiplier."""
-    recurrent = name in ("deep_lift", "smooth_grad") and folder == "digits_lstm"
-    return recurrent or (name.endswith("_cam") and folder not in PICTURES)
+    """Decide whether a composite is not for the model in a folder."""
+    return folder in NOT_FOR.get(name, ()) or (name.endswith("_cam") and folder not in PICTURES)
 
 
 def composite(name: str) -> str:
