@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from onnxlrp.runtime.results import Results
     from onnxlrp.trees.covers import with_covers
     from onnxlrp.trees.trainer_covers import covers_of
+    from onnxlrp.view.reasons import Reason
 
 __all__ = [
     "Comparison",
@@ -65,6 +66,7 @@ __all__ = [
     "Ledger",
     "Plan",
     "PlanRow",
+    "Reason",
     "Results",
     "Step",
     "Tuning",
@@ -97,6 +99,7 @@ _HOMES = {
     "Ledger": "runtime.ledger_table",
     "Plan": "plan.steps",
     "PlanRow": "plan.steps",
+    "Reason": "view.reasons",
     "Results": "runtime.results",
     "Step": "plan.steps",
     "Tuning": "evaluation.tuning_result",

@@ -34,6 +34,11 @@ CALLS = (
     Explainer,
     Explainer.__call__,
     Explainer.map,
+    Explanation.reasons,
+    Explanation.save,
+    Explanation.to_frame,
+    Explanation.to_shap,
+    Explanation.to_xarray,
     onnxlrp.contrastive,
     onnxlrp.covers_of,
     onnxlrp.evaluate,
@@ -59,6 +64,9 @@ DATA = (
     onnxlrp.Tuning,
     onnxlrp.TuningCandidate,
 )
+
+NEEDS = {"Explanation.to_frame": "pandas", "Explanation.to_shap": "shap", "Explanation.to_xarray": "xarray"}
+"""Packages that examples need and that the plain tests do not install."""
 
 
 def _examples(thing: Any) -> list[str]:
@@ -117,6 +125,8 @@ def test_examples_run(thing, place, recwarn):
     """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, `samples`,
     eight of them, and `forest`, which has the attributes of scikit-learn's tree."""
     warnings.simplefilter("ignore", errors.ExplanationWarning)
+    if getattr(thing, "__qualname__", "") in NEEDS:
+        pytest.importorskip(NEEDS[thing.__qualname__])
     x = np.random.default_rng(1).uniform(size=(2, 3, 8, 8)).astype(np.float32)
     names: dict[str, Any] = {"onnxlrp": onnxlrp, "np": np, "x": x, "explainer": Explainer("model.lrp.onnx")}
     names["samples"] = np.concatenate([x, x / 2, 1 - x, x[::-1]])
