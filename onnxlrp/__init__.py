@@ -27,23 +27,28 @@ A call's help, such as `help(onnxlrp.convert)`, describes every parameter.
 
 from __future__ import annotations
 
-from onnxlrp import composites, errors, rules
+from typing import TYPE_CHECKING
+
+from onnxlrp import late_names
 from onnxlrp._version import __version__
-from onnxlrp.convert import convert, inspect
-from onnxlrp.evaluation.evaluate_model import evaluate
-from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
-from onnxlrp.explained import Explained
-from onnxlrp.interface import Interface
-from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
-from onnxlrp.plan.steps import Plan, PlanRow, Step
-from onnxlrp.runtime.checking import Comparison
-from onnxlrp.runtime.contrast import contrastive
-from onnxlrp.runtime.explainer import Explainer
-from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.runtime.results import Results
-from onnxlrp.trees.covers import with_covers
-from onnxlrp.trees.trainer_covers import covers_of
+
+if TYPE_CHECKING:
+    from onnxlrp import composites, errors, rules
+    from onnxlrp.convert import convert, inspect
+    from onnxlrp.evaluation.evaluate_model import evaluate
+    from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
+    from onnxlrp.explained import Explained
+    from onnxlrp.interface import Interface
+    from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
+    from onnxlrp.plan.steps import Plan, PlanRow, Step
+    from onnxlrp.runtime.checking import Comparison
+    from onnxlrp.runtime.contrast import contrastive
+    from onnxlrp.runtime.explainer import Explainer
+    from onnxlrp.runtime.explanation import Explanation
+    from onnxlrp.runtime.ledger_table import Ledger
+    from onnxlrp.runtime.results import Results
+    from onnxlrp.trees.covers import with_covers
+    from onnxlrp.trees.trainer_covers import covers_of
 
 __all__ = [
     "Comparison",
@@ -73,3 +78,32 @@ __all__ = [
     "unregister_operator",
     "with_covers",
 ]
+
+_HOMES = {
+    "Comparison": "runtime.checking",
+    "Difference": "evaluation.evaluation_result",
+    "Evaluation": "evaluation.evaluation_result",
+    "Explained": "explained",
+    "Explainer": "runtime.explainer",
+    "Explanation": "runtime.explanation",
+    "Figure": "evaluation.evaluation_result",
+    "Interface": "interface",
+    "Ledger": "runtime.ledger_table",
+    "Plan": "plan.steps",
+    "PlanRow": "plan.steps",
+    "Results": "runtime.results",
+    "Step": "plan.steps",
+    "contrastive": "runtime.contrast",
+    "convert": "convert",
+    "covers_of": "trees.trainer_covers",
+    "evaluate": "evaluation.evaluate_model",
+    "inspect": "convert",
+    "operator": "operators.own",
+    "stopping_operator": "operators.own",
+    "unregister_operator": "operators.own",
+    "with_covers": "trees.covers",
+}
+"""Module of each public name, which is imported at the first use of a name."""
+
+
+late_names.install(__name__, _HOMES)

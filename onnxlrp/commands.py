@@ -23,7 +23,7 @@ from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 from onnxlrp.runtime.samples import expand
 from onnxlrp.targets import TARGETS
-from onnxlrp.view import saving, summary, tables, terminal
+from onnxlrp.view import explanation_json, saving, summary, tables, terminal
 
 _TOP_STEPS = 10
 _SHOWN = 5
@@ -173,20 +173,20 @@ def show(done: Explained) -> None:
 def as_json(done: Explained) -> dict[str, Any]:
     """Convert an explanation for a program that reads JSON."""
     interface = done.explainer.interface
-    return saving.plain(
+    return explanation_json.plain(
         {
             "composite": interface.composite,
             "output": done.explainer.explained_output,
             "provider": done.explainer.providers[0],
             "samples": [dataclasses.asdict(sample) for sample in done.samples],
-            "ledger": saving.ledger_json(done.explanation),
+            "ledger": explanation_json.ledger_json(done.explanation),
         }
     )
 
 
 def cautions_json(cautions: Iterable[Caution]) -> Any:
     """Convert cautions for a program that reads JSON."""
-    return saving.plain([dataclasses.asdict(caution) for caution in cautions])
+    return explanation_json.plain([dataclasses.asdict(caution) for caution in cautions])
 
 
 def check(
@@ -255,11 +255,11 @@ def report_json(report: Report) -> dict[str, Any]:
     if report.outputs is not None:
         outputs = [{**dataclasses.asdict(one), "ok": one.ok} for one in report.outputs]
     sums = report.conservation
-    return saving.plain(
+    return explanation_json.plain(
         {
             "outputs": outputs,
             "conservation": None if sums is None else {**dataclasses.asdict(sums), "ok": sums.ok},
-            "ledger": saving.ledger_json(report.explanation),
+            "ledger": explanation_json.ledger_json(report.explanation),
             "problems": report.problems,
         }
     )

@@ -20,7 +20,8 @@ from onnxlrp.explained import Explained
 from onnxlrp.finish.description import describe
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking, find_asked
-from onnxlrp.graph.names import Names
+from onnxlrp.graph.names import Names, unused_scope
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
@@ -302,7 +303,8 @@ def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
         ("precision", precision, ("float32", "model")),
     ):
         if value not in known:
-            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}")
+            near = did_you_mean(value, known)
+            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}{near}")
 
 
 _Rulebook = tuple[Composite, list[tuple[str | Callable[[Step], bool], Rule]]]
@@ -344,7 +346,7 @@ def _ask(
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)

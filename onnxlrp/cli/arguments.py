@@ -12,7 +12,6 @@ import typer
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped_json
-from onnxlrp.replacing import check_replaceable
 
 
 def conversion(
@@ -94,6 +93,8 @@ def refuse_overwriting(
     These are files that the command reads itself, paths of anything but regular files, existing files without --force,
     and files in folders that do not exist (unless the command makes them).
     """
+    from onnxlrp.replacing import check_replaceable
+
     sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
         usage(lambda one: check_replaceable(one, sources), path, hint)

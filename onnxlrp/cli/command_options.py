@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from onnxlrp.cli.arguments import usage
-from onnxlrp.targets import TARGETS, kind_named
+
+TARGET_KINDS = ("class", "token", "element", "weights")
+"""Names of `onnxlrp.targets.TARGETS`, which `--help` shows without importing them."""
+
+
+def _kind_of_target(name: str) -> str:
+    """Check the value of `--target` of conversions."""
+    from onnxlrp.targets import kind_named
+
+    return str(usage(kind_named, name, "--target").name)
+
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
 Composite = Annotated[
@@ -65,8 +75,8 @@ Providers = Annotated[
 TargetKind = Annotated[
     str,
     typer.Option(
-        metavar="|".join(TARGETS),
-        callback=lambda name: usage(kind_named, name, "--target").name,
+        metavar="|".join(TARGET_KINDS),
+        callback=_kind_of_target,
         help="Kind of target to explain.",
     ),
 ]

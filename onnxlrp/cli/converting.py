@@ -25,7 +25,6 @@ from onnxlrp.cli.command_options import (
 )
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
-from onnxlrp.replacing import files_of
 from onnxlrp.view import terminal
 
 
@@ -76,7 +75,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
-    refuse_overwriting([out], force, lambda: [*files_of(model), *background_files(background)])
+    refuse_overwriting([out], force, functools.partial(_files_read, model, background))
     explained = convert_with_notes(
         model,
         **options,
@@ -155,6 +154,13 @@ def inspect(
         listed = "\n".join(f"  {escaped(node)}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
         raise typer.Exit(UNUSABLE)
+
+
+def _files_read(model: Path, background: Path | None) -> list[Path]:
+    """List the files that `convert` reads."""
+    from onnxlrp.replacing import files_of
+
+    return [*files_of(model), *background_files(background)]
 
 
 def convert_with_notes(model: Path, **options: Any) -> Any:

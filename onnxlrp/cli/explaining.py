@@ -65,8 +65,9 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .npz, .npy, .json or .csv. A name without suffix is a folder for many "
-            "samples, with an .npz for each batch; the same command continues after an interruption.",
+            help=".png (heatmap), .html (text), .csv or .parquet (values, relevance, scores), .npz, .npy or .json. "
+            "A name without suffix is a folder for many samples, "
+            "with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
     batch_size: Annotated[

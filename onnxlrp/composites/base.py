@@ -80,6 +80,10 @@ class Composite(Brief):
         the ensemble's covers give (SHAP's `tree_path_dependent`). `"path"`: the changes of the expectation along the
         path that a sample takes. `"interventional"`: exact Shapley values against the rows of `background=`, which the
         explained file then holds. Ensembles that take the smallest or largest of their trees always use `"path"`.
+    zero_params
+        `"bias"` sets the bias of every layer to 0 in outputs and denominators, so that biases keep no relevance: the
+        `zero_params` of the rule that the composite chooses. Rules for single layers keep their own. Default: None, the
+        rule's own. Gradients take none.
 
     Raises
     ------
@@ -110,12 +114,24 @@ class Composite(Brief):
 
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
     trees: Literal["shapley", "path", "interventional"] = dataclasses.field(default="shapley", kw_only=True)
+    zero_params: Literal["bias"] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.activations not in ("offset", "pass"):
             raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
         if self.trees not in ("shapley", "path", "interventional"):
             raise InputError(f'trees is "shapley", "path" or "interventional", not {self.trees!r}')
+        if self.zero_params not in (None, "bias"):
+            raise InputError(f'zero_params is None or "bias", not {self.zero_params!r:.80}')
+        if self.zero_params is not None and self.seed == "gradient":
+            raise InputError("a gradient has no rules for layers, so it takes no zero_params")
+
+    def layer_rule(self, role: Role) -> tuple[Rule, str]:
+        """Return the rule of a layer, and why: what `layer` chooses, with the composite's `zero_params`."""
+        rule, why = self.layer(role)
+        if self.zero_params is None or rule.zero_params is not None:
+            return rule, why
+        return dataclasses.replace(rule, zero_params=self.zero_params), why
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         """Return the rule of a layer with this role, and why, in a few words."""

@@ -12,6 +12,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.runtime.batches import USUAL, Batches
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.given_values import by_name
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.providers import CPU
@@ -56,20 +57,20 @@ class EvaluatedData:
 
 
 def read_data(explainer: Explainer, data: Any, batch_size: int | None, preprocess: str) -> EvaluatedData:
-    """Read what was given to `evaluate`: a dictionary by input, or the one input's value alone.
+    """Read what was given to `evaluate`: values by input, the one input's value alone, or a table.
 
     Raises InputError if it does not fit the model, and for explained inputs that all samples share.
     """
-    inputs = data if isinstance(data, Mapping) else {next(iter(explainer.inputs)): data}
+    given = by_name(data, explainer.inputs, explainer.columns)
     how = Preprocess.parse(preprocess)
-    batches = Batches(inputs, {}, explainer.inputs, explainer.interface, batch_size, how)
-    leading = next(name for name in explainer.interface.relevance if name in inputs)
+    batches = Batches(given, {}, explainer.inputs, explainer.interface, batch_size, how)
+    leading = next(name for name in explainer.interface.relevance if name in given.inputs)
     shape = explainer.inputs[leading].shape
     fixed = shape is not None and len(shape) > 0 and isinstance(shape[0], int)
     size = batches.size if fixed else min(batch_size or USUAL, batches.count)
     if not fixed:
-        batches = Batches(inputs, {}, explainer.inputs, explainer.interface, batches.count, how)
-    parts = [explainer.prepare(batches.read(index).inputs) for index in range(len(batches))]
+        batches = Batches(given, {}, explainer.inputs, explainer.interface, batches.count, how)
+    parts = [explainer.prepare(batches.read(index).inputs, preprocess=how) for index in range(len(batches))]
     names = _varying(parts[0], batches, explainer)
     shared = [name for name in explainer.interface.relevance if name not in names]
     if shared:

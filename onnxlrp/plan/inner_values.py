@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.plan.steps import Plan
 
 
@@ -46,5 +47,6 @@ def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.V
         raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
     found = next((v for n in graph for v in n.outputs if v.name == name), None)
     if found is None:
-        raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
+        near = did_you_mean(name, (v.name for n in graph for v in n.outputs))
+        raise InputError(f"the model has no inner value {name!r}{near}; `onnxlrp inspect` lists the steps")
     return found

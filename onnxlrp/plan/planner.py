@@ -227,7 +227,7 @@ class _Planner:
             convolutions=len(self.position),
             attention=self.facts.attention,
         )
-        rule, why = self.composite.layer(role)
+        rule, why = self.composite.layer_rule(role)
         call = Call.of(node)
         kind = "+Add" if layer.add is not None else ""
         step = Step(

@@ -13,7 +13,7 @@ import numpy as np
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import INNER, Interface
 from onnxlrp.reprs import cut, some
-from onnxlrp.runtime import column_names, description_check, streaming, text
+from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
@@ -21,12 +21,13 @@ from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.given_values import by_name, load_values
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.target_base import raw_score
-from onnxlrp.runtime.values import as_mapping
 
 
 class Explainer:
@@ -100,6 +101,15 @@ class Explainer:
         return dict(self._file.columns)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in their order, which `target` may be given by; empty if nothing names them.
+
+        They are those of the model's label output or ZipMap, of its metadata (`id2label`, `names`), or of the file
+        config.json or labels.txt beside the model.
+        """
+        return class_names.of_explained(self._file)
+
+    @property
     def explained_output(self) -> str:
         """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
         maps."""
@@ -111,26 +121,53 @@ class Explainer:
         return list(self._session.get_providers())
 
     def __call__(
-        self, inputs: Mapping[str, Any], target: Any = None, position: Any = None, weights: Any = None
+        self,
+        inputs: Any,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        *,
+        ids: str | Sequence[str] = (),
+        preprocess: str = "raw",
+        at: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        picture_size: tuple[float, float] | None = None,
     ) -> Explanation:
         """Explain one batch.
 
         Parameters
         ----------
         inputs
-            An array for each of the model's inputs, by name, of the declared type and shape (`Explainer.inputs`). An
-            input of token ids also takes a list of texts, or of pairs of texts as tuples; the inputs that accompany it,
-            such as attention_mask, are then filled in.
+            A value for each of the model's inputs, by name; where the model has one input, the value itself. A value is
+            an array of the declared type and shape (`Explainer.inputs`), a picture of Pillow or a list of them, or
+            files as `map` takes them. An input of token ids also takes a list of texts, or of pairs of texts as tuples;
+            the inputs that accompany it, such as attention_mask, are then filled in. A model whose inputs are columns
+            takes a table as a whole: a data frame (pandas, polars, pyarrow), a row of one, a dictionary of cells or
+            columns, or the path of a .csv or .parquet file. Its columns are matched by name.
         target
-            The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
-            Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
-            such as (4, 6203), for all samples, or [N, indices]; with K targets [K, indices] or [N, K, indices].
-            Default, and -1 for all indices: the sample's largest element.
+            The class to explain, from 0, or its name (`Explainer.class_names`): one for all samples, or one a sample
+            [N]; with K targets [K] or [N, K]. Default, and -1: the predicted class. For `target="element"`: the
+            element's indices after the batch axis, such as (4, 6203), for all samples, or [N, indices]; with K targets
+            [K, indices] or [N, K, indices]. Default, and -1 for all indices: the sample's largest element.
         position
             For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
             the last. Default: the last; for texts, the last token that is no padding.
         weights
             For `target="weights"`: float weights, which must broadcast to the explained output. Default: 1.
+        ids
+            Names of columns of a table that identify its rows, such as `"customer"`; no input takes them, and
+            `Explanation.ids` holds them. Default: none, and the index of a pandas frame unless it only counts.
+        preprocess
+            The scale of pixels from pictures, as `map` takes it. Default: `"raw"`, 0 to 255.
+        at, box, mask
+            One place in a picture, for outputs that are maps over it or lists of boxes, of a model with
+            `target="element"` or `"weights"`: the point (x, y); the box (left, top, right, bottom); or weights of the
+            pixels, [height, width] of any size. One for all samples, or one a sample. `target` is then the class there;
+            default: the one that the model predicts there. An element is the map's cell at the point, the largest in
+            box or mask, or the score of the detected box that overlaps most. The model runs once more for this.
+        picture_size
+            Width and height of the picture that `at` and `box` are in. Default: those of the array.
 
         Returns
         -------
@@ -140,7 +177,7 @@ class Explainer:
         Raises
         ------
         InputError
-            An array is missing, or does not fit the model.
+            An array, a file or a column is missing, or does not fit the model.
         TargetError
             There is no such class or position, or the model takes another kind of target.
 
@@ -157,18 +194,24 @@ class Explainer:
         explanation.relevance["image"].sum((1, 2, 3)), explanation.score
         ```
         """
-        return self.run(self.prepare(inputs), target, position, weights)
+        prepared = self.prepare(inputs, ids, preprocess)
+        place = PixelTarget(at, box, mask, picture_size)
+        if not place:
+            return self.run(prepared, target, position, weights)
+        target = class_names.classes_of(target, lambda: self.class_names)
+        return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
 
     @overload
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: None = None,
         target: Any = None,
         position: Any = None,
         weights: Any = None,
+        ids: str | Sequence[str] = (),
         preprocess: str = "raw",
         progress: bool = False,
     ) -> Iterator[Explanation]: ...
@@ -176,26 +219,28 @@ class Explainer:
     @overload
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: str | os.PathLike[str],
         target: Any = None,
         position: Any = None,
         weights: Any = None,
+        ids: str | Sequence[str] = (),
         preprocess: str = "raw",
         progress: bool = False,
     ) -> Results: ...
 
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: str | os.PathLike[str] | None = None,
         target: Any = None,
         position: Any = None,
         weights: Any = None,
+        ids: str | Sequence[str] = (),
         preprocess: str = "raw",
         progress: bool = False,
     ) -> Iterator[Explanation] | Results:
@@ -204,10 +249,11 @@ class Explainer:
         Parameters
         ----------
         inputs
-            For each input, by name: an array (anything with a length and slices), a list of texts, or files: a path, a
-            folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz, .csv or text, as
-            on the command line. For an input that takes text, a path must be a `pathlib.Path`. Every picture is a
-            sample, and so is every row of a table and every line of text.
+            For each input, by name: an array (anything with a length and slices), a list of texts or pictures, or
+            files: a path, a folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz,
+            .csv or text, as on the command line. For an input that takes text, a path must be a `pathlib.Path`. Every
+            picture is a sample, and so is every row of a table and every line of text. Where the model has one input,
+            the value itself; where its inputs are columns, a table as a call takes it.
         batch_size
             The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16.
         to
@@ -216,6 +262,8 @@ class Explainer:
             type, shape and every byte, pictures by the content of their files). Default: nothing is written.
         target, position, weights
             As in a call; an array holds one for each sample if its axis 0 is as long as there are samples.
+        ids
+            As in a call.
         preprocess
             The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
             1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
@@ -253,21 +301,27 @@ class Explainer:
         ```
         """
         how = Preprocess.parse(preprocess)
+        target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
-        batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
+        given = by_name(inputs, self.inputs, self.columns, ids)
+        batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
             return streaming.store(self, batches, as_folder(to), preprocess, progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
-    def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
-        """Cut texts into tokens and check arrays: the first half of a call, which needs no session.
+    def prepare(self, inputs: Any, ids: str | Sequence[str] = (), preprocess: str | Preprocess = "raw") -> Prepared:
+        """Read files and pictures, cut texts into tokens and check arrays: the first half of a call, which needs no
+        session.
 
-        Raises InputError where an array is missing or does not fit the model.
+        Raises InputError where a value is missing or does not fit the model.
         """
-        inputs, tokens = self._cut(as_mapping(inputs))
-        frames = {name: names for name, value in inputs.items() if (names := column_names.of_frame(value))}
-        return Prepared(arrays.check(inputs, self.inputs), tokens, {**self._file.columns, **frames})
+        named = by_name(inputs, self.inputs, self.columns, ids)
+        how = Preprocess.parse(preprocess) if isinstance(preprocess, str) else preprocess
+        given = load_values(named, self.inputs, how)
+        values, tokens = self._cut(given.inputs)
+        feeds = arrays.check(values, self.inputs)
+        return Prepared(feeds, tokens, {**self._file.columns, **given.columns}, given.ids, given.originals)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -305,6 +359,7 @@ class Explainer:
             position = text.ends(tokens)
         explained = self._explained()
         shape = None if explained is None else explained.shape
+        target = class_names.classes_of(target, lambda: self.class_names)
         given = {"target": target, "position": position, "weights": weights}
         chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
@@ -335,6 +390,10 @@ class Explainer:
             columns={name: names for name, names in prepared.columns.items() if name in relevance},
             base_value=base,
             raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
+            inputs=feeds,
+            ids=prepared.ids,
+            originals=prepared.originals,
+            interface=self.interface,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from onnxlrp.interface import Interface
 from onnxlrp.reprs import counted, cut, some
 from onnxlrp.runtime import text
 from onnxlrp.runtime.ledger_table import Ledger
@@ -78,8 +80,45 @@ class Explanation:
     what that function is computed from: the margin (log-odds), not the probability.
     """
 
+    inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of the model's inputs by name, as the model took them."""
+    ids: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    """Identifiers of the samples by a name for them, one a sample: a column of a table that no input takes, say."""
+    originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of inputs as they were given, where they say more than an array: lists of paths or of pictures in their
+    own size, and labelled arrays of xarray."""
+    interface: Interface | None = None
+    """Interface of the explained model: names, composite, explained output, labels of classes."""
+
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
         target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
         ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
         return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the explanation to a file, whole or not at all; a file that is there is replaced.
+
+        Parameters
+        ----------
+        path
+            The file to write. Its suffix says how: `.csv` and `.parquet` hold one table, as `onnxlrp explain -o` does:
+            for models of tables a row a sample with values and relevance, for others a row an entry of the input;
+            `.json` and `.npz` hold every array.
+
+        Raises
+        ------
+        InputError
+            There is no such format, or the explanation does not fit it.
+        OnnxLrpError
+            A package that writes the format is not installed; the message says what to install.
+
+        Examples
+        --------
+        ```python
+        explainer({"image": x}).save("explanation.npz")
+        ```
+        """
+        from onnxlrp.view.save_explanation import save_explanation
+
+        save_explanation(self, path)

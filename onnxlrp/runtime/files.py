@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import depth, table_inputs
 from onnxlrp.runtime.archive import ARRAY_FILES, UNREADABLE
@@ -41,7 +42,8 @@ class Preprocess:
                 return cls(mean, std)
         except ValueError:
             pass
-        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD")
+        near = did_you_mean(text, PREPROCESS)
+        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD{near}")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Scale pixels [..., C] of 0 to 255 to float64 of the same shape."""
@@ -97,6 +99,11 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"
         return _picture_or_text(path, spec, preprocess)
     except OSError as error:
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
+
+
+def load_picture(picture: Image.Image, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"]) -> Loaded:
+    """Convert a picture of Pillow to the value of an input, as `load` does with a picture's file."""
+    return _picture(ImageOps.exif_transpose(picture), picture.format, Path("the picture"), spec, preprocess)
 
 
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:

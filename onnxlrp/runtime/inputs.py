@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, shape_text
 from onnxlrp.runtime.values import as_mapping, to_array, type_of
 from onnxlrp.strings import as_strings
@@ -119,10 +119,8 @@ def _described(array: np.ndarray) -> str:
 
 def _unknown(names: list[Any], specs: Mapping[str, TensorSpec]) -> str:
     known = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in specs.values())
-    near = difflib.get_close_matches(str(names[0]), list(specs), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
     many = ", ".join(f"{name!r:.80}" for name in names)
-    return f"the model has no input {many}{hint}; it takes\n{known}"
+    return f"the model has no input {many}{did_you_mean(names[0], specs)}; it takes\n{known}"
 
 
 def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:

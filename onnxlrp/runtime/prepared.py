@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxlrp.reprs import Brief
@@ -17,3 +17,8 @@ class Prepared(Brief):
     feeds: dict[str, Any]
     tokens: dict[str, list[text.Tokens]]
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    ids: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    """Identifiers of the samples by a name for them."""
+    originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Values of inputs as the caller gave them, where they say more than an array: paths and pictures, as lists, and
+    labelled arrays."""

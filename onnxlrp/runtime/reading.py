@@ -15,7 +15,7 @@ from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
-from onnxlrp.runtime import column_names, description_check, fingerprint
+from onnxlrp.runtime import class_names, column_names, description_check, fingerprint
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -41,6 +41,8 @@ class ModelFile:
     """True if the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Names of the columns of inputs, as far as the file's metadata has them."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, as far as the file says them."""
     folder: Any = None
     """Handle that keeps a temporary folder alive as long as the model is in use."""
 
@@ -114,6 +116,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
         halves=_has_halves(proto.graph),
         explained=explained,
         columns=column_names.of_metadata(metadata, own),
+        class_names=class_names.of_model(metadata, proto.graph),
         weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxlrp.drafts import draft
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import seal
 from onnxlrp.runtime.archive import remove_drafts, write_npz
@@ -86,7 +87,7 @@ class Results(Mapping[str, np.ndarray]):
         for start, stop in self.spans():
             content = seal.read(self.part(start, stop))
             if name not in content:
-                raise KeyError(name)
+                raise KeyError(f"{name}{did_you_mean(name, content)}")
             parts.append(content[name])
             if parts[-1].ndim == 0 or len(parts[-1]) not in (stop - start, 1):
                 raise InputError(f"axis 0 of {name!r} does not count samples: read it by batches()")

@@ -94,6 +94,12 @@ class Files:
     def columns(self) -> tuple[str, ...]:
         return self._files[0].columns
 
+    @property
+    def names(self) -> list[str]:
+        """Paths of the files, if each of them is a picture, and so one sample; else an empty list."""
+        is_alone = all(file.rows is None and file.path.suffix.lower() not in _ARRAYS for file in self._files)
+        return [str(file.path) for file in self._files] if is_alone else []
+
     def read(self, start: int, stop: int) -> Any:
         parts = [self._rows(file)[first:last] for file, first, last in self._within(start, stop)]
         if all(isinstance(part, list) for part in parts):

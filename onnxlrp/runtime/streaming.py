@@ -47,9 +47,9 @@ def explain(
     def prepare(index: int) -> tuple[Any, dict[str, Any]]:
         note(index)
         batch = batches.read(index)
-        prepared = explainer.prepare(batch.inputs)
-        columns = {**prepared.columns, **batches.columns}
-        return dataclasses.replace(prepared, columns=columns), batch.options
+        prepared = explainer.prepare(batch.inputs, preprocess=batches.preprocess)
+        known = {"columns": {**prepared.columns, **batches.columns}, "ids": batches.ids(index)}
+        return dataclasses.replace(prepared, **known), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -110,6 +110,8 @@ def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
         arrays.setdefault("score", explanation.score)
     if explanation.position is not None:
         arrays.setdefault("position", explanation.position)
+    for name, values in explanation.ids.items():
+        arrays.setdefault(name, np.asarray(values))
     for name, rows in explanation.tokens.items():
         arrays.setdefault(f"{name}_tokens", np.array([row.names for row in rows], dtype=str))
     return arrays

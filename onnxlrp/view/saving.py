@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,11 @@ from PIL import Image
 
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
-from onnxlrp.interface import INNER, LEDGER_COLUMNS
 from onnxlrp.printable import escaped
-from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import pictures
 from onnxlrp.view.page import page
+from onnxlrp.view.save_explanation import WRITERS
 from onnxlrp.view.summary import Sample, captions
 
 
@@ -57,36 +54,6 @@ def check_suffix(path: Path) -> None:
         raise InputError(
             f"'{path}': results are written as {', '.join(FORMATS)}, or to a folder, a name without suffix"
         )
-
-
-def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Convert everything in an explanation to lists and numbers; NaN and infinity, which JSON lacks, become null."""
-    ledger = explanation.ledger
-    return {
-        "target": plain(explanation.target),
-        "score": plain(explanation.score),
-        "base_value": plain(explanation.base_value),
-        "raw_score": plain(explanation.raw_score),
-        "columns": {name: list(names) for name, names in explanation.columns.items()},
-        "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
-        "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
-        **{field: {name: plain(v) for name, v in getattr(explanation, field).items()} for field in INNER},
-        "interactions": plain(explanation.interactions),
-        "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
-        "ledger": None if ledger is None else ledger_json(explanation),
-    }
-
-
-def ledger_json(explanation: Explanation) -> list[dict[str, Any]]:
-    """Convert the ledger's rows to dictionaries; empty without a ledger."""
-    ledger = explanation.ledger
-    if ledger is None:
-        return []
-    keys = [column.replace(" ", "_") for column in LEDGER_COLUMNS]
-    rows = zip(ledger.names, ledger.values, ledger.marked, strict=True)
-    return [
-        {"step": name, **dict(zip(keys, plain(row), strict=True)), "remainder": bool(mark)} for name, row, mark in rows
-    ]
 
 
 def sheet(
@@ -133,17 +100,6 @@ def _save_html(material: Material, draft: Path) -> None:
     draft.write_text(page(material.samples, material.title), encoding="utf-8")
 
 
-def _save_npz(material: Material, draft: Path) -> None:
-    arrays = contents(material.explanation, material.names)
-    for name, columns in material.explanation.columns.items():
-        arrays.setdefault(f"{name}_columns", np.array(columns))
-    write_npz(draft, arrays)
-
-
-def _save_json(material: Material, draft: Path) -> None:
-    draft.write_text(json.dumps(as_json(material.explanation), ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def _shapes(explanation: Explanation) -> str:
     return ", ".join(f"{escaped(name)} {list(value.shape)}" for name, value in explanation.relevance.items())
 
@@ -166,65 +122,20 @@ def _save_npy(material: Material, draft: Path) -> None:
     draft.write_bytes(content.getbuffer())
 
 
-def _save_csv(material: Material, draft: Path) -> None:
-    """Write a row per sample, a column per entry of the explained inputs, then the explained class, base value and raw
-    score where there are any."""
-    head: list[str] = []
-    blocks = []
-    explanation = material.explanation
-    for name, value in explanation.relevance.items():
-        if value.ndim > 2 or value.ndim == 0:
-            raise InputError(
-                f"a .csv holds rows of features, but relevance of {name!r} is {list(value.shape)}: use .npz"
-            )
-        block = value.reshape(len(value), -1)
-        known = list(explanation.columns.get(name, ()))
-        if len(known) != block.shape[1]:
-            known = [name] if block.shape[1] == 1 else [f"{name}[{index}]" for index in range(block.shape[1])]
-        head += known
-        blocks.append(block)
-    target = explanation.target
-    for title, values in (
-        ("class", target if target is not None and target.shape == (len(blocks[0]),) else None),
-        ("base_value", explanation.base_value),
-        ("raw_score", explanation.raw_score),
-    ):
-        if values is not None:
-            head.append(title if title not in head else f"{title}_1")
-            blocks.append(values.reshape(len(values), -1))
-    if len({len(block) for block in blocks}) > 1:
-        raise InputError("the explained inputs differ in their number of rows: write .npz")
-    with draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        columns = [column for block in blocks for column in block.T.tolist()]
-        writer.writerows(zip(*columns, strict=True))
+def _save_data(material: Material, draft: Path) -> None:
+    """Write the explanation itself, by the writer that `Explanation.save` has for the suffix."""
+    inputs = material.explanation.inputs or material.inputs
+    WRITERS[draft.suffix.lower()](dataclasses.replace(material.explanation, inputs=inputs), draft)
 
 
 FORMATS: dict[str, Callable[[Material, Path], None]] = {
     ".png": _save_png,
     ".html": _save_html,
-    ".npz": _save_npz,
+    ".npz": _save_data,
     ".npy": _save_npy,
-    ".json": _save_json,
-    ".csv": _save_csv,
+    ".json": _save_data,
+    ".csv": _save_data,
+    ".parquet": _save_data,
 }
 """Every format of results by its suffix, with the function that writes it. The path that it gets is a draft's: `save`
 puts the file in its place once it is whole."""
-
-
-def plain(value: Any) -> Any:
-    """Convert arrays, maps and lists to types that JSON has; NaN and infinity, which it lacks, become None."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            return plain(value.tolist())
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return value if np.isfinite(value) else None

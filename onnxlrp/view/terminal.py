@@ -8,14 +8,15 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, Any, TextIO
 
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.printable import escaped, escaped_lines
-from onnxlrp.runtime.cautions import Caution
+
+if TYPE_CHECKING:  # numpy and rich are imported late: `onnxlrp --help` does without them
+    from rich.console import Console, RenderableType
+
+    from onnxlrp.runtime.cautions import Caution
 
 _LINES = 20
 _LINE = 300
@@ -118,6 +119,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
     Yields a function to call after each of `total` steps with a description of the next; `total` is None if the number
     of steps is not known.
     """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     screen = console(sys.stderr)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -131,6 +134,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
 
 def console(stream: Any) -> Console:
     """Make a console that takes names of nodes literally, without markup or emoji."""
+    from rich.console import Console
+
     options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     screen = Console(file=stream, **options)
     return screen if screen.is_terminal else Console(file=stream, width=_UNFOLDED, **options)

@@ -274,7 +274,7 @@ def test_a_composite_file_that_cannot_be_used(tmp_path):
 def test_a_composite_without_its_bounds():
     result = call("inspect", DIGITS, "--composite", "epsilon_gamma_box", status=2)
     message = " ".join(result.stderr.replace("│", " ").split())
-    assert "epsilon_gamma_box(low, high, gamma=0.25, activations='offset', trees='shapley')" in message
+    assert "epsilon_gamma_box(low, high, gamma=0.25, activations='offset', trees='shapley'" in message
 
 
 def test_nan_is_a_warning(tmp_path, explained, digit):
@@ -370,7 +370,7 @@ def test_explain_a_table(tmp_path, samples):
     result = call("explain", CANCER, "--input", f"features={samples}", "-o", out)
     assert "mean radius" in result.stdout or "worst" in result.stdout
     lines = out.read_text().splitlines()
-    assert len(lines) == 4 and lines[0].startswith("mean radius,")
+    assert len(lines) == 4 and ",mean radius,mean radius_relevance," in lines[0]
 
 
 def test_explain_labels(tmp_path):

@@ -11,7 +11,8 @@ from PIL import Image
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
 from onnxlrp.runtime.text import Tokens
-from onnxlrp.view.saving import Material, plain, save
+from onnxlrp.view.explanation_json import plain
+from onnxlrp.view.saving import Material, save
 from onnxlrp.view.summary import captions, summarise
 
 
@@ -40,7 +41,7 @@ def test_npz_npy_json_csv(tmp_path):
     done = explanation({"x": TABLE}, ledger=ledger, relevance_at={"inner": TABLE})
     write(tmp_path / "r.npz", done)
     with np.load(tmp_path / "r.npz") as archive:
-        assert set(archive.files) == {"x_relevance", "inner_relevance", "logits", "target", "relevance_ledger"}
+        assert set(archive.files) == {"x_relevance", "inner_relevance", "logits", "target", "score", "relevance_ledger"}
         np.testing.assert_array_equal(archive["x_relevance"], TABLE)
     write(tmp_path / "r.npy", done)
     np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), TABLE)
@@ -48,7 +49,9 @@ def test_npz_npy_json_csv(tmp_path):
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["relevance"]["x"] == TABLE.tolist() and content["ledger"][0]["passed_on"] == 1
     write(tmp_path / "r.csv", dataclasses.replace(done, columns={"x": ("age", "mass", "town")}))
-    assert (tmp_path / "r.csv").read_text() == "age,mass,town,class\n0.5,-1.5,3.0,1\n"
+    head, row = (tmp_path / "r.csv").read_text().splitlines()
+    assert head == "target,score,total_relevance,age_relevance,mass_relevance,town_relevance"
+    assert row == "1,2.0,2.0,0.5,-1.5,3.0"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -56,10 +59,10 @@ def test_every_table_has_base_value_raw_score_and_column_names(tmp_path):
     """The values of 0.5, −1.5 and 3 and the base value 0.25 make 2.25, of which the score 2 is some function."""
     sums = {"base_value": np.array([0.25]), "raw_score": np.array([2.25])}
     done = explanation({"x": TABLE}, columns={"x": ("age", "base_value", "town")}, **sums)
-    write(tmp_path / "r.csv", done)
-    assert (
-        tmp_path / "r.csv"
-    ).read_text() == "age,base_value,town,class,base_value_1,raw_score\n0.5,-1.5,3.0,1,0.25,2.25\n"
+    write(tmp_path / "r.csv", done, inputs={"x": TABLE})
+    head, row = (tmp_path / "r.csv").read_text().splitlines()
+    assert head.startswith("target,score,base_value_1,total_relevance,raw_score,age,age_relevance,base_value,")
+    assert row == "1,2.0,0.25,2.0,2.25,0.5,0.5,-1.5,-1.5,3.0,3.0"
     write(tmp_path / "r.json", done)
     content = json.loads((tmp_path / "r.json").read_text())
     assert (content["base_value"], content["raw_score"]) == ([0.25], [2.25])
@@ -74,15 +77,16 @@ def test_every_table_has_base_value_raw_score_and_column_names(tmp_path):
 
 def test_csv_of_several_inputs(tmp_path):
     write(tmp_path / "r.csv", explanation({"age": TABLE[:, :1], "rest": TABLE[:, 1:]}))
-    assert (tmp_path / "r.csv").read_text().splitlines()[0] == "age,rest[0],rest[1],class"
+    assert (
+        (tmp_path / "r.csv").read_text().splitlines()[0].endswith(",age_relevance,rest[0]_relevance,rest[1]_relevance")
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "relevance"),
     [
         ("r.npy", {"x": TABLE, "y": TABLE}),
-        ("r.csv", {"x": np.zeros((1, 2, 3))}),
-        ("r.csv", {"x": np.zeros((1, 2)), "y": np.zeros((2, 2))}),
+        ("r.csv", {"x": np.zeros((2, 2)), "y": np.zeros((3, 2))}),
         ("r.png", {"x": TABLE}),
         ("r.html", {"x": TABLE}),
         ("r.gif", {"x": TABLE}),
@@ -138,7 +142,8 @@ def test_a_full_disk_is_told_and_the_old_file_stays(suffix, tmp_path):
 
     path, limits = tmp_path / f"out.{suffix}", resource.getrlimit(resource.RLIMIT_FSIZE)
     path.write_text("before")
-    done = explanation({"x": np.random.default_rng(0).random((10, 5)).astype(np.float32)})
+    ten = {"target": np.zeros(10, np.int64), "score": np.ones(10)}
+    done = explanation({"x": np.random.default_rng(0).random((10, 5)).astype(np.float32)}, **ten)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
     try:
         with pytest.raises(OSError):
