@@ -53,7 +53,6 @@ LEAVES = (
     "late_names",
     "near_names",
     "extras",
-    "near_names",
     "strings",
     "targets",
     "trees",

@@ -128,7 +128,7 @@ class PixelTarget:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seen:
-    """What a run of the model tells: the explained scores, the other outputs, the size of the picture."""
+    """Results of one run of the model: the explained scores, the other outputs, the size of the picture."""
 
     scores: np.ndarray
     """Explained output, [N, ...]."""
