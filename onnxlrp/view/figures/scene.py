@@ -38,6 +38,7 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
         composite=interface.composite if interface is not None else "",
         output=output,
         sample_axes=legend.sample_axes,
+        time_axes=interface.time_axes if interface is not None else {},
         unit=_unit(interface, output),
         ends_at_score=interface is not None
         and interface.score_is_output
