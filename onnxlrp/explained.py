@@ -45,6 +45,11 @@ class Explained:
             f"<Explained {cut(self._source.name)}: {inputs}, composite {cut(self.plan.composite)}, {nodes} explained>"
         )
 
+    @property
+    def origin(self) -> Path | None:
+        """File that the source was read from; None for a model in memory."""
+        return self._source.files[0] if self._source.files else None
+
     def to_proto(self) -> onnx.ModelProto:
         """Return the explained model with its weights inside. Raises InputError past 2 GB: save it then."""
         return save.to_proto(self._source)
