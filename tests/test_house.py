@@ -119,6 +119,7 @@ RUNNING = {
         "explained",
         "plan",
         "composites",
+        "rules",
         "runtime",
         "errors",
         "interface",
@@ -127,6 +128,7 @@ RUNNING = {
         "printable",
         "reprs",
         "targets",
+        "_version",
     },
 }
 SHOWS_ITSELF = {"explanation.py", "results.py"}
@@ -217,13 +219,13 @@ def test_importing_the_package_loads_no_runtime():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_readme_names_every_folder():
-    """Its paragraph "How it works" is the map of the house."""
-    text = (ROOT / "README.md").read_text().split("## How it works")[1].split("\n## ")[0]
+def test_the_page_on_architecture_names_every_folder():
+    """Its table of rooms is the map of the house."""
+    text = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
     folders = [room for room, files in rooms().items() if files[0].parent != PACKAGE]
     assert folders
     for folder in folders:
-        assert f"onnxlrp/{folder}" in text, f"the README does not say what onnxlrp/{folder} is for"
+        assert f"`{folder}/`" in text, f"docs/architecture.md does not say what onnxlrp/{folder} is for"
 
 
 def test_the_top_level_holds_what_it_may():

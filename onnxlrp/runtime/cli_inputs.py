@@ -45,6 +45,8 @@ class Data:
     tokenizer: text.Tokenizer | None = None
     table: Given = dataclasses.field(default_factory=lambda: Given({}))
     """Values that a whole table had for inputs, the names of its columns, and its identifiers."""
+    originals: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
+    """Files of the inputs that are pictures, one a sample."""
 
 
 def load(
@@ -81,7 +83,8 @@ def load(
     ready = check({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
     tokens = {**tokens, **text.read_ids(ids, specs, tokenizer)}
-    return Data(specs, loaded, ready, tokens, tokenizer, found.table)
+    originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
+    return Data(specs, loaded, ready, tokens, tokenizer, found.table, originals)
 
 
 def _texts_of_table(found: Given, table: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnxlrp.extras import optional
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import counted, cut, some
 from onnxlrp.runtime import text
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.legend import Legend
 
 if TYPE_CHECKING:
     from onnxlrp.view.reasons import Reason
@@ -87,6 +89,8 @@ class Explanation:
     own size, and labelled arrays of xarray."""
     interface: Interface | None = None
     """Interface of the explained model: names, composite, explained output, labels of classes."""
+    legend: Legend | None = None
+    """Declarations of the inputs, names of the classes and of the explained output, for tables and pictures."""
 
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
@@ -240,7 +244,8 @@ class Explanation:
         path
             The file to write. Its suffix says how: `.csv` and `.parquet` hold one table, as `onnxlrp explain -o` does:
             for models of tables a row a sample with values and relevance, for others a row an entry of the input;
-            `.json` and `.npz` hold every array.
+            `.json` and `.npz` hold every array; `.png` and `.svg` are the figure that `plot` draws, `.html` a page with
+            it, or with the texts of a model of texts, and `.gif` moves through a sequence of pictures.
 
         Raises
         ------
@@ -258,3 +263,71 @@ class Explanation:
         from onnxlrp.view.save_explanation import save_explanation
 
         save_explanation(self, path)
+
+    def plot(
+        self,
+        kind: str | None = None,
+        *,
+        inputs: str | Sequence[str] = (),
+        samples: int | Sequence[int] = (),
+        labels: Sequence[str] = (),
+        top: int = 12,
+        time_axis: int | None = None,
+        sampling_rate: float | None = None,
+        latitude: Any = None,
+        longitude: Any = None,
+    ) -> Any:
+        """Draw the explanation as a figure that fits what it explains: red speaks for the score, blue against it.
+
+        It needs matplotlib: `pip install matplotlib`.
+
+        Parameters
+        ----------
+        kind
+            Kind of figure. Default: what fits the input. `"picture"` lays relevance over each picture in its original
+            size; `"channels"` shows each channel of a picture; `"sequence"` the frames of an image sequence or volume;
+            `"series"` a line coloured by relevance, or strips of many channels; `"map"` data on a grid of latitude and
+            longitude; `"text"` words; `"waterfall"` one row of a table from base value to score; `"bars"` one row;
+            `"ranking"` the columns by mean |relevance| over all rows; `"beeswarm"` these and every row as a point.
+        inputs
+            Name of the input to show, or several. Default: every input that got relevance, a panel each.
+        samples
+            Number of the sample to show, from 0, or several. Default: all, as far as they fit.
+        labels
+            Names of the classes, in their order. Default: the model's own names.
+        top
+            Number of columns that are shown one by one; the others are added up. Default: 12.
+        time_axis
+            Axis of a series [N, ., .] that holds time. Default: the axis of open length, else the longer one.
+        sampling_rate
+            Time steps a second, for an axis in seconds. Default: the axis counts steps.
+        latitude, longitude
+            Degrees along the last two axes of gridded data. Default: those of an xarray input.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure, which a notebook shows, and `savefig` writes to a file.
+
+        Raises
+        ------
+        InputError
+            There is no such kind, input or sample, or the input does not fit the kind.
+        OnnxLrpError
+            matplotlib is not installed.
+
+        Examples
+        --------
+        ```python
+        figure = explainer({"image": x}).plot(samples=0)
+        figure.savefig("explanation.png")
+        ```
+        """
+        optional("matplotlib", "a figure of an explanation")
+        from onnxlrp.view.figures.options import Options
+        from onnxlrp.view.figures.show import plot
+
+        chosen = (int(samples),) if isinstance(samples, (int, np.integer)) else tuple(int(one) for one in samples)
+        named = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        options = Options(chosen, top, time_axis, sampling_rate, latitude, longitude)
+        return plot(self, kind, named, labels, options)
