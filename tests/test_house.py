@@ -112,7 +112,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; nothing imports them.
-    "integrations": {"convert", "composites", "runtime", "errors"},
+    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
