@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.runtime import files, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec, check
-from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.samples import expand, file_ids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +41,24 @@ class Data:
     """Tokens of the inputs that are texts or ids."""
     tokenizer: text.Tokenizer | None = None
 
+    @property
+    def samples(self) -> int:
+        """Number of samples: the first axis of the first input that has one."""
+        return next((len(one) for one in self.arrays.values() if np.ndim(one)), 1)
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """Names of the samples: the file of each picture or array, and its folder if there are several."""
+        names = next((one.files for one in self.loaded.values() if len(one.files) == self.samples), ())
+        paths = names if len({*names}) > 1 or any(one.pictures for one in self.loaded.values()) else ()
+        return file_ids(paths)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Number of samples that the model takes at once, if it is fixed and there are more."""
+        fixed = fixed_batch(self.arrays, self.specs)
+        return fixed if fixed is not None and fixed < self.samples else None
+
 
 def load(
     given: CliInputs, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess, model: Path | None = None
@@ -50,7 +69,7 @@ def load(
     """
     grouped: dict[str, list[Path]] = {}
     for name, path in given.inputs:
-        grouped.setdefault(name, []).extend(expand(path))
+        grouped.setdefault(name, []).extend(expand(path, specs.get(name)))
     names = dict.fromkeys([*grouped, *(name for name, _ in given.texts)])
     if any(name not in specs for name in names):
         check(names, specs)  # raises an error that lists the unknown names and the model's own
@@ -65,9 +84,30 @@ def load(
     words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
     tokenizer = _tokenizer(given, model, needed=any(text.takes_text(specs[name]) for name in words))
     filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
-    ready = check({**arrays, **filled}, specs)
+    ready = _checked({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
     return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer)
+
+
+def fixed_batch(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> int | None:
+    """Return the number of samples that a model takes at once, if all inputs declare the same; else None."""
+    shapes = [specs[name].shape for name in arrays if name in specs]
+    sizes = {shape[0] if shape else None for shape in shapes}
+    fixed = sizes.pop() if len(sizes) == 1 else None
+    return fixed if isinstance(fixed, int) else None
+
+
+def _checked(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """Check the arrays; those of a model with a fixed batch may hold several batches."""
+    fixed = fixed_batch(arrays, specs)
+    lengths = {len(one) if np.ndim(one) else 0 for one in arrays.values()}
+    if not fixed or len(lengths) > 1 or min(lengths, default=0) <= fixed or min(lengths) % fixed:
+        return check(arrays, specs)
+    parts = [
+        check({name: one[start : start + fixed] for name, one in arrays.items()}, specs)
+        for start in range(0, min(lengths), fixed)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in arrays}
 
 
 def _lines(

@@ -15,7 +15,7 @@ from onnxlrp.runtime import column_names, files, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.matched_columns import Matched, match, takes_a_column, takes_a_table
 from onnxlrp.runtime.named_columns import TABLE_FILES, NamedColumns, read_table_file, table_in, table_of_mapping
-from onnxlrp.runtime.samples import paths_of
+from onnxlrp.runtime.samples import file_ids, paths_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
         read.inputs[name] = loaded.array
         if loaded.pictures:
             read.originals[name] = paths
-            read.ids.setdefault("file", [str(path) for path in paths])
+            read.ids.update({name: values for name, values in file_ids(paths).items() if name not in read.ids})
         if loaded.columns:
             read.columns[name] = loaded.columns
     elif hasattr(value, "coords") and hasattr(value, "dims"):  # xarray

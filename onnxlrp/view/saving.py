@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
+from onnxlrp.extras import optional
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import pictures
@@ -54,6 +55,15 @@ def check_suffix(path: Path) -> None:
         raise InputError(
             f"'{path}': results are written as {', '.join(FORMATS)}, or to a folder, a name without suffix"
         )
+    if path.suffix.lower() == ".parquet":
+        optional("pyarrow", "a .parquet file")
+
+
+def check_inputs(path: Path, explained: Collection[str]) -> None:
+    """Raise InputError if the format of the path's suffix cannot hold the relevance of these inputs; called before the
+    model runs."""
+    if path.suffix.lower() == ".npy" and len(explained) != 1:
+        raise InputError(f"a .npy holds one array, but {len(explained)} inputs are explained: write .npz")
 
 
 def sheet(

@@ -532,7 +532,7 @@ def test_explain_a_folder_into_a_folder(explained, tmp_path, digit):
     pictures.mkdir()
     for index in range(3):
         Image.new("L", (28, 28), 80 * index).save(pictures / f"{index}.png")
-    words = ["explain", explained, "--input", f"image={pictures}", "-o", out, "--batch-size", 2]
+    words = ["explain", explained, "--input", f"image={pictures}", "--preprocess", "raw", "-o", out, "--batch-size", 2]
     assert "wrote 3 samples" in call(*words).stdout
     results = Results(out)
     alone = tmp_path / "alone.npz"

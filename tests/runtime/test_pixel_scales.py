@@ -65,6 +65,8 @@ QUANTISE = [("QuantizeLinear", ["x", "s", "z"], "q"), ("DequantizeLinear", ["q",
         (model(QUANTISE, s=1e-3, z=np.uint8(0)), None),
         (model([("Relu", ["x"], "h")]), None),
         (model(SUBTRACT_DIVIDE, m=0.0, s=1.0), None),
+        (model([("Div", ["x", "s"], "h")], s=16.0), None),  # the 17 shades of grey of scikit-learn's digits
+        (model([("Sub", ["x", "m"], "h")], m=channels([104, 117, 123])), "raw"),
     ],
 )
 def test_first_steps(proto, scale):
