@@ -14,19 +14,23 @@ from onnxlrp.cli.arguments import (
     conversion,
     files_and_texts,
     print_json,
+    read_samples,
     refuse_overwriting,
     usage,
 )
 from onnxlrp.cli.asked_target import AskedTarget, At, Box, Classes, MaskFile
 from onnxlrp.cli.command_options import (
     BackgroundFile,
+    BatchSize,
     Composite,
     Debug,
+    Elements,
     Files,
     Force,
     Json,
     Model,
     OutputName,
+    Positions,
     Preprocessing,
     Providers,
     Rules,
@@ -46,16 +50,8 @@ def explain(
     tokenizer: TokenizerFile = None,
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Classes = [],  # noqa: B006
-    position: Annotated[
-        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
-    ] = [],  # noqa: B006
-    element: Annotated[
-        list[str],
-        typer.Option(
-            metavar="INDICES",
-            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
-        ),
-    ] = [],  # noqa: B006
+    position: Positions = [],  # noqa: B006
+    element: Elements = [],  # noqa: B006
     at: At = None,
     box: Box = None,
     mask: MaskFile = None,
@@ -71,9 +67,7 @@ def explain(
             "with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
-    ] = None,
+    batch_size: BatchSize = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
     preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
@@ -88,14 +82,10 @@ def explain(
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
     from onnxlrp.runtime.cli_inputs import load
-    from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
 
-    how = usage(Preprocess.parse, preprocess, "--preprocess")
-    given = files_and_texts(input, text, tokenizer)
-    if not given:
-        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+    given, how = read_samples(input, text, tokenizer, preprocess)
     asked = AskedTarget(target, position, element, weights, at, box, mask)
     options = conversion(composite, rule, output, [], background)
     many = out is not None and not out.suffix

@@ -40,6 +40,10 @@ class Data:
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of the inputs that are texts or ids."""
     tokenizer: text.Tokenizer | None = None
+    pixels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures."""
+    originals: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
+    """Files of the inputs that are pictures, one a sample."""
 
     @property
     def samples(self) -> int:
@@ -86,7 +90,10 @@ def load(
     filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
     ready = _checked({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
-    return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer)
+    originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
+    pixels = {name: str(preprocess.for_input(specs[name])) for name in originals}
+    tokens = {**tokens, **text.read_ids(ids, specs, tokenizer)}
+    return Data(specs, loaded, ready, tokens, tokenizer, pixels, originals)
 
 
 def fixed_batch(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name, load_values
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.legend import Legend
 from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
@@ -323,7 +325,8 @@ class Explainer:
         given = load_values(named, self.inputs, how)
         values, tokens = self._cut(given.inputs)
         feeds = arrays.check(values, self.inputs)
-        return Prepared(feeds, tokens, {**self._file.columns, **given.columns}, given.ids, given.originals)
+        columns = {**self._file.columns, **given.columns}
+        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -340,6 +343,11 @@ class Explainer:
     def watch(self) -> Watch:
         """Make a watch that collects the cautions about this model's explanations."""
         return Watch(self.interface, self._sample_axes())
+
+    @functools.cached_property
+    def _legend(self) -> Legend:
+        """Facts that views of this model's explanations show."""
+        return Legend(self.inputs, self.explained_output, self.class_names, sample_axes=self._sample_axes())
 
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
@@ -396,6 +404,7 @@ class Explainer:
             ids=prepared.ids,
             originals=prepared.originals,
             interface=self.interface,
+            legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

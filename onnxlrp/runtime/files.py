@@ -174,6 +174,15 @@ def picture_size(picture: Path | Image.Image) -> tuple[int, int]:
     return (height, width) if picture.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture file in its own size, in RGB, as `load` turns and converts it before it is resized."""
+    with Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        picture.load()
+        kind = opened.format
+    return _converted(depth.eight_bits(picture, kind, path), "RGB")
+
+
 def picture_layout(spec: TensorSpec) -> str | None:
     """Name the order of a picture's axes: "NCHW", "NHWC", "CHW", "HWC" or "NHW"; None if the input takes none."""
     shape = spec.shape

@@ -129,7 +129,7 @@ class PixelTarget:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seen:
-    """Results of a run that places are looked up in: the explained scores, all outputs, the size of the picture."""
+    """Results of one run of the model: the explained scores, the other outputs, the size of the picture."""
 
     scores: np.ndarray
     """Explained output, [N, ...]."""

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.explanation_json import as_json
 from onnxlrp.view.explanation_table import Columns, table_of
+from onnxlrp.view.figure_files import write_gif, write_html, write_png, write_svg
 from onnxlrp.view.parquet import write_parquet
 
 
@@ -38,7 +40,12 @@ def write_csv(table: Columns, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(table)
-        writer.writerows(zip(*(np.asarray(column).tolist() for column in table.values()), strict=True))
+        writer.writerows(zip(*(_cells(np.asarray(column)) for column in table.values()), strict=True))
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    """List the cells of a column, -0.0 as 0.0."""
+    return (column + 0.0 if column.dtype.kind == "f" else column).tolist()
 
 
 def _save_npz(explanation: Explanation, draft: Path) -> None:
@@ -49,6 +56,8 @@ def _save_npz(explanation: Explanation, draft: Path) -> None:
         arrays.setdefault("score", explanation.score)
     for name, columns in explanation.columns.items():
         arrays.setdefault(f"{name}_columns", np.array(columns))
+    for name, scale in {} if explanation.legend is None else explanation.legend.pixels.items():
+        arrays.setdefault(f"{name}_preprocess", np.array(scale))
     for name, values in explanation.ids.items():
         arrays.setdefault(name, np.asarray(values))
     write_npz(draft, arrays)
@@ -72,6 +81,10 @@ WRITERS: dict[str, Writer] = {
     ".json": _save_json,
     ".npz": _save_npz,
     ".parquet": _save_parquet,
+    ".png": write_png,
+    ".svg": write_svg,
+    ".gif": write_gif,
+    ".html": write_html,
 }
 """Every format of an explanation by its suffix, with the function that writes it to a draft: `save_explanation` puts
 the file in its place once it is whole."""

@@ -106,6 +106,20 @@ def summarise(
     return entries
 
 
+def labels_of(explanation: Explanation) -> list[str]:
+    """List the names of the classes, as far as the explanation knows them: those of the model or of a file beside it,
+    or the keys of its maps; empty if it knows none."""
+    if explanation.legend is not None and explanation.legend.class_names:
+        return list(explanation.legend.class_names)
+    interface = explanation.interface
+    if interface is None:
+        return []
+    if interface.labels:
+        return [str(label) for label in interface.labels]
+    maps = [v for v in explanation.outputs.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
+
+
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
     """Name the kind of a target and the target: ("class", "3"), ("element", "3, 17"), or ("class", "-") for None."""
     if isinstance(target, tuple):
@@ -121,7 +135,8 @@ def captions(explanation: Explanation) -> list[str]:
     scores = explanation.score.reshape(-1)
     targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
     return [
-        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
+        f"{' '.join(target_words(_plain(target)))}: {score + 0.0:.4g}"
+        for target, score in zip(targets, scores, strict=True)
     ]
 
 
@@ -182,8 +197,9 @@ def _features(
             continue
         if part.ndim > 1:
             continue
-        values = _part(np.asarray(inputs[name]), samples, (index,))
         flat = part.reshape(-1)
+        values = _part(np.asarray(inputs[name]), samples, (index,)) if name in inputs else None
+        values = values if values is not None and values.size == flat.size else None
         names = list(columns.get(name, ()))
         if len(names) != flat.size:
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]
