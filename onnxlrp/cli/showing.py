@@ -11,6 +11,7 @@ import typer
 from onnxlrp.cli.application import guarded
 from onnxlrp.cli.arguments import print_json, refuse_overwriting
 from onnxlrp.cli.command_options import Debug, Force, Json
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.view import terminal
 
 
@@ -32,6 +33,31 @@ def demo(
         print_json(dataclasses.asdict(done))
     else:
         demonstration.show(done)
+
+
+@guarded
+def help(
+    word: Annotated[str | None, typer.Argument(metavar="WORD", help="The word that a message names.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what an error or warning means and what to do; without WORD list all words."""
+    from onnxlrp.view.messages import sections
+
+    found = sections()
+    if word is not None and word not in found:
+        near = did_you_mean(word, found)
+        raise typer.BadParameter(
+            f"no message has the word {word!r}{near}; there are {', '.join(found)}", param_hint="WORD"
+        )
+    chosen = found if word is None else {word: found[word]}
+    if as_json:
+        print_json(chosen)
+    elif word is None:
+        for name, text in found.items():
+            terminal.say(f"{name}: {text.split('. ')[0]}")
+    else:
+        print(found[word])
 
 
 @guarded

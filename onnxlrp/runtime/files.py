@@ -144,7 +144,8 @@ def pixels_in_words(spec: TensorSpec) -> str:
     name = "raw" if spec.pixels is None else spec.pixels.name
     because = spec.pixels.why if spec.pixels is not None else "nothing in the model says how its pixels were scaled"
     other = "takes another" if spec.pixels is not None else "imagenet, unit, signed or MEAN/STD if it was trained so"
-    return f"pictures for {spec.name!r} go in as {name}, {_IN_WORDS[name]}: {because}; --preprocess {other}"
+    scaled = f"pictures for {spec.name!r} go in as {name}, {_IN_WORDS[name]}"
+    return f"{scaled}: {because}; --preprocess {other} (onnxlrp help pixels)"
 
 
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
