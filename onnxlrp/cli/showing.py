@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from onnxlrp.view import terminal
 
 @guarded
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")] = Path("onnxlrp-demo"),
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder to write to (default: a new one, onnxlrp-demo).")
+    ] = None,
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -25,6 +28,7 @@ def demo(
     """Convert and explain the bundled real model on the bundled real pictures."""
     from onnxlrp import demo as demonstration
 
+    folder = folder or _new_folder("onnxlrp-demo")
     paths = [folder / name for name in demonstration.FILES]
     refuse_overwriting(paths, force, demonstration.files_read, "DIR", makes_folder=True)
     with terminal.progress("opening the model", demonstration.STEPS) as step:
@@ -33,6 +37,15 @@ def demo(
         print_json(dataclasses.asdict(done))
     else:
         demonstration.show(done)
+
+
+def _new_folder(name: str) -> Path:
+    """Name a folder that does not exist yet: the name itself, or with -2, -3 …"""
+    numbers = itertools.count(2)
+    path = Path(name)
+    while path.exists():
+        path = Path(f"{name}-{next(numbers)}")
+    return path
 
 
 @guarded
