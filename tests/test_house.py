@@ -54,6 +54,7 @@ LEAVES = (
     "foreign_files",
     "near_names",
     "extras",
+    "near_names",
     "notebook_html",
     "strings",
     "targets",
@@ -66,7 +67,6 @@ LEAF_IMPORTS = {
     "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
-    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},
@@ -79,6 +79,7 @@ LEAF_IMPORTS = {
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
+    "near_names": set(),
     "notebook_html": {"printable"},
     "foreign_files": set(),
     "opening": {"errors", "external_data", "foreign_files", "trees"},
@@ -114,7 +115,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; nothing imports them.
-    "integrations": {"convert", "composites", "runtime", "errors"},
+    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",

@@ -27,6 +27,7 @@ from onnxlrp.cli.command_options import (
     Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
@@ -48,6 +49,7 @@ def explain(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    id: Ids = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Classes = [],  # noqa: B006
     position: Positions = [],  # noqa: B006
@@ -82,16 +84,19 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
+    from onnxlrp.cli import explaining_rows
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     asked = AskedTarget(target, position, element, weights, at, box, mask)
     options = conversion(composite, rule, output, [], background)
     many = out is not None and not out.suffix
-    if batch_size is not None and not many:
-        raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
+    if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
+        raise typer.BadParameter(
+            "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
+        )
     if many and asked.is_place:
         raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
     if out is not None and not many:
@@ -106,7 +111,7 @@ def explain(
         )
     names = commands.names_of_classes(labels, opened, model)
     chosen = asked.arguments(names)
-    data = None if many else load(given, opened.inputs, how, model)
+    data = None if many else load(given, opened.inputs, how, model, opened.columns)
     commands.tell_pixels(given, opened.inputs, how)
     made = _converted(model, opened, asked, 1 if data is None else data.samples, options)
     if data is None:
@@ -118,6 +123,15 @@ def explain(
             print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
+        return
+    if out is not None and explaining_rows.are_many(data, out):
+        with terminal.cautions_heard() as cautions:
+            found = commands.chosen_targets(chosen)
+            rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
+        if as_json:
+            print_json({**explaining_rows.rows_json(rows, out), "cautions": commands.cautions_json(cautions)})
+        else:
+            explaining_rows.show_rows(rows, out)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         done = commands.explain(made, data, chosen, names, provider, words, out)
@@ -181,7 +195,7 @@ def check(
     given = files_and_texts(input, text, tokenizer)
     options = conversion(composite, rule, output, [])
     opened = open_model(model)
-    arrays = load(given, opened.inputs, how, model).arrays if given else None
+    arrays = load(given, opened.inputs, how, model, opened.columns).arrays if given else None
     source, made = None, model
     if opened.interface is None:
         source, made = opened, convert_with_ledger(model, **options, target=target)

@@ -136,7 +136,7 @@ def test_the_source_is_never_overwritten(tmp_path):
         ["inspect"],
         ["inspect", DIGITS, "--no-such-option"],
         ["explain", DIGITS],
-        ["explain", DIGITS, "--input", "digit.npy"],
+        ["explain", DIGITS, "--input", "digit"],
         ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.bmp"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--target", "three"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--preprocess", "nonsense"],
