@@ -52,6 +52,7 @@ LEAVES = (
     "drafts",
     "late_names",
     "extras",
+    "near_names",
     "notebook_html",
     "strings",
     "targets",
@@ -76,6 +77,7 @@ LEAF_IMPORTS = {
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
+    "near_names": set(),
     "notebook_html": {"printable"},
     "opening": {"errors", "external_data", "trees"},
     "replacing": {"errors", "interface", "external_data"},
@@ -110,7 +112,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; nothing imports them.
-    "integrations": {"convert", "composites", "runtime", "errors"},
+    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
@@ -300,7 +302,7 @@ def test_a_made_up_view(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.md")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "r.md").read_text().count("|") == 10
-    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.gif")])
+    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.bmp")])
     assert refused.exit_code == 2 and ".md" in refused.stderr
 
 

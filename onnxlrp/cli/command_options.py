@@ -42,10 +42,15 @@ Files = Annotated[
     list[str],
     typer.Option(
         "--input",
-        metavar="NAME=FILE",
+        metavar="[NAME=]FILE",
         help="Picture, .npy, .npz, .csv or text, a folder or a pattern such as 'pictures/*.png'; several files "
-        "of a name make a batch.",
+        "of a name make a batch. NAME= is needed for one of several inputs, but not for a .csv or .parquet file whose "
+        "columns are the model's inputs.",
     ),
+]
+Ids = Annotated[
+    list[str],
+    typer.Option("--id", metavar="COLUMN", help="Column of the table that identifies its rows, kept with the results."),
 ]
 Texts = Annotated[
     list[str],
