@@ -1,4 +1,4 @@
-"""Work of `onnxlrp explain`, `check` and `evaluate`, between the command line and the model."""
+"""Work of `onnxlrp explain`, `check`, `evaluate` and `tune`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
-from onnxlrp.evaluation import evaluate_model, evaluation_table
+from onnxlrp.evaluation import evaluate_model, evaluation_table, tune_model, tuning_table
 from onnxlrp.evaluation.evaluation_result import Evaluation
+from onnxlrp.evaluation.tuning_result import Tuning
 from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
@@ -22,11 +23,15 @@ from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.targets import TARGETS
 from onnxlrp.view import explanation_json, saving, summary, tables, terminal
+from onnxlrp.view.feature_ranking import FeatureRanking
 
 _TOP_STEPS = 10
 _SHOWN = 5
+_LISTED = 20
+_TOP_FEATURES = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,19 +104,33 @@ def explain(
     shows texts by word.
     """
     explainer = Explainer(model, providers=list(names) or None)
-    chosen = {key: _given(value) for key, value in given.items()}
+    chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     explanation = explainer(data.arrays, **chosen)
-    columns = {name: names for name, names in headed.items() if name in explanation.relevance}
-    explanation = dataclasses.replace(explanation, tokens=data.tokens, columns={**explanation.columns, **columns})
+    columns = {n: names for n, names in {**headed, **data.table.columns}.items() if n in explanation.relevance}
+    known: dict[str, Any] = {
+        "tokens": data.tokens,
+        "columns": {**explanation.columns, **columns},
+        "ids": {**explanation.ids, **data.table.ids},
+        "originals": data.originals,
+    }
+    explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
+    if labels and explanation.legend is not None:
+        legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
+        explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
+
+
+def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert target, position and weights from the command line to the arguments of an explainer's call."""
+    return {key: _given(value) for key, value in given.items()}
 
 
 def explain_many(
@@ -122,14 +141,16 @@ def explain_many(
     `source` is the model's file, or the file that it was converted from; `options` are those of `Explainer.map`.
     """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
-    inputs: dict[str, list[Any]] = {}
-    for name, value in (*given.inputs, *given.texts):
+    found = spread(given.inputs, explainer.inputs, explainer.columns, given.ids)
+    inputs: dict[str, Any] = {}
+    for name, value in (*found.files, *given.texts):
         inputs.setdefault(name, []).append(value)
     mixed = [name for name, _ in given.texts if name in dict(given.inputs)]
     if mixed:
         raise InputError(f"input {mixed[0]!r} is given as --input and as --text: for a folder of results, one of them")
-    chosen = {key: _given(value) for key, value in asked.items()}
-    return explainer.map(inputs, **chosen, **options, progress=True)
+    chosen = chosen_targets(asked)
+    whole = dataclasses.replace(found.table, inputs={**inputs, **found.table.inputs})
+    return explainer.map(whole, **chosen, **options, progress=True)
 
 
 def show_many(results: runtime.Results) -> None:
@@ -141,13 +162,9 @@ def show_many(results: runtime.Results) -> None:
 
 def save(done: Explained, path: Path) -> None:
     """Write the explanation in the format of the path's suffix."""
-    data = done.data
     material = saving.Material(
         done.explanation,
-        names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
-        inputs=data.arrays,
-        seen={name: one.pictures for name, one in data.loaded.items()},
+        inputs=done.data.arrays,
         samples=done.samples,
         title=done.title,
     )
@@ -158,7 +175,9 @@ def show(done: Explained) -> None:
     """Print the explained samples with their most relevant features."""
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
-    terminal.show(tables.samples_table(samples))
+    terminal.show(tables.samples_table(samples[:_LISTED]))
+    if len(samples) > _LISTED:
+        terminal.say(f"and {len(samples) - _LISTED:,} more; -o OUT.csv writes all")
     if note := tables.sums_note(samples):
         terminal.say(note)
     for sample in samples[:_SHOWN]:
@@ -166,6 +185,11 @@ def show(done: Explained) -> None:
             terminal.show(tables.features_table(sample))
         if sample.texts:
             terminal.show(tables.texts_table(sample))
+    if len(samples) > _SHOWN:
+        ranking = FeatureRanking()
+        ranking.add(done.explanation)
+        if ranking.rows:
+            terminal.show(tables.ranking_table(ranking.top(_TOP_FEATURES), ranking.rows))
     if done.explanation.ledger is not None:
         terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
 
@@ -277,11 +301,38 @@ def evaluate(
 
     `mask` is a .npy file with masks or boxes, `asked` holds the other arguments of `onnxlrp.evaluate`.
     """
-    with terminal.progress(f"reading {model}"):
-        data = load(given, open_model(model).inputs, how, model)
+    data = _read_data(model, given, how)
     masks = None if mask is None else files.load(mask, TensorSpec("mask", np.dtype(np.float32), None)).array
     more = {**asked, "masks": masks, "tokenizer": data.tokenizer, "progress": True}
     return evaluate_model.evaluate(model, data.arrays, composites, **more)
+
+
+def tune(
+    model: Path,
+    given: CliInputs,
+    how: files.Preprocess,
+    composites: Sequence[str] | None,
+    asked: Mapping[str, Any],
+) -> Tuning:
+    """Read files and texts, and tune the rules of a model on them; `asked` holds the other arguments of
+    `onnxlrp.tune`."""
+    data = _read_data(model, given, how)
+    return tune_model.tune(model, data.arrays, composites, **asked, tokenizer=data.tokenizer, progress=True)
+
+
+def _read_data(model: Path, given: CliInputs, how: files.Preprocess) -> Data:
+    with terminal.progress(f"reading {model}"):
+        opened = open_model(model)
+        return load(given, opened.inputs, how, model, opened.columns)
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """Print the table of a tuning with the meaning of its columns, and its notes."""
+    terminal.show(tuning.table())
+    for line in (*tuning_table.legend(tuning), tuning.notes[0]):
+        terminal.say(line)
+    for note in tuning.notes[1:]:
+        terminal.tell("note", note)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -34,9 +34,16 @@ CALLS = (
     Explainer,
     Explainer.__call__,
     Explainer.map,
+    Explanation.reasons,
+    Explanation.save,
+    Explanation.to_frame,
+    Explanation.to_shap,
+    Explanation.to_xarray,
     onnxlrp.contrastive,
     onnxlrp.covers_of,
     onnxlrp.evaluate,
+    onnxlrp.explain,
+    onnxlrp.tune,
     onnxlrp.with_covers,
     onnxlrp.operator,
     onnxlrp.stopping_operator,
@@ -55,7 +62,17 @@ DATA = (
     onnxlrp.Step,
     onnxlrp.Interface,
     onnxlrp.Ledger,
+    onnxlrp.Tuning,
+    onnxlrp.TuningCandidate,
 )
+
+NEEDS = {
+    "Explanation.to_frame": "pandas",
+    "Explanation.to_shap": "shap",
+    "Explanation.to_xarray": "xarray",
+    "explain": "skl2onnx",
+}
+"""Packages that examples need and that the plain tests do not install."""
 
 
 def _examples(thing: Any) -> list[str]:
@@ -111,11 +128,14 @@ def place(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("thing", _public(), ids=lambda thing: getattr(thing, "__qualname__", "onnxlrp"))
 def test_examples_run(thing, place, recwarn):
-    """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, and `forest`,
-    which has the attributes of scikit-learn's tree."""
+    """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, `samples`,
+    eight of them, and `forest`, which has the attributes of scikit-learn's tree."""
     warnings.simplefilter("ignore", errors.ExplanationWarning)
+    if getattr(thing, "__qualname__", "") in NEEDS:
+        pytest.importorskip(NEEDS[thing.__qualname__])
     x = np.random.default_rng(1).uniform(size=(2, 3, 8, 8)).astype(np.float32)
     names: dict[str, Any] = {"onnxlrp": onnxlrp, "np": np, "x": x, "explainer": Explainer("model.lrp.onnx")}
+    names["samples"] = np.concatenate([x, x / 2, 1 - x, x[::-1]])
     columns = {"weighted_n_node_samples": [10, 6, 4], "feature": [0, 0, 0], "threshold": [0.5, 0, 0]}
     tree = types.SimpleNamespace(**columns, children_left=[1, -1, -1], children_right=[2, -1, -1])
     names["forest"] = types.SimpleNamespace(tree_=tree)

@@ -15,22 +15,28 @@ from onnxlrp.cli.arguments import (
     elements,
     files_and_texts,
     print_json,
+    read_samples,
     refuse_overwriting,
     usage,
 )
 from onnxlrp.cli.command_options import (
     BackgroundFile,
+    BatchSize,
     Composite,
     Debug,
+    Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
+    Positions,
     Preprocessing,
     Providers,
     Rules,
     TargetKind,
+    Targets,
     Texts,
     TokenizerFile,
 )
@@ -44,20 +50,11 @@ def explain(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    id: Ids = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
-    target: Annotated[
-        list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample or K.")
-    ] = [],  # noqa: B006
-    position: Annotated[
-        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
-    ] = [],  # noqa: B006
-    element: Annotated[
-        list[str],
-        typer.Option(
-            metavar="INDICES",
-            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
-        ),
-    ] = [],  # noqa: B006
+    target: Targets = [],  # noqa: B006
+    position: Positions = [],  # noqa: B006
+    element: Elements = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -65,16 +62,15 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .csv or .parquet (values, relevance, scores), .npz, .npy or .json. "
+            help=".png or .svg (figure), .html (texts, or the figure), .gif (sequences of pictures), .csv or .parquet "
+            "(values, relevance, scores), .npz, .npy or .json. "
             "A name without suffix is a folder for many samples, "
             "with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
-    ] = None,
+    batch_size: BatchSize = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
@@ -86,26 +82,25 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
+    from onnxlrp.cli import explaining_rows
     from onnxlrp.runtime.cli_inputs import load
-    from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
 
-    how = usage(Preprocess.parse, preprocess, "--preprocess")
-    given = files_and_texts(input, text, tokenizer)
-    if not given:
-        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     options = conversion(composite, rule, output, [], background)
     many = out is not None and not out.suffix
-    if batch_size is not None and not many:
-        raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
+    if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
+        raise typer.BadParameter(
+            "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
+        )
     if out is not None and not many:
         others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
-    data = None if many else load(given, opened.inputs, how, model)
+    data = None if many else load(given, opened.inputs, how, model, opened.columns)
     if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
         raise typer.BadParameter(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
@@ -128,6 +123,15 @@ def explain(
         else:
             commands.show_many(results)
         return
+    if out is not None and explaining_rows.are_many(data, out):
+        with terminal.cautions_heard() as cautions:
+            found = commands.chosen_targets(asked)
+            rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
+        if as_json:
+            print_json({**explaining_rows.rows_json(rows, out), "cautions": commands.cautions_json(cautions)})
+        else:
+            explaining_rows.show_rows(rows, out)
+        return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         done = commands.explain(made, data, asked, names, provider, words)
     if out is not None:
@@ -147,7 +151,7 @@ def check(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
@@ -167,7 +171,7 @@ def check(
     given = files_and_texts(input, text, tokenizer)
     options = conversion(composite, rule, output, [])
     opened = open_model(model)
-    arrays = load(given, opened.inputs, how, model).arrays if given else None
+    arrays = load(given, opened.inputs, how, model, opened.columns).arrays if given else None
     source, made = None, model
     if opened.interface is None:
         source, made = opened, convert_with_ledger(model, **options, target=target)

@@ -92,7 +92,7 @@ def from_toml(path: Path) -> Overridden:
     Raises InputError if the file cannot be read as a composite.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise InputError(f"{path} cannot be read as a composite: {e}") from e
     unknown = set(content) - {"composite", "rules"}

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.composites import Composite, Rolling
+from onnxlrp.composites import Composite, Role, Rolling
 from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
 from onnxlrp.operators.registry import Operator
@@ -74,6 +74,8 @@ class Step:
     """The reason for the rule, in a few words."""
     layer: Layer | None = None
     """The layer with its weight and bias; None for any other step."""
+    role: Role | None = None
+    """The facts by which the composite chose the rule of a layer; None for any other step."""
     reference: np.ndarray | None = None
     """The value of a layer's input at the reference of the kernel that the layer leads to, [1, features]; None for
     other layers."""

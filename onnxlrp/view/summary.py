@@ -47,6 +47,8 @@ class Sample:
     """Score that base value and relevance add up to: the margin where a final sigmoid or softmax was skipped."""
     texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
     """Tokens or words with their relevance, for each input that is text."""
+    ids: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Identifiers of the sample, by a name for them."""
 
     @property
     def adds_up_to(self) -> str:
@@ -101,9 +103,22 @@ def summarise(
                     base_value=_number(explanation.base_value, place),
                     raw_score=_number(explanation.raw_score, place),
                     texts=texts,
+                    ids={name: _identifier(values[index]) for name, values in explanation.ids.items()},
                 )
             )
     return entries
+
+
+def labels_of(explanation: Explanation) -> list[str]:
+    """List the labels of the classes as the model itself has them: in its label output, or as the keys of its maps;
+    empty if it has none."""
+    interface = explanation.interface
+    if interface is None:
+        return []
+    if interface.labels:
+        return [str(label) for label in interface.labels]
+    maps = [v for v in explanation.outputs.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
 
 
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
@@ -128,6 +143,12 @@ def captions(explanation: Explanation) -> list[str]:
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
     """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
+
+
+def _identifier(value: Any) -> Any:
+    """Convert an identifier to a type that JSON has: a number, or text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _number(values: np.ndarray | None, place: tuple[int, ...]) -> float | None:
@@ -182,8 +203,9 @@ def _features(
             continue
         if part.ndim > 1:
             continue
-        values = _part(np.asarray(inputs[name]), samples, (index,))
         flat = part.reshape(-1)
+        values = _part(np.asarray(inputs[name]), samples, (index,)) if name in inputs else None
+        values = values if values is not None and values.size == flat.size else None
         names = list(columns.get(name, ()))
         if len(names) != flat.size:
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]
