@@ -15,6 +15,8 @@ __all__ = ["Interface"]
 
 _PREFIX = "onnxlrp."
 
+INNER = ("relevance_at", "coefficients_at", "values_at")
+"""The fields that name outputs by inner values."""
 LEDGER_COLUMNS = ("arrives", "passed on", "bias", "epsilon", "stopped")
 """The columns of the conservation ledger; from the third on they hold what does not travel on."""
 
@@ -48,6 +50,10 @@ class Interface:
     """Outputs that hold relevance, by the explained input."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
+    coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
+    values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Outputs that hold the inner values whose coefficients are outputs too."""
     target: str = "class"
     """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None

@@ -302,7 +302,7 @@ def test_a_made_up_view(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.md")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "r.md").read_text().count("|") == 10
-    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.gif")])
+    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.bmp")])
     assert refused.exit_code == 2 and ".md" in refused.stderr
 
 

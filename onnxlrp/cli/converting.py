@@ -41,6 +41,9 @@ def convert(
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    coefficients_at: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
+    ] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     trees_table: Annotated[
         bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
@@ -80,6 +83,7 @@ def convert(
         targets=targets,
         initial=initial,
         relevance_at=tuple(relevance_at),
+        coefficients_at=tuple(coefficients_at),
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,

@@ -62,7 +62,8 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .csv or .parquet (values, relevance, scores), .npz, .npy or .json. "
+            help=".png or .svg (figure), .html (texts, or the figure), .gif (sequences of pictures), .csv or .parquet "
+            "(values, relevance, scores), .npz, .npy or .json. "
             "A name without suffix is a folder for many samples, "
             "with an .npz for each batch; the same command continues after an interruption.",
         ),

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.at_baseline import values_at_baseline
+from onnxlrp.emit.coefficients import coefficient
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
@@ -40,6 +41,8 @@ class Emitted:
     """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
+    coefficients_at: dict[str, str]
+    values_at: dict[str, str]
     interactions: str | None
     ledger: str | None
     steps: tuple[str, ...]
@@ -54,6 +57,8 @@ class Request:
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
+    patched: Sequence[ir.Value]
+    """Inner values whose coefficients are outputs, and the values themselves."""
     options: TargetOptions
     initial: str
     ledger: bool
@@ -82,8 +87,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     seeding = [node for node in op.graph if node not in before]
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     context = _context(op, facts, plan, request)
+    inside = [*request.inner, *request.patched]
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
-    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
+    one = None if inside or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
     whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
     scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
     targets = options.targets
@@ -98,6 +104,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         ends = len(request.ends)
         tensors[:ends] = _maps(walk.context, request.inner_map, tensors[:ends], request.inputs)
     shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
+    for value in request.patched:
+        tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
+        shapes.append((f"{value.name}_coefficient", value.shape))
     if request.interactions is not None:
         op.label("interactions")
         pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
@@ -119,14 +128,17 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         # Signed sums over all targets, as they are over the batch.
         table = tensors[-1] if targets == 1 else op.ReduceSum(tensors[-1], op.ints([0]), keepdims=0)
         outs.append(op.alias(table, unique("relevance_ledger")))
-    op.graph.outputs.extend(outs)
+    values_at = [op.alias(value, unique(f"{value.name}_value")) for value in request.patched]
+    op.graph.outputs.extend([*outs, *values_at])
     names = [str(out.name) for out in outs]
     rows, marked = ({}, set()) if ledger is None else (ledger.rows, ledger.marked)
     return Emitted(
         inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
         relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
-        interactions=None if request.interactions is None else names[len(values)],
+        coefficients_at={str(v.name): n for v, n in zip(request.patched, names[len(values) :], strict=False)},
+        values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
+        interactions=None if request.interactions is None else names[len(values) + len(request.patched)],
         ledger=None if ledger is None else names[-1],
         steps=tuple(rows),
         marked=tuple(step in marked for step in rows),
@@ -139,7 +151,8 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
     receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
     treatments = GRADIENT if composite.seed == "gradient" else RELEVANCE
     rounded, ledger, forms = rounded_values(plan.steps, op.graph), request.ledger, request.forms
-    context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, forms)
+    exact = bool(request.patched)
+    context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, exact, forms)
     if composite.reference is None:
         return context
     score, compared = request.question.score, compared_values(plan.steps)

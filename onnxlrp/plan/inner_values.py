@@ -1,4 +1,4 @@
-"""The inner values whose relevance the caller asks for."""
+"""The inner values whose relevance or coefficients the caller asks for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Ma
             )
         found.append(value)
     return found
+
+
+def patched_values(
+    graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str], initial: str
+) -> list[ir.Value]:
+    """Find the values whose coefficients the caller asks for, as above.
+
+    Raises InputError too where relevance does not start from the score.
+    """
+    if names and initial == "one":
+        raise InputError('coefficients are factors of the score itself: leave initial="output"')
+    return inner_values(graph, plan, names, absorbed)
 
 
 def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.Value:

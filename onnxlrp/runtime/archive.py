@@ -37,7 +37,9 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     """Collect the arrays of an explanation by the names that they have in a file; `names` maps each explained input to
     the name of its relevance."""
     arrays = {names[name]: value for name, value in explanation.relevance.items()}
-    arrays |= {f"{name}_relevance": value for name, value in explanation.relevance_at.items()}
+    for kind, of in (("relevance", explanation.relevance_at), ("coefficient", explanation.coefficients_at)):
+        arrays |= {f"{name}_{kind}": value for name, value in of.items()}
+    arrays |= {f"{name}_value": value for name, value in explanation.values_at.items()}
     arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
     if explanation.target is not None:
         arrays.setdefault("target", explanation.target)

@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
-from onnxlrp.interface import Interface
+from onnxlrp.interface import INNER, Interface
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
@@ -389,7 +389,7 @@ class Explainer:
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
-            relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
+            **{f: {n: values[o] for n, o in getattr(self.interface, f).items()} for f in INNER},
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
@@ -447,7 +447,7 @@ class Explainer:
 
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
-        names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
+        names = {*self.interface.relevance.values()}.union(*(getattr(self.interface, f).values() for f in INNER))
         return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:

@@ -73,6 +73,11 @@ class Explanation:
     downstream that are not affine, an input that is not explained), for gradients, and under `initial="one"`, where
     relevance is a share of the score.
     """
+    coefficients_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Coefficient of each inner value that `convert(coefficients_at=...)` named, in the value's shape: relevance is the
+    coefficient times the value."""
+    values_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """The inner values that have coefficients."""
     raw_score: np.ndarray | None = None
     """Score that base value and relevance add up to, float64 in the shape of `base_value`; None without one.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.interface import LEDGER_COLUMNS
+from onnxlrp.interface import INNER, LEDGER_COLUMNS
 from onnxlrp.runtime.explanation import Explanation
 
 
@@ -22,7 +22,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "columns": {name: list(names) for name, names in explanation.columns.items()},
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
         "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
-        "relevance_at": {name: plain(value) for name, value in explanation.relevance_at.items()},
+        **{field: {name: plain(v) for name, v in getattr(explanation, field).items()} for field in INNER},
         "interactions": plain(explanation.interactions),
         "outputs": {name: plain(value) for name, value in explanation.outputs.items()},
         "ledger": None if ledger is None else ledger_json(explanation),
