@@ -14,6 +14,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.view.summary import labels_of
 
 Columns = dict[str, np.ndarray]
 """Columns of a table by their names, all of one length."""
@@ -109,14 +110,13 @@ def target_column(target: np.ndarray, rows: int) -> np.ndarray:
 
 
 def label_column(explanation: Explanation, rows: int) -> np.ndarray | None:
-    """Write the labels of the explained classes; None if the model has none."""
-    interface, target = explanation.interface, explanation.target
-    if interface is None or not interface.labels or target is None or target.size != rows:
+    """Write the names of the explained classes; None if nothing names them."""
+    target, labels = explanation.target, labels_of(explanation)
+    if not labels or target is None or target.size != rows:
         return None
-    if target.min(initial=0) < 0 or target.max(initial=0) >= len(interface.labels):
+    if target.min(initial=0) < 0 or target.max(initial=0) >= len(labels):
         return None
-    labels = np.array(interface.labels, dtype=object if isinstance(interface.labels[0], str) else np.int64)
-    return labels[target.reshape(rows)]
+    return np.array(labels, dtype=object)[target.reshape(rows)]
 
 
 def _rows(relevance: np.ndarray, name: str, samples: int, targets: int) -> np.ndarray:
