@@ -150,7 +150,7 @@ def check_rules_suffix(path: Path) -> None:
         raise InputError(f"a composite file's name ends with .toml, not '{path.name}'")
 
 
-def summarise(subject: Subject, trials: Sequence[Trial], winner: Trial, held_out: Evaluation) -> Tuning:
+def make_tuning(subject: Subject, trials: Sequence[Trial], winner: Trial, held_out: Evaluation) -> Tuning:
     """Decide whether the winner takes the place of `auto`, and collect everything."""
     default = trials[0].candidate
     is_above = _is_above(held_out, winner.candidate.name, default.name)
