@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import INNER, Interface
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
@@ -85,6 +86,12 @@ class Explainer:
         file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
         return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
+
+    def _repr_html_(self) -> str:
+        explained = self.interface.relevance
+        rows = [(name, str(spec), "yes" if name in explained else "no") for name, spec in self.inputs.items()]
+        title = f"Explainer: {self.interface.composite} on {self.explained_output!r}, {self.providers[0]}"
+        return notebook_table(title, ("input", "takes", "explained"), rows)
 
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
