@@ -16,6 +16,7 @@ explanation.relevance["image"]  # numpy, in the shape of x
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
+- `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
 - `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from onnxlrp.convert import convert, inspect
     from onnxlrp.evaluation.evaluate_model import evaluate
     from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
+    from onnxlrp.evaluation.tune_model import tune
+    from onnxlrp.evaluation.tuning_result import Tuning, TuningCandidate
     from onnxlrp.explained import Explained
     from onnxlrp.interface import Interface
     from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from onnxlrp.runtime.results import Results
     from onnxlrp.trees.covers import with_covers
     from onnxlrp.trees.trainer_covers import covers_of
+    from onnxlrp.view.reasons import Reason
 
 __all__ = [
     "Comparison",
@@ -62,8 +66,11 @@ __all__ = [
     "Ledger",
     "Plan",
     "PlanRow",
+    "Reason",
     "Results",
     "Step",
+    "Tuning",
+    "TuningCandidate",
     "__version__",
     "composites",
     "contrastive",
@@ -75,6 +82,7 @@ __all__ = [
     "operator",
     "rules",
     "stopping_operator",
+    "tune",
     "unregister_operator",
     "with_covers",
 ]
@@ -91,8 +99,11 @@ _HOMES = {
     "Ledger": "runtime.ledger_table",
     "Plan": "plan.steps",
     "PlanRow": "plan.steps",
+    "Reason": "view.reasons",
     "Results": "runtime.results",
     "Step": "plan.steps",
+    "Tuning": "evaluation.tuning_result",
+    "TuningCandidate": "evaluation.tuning_result",
     "contrastive": "runtime.contrast",
     "convert": "convert",
     "covers_of": "trees.trainer_covers",
@@ -100,6 +111,7 @@ _HOMES = {
     "inspect": "convert",
     "operator": "operators.own",
     "stopping_operator": "operators.own",
+    "tune": "evaluation.tune_model",
     "unregister_operator": "operators.own",
     "with_covers": "trees.covers",
 }

@@ -1,4 +1,4 @@
-"""Work of `onnxlrp explain`, `check` and `evaluate`, between the command line and the model."""
+"""Work of `onnxlrp explain`, `check`, `evaluate` and `tune`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
-from onnxlrp.evaluation import evaluate_model, evaluation_table
+from onnxlrp.evaluation import evaluate_model, evaluation_table, tune_model, tuning_table
 from onnxlrp.evaluation.evaluation_result import Evaluation
+from onnxlrp.evaluation.tuning_result import Tuning
 from onnxlrp.replacing import files_of
 from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
 from onnxlrp.runtime.cautions import Caution
@@ -107,10 +108,18 @@ def explain(
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     explanation = explainer(data.arrays, **chosen)
     columns = {name: names for name, names in headed.items() if name in explanation.relevance}
-    explanation = dataclasses.replace(explanation, tokens=data.tokens, columns={**explanation.columns, **columns})
+    known: dict[str, Any] = {
+        "tokens": data.tokens,
+        "columns": {**explanation.columns, **columns},
+        "originals": data.originals,
+    }
+    explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
+    if labels and explanation.legend is not None:
+        legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
+        explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
 
 
@@ -141,13 +150,9 @@ def show_many(results: runtime.Results) -> None:
 
 def save(done: Explained, path: Path) -> None:
     """Write the explanation in the format of the path's suffix."""
-    data = done.data
     material = saving.Material(
         done.explanation,
-        names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
-        inputs=data.arrays,
-        seen={name: one.pictures for name, one in data.loaded.items()},
+        inputs=done.data.arrays,
         samples=done.samples,
         title=done.title,
     )
@@ -277,11 +282,37 @@ def evaluate(
 
     `mask` is a .npy file with masks or boxes, `asked` holds the other arguments of `onnxlrp.evaluate`.
     """
-    with terminal.progress(f"reading {model}"):
-        data = load(given, open_model(model).inputs, how, model)
+    data = _read_data(model, given, how)
     masks = None if mask is None else files.load(mask, TensorSpec("mask", np.dtype(np.float32), None)).array
     more = {**asked, "masks": masks, "tokenizer": data.tokenizer, "progress": True}
     return evaluate_model.evaluate(model, data.arrays, composites, **more)
+
+
+def tune(
+    model: Path,
+    given: CliInputs,
+    how: files.Preprocess,
+    composites: Sequence[str] | None,
+    asked: Mapping[str, Any],
+) -> Tuning:
+    """Read files and texts, and tune the rules of a model on them; `asked` holds the other arguments of
+    `onnxlrp.tune`."""
+    data = _read_data(model, given, how)
+    return tune_model.tune(model, data.arrays, composites, **asked, tokenizer=data.tokenizer, progress=True)
+
+
+def _read_data(model: Path, given: CliInputs, how: files.Preprocess) -> Data:
+    with terminal.progress(f"reading {model}"):
+        return load(given, open_model(model).inputs, how, model)
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """Print the table of a tuning with the meaning of its columns, and its notes."""
+    terminal.show(tuning.table())
+    for line in (*tuning_table.legend(tuning), tuning.notes[0]):
+        terminal.say(line)
+    for note in tuning.notes[1:]:
+        terminal.tell("note", note)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

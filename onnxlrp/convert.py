@@ -25,8 +25,8 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
+from onnxlrp.plan.inner_maps import decide_inner_map
 from onnxlrp.plan.inner_values import inner_values, patched_values
-from onnxlrp.plan.map_layer import decide_map, map_note
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
@@ -228,7 +228,7 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
-        activation_map=plan.activation_map,
+        inner_map=plan.inner_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = describe(work.source, plan, emitted, request)
@@ -358,11 +358,11 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
     """Analyse, and plan every step."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
-    wanted = decide_map(graph, facts, question, rulebook[0], work.absorbed)
+    wanted, said = decide_inner_map(graph, facts, question, rulebook[0], work.absorbed)
     if wanted is not None:
-        facts = analyse(graph, [wanted.value], work.background)
+        facts = analyse(graph, wanted.ends, work.background)
     plan = make_plan(graph, facts, question.score, *rulebook, on_unsupported=on_unsupported)
-    plan.activation_map, said = wanted, [] if wanted is None else [map_note(wanted)]
+    plan.inner_map = wanted
     plan.notes = [*work.source.notes, *question.notes, *said, *plan.notes]
     if work.background is not None and not work.background.used:
         plan.notes.append("nothing in this model uses background rows")

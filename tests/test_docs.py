@@ -23,10 +23,15 @@ ROOT = Path(__file__).parents[1]
 RULES_PAGE = ROOT / "docs" / "rules.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
+SUPPORTED_PAGE = ROOT / "docs" / "supported.md"
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
 TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
+RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
+START_PAGE = ROOT / "docs" / "start.md"
+DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
+TUNE_PAGE = ROOT / "docs" / "tune.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
@@ -34,7 +39,11 @@ PROGRAMS = {
     CONTRIBUTING: [],
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
+    TUNE_PAGE: [],
     INTEGRATIONS_PAGE: [],
+    RELEVANCE_PAGE: [],
+    START_PAGE: [],
+    DEPLOYING_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 
@@ -50,9 +59,15 @@ def test_every_name_has_its_row(name):
 
 
 @pytest.mark.parametrize("name", [*RULES, *COMPOSITES])
-def test_the_readme_names_every_rule_and_composite(name):
-    (row,) = re.findall(rf"^\| {'rules' if name in RULES else 'composites'} \|(.*)$", README.read_text(), re.MULTILINE)
-    assert re.search(rf"\b{name}\b", row), f"the README's table of what is supported does not name {name}"
+def test_the_page_of_what_is_supported_names_every_rule_and_composite(name):
+    kind = "rules" if name in RULES else "composites"
+    (row,) = re.findall(rf"^\| {kind} \|(.*)$", SUPPORTED_PAGE.read_text(), re.MULTILINE)
+    assert re.search(rf"\b{name}\b", row), f"docs/supported.md does not name {name}"
+
+
+def test_the_readme_is_short():
+    """A newcomer reads it to the end; what does not fit has a page of its own."""
+    assert len(README.read_text().split()) < 1200
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -126,8 +141,12 @@ def operators():
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=_name)
-def test_the_code_of_a_page_prints_what_it_says(page, operators):
-    """All Python blocks of a page are one program; a comment after a `print` is what it prints."""
+def test_the_code_of_a_page_prints_what_it_says(page, operators, tmp_path, monkeypatch):
+    """All Python blocks of a page are one program; a comment after a `print` is what it prints.
+
+    It runs in a folder of its own, beside which the bundled models lie."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
     expected = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert len(expected) == code.count("print(") > 3

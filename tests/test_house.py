@@ -51,8 +51,8 @@ LEAVES = (
     "replacing",
     "drafts",
     "late_names",
-    "near_names",
     "extras",
+    "notebook_html",
     "strings",
     "targets",
     "trees",
@@ -64,7 +64,6 @@ LEAF_IMPORTS = {
     "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
-    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},
@@ -77,6 +76,7 @@ LEAF_IMPORTS = {
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
+    "notebook_html": {"printable"},
     "opening": {"errors", "external_data", "trees"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
@@ -98,7 +98,17 @@ RUNNING = {
         "strings",
         "targets",
     },
-    "view": {"runtime", "errors", "extras", "interface", "drafts", "printable", "reprs"},
+    "view": {
+        "runtime",
+        "errors",
+        "extras",
+        "near_names",
+        "notebook_html",
+        "interface",
+        "drafts",
+        "printable",
+        "reprs",
+    },
     # Adapters to other libraries use what a program of a user's would; nothing imports them.
     "integrations": {"convert", "composites", "runtime", "errors"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
@@ -107,6 +117,7 @@ RUNNING = {
         "explained",
         "plan",
         "composites",
+        "rules",
         "runtime",
         "errors",
         "interface",
@@ -115,6 +126,7 @@ RUNNING = {
         "printable",
         "reprs",
         "targets",
+        "_version",
     },
 }
 SHOWS_ITSELF = {"explanation.py", "results.py"}
@@ -205,13 +217,13 @@ def test_importing_the_package_loads_no_runtime():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_readme_names_every_folder():
-    """Its paragraph "How it works" is the map of the house."""
-    text = (ROOT / "README.md").read_text().split("## How it works")[1].split("\n## ")[0]
+def test_the_page_on_architecture_names_every_folder():
+    """Its table of rooms is the map of the house."""
+    text = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
     folders = [room for room, files in rooms().items() if files[0].parent != PACKAGE]
     assert folders
     for folder in folders:
-        assert f"onnxlrp/{folder}" in text, f"the README does not say what onnxlrp/{folder} is for"
+        assert f"`{folder}/`" in text, f"docs/architecture.md does not say what onnxlrp/{folder} is for"
 
 
 def test_the_top_level_holds_what_it_may():

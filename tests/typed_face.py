@@ -64,3 +64,13 @@ def evaluate(path: Path, x: np.ndarray) -> str | None:
     difference: onnxlrp.Difference = found.difference("auto", "own")
     print(figure.mean, figure.low, figure.high, found.to_dict()["units"])
     return difference.better
+
+
+def tune(path: Path, x: np.ndarray) -> onnxlrp.Explained:
+    """Tune, compare, write the rules, and convert with them."""
+    tuning: onnxlrp.Tuning = onnxlrp.tune(path, {"x": x}, ["epsilon", EpsilonPlus()], budget=20, held_out=[0, 1])
+    candidates: tuple[onnxlrp.TuningCandidate, ...] = tuning.candidates
+    difference: onnxlrp.Difference = tuning.difference(tuning.best_preset)
+    print(tuning.name, tuning.auto_stays, candidates[0].area, difference.better, tuning.to_dict()["toml"])
+    tuning.save("rules.toml")
+    return onnxlrp.convert(path, tuning.composite)

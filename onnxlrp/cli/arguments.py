@@ -70,6 +70,43 @@ def files_and_texts(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path
     return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
 
 
+def read_samples(
+    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, preprocess: str
+) -> tuple[Any, Any]:
+    """Read `--input`, `--text`, `--tokenizer` and `--preprocess` of a command that cannot do without samples."""
+    from onnxlrp.runtime.files import Preprocess
+
+    given = files_and_texts(inputs, texts, tokenizer)
+    if not given:
+        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+    return given, usage(Preprocess.parse, preprocess, "--preprocess")
+
+
+def measured_on(
+    target: Sequence[int], position: Sequence[int], element: Sequence[str], baseline: str
+) -> dict[str, Any]:
+    """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores and the baseline."""
+    chosen = usage(elements, element, "--element") or list(target)
+    return {
+        "target": _one_or_all(chosen),
+        "position": _one_or_all(list(position)),
+        "target_kind": "element" if element else "token" if position else "class",
+        "baseline": _number_or_name(baseline),
+    }
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """Convert the values of an option: none to None, a single one to itself."""
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def _number_or_name(word: str) -> str | float:
+    try:
+        return float(word)
+    except ValueError:
+        return word
+
+
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals or not name or not value.strip():

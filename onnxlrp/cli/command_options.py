@@ -80,6 +80,45 @@ TargetKind = Annotated[
         help="Kind of target to explain.",
     ),
 ]
+Targets = Annotated[
+    list[int],
+    typer.Option("--target", metavar="N", help="Class to explain (default: the predicted one); one per sample or K."),
+]
+Positions = Annotated[
+    list[int], typer.Option("--position", metavar="N", help="Position of a token to explain (-1: the last).")
+]
+Elements = Annotated[
+    list[str],
+    typer.Option(
+        "--element",
+        metavar="INDICES",
+        help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, metavar="N", help="Samples in a batch (default: 16).")
+]
+RemovedUnits = Annotated[
+    str,
+    typer.Option(
+        "--units",
+        metavar="NAME",
+        help="Removed at once: patches, superpixels, segments, features, tokens, elements.",
+    ),
+]
+UnitSize = Annotated[
+    int | None, typer.Option("--unit-size", min=1, metavar="N", help="Side of a patch in pixels, length of a segment.")
+]
+BaselineName = Annotated[
+    str,
+    typer.Option(
+        "--baseline",
+        metavar="NAME|NUMBER",
+        help="In place of removed parts: mean, zero, blur, mask_token, other_samples, 0.5.",
+    ),
+]
+CurveSteps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of a curve.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

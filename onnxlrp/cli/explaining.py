@@ -15,22 +15,27 @@ from onnxlrp.cli.arguments import (
     elements,
     files_and_texts,
     print_json,
+    read_samples,
     refuse_overwriting,
     usage,
 )
 from onnxlrp.cli.command_options import (
     BackgroundFile,
+    BatchSize,
     Composite,
     Debug,
+    Elements,
     Files,
     Force,
     Json,
     Model,
     OutputName,
+    Positions,
     Preprocessing,
     Providers,
     Rules,
     TargetKind,
+    Targets,
     Texts,
     TokenizerFile,
 )
@@ -45,19 +50,9 @@ def explain(
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
-    target: Annotated[
-        list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample or K.")
-    ] = [],  # noqa: B006
-    position: Annotated[
-        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
-    ] = [],  # noqa: B006
-    element: Annotated[
-        list[str],
-        typer.Option(
-            metavar="INDICES",
-            help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
-        ),
-    ] = [],  # noqa: B006
+    target: Targets = [],  # noqa: B006
+    position: Positions = [],  # noqa: B006
+    element: Elements = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -70,11 +65,9 @@ def explain(
             "with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch, if OUT is a folder (default: 16).")
-    ] = None,
+    batch_size: BatchSize = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,
@@ -87,14 +80,10 @@ def explain(
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
     from onnxlrp.runtime.cli_inputs import load
-    from onnxlrp.runtime.files import Preprocess
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
 
-    how = usage(Preprocess.parse, preprocess, "--preprocess")
-    given = files_and_texts(input, text, tokenizer)
-    if not given:
-        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+    given, how = read_samples(input, text, tokenizer, preprocess)
     options = conversion(composite, rule, output, [], background)
     many = out is not None and not out.suffix
     if batch_size is not None and not many:
@@ -147,7 +136,7 @@ def check(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
-    preprocess: Preprocessing = "raw",
+    preprocess: Preprocessing = "auto",
     composite: Composite = "auto",
     rule: Rules = [],  # noqa: B006
     output: OutputName = None,

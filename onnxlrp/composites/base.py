@@ -66,6 +66,16 @@ class Points(Brief):
 
 
 @dataclasses.dataclass(frozen=True)
+class Rolling(Brief):
+    """Way to turn the attention weights of a block into one matrix."""
+
+    heads: Literal["mean", "max", "min"]
+    """Reduction of the heads."""
+    residual: float
+    """Share of the identity."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Composite(Brief):
     """Base of all composites; by itself it uses ε everywhere. A composite of your own derives from it with a `layer`.
 
@@ -209,6 +219,19 @@ class Composite(Brief):
     def map_layer(self) -> str | None:
         """Name of the inner value that a class activation map is computed from; None for the last convolution."""
         return None
+
+    @property
+    def rolling(self) -> Rolling | None:
+        """Way to turn the attention weights of every block into one matrix, whose product is the relevance; None where
+        attention weights are not rolled out."""
+        return None
+
+    @property
+    def layerwise(self) -> bool:
+        """True if relevance is what every step hands on, and nothing else; False for methods around a gradient, which
+        need not be for every model."""
+        others = (self.reference, self.points, self.map_weights, self.rolling)
+        return all(other is None for other in others)
 
     def __str__(self) -> str:
         given = [

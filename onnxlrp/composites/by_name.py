@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
+from onnxlrp.composites.attention_rollout import AttentionRollout
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden
@@ -59,6 +60,7 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "integrated_gradients": IntegratedGradients,
     "smooth_grad": SmoothGrad,
     "deep_lift": DeepLift,
+    "attention_rollout": AttentionRollout,
 }
 """Composites of onnxlrp itself, by name."""
 
@@ -90,7 +92,7 @@ def from_toml(path: Path) -> Overridden:
     Raises InputError if the file cannot be read as a composite.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise InputError(f"{path} cannot be read as a composite: {e}") from e
     unknown = set(content) - {"composite", "rules"}

@@ -20,6 +20,7 @@ from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.reference_inputs import reference_inputs
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.rescaled import RESCALED, compared_values
+from onnxlrp.emit.rolled_out import rollouts_of_inputs
 from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -27,7 +28,7 @@ from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
-from onnxlrp.plan.steps import ActivationMap
+from onnxlrp.plan.steps import ActivationMap, InnerMap
 from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
@@ -68,15 +69,15 @@ class Request:
     """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
-    activation_map: ActivationMap | None = None
-    """The inner value whose map is enlarged to the inputs; None where relevance itself goes to the inputs."""
+    inner_map: InnerMap | None = None
+    """The inner values whose map is laid on the inputs; None where relevance itself goes to the inputs."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
     @property
     def ends(self) -> Sequence[ir.Value]:
         """The values that the walk ends at."""
-        return self.inputs if self.activation_map is None else [self.activation_map.value]
+        return self.inputs if self.inner_map is None else self.inner_map.ends
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
@@ -104,8 +105,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     op.label("relevance")
     values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    if request.activation_map is not None:
-        tensors[:1] = maps_of_inputs(op, request.activation_map, tensors[0], request.inputs)
+    if request.inner_map is not None:
+        ends = len(request.ends)
+        tensors[:ends] = _maps(walk.context, request.inner_map, tensors[:ends], request.inputs)
     shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
     for value in request.patched:
         tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
@@ -207,6 +209,15 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     if value in walk.context.baseline:
         amount = op.Mul(amount, op.cast(op.Sub(value, walk.context.baseline[value]), dtype))
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
+
+
+def _maps(
+    context: Context, wanted: InnerMap, gradients: Sequence[ir.Value], inputs: Sequence[ir.Value]
+) -> list[ir.Value]:
+    """The maps on the inputs, from the gradients at `wanted.ends`."""
+    if isinstance(wanted, ActivationMap):
+        return maps_of_inputs(context.op, wanted, gradients[0], inputs)
+    return rollouts_of_inputs(context, wanted, gradients, inputs)
 
 
 def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.Shape | None]:

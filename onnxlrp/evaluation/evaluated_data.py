@@ -43,10 +43,15 @@ class EvaluatedData:
     """Tokens of the inputs that are texts, one entry a sample."""
     columns: Mapping[str, tuple[str, ...]]
 
-    def spans(self) -> Iterator[slice]:
-        """Yield the batches as ranges of samples."""
+    def spans(self) -> Iterator[slice | np.ndarray]:
+        """Yield the batches as ranges of samples; one that is short gets its last sample again where the model takes
+        batches of one size only."""
         for start in range(0, self.count, self.batch_size):
-            yield slice(start, min(start + self.batch_size, self.count))
+            stop = start + self.batch_size
+            is_short = self.fixed and stop > self.count
+            yield (
+                np.minimum(np.arange(start, stop), self.count - 1) if is_short else slice(start, min(stop, self.count))
+            )
 
     def batch(self, rows: slice | np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
         """Return the feeds of some samples, with the arrays of `changed` in place of their own."""
@@ -54,6 +59,12 @@ class EvaluatedData:
         own = {name: self.feeds[name][rows] for name in self.varying if name not in changed}
         shared = {name: value for name, value in self.feeds.items() if name not in self.varying}
         return {**shared, **own, **changed}
+
+    def taking(self, rows: np.ndarray) -> EvaluatedData:
+        """Return the data of some samples alone."""
+        feeds = {name: value[rows] if name in self.varying else value for name, value in self.feeds.items()}
+        tokens = {name: [some[row] for row in rows] for name, some in self.tokens.items()}
+        return dataclasses.replace(self, feeds=feeds, tokens=tokens, count=len(rows))
 
 
 def read_data(explainer: Explainer, data: Any, batch_size: int | None, preprocess: str) -> EvaluatedData:

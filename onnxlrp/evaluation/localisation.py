@@ -9,8 +9,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import channel_axis
 from onnxlrp.near_names import did_you_mean
+from onnxlrp.runtime.input_kinds import channel_axis
 
 
 def share_inside(relevance: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> np.ndarray:

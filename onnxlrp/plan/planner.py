@@ -242,6 +242,7 @@ class _Planner:
             rule=rule,
             why="dense layer" if why == "dense" else why,
             layer=layer,
+            role=role,
         )
         self.overriding.apply(step)
         check_bounds(step, self.facts)

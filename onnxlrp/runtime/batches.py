@@ -12,7 +12,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
-from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.files import Preprocess, picture_layout
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
 from onnxlrp.runtime.samples import Files, Rows, Samples
@@ -50,6 +50,7 @@ class Batches:
         inputs = given.inputs
         if not inputs or any(name not in specs for name in inputs):
             check(inputs, specs)  # raises an error that lists the unknown names and the model's own
+        self._specs = {name: specs[name] for name in inputs}
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
         per_sample, fixed = _split(leading, {name: specs[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
@@ -113,6 +114,12 @@ class Batches:
     def names(self) -> list[str]:
         """Names of the inputs that were given."""
         return [*self._samples, *self._shared]
+
+    @property
+    def pixel_scale(self) -> str:
+        """Scale of the pixels of pictures, as `Preprocess.parse` reads it; those of several inputs with commas."""
+        scales = (self.preprocess.for_input(spec) for spec in self._specs.values() if picture_layout(spec) is not None)
+        return ", ".join(dict.fromkeys(map(str, scales))) or "raw"
 
     @property
     def shared_names(self) -> list[str]:

@@ -39,6 +39,8 @@ class Data:
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of the inputs that are texts or ids."""
     tokenizer: text.Tokenizer | None = None
+    originals: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
+    """Files of the inputs that are pictures, one a sample."""
 
 
 def load(
@@ -67,7 +69,8 @@ def load(
     filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
     ready = check({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
-    return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer)
+    originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
+    return Data(specs, loaded, ready, {**tokens, **text.read_ids(ids, specs, tokenizer)}, tokenizer, originals)
 
 
 def _lines(

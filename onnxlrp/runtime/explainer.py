@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name, load_values
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.legend import Legend
 from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
@@ -129,11 +131,11 @@ class Explainer:
         weights: Any = None,
         *,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         at: Any = None,
         box: Any = None,
         mask: Any = None,
-        picture_size: tuple[float, float] | None = None,
+        picture_size: Any = None,
     ) -> Explanation:
         """Explain one batch.
 
@@ -160,7 +162,7 @@ class Explainer:
             Names of columns of a table that identify its rows, such as `"customer"`; no input takes them, and
             `Explanation.ids` holds them. Default: none, and the index of a pandas frame unless it only counts.
         preprocess
-            The scale of pixels from pictures, as `map` takes it. Default: `"raw"`, 0 to 255.
+            The scale of pixels from pictures, as `map` takes it. Default: `"auto"`.
         at, box, mask
             One place in a picture, for outputs that are maps over it or lists of boxes, of a model with
             `target="element"` or `"weights"`: the point (x, y); the box (left, top, right, bottom); or weights of the
@@ -168,7 +170,8 @@ class Explainer:
             default: the one that the model predicts there. An element is the map's cell at the point, the largest in
             box or mask, or the score of the detected box that overlaps most. The model runs once more for this.
         picture_size
-            Width and height of the picture that `at` and `box` are in. Default: those of the array.
+            Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
+            those of the file or picture that was given, else those of the array.
 
         Returns
         -------
@@ -268,7 +271,7 @@ class Explainer:
         position: Any = None,
         weights: Any = None,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation]: ...
 
@@ -283,7 +286,7 @@ class Explainer:
         position: Any = None,
         weights: Any = None,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Results: ...
 
@@ -297,7 +300,7 @@ class Explainer:
         position: Any = None,
         weights: Any = None,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
@@ -321,8 +324,9 @@ class Explainer:
         ids
             As in a call.
         preprocess
-            The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
-            1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+            The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
+            that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
+            `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
         progress
             True shows a bar if stderr is a terminal. Default: False.
 
@@ -362,11 +366,11 @@ class Explainer:
         given = by_name(inputs, self.inputs, self.columns, ids)
         batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return streaming.store(self, batches, as_folder(to), preprocess, progress)
+            return streaming.store(self, batches, as_folder(to), progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
-    def prepare(self, inputs: Any, ids: str | Sequence[str] = (), preprocess: str | Preprocess = "raw") -> Prepared:
+    def prepare(self, inputs: Any, ids: str | Sequence[str] = (), preprocess: str | Preprocess = "auto") -> Prepared:
         """Read files and pictures, cut texts into tokens and check arrays: the first half of a call, which needs no
         session.
 
@@ -394,6 +398,11 @@ class Explainer:
     def watch(self) -> Watch:
         """Make a watch that collects the cautions about this model's explanations."""
         return Watch(self.interface, self._sample_axes())
+
+    @functools.cached_property
+    def _legend(self) -> Legend:
+        """Facts that views of this model's explanations show."""
+        return Legend(self.inputs, self.explained_output, self.class_names, self._sample_axes())
 
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
@@ -452,6 +461,7 @@ class Explainer:
             ids=prepared.ids,
             originals=prepared.originals,
             interface=self.interface,
+            legend=self._legend,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -12,6 +12,7 @@ import onnx
 from onnxlrp.errors import InputError
 from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, shape_text
+from onnxlrp.runtime.pixel_scales import PixelScale
 from onnxlrp.runtime.values import as_mapping, to_array, type_of
 from onnxlrp.strings import as_strings
 
@@ -27,6 +28,8 @@ class TensorSpec:
     """Size of each axis: a number, a symbol, or None if unknown; None as a whole if not even the rank is declared."""
     optional: bool = False
     """True if the model has a default for it."""
+    pixels: PixelScale | None = dataclasses.field(default=None, repr=False, compare=False)
+    """Scale of the pixels that the model's first steps tell of an input that is a picture; None if they tell none."""
 
     def __str__(self) -> str:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"

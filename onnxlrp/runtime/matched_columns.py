@@ -130,9 +130,10 @@ def _mismatch(
         )
     elif rest:
         near = did_you_mean(rest[0], [name for name in wanted if name not in free])
+        which, what = ("it", "an identifier") if len(rest) == 1 else ("them", "identifiers")
         parts.append(
-            f"{table.place} has {_columns(rest)} that no input takes{near}: leave {'it' if len(rest) == 1 else 'them'} "
-            f"out, or name {'it' if len(rest) == 1 else 'them'} as identifiers (ids=, on the command line --id)"
+            f"{table.place} has {_columns(rest)} that no input takes{near}: leave {which} out, or name {which} as "
+            f"{what} (ids=, on the command line --id)"
         )
     return "; ".join(parts)
 

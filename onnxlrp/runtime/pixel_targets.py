@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from onnxlrp.errors import TargetError
 from onnxlrp.printable import shape_text
 from onnxlrp.runtime import output_maps
-from onnxlrp.runtime.files import picture_layout
+from onnxlrp.runtime.files import picture_layout, picture_size
 from onnxlrp.runtime.output_boxes import OutputBoxes
 from onnxlrp.runtime.output_maps import OutputMap
 
@@ -34,8 +35,8 @@ class PixelTarget:
     """Box (left, top, right, bottom), or [N, 4]."""
     mask: Any = None
     """Weights of the pixels, [height, width] or [N, height, width], of any size."""
-    size: tuple[float, float] | None = None
-    """Width and height of the picture that point and box are in; None for the size that the model sees."""
+    size: Any = None
+    """Width and height of the picture that point and box are in, or [N, 2]; None for the size that the model sees."""
 
     def __bool__(self) -> bool:
         return any(one is not None for one in (self.at, self.box, self.mask))
@@ -88,7 +89,7 @@ class PixelTarget:
 
     def _edges(self, seen: Seen, sample: int) -> tuple[float, float, float, float]:
         """Edges of the point or box as fractions of the picture: left, top, right, bottom."""
-        width, height = self.size or seen.size
+        width, height = seen.size if self.size is None else _nth(self.size, 1, sample, "picture_size", 2)
         if self.at is not None:
             x, y = _nth(self.at, 1, sample, "at", 2)
             if not (0 <= x < width and 0 <= y < height):
@@ -154,6 +155,8 @@ def arguments_of(
     arrays = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
     others = {name: value[None] if alone else value for name, value in arrays.items()}
     seen = Seen(others[explainer.explained_output], others, size)
+    if place.size is None:
+        place = dataclasses.replace(place, size=_original_sizes(prepared, len(seen.scores)))
     return place.arguments(seen, interface.target, target, explainer.class_names)
 
 
@@ -164,6 +167,15 @@ def _size(explainer: Explainer, prepared: Prepared, name: str) -> tuple[float, f
     if layout is None or not isinstance(feed, np.ndarray):
         return None
     return feed.shape[layout.index("W")], feed.shape[layout.index("H")]
+
+
+def _original_sizes(prepared: Prepared, samples: int) -> list[tuple[int, int]] | None:
+    """Sizes of the pictures that an input was read from; None if it was given as an array."""
+    for given in prepared.originals.values():
+        pictures = [one for one in given if isinstance(one, (Path, Image.Image))] if isinstance(given, list) else []
+        if len(pictures) == samples:
+            return [picture_size(one) for one in pictures]
+    return None
 
 
 def _span(start: float, stop: float, cells: int) -> slice:

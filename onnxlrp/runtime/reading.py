@@ -15,7 +15,8 @@ from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
-from onnxlrp.runtime import class_names, column_names, description_check, fingerprint
+from onnxlrp.runtime import class_names, column_names, description_check, fingerprint, pixel_scales
+from onnxlrp.runtime.files import picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -81,6 +82,13 @@ def open_model(model: Any) -> ModelFile:
     return _described(given.proto, given.content if given.file is None else str(given.file))
 
 
+def _with_pixels(spec: TensorSpec, graph: onnx.GraphProto) -> TensorSpec:
+    """Add the scale of the pixels to the declaration of a floating-point input that is a picture."""
+    if spec.dtype is None or spec.dtype.kind != "f" or picture_layout(spec) is None:
+        return spec
+    return dataclasses.replace(spec, pixels=pixel_scales.of_input(graph, spec.name))
+
+
 def _has_halves(graph: onnx.GraphProto) -> bool:
     """Decide whether a graph holds weights of 16 bits, or casts to them."""
     halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -106,7 +114,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
         raise description_check.damaged(place, error) from error
-    own = {name: spec for name, spec in inputs.items() if name not in names}
+    own = {name: _with_pixels(spec, proto.graph) for name, spec in inputs.items() if name not in names}
     return ModelFile(
         source=source,
         inputs=own,

@@ -70,7 +70,7 @@ def explain(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str, progress: bool) -> Results:
+def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
     """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
     about = {
         "format": results.FORMAT,
@@ -80,7 +80,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
         "samples": batches.count,
         "batch_size": batches.size,
         "inputs": batches.names,
-        "preprocess": preprocess,
+        "preprocess": batches.pixel_scale,
         "shared": batches.shared(),
     }
     columns = {**explainer.columns, **batches.columns}

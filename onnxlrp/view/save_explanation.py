@@ -17,6 +17,7 @@ from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.explanation_json import as_json
 from onnxlrp.view.explanation_table import Columns, table_of
+from onnxlrp.view.figure_files import write_gif, write_html, write_png, write_svg
 from onnxlrp.view.parquet import write_parquet
 
 
@@ -72,6 +73,10 @@ WRITERS: dict[str, Writer] = {
     ".json": _save_json,
     ".npz": _save_npz,
     ".parquet": _save_parquet,
+    ".png": write_png,
+    ".svg": write_svg,
+    ".gif": write_gif,
+    ".html": write_html,
 }
 """Every format of an explanation by its suffix, with the function that writes it to a draft: `save_explanation` puts
 the file in its place once it is whole."""

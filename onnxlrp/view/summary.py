@@ -106,6 +106,18 @@ def summarise(
     return entries
 
 
+def labels_of(explanation: Explanation) -> list[str]:
+    """List the labels of the classes as the model itself has them: in its label output, or as the keys of its maps;
+    empty if it has none."""
+    interface = explanation.interface
+    if interface is None:
+        return []
+    if interface.labels:
+        return [str(label) for label in interface.labels]
+    maps = [v for v in explanation.outputs.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
+
+
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
     """Name the kind of a target and the target: ("class", "3"), ("element", "3, 17"), or ("class", "-") for None."""
     if isinstance(target, tuple):
@@ -182,8 +194,9 @@ def _features(
             continue
         if part.ndim > 1:
             continue
-        values = _part(np.asarray(inputs[name]), samples, (index,))
         flat = part.reshape(-1)
+        values = _part(np.asarray(inputs[name]), samples, (index,)) if name in inputs else None
+        values = values if values is not None and values.size == flat.size else None
         names = list(columns.get(name, ()))
         if len(names) != flat.size:
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import onnxlrp
 from tests.oracle.compare import Explained
 
 torch = pytest.importorskip("torch")
@@ -185,3 +186,28 @@ def test_deep_lift_of_a_max_pool():
     assert np.abs(ours - peer).max() < 1e-6 * np.abs(ours).max()
     change = (module(x) - module(torch.full_like(x, 0.3)))[torch.arange(3), torch.tensor(CLASSES)].detach().numpy()
     np.testing.assert_allclose(relevance(module, PICTURES, "deep_lift(baseline=0.3)").sum((1, 2, 3)), change)
+
+
+@pytest.mark.parametrize("name", ["vit", "bert", "distilbert", "gpt2"])
+@pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
+def test_attention_rollout(name, dynamo):
+    """Abnar & Zuidema's formula on the attention weights that the model itself hands out."""
+    zoo = pytest.importorskip("tests.peers.transformer_zoo")
+    proto, feeds, scores = zoo.export(name, dynamo=dynamo)
+    module, inputs = zoo.build(name)
+    eager = type(module)._from_config(module.config, attn_implementation="eager").eval()
+    eager.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        attentions = eager(**inputs, output_attentions=True).attentions
+    product = torch.eye(attentions[0].shape[-1]).double()
+    for weights in attentions:
+        product = (weights.double().mean(1) / 2 + torch.eye(weights.shape[-1]) / 2) @ product
+    tokens = scores.ndim == 3
+    expected = product[:, -1 if tokens else 0]
+    if name == "vit":
+        map = expected[:, 1:].reshape(2, 1, 4, 4)
+        expected = attr.LayerAttribution.interpolate(map, (32, 32), "bilinear")
+    (ours,) = onnxlrp.Explainer(onnxlrp.convert(proto, "attention_rollout", target="token" if tokens else "class"))(
+        feeds
+    ).relevance.values()
+    np.testing.assert_allclose(ours, np.broadcast_to(expected.numpy(), ours.shape), rtol=2e-5, atol=1e-6)
