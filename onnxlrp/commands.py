@@ -92,12 +92,18 @@ def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Pa
 
 
 def explain(
-    model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str], words: bool = False
+    model: Any,
+    data: Data,
+    given: Mapping[str, Any],
+    labels: Sequence[str],
+    names: Sequence[str],
+    words: bool = False,
+    reference: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Run an explained model.
 
     `given` holds target, position and weights, `labels` the names of the classes, `names` those of providers; `words`
-    shows texts by word.
+    shows texts by word. The difference from a `reference` is explained where there is one.
     """
     explainer = Explainer(model, providers=list(names) or None)
     chosen = {key: _given(value) for key, value in given.items()}
@@ -106,7 +112,10 @@ def explain(
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    explanation = explainer(data.arrays, **chosen)
+    if reference is None:
+        explanation = explainer(data.arrays, **chosen)
+    else:
+        explanation = explainer.compare(data.arrays, reference, **chosen)
     columns = {name: names for name, names in headed.items() if name in explanation.relevance}
     known: dict[str, Any] = {
         "tokens": data.tokens,
@@ -121,6 +130,13 @@ def explain(
         legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
         explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
+
+
+def read_reference(given: CliInputs, data: Data, preprocess: files.Preprocess) -> Mapping[str, Any] | None:
+    """Read the files of a reference, as those of samples are read; None if there are none."""
+    named = dict.fromkeys(name for name, _ in given.inputs)
+    specs = {name: data.specs[name] for name in named if name in data.specs}
+    return load(given, specs if len(specs) == len(named) else data.specs, preprocess).arrays if given else None
 
 
 def explain_many(

@@ -70,6 +70,18 @@ def files_and_texts(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path
     return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
 
 
+COMPARING = "deep_lift(baseline='input')"
+"""The composite that explains the difference from a reference."""
+
+
+def references_of(values: Sequence[str]) -> Any:
+    """Read `--reference`."""
+    from onnxlrp.runtime.cli_inputs import CliInputs
+
+    files = [_pair(one, "--reference", "NAME=FILE, such as image=before.jpg") for one in values]
+    return CliInputs([(name, Path(file)) for name, file in files], [], None)
+
+
 def read_samples(
     inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, preprocess: str
 ) -> tuple[Any, Any]:

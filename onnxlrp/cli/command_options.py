@@ -47,6 +47,15 @@ Files = Annotated[
         "of a name make a batch.",
     ),
 ]
+References = Annotated[
+    list[str],
+    typer.Option(
+        "--reference",
+        metavar="NAME=FILE",
+        help="Reference for an explained input: the difference of the scores is explained. One sample, or as many as "
+        "there are.",
+    ),
+]
 Texts = Annotated[
     list[str],
     typer.Option(

@@ -10,12 +10,14 @@ import typer
 
 from onnxlrp.cli.application import FOUND, guarded
 from onnxlrp.cli.arguments import (
+    COMPARING,
     background_files,
     conversion,
     elements,
     files_and_texts,
     print_json,
     read_samples,
+    references_of,
     refuse_overwriting,
     usage,
 )
@@ -33,6 +35,7 @@ from onnxlrp.cli.command_options import (
     Positions,
     Preprocessing,
     Providers,
+    References,
     Rules,
     TargetKind,
     Targets,
@@ -49,6 +52,7 @@ def explain(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    reference: References = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Targets = [],  # noqa: B006
     position: Positions = [],  # noqa: B006
@@ -84,12 +88,16 @@ def explain(
     from onnxlrp.view import saving
 
     given, how = read_samples(input, text, tokenizer, preprocess)
-    options = conversion(composite, rule, output, [], background)
+    compared = references_of(reference)
+    options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
+    if reference and many:
+        raise typer.BadParameter("it is not for a folder of results", param_hint="--reference")
     if batch_size is not None and not many:
         raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
     if out is not None and not many:
         others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
+        others += [file for _, file in compared.inputs]
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
@@ -118,7 +126,7 @@ def explain(
             commands.show_many(results)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
-        done = commands.explain(made, data, asked, names, provider, words)
+        done = commands.explain(made, data, asked, names, provider, words, commands.read_reference(compared, data, how))
     if out is not None:
         commands.save(done, out)
     if as_json:
