@@ -15,8 +15,9 @@ class DeepLift(Gradient):
     """DeepLIFT with the rescale rule (Shrikumar et al. 2017): an activation passes g·Δy/Δx on, where Δ is the change
     from a baseline; relevance is the result times the change of the input, and adds up to that of the score.
 
-    Products of two values that both depend on the input take the mean of each and its baseline. Operators that are
-    neither linear, elementwise nor a max pool, such as softmax and norms, are refused.
+    Products of two values that both depend on the input take the mean of each and its baseline; softmax, norms and
+    recurrent cells are taken for the sums, products and functions that they are computed by. Operators that choose by
+    values, control flow, and integers are refused.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by, upstream
 from onnxlrp.rule_language import Bound
+from onnxlrp.source.constants import constants
 
 
 def values_at_baseline(
@@ -26,8 +27,8 @@ def values_at_baseline(
     """Run the model on the baseline, and return its values there by those of the model.
 
     `references` are the inputs that take the baseline, where each call gives it. `compared` are the values whose change
-    is asked for. One sample stands for all where the batch is an axis of each of these, so that a session computes the
-    values as it is created; else the baseline has the shape of the input.
+    is asked for. One sample stands for all where the batch is an axis of each of these, and nothing depends on another
+    input, so that a session computes the values as it is created; else the baseline has the shape of the input.
     """
     op, graph = context.op, context.op.graph
     needed = set(upstream([score], read_by))
@@ -35,7 +36,9 @@ def values_at_baseline(
     mark_downstream(nodes, inside, lambda node: node.outputs, read_by)
     nodes = [node for node in nodes if node.outputs[0] in inside]
     own = [v for node in nodes for v in node.outputs]
-    batch = None if references else _batch(inputs, [v for v in compared if v in inside])
+    around = {v for node in nodes for v in read_by(node)} - inside - {None}
+    alike = not references and around <= constants(graph)
+    batch = _batch(inputs, [v for v in compared if v in inside]) if alike else None
     starts = []
     for value in inputs:
         assert value.dtype is not None

@@ -198,7 +198,7 @@ class _Planner:
     def _refused(self, call: Call, entry: Operator, operands: Mapping[int, ir.Value], wanted: list[bool]) -> str | None:
         if (reason := entry.refuse(call)) is not None:
             return reason
-        if self.changing and (reason := no_multiplier(entry, call, operands, self.changing)) is not None:
+        if self.changing and (reason := no_multiplier(entry, call, operands, self.changing, wanted)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
             return "its integers are converted to floats in a way that is not recognised"

@@ -30,14 +30,12 @@ BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
 PICTURES = ("digits_cnn", "efficientnet_lite0")
 """Folders of models with convolutions over two axes, which class activation maps need."""
 NOT_FOR = {
-    "deep_lift": ("digits_lstm", "minilm_similarity"),
+    "deep_lift": ("minilm_similarity",),
     "smooth_grad": ("digits_lstm", "minilm_similarity"),
     "integrated_gradients": ("minilm_similarity",),
 }
-"""Folders of models that a composite refuses: DeepLIFT has no multiplier for recurrent cells, softmax and norms, noise
-is of a declared size, and between integer ids lie no points. Attention is in the
-sentence encoder alone, which lies in `models/` only where
-`tools/make_models` made it."""
+"""Folders of models that a composite refuses: noise is of a declared size, and between integer ids lie no points.
+Attention is in the sentence encoder alone, which lies in `models/` only where `tools/make_models` made it."""
 
 
 def is_refused(name: str, folder: str) -> bool:
