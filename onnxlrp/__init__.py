@@ -15,6 +15,7 @@ explanation.relevance["image"]  # numpy, in the shape of x
 
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
+- `explain` explains a trained estimator of scikit-learn, XGBoost, LightGBM or CatBoost in one call.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
 - `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from onnxlrp.evaluation.tune_model import tune
     from onnxlrp.evaluation.tuning_result import Tuning, TuningCandidate
     from onnxlrp.explained import Explained
+    from onnxlrp.integrations.explain_estimator import explain
     from onnxlrp.interface import Interface
     from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
     from onnxlrp.plan.steps import Plan, PlanRow, Step
@@ -78,6 +80,7 @@ __all__ = [
     "covers_of",
     "errors",
     "evaluate",
+    "explain",
     "inspect",
     "operator",
     "rules",
@@ -108,6 +111,7 @@ _HOMES = {
     "convert": "convert",
     "covers_of": "trees.trainer_covers",
     "evaluate": "evaluation.evaluate_model",
+    "explain": "integrations.explain_estimator",
     "inspect": "convert",
     "operator": "operators.own",
     "stopping_operator": "operators.own",

@@ -23,11 +23,15 @@ from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
 from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.targets import TARGETS
 from onnxlrp.view import explanation_json, saving, summary, tables, terminal
+from onnxlrp.view.feature_ranking import FeatureRanking
 
 _TOP_STEPS = 10
 _SHOWN = 5
+_LISTED = 20
+_TOP_FEATURES = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ def explain(
     shows texts by word. The difference from a `reference` is explained where there is one.
     """
     explainer = Explainer(model, providers=list(names) or None)
-    chosen = {key: _given(value) for key, value in given.items()}
+    chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
     if "position" in TARGETS[explainer.interface.target].arguments:
@@ -116,10 +120,11 @@ def explain(
         explanation = explainer(data.arrays, **chosen)
     else:
         explanation = explainer.compare(data.arrays, reference, **chosen)
-    columns = {name: names for name, names in headed.items() if name in explanation.relevance}
+    columns = {n: names for n, names in {**headed, **data.table.columns}.items() if n in explanation.relevance}
     known: dict[str, Any] = {
         "tokens": data.tokens,
         "columns": {**explanation.columns, **columns},
+        "ids": {**explanation.ids, **data.table.ids},
         "originals": data.originals,
     }
     explanation = dataclasses.replace(explanation, **known)
@@ -139,6 +144,11 @@ def read_reference(given: CliInputs, data: Data, preprocess: files.Preprocess) -
     return load(given, specs if len(specs) == len(named) else data.specs, preprocess).arrays if given else None
 
 
+def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert target, position and weights from the command line to the arguments of an explainer's call."""
+    return {key: _given(value) for key, value in given.items()}
+
+
 def explain_many(
     model: Any, source: Path, given: CliInputs, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:
@@ -147,14 +157,16 @@ def explain_many(
     `source` is the model's file, or the file that it was converted from; `options` are those of `Explainer.map`.
     """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
-    inputs: dict[str, list[Any]] = {}
-    for name, value in (*given.inputs, *given.texts):
+    found = spread(given.inputs, explainer.inputs, explainer.columns, given.ids)
+    inputs: dict[str, Any] = {}
+    for name, value in (*found.files, *given.texts):
         inputs.setdefault(name, []).append(value)
     mixed = [name for name, _ in given.texts if name in dict(given.inputs)]
     if mixed:
         raise InputError(f"input {mixed[0]!r} is given as --input and as --text: for a folder of results, one of them")
-    chosen = {key: _given(value) for key, value in asked.items()}
-    return explainer.map(inputs, **chosen, **options, progress=True)
+    chosen = chosen_targets(asked)
+    whole = dataclasses.replace(found.table, inputs={**inputs, **found.table.inputs})
+    return explainer.map(whole, **chosen, **options, progress=True)
 
 
 def show_many(results: runtime.Results) -> None:
@@ -179,7 +191,9 @@ def show(done: Explained) -> None:
     """Print the explained samples with their most relevant features."""
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
-    terminal.show(tables.samples_table(samples))
+    terminal.show(tables.samples_table(samples[:_LISTED]))
+    if len(samples) > _LISTED:
+        terminal.say(f"and {len(samples) - _LISTED:,} more; -o OUT.csv writes all")
     if note := tables.sums_note(samples):
         terminal.say(note)
     for sample in samples[:_SHOWN]:
@@ -187,6 +201,11 @@ def show(done: Explained) -> None:
             terminal.show(tables.features_table(sample))
         if sample.texts:
             terminal.show(tables.texts_table(sample))
+    if len(samples) > _SHOWN:
+        ranking = FeatureRanking()
+        ranking.add(done.explanation)
+        if ranking.rows:
+            terminal.show(tables.ranking_table(ranking.top(_TOP_FEATURES), ranking.rows))
     if done.explanation.ledger is not None:
         terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
 
@@ -319,7 +338,8 @@ def tune(
 
 def _read_data(model: Path, given: CliInputs, how: files.Preprocess) -> Data:
     with terminal.progress(f"reading {model}"):
-        return load(given, open_model(model).inputs, how, model)
+        opened = open_model(model)
+        return load(given, opened.inputs, how, model, opened.columns)
 
 
 def show_tuning(tuning: Tuning) -> None:

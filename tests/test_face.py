@@ -42,6 +42,7 @@ CALLS = (
     onnxlrp.contrastive,
     onnxlrp.covers_of,
     onnxlrp.evaluate,
+    onnxlrp.explain,
     onnxlrp.tune,
     onnxlrp.with_covers,
     onnxlrp.operator,
@@ -65,7 +66,12 @@ DATA = (
     onnxlrp.TuningCandidate,
 )
 
-NEEDS = {"Explanation.to_frame": "pandas", "Explanation.to_shap": "shap", "Explanation.to_xarray": "xarray"}
+NEEDS = {
+    "Explanation.to_frame": "pandas",
+    "Explanation.to_shap": "shap",
+    "Explanation.to_xarray": "xarray",
+    "explain": "skl2onnx",
+}
 """Packages that examples need and that the plain tests do not install."""
 
 

@@ -65,7 +65,6 @@ LEAF_IMPORTS = {
     "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
-    "near_names": set(),
     "wire": set(),
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},
@@ -78,6 +77,7 @@ LEAF_IMPORTS = {
     "interface": {"reprs"},
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
+    "near_names": set(),
     "notebook_html": {"printable"},
     "opening": {"errors", "external_data", "trees"},
     "replacing": {"errors", "interface", "external_data"},
@@ -112,7 +112,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; nothing imports them.
-    "integrations": {"convert", "composites", "runtime", "errors"},
+    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",
@@ -302,7 +302,7 @@ def test_a_made_up_view(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.md")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "r.md").read_text().count("|") == 10
-    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.gif")])
+    refused = CliRunner().invoke(app, [*map(str, words), str(tmp_path / "r.bmp")])
     assert refused.exit_code == 2 and ".md" in refused.stderr
 
 

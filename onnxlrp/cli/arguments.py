@@ -61,13 +61,24 @@ def _rule(text: str) -> tuple[str, Any]:
     return parts[1], rules.parse(parts[2])
 
 
-def files_and_texts(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
-    """Read `--input`, `--text` and `--tokenizer`."""
+def files_and_texts(
+    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, ids: Sequence[str] = ()
+) -> Any:
+    """Read `--input`, `--text`, `--tokenizer` and `--id`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
+    files = [_file(one) for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
-    return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
+    return CliInputs(files, words, tokenizer, ids)
+
+
+def _file(given: str, option: str = "--input") -> tuple[str, Path]:
+    """Parse `NAME=FILE`, or a file alone, whose name is "": one that exists, or that has a suffix and no `=`."""
+    path = Path(given)
+    if path.exists() or ("=" not in given and path.suffix):
+        return "", path
+    name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
+    return name, Path(file)
 
 
 COMPARING = "deep_lift(baseline='input')"
@@ -78,19 +89,20 @@ def references_of(values: Sequence[str]) -> Any:
     """Read `--reference`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    files = [_pair(one, "--reference", "NAME=FILE, such as image=before.jpg") for one in values]
-    return CliInputs([(name, Path(file)) for name, file in files], [], None)
+    return CliInputs([_file(one, "--reference") for one in values])
 
 
 def read_samples(
-    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, preprocess: str
+    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, preprocess: str, ids: Sequence[str] = ()
 ) -> tuple[Any, Any]:
-    """Read `--input`, `--text`, `--tokenizer` and `--preprocess` of a command that cannot do without samples."""
+    """Read `--input`, `--text`, `--tokenizer`, `--preprocess` and `--id` of a command that cannot do without
+    samples."""
     from onnxlrp.runtime.files import Preprocess
 
-    given = files_and_texts(inputs, texts, tokenizer)
+    given = files_and_texts(inputs, texts, tokenizer, ids)
     if not given:
-        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
+        what = "give NAME=FILE for every input, a FILE with a column for each, or --text NAME=TEXT"
+        raise typer.BadParameter(what, param_hint="--input")
     return given, usage(Preprocess.parse, preprocess, "--preprocess")
 
 

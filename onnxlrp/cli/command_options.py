@@ -42,19 +42,24 @@ Files = Annotated[
     list[str],
     typer.Option(
         "--input",
-        metavar="NAME=FILE",
+        metavar="[NAME=]FILE",
         help="Picture, .npy, .npz, .csv or text, a folder or a pattern such as 'pictures/*.png'; several files "
-        "of a name make a batch.",
+        "of a name make a batch. NAME= is needed for one of several inputs, but not for a .csv or .parquet file whose "
+        "columns are the model's inputs.",
     ),
 ]
 References = Annotated[
     list[str],
     typer.Option(
         "--reference",
-        metavar="NAME=FILE",
+        metavar="[NAME=]FILE",
         help="Reference for an explained input: the difference of the scores is explained. One sample, or as many as "
         "there are.",
     ),
+]
+Ids = Annotated[
+    list[str],
+    typer.Option("--id", metavar="COLUMN", help="Column of the table that identifies its rows, kept with the results."),
 ]
 Texts = Annotated[
     list[str],

@@ -29,6 +29,7 @@ from onnxlrp.cli.command_options import (
     Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
@@ -53,6 +54,7 @@ def explain(
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
     reference: References = [],  # noqa: B006
+    id: Ids = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Targets = [],  # noqa: B006
     position: Positions = [],  # noqa: B006
@@ -64,7 +66,8 @@ def explain(
             "-o",
             "--out",
             metavar="OUT",
-            help=".png (heatmap), .html (text), .csv or .parquet (values, relevance, scores), .npz, .npy or .json. "
+            help=".png or .svg (figure), .html (texts, or the figure), .gif (sequences of pictures), .csv or .parquet "
+            "(values, relevance, scores), .npz, .npy or .json. "
             "A name without suffix is a folder for many samples, "
             "with an .npz for each batch; the same command continues after an interruption.",
         ),
@@ -83,18 +86,21 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
+    from onnxlrp.cli import explaining_rows
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     compared = references_of(reference)
     options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
     if reference and many:
         raise typer.BadParameter("it is not for a folder of results", param_hint="--reference")
-    if batch_size is not None and not many:
-        raise typer.BadParameter("it is for a folder of results: -o DIR", param_hint="--batch-size")
+    if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
+        raise typer.BadParameter(
+            "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
+        )
     if out is not None and not many:
         others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
         others += [file for _, file in compared.inputs]
@@ -102,7 +108,7 @@ def explain(
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     names = commands.read_labels(labels)
-    data = None if many else load(given, opened.inputs, how, model)
+    data = None if many else load(given, opened.inputs, how, model, opened.columns)
     if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
         raise typer.BadParameter(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
@@ -124,6 +130,15 @@ def explain(
             print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
+        return
+    if out is not None and not reference and explaining_rows.are_many(data, out):
+        with terminal.cautions_heard() as cautions:
+            found = commands.chosen_targets(asked)
+            rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
+        if as_json:
+            print_json({**explaining_rows.rows_json(rows, out), "cautions": commands.cautions_json(cautions)})
+        else:
+            explaining_rows.show_rows(rows, out)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         done = commands.explain(made, data, asked, names, provider, words, commands.read_reference(compared, data, how))
@@ -164,7 +179,7 @@ def check(
     given = files_and_texts(input, text, tokenizer)
     options = conversion(composite, rule, output, [])
     opened = open_model(model)
-    arrays = load(given, opened.inputs, how, model).arrays if given else None
+    arrays = load(given, opened.inputs, how, model, opened.columns).arrays if given else None
     source, made = None, model
     if opened.interface is None:
         source, made = opened, convert_with_ledger(model, **options, target=target)

@@ -13,8 +13,6 @@ from onnxlrp.runtime.input_kinds import InputKind
 _ATTENTION = ("auto", "attn_lrp", "cp_lrp", "epsilon")
 _CONVOLUTIONS = ("auto", "epsilon", "epsilon_plus", "epsilon_alpha2_beta1", "excitation_backprop")
 _DENSE = ("auto", "epsilon", "deep_taylor")
-
-
 _MORE_CONVOLUTIONS = ("epsilon_alpha2_beta1_flat", "deep_taylor")
 _MORE_DENSE = ("excitation_backprop",)
 _TREES = ("auto(trees='path')",)
@@ -49,12 +47,13 @@ def presets_to_tune(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[
 
 
 def picture_box(kinds: Mapping[str, InputKind], arrays: Mapping[str, np.ndarray]) -> tuple[float, float] | None:
-    """Find the lowest and the highest pixel of all pictures; None if there are no pictures, or all are of one value."""
+    """Find the lowest and the highest pixel of all pictures; None if there are no pictures, if all are of one value, or
+    if some are no numbers."""
     pictures = [arrays[name] for name, kind in kinds.items() if kind == "picture"]
     if not pictures:
         return None
     low, high = min(float(a.min()) for a in pictures), max(float(a.max()) for a in pictures)
-    return (float(f"{low:.6g}"), float(f"{high:.6g}")) if low < high else None
+    return (float(f"{low:.6g}"), float(f"{high:.6g}")) if low < high and np.isfinite([low, high]).all() else None
 
 
 def _bounds(box: tuple[float, float]) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.errors import OnnxLrpError
 from onnxlrp.evaluation.candidates import Candidate, Start, make_start
@@ -64,7 +66,7 @@ def search(halving: Halving, starts: Sequence[Start], box: tuple[Bound, Bound] |
 
 def input_box(subject: Subject) -> tuple[Bound, Bound] | None:
     """Find bounds of the input for the z-box rule: those of all pixels, of all values of a series, or of each column of
-    a table; None for other inputs, and for several that are no pictures."""
+    a table; None for other inputs, for several that are no pictures, and for values that are missing or infinite."""
     arrays, kinds = subject.data.feeds, subject.units.kinds
     if (box := picture_box(kinds, arrays)) is not None:
         return box
@@ -76,6 +78,8 @@ def input_box(subject: Subject) -> tuple[Bound, Bound] | None:
         return None
     axes = 0 if kind == "table" else None
     low, high = array.min(axis=axes), array.max(axis=axes)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return None
     return [_short(x) for x in low.ravel()], [_short(x) for x in high.ravel()]
 
 

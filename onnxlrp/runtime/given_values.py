@@ -42,6 +42,8 @@ def by_name(
     `known` names the columns of inputs as the model's file does, `ids` the columns of a table that identify its rows.
     Raises InputError if the value fits the model in no way.
     """
+    if isinstance(value, Given):
+        return value
     ids = (ids,) if isinstance(ids, str) else tuple(ids)
     table = _table(value, specs)
     if table is not None:

@@ -11,7 +11,7 @@ from onnxlrp.runtime.inputs import TensorSpec
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Legend(Brief):
-    """What is known of the explained model besides its interface, for those who show an explanation."""
+    """Facts of an explained model, besides its interface, for those who show an explanation."""
 
     specs: Mapping[str, TensorSpec] = dataclasses.field(default_factory=dict)
     """Declaration of each input of the model."""

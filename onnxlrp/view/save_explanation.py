@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Callable
@@ -16,9 +15,10 @@ from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, write_npz
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.explanation_json import as_json
-from onnxlrp.view.explanation_table import Columns, table_of
+from onnxlrp.view.explanation_table import table_of
 from onnxlrp.view.figure_files import write_gif, write_html, write_png, write_svg
 from onnxlrp.view.parquet import write_parquet
+from onnxlrp.view.table_file import write_csv
 
 
 def save_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> None:
@@ -32,14 +32,6 @@ def save_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> 
         raise InputError(f"'{escaped(place)}': an explanation is written as {', '.join(WRITERS)}")
     with atomic_write(place) as draft:
         writer(explanation, draft)
-
-
-def write_csv(table: Columns, path: Path) -> None:
-    """Write a table as text: a line of names, then a line a row."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(table)
-        writer.writerows(zip(*(np.asarray(column).tolist() for column in table.values()), strict=True))
 
 
 def _save_npz(explanation: Explanation, draft: Path) -> None:
@@ -60,7 +52,7 @@ def _save_json(explanation: Explanation, draft: Path) -> None:
 
 
 def _save_csv(explanation: Explanation, draft: Path) -> None:
-    write_csv(table_of(explanation), draft)
+    write_csv([table_of(explanation)], draft)
 
 
 def _save_parquet(explanation: Explanation, draft: Path) -> None:

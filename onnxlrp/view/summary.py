@@ -47,6 +47,8 @@ class Sample:
     """Score that base value and relevance add up to: the margin where a final sigmoid or softmax was skipped."""
     texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
     """Tokens or words with their relevance, for each input that is text."""
+    ids: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Identifiers of the sample, by a name for them."""
 
     @property
     def adds_up_to(self) -> str:
@@ -101,6 +103,7 @@ def summarise(
                     base_value=_number(explanation.base_value, place),
                     raw_score=_number(explanation.raw_score, place),
                     texts=texts,
+                    ids={name: _identifier(values[index]) for name, values in explanation.ids.items()},
                 )
             )
     return entries
@@ -140,6 +143,12 @@ def captions(explanation: Explanation) -> list[str]:
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
     """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
+
+
+def _identifier(value: Any) -> Any:
+    """Convert an identifier to a type that JSON has: a number, or text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _number(values: np.ndarray | None, place: tuple[int, ...]) -> float | None:

@@ -25,8 +25,12 @@ _UNFOLDED = 4000
 
 
 def show(what: RenderableType) -> None:
-    """Print a table or text on stdout: folded to the width of a terminal, unfolded where stdout is a file."""
-    console(sys.stdout).print(what)
+    """Print a table or text on stdout: folded to the width of a terminal, as lines if that is too narrow, and unfolded
+    if stdout is a file."""
+    from onnxlrp.view.narrow_tables import fitted
+
+    screen = console(sys.stdout)
+    screen.print(fitted(what, screen))
 
 
 def say(line: str) -> None:

@@ -136,8 +136,8 @@ def test_the_source_is_never_overwritten(tmp_path):
         ["inspect"],
         ["inspect", DIGITS, "--no-such-option"],
         ["explain", DIGITS],
-        ["explain", DIGITS, "--input", "digit.npy"],
-        ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.gif"],
+        ["explain", DIGITS, "--input", "digit"],
+        ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.bmp"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--target", "three"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--preprocess", "nonsense"],
         ["check", DIGITS, "--input", "image"],
@@ -326,7 +326,7 @@ def test_explain_an_explained_model(tmp_path, explained, digit):
     out = tmp_path / "out.png"
     result = call("explain", explained, "--input", f"image={digit}", "-o", out)
     assert "class" in result.stdout and str(out) in result.stdout
-    assert Image.open(out).height == 224
+    assert Image.open(out).width > 1000
 
 
 def test_explain_converts_first(tmp_path, digit):

@@ -29,6 +29,9 @@ def test_a_reference(net):
     wanted = ours.compare({"x": np.load(net / "after.npy")}, {"x": np.load(net / "before.npy")}, target=1)
     np.testing.assert_array_equal(found["x_relevance"], wanted.relevance["x"])
     np.testing.assert_allclose(found["raw_score"] - found["base_value"], found["x_relevance"].sum(1), atol=1e-12)
+    alone = ("--input", net / "after.npy", "--reference", net / "before.npy", "--target", "1")
+    call("explain", net / "net.onnx", *alone, "-o", net / "alone.npz")
+    np.testing.assert_array_equal(np.load(net / "alone.npz")["x_relevance"], wanted.relevance["x"])
     call("convert", net / "net.onnx", "-o", net / "net.lrp.onnx", "--composite", "deep_lift(baseline='input')")
     call("explain", net / "net.lrp.onnx", *files, "-o", net / "again.npz")
     np.testing.assert_array_equal(np.load(net / "again.npz")["x_relevance"], wanted.relevance["x"])
@@ -41,4 +44,4 @@ def test_references_that_do_not_fit(net):
     assert "takes no reference" in refused("explain", model, *sample, *reference, "--composite", "epsilon")
     other = call("explain", model, *sample, "--reference", f"z={net / 'before.npy'}", status=3)
     assert "no input 'z'" in other.stderr
-    assert "NAME=FILE" in call("explain", model, *sample, "--reference", "before.npy", status=2).stderr
+    assert "NAME=FILE" in call("explain", model, *sample, "--reference", "x=", status=2).stderr

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import tomllib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import onnxlrp
 from onnxlrp.composites import from_toml
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.tune_model import split_samples
+from onnxlrp.evaluation.tuning_search import input_box
 from onnxlrp.rules import Gamma
 from tests.evaluation import nets, tuning_nets
+from tests.evaluation.parts import data_of
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,29 @@ def test_presets_are_those_that_suit_the_model():
     assert len(found.presets) == 10 and found.presets[0] == "auto"
     assert {"vgg_overview", "epsilon_gamma_box"} <= {name.partition("(")[0] for name in found.presets}
     assert found.figure(found.best_preset).mean == max(found.figure(name).mean for name in found.presets)
+
+
+def test_trees_are_tuned_by_their_game():
+    """Their values depend on nothing else: there are no layers, and no stage but the first."""
+    node = {"nodes_treeids": [0] * 3, "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0]}
+    node |= {"nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.5, 0.0, 0.0]}
+    node |= {"nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0]}
+    leaf = {"target_treeids": [0, 0], "target_nodeids": [1, 2], "target_ids": [0, 0], "target_weights": [1.0, 2.0]}
+    tree = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1, **node, **leaf)
+    made = nets.model([tree], {"x": ["N", 2]}, {"y": ["N", 1]}, {})
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    x = np.random.default_rng(8).uniform(size=(12, 2)).astype(np.float32)
+    for background, games in ((None, {"'path'"}), (x, {"'path'", "'interventional'"})):
+        found = onnxlrp.tune(made, x, background=background)
+        assert set(found.presets) == {"auto", *(f"auto(trees={game})" for game in games)}
+        assert {one.stage for one in found.candidates} == {"preset"} and found.auto_stays
+
+
+def test_bounds_of_the_stem():
+    """Those of each column for a table; none where a value is missing."""
+    x = np.array([[0, 1], [2, 5], [1, -1], [1, 1]], np.float32)
+    for rows, box in ((x, ([0, -1], [2, 5])), (np.where(x == 5, np.nan, x), None)):
+        assert input_box(SimpleNamespace(data=data_of(rows), units=SimpleNamespace(kinds={"x": "table"}))) == box
 
 
 def test_a_transformer_is_tuned_by_kind_of_layer():

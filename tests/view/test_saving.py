@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
@@ -31,9 +30,8 @@ def explanation(relevance, **changes) -> Explanation:
 TABLE = np.array([[0.5, -1.5, 3.0]], np.float32)
 
 
-def write(path, done, layouts=None, inputs=None, **options):
-    names = {name: f"{name}_relevance" for name in done.relevance}
-    save(Material(done, names, layouts or {}, inputs or {}, **options), path)
+def write(path, done, inputs=None, **options):
+    save(Material(done, inputs or {}, **options), path)
 
 
 def test_npz_npy_json_csv(tmp_path):
@@ -87,8 +85,6 @@ def test_csv_of_several_inputs(tmp_path):
     [
         ("r.npy", {"x": TABLE, "y": TABLE}),
         ("r.csv", {"x": np.zeros((2, 2)), "y": np.zeros((3, 2))}),
-        ("r.png", {"x": TABLE}),
-        ("r.html", {"x": TABLE}),
         ("r.gif", {"x": TABLE}),
     ],
 )
@@ -106,32 +102,6 @@ def test_text_as_html_and_as_json(tmp_path):
     assert "<title>the title</title>" in content and ">cat</span>" in content and "[PAD]" not in content
     write(tmp_path / "r.json", done)
     assert json.loads((tmp_path / "r.json").read_text())["tokens"] == {"x": [["the", "cat", "[PAD]"]]}
-    with pytest.raises(InputError, match=r"write \.html"):
-        write(tmp_path / "r.png", done)
-
-
-def test_png_of_one_picture_and_of_several(tmp_path):
-    image = np.random.default_rng(0).random((1, 3, 8, 8)).astype(np.float32)
-    write(tmp_path / "one.png", explanation({"image": image - 0.5}), {"image": "NCHW"}, {"image": image})
-    assert Image.open(tmp_path / "one.png").size == (224 + 14 + 224, 224)  # the picture and its heatmap
-    two = explanation({"image": np.repeat(image - 0.5, 2, 0)}, target=np.array([1, 0]), score=np.array([2.0, 1.0]))
-    write(tmp_path / "two.png", two, {"image": "NCHW"}, {"image": np.repeat(image, 2, 0)})
-    assert Image.open(tmp_path / "two.png").width > 448
-    seen = {"image": [Image.new("RGB", (8, 8), "white")]}
-    write(tmp_path / "seen.png", explanation({"image": 0 * image}), {"image": "NCHW"}, {"image": image}, seen=seen)
-    assert Image.open(tmp_path / "seen.png").getextrema() == ((255, 255),) * 3
-    large = np.random.default_rng(0).random((1, 64, 96, 3)).astype(np.float32)
-    write(tmp_path / "large.png", explanation({"image": large}), {"image": "NHWC"}, {"image": large})
-    assert Image.open(tmp_path / "large.png").size == (384, 256)  # laid over the picture, enlarged
-
-
-def test_png_of_several_targets(tmp_path):
-    image = np.random.default_rng(0).random((1, 3, 8, 8)).astype(np.float32)
-    done = explanation(
-        {"image": np.stack([image, -image], axis=1)}, target=np.array([[1, 0]]), score=np.array([[2.0, 1.0]])
-    )
-    write(tmp_path / "r.png", done, {"image": "NCHW"}, {"image": image})
-    assert Image.open(tmp_path / "r.png").width > 448
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")

@@ -37,6 +37,8 @@ _TOGETHER: dict[str, Callable[[Scene, Sequence[str], Options], Drawing]] = {
     "beeswarm": beeswarm_drawing,
 }
 """Kinds of figure that show all inputs of their kind at once."""
+_AXES = {"picture": (2, 3), "channels": (3,), "sequence": (3, 4), "series": (0, 1, 2), "map": (2, 3)}
+"""Number of axes that one sample may have for each of them."""
 KINDS = (*_ALONE, *_TOGETHER)
 """Every kind of figure."""
 _FEW_ROWS = 4
@@ -76,8 +78,19 @@ def drawings(
         if one in _TOGETHER:
             result.append((names[0] if len(names) == 1 else "", _TOGETHER[one](scene, names, options)))
         else:
-            result += [(name, _ALONE[one](scene, name, options)) for name in names]
+            result += [(name, _alone(one, scene, name, options)) for name in names]
     return result
+
+
+def _alone(kind: str, scene: Scene, name: str, options: Options) -> Drawing:
+    """Make the drawing of one input. Raises InputError if its samples have too many axes for the kind, or too few."""
+    axes = scene.relevance(name, 0).ndim
+    if axes not in _AXES[kind]:
+        wanted = " or ".join(map(str, _AXES[kind]))
+        raise InputError(
+            f"a figure of kind {kind!r} needs samples of {wanted} axes, and {name!r} has {axes}: leave kind out"
+        )
+    return _ALONE[kind](scene, name, options)
 
 
 def _with_relevance(scene: Scene) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from onnxlrp.view.figures.canvas import GREY, PALE, Drawing, short
 from onnxlrp.view.figures.options import Options
-from onnxlrp.view.figures.row_columns import Rows, most_relevant, rows_of
+from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
 from onnxlrp.view.tables import four_digits
 
@@ -33,7 +33,7 @@ def beeswarm_drawing(scene: Scene, names: Sequence[str], options: Options) -> Dr
 
 
 def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool) -> Drawing:
-    rows = _chosen(rows_of(scene, names), options)
+    rows = _chosen(shown_rows(scene, names), options)
     ranks = np.nanmean(np.abs(rows.relevance), axis=0)
     shown, others = most_relevant(ranks, options.top)
 
@@ -52,12 +52,12 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
     )
 
 
-def _chosen(rows: Rows, options: Options) -> Rows:
+def _chosen(rows: ShownRows, options: Options) -> ShownRows:
     if not options.samples:
         return rows
     chosen = list(options.samples)
     values = [None if column is None else column[chosen] for column in rows.values]
-    return Rows(rows.names, rows.relevance[chosen], values)
+    return ShownRows(rows.names, rows.relevance[chosen], values)
 
 
 def _targets_note(scene: Scene) -> str:
@@ -69,7 +69,7 @@ def _targets_note(scene: Scene) -> str:
     return "Each row explains its own class, the predicted one unless another was asked for."
 
 
-def _draw_ranking(axes: Any, rows: Rows, ranks: np.ndarray, shown: Sequence[int], others: Sequence[int]) -> None:
+def _draw_ranking(axes: Any, rows: ShownRows, ranks: np.ndarray, shown: Sequence[int], others: Sequence[int]) -> None:
     labels = [short(rows.names[column], 34) for column in shown]
     amounts = [float(ranks[column]) for column in shown]
     if others:
@@ -85,7 +85,7 @@ def _draw_ranking(axes: Any, rows: Rows, ranks: np.ndarray, shown: Sequence[int]
     axes.set_xlabel("mean |relevance|", color=GREY)
 
 
-def _draw_points(axes: Any, rows: Rows, shown: Sequence[int], others: bool, unit: str) -> None:
+def _draw_points(axes: Any, rows: ShownRows, shown: Sequence[int], others: bool, unit: str) -> None:
     step = max(1, -(-len(rows.relevance) // _MOST))
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     size = 16 if len(rows.relevance) < 200 else 8

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
 from onnxlrp.view import pictures
 from onnxlrp.view.figures.picture_maps import laid_over, pictured
 from onnxlrp.view.figures.scene import Scene
+
+_SIDE = 224
+"""Least side of a picture in pixels."""
 
 
 def overlay_sheet(scene: Scene) -> Image.Image | None:
@@ -29,4 +31,4 @@ def _explained(scene: Scene, name: str, sample: int, k: int) -> Image.Image:
     one = pictured(scene, name, sample, k)
     if one.is_small:
         return pictures.explained(Image.fromarray(one.picture), one.raw)
-    return Image.fromarray(np.asarray(laid_over(one, pictures.limit_of(one.raw))))
+    return pictures.enlarged(Image.fromarray(laid_over(one, pictures.limit_of(one.raw))), _SIDE)

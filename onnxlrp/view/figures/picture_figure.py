@@ -17,6 +17,8 @@ from onnxlrp.view.tables import four_digits
 
 _SIDE = 3.3
 """Longer side of a picture in inches."""
+_LONG = 6.0
+"""Largest ratio of a picture's sides that is kept; longer pictures are stretched across, so that they can be read."""
 _ROWS = 12
 """Most samples in one figure."""
 _CONTOUR = "The line surrounds half of the relevance that speaks for it."
@@ -86,8 +88,8 @@ def _grid(
     side = _SIDE if max(len(row) for row in rows) <= 3 else _SIDE * 0.72
     if len(rows) == 1 and len(rows[0]) == 1:
         side = 4.5
-    across = side if width >= height else side * width / height
-    down = side if height >= width else side * height / width
+    ratio = float(np.clip(width / height, 1 / _LONG, _LONG))
+    across, down = side * min(ratio, 1), side / max(ratio, 1)
     if len(rows[0]) == 1:  # a column of wide pictures
         across, down = across * 2.2, down * 2.2
     columns = max(len(row) for row in rows)
@@ -127,6 +129,8 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         _draw_contour(axes, one)
     else:
         axes.imshow(one.picture, cmap="gray", extent=extent, **sharp)
+    if not 1 / _LONG <= one.size[0] / one.size[1] <= _LONG:
+        axes.set_aspect("auto")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -14,7 +14,7 @@ from onnxlrp.view.tables import four_digits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
+class ShownRows:
     """Rows of one or several inputs of columns, side by side."""
 
     names: list[str]
@@ -33,7 +33,7 @@ class Rows:
         return f"{self.names[column]} = {words if len(words) <= 24 else words[:23] + '…'}"
 
 
-def rows_of(scene: Scene, names: Sequence[str], k: int = 0) -> Rows:
+def shown_rows(scene: Scene, names: Sequence[str], k: int = 0) -> ShownRows:
     """Collect the columns of inputs, for one target."""
     columns: list[str] = []
     values: list[Any] = []
@@ -46,7 +46,7 @@ def rows_of(scene: Scene, names: Sequence[str], k: int = 0) -> Rows:
         columns += [escaped(one) for one in known]
         blocks.append(block)
         values += _values(scene, name, block.shape)
-    return Rows(columns, np.concatenate(blocks, axis=1).astype(np.float64), values)
+    return ShownRows(columns, np.concatenate(blocks, axis=1).astype(np.float64), values)
 
 
 def _values(scene: Scene, name: str, shape: tuple[int, ...]) -> list[Any]:

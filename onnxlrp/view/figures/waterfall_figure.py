@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlrp.view.figures.canvas import AGAINST, FOR, GREY, INK, PALE, Drawing, short, signed
 from onnxlrp.view.figures.options import Options
-from onnxlrp.view.figures.row_columns import Rows, most_relevant, rows_of
+from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
 from onnxlrp.view.tables import four_digits
 
@@ -42,7 +42,7 @@ class Waterfall:
     end_name: str
 
 
-def waterfall(scene: Scene, rows: Rows, row: int, top: int, k: int = 0) -> Waterfall:
+def waterfall(scene: Scene, rows: ShownRows, row: int, top: int, k: int = 0) -> Waterfall:
     """Make the steps of one row: its most relevant columns, the others together, and what biases absorb.
 
     It leads from the base value to the score that base value and relevance add up to. Without a base value it leads
@@ -81,7 +81,7 @@ def waterfall_drawing(scene: Scene, names: Sequence[str], options: Options) -> D
     places = _places(scene, options)
     many = len(places) > 1
     top = min(options.top, _TOP_OF_SEVERAL) if many else options.top
-    falls = [(waterfall(scene, rows_of(scene, names, k), row, top, k), row, k) for row, k in places]
+    falls = [(waterfall(scene, shown_rows(scene, names, k), row, top, k), row, k) for row, k in places]
     heights = [(len(fall.steps) + 2) * _ROW + 0.75 + 0.25 * many for fall, _, _ in falls]
 
     def draw(canvas: Any) -> None:
@@ -98,7 +98,7 @@ def waterfall_drawing(scene: Scene, names: Sequence[str], options: Options) -> D
 def bars_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawing:
     """Draw the most relevant columns of one row as bars from 0, the most relevant on top."""
     row, k = _places(scene, options)[0]
-    rows = rows_of(scene, names, k)
+    rows = shown_rows(scene, names, k)
     shown, others = most_relevant(rows.relevance[row], options.top)
     amounts = [float(rows.relevance[row][column]) for column in shown]
     labels = [rows.label(column, row) for column in shown]
