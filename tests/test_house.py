@@ -54,7 +54,6 @@ LEAVES = (
     "foreign_files",
     "near_names",
     "extras",
-    "near_names",
     "notebook_html",
     "strings",
     "targets",
