@@ -484,7 +484,7 @@ class Explainer:
 
     def _read_tokenizer(self) -> text.Tokenizer:
         if not isinstance(self._tokenizer, text.Tokenizer):
-            self._tokenizer = text.find(self._tokenizer, self._file.source)
+            self._tokenizer = text.find(self._tokenizer, self._file.home)
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
