@@ -54,6 +54,10 @@ class Interface:
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold the inner values whose coefficients are outputs too."""
+    reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Inputs that take the reference which samples are compared with, by the explained input."""
+    reference_scores: str | None = None
+    """Output with the scores at the reference, in the layout of the explained output."""
     target: str = "class"
     """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
@@ -117,6 +121,11 @@ class Interface:
         """Inputs that choose the target; the key of each is the argument of an explainer's call that it takes."""
         names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
         return {argument: name for argument, name in names.items() if name is not None}
+
+    @property
+    def names_of_added_inputs(self) -> tuple[str, ...]:
+        """Names of all inputs that the source does not have."""
+        return (*self.added_inputs.values(), *self.reference_inputs.values())
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""

@@ -29,7 +29,7 @@ class ModelFile:
     inputs: dict[str, TensorSpec]
     """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """Inputs that onnxlrp added: target, position, weights."""
+    """Inputs that onnxlrp added: target, position, weights, references."""
     outputs: dict[str, TensorSpec]
     """Outputs in the order of the file, relevance included."""
     interface: Interface | None
@@ -116,7 +116,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     try:
         interface = Interface.from_metadata(metadata)
         if interface is not None:
-            names = {*interface.added_inputs.values()}
+            names = {*interface.names_of_added_inputs}
             explained = _explained_output(proto.graph, interface.output)
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
