@@ -115,7 +115,7 @@ def explain(
     known: dict[str, Any] = {
         "tokens": data.tokens,
         "columns": {**explanation.columns, **columns},
-        "ids": {**explanation.ids, **data.table.ids},
+        "ids": {**explanation.ids, **_file_names(data), **data.table.ids},
         "originals": data.originals,
     }
     explanation = dataclasses.replace(explanation, **known)
@@ -126,6 +126,12 @@ def explain(
         legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
         explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
+
+
+def _file_names(data: Data) -> dict[str, list[str]]:
+    """Name the samples by the files of the only input that is a picture."""
+    files_of_samples = [[path.name for path in paths] for paths in data.originals.values()]
+    return {"file": files_of_samples[0]} if len(files_of_samples) == 1 else {}
 
 
 def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:
