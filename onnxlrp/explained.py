@@ -53,6 +53,11 @@ class Explained:
         steps = f"{counted(len(self.plan.rows()), 'node')} explained; print(explained.plan) shows how"
         return notebook_table(title, ("input", "output with its relevance"), rows, (steps, *self.notes))
 
+    @property
+    def origin(self) -> Path | None:
+        """File that the source was read from; None for a model in memory."""
+        return self._source.files[0] if self._source.files else None
+
     def to_proto(self) -> onnx.ModelProto:
         """Return the explained model with its weights inside. Raises InputError past 2 GB: save it then."""
         return save.to_proto(self._source)

@@ -162,3 +162,12 @@ def check_program(page: Path, doubted: list[str]) -> None:
     doubts = [str(one.message) for one in caught if issubclass(one.category, ExplanationWarning)]
     assert len(doubts) == len(doubted)
     assert all(said in doubt for said, doubt in zip(doubted, doubts, strict=True)), doubts
+
+
+def test_git_ignores_what_the_readers_commands_write():
+    """README.md and docs/start.md are tried in a clone, which should stay clean."""
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    for page in (README, START_PAGE):
+        for name in re.findall(r" -o (\S+)|\.save\(\"(\S+)\"\)|to=\"(\w+)\"", page.read_text()):
+            (file,) = filter(None, name)
+            assert {f"/{file}", f"/{file}/"} & ignored, f"{page.name} writes {file}, which .gitignore does not name"

@@ -6,7 +6,7 @@ Both forms name the explained target, its score, and what relevance adds up to, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.summary import labels_of
 
 Columns = dict[str, np.ndarray]
 """Columns of a table by their names, all of one length."""
@@ -111,12 +110,15 @@ def target_column(target: np.ndarray, rows: int) -> np.ndarray:
 
 def label_column(explanation: Explanation, rows: int) -> np.ndarray | None:
     """Write the names of the explained classes; None if nothing names them."""
-    target, labels = explanation.target, labels_of(explanation)
-    if not labels or target is None or target.size != rows:
+    interface, target = explanation.interface, explanation.target
+    names: Sequence[Any] = () if interface is None else interface.labels
+    names = names or (() if explanation.legend is None else explanation.legend.class_names)
+    if not names or target is None or target.size != rows:
         return None
-    if target.min(initial=0) < 0 or target.max(initial=0) >= len(labels):
+    if target.min(initial=0) < 0 or target.max(initial=0) >= len(names):
         return None
-    return np.array(labels, dtype=object)[target.reshape(rows)]
+    labels = np.array(names, dtype=object if isinstance(names[0], str) else np.int64)
+    return labels[target.reshape(rows)]
 
 
 def _rows(relevance: np.ndarray, name: str, samples: int, targets: int) -> np.ndarray:

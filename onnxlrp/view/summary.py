@@ -140,7 +140,8 @@ def captions(explanation: Explanation) -> list[str]:
     scores = explanation.score.reshape(-1)
     targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
     return [
-        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
+        f"{' '.join(target_words(_plain(target)))}: {score + 0.0:.4g}"
+        for target, score in zip(targets, scores, strict=True)
     ]
 
 
