@@ -122,11 +122,13 @@ def explain(
     names: Sequence[str],
     words: bool = False,
     out: Path | None = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Run an explained model.
 
     `given` holds target, position and weights, `labels` the names of the classes, `names` those of providers; `words`
-    shows texts by word, and `out` is the file to write later.
+    shows texts by word, and `out` is the file to write later. The difference from a `reference` is explained where
+    there is one.
     """
     explainer = Explainer(model, providers=list(names) or None)
     if out is not None:
@@ -137,7 +139,7 @@ def explain(
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    explanation = _explanation(explainer, data, chosen)
+    explanation = _explanation(explainer, data, chosen, reference)
     columns = {n: names for n, names in {**headed, **data.table.columns}.items() if n in explanation.relevance}
     known: dict[str, Any] = {
         "tokens": data.tokens,
@@ -156,14 +158,27 @@ def explain(
     return Explained(explanation, explainer, data, labels, words)
 
 
-def _explanation(explainer: Explainer, data: Data, chosen: dict[str, Any]) -> Explanation:
-    """Explain the data at once, or batch by batch if the model takes fewer samples than there are."""
+def _explanation(
+    explainer: Explainer, data: Data, chosen: dict[str, Any], reference: Mapping[str, Any] | None
+) -> Explanation:
+    """Explain the data, or their difference from a reference, at once, or batch by batch if the model takes fewer
+    samples than there are."""
     if any(chosen.get(name) is not None for name in ("at", "box", "mask")):
         sizes = next((one.sizes for one in data.loaded.values() if one.sizes), ())
         chosen["picture_size"] = sizes or None
-    elif data.batch_size is not None:
+    if reference is not None:
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return explainer.compare(data.arrays, reference, **given)
+    if data.batch_size is not None and "picture_size" not in chosen:
         return join(list(explainer.map(data.arrays, **chosen)))
     return explainer(data.arrays, **chosen)
+
+
+def read_reference(given: CliInputs, data: Data, preprocess: files.Preprocess) -> Mapping[str, Any] | None:
+    """Read the files of a reference, as those of samples are read; None if there are none."""
+    named = dict.fromkeys(name for name, _ in given.inputs)
+    specs = {name: data.specs[name] for name in named if name in data.specs}
+    return load(given, specs if len(specs) == len(named) else data.specs, preprocess).arrays if given else None
 
 
 def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:

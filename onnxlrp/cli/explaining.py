@@ -10,11 +10,13 @@ import typer
 
 from onnxlrp.cli.application import FOUND, guarded
 from onnxlrp.cli.arguments import (
+    COMPARING,
     background_files,
     conversion,
     files_and_texts,
     print_json,
     read_samples,
+    references_of,
     refuse_overwriting,
     usage,
 )
@@ -34,6 +36,7 @@ from onnxlrp.cli.command_options import (
     Positions,
     Preprocessing,
     Providers,
+    References,
     Rules,
     TargetKind,
     Texts,
@@ -49,6 +52,7 @@ def explain(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    reference: References = [],  # noqa: B006
     id: Ids = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
     target: Classes = [],  # noqa: B006
@@ -91,8 +95,11 @@ def explain(
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
     asked = AskedTarget(target, position, element, weights, at, box, mask)
-    options = conversion(composite, rule, output, [], background)
+    compared = references_of(reference)
+    options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
+    if reference and (many or asked.is_place):
+        raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
     if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
         raise typer.BadParameter(
             "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
@@ -101,7 +108,7 @@ def explain(
         raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
     if out is not None and not many:
         others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
-        others += background_files(background)
+        others += [*background_files(background), *(file for _, file in compared.inputs)]
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
@@ -124,7 +131,7 @@ def explain(
         else:
             commands.show_many(results)
         return
-    if out is not None and explaining_rows.are_many(data, out):
+    if out is not None and not reference and explaining_rows.are_many(data, out):
         with terminal.cautions_heard() as cautions:
             found = commands.chosen_targets(chosen)
             rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
@@ -134,7 +141,8 @@ def explain(
             explaining_rows.show_rows(rows, out)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
-        done = commands.explain(made, data, chosen, names, provider, words, out)
+        compared_with = commands.read_reference(compared, data, how)
+        done = commands.explain(made, data, chosen, names, provider, words, out, compared_with)
     if out is not None:
         commands.save(done, out)
     if as_json:

@@ -195,6 +195,11 @@ class Composite(Brief):
         return None
 
     @property
+    def is_given_in_calls(self) -> bool:
+        """True if each call gives the reference, which `reference` is the default of."""
+        return False
+
+    @property
     def explains_output(self) -> bool:
         """True if the output itself is explained, not the score that a final softmax or sigmoid computes it from."""
         return self.seed == "gradient"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from onnxlrp.composites.averaged_gradients import check_baseline
 from onnxlrp.composites.modified_gradients import Gradient
@@ -21,7 +22,9 @@ class DeepLift(Gradient):
     Parameters
     ----------
     baseline
-        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0.
+        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0. `"input"`
+        makes it an input of the explained model, `<input>_reference`: each call compares its samples with others, see
+        `onnxlrp.Explainer.compare`.
 
     Raises
     ------
@@ -33,15 +36,20 @@ class DeepLift(Gradient):
     ```
     """
 
-    baseline: Bound = dataclasses.field(default=0.0, hash=False)
+    baseline: Bound | Literal["input"] = dataclasses.field(default=0.0, hash=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_baseline(self.baseline)
+        if not self.is_given_in_calls:
+            check_baseline(self.baseline)
 
     @property
     def reference(self) -> Bound:
-        return self.baseline
+        return 0.0 if isinstance(self.baseline, str) else self.baseline
+
+    @property
+    def is_given_in_calls(self) -> bool:
+        return isinstance(self.baseline, str) and self.baseline == "input"
 
     @property
     def explains_output(self) -> bool:

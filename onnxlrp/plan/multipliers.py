@@ -13,7 +13,7 @@ from onnxlrp.operators.registry import Kind, Operator
 _SIZES = frozenset({"Shape", "Size"})
 _EXTREMES = frozenset({"GlobalMaxPool", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin"})
 """Operators that take the largest or smallest elements of their operands, or of windows or axes of the first."""
-_ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN"})
+_ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN", "TreeEnsembleClassifier"})
 """Operators with a function for their multipliers that takes those of all outputs."""
 
 

@@ -99,7 +99,7 @@ def of_explained(file: ModelFile) -> tuple[str, ...]:
     assert interface is not None
     given = tuple(map(str, interface.labels)) or file.class_names
     axis, shape = interface.class_axis, interface.output_shape
-    return _fitting(given, shape, axis) or _fitting(beside(file.source), shape, axis)
+    return _fitting(given, shape, axis) or _fitting(beside(file.home), shape, axis)
 
 
 def of_source(file: ModelFile, path: Path) -> tuple[str, ...]:

@@ -24,3 +24,5 @@ class Prepared(Brief):
     originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of inputs as the caller gave them, where they say more than an array: paths and pictures, as lists, and
     labelled arrays."""
+    references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arrays that the samples are compared with, by the explained input."""

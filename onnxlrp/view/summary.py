@@ -110,11 +110,11 @@ def summarise(
 
 
 def labels_of(explanation: Explanation) -> list[str]:
-    """List the names of the classes, as far as the explanation knows them: those of the model or of a file beside it,
-    or the keys of its maps; empty if it knows none."""
-    if explanation.legend is not None and explanation.legend.class_names:
-        return list(explanation.legend.class_names)
-    interface = explanation.interface
+    """List the names of the classes: those of the legend, of the label output, or the keys of the model's maps; empty
+    if there are none."""
+    interface, legend = explanation.interface, explanation.legend
+    if legend is not None and legend.class_names:
+        return list(legend.class_names)
     if interface is None:
         return []
     if interface.labels:
