@@ -68,7 +68,7 @@ def coefficients(net, x, target: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each inner value of torch with the gradient of the score under RelP's rules."""
     net.patching = True
     inner = net.inner(x.clone().requires_grad_())
-    attention, middle, mlp, last = inner
+    *_, last = inner
     score = net.head(net.norm(last)[:, -1])[:, target].sum()
     grads = torch.autograd.grad(score, inner)
     net.patching = False
