@@ -108,6 +108,9 @@ class Interface:
     """Base value of each score of one sample, in the order of the explained output's axes after the batch: relevance
     adds up to the score less this number. None if the model has none, if it differs from sample to sample, or if the
     file does not say it."""
+    time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis that holds time, 1 or 2, of each input that is a series [N, ., .], as far as convolutions and recurrent
+    layers tell it."""
 
     def __repr__(self) -> str:
         what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
@@ -167,6 +170,8 @@ class Interface:
             raise ValueError(f"{_PREFIX}relevance names no input")
         if self.targets < 1 or (self.targets > 1 and self.target_input is None):
             raise ValueError(f"{_PREFIX}targets is {self.targets}")
+        if any(axis not in (1, 2) for axis in self.time_axes.values()):
+            raise ValueError(f"the axes of time are {self.time_axes!r:.80}")
         if len(self.steps) != len(self.marked):
             raise ValueError(f"the ledger has {len(self.steps)} steps, but marks for {len(self.marked)}")
 

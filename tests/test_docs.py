@@ -157,3 +157,12 @@ def test_the_code_of_a_page_prints_what_it_says(page, operators, tmp_path, monke
     doubts = [str(one.message) for one in caught if issubclass(one.category, ExplanationWarning)]
     assert len(doubts) == len(PROGRAMS[page])
     assert all(said in doubt for said, doubt in zip(PROGRAMS[page], doubts, strict=True)), doubts
+
+
+def test_git_ignores_what_the_readers_commands_write():
+    """README.md and docs/start.md are tried in a clone, which should stay clean."""
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    for page in (README, START_PAGE):
+        for name in re.findall(r" -o (\S+)|\.save\(\"(\S+)\"\)|to=\"(\w+)\"", page.read_text()):
+            (file,) = filter(None, name)
+            assert {f"/{file}", f"/{file}/"} & ignored, f"{page.name} writes {file}, which .gitignore does not name"

@@ -34,6 +34,7 @@ CALLS = (
     Explainer,
     Explainer.__call__,
     Explainer.map,
+    Explanation.plot,
     Explanation.reasons,
     Explanation.save,
     Explanation.to_frame,

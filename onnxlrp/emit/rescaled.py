@@ -12,7 +12,7 @@ from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.treatments import routing_step
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.changes import over_change, quotient_change
+from onnxlrp.operators.changes import over_change, over_own_change, quotient_change
 from onnxlrp.operators.registry import Kind
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Step, StepKind
@@ -61,14 +61,16 @@ def _extreme(context: Context, step: Step, arrived: Arrived) -> Backward:
     y, least = context.read(step.outputs[0]), step.entry.op_type in ("Min", "ReduceMin")
     y0 = op.Expand(_before(context, step.outputs[0]), op.shape(step.outputs[0]))
     outside = op.Min(y, y0) if least else op.Max(y, y0)
-    starts = {i: op.Expand(_before(context, v), op.shape(v)) for i, v in step.operands.items()}
+    starts = {i: _before(context, v) for i, v in step.operands.items()}
+    # A pool of one sample at the baseline is computed as a session is created; others need the sizes of their output.
+    if step.entry.op_type != "MaxPool":
+        starts = {i: op.Expand(v, op.shape(step.operands[i])) for i, v in starts.items()}
     then = dataclasses.replace(call.rebind(starts), outputs=(y0, *call.outputs[1:]))
     to_now, to_then = op.Mul(g, op.Sub(outside, y0)), op.Mul(g, op.Sub(y, outside))
     parts = []
     for index, x in context.wanted(step).items():
         moved = (step.entry.function(op, c, index, r) for c, r in ((call, to_now), (then, to_then)))
-        slope = step.entry.function(op, call, index, g)
-        parts.append(Amount(x, over_change(op, op.Add(*moved), _change(context, x), slope)))
+        parts.append(Amount(x, over_own_change(op, op.Add(*moved), _change(context, x))))
     return Backward(parts)
 
 
@@ -94,15 +96,16 @@ def _given(context: Context, step: Step, multipliers: Mapping[int, ir.Value]) ->
 
 
 def _rescaled(context: Context, step: Step, arrived: Arrived) -> Backward:
-    """An elementwise function: g·Δy/Δx, or g·f′(x) where x does not change."""
+    """An elementwise function: g·Δy/Δx, or g·f′(x) where x does not change. A ReLU or a bound passes nothing there."""
     op, call, g = context.op, context.call(step), only(arrived).amount(context)
     ((index, x),), y = step.operands.items(), step.outputs[0]
+    if step.kind is StepKind.RECTIFIER or step.entry.selects_by_value or step.entry.op_type == "Clip":
+        ratio = over_own_change(op, _change(context, y), _change(context, x))
+        return Backward([Amount(x, op.unbroadcast(op.Mul(g, ratio), x))])
     if x.shape != y.shape:
         call = call.rebind({index: op.Expand(context.read(x), op.shape(y))})
     change = op.Mul(g, _change(context, y))
-    if step.kind is StepKind.RECTIFIER:
-        slope = op.Where(op.Greater(context.read(y), 0.0), g, context.zero)
-    elif step.kind is StepKind.PASS_THROUGH:
+    if step.kind is StepKind.PASS_THROUGH:
         slope = op.Mul(g, step.entry.function(op, call, index))
     else:
         slope = step.entry.function(op, call, index, g)

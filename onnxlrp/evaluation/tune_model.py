@@ -16,7 +16,7 @@ from onnxlrp.evaluation.halving import Halving
 from onnxlrp.evaluation.measuring import Measuring
 from onnxlrp.evaluation.removal import Advance
 from onnxlrp.evaluation.subject import Subject, prepare_subject
-from onnxlrp.evaluation.tuning_result import Tuning, summarise
+from onnxlrp.evaluation.tuning_result import Tuning, make_tuning
 from onnxlrp.evaluation.tuning_search import input_box, make_starts, search
 from onnxlrp.runtime.progress_bar import progress_bar
 
@@ -144,7 +144,7 @@ def tune(
         presets = [trial.candidate for trial in halving.trials if not trial.candidate.choices]
         measured = _compare(subject.taking(kept_back), [*presets, winner.candidate], steps, seed, advance)
     measured.notes[:0] = [*notes, *halving.notes]
-    return summarise(subject, halving.trials, winner, measured.result(subject.baseline.text, confidence))
+    return make_tuning(subject, halving.trials, winner, measured.result(subject.baseline.text, confidence))
 
 
 def split_samples(count: int, held_out: Sequence[int] | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,17 @@ def over_change(op: Builder, change: ir.Value, by: ir.Value, slope: ir.Value) ->
     return op.Where(op.Less(op.Abs(by), least), slope, op.Div(change, by))
 
 
+def over_own_change(op: Builder, change: ir.Value, by: ir.Value) -> ir.Value:
+    """Divide a change by the change that it comes from, which is 0 only where the first is; the quotient is 0 there.
+
+    Comparisons would cost as much as all the rest. No difference of two activations is the number that is added here.
+    """
+    return op.Div(change, op.Add(by, op.number(_TINY, by)))
+
+
+_TINY = 1.2345678e-37
+
+
 def softmax_change(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
     """The softmax is exp(x − L), where L is the logarithm of the sum of all exp(x).
 

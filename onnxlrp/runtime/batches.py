@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess, picture_layout
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
-from onnxlrp.runtime.samples import Files, Rows, Samples
+from onnxlrp.runtime.samples import Files, Rows, Samples, file_ids
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.argument_arrays import to_numbers
 
@@ -135,7 +136,7 @@ class Batches:
 def _file_names(samples: Samples) -> dict[str, Any]:
     """Name the samples by their files, if each file is one."""
     names = samples.names if isinstance(samples, Files) else []
-    return {"file": names} if names else {}
+    return {**file_ids([Path(name) for name in names])}
 
 
 def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:

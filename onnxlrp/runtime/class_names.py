@@ -99,7 +99,17 @@ def of_explained(file: ModelFile) -> tuple[str, ...]:
     assert interface is not None
     given = tuple(map(str, interface.labels)) or file.class_names
     axis, shape = interface.class_axis, interface.output_shape
-    return _fitting(given, shape, axis) or _fitting(beside(file.source), shape, axis)
+    return _fitting(given, shape, axis) or _fitting(beside(file.home), shape, axis)
+
+
+def of_source(file: ModelFile, path: Path) -> tuple[str, ...]:
+    """Collect the names of the classes of a model that is not explained yet, as far as they are as many as those of an
+    output [N, classes]."""
+    shapes = [spec.shape for spec in file.outputs.values() if spec.shape is not None and len(spec.shape) >= 2]
+    for names in (file.class_names, beside(path)):
+        if not shapes or any(_fitting(names, shape, 1) for shape in shapes):
+            return names
+    return ()
 
 
 def _fitting(names: Sequence[str], shape: Sequence[int | str | None] | None, axis: int | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import INNER, Interface
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
@@ -86,6 +87,12 @@ class Explainer:
         file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
         return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
+
+    def _repr_html_(self) -> str:
+        explained = self.interface.relevance
+        rows = [(name, str(spec), "yes" if name in explained else "no") for name, spec in self.inputs.items()]
+        title = f"Explainer: {self.interface.composite} on {self.explained_output!r}, {self.providers[0]}"
+        return notebook_table(title, ("input", "takes", "explained"), rows)
 
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
@@ -381,7 +388,8 @@ class Explainer:
         given = load_values(named, self.inputs, how)
         values, tokens = self._cut(given.inputs)
         feeds = arrays.check(values, self.inputs)
-        return Prepared(feeds, tokens, {**self._file.columns, **given.columns}, given.ids, given.originals)
+        columns = {**self._file.columns, **given.columns}
+        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -402,7 +410,7 @@ class Explainer:
     @functools.cached_property
     def _legend(self) -> Legend:
         """Facts that views of this model's explanations show."""
-        return Legend(self.inputs, self.explained_output, self.class_names, self._sample_axes())
+        return Legend(self.inputs, self.explained_output, self.class_names, sample_axes=self._sample_axes())
 
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
@@ -461,7 +469,7 @@ class Explainer:
             ids=prepared.ids,
             originals=prepared.originals,
             interface=self.interface,
-            legend=self._legend,
+            legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -476,7 +484,7 @@ class Explainer:
 
     def _read_tokenizer(self) -> text.Tokenizer:
         if not isinstance(self._tokenizer, text.Tokenizer):
-            self._tokenizer = text.find(self._tokenizer, self._file.source)
+            self._tokenizer = text.find(self._tokenizer, self._file.home)
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:

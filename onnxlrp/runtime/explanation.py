@@ -304,7 +304,8 @@ class Explanation:
         top
             Number of columns that are shown one by one; the others are added up. Default: 12.
         time_axis
-            Axis of a series [N, ., .] that holds time. Default: the axis of open length, else the longer one.
+            Axis of a series [N, ., .] that holds time. Default: the one that the model slides or steps along, else the
+            one of open length, else the longer one.
         sampling_rate
             Time steps a second, for an axis in seconds. Default: the axis counts steps.
         latitude, longitude

@@ -15,7 +15,7 @@ from onnxlrp.runtime import column_names, files, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.matched_columns import Matched, match, takes_a_column, takes_a_table
 from onnxlrp.runtime.named_columns import TABLE_FILES, NamedColumns, read_table_file, table_in, table_of_mapping
-from onnxlrp.runtime.samples import paths_of
+from onnxlrp.runtime.samples import file_ids, paths_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class Given:
     """Names of the columns of inputs [N, columns]."""
     ids: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Identifiers of the samples: columns that no input takes, the index of a frame, names of files."""
+    pixels: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures."""
     originals: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Values that say more than the arrays that were read from them: lists of paths, of pictures, labelled arrays."""
 
@@ -63,7 +65,7 @@ def by_name(
 
 def load_values(given: Given, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess) -> Given:
     """Read the values that are paths or pictures; everything else stays as it is."""
-    read = Given(dict(given.inputs), dict(given.columns), dict(given.ids), dict(given.originals))
+    read = Given(dict(given.inputs), dict(given.columns), dict(given.ids), originals=dict(given.originals))
     for name, value in given.inputs.items():
         spec = specs.get(name)
         if spec is not None and spec.dtype is not None:
@@ -76,6 +78,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
     if (pictures := pictures_in(value)) is not None:
         loaded = files.join([files.load_picture(one, spec, preprocess) for one in pictures], spec)
         read.inputs[name], read.originals[name] = loaded.array, pictures
+        read.pixels[name] = str(preprocess.for_input(spec))
     elif (paths := paths_of(value, spec)) is not None:
         texts = _texts_of(paths, spec)
         if texts is not None:
@@ -85,7 +88,8 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
         read.inputs[name] = loaded.array
         if loaded.pictures:
             read.originals[name] = paths
-            read.ids.setdefault("file", [str(path) for path in paths])
+            read.pixels[name] = str(preprocess.for_input(spec))
+            read.ids.update({name: values for name, values in file_ids(paths).items() if name not in read.ids})
         if loaded.columns:
             read.columns[name] = loaded.columns
     elif hasattr(value, "coords") and hasattr(value, "dims"):  # xarray

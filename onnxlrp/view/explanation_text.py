@@ -5,7 +5,8 @@ from __future__ import annotations
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.summary import Sample, labels_of, summarise, target_words
+from onnxlrp.view import summary
+from onnxlrp.view.summary import Sample, target_words
 
 _MOST = 5
 """Number of samples that are shown."""
@@ -43,7 +44,7 @@ def in_notebook(explanation: Explanation) -> str:
 
 
 def _samples(explanation: Explanation) -> list[Sample]:
-    return summarise(explanation, explanation.inputs, labels_of(explanation), top=_TOP)
+    return summary.summarise(explanation, explanation.inputs, summary.labels_of(explanation), top=_TOP)
 
 
 def _title(explanation: Explanation) -> str:

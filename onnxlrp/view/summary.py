@@ -110,9 +110,11 @@ def summarise(
 
 
 def labels_of(explanation: Explanation) -> list[str]:
-    """List the labels of the classes as the model itself has them: in its label output, or as the keys of its maps;
-    empty if it has none."""
-    interface = explanation.interface
+    """List the names of the classes: those of the legend, of the label output, or the keys of the model's maps; empty
+    if there are none."""
+    interface, legend = explanation.interface, explanation.legend
+    if legend is not None and legend.class_names:
+        return list(legend.class_names)
     if interface is None:
         return []
     if interface.labels:
@@ -136,7 +138,8 @@ def captions(explanation: Explanation) -> list[str]:
     scores = explanation.score.reshape(-1)
     targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
     return [
-        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
+        f"{' '.join(target_words(_plain(target)))}: {score + 0.0:.4g}"
+        for target, score in zip(targets, scores, strict=True)
     ]
 
 

@@ -60,17 +60,17 @@ def series_of(scene: Scene, name: str, sample: int, k: int, options: Options) ->
 
 
 def axis_of_time(scene: Scene, name: str, options: Options) -> int:
-    """Choose the axis of [N, ., .] that holds time: the caller's, else the one that the input's kind says."""
+    """Choose the axis of [N, ., .] that holds time: the caller's, else the model's, else the one of open length or the
+    longer one."""
     array = np.asarray(scene.inputs.get(name, scene.explanation.relevance[name]))
     if options.time_axis is not None:
         return options.time_axis % array.ndim
     if array.ndim < 3:
         return array.ndim - 1
-    return (
-        scene.time_axes.get(name) or time_axis(scene.specs[name], array)
-        if name in scene.specs
-        else 1 + int(array.shape[2] > array.shape[1])
-    )
+    known = scene.time_axes.get(name)
+    if known is not None:
+        return known
+    return time_axis(scene.specs[name], array) if name in scene.specs else 1 + int(array.shape[2] > array.shape[1])
 
 
 def _channels_first(array: Any, axis: int) -> np.ndarray | None:
