@@ -43,6 +43,7 @@ def explain(explained: onnxlrp.Explained, x: np.ndarray) -> dict[str, np.ndarray
     sums = [float(one.relevance["x"].sum()) for one in explainer.map({"x": x}, 2)]
     results: onnxlrp.Results = explainer.map({"x": x}, 2, to="results")
     weights: np.ndarray = onnxlrp.contrastive(1, classes=3)
+    explanation.plot("bars", samples=0, top=5).savefig("bars.png")
     print(face.output, totals, sums, results["x_relevance"].shape, weights.shape)
     return explanation.relevance
 

@@ -86,6 +86,12 @@ class Batches:
         start, stop = self.span(index)
         return {name: values[start:stop] for name, values in self._ids.items() if len(values) == self.count}
 
+    def originals(self, index: int) -> dict[str, list[str]]:
+        """List the files of a batch's pictures, for each input that is given as pictures, one a sample."""
+        start, stop = self.span(index)
+        named = {name: one.names for name, one in self._samples.items() if isinstance(one, Files)}
+        return {name: paths[start:stop] for name, paths in named.items() if paths}
+
     def span(self, index: int) -> tuple[int, int]:
         """Return the range of samples in a batch: the first, and one past the last."""
         return index * self.size, min((index + 1) * self.size, self.count)

@@ -157,11 +157,12 @@ def _from_proto(proto: onnx.ModelProto) -> ModelFile:
 
 def _from_explained(explained: Any) -> ModelFile:
     """Open a conversion's result from memory if protobuf can hold it, else through a temporary folder."""
+    origin = getattr(explained, "origin", None)  # whatever has `to_proto` and `save` is taken for a conversion's result
     try:
         proto = explained.to_proto()
-        return dataclasses.replace(_described(proto, proto.SerializeToString()), origin=explained.origin)
+        return dataclasses.replace(_described(proto, proto.SerializeToString()), origin=origin)
     except Exception:  # past 2 GB; any other error is raised again by saving
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return dataclasses.replace(open_model(path), folder=folder, origin=explained.origin)
+        return dataclasses.replace(open_model(path), folder=folder, origin=origin)

@@ -55,7 +55,7 @@ def gridded_drawing(scene: Scene, name: str, options: Options) -> Drawing:
     notes = (f"The {len(order)} of {len(relevance)} channels with most relevance.",) if left_out else ()
     clipped = clip_note(relevance[order], limit)
     notes = (*notes, clipped) if clipped else notes
-    return Drawing(2 * _WIDTH + 2, len(order) * (down + 0.6) + 1.2, draw, notes, is_pictures=True)
+    return Drawing(2 * _WIDTH + 2, len(order) * (down + 0.6) + 1.2, draw, notes, True, sample, False)
 
 
 def _fields(scene: Scene, name: str, sample: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -47,9 +47,8 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
     count = len(rows.relevance)
     lines = len(shown) + bool(others)
     notes = (_targets_note(scene),) if points or count > 1 else ()
-    return Drawing(
-        9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, title=f"Relevance of the columns over {count} rows"
-    )
+    title = f"Relevance of the columns over {count} rows"
+    return Drawing(9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, all_targets=False, title=title)
 
 
 def _chosen(rows: ShownRows, options: Options) -> ShownRows:

@@ -105,7 +105,7 @@ def _grid(
         _draw_scale(canvas, scene, axes, rows, shared)
 
     lines = 0.45 if any(cell.title or cell.below for row in rows for cell in row) else 0.05
-    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, True, title)
+    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, True, title=title)
 
 
 def _draw_scale(canvas: Any, scene: Scene, axes: Any, rows: Sequence[Sequence[_Cell]], shared: bool) -> None:

@@ -114,7 +114,7 @@ def bars_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawin
             _write_amount(axes, 0, amount, y)
         _label_rows(axes, labels, scene.unit)
 
-    return Drawing(_WIDTH, len(amounts) * _ROW + 1.35, draw)
+    return Drawing(_WIDTH, len(amounts) * _ROW + 1.35, draw, sample=row, all_targets=False)
 
 
 def _places(scene: Scene, options: Options) -> list[tuple[int, int]]:

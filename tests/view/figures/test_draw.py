@@ -114,3 +114,13 @@ def test_every_kind_draws_or_refuses():
             except InputError:
                 continue
             figure.draw_without_rendering()
+
+
+def test_the_caption_says_which_part_is_shown():
+    x = ones(3, 2, 40)
+    text = words(explained({"x": x}, shapes={"x": ("N", 2, "T")}).plot())
+    assert "Sample 0 of 3." in text and "dog, probability" in text
+    both = np.stack([ones(1, 5, 32, 32), ones(1, 5, 32, 32)], axis=1)
+    more = {"target": np.array([[2, 1]]), "score": np.array([[1.0, 2.0]], np.float32)}
+    done = explained({"x": both}, {"x": ones(1, 5, 32, 32)}, **more)
+    assert "The first of 2 targets." in words(done.plot("channels")) and "owl" in words(done.plot("channels"))
