@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 from PIL import Image
 
+import onnxlrp
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import PREPROCESS
 from onnxlrp.runtime.given_values import by_name, load_values
@@ -146,6 +148,26 @@ def test_pictures_by_path_and_as_they_are(tmp_path):
     assert loaded.originals["image"][0].size == (12, 8)
     loaded = load_values(read(tmp_path, PICTURE), PICTURE, PREPROCESS["raw"])
     assert loaded.ids["file"] == [str(path) for path in files] and loaded.originals["image"] == files
+
+
+def test_batches_take_what_a_call_takes(tmp_path):
+    net = """
+    <ir_version: 10, opset_import: ["": 21]>
+    net (float[N, 3, 4, 6] image) => (float[N, 72] y) { y = Flatten (image) }
+    """
+    explainer = onnxlrp.Explainer(onnxlrp.convert(onnx.parser.parse_model(net)))
+    pictures = [Image.new("RGB", (12, 8), (red, 0, 0)) for red in (255, 10, 30)]
+    for index, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{index}.png")
+    once = explainer(pictures, target=0, preprocess="unit")
+    for given in (pictures, tmp_path, str(tmp_path / "*.png"), {"image": pictures}, once.inputs["image"]):
+        parts = list(explainer.map(given, 2, target=0, preprocess="unit"))
+        np.testing.assert_array_equal(
+            np.concatenate([part.relevance["image"] for part in parts]), once.relevance["image"]
+        )
+    stored = explainer.map(pictures, 2, target=0, preprocess="unit", to=tmp_path / "results")
+    assert explainer.map(pictures, 2, target=0, preprocess="unit", to=tmp_path / "results").complete
+    np.testing.assert_array_equal(stored["image_relevance"], once.relevance["image"])
 
 
 TEXT = {
