@@ -127,6 +127,7 @@ RUNNING = {
         "errors",
         "interface",
         "drafts",
+        "extras",
         "near_names",
         "notebook_html",
         "printable",

@@ -131,14 +131,8 @@ def explain(
         else:
             commands.show_many(results)
         return
-    if out is not None and not reference and explaining_rows.are_many(data, out):
-        with terminal.cautions_heard() as cautions:
-            found = commands.chosen_targets(chosen)
-            rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
-        if as_json:
-            print_json({**explaining_rows.rows_json(rows, out), "cautions": commands.cautions_json(cautions)})
-        else:
-            explaining_rows.show_rows(rows, out)
+    if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
+        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         compared_with = commands.read_reference(compared, data, how)

@@ -47,6 +47,8 @@ def by_name(
     if isinstance(value, Given):
         return value
     ids = (ids,) if isinstance(ids, str) else tuple(ids)
+    if _is_series(value) and _text_input(specs) is not None:
+        value = value.to_list()
     table = _table(value, specs)
     if table is not None:
         texts = _texts_in(table, specs, ids)
@@ -56,8 +58,8 @@ def by_name(
         return Given(matched.inputs, matched.columns, matched.ids)
     if ids:
         raise InputError(f"identifiers ({listed(ids)}) are columns of a table, and a {type(value).__name__} is none")
-    if hasattr(value, "to_list") and getattr(value, "ndim", 1) == 1 and not isinstance(value, Mapping):
-        value = value.to_list()  # a series of pandas or polars
+    if _is_series(value):
+        value = value.to_list()
     if not isinstance(value, Mapping):
         value = {_only(value, specs): value}
     return _with_frames(dict(value.items()), specs, known)
@@ -113,6 +115,11 @@ def _table(value: Any, specs: Mapping[str, TensorSpec]) -> NamedColumns | None:
     if _is_table_file(value):
         return read_table_file(Path(value))
     return table_in(value)
+
+
+def _is_series(value: Any) -> bool:
+    """Decide whether a value is a series of pandas or polars."""
+    return hasattr(value, "to_list") and getattr(value, "ndim", 1) == 1 and not isinstance(value, Mapping)
 
 
 def _table_of_mapping(value: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> NamedColumns | None:

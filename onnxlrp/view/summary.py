@@ -70,17 +70,19 @@ def summarise(
     labels: Sequence[str] = (),
     top: int = 10,
     words: bool = False,
+    most: int | None = None,
 ) -> list[Sample]:
     """Summarise an explanation, one entry per sample and target.
 
-    `labels` are the names of the classes; `words` shows texts by word, not by token.
+    `labels` are the names of the classes; `words` shows texts by word, not by token; `most` is the number of samples to
+    summarise, None for all.
     """
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
     many = chooses is not None and chooses.ndim == 2
     samples = _samples(explanation)
     entries = []
-    for index in range(samples):
+    for index in range(samples if most is None else min(most, samples)):
         for k in range(chooses.shape[1]) if chooses is not None and many else (None,):
             place = (index,) if k is None else (index, k)
             chosen = None if target is None else _plain(target[place])

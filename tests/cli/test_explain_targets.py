@@ -218,6 +218,17 @@ def test_probabilities_of_a_zip_map_are_in_the_file(tmp_path):
         assert content["score"].tolist() == [3, 1]
 
 
+def test_a_detector_or_a_map_names_the_options_for_a_place(folder):
+    net = model(folder / "net.onnx", segments=True)
+    assert "--at X,Y, --box or --mask" in call("explain", net, "--input", f"x={folder / 'cats'}", status=3).stderr
+
+
+def test_an_explained_model_without_the_usual_suffix(folder):
+    net = model(folder / "net.onnx")
+    assert "suffix .onnx" in call("convert", net, "-o", folder / "explained").stderr
+    assert "suffix" not in call("convert", net, "-o", folder / "explained.onnx").stderr
+
+
 def test_names_of_bundled_models():
     assert commands.names_of_classes(None, commands.open_model(WINE), WINE)[0]
     assert commands.names_of_classes(None, commands.open_model(DIGITS), DIGITS) == ()
