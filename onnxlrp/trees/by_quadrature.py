@@ -69,18 +69,26 @@ class QuadratureValues:
     def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
         return [Quadrature(self.op, part, rows_type, self.dtype) for part in trees]
 
-    def by_chunks(self, x: ir.Value, factors: ir.Value) -> ir.Value:
-        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many."""
+    def by_chunks(self, x: ir.Value, factors: ir.Value, reference: ir.Value | None = None) -> ir.Value:
+        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many.
+
+        `reference`, [N, features], makes the game that in which a feature that is not known has this row's value.
+        """
+        tables = [x, factors] if reference is None else [x, factors, reference]
         computations = [functools.partial(self._of_part, number) for number in range(len(self.parts))]
         if self.rows:
-            return in_chunks(self.op, self.rows, [x, factors], computations)
-        return functools.reduce(self.op.Add, [compute(self.op, [x, factors]) for compute in computations])
+            return in_chunks(self.op, self.rows, tables, computations)
+        return functools.reduce(self.op.Add, [compute(self.op, tables) for compute in computations])
 
     def _of_part(self, number: int, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
-        """Emit the result of a part of the trees for two tables: rows [N, features] and factors [N, targets]."""
+        """Emit the result of a part of the trees for rows [N, features], factors [N, targets] and, if there are any,
+        references."""
         part = self.parts[number]
-        rows, factors = (op.Transpose(table, perm=[1, 0]) for table in tables)
+        rows, factors, *references = (op.Transpose(table, perm=[1, 0]) for table in tables)
         outcome = part.outcomes.of(op, rows, self.dtype)
+        if references:
+            part = part.against(op, part.outcomes.of(op, references[0], self.dtype))
+            return op.Transpose(self._result(op, part, outcome, factors), perm=self.axes)
         if self.background is None:
             return op.Transpose(self._result(op, part, outcome, factors), perm=self.axes)
 

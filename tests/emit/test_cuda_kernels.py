@@ -16,6 +16,7 @@ import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind
+from tests.emit import test_rolled_out
 from tests.emit.cuda_kernels import report, without_kernel
 from tests.operators.case import Case
 from tests.operators.draws import DRAWS, registered
@@ -28,13 +29,19 @@ BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
 """Composites that need the bounds of the input."""
 PICTURES = ("digits_cnn", "efficientnet_lite0")
 """Folders of models with convolutions over two axes, which class activation maps need."""
+NOT_FOR = {
+    "deep_lift": ("minilm_similarity",),
+    "smooth_grad": ("digits_lstm", "minilm_similarity"),
+    "integrated_gradients": ("minilm_similarity",),
+}
+"""Folders of models that a composite refuses: noise is of a declared size, and between integer ids lie no points.
+Attention is in the sentence encoder alone, which lies in `models/` only where `tools/make_models` made it."""
 
 
 def is_refused(name: str, folder: str) -> bool:
-    """Decide whether a composite is not for a model: maps are of pictures, noise is of a declared size, and an
-    LSTM has no multiplier."""
-    recurrent = name in ("deep_lift", "smooth_grad") and folder == "digits_lstm"
-    return recurrent or (name.endswith("_cam") and folder not in PICTURES)
+    """Decide whether a composite is not for the model in a folder."""
+    rollout = name == "attention_rollout" and folder != "minilm_similarity"
+    return rollout or folder in NOT_FOR.get(name, ()) or (name.endswith("_cam") and folder not in PICTURES)
 
 
 def composite(name: str) -> str:
@@ -103,11 +110,16 @@ OPTIONS = {
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_composites(name, dynamic):
-    if dynamic and name == "smooth_grad":
-        with pytest.raises(InputError, match="leaves sizes open"):
-            onnxlrp.convert(single(network().model(dynamic=True)), name)
+    if name == "attention_rollout" or (dynamic and name == "smooth_grad"):
+        with pytest.raises(InputError, match=r"leaves sizes open|no softmax that is multiplied"):
+            onnxlrp.convert(single(network().model(dynamic=dynamic)), name)
         return
     report(onnxlrp.convert(single(network().model(dynamic=dynamic)), composite(name)).to_proto())
+
+
+def test_attention_rollout():
+    proto = test_rolled_out.model(f"{test_rolled_out.TWO} {test_rolled_out.HEAD.format(z='z')}")
+    report(onnxlrp.convert(single(proto), "attention_rollout").to_proto())
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
