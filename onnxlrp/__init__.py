@@ -15,7 +15,9 @@ explanation.relevance["image"]  # numpy, in the shape of x
 
 - `convert` adds relevance outputs to a model and returns an `Explained`; `inspect` returns the `Plan` alone.
 - `Explainer` runs an explained model and returns an `Explanation`, or `Results` in a folder for many samples.
+- `explain` explains a trained estimator of scikit-learn, XGBoost, LightGBM or CatBoost in one call.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
+- `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
 - `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
@@ -27,23 +29,32 @@ A call's help, such as `help(onnxlrp.convert)`, describes every parameter.
 
 from __future__ import annotations
 
-from onnxlrp import composites, errors, rules
+from typing import TYPE_CHECKING
+
+from onnxlrp import late_names
 from onnxlrp._version import __version__
-from onnxlrp.convert import convert, inspect
-from onnxlrp.evaluation.evaluate_model import evaluate
-from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
-from onnxlrp.explained import Explained
-from onnxlrp.interface import Interface
-from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
-from onnxlrp.plan.steps import Plan, PlanRow, Step
-from onnxlrp.runtime.checking import Comparison
-from onnxlrp.runtime.contrast import contrastive
-from onnxlrp.runtime.explainer import Explainer
-from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.runtime.results import Results
-from onnxlrp.trees.covers import with_covers
-from onnxlrp.trees.trainer_covers import covers_of
+
+if TYPE_CHECKING:
+    from onnxlrp import composites, errors, rules
+    from onnxlrp.convert import convert, inspect
+    from onnxlrp.evaluation.evaluate_model import evaluate
+    from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
+    from onnxlrp.evaluation.tune_model import tune
+    from onnxlrp.evaluation.tuning_result import Tuning, TuningCandidate
+    from onnxlrp.explained import Explained
+    from onnxlrp.integrations.explain_estimator import explain
+    from onnxlrp.interface import Interface
+    from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
+    from onnxlrp.plan.steps import Plan, PlanRow, Step
+    from onnxlrp.runtime.checking import Comparison
+    from onnxlrp.runtime.contrast import contrastive
+    from onnxlrp.runtime.explainer import Explainer
+    from onnxlrp.runtime.explanation import Explanation
+    from onnxlrp.runtime.ledger_table import Ledger
+    from onnxlrp.runtime.results import Results
+    from onnxlrp.trees.covers import with_covers
+    from onnxlrp.trees.trainer_covers import covers_of
+    from onnxlrp.view.reasons import Reason
 
 __all__ = [
     "Comparison",
@@ -57,8 +68,11 @@ __all__ = [
     "Ledger",
     "Plan",
     "PlanRow",
+    "Reason",
     "Results",
     "Step",
+    "Tuning",
+    "TuningCandidate",
     "__version__",
     "composites",
     "contrastive",
@@ -66,10 +80,46 @@ __all__ = [
     "covers_of",
     "errors",
     "evaluate",
+    "explain",
     "inspect",
     "operator",
     "rules",
     "stopping_operator",
+    "tune",
     "unregister_operator",
     "with_covers",
 ]
+
+_HOMES = {
+    "Comparison": "runtime.checking",
+    "Difference": "evaluation.evaluation_result",
+    "Evaluation": "evaluation.evaluation_result",
+    "Explained": "explained",
+    "Explainer": "runtime.explainer",
+    "Explanation": "runtime.explanation",
+    "Figure": "evaluation.evaluation_result",
+    "Interface": "interface",
+    "Ledger": "runtime.ledger_table",
+    "Plan": "plan.steps",
+    "PlanRow": "plan.steps",
+    "Reason": "view.reasons",
+    "Results": "runtime.results",
+    "Step": "plan.steps",
+    "Tuning": "evaluation.tuning_result",
+    "TuningCandidate": "evaluation.tuning_result",
+    "contrastive": "runtime.contrast",
+    "convert": "convert",
+    "covers_of": "trees.trainer_covers",
+    "evaluate": "evaluation.evaluate_model",
+    "explain": "integrations.explain_estimator",
+    "inspect": "convert",
+    "operator": "operators.own",
+    "stopping_operator": "operators.own",
+    "tune": "evaluation.tune_model",
+    "unregister_operator": "operators.own",
+    "with_covers": "trees.covers",
+}
+"""Module of each public name, which is imported at the first use of a name."""
+
+
+late_names.install(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Work of `onnxlrp explain`, `check` and `evaluate`, between the command line and the model."""
+"""Work of `onnxlrp explain`, `check`, `evaluate` and `tune`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ import numpy as np
 
 from onnxlrp import runtime
 from onnxlrp.errors import InputError
-from onnxlrp.evaluation import evaluate_model, evaluation_table
+from onnxlrp.evaluation import evaluate_model, evaluation_table, tune_model, tuning_table
 from onnxlrp.evaluation.evaluation_result import Evaluation
+from onnxlrp.evaluation.tuning_result import Tuning
 from onnxlrp.replacing import files_of
-from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
+from onnxlrp.runtime import Explainer, Explanation, checking, class_names, files, providers, text
 from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.joined import join
 from onnxlrp.runtime.reading import ModelFile, open_model
-from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.samples import expand, is_picture_file
+from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.targets import TARGETS
-from onnxlrp.view import saving, summary, tables, terminal
+from onnxlrp.view import explanation_json, saving, summary, tables, terminal
+from onnxlrp.view.feature_ranking import FeatureRanking
 
 _TOP_STEPS = 10
 _SHOWN = 5
+_LISTED = 20
+_TOP_FEATURES = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,12 +72,30 @@ class Report:
     problems: list[str]
 
 
-def read_labels(path: Path | None) -> list[str]:
-    """Read the names of the classes, one a line."""
-    try:
-        return [] if path is None else path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not text in UTF-8") from error
+def names_of_classes(labels: Path | None, opened: ModelFile, model: Path) -> Sequence[str]:
+    """Read the names of the classes from a file of labels, else from the model, or from a file beside it."""
+    if labels is not None:
+        return class_names.read_labels(labels)
+    return class_names.of_explained(opened) if opened.interface is not None else class_names.of_source(opened, model)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read weights of pixels from a .npy file, or from a picture: 1 where it is white."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        array = files.load(path, TensorSpec("mask", np.dtype(np.float32), None)).array
+    else:
+        grey = TensorSpec("mask", np.dtype(np.float32), (1, 1, None, None))
+        array = files.load(path, grey, files.PREPROCESS["unit"]).array
+    return array.reshape(array.shape[-2:]) if array.ndim > 2 and array.size == np.prod(array.shape[-2:]) else array
+
+
+def tell_pixels(given: CliInputs, specs: Mapping[str, TensorSpec], how: files.Preprocess) -> None:
+    """Say how the pixels of pictures are scaled, unless `--preprocess` says it."""
+    pictures = {name for name, path in given.inputs if is_picture_file(path) or path.is_dir()}
+    for name, spec in specs.items():
+        is_scaled = spec.dtype is not None and spec.dtype.kind == "f" and files.picture_layout(spec) is not None
+        if pictures & {name, ""} and how.automatic and is_scaled:
+            terminal.tell("note", files.pixels_in_words(spec))
 
 
 def read_weights(path: Path | None) -> np.ndarray | None:
@@ -91,27 +115,75 @@ def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Pa
 
 
 def explain(
-    model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str], words: bool = False
+    model: Any,
+    data: Data,
+    given: Mapping[str, Any],
+    labels: Sequence[str],
+    names: Sequence[str],
+    words: bool = False,
+    out: Path | None = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Run an explained model.
 
     `given` holds target, position and weights, `labels` the names of the classes, `names` those of providers; `words`
-    shows texts by word.
+    shows texts by word, and `out` is the file to write later. The difference from a `reference` is explained where
+    there is one.
     """
     explainer = Explainer(model, providers=list(names) or None)
-    chosen = {key: _given(value) for key, value in given.items()}
+    if out is not None:
+        saving.check_inputs(out, explainer.interface.relevance)
+    chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    explanation = explainer(data.arrays, **chosen)
-    columns = {name: names for name, names in headed.items() if name in explanation.relevance}
-    explanation = dataclasses.replace(explanation, tokens=data.tokens, columns={**explanation.columns, **columns})
+    explanation = _explanation(explainer, data, chosen, reference)
+    columns = {n: names for n, names in {**headed, **data.table.columns}.items() if n in explanation.relevance}
+    known: dict[str, Any] = {
+        "tokens": data.tokens,
+        "columns": {**explanation.columns, **columns},
+        "ids": {**data.ids, **explanation.ids, **data.table.ids},
+        "originals": data.originals,
+    }
+    explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
+    if explanation.legend is not None:
+        titles = tuple(labels) or explanation.legend.class_names
+        legend = dataclasses.replace(explanation.legend, class_names=titles, pixels=data.pixels)
+        explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
+
+
+def _explanation(
+    explainer: Explainer, data: Data, chosen: dict[str, Any], reference: Mapping[str, Any] | None
+) -> Explanation:
+    """Explain the data, or their difference from a reference, at once, or batch by batch if the model takes fewer
+    samples than there are."""
+    if any(chosen.get(name) is not None for name in ("at", "box", "mask")):
+        sizes = next((one.sizes for one in data.loaded.values() if one.sizes), ())
+        chosen["picture_size"] = sizes or None
+    if reference is not None:
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return explainer.compare(data.arrays, reference, **given)
+    if data.batch_size is not None and "picture_size" not in chosen:
+        return join(list(explainer.map(data.arrays, **chosen)))
+    return explainer(data.arrays, **chosen)
+
+
+def read_reference(given: CliInputs, data: Data, preprocess: files.Preprocess) -> Mapping[str, Any] | None:
+    """Read the files of a reference, as those of samples are read; None if there are none."""
+    named = dict.fromkeys(name for name, _ in given.inputs)
+    specs = {name: data.specs[name] for name in named if name in data.specs}
+    return load(given, specs if len(specs) == len(named) else data.specs, preprocess).arrays if given else None
+
+
+def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert target, position and weights from the command line to the arguments of an explainer's call."""
+    return {key: _given(value) for key, value in given.items()}
 
 
 def explain_many(
@@ -122,32 +194,38 @@ def explain_many(
     `source` is the model's file, or the file that it was converted from; `options` are those of `Explainer.map`.
     """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
-    inputs: dict[str, list[Any]] = {}
-    for name, value in (*given.inputs, *given.texts):
+    found = spread(given.inputs, explainer.inputs, explainer.columns, given.ids)
+    inputs: dict[str, Any] = {}
+    for name, value in (*found.files, *given.texts):
         inputs.setdefault(name, []).append(value)
     mixed = [name for name, _ in given.texts if name in dict(given.inputs)]
     if mixed:
         raise InputError(f"input {mixed[0]!r} is given as --input and as --text: for a folder of results, one of them")
-    chosen = {key: _given(value) for key, value in asked.items()}
-    return explainer.map(inputs, **chosen, **options, progress=True)
+    chosen = chosen_targets(asked)
+    whole = dataclasses.replace(found.table, inputs={**inputs, **found.table.inputs})
+    try:
+        return explainer.map(whole, **chosen, **options, progress=True)
+    except KeyboardInterrupt:
+        folder = options["to"]
+        done = runtime.Results(folder).done if (Path(folder) / "map.json").exists() else 0
+        terminal.tell("stopped", f"{done} samples are in '{folder}'; the same command goes on from there")
+        raise
 
 
 def show_many(results: runtime.Results) -> None:
     """Print the names and shapes of the arrays that were written."""
     terminal.say(f"wrote {results.done} samples to {results.folder}, a batch a file:")
+    if results.samples == 1:
+        terminal.say("  (a name without suffix is a folder; -o NAME.png, .html, .csv, .json or .npz writes one file)")
     for name, array in next(results.batches()).items():
         terminal.say(f"  {name} {array.dtype} {list(array.shape)}")
 
 
 def save(done: Explained, path: Path) -> None:
     """Write the explanation in the format of the path's suffix."""
-    data = done.data
     material = saving.Material(
         done.explanation,
-        names=done.explainer.interface.relevance,
-        layouts={name: files.picture_layout(spec) for name, spec in data.specs.items()},
-        inputs=data.arrays,
-        seen={name: one.pictures for name, one in data.loaded.items()},
+        inputs=done.data.arrays,
         samples=done.samples,
         title=done.title,
     )
@@ -158,7 +236,9 @@ def show(done: Explained) -> None:
     """Print the explained samples with their most relevant features."""
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
-    terminal.show(tables.samples_table(samples))
+    terminal.show(tables.samples_table(samples[:_LISTED]))
+    if len(samples) > _LISTED:
+        terminal.say(f"and {len(samples) - _LISTED:,} more; -o OUT.csv writes all")
     if note := tables.sums_note(samples):
         terminal.say(note)
     for sample in samples[:_SHOWN]:
@@ -166,6 +246,11 @@ def show(done: Explained) -> None:
             terminal.show(tables.features_table(sample))
         if sample.texts:
             terminal.show(tables.texts_table(sample))
+    if len(samples) > _SHOWN:
+        ranking = FeatureRanking()
+        ranking.add(done.explanation)
+        if ranking.rows:
+            terminal.show(tables.ranking_table(ranking.top(_TOP_FEATURES), ranking.rows))
     if done.explanation.ledger is not None:
         terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
 
@@ -173,20 +258,20 @@ def show(done: Explained) -> None:
 def as_json(done: Explained) -> dict[str, Any]:
     """Convert an explanation for a program that reads JSON."""
     interface = done.explainer.interface
-    return saving.plain(
+    return explanation_json.plain(
         {
             "composite": interface.composite,
             "output": done.explainer.explained_output,
             "provider": done.explainer.providers[0],
             "samples": [dataclasses.asdict(sample) for sample in done.samples],
-            "ledger": saving.ledger_json(done.explanation),
+            "ledger": explanation_json.ledger_json(done.explanation),
         }
     )
 
 
 def cautions_json(cautions: Iterable[Caution]) -> Any:
     """Convert cautions for a program that reads JSON."""
-    return saving.plain([dataclasses.asdict(caution) for caution in cautions])
+    return explanation_json.plain([dataclasses.asdict(caution) for caution in cautions])
 
 
 def check(
@@ -255,11 +340,11 @@ def report_json(report: Report) -> dict[str, Any]:
     if report.outputs is not None:
         outputs = [{**dataclasses.asdict(one), "ok": one.ok} for one in report.outputs]
     sums = report.conservation
-    return saving.plain(
+    return explanation_json.plain(
         {
             "outputs": outputs,
             "conservation": None if sums is None else {**dataclasses.asdict(sums), "ok": sums.ok},
-            "ledger": saving.ledger_json(report.explanation),
+            "ledger": explanation_json.ledger_json(report.explanation),
             "problems": report.problems,
         }
     )
@@ -277,11 +362,38 @@ def evaluate(
 
     `mask` is a .npy file with masks or boxes, `asked` holds the other arguments of `onnxlrp.evaluate`.
     """
-    with terminal.progress(f"reading {model}"):
-        data = load(given, open_model(model).inputs, how, model)
+    data = _read_data(model, given, how)
     masks = None if mask is None else files.load(mask, TensorSpec("mask", np.dtype(np.float32), None)).array
     more = {**asked, "masks": masks, "tokenizer": data.tokenizer, "progress": True}
     return evaluate_model.evaluate(model, data.arrays, composites, **more)
+
+
+def tune(
+    model: Path,
+    given: CliInputs,
+    how: files.Preprocess,
+    composites: Sequence[str] | None,
+    asked: Mapping[str, Any],
+) -> Tuning:
+    """Read files and texts, and tune the rules of a model on them; `asked` holds the other arguments of
+    `onnxlrp.tune`."""
+    data = _read_data(model, given, how)
+    return tune_model.tune(model, data.arrays, composites, **asked, tokenizer=data.tokenizer, progress=True)
+
+
+def _read_data(model: Path, given: CliInputs, how: files.Preprocess) -> Data:
+    with terminal.progress(f"reading {model}"):
+        opened = open_model(model)
+        return load(given, opened.inputs, how, model, opened.columns)
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """Print the table of a tuning with the meaning of its columns, and its notes."""
+    terminal.show(tuning.table())
+    for line in (*tuning_table.legend(tuning), tuning.notes[0]):
+        terminal.say(line)
+    for note in tuning.notes[1:]:
+        terminal.tell("note", note)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -9,26 +9,25 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from onnxlrp._version import __version__
 from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.references import Background
 from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
-from onnxlrp.emit.emit import Emitted, Request, emit
+from onnxlrp.emit.emit import Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
+from onnxlrp.finish.description import describe
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking, find_asked
-from onnxlrp.graph.names import Names
-from onnxlrp.interface import Interface
+from onnxlrp.graph.names import Names, unused_scope
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
-from onnxlrp.plan.inner_values import inner_values
-from onnxlrp.plan.map_layer import decide_map, map_note
+from onnxlrp.plan.inner_maps import decide_inner_map
+from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
-from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
 from onnxlrp.rules import Rule
@@ -62,6 +61,7 @@ def convert(
     initial: Literal["output", "one"] = "output",
     targets: int = 1,
     relevance_at: Sequence[str] = (),
+    coefficients_at: Sequence[str] = (),
     ledger: bool = False,
     explain_probability: bool = False,
     on_unsupported: Literal["error", "stop"] = "error",
@@ -119,6 +119,11 @@ def convert(
         for `target="weights"`.
     relevance_at
         The names of inner values, whose relevance becomes the outputs `<value>_relevance`, in the values' shapes.
+        Default: none.
+    coefficients_at
+        The names of inner values, whose coefficients become the outputs `<value>_coefficient`, in the values' shapes:
+        the factors c with relevance = c · value, under a gradient the derivatives. The values themselves become the
+        outputs `<value>_value`. A coefficient times the change of the value estimates what a patch of it does (RelP).
         Default: none.
     ledger
         True adds the output `relevance_ledger`, float [steps, 5]: how much relevance arrives at each step, is passed on
@@ -205,7 +210,8 @@ def convert(
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
     inner = inner_values(graph, plan, relevance_at, work.absorbed)
-    check_gradient(plan, inner)
+    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial)
+    check_gradient(plan, [*inner, *patched])
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
@@ -216,15 +222,16 @@ def convert(
         axes=question.axes,
         inputs=reached,
         inner=inner,
+        patched=patched,
         options=options,
         initial=initial,
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
-        activation_map=plan.activation_map,
+        inner_map=plan.inner_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = _interface(work.source, plan, emitted, request)
+    interface = describe(work.source, plan, emitted, request)
     tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
@@ -296,7 +303,8 @@ def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
         ("precision", precision, ("float32", "model")),
     ):
         if value not in known:
-            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}")
+            near = did_you_mean(value, known)
+            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}{near}")
 
 
 _Rulebook = tuple[Composite, list[tuple[str | Callable[[Step], bool], Rule]]]
@@ -338,7 +346,7 @@ def _ask(
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = ReverseBuilder(graph, "lrp", rulebook[0].norm.epsilon)
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)
@@ -350,50 +358,12 @@ def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts,
     """Analyse, and plan every step."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
-    wanted = decide_map(graph, facts, question, rulebook[0], work.absorbed)
+    wanted, said = decide_inner_map(graph, facts, question, rulebook[0], work.absorbed)
     if wanted is not None:
-        facts = analyse(graph, [wanted.value], work.background)
+        facts = analyse(graph, wanted.ends, work.background)
     plan = make_plan(graph, facts, question.score, *rulebook, on_unsupported=on_unsupported)
-    plan.activation_map, said = wanted, [] if wanted is None else [map_note(wanted)]
+    plan.inner_map = wanted
     plan.notes = [*work.source.notes, *question.notes, *said, *plan.notes]
     if work.background is not None and not work.background.used:
         plan.notes.append("nothing in this model uses background rows")
     return facts, plan
-
-
-def _interface(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
-    """Describe the explained model, for its metadata."""
-    question, options, label = request.question, request.options, request.question.label
-    return Interface(
-        version=__version__,
-        composite=str(plan.composite),
-        output=question.name,
-        source_sha256=source.sha256,
-        rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in plan.overrides),
-        relevance=emitted.relevance,
-        relevance_at=emitted.relevance_at,
-        target=options.kind.name,
-        **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
-        required=options.target_input == "required",
-        targets=options.targets,
-        batch_axis=request.axes.batch,
-        class_axis=request.axes.classes,
-        output_shape=_sizes(question.output.shape),
-        label_output=None if label is None else str(label.value.name),
-        labels=() if label is None else label.classes,
-        interactions=emitted.interactions,
-        interaction_columns=() if request.interactions is None else request.interactions.columns,
-        ledger=emitted.ledger,
-        steps=emitted.steps,
-        marked=emitted.marked,
-        score_is_output=question.score is question.output,
-        initial=request.initial,
-        seed=plan.composite.seed,
-        has_base=plan.has_base,
-        background_rows=baseline_count(plan.steps),
-        base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
-    )
-
-
-def _sizes(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:
-    return None if shape is None else tuple(d if isinstance(d, int) else d.value for d in shape)

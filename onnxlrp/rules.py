@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import Brief, changed_fields, field_text
 from onnxlrp.rule_language import (
     EVENLY,
@@ -365,7 +366,8 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
         tree = ast.parse(text.strip(), mode="eval").body
         function = tree.func if isinstance(tree, ast.Call) else tree
         if not isinstance(function, ast.Name) or function.id not in names:
-            raise InputError(f"{text!r} is not known; there are: {known}")
+            near = did_you_mean(getattr(function, "id", text), names)
+            raise InputError(f"{text!r} is not known{near}; there are: {known}")
         positional = [ast.literal_eval(a) for a in tree.args] if isinstance(tree, ast.Call) else []
         named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords} if isinstance(tree, ast.Call) else {}
     except (SyntaxError, ValueError) as e:
@@ -378,7 +380,9 @@ def call(text: str, names: Mapping[str, Any]) -> Any:
     except TypeError as e:
         parameters = inspect.signature(names[function.id]).parameters.values()
         form = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters)
-        raise InputError(f"{text!r} does not fit: write {function.id}({form})") from e
+        every = [p.name for p in parameters]
+        near = next((words for name in named if name not in every and (words := did_you_mean(name, every))), "")
+        raise InputError(f"{text!r} does not fit{near}: write {function.id}({form})") from e
 
 
 def parse(text: str) -> Rule:

@@ -99,6 +99,20 @@ def test_the_text_of_a_composite_is_read_again(text):
     assert composites.parse(str(composites.parse(text))) == composites.parse(text)
 
 
+def test_zero_params_of_a_composite_go_to_every_rule_that_has_none():
+    graph = "tiny (float[N, 2] x) => (float[N, 2] y) { h = Gemm(x, w, b)  r = Relu(h)  y = Gemm(r, w, b) }"
+    proto = model(graph, {"w": (2, 2), "b": (2,)})
+    for composite in ("auto(zero_params='bias')", "epsilon(zero_params='bias')"):
+        steps = [step for step in onnxlrp.inspect(proto, composite).steps if step.layer]
+        assert [step.rule_text for step in steps] == ["Epsilon(zero_params='bias')"] * 2
+        x = np.array([[1.0, 2]], np.float32)
+        explanation = onnxlrp.Explainer(onnxlrp.convert(proto, composite))({"x": x})
+        assert explanation.relevance["x"].sum() == pytest.approx(explanation.score[0], rel=1e-3)
+    for wrong in ("gradient(zero_params='bias')", "epsilon(zero_params='weight')"):
+        with pytest.raises(InputError, match="zero_params"):
+            composites.parse(wrong)
+
+
 def test_a_text_without_quotes_is_refused_with_an_example():
     with pytest.raises(InputError, match=r"texts in quotes, such as .* auto\(trees='path'\)"):
         composites.parse("auto(trees=path)")

@@ -23,16 +23,27 @@ ROOT = Path(__file__).parents[1]
 RULES_PAGE = ROOT / "docs" / "rules.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
+SUPPORTED_PAGE = ROOT / "docs" / "supported.md"
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
 TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
+RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
+START_PAGE = ROOT / "docs" / "start.md"
+DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
+TUNE_PAGE = ROOT / "docs" / "tune.md"
+INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
     EMITTED_PAGE: [],
     CONTRIBUTING: [],
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
+    TUNE_PAGE: [],
+    INTEGRATIONS_PAGE: [],
+    RELEVANCE_PAGE: [],
+    START_PAGE: [],
+    DEPLOYING_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 
@@ -48,9 +59,15 @@ def test_every_name_has_its_row(name):
 
 
 @pytest.mark.parametrize("name", [*RULES, *COMPOSITES])
-def test_the_readme_names_every_rule_and_composite(name):
-    (row,) = re.findall(rf"^\| {'rules' if name in RULES else 'composites'} \|(.*)$", README.read_text(), re.MULTILINE)
-    assert re.search(rf"\b{name}\b", row), f"the README's table of what is supported does not name {name}"
+def test_the_page_of_what_is_supported_names_every_rule_and_composite(name):
+    kind = "rules" if name in RULES else "composites"
+    (row,) = re.findall(rf"^\| {kind} \|(.*)$", SUPPORTED_PAGE.read_text(), re.MULTILINE)
+    assert re.search(rf"\b{name}\b", row), f"docs/supported.md does not name {name}"
+
+
+def test_the_readme_is_short():
+    """A newcomer reads it to the end; what does not fit has a page of its own."""
+    assert len(README.read_text().split()) < 1200
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -124,8 +141,17 @@ def operators():
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=_name)
-def test_the_code_of_a_page_prints_what_it_says(page, operators):
-    """All Python blocks of a page are one program; a comment after a `print` is what it prints."""
+def test_the_code_of_a_page_prints_what_it_says(page, operators, tmp_path, monkeypatch):
+    """All Python blocks of a page are one program; a comment after a `print` is what it prints.
+
+    It runs in a folder of its own, beside which the bundled models lie."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    check_program(page, PROGRAMS[page])
+
+
+def check_program(page: Path, doubted: list[str]) -> None:
+    """Run the code of a page in this folder, and compare what it prints and warns of with what the page says."""
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
     expected = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert len(expected) == code.count("print(") > 3
@@ -134,5 +160,14 @@ def test_the_code_of_a_page_prints_what_it_says(page, operators):
         exec(compile(code, str(page), "exec", dont_inherit=True), {})
     assert printed.getvalue().splitlines() == expected
     doubts = [str(one.message) for one in caught if issubclass(one.category, ExplanationWarning)]
-    assert len(doubts) == len(PROGRAMS[page])
-    assert all(said in doubt for said, doubt in zip(PROGRAMS[page], doubts, strict=True)), doubts
+    assert len(doubts) == len(doubted)
+    assert all(said in doubt for said, doubt in zip(doubted, doubts, strict=True)), doubts
+
+
+def test_git_ignores_what_the_readers_commands_write():
+    """README.md and docs/start.md are tried in a clone, which should stay clean."""
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    for page in (README, START_PAGE):
+        for name in re.findall(r" -o (\S+)|\.save\(\"(\S+)\"\)|to=\"(\w+)\"", page.read_text()):
+            (file,) = filter(None, name)
+            assert {f"/{file}", f"/{file}/"} & ignored, f"{page.name} writes {file}, which .gitignore does not name"

@@ -24,6 +24,7 @@ import onnxlrp
 from onnxlrp import composites, errors, interface, rules
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
+from tests.emit import test_rolled_out
 
 MODULES = (onnxlrp, composites, errors, interface, rules)
 CALLS = (
@@ -33,9 +34,17 @@ CALLS = (
     Explainer,
     Explainer.__call__,
     Explainer.map,
+    Explanation.plot,
+    Explanation.reasons,
+    Explanation.save,
+    Explanation.to_frame,
+    Explanation.to_shap,
+    Explanation.to_xarray,
     onnxlrp.contrastive,
     onnxlrp.covers_of,
     onnxlrp.evaluate,
+    onnxlrp.explain,
+    onnxlrp.tune,
     onnxlrp.with_covers,
     onnxlrp.operator,
     onnxlrp.stopping_operator,
@@ -54,7 +63,17 @@ DATA = (
     onnxlrp.Step,
     onnxlrp.Interface,
     onnxlrp.Ledger,
+    onnxlrp.Tuning,
+    onnxlrp.TuningCandidate,
 )
+
+NEEDS = {
+    "Explanation.to_frame": "pandas",
+    "Explanation.to_shap": "shap",
+    "Explanation.to_xarray": "xarray",
+    "explain": "skl2onnx",
+}
+"""Packages that examples need and that the plain tests do not install."""
 
 
 def _examples(thing: Any) -> list[str]:
@@ -100,6 +119,8 @@ def place(tmp_path, monkeypatch):
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     graph = helper.make_graph([forest], "forest", ends[:1], ends[1:])
     Path("forest.onnx").write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    attending = test_rolled_out.model(f"{test_rolled_out.TWO} {test_rolled_out.HEAD.format(z='z')}")
+    Path("transformer.onnx").write_bytes(attending.SerializeToString())
     Path("pictures").mkdir()
     for index in range(3):
         Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(f"pictures/{index}.png")
@@ -108,11 +129,14 @@ def place(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("thing", _public(), ids=lambda thing: getattr(thing, "__qualname__", "onnxlrp"))
 def test_examples_run(thing, place, recwarn):
-    """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, and `forest`,
-    which has the attributes of scikit-learn's tree."""
+    """All examples of a docstring are one program; it may use what the fixture made, `x`, two samples, `samples`,
+    eight of them, and `forest`, which has the attributes of scikit-learn's tree."""
     warnings.simplefilter("ignore", errors.ExplanationWarning)
+    if getattr(thing, "__qualname__", "") in NEEDS:
+        pytest.importorskip(NEEDS[thing.__qualname__])
     x = np.random.default_rng(1).uniform(size=(2, 3, 8, 8)).astype(np.float32)
     names: dict[str, Any] = {"onnxlrp": onnxlrp, "np": np, "x": x, "explainer": Explainer("model.lrp.onnx")}
+    names["samples"] = np.concatenate([x, x / 2, 1 - x, x[::-1]])
     columns = {"weighted_n_node_samples": [10, 6, 4], "feature": [0, 0, 0], "threshold": [0.5, 0, 0]}
     tree = types.SimpleNamespace(**columns, children_left=[1, -1, -1], children_right=[2, -1, -1])
     names["forest"] = types.SimpleNamespace(tree_=tree)

@@ -43,6 +43,7 @@ def explain(explained: onnxlrp.Explained, x: np.ndarray) -> dict[str, np.ndarray
     sums = [float(one.relevance["x"].sum()) for one in explainer.map({"x": x}, 2)]
     results: onnxlrp.Results = explainer.map({"x": x}, 2, to="results")
     weights: np.ndarray = onnxlrp.contrastive(1, classes=3)
+    explanation.plot("bars", samples=0, top=5).savefig("bars.png")
     print(face.output, totals, sums, results["x_relevance"].shape, weights.shape)
     return explanation.relevance
 
@@ -64,3 +65,13 @@ def evaluate(path: Path, x: np.ndarray) -> str | None:
     difference: onnxlrp.Difference = found.difference("auto", "own")
     print(figure.mean, figure.low, figure.high, found.to_dict()["units"])
     return difference.better
+
+
+def tune(path: Path, x: np.ndarray) -> onnxlrp.Explained:
+    """Tune, compare, write the rules, and convert with them."""
+    tuning: onnxlrp.Tuning = onnxlrp.tune(path, {"x": x}, ["epsilon", EpsilonPlus()], budget=20, held_out=[0, 1])
+    candidates: tuple[onnxlrp.TuningCandidate, ...] = tuning.candidates
+    difference: onnxlrp.Difference = tuning.difference(tuning.best_preset)
+    print(tuning.name, tuning.auto_stays, candidates[0].area, difference.better, tuning.to_dict()["toml"])
+    tuning.save("rules.toml")
+    return onnxlrp.convert(path, tuning.composite)

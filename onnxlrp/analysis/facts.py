@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from onnxlrp.analysis.attention_products import weights_operand
 from onnxlrp.analysis.layers import Layer, find_layer
 from onnxlrp.analysis.maybe_infinite import hidden_rows, maybe_infinite_values
 from onnxlrp.analysis.missing import missing_values
@@ -15,7 +16,6 @@ from onnxlrp.analysis.reach import (
     data_values,
     extend_downstream,
     is_lookup,
-    origin,
     out_of_lists,
     relevance_operands,
     values_leading_to_input,
@@ -205,7 +205,4 @@ def _attends(node: ir.Node, data: set[ir.Value]) -> bool:
     """Decide whether a node is an attention operator, or a product of two data operands one of which is a softmax."""
     if node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention"):
         return True
-    if node.op_type not in ("MatMul", "Einsum") or sum(v in data for v in node.inputs) < 2:
-        return False
-    sources = (origin(v, data) for v in node.inputs)
-    return any(n is not None and n.op_type == "Softmax" for n in sources)
+    return weights_operand(node, data) is not None

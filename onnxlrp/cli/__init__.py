@@ -1,4 +1,4 @@
-"""Command line: `onnxlrp demo | convert | inspect | explain | check | evaluate | operators | composites`."""
+"""Command line: `onnxlrp demo | convert | inspect | explain | check | evaluate | tune | operators | composites`."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,8 @@ from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
 from onnxlrp.cli.converting import convert, inspect
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
-from onnxlrp.cli.showing import composites, demo, operators
+from onnxlrp.cli.showing import composites, demo, help, operators
+from onnxlrp.cli.tuning import tune
 
 __all__ = ["FOUND", "UNUSABLE", "app", "main"]
 
@@ -30,6 +31,11 @@ COMMANDS: dict[Callable[..., None], str] = {
         "onnxlrp evaluate model.onnx --input image=pictures/ --composite auto --composite epsilon --plot curves.png; "
         "a table: onnxlrp evaluate churn.onnx --input features=customers.csv --measure perturbation"
     ),
+    tune: (
+        "onnxlrp tune model.onnx --input image=pictures/ -o rules.toml; then: "
+        "onnxlrp convert model.onnx -o model.lrp.onnx --composite rules.toml"
+    ),
+    help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",
 }

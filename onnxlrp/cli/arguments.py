@@ -12,7 +12,6 @@ import typer
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped_json
-from onnxlrp.replacing import check_replaceable
 
 
 def conversion(
@@ -62,13 +61,74 @@ def _rule(text: str) -> tuple[str, Any]:
     return parts[1], rules.parse(parts[2])
 
 
-def files_and_texts(inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None) -> Any:
-    """Read `--input`, `--text` and `--tokenizer`."""
+def files_and_texts(
+    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, ids: Sequence[str] = ()
+) -> Any:
+    """Read `--input`, `--text`, `--tokenizer` and `--id`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    files = [_pair(one, "--input", "NAME=FILE, such as image=cat.jpg") for one in inputs]
+    files = [_file(one) for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
-    return CliInputs([(name, Path(file)) for name, file in files], words, tokenizer)
+    return CliInputs(files, words, tokenizer, ids)
+
+
+def _file(given: str, option: str = "--input") -> tuple[str, Path]:
+    """Parse `NAME=FILE`, or a file alone, whose name is "": one that exists, or that has a suffix and no `=`."""
+    path = Path(given)
+    if path.exists() or ("=" not in given and path.suffix):
+        return "", path
+    name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
+    return name, Path(file)
+
+
+COMPARING = "deep_lift(baseline='input')"
+"""The composite that explains the difference from a reference."""
+
+
+def references_of(values: Sequence[str]) -> Any:
+    """Read `--reference`."""
+    from onnxlrp.runtime.cli_inputs import CliInputs
+
+    return CliInputs([_file(one, "--reference") for one in values])
+
+
+def read_samples(
+    inputs: Sequence[str], texts: Sequence[str], tokenizer: Path | None, preprocess: str, ids: Sequence[str] = ()
+) -> tuple[Any, Any]:
+    """Read `--input`, `--text`, `--tokenizer`, `--preprocess` and `--id` of a command that cannot do without
+    samples."""
+    from onnxlrp.runtime.files import Preprocess
+
+    given = files_and_texts(inputs, texts, tokenizer, ids)
+    if not given:
+        what = "give NAME=FILE for every input, a FILE with a column for each, or --text NAME=TEXT"
+        raise typer.BadParameter(what, param_hint="--input")
+    return given, usage(Preprocess.parse, preprocess, "--preprocess")
+
+
+def measured_on(
+    target: Sequence[int], position: Sequence[int], element: Sequence[str], baseline: str
+) -> dict[str, Any]:
+    """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores and the baseline."""
+    chosen = usage(elements, element, "--element") or list(target)
+    return {
+        "target": _one_or_all(chosen),
+        "position": _one_or_all(list(position)),
+        "target_kind": "element" if element else "token" if position else "class",
+        "baseline": _number_or_name(baseline),
+    }
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """Convert the values of an option: none to None, a single one to itself."""
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def _number_or_name(word: str) -> str | float:
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def _pair(given: str, option: str, form: str) -> tuple[str, str]:
@@ -94,6 +154,8 @@ def refuse_overwriting(
     These are files that the command reads itself, paths of anything but regular files, existing files without --force,
     and files in folders that do not exist (unless the command makes them).
     """
+    from onnxlrp.replacing import check_replaceable
+
     sources = read() if any(path.exists() for path in paths) else ()
     for path in paths:
         usage(lambda one: check_replaceable(one, sources), path, hint)

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from onnxlrp.cli.arguments import usage
-from onnxlrp.targets import TARGETS, kind_named
+
+TARGET_KINDS = ("class", "token", "element", "weights")
+"""Names of `onnxlrp.targets.TARGETS`, which `--help` shows without importing them."""
+
+
+def _kind_of_target(name: str) -> str:
+    """Check the value of `--target` of conversions."""
+    from onnxlrp.targets import kind_named
+
+    return str(usage(kind_named, name, "--target").name)
+
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
 Composite = Annotated[
@@ -32,10 +42,24 @@ Files = Annotated[
     list[str],
     typer.Option(
         "--input",
-        metavar="NAME=FILE",
+        metavar="[NAME=]FILE",
         help="Picture, .npy, .npz, .csv or text, a folder or a pattern such as 'pictures/*.png'; several files "
-        "of a name make a batch.",
+        "of a name make a batch. NAME= is needed for one of several inputs, but not for a .csv or .parquet file whose "
+        "columns are the model's inputs.",
     ),
+]
+References = Annotated[
+    list[str],
+    typer.Option(
+        "--reference",
+        metavar="[NAME=]FILE",
+        help="Reference for an explained input: the difference of the scores is explained. One sample, or as many as "
+        "there are.",
+    ),
+]
+Ids = Annotated[
+    list[str],
+    typer.Option("--id", metavar="COLUMN", help="Column of the table that identifies its rows, kept with the results."),
 ]
 Texts = Annotated[
     list[str],
@@ -65,11 +89,50 @@ Providers = Annotated[
 TargetKind = Annotated[
     str,
     typer.Option(
-        metavar="|".join(TARGETS),
-        callback=lambda name: usage(kind_named, name, "--target").name,
+        metavar="|".join(TARGET_KINDS),
+        callback=_kind_of_target,
         help="Kind of target to explain.",
     ),
 ]
+Targets = Annotated[
+    list[int],
+    typer.Option("--target", metavar="N", help="Class to explain (default: the predicted one); one per sample or K."),
+]
+Positions = Annotated[
+    list[int], typer.Option("--position", metavar="N", help="Position of a token to explain (-1: the last).")
+]
+Elements = Annotated[
+    list[str],
+    typer.Option(
+        "--element",
+        metavar="INDICES",
+        help="Element of the output to explain, by its indices after the batch axis, such as 3,17.",
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, metavar="N", help="Samples in a batch (default: 16).")
+]
+RemovedUnits = Annotated[
+    str,
+    typer.Option(
+        "--units",
+        metavar="NAME",
+        help="Removed at once: patches, superpixels, segments, features, tokens, elements.",
+    ),
+]
+UnitSize = Annotated[
+    int | None, typer.Option("--unit-size", min=1, metavar="N", help="Side of a patch in pixels, length of a segment.")
+]
+BaselineName = Annotated[
+    str,
+    typer.Option(
+        "--baseline",
+        metavar="NAME|NUMBER",
+        help="In place of removed parts: mean, zero, blur, mask_token, other_samples, 0.5.",
+    ),
+]
+CurveSteps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of a curve.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

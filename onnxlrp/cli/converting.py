@@ -25,7 +25,6 @@ from onnxlrp.cli.command_options import (
 )
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
-from onnxlrp.replacing import files_of
 from onnxlrp.view import terminal
 
 
@@ -42,6 +41,9 @@ def convert(
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    coefficients_at: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
+    ] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     trees_table: Annotated[
         bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
@@ -73,7 +75,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
-    refuse_overwriting([out], force, lambda: [*files_of(model), *background_files(background)])
+    refuse_overwriting([out], force, functools.partial(_files_read, model, background))
     explained = convert_with_notes(
         model,
         **options,
@@ -81,6 +83,7 @@ def convert(
         targets=targets,
         initial=initial,
         relevance_at=tuple(relevance_at),
+        coefficients_at=tuple(coefficients_at),
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
@@ -98,6 +101,8 @@ def convert(
         about = {"written": str(out), "interface": interface, "check": checked}
         print_json({**about, "notes": explained.notes, "plan": _plan(explained)})
         return
+    if out.suffix.lower() != ".onnx":
+        terminal.tell("note", f"'{out.name}' is an ONNX file, but most programs tell one by the suffix .onnx")
     face = explained.interface
     terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
@@ -153,6 +158,13 @@ def inspect(
         raise typer.Exit(UNUSABLE)
 
 
+def _files_read(model: Path, background: Path | None) -> list[Path]:
+    """List the files that `convert` reads."""
+    from onnxlrp.replacing import files_of
+
+    return [*files_of(model), *background_files(background)]
+
+
 def convert_with_notes(model: Path, **options: Any) -> Any:
     """Convert a model, and print its notes on stderr."""
     from onnxlrp.convert import convert as convert_model
@@ -170,7 +182,8 @@ def convert_for_target(model: Path, **options: Any) -> Any:
         return convert_with_notes(model, **options)
     except TargetError as error:
         raise TargetError(
-            f"{error}\nHere: --position N for a token (-1: the last), --element INDICES, --weights FILE"
+            f"{error}\nHere: --at X,Y, --box or --mask for a place in a picture, --position N for a token (-1: the "
+            "last), --element INDICES, --weights FILE"
         ) from error
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from onnxlrp.cli.application import guarded
-from onnxlrp.cli.arguments import conversion, elements, files_and_texts, print_json, refuse_overwriting, usage
+from onnxlrp.cli.arguments import conversion, measured_on, print_json, read_samples, refuse_overwriting, usage
 from onnxlrp.cli.command_options import (
     BackgroundFile,
+    BaselineName,
+    BatchSize,
+    CurveSteps,
     Debug,
+    Elements,
     Files,
     Force,
     Json,
     Model,
     OutputName,
+    Positions,
     Preprocessing,
     Providers,
+    RemovedUnits,
+    Seed,
+    Targets,
     Texts,
     TokenizerFile,
+    UnitSize,
 )
 from onnxlrp.view import terminal
 
@@ -49,39 +58,19 @@ def evaluate(
             "times (default: all).",
         ),
     ] = [],  # noqa: B006
-    target: Annotated[
-        list[int], typer.Option(metavar="N", help="Class to explain (default: the predicted one); one per sample.")
-    ] = [],  # noqa: B006
-    position: Annotated[
-        list[int], typer.Option(metavar="N", help="Position of a token to explain (-1: the last).")
-    ] = [],  # noqa: B006
-    element: Annotated[
-        str | None, typer.Option(metavar="INDICES", help="Element of the output to explain, such as 3,17.")
-    ] = None,
-    units: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Removed at once: patches, superpixels, segments, features, tokens, elements."
-        ),
-    ] = "auto",
-    unit_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Side of a patch in pixels, length of a segment.")
-    ] = None,
-    baseline: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|NUMBER", help="In place of removed parts: mean, zero, blur, mask_token, other_samples, 0.5."
-        ),
-    ] = "auto",
+    target: Targets = [],  # noqa: B006
+    position: Positions = [],  # noqa: B006
+    element: Elements = [],  # noqa: B006
+    units: RemovedUnits = "auto",
+    unit_size: UnitSize = None,
+    baseline: BaselineName = "auto",
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help=".npy with masks, or boxes [N, 4], of where the evidence is.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps of a curve.")] = 20,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Samples in a batch (default: 16).")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    preprocess: Preprocessing = "raw",
+    steps: CurveSteps = 20,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    preprocess: Preprocessing = "auto",
     output: OutputName = None,
     background: BackgroundFile = None,
     plot: Annotated[
@@ -94,24 +83,17 @@ def evaluate(
 ) -> None:
     """Measure explanations on data: the score as parts called relevant are removed, beside random and occlusion."""
     from onnxlrp import commands
-    from onnxlrp.runtime.files import Preprocess
 
-    given = files_and_texts(input, text, tokenizer)
-    if not given:
-        raise typer.BadParameter("give NAME=FILE for every input, or --text NAME=TEXT", param_hint="--input")
-    how = usage(Preprocess.parse, preprocess, "--preprocess")
+    given, how = read_samples(input, text, tokenizer, preprocess)
     for one in composite:
         conversion(one, [], output, [])
     _check_plot(plot, force, model, [*(path for _, path in given.inputs), *([] if mask is None else [mask])])
     asked = {
         "beside": usage(_beside, beside, "--beside"),
         "measures": usage(_measures, (measure, mask), "--measure"),
-        "target": _one_or_all(target) if element is None else usage(elements, [element], "--element")[0],
-        "position": _one_or_all(position),
-        "target_kind": "element" if element is not None else "token" if position else "class",
+        **measured_on(target, position, element, baseline),
         "units": units,
         "unit_size": unit_size,
-        "baseline": _number_or_name(baseline),
         "steps": steps,
         "seed": seed,
         "batch_size": batch_size,
@@ -153,15 +135,3 @@ def _beside(given: list[str]) -> tuple[str, ...]:
     chosen = () if given == ["none"] else tuple(given) or BESIDE
     check_beside(chosen)
     return chosen
-
-
-def _one_or_all(values: list[int]) -> Any:
-    """Convert the numbers of an option: none to None, a single one to itself."""
-    return None if not values else values[0] if len(values) == 1 else values
-
-
-def _number_or_name(word: str) -> str | float:
-    try:
-        return float(word)
-    except ValueError:
-        return word

@@ -14,9 +14,10 @@ explained = onnxlrp.convert("model.onnx", composite="epsilon_plus")  # the same 
 from __future__ import annotations
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
+from onnxlrp.composites.attention_rollout import AttentionRollout
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
-from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role
+from onnxlrp.composites.base import Composite, Overridden, Points, Product, Role, Rolling
 from onnxlrp.composites.by_name import COMPOSITES, Listed, from_toml, parse, register, table, unregister
 from onnxlrp.composites.deep_lift import DeepLift
 from onnxlrp.composites.lrp import (
@@ -37,6 +38,7 @@ from onnxlrp.composites.modified_gradients import BetaSmooth, Deconvnet, Gradien
 
 __all__ = [
     "COMPOSITES",
+    "AttentionRollout",
     "AttnLrp",
     "Auto",
     "BetaSmooth",
@@ -64,6 +66,7 @@ __all__ = [
     "Points",
     "Product",
     "Role",
+    "Rolling",
     "SmoothGrad",
     "VggOverview",
     "from_toml",

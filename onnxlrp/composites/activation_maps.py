@@ -55,13 +55,7 @@ class LayerCam(GradCam):
     Parameters
     ----------
     layer
-        The name of the inner value whose channels are taken. Default: None, the output of the last convolution over
-        two axes.
-
-    Raises
-    ------
-    InputError
-        The layer is no name.
+        As in `GradCam`.
 
     ```python
     explained = onnxlrp.convert("model.onnx", composite="layer_cam")

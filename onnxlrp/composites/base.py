@@ -73,6 +73,16 @@ class Points(Brief):
 
 
 @dataclasses.dataclass(frozen=True)
+class Rolling(Brief):
+    """Way to turn the attention weights of a block into one matrix."""
+
+    heads: Literal["mean", "max", "min"]
+    """Reduction of the heads."""
+    residual: float
+    """Share of the identity."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Composite(Brief):
     """Base of all composites; by itself it uses ε everywhere. A composite of your own derives from it with a `layer`.
 
@@ -87,6 +97,10 @@ class Composite(Brief):
         the ensemble's covers give (SHAP's `tree_path_dependent`). `"path"`: the changes of the expectation along the
         path that a sample takes. `"interventional"`: exact Shapley values against the rows of `background=`, which the
         explained file then holds. Ensembles that take the smallest or largest of their trees always use `"path"`.
+    zero_params
+        `"bias"` sets the bias of every layer to 0 in outputs and denominators, so that biases keep no relevance: the
+        `zero_params` of the rule that the composite chooses. Rules for single layers keep their own. Default: None, the
+        rule's own. Gradients take none.
 
     Raises
     ------
@@ -117,12 +131,24 @@ class Composite(Brief):
 
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
     trees: Literal["shapley", "path", "interventional"] = dataclasses.field(default="shapley", kw_only=True)
+    zero_params: Literal["bias"] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.activations not in ("offset", "pass"):
             raise InputError(f'activations is "offset" or "pass", not {self.activations!r}')
         if self.trees not in ("shapley", "path", "interventional"):
             raise InputError(f'trees is "shapley", "path" or "interventional", not {self.trees!r}')
+        if self.zero_params not in (None, "bias"):
+            raise InputError(f'zero_params is None or "bias", not {self.zero_params!r:.80}')
+        if self.zero_params is not None and self.seed == "gradient":
+            raise InputError("a gradient has no rules for layers, so it takes no zero_params")
+
+    def layer_rule(self, role: Role) -> tuple[Rule, str]:
+        """Return the rule of a layer, and why: what `layer` chooses, with the composite's `zero_params`."""
+        rule, why = self.layer(role)
+        if self.zero_params is None or rule.zero_params is not None:
+            return rule, why
+        return dataclasses.replace(rule, zero_params=self.zero_params), why
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         """Return the rule of a layer with this role, and why, in a few words."""
@@ -176,6 +202,11 @@ class Composite(Brief):
         return None
 
     @property
+    def is_given_in_calls(self) -> bool:
+        """True if each call gives the reference, which `reference` is the default of."""
+        return False
+
+    @property
     def explains_output(self) -> bool:
         """True if the output itself is explained, not the score that a final softmax or sigmoid computes it from."""
         return self.seed == "gradient"
@@ -195,6 +226,19 @@ class Composite(Brief):
     def map_layer(self) -> str | None:
         """Name of the inner value that a class activation map is computed from; None for the last convolution."""
         return None
+
+    @property
+    def rolling(self) -> Rolling | None:
+        """Way to turn the attention weights of every block into one matrix, whose product is the relevance; None where
+        attention weights are not rolled out."""
+        return None
+
+    @property
+    def layerwise(self) -> bool:
+        """True if relevance is what every step hands on, and nothing else; False for methods around a gradient, which
+        need not be for every model."""
+        others = (self.reference, self.points, self.map_weights, self.rolling)
+        return all(other is None for other in others)
 
     def __str__(self) -> str:
         given = [

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onnxlrp.composites.activation_maps import GradCam, LayerCam
+from onnxlrp.composites.attention_rollout import AttentionRollout
 from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden
@@ -30,6 +31,7 @@ from onnxlrp.composites.lrp import (
 )
 from onnxlrp.composites.modified_gradients import BetaSmooth, Deconvnet, Gradient, GradientXInput, GuidedBackprop
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import Brief
 from onnxlrp.rules import call
 from onnxlrp.rules import parse as parse_rule
@@ -58,6 +60,7 @@ COMPOSITES: Mapping[str, type[Composite]] = {
     "integrated_gradients": IntegratedGradients,
     "smooth_grad": SmoothGrad,
     "deep_lift": DeepLift,
+    "attention_rollout": AttentionRollout,
 }
 """Composites of onnxlrp itself, by name."""
 
@@ -89,7 +92,7 @@ def from_toml(path: Path) -> Overridden:
     Raises InputError if the file cannot be read as a composite.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise InputError(f"{path} cannot be read as a composite: {e}") from e
     unknown = set(content) - {"composite", "rules"}
@@ -98,7 +101,8 @@ def from_toml(path: Path) -> Overridden:
     except (TypeError, KeyError, AttributeError) as e:
         raise InputError(f"{path}: every [[rules]] entry needs a `match` and a `rule`, both text") from e
     if unknown:
-        raise InputError(f"{path}: unknown entries {sorted(unknown)}; there are `composite` and `rules`")
+        near = did_you_mean(min(unknown), ("composite", "rules"))
+        raise InputError(f"{path}: unknown entries {sorted(unknown)}{near}; there are `composite` and `rules`")
     base = call(str(content.get("composite", "auto")), _by_name())
     return Overridden(base.base, (*rules, *base.rules)) if isinstance(base, Overridden) else Overridden(base, rules)
 
@@ -153,7 +157,8 @@ def unregister(name: str) -> None:
     Raises InputError if there is none; onnxlrp's own composites cannot be removed.
     """
     if name not in _OWN:
-        raise InputError(f"no composite {name!r} was registered; there are: {', '.join(_OWN) or 'none'}")
+        near = did_you_mean(name, _OWN)
+        raise InputError(f"no composite {name!r} was registered{near}; there are: {', '.join(_OWN) or 'none'}")
     del _OWN[name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from onnxlrp.composites.averaged_gradients import check_baseline
 from onnxlrp.composites.modified_gradients import Gradient
@@ -14,13 +15,16 @@ class DeepLift(Gradient):
     """DeepLIFT with the rescale rule (Shrikumar et al. 2017): an activation passes g·Δy/Δx on, where Δ is the change
     from a baseline; relevance is the result times the change of the input, and adds up to that of the score.
 
-    Products of two values that both depend on the input take the mean of each and its baseline. Operators that are
-    neither linear, elementwise nor a max pool, such as softmax and norms, are refused.
+    Products of two values that both depend on the input take the mean of each and its baseline; softmax, norms and
+    recurrent cells are taken for the sums, products and functions that they are computed by. Operators that choose by
+    values, control flow, and integers are refused.
 
     Parameters
     ----------
     baseline
-        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0.
+        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0. `"input"`
+        makes it an input of the explained model, `<input>_reference`: each call compares its samples with others, see
+        `onnxlrp.Explainer.compare`.
 
     Raises
     ------
@@ -32,15 +36,20 @@ class DeepLift(Gradient):
     ```
     """
 
-    baseline: Bound = dataclasses.field(default=0.0, hash=False)
+    baseline: Bound | Literal["input"] = dataclasses.field(default=0.0, hash=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_baseline(self.baseline)
+        if not self.is_given_in_calls:
+            check_baseline(self.baseline)
 
     @property
     def reference(self) -> Bound:
-        return self.baseline
+        return 0.0 if isinstance(self.baseline, str) else self.baseline
+
+    @property
+    def is_given_in_calls(self) -> bool:
+        return isinstance(self.baseline, str) and self.baseline == "input"
 
     @property
     def explains_output(self) -> bool:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.emit.bounds import constant_of_input
-from onnxlrp.emit.context import Context
+from onnxlrp.emit.context import Context, shaped
 from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by, upstream
 from onnxlrp.rule_language import Bound
+from onnxlrp.source.constants import constants
 
 
 def values_at_baseline(
-    context: Context, score: ir.Value, inputs: Sequence[ir.Value], compared: Iterable[ir.Value], baseline: Bound
+    context: Context,
+    score: ir.Value,
+    inputs: Sequence[ir.Value],
+    compared: Iterable[ir.Value],
+    baseline: Bound,
+    references: Mapping[ir.Value, ir.Value],
 ) -> dict[ir.Value, ir.Value]:
     """Run the model on the baseline, and return its values there by those of the model.
 
-    `compared` are the values whose change is asked for. One sample stands for all where the batch is an axis of each of
-    these, so that a session computes the values as it is created; else the baseline has the shape of the input.
+    `references` are the inputs that take the baseline, where each call gives it. `compared` are the values whose change
+    is asked for. One sample stands for all where the batch is an axis of each of these, and nothing depends on another
+    input, so that a session computes the values as it is created; else the baseline has the shape of the input.
     """
     op, graph = context.op, context.op.graph
     needed = set(upstream([score], read_by))
@@ -29,12 +36,15 @@ def values_at_baseline(
     mark_downstream(nodes, inside, lambda node: node.outputs, read_by)
     nodes = [node for node in nodes if node.outputs[0] in inside]
     own = [v for node in nodes for v in node.outputs]
-    batch = _batch(inputs, [v for v in compared if v in inside])
+    around = {v for node in nodes for v in read_by(node)} - inside - {None}
+    alike = not references and around <= constants(graph)
+    batch = _batch(inputs, [v for v in compared if v in inside]) if alike else None
     starts = []
     for value in inputs:
         assert value.dtype is not None
-        row = constant_of_input(dataclasses.replace(context, dtype=value.dtype), value, baseline, "a baseline")
-        starts.append(row if batch is not None else op.Expand(row, op.shape(value)))
+        typed = dataclasses.replace(context, dtype=value.dtype)
+        row = references[value] if references else constant_of_input(typed, value, baseline, "a baseline")
+        starts.append(row if batch is not None else shaped(op.Expand(row, op.shape(value)), value))
     copy = copied_part(graph, nodes, inputs, [])
     copies = [v for node in copy for v in node.outputs]
     for stand_in, start in zip(copy.inputs, starts, strict=True):

@@ -46,6 +46,8 @@ class Context:
     rounded: frozenset[ir.Value] = frozenset()
     """Values whose relevance is carried as an amount, because kernels round them."""
     keeps_ledger: bool = False
+    exact_factors: bool = False
+    """True where the factors of inner values are asked for: activations then give the factor of their own operand."""
     forms: str = "cheapest"
     """"plain": relevance is carried as amounts alone, which every other form must agree with."""
 

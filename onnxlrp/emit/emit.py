@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.at_baseline import values_at_baseline
+from onnxlrp.emit.coefficients import coefficient
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
@@ -16,8 +17,10 @@ from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
+from onnxlrp.emit.reference_inputs import reference_inputs
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.rescaled import RESCALED, compared_values
+from onnxlrp.emit.rolled_out import rollouts_of_inputs
 from onnxlrp.emit.several_points import averaged
 from onnxlrp.emit.slices import Chosen, chosen
 from onnxlrp.emit.treatments import RELEVANCE
@@ -25,7 +28,7 @@ from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
-from onnxlrp.plan.steps import ActivationMap
+from onnxlrp.plan.steps import ActivationMap, InnerMap
 from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
@@ -39,6 +42,10 @@ class Emitted:
     """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
     relevance_at: dict[str, str]
+    coefficients_at: dict[str, str]
+    values_at: dict[str, str]
+    reference_inputs: dict[str, str]
+    reference_scores: str | None
     interactions: str | None
     ledger: str | None
     steps: tuple[str, ...]
@@ -53,6 +60,8 @@ class Request:
     axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
+    patched: Sequence[ir.Value]
+    """Inner values whose coefficients are outputs, and the values themselves."""
     options: TargetOptions
     initial: str
     ledger: bool
@@ -60,15 +69,15 @@ class Request:
     """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
-    activation_map: ActivationMap | None = None
-    """The inner value whose map is enlarged to the inputs; None where relevance itself goes to the inputs."""
+    inner_map: InnerMap | None = None
+    """The inner values whose map is laid on the inputs; None where relevance itself goes to the inputs."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
     @property
     def ends(self) -> Sequence[ir.Value]:
         """The values that the walk ends at."""
-        return self.inputs if self.activation_map is None else [self.activation_map.value]
+        return self.inputs if self.inner_map is None else self.inner_map.ends
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:
@@ -80,9 +89,12 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     seed = options.kind.seed(seeder, request.axes)
     seeding = [node for node in op.graph if node not in before]
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
-    context = _context(op, facts, plan, request)
+    asked, required = plan.composite.is_given_in_calls, options.target_input == "required"
+    references = reference_inputs(op.graph, request.inputs, unique, required=required) if asked else {}
+    context = _context(op, facts, plan, request, references)
+    inside = [*request.inner, *request.patched]
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
-    one = None if request.inner or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
+    one = None if inside or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
     whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
     scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
     targets = options.targets
@@ -93,9 +105,13 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     op.label("relevance")
     values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    if request.activation_map is not None:
-        tensors[:1] = maps_of_inputs(op, request.activation_map, tensors[0], request.inputs)
+    if request.inner_map is not None:
+        ends = len(request.ends)
+        tensors[:ends] = _maps(walk.context, request.inner_map, tensors[:ends], request.inputs)
     shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
+    for value in request.patched:
+        tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
+        shapes.append((f"{value.name}_coefficient", value.shape))
     if request.interactions is not None:
         op.label("interactions")
         pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
@@ -117,31 +133,43 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         # Signed sums over all targets, as they are over the batch.
         table = tensors[-1] if targets == 1 else op.ReduceSum(tensors[-1], op.ints([0]), keepdims=0)
         outs.append(op.alias(table, unique("relevance_ledger")))
-    op.graph.outputs.extend(outs)
+    values_at = [op.alias(value, unique(f"{value.name}_value")) for value in request.patched]
+    op.graph.outputs.extend([*outs, *values_at])
+    scores: ir.Value | None = None
+    if references:
+        scores = op.alias(context.baseline[question.score], unique(f"{question.name}_reference"))
+        op.graph.outputs.append(scores)
     names = [str(out.name) for out in outs]
     rows, marked = ({}, set()) if ledger is None else (ledger.rows, ledger.marked)
     return Emitted(
         inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
         relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
-        interactions=None if request.interactions is None else names[len(values)],
+        coefficients_at={str(v.name): n for v, n in zip(request.patched, names[len(values) :], strict=False)},
+        values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
+        reference_inputs={str(v.name): str(given.name) for v, given in references.items()},
+        reference_scores=None if scores is None else str(scores.name),
+        interactions=None if request.interactions is None else names[len(values) + len(request.patched)],
         ledger=None if ledger is None else names[-1],
         steps=tuple(rows),
         marked=tuple(step in marked for step in rows),
     )
 
 
-def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
+def _context(
+    op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, references: Mapping[ir.Value, ir.Value]
+) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
     receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
     treatments = GRADIENT if composite.seed == "gradient" else RELEVANCE
     rounded, ledger, forms = rounded_values(plan.steps, op.graph), request.ledger, request.forms
-    context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, forms)
+    exact = bool(request.patched)
+    context = Context(op, facts, composite, dtype, dtype, receivers, treatments, {}, rounded, ledger, exact, forms)
     if composite.reference is None:
         return context
     score, compared = request.question.score, compared_values(plan.steps)
-    baseline = values_at_baseline(context, score, request.inputs, compared, composite.reference)
+    baseline = values_at_baseline(context, score, request.inputs, compared, composite.reference, references)
     return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
 
 
@@ -181,6 +209,15 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     if value in walk.context.baseline:
         amount = op.Mul(amount, op.cast(op.Sub(value, walk.context.baseline[value]), dtype))
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
+
+
+def _maps(
+    context: Context, wanted: InnerMap, gradients: Sequence[ir.Value], inputs: Sequence[ir.Value]
+) -> list[ir.Value]:
+    """The maps on the inputs, from the gradients at `wanted.ends`."""
+    if isinstance(wanted, ActivationMap):
+        return maps_of_inputs(context.op, wanted, gradients[0], inputs)
+    return rollouts_of_inputs(context, wanted, gradients, inputs)
 
 
 def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.Shape | None]:

@@ -19,7 +19,7 @@ def maps_of_inputs(
     """The map on each input, in the input's shape and the type of the gradient, which is that of `wanted.value`."""
     assert gradient.dtype is not None
     value = op.cast(wanted.value, gradient.dtype)
-    return [_on_input(op, _map(op, value, gradient, wanted, wanted.axes[v]), wanted.axes[v], v) for v in inputs]
+    return [map_on_input(op, _map(op, value, gradient, wanted, wanted.axes[v]), wanted.axes[v], v) for v in inputs]
 
 
 def _map(op: Builder, value: ir.Value, gradient: ir.Value, wanted: ActivationMap, axes: Traced) -> ir.Value:
@@ -29,7 +29,7 @@ def _map(op: Builder, value: ir.Value, gradient: ir.Value, wanted: ActivationMap
     return op.Relu(op.ReduceSum(op.Mul(weights, value), op.ints([channel]), keepdims=1))
 
 
-def _on_input(op: Builder, tensor: ir.Value, axes: Traced, like: ir.Value) -> ir.Value:
+def map_on_input(op: Builder, tensor: ir.Value, axes: Traced, like: ir.Value) -> ir.Value:
     """Enlarge a map along its spatial axes, order its axes as the input's are, and repeat it over the channels."""
     for axis, source in enumerate(axes.input):
         if axes.picture[axis] not in (0, 1) and source is not None:

@@ -50,6 +50,11 @@ class Relevance:
         """The factor c with R = c · value; None where the relevance is not carried so."""
         return None
 
+    def coefficient(self, context: Context) -> ir.Value | None:
+        """The factor c with R = c · value, whatever the relevance is carried by; None where R is no multiple of the
+        value that is finite at 0."""
+        return self.own_factor(context)
+
     @property
     def positive_only(self) -> bool:
         """True where relevance lives only where the value is positive: a ReLU is all that reads it."""
@@ -120,6 +125,15 @@ class Factor(Relevance):
 
     def own_factor(self, context: Context) -> ir.Value | None:
         return self.factor(context) if self.carrier is self.value else None
+
+    def coefficient(self, context: Context) -> ir.Value | None:
+        c, k, op = self.own_factor(context), context.finite(self.carrier, self.maybe_infinite), context.op
+        if c is not None or self.kind is CarrierKind.SIGN:
+            return c
+        c, nothing = self.factor(context), op.Equal(k, op.number(0.0, k))
+        if not self._is_equal:
+            c = op.Div(op.Mul(c, k), op.Where(nothing, op.number(1.0, k), context.known(self.value)))
+        return shaped(op.Where(nothing, op.number(0.0, c), c), self.value)
 
     def amount(self, context: Context) -> ir.Value:
         return shaped(bounded(context.op, self._product(context)), self.value)

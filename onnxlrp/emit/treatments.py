@@ -82,6 +82,8 @@ def _scale(context: Context, step: Step, arrived: Arrived) -> Backward:
 def _pass(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Pass all of R on, whatever the function; the output of one that keeps the sign, or is cut at 0, is a carrier of
     R."""
+    if context.exact_factors and step.function is not None:
+        return offset(context, step, arrived)
     (operand,) = step.operands.values()
     cut = operand is step.call.input(0) and step.entry.sign_of(step.call) == "rectified"
     kind = CarrierKind.CUT if cut else CarrierKind.SIGN if step.same_sign else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.evaluation.measures import GROUPS
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.runtime import text
 
 BESIDE = ("random", "occlusion", "gradient_x_input")
@@ -22,7 +23,8 @@ def asked_measures(measures: Sequence[str] | None, masks: Any) -> tuple[str, ...
     given = (measures,) if isinstance(measures, str) else tuple(measures)
     unknown = [name for name in given if name not in GROUPS]
     if unknown or not given:
-        raise InputError(f"the measures are {', '.join(GROUPS)}, not {', '.join(map(repr, unknown)) or 'none'}")
+        near = did_you_mean(unknown[0], GROUPS) if unknown else ""
+        raise InputError(f"the measures are {', '.join(GROUPS)}, not {', '.join(map(repr, unknown)) or 'none'}{near}")
     if "localisation" in given and masks is None:
         raise InputError("localisation needs masks or boxes of where the evidence is")
     return given
@@ -40,7 +42,9 @@ def check_beside(beside: Sequence[str]) -> None:
     """Raise InputError for an explanation that cannot stand beside the composites."""
     unknown = [name for name in beside if name not in BESIDE]
     if unknown:
-        raise InputError(f"beside the composites stand {', '.join(BESIDE)}, not {unknown[0]!r:.80}")
+        raise InputError(
+            f"beside the composites stand {', '.join(BESIDE)}, not {unknown[0]!r:.80}{did_you_mean(unknown[0], BESIDE)}"
+        )
 
 
 def named_composites(composites: Any, presets: Sequence[str]) -> dict[str, Any]:

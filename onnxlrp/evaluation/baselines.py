@@ -10,8 +10,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, time_axis
 from onnxlrp.evaluation.units import Units
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis, time_axis
 
 DRAWS = 4
 """Number of other samples that a removed value is drawn from; scores are averaged over them."""
@@ -27,6 +27,11 @@ class Baseline:
     """One or several arrays for each explained input, [N or 1, ...]; scores are averaged over the draws."""
     text: str
     """Baseline in words."""
+
+    def taking(self, rows: np.ndarray) -> Baseline:
+        """Return the baseline of some samples alone."""
+        draws = ({name: one if len(one) == 1 else one[rows] for name, one in draw.items()} for draw in self.draws)
+        return Baseline(tuple(draws), self.text)
 
 
 def make_baseline(data: EvaluatedData, units: Units, wanted: Any, mask_token: int | None, seed: int) -> Baseline:

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from onnxlrp.composites import Composite, Overridden
-from onnxlrp.convert import convert
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.arguments_of_evaluate import (
     BESIDE,
     asked_measures,
     check_beside,
     check_numbers,
-    find_tokenizer,
-    mask_token_of,
     named_composites,
 )
-from onnxlrp.evaluation.baselines import make_baseline
-from onnxlrp.evaluation.evaluated_data import EvaluatedData, read_data
 from onnxlrp.evaluation.evaluation_result import Evaluation
-from onnxlrp.evaluation.explaining_batches import ChosenScores, choose
-from onnxlrp.evaluation.explanation_methods import AsGiven, ByComposite, ExplanationMethod
-from onnxlrp.evaluation.localisation import covered_share, read_masks
+from onnxlrp.evaluation.explanation_methods import AsGiven, ExplanationMethod
+from onnxlrp.evaluation.localisation import read_masks
 from onnxlrp.evaluation.measuring import Measuring
 from onnxlrp.evaluation.presets import presets_for
-from onnxlrp.evaluation.removal import Removal
-from onnxlrp.evaluation.score_model import ScoreModel
-from onnxlrp.evaluation.units import Units, make_units
-from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.evaluation.subject import Subject, prepare_subject
+from onnxlrp.evaluation.units import Units
 from onnxlrp.runtime.progress_bar import progress_bar
-
-_FEW = 10
-"""Number of samples below which a bootstrap interval is too narrow."""
 
 
 def evaluate(
@@ -62,7 +50,7 @@ def evaluate(
     batch_size: int | None = None,
     providers: Sequence[Any] | None = None,
     tokenizer: Any = None,
-    preprocess: str = "raw",
+    preprocess: str = "auto",
     seed: int = 0,
     progress: bool = False,
 ) -> Evaluation:
@@ -163,21 +151,29 @@ def evaluate(
         "background": background,
         "target": target_kind,
     }
-    first = convert(model, **options)
-    tokenizer = find_tokenizer(tokenizer, model)
-    explainer = Explainer(first, providers, tokenizer)
-    samples = read_data(explainer, data, batch_size, preprocess)
-    chosen = choose(explainer, samples, target, position)
-    score = ScoreModel.of(first, providers)
-    parts = make_units(samples, units, unit_size)
-    filling = make_baseline(samples, parts, baseline, mask_token_of(mask_token, tokenizer), seed)
-    named = named_composites(composites, presets_for(first.plan, parts.kinds, samples.feeds))
-    own = explanations or {}
-    methods = _methods(named, beside, own, _Shared(model, options, score, samples, chosen, providers))
+    subject = prepare_subject(
+        model,
+        data,
+        options,
+        target=target,
+        position=position,
+        units=units,
+        unit_size=unit_size,
+        baseline=baseline,
+        mask_token=mask_token,
+        batch_size=batch_size,
+        providers=providers,
+        tokenizer=tokenizer,
+        preprocess=preprocess,
+        seed=seed,
+    )
+    samples, parts = subject.data, subject.units
+    named = named_composites(composites, presets_for(subject.plan, parts.kinds, samples.feeds))
+    methods = _methods(named, beside, explanations or {}, subject)
     steps = min(steps, parts.count)
     with progress_bar(progress, "evaluating", _runs(asked, beside, len(methods), parts, steps)) as advance:
-        removal = Removal(score, samples, parts, filling, chosen.places(score, samples), advance)
-        measuring = Measuring(samples, removal, score, asked, steps, seed, read_masks(masks, samples), advance)
+        removal = subject.removal(advance)
+        measuring = Measuring(samples, removal, subject.score, asked, steps, seed, read_masks(masks, samples), advance)
         while methods:
             method = methods.pop(0)  # it holds a session, which is let go once the method is measured
             is_preset = composites is None and method.name in named
@@ -187,23 +183,11 @@ def evaluate(
             measuring.measure_random()
         if "occlusion" in beside:
             measuring.measure_occlusion()
-    return _result(measuring, filling.text, confidence)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Shared:
-    """Everything that all methods explain: the model with the options of its conversion, samples and scores."""
-
-    model: Any
-    options: Mapping[str, Any]
-    score: ScoreModel
-    samples: EvaluatedData
-    chosen: ChosenScores
-    providers: Any
+    return measuring.result(subject.baseline.text, confidence)
 
 
 def _methods(
-    named: Mapping[str, Any], beside: Sequence[str], own: Mapping[str, Any], shared: _Shared
+    named: Mapping[str, Any], beside: Sequence[str], own: Mapping[str, Any], subject: Subject
 ) -> list[ExplanationMethod]:
     """List everything that gives relevance to elements; gradient × input stands after the composites."""
     composites = dict(named)
@@ -212,48 +196,9 @@ def _methods(
     twice = [name for name in own if name in composites or name in BESIDE]
     if twice:
         raise InputError(f"two explanations are called {twice[0]!r}: give yours another name")
-    parts = shared.score, shared.samples, shared.chosen
-    ours: list[ExplanationMethod] = [
-        ByComposite(name, one, shared.model, shared.options, *parts, shared.providers)
-        for name, one in composites.items()
-    ]
+    ours: list[ExplanationMethod] = [subject.by_composite(name, one) for name, one in composites.items()]
+    parts = subject.score, subject.data, subject.chosen
     return [*ours, *(AsGiven(name, given, *parts) for name, given in own.items())]
-
-
-def _result(measuring: Measuring, baseline: str, confidence: float) -> Evaluation:
-    units = measuring.removal.units
-    return Evaluation(
-        score=measuring.score.name,
-        samples=measuring.data.count,
-        units=units.text,
-        unit_count=units.count,
-        baseline=baseline,
-        steps=measuring.steps,
-        confidence=confidence,
-        seed=measuring.seed,
-        values=measuring.values,
-        curves=measuring.curves,
-        conservation=measuring.conservation,
-        sanity=measuring.sanity,
-        relevance=measuring.relevance,
-        notes=tuple(_notes(measuring)),
-    )
-
-
-def _notes(measuring: Measuring) -> Iterator[str]:
-    """Yield sentences about what is unusual."""
-    yield from measuring.notes
-    if measuring.data.count < _FEW:
-        yield f"{measuring.data.count} samples are few: intervals of fewer than {_FEW} are too narrow"
-    if measuring.masks is not None:
-        share = float(covered_share(measuring.masks, measuring.data).mean())
-        yield f"the masks cover {share:.1%} of the inputs: an even spread of relevance has that share inside"
-    for name, found in measuring.sanity.items():
-        if not found.depends_on_weights:
-            yield (
-                f"{name} hardly changes as all weights are shuffled (rank correlation {found.similarity[-1]:.2f}): it "
-                "shows little of what the model has learned"
-            )
 
 
 def _runs(asked: Sequence[str], beside: Sequence[str], methods: int, units: Units, steps: int) -> int:

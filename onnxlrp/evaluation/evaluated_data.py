@@ -12,6 +12,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.runtime.batches import USUAL, Batches
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.given_values import by_name
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.providers import CPU
@@ -42,10 +43,15 @@ class EvaluatedData:
     """Tokens of the inputs that are texts, one entry a sample."""
     columns: Mapping[str, tuple[str, ...]]
 
-    def spans(self) -> Iterator[slice]:
-        """Yield the batches as ranges of samples."""
+    def spans(self) -> Iterator[slice | np.ndarray]:
+        """Yield the batches as ranges of samples; one that is short gets its last sample again where the model takes
+        batches of one size only."""
         for start in range(0, self.count, self.batch_size):
-            yield slice(start, min(start + self.batch_size, self.count))
+            stop = start + self.batch_size
+            is_short = self.fixed and stop > self.count
+            yield (
+                np.minimum(np.arange(start, stop), self.count - 1) if is_short else slice(start, min(stop, self.count))
+            )
 
     def batch(self, rows: slice | np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
         """Return the feeds of some samples, with the arrays of `changed` in place of their own."""
@@ -54,22 +60,28 @@ class EvaluatedData:
         shared = {name: value for name, value in self.feeds.items() if name not in self.varying}
         return {**shared, **own, **changed}
 
+    def taking(self, rows: np.ndarray) -> EvaluatedData:
+        """Return the data of some samples alone."""
+        feeds = {name: value[rows] if name in self.varying else value for name, value in self.feeds.items()}
+        tokens = {name: [some[row] for row in rows] for name, some in self.tokens.items()}
+        return dataclasses.replace(self, feeds=feeds, tokens=tokens, count=len(rows))
+
 
 def read_data(explainer: Explainer, data: Any, batch_size: int | None, preprocess: str) -> EvaluatedData:
-    """Read what was given to `evaluate`: a dictionary by input, or the one input's value alone.
+    """Read what was given to `evaluate`: values by input, the one input's value alone, or a table.
 
     Raises InputError if it does not fit the model, and for explained inputs that all samples share.
     """
-    inputs = data if isinstance(data, Mapping) else {next(iter(explainer.inputs)): data}
+    given = by_name(data, explainer.inputs, explainer.columns)
     how = Preprocess.parse(preprocess)
-    batches = Batches(inputs, {}, explainer.inputs, explainer.interface, batch_size, how)
-    leading = next(name for name in explainer.interface.relevance if name in inputs)
+    batches = Batches(given, {}, explainer.inputs, explainer.interface, batch_size, how)
+    leading = next(name for name in explainer.interface.relevance if name in given.inputs)
     shape = explainer.inputs[leading].shape
     fixed = shape is not None and len(shape) > 0 and isinstance(shape[0], int)
     size = batches.size if fixed else min(batch_size or USUAL, batches.count)
     if not fixed:
-        batches = Batches(inputs, {}, explainer.inputs, explainer.interface, batches.count, how)
-    parts = [explainer.prepare(batches.read(index).inputs) for index in range(len(batches))]
+        batches = Batches(given, {}, explainer.inputs, explainer.interface, batches.count, how)
+    parts = [explainer.prepare(batches.read(index).inputs, preprocess=how) for index in range(len(batches))]
     names = _varying(parts[0], batches, explainer)
     shared = [name for name in explainer.interface.relevance if name not in names]
     if shared:

@@ -18,7 +18,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         name: getattr(evaluation, name)
         for name in ("score", "samples", "units", "unit_count", "baseline", "steps", "confidence", "seed")
     }
-    return _plain(
+    return plain_values(
         {
             **about,
             "measures": [dataclasses.asdict(measure) for measure in evaluation.measures],
@@ -52,14 +52,14 @@ def _differences(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [dataclasses.asdict(evaluation.difference(a, b)) for a, b in pairs]
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Replace arrays by lists, tuples by lists, and NaN by None."""
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain_values(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain_values(one) for one in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -49,12 +50,17 @@ def legend(evaluation: Evaluation) -> list[str]:
 
 def as_text(evaluation: Evaluation) -> str:
     """Write table and legend as text."""
+    return as_console_text(evaluation.table(), [*legend(evaluation), *evaluation.notes])
+
+
+def as_console_text(table: Table, lines: Sequence[str]) -> str:
+    """Write a table with lines below it as text."""
     from rich.console import Console
 
     console = Console(width=240, markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
-        console.print(evaluation.table())
-    return captured.get() + "\n".join(map(escaped, [*legend(evaluation), *evaluation.notes]))
+        console.print(table)
+    return captured.get() + "\n".join(map(escaped, lines))
 
 
 def _ordered(evaluation: Evaluation) -> list[str]:
@@ -69,8 +75,8 @@ def _cell(evaluation: Evaluation, name: str, measure: Measure) -> str:
     if math.isnan(figure.mean):
         return "-"
     if measure.name == "weight_similarity":
-        return _number(figure.mean) + ("" if evaluation.sanity[name].depends_on_weights else " UNCHANGED")
-    return _number(figure.mean) + _spread(figure)
+        return number_text(figure.mean) + ("" if evaluation.sanity[name].depends_on_weights else " UNCHANGED")
+    return number_text(figure.mean) + _spread(figure)
 
 
 def _spread(figure: Figure) -> str:
@@ -85,9 +91,10 @@ def _from_best(evaluation: Evaluation, name: str) -> str:
     known = evaluation.difference(name, best)
     if math.isnan(known.mean):
         return "-"
-    interval = "" if math.isnan(known.low) else f" [{_number(known.low)}, {_number(known.high)}]"
-    return f"{_number(known.mean)}{interval}{' *' if known.better == best else ''}"
+    interval = "" if math.isnan(known.low) else f" [{number_text(known.low)}, {number_text(known.high)}]"
+    return f"{number_text(known.mean)}{interval}{' *' if known.better == best else ''}"
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Write a number with three digits."""
     return f"{value:.3g}"

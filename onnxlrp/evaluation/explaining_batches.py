@@ -35,6 +35,10 @@ class ChosenScores:
             return self.position * shape[-1] + self.target
         return self.target if int(np.prod(shape)) > 1 else np.zeros_like(self.target)
 
+    def taking(self, rows: np.ndarray) -> ChosenScores:
+        """Return the scores of some samples alone."""
+        return ChosenScores(self.target[rows], None if self.position is None else self.position[rows])
+
 
 def choose(explainer: Explainer, data: EvaluatedData, target: Any, position: Any) -> ChosenScores:
     """Choose the scores: those that the caller names, else the predicted ones."""
@@ -69,9 +73,10 @@ def explain_batches(
     return explanations
 
 
-def joined_relevance(explanations: list[Explanation]) -> dict[str, np.ndarray]:
-    """Join the relevance of batches to one array for each input."""
-    return {name: np.concatenate([one.relevance[name] for one in explanations]) for name in explanations[0].relevance}
+def joined_relevance(explanations: list[Explanation], count: int) -> dict[str, np.ndarray]:
+    """Join the relevance of batches to one array of `count` samples for each input."""
+    names = explanations[0].relevance
+    return {name: np.concatenate([one.relevance[name] for one in explanations])[:count] for name in names}
 
 
 def _is_per_sample(argument: str, value: Any, explainer: Explainer, data: EvaluatedData) -> bool:

@@ -57,6 +57,8 @@ class ByComposite:
     data: EvaluatedData
     chosen: ChosenScores
     providers: Any = None
+    ledger: bool = True
+    """True keeps the ledger, which tells `conservation`; without it explanations are quicker."""
     conservation: ConservationShares | None = None
     explains_anew: bool = True
     _explainer: Explainer | None = None
@@ -69,14 +71,14 @@ class ByComposite:
         explanations = explain_batches(explainer, self.data, chosen, changed=changed)
         if changed is None and proto is None:
             self.conservation = conservation_shares(explanations)
-        return joined_relevance(explanations)
+        return joined_relevance(explanations, self.data.count)
 
     def _opened(self) -> Explainer:
         if self._explainer is None:
             if self._is_gradient():
                 self._explainer = self._of_score(self.score.proto)
             else:
-                explained = convert(self.model, self.composite, ledger=True, **self.options)
+                explained = convert(self.model, self.composite, ledger=self.ledger, **self.options)
                 self._explainer = Explainer(explained, self.providers)
         return self._explainer
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import channel_axis
+from onnxlrp.near_names import did_you_mean
+from onnxlrp.runtime.input_kinds import channel_axis
 
 
 def share_inside(relevance: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -45,7 +46,8 @@ def read_masks(given: Any, data: EvaluatedData) -> dict[str, np.ndarray] | None:
     by_name = given if isinstance(given, Mapping) else {data.explained[0]: given}
     unknown = [name for name in by_name if name not in data.explained]
     if unknown:
-        raise InputError(f"masks are for explained inputs, {', '.join(data.explained)}, not {unknown[0]!r}")
+        near = did_you_mean(unknown[0], data.explained)
+        raise InputError(f"masks are for explained inputs, {', '.join(data.explained)}, not {unknown[0]!r}{near}")
     return {name: _mask(np.asarray(mask), name, data) for name, mask in by_name.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,14 +12,18 @@ from onnxlrp.evaluation.area import area_between, deletion, insertion
 from onnxlrp.evaluation.complexity import entropy
 from onnxlrp.evaluation.conservation_shares import ConservationShares
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
+from onnxlrp.evaluation.evaluation_result import Evaluation
 from onnxlrp.evaluation.explanation_methods import ExplanationMethod, Relevance
 from onnxlrp.evaluation.leave_one_out import leave_one_out, linear_correlation, rank_correlation
-from onnxlrp.evaluation.localisation import share_inside
+from onnxlrp.evaluation.localisation import covered_share, share_inside
 from onnxlrp.evaluation.perturbation import Curves, curves
 from onnxlrp.evaluation.removal import Removal
 from onnxlrp.evaluation.sanity import Sanity, sanity
 from onnxlrp.evaluation.score_model import ScoreModel
 from onnxlrp.evaluation.stability import relative_change
+
+_FEW = 10
+"""Number of samples below which a bootstrap interval is too narrow."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -62,7 +66,7 @@ class Measuring:
         if not may_repeat and (twin := self._twin(by_unit)):
             self.notes.append(f"{method.name} was left out: on this model it gives the relevance of {twin}")
             return
-        by_unit = self._measure_units(method.name, by_unit, relevance)
+        by_unit = self.measure_units(method.name, by_unit, relevance)
         if "conservation" in self.asked and method.conservation is not None:
             self.conservation[method.name] = method.conservation
         if method.explains_anew:
@@ -72,11 +76,46 @@ class Measuring:
         """Measure a random order of the units."""
         present = self.removal.units.present
         order = np.random.default_rng(self.seed).random(present.shape)
-        self._measure_units("random", np.where(present, order, 0), None)
+        self.measure_units("random", np.where(present, order, 0), None)
 
     def measure_occlusion(self) -> None:
         """Measure leave-one-out itself as an explanation."""
-        self._measure_units("occlusion", self._left_out(), None)
+        self.measure_units("occlusion", self._left_out(), None)
+
+    def result(self, baseline: str, confidence: float) -> Evaluation:
+        """Return everything that was measured; `baseline` says in words what takes the place of removed units."""
+        units = self.removal.units
+        return Evaluation(
+            score=self.score.name,
+            samples=self.data.count,
+            units=units.text,
+            unit_count=units.count,
+            baseline=baseline,
+            steps=self.steps,
+            confidence=confidence,
+            seed=self.seed,
+            values=self.values,
+            curves=self.curves,
+            conservation=self.conservation,
+            sanity=self.sanity,
+            relevance=self.relevance,
+            notes=tuple(self._every_note()),
+        )
+
+    def _every_note(self) -> Iterator[str]:
+        """Yield sentences about what is unusual."""
+        yield from self.notes
+        if self.data.count < _FEW:
+            yield f"{self.data.count} samples are few: intervals of fewer than {_FEW} are too narrow"
+        if self.masks is not None:
+            share = float(covered_share(self.masks, self.data).mean())
+            yield f"the masks cover {share:.1%} of the inputs: an even spread of relevance has that share inside"
+        for name, found in self.sanity.items():
+            if not found.depends_on_weights:
+                yield (
+                    f"{name} hardly changes as all weights are shuffled (rank correlation {found.similarity[-1]:.2f}): "
+                    "it shows little of what the model has learned"
+                )
 
     def _explain_anew(self, method: ExplanationMethod, by_unit: np.ndarray) -> None:
         """Measure what needs explanations of other inputs and other weights."""
@@ -88,7 +127,7 @@ class Measuring:
             if found is not None:
                 self.sanity[method.name] = found
 
-    def _measure_units(self, name: str, by_unit: np.ndarray, relevance: Relevance | None) -> np.ndarray:
+    def measure_units(self, name: str, by_unit: np.ndarray, relevance: Relevance | None) -> np.ndarray:
         """Compute what depends on the relevance alone, and return that of the units with 0 for NaN.
 
         `relevance` holds that of the elements, None where only that of the units is known.

@@ -29,14 +29,18 @@ class Curves:
     """Share of the units that is removed, [N, steps + 1]."""
 
 
-def curves(removal: Removal, relevance: np.ndarray, steps: int) -> Curves:
-    """Compute both curves of units' relevance [N, units]; ties are broken by the number of the unit."""
-    present = removal.units.present
+def curves(removal: Removal, relevance: np.ndarray, steps: int, rows: np.ndarray | None = None) -> Curves:
+    """Compute both curves of units' relevance [N, units]; ties are broken by the number of the unit.
+
+    `rows` are the numbers of the N samples, if they are not all.
+    """
+    rows = np.arange(removal.count) if rows is None else rows
+    present = removal.units.present[rows]
     counts = removed_counts(present.sum(axis=1), steps)
     most = np.argsort(np.where(present, -relevance, np.inf), axis=1, kind="stable")
     least = np.argsort(np.where(present, relevance, np.inf), axis=1, kind="stable")
     shares = counts / np.maximum(counts[:, -1:], 1)
-    return Curves(curve(removal, most, counts), curve(removal, least, counts), shares)
+    return Curves(curve(removal, most, counts, rows), curve(removal, least, counts, rows), shares)
 
 
 def removed_counts(units: np.ndarray, steps: int) -> np.ndarray:
@@ -44,9 +48,10 @@ def removed_counts(units: np.ndarray, steps: int) -> np.ndarray:
     return np.floor(units[:, None] * np.arange(steps + 1) / steps + 1e-9).astype(int)
 
 
-def curve(removal: Removal, order: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Compute the scores [N, steps + 1] as units are removed in an order [N, units]."""
+def curve(removal: Removal, order: np.ndarray, counts: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Compute the scores [N, steps + 1] as units are removed in an order [N, units]; `rows` as in `curves`."""
     samples, steps = counts.shape
+    rows = np.arange(samples) if rows is None else rows
     units = order.shape[1]
     at_once = max(1, _MASKS // (steps * units))
     parts = []
@@ -55,5 +60,5 @@ def curve(removal: Removal, order: np.ndarray, counts: np.ndarray) -> np.ndarray
         rank = np.empty_like(order[some])
         np.put_along_axis(rank, order[some], np.arange(units)[None], axis=1)
         masks = rank[:, None, :] < counts[some][:, :, None]
-        parts.append(removal.scores(some.repeat(steps), masks.reshape(-1, units)))
+        parts.append(removal.scores(rows[some].repeat(steps), masks.reshape(-1, units)))
     return np.concatenate(parts).reshape(samples, steps)

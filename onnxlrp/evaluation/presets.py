@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onnxlrp.evaluation.input_kinds import InputKind
 from onnxlrp.plan import Plan
 from onnxlrp.plan.steps import every_step
+from onnxlrp.runtime.input_kinds import InputKind
 
 _ATTENTION = ("auto", "attn_lrp", "cp_lrp", "epsilon")
 _CONVOLUTIONS = ("auto", "epsilon", "epsilon_plus", "epsilon_alpha2_beta1", "excitation_backprop")
 _DENSE = ("auto", "epsilon", "deep_taylor")
+_MORE_CONVOLUTIONS = ("epsilon_alpha2_beta1_flat", "deep_taylor")
+_MORE_DENSE = ("excitation_backprop",)
+_TREES = ("auto(trees='path')",)
 
 
 def presets_for(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[str, np.ndarray]) -> Sequence[str]:
@@ -20,16 +23,47 @@ def presets_for(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[str,
 
     The values of trees do not depend on the composite, so that there is nothing to compare with `auto`.
     """
-    operators = {step.operator for step in every_step(plan.steps)}
-    if any("TreeEnsemble" in operator for operator in operators):
-        return ("auto",)
-    if "Softmax" in operators or any("Attention" in operator for operator in operators):
-        return _ATTENTION
-    if "Conv" not in operators:
-        return _DENSE
+    family = _family(plan)
+    if family != "convolutions":
+        return {"trees": ("auto",), "attention": _ATTENTION, "dense": _DENSE}[family]
+    box = picture_box(kinds, arrays)
+    if box is None:
+        flat = any(kind == "picture" for kind in kinds.values())
+        return (*_CONVOLUTIONS, "epsilon_plus_flat") if flat else _CONVOLUTIONS
+    return (*_CONVOLUTIONS, "epsilon_plus_flat", f"epsilon_gamma_box({_bounds(box)})")
+
+
+def presets_to_tune(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[str, np.ndarray]) -> Sequence[str]:
+    """List the presets that a search starts from: those of `presets_for` and others that are seldom the best.
+
+    For trees these are the two games whose values need no background.
+    """
+    usual, family = presets_for(plan, kinds, arrays), _family(plan)
+    if family != "convolutions":
+        return (*usual, *{"trees": _TREES, "attention": (), "dense": _MORE_DENSE}[family])
+    box = picture_box(kinds, arrays)
+    boxed = () if box is None else (f"vgg_overview({_bounds(box)})",)
+    return (*usual, *_MORE_CONVOLUTIONS, *boxed)
+
+
+def picture_box(kinds: Mapping[str, InputKind], arrays: Mapping[str, np.ndarray]) -> tuple[float, float] | None:
+    """Find the lowest and the highest pixel of all pictures; None if there are no pictures, if all are of one value, or
+    if some are no numbers."""
     pictures = [arrays[name] for name, kind in kinds.items() if kind == "picture"]
     if not pictures:
-        return _CONVOLUTIONS
+        return None
     low, high = min(float(a.min()) for a in pictures), max(float(a.max()) for a in pictures)
-    box = (f"epsilon_gamma_box(low={low:.6g}, high={high:.6g})",) if low < high else ()
-    return (*_CONVOLUTIONS, "epsilon_plus_flat", *box)
+    return (float(f"{low:.6g}"), float(f"{high:.6g}")) if low < high and np.isfinite([low, high]).all() else None
+
+
+def _bounds(box: tuple[float, float]) -> str:
+    return f"low={box[0]:.6g}, high={box[1]:.6g}"
+
+
+def _family(plan: Plan) -> str:
+    operators = {step.operator for step in every_step(plan.steps)}
+    if any("TreeEnsemble" in operator for operator in operators):
+        return "trees"
+    if "Softmax" in operators or any("Attention" in operator for operator in operators):
+        return "attention"
+    return "convolutions" if "Conv" in operators else "dense"

@@ -10,8 +10,8 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
-from onnxlrp.evaluation.input_kinds import InputKind, channel_axis, input_kind, time_axis
 from onnxlrp.evaluation.superpixels import superpixels
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis, input_kind, time_axis
 
 PATCHES = 14
 """Number of patches along the longer side of a picture."""
@@ -37,6 +37,11 @@ class Units:
     def count(self) -> int:
         """Largest number of units of a sample."""
         return self.present.shape[1]
+
+    def taking(self, rows: np.ndarray) -> Units:
+        """Return the units of some samples alone."""
+        labels = {name: own if len(own) == 1 else own[rows] for name, own in self.labels.items()}
+        return dataclasses.replace(self, labels=labels, present=self.present[rows])
 
     def sums(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Add up arrays in the inputs' shapes over each unit, float64 [N, units]."""

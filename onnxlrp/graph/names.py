@@ -21,3 +21,16 @@ class Names:
             candidate = f"{name}_{count}"
         self._taken.add(candidate)
         return candidate
+
+
+def unused_scope(graph: ir.Graph, scope: str) -> str:
+    """Return a prefix of names, the scope itself or with `_1`, `_2` …, with which no initializer of a graph begins.
+
+    A model that onnxlrp has written already, and whose metadata another tool has removed, has constants of that scope.
+    """
+    used = {name.split(".", 1)[0] for name in graph.initializers if "." in name}
+    candidate, count = scope, 0
+    while candidate in used:
+        count += 1
+        candidate = f"{scope}_{count}"
+    return candidate

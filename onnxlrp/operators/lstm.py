@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
-from onnxlrp.operators.recurrent_activations import unknown
+from onnxlrp.operators.changes import mean_of
+from onnxlrp.operators.recurrent_activations import Activation, unknown
 from onnxlrp.operators.recurrent_cell import (
     C0,
     H0,
@@ -100,7 +101,28 @@ def _states(cell: Cell, sequences: Mapping[str, ir.Value | None], c0: ir.Value, 
     return cell.flip(c)
 
 
-@custom("LSTM", operands=lambda c: (X, W, R, B, H0, C0, P), gradient_only=(W, R, B, P), per_output=True, refuse=unknown)
+def _multiplier(op: Builder, call: Call, before: Call, g: Sequence[ir.Value | None]) -> Mapping[int, ir.Value]:
+    """The gradient with the means of all factors, and difference quotients of the activations."""
+    cell, other = Cell(op, call, g), Cell(op, before, [])
+    v, v0 = _lstm_values(cell), _lstm_values(other)
+    gate, candidate, squash = _activations(cell)
+    pairs = zip(_factors(cell, v), _factors(other, v0), strict=True)
+    middle = _Factors(*(mean_of(op, a, b) for a, b in pairs))
+    functions = {"i": gate, "o": gate, "f": gate, "g": candidate}
+    slopes = {k: f.quotient(op, v.sums[k], v0.sums[k]) for k, f in functions.items()}
+    slopes["c"] = squash.quotient(op, v.c, v0.c)
+    back = _lstm_gradient(cell, v, middle, slopes)
+    return {i: back.amounts[i] for i in (X, H0, C0) if i in back.amounts}
+
+
+@custom(
+    "LSTM",
+    operands=lambda c: (X, W, R, B, H0, C0, P),
+    gradient_only=(W, R, B, P),
+    per_output=True,
+    refuse=unknown,
+    multiplier=_multiplier,
+)
 def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Relevance skips the gates; Epsilon shares it between f·c and i·g, and that of the candidate between Wx and Uh.
 
@@ -109,7 +131,7 @@ def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient:
     cell = Cell(op, call, r)
     v = _lstm_values(cell)
     if gradient:
-        return _lstm_gradient(cell, v)
+        return _lstm_gradient(cell, v, *_at_one_point(cell, v))
     a, s = v.sums["g"], op.stabilise(v.c)
     stays = cell.masked(op.Div(op.Mul(v.f, v.before), s), 1.0)
     factor = cell.masked(op.Div(op.Div(op.Mul(v.i, v.g), s), op.stabilise(a)))
@@ -134,24 +156,53 @@ def lstm(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient:
     )
 
 
-def _lstm_gradient(cell: Cell, v: _Lstm) -> Reversed:
-    """Compute the gradient of c' = f·c + i·g and h = o·h(c'), where h(·) is the output activation."""
+class _Factors(NamedTuple):
+    """The factors of the products in an LSTM: the gates, the candidate, the cell state before each step, and the
+    activation of the one after it."""
+
+    o: ir.Value
+    squashed: ir.Value
+    i: ir.Value
+    f: ir.Value
+    g: ir.Value
+    before: ir.Value
+
+
+def _activations(cell: Cell) -> list[Activation]:
+    """The activations of gates, candidate and output; onnxruntime clips the operands of the first two, not the cell
+    state."""
+    gate, candidate, squash = cell.functions
+    return [gate, candidate, dataclasses.replace(squash, clip=None)]
+
+
+def _factors(cell: Cell, v: _Lstm) -> _Factors:
+    gate, _, squash = _activations(cell)
+    o, squashed = gate.value(cell.op, v.sums["o"]), squash.value(cell.op, v.c)
+    return _Factors(o, squashed, v.i, v.f, v.g, v.before)
+
+
+def _at_one_point(cell: Cell, v: _Lstm) -> tuple[_Factors, dict[str, ir.Value]]:
+    """Compute the factors, and the derivatives of the activations of all gates and of the cell state "c"."""
+    op, (gate, candidate, squash), factors = cell.op, _activations(cell), _factors(cell, v)
+    values = {"i": v.i, "o": factors.o, "f": v.f}
+    slopes = {k: gate.slope(op, v.sums[k], y) for k, y in values.items()}
+    return factors, slopes | {"g": candidate.slope(op, v.sums["g"], v.g), "c": squash.slope(op, v.c, factors.squashed)}
+
+
+def _lstm_gradient(cell: Cell, v: _Lstm, factors: _Factors, slopes: Mapping[str, ir.Value]) -> Reversed:
+    """Compute the gradient of c' = f·c + i·g and h = o·h(c'), where h(·) is the output activation, from the factors of
+    the products and the slopes of the activations."""
     op, call = cell.op, cell.call
-    gate, g, squash = cell.functions
-    # onnxruntime clips the operands of f and g, not the cell state.
-    squash = dataclasses.replace(squash, clip=None)
-    o, squashed = gate.value(op, v.sums["o"]), squash.value(op, v.c)
-    slope = {k: gate.slope(op, v.sums[k], y) for k, y in (("i", v.i), ("o", o))}
-    to_o = cell.masked(op.Mul(squashed, slope["o"]))
-    to_g = cell.masked(op.Mul(v.i, g.slope(op, v.sums["g"], v.g)))
+    to_o = cell.masked(op.Mul(factors.squashed, slopes["o"]))
+    to_g = cell.masked(op.Mul(factors.i, slopes["g"]))
     if call.attr("input_forget", 0):
-        to_i = cell.masked(op.Mul(op.Sub(v.g, v.before), slope["i"]))
+        to_i = cell.masked(op.Mul(op.Sub(factors.g, factors.before), slopes["i"]))
         to_f = op.Mul(to_i, 0.0)
     else:
-        to_i = cell.masked(op.Mul(v.g, slope["i"]))
-        to_f = cell.masked(op.Mul(v.before, gate.slope(op, v.sums["f"], v.f)))
-    through = op.Mul(o, squash.slope(op, v.c, squashed))
-    stays = v.f
+        to_i = cell.masked(op.Mul(factors.g, slopes["i"]))
+        to_f = cell.masked(op.Mul(factors.before, slopes["f"]))
+    through = op.Mul(factors.o, slopes["c"])
+    stays = factors.f
     if v.peepholes:
         through = op.Add(through, op.Mul(to_o, v.peepholes["o"]))
         seen = op.Add(op.Mul(to_i, v.peepholes["i"]), op.Mul(to_f, v.peepholes["f"]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.changes import Multipliers, norm_change
 from onnxlrp.operators.registry import Reversed, all_operands, custom, linear
 
 if TYPE_CHECKING:
@@ -162,6 +163,67 @@ def _moments(op: Builder, x: ir.Value, axes: ir.Value, epsilon: float) -> tuple[
     return centred, op.Sqrt(op.Add(variance, epsilon))
 
 
+def _multiplier(
+    op: Builder,
+    call: Call,
+    before: Call,
+    g: ir.Value,
+    gamma: ir.Value | None,
+    axes: ir.Value,
+    epsilon: float,
+    *,
+    centred: bool = True,
+) -> Multipliers:
+    """The multiplier of x in a norm over axes, with γ that broadcasts to x."""
+    g = g if gamma is None else op.Mul(g, gamma)
+    return {0: norm_change(op, (call.operand(0), before.operand(0)), g, axes, epsilon, centred=centred)}
+
+
+def _layer_norm_multiplier(op: Builder, call: Call, before: Call, g: list[ir.Value | None]) -> Multipliers:
+    assert g[0] is not None
+    return _multiplier(op, call, before, g[0], call.input(1), _layer_axes(op, call), _epsilon(call))
+
+
+def _instance_norm_multiplier(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
+    rank = call.rank()
+    return _multiplier(
+        op, call, before, g, _per_channel(op, rank, call.operand(1)), op.ints(range(2, rank)), _epsilon(call)
+    )
+
+
+def _group_norm_multiplier(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
+    x, groups = call.operand(0), int(call.attr("num_groups"))
+    apart, one = (_groups_apart(op, c.operand(0), groups) for c in (call, before))
+    points = (call.rebind({0: op.Reshape(x, apart)}), before.rebind({0: op.Reshape(before.operand(0), one)}))
+    gamma = _per_group(op, call.input(1), groups)
+    back = _multiplier(op, *points, op.Reshape(g, apart), gamma, op.ints([2, 3]), _epsilon(call))
+    return {0: op.Reshape(back[0], op.shape(x))}
+
+
+def _mean_variance_multiplier(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
+    return _multiplier(op, call, before, g, None, op.ints(call.ints("axes", (0, 2, 3))), 1e-18)
+
+
+def _rms_norm_multiplier(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
+    return _multiplier(op, call, before, g, call.operand(1), _layer_axes(op, call), _epsilon(call), centred=False)
+
+
+def _epsilon(call: Call) -> float:
+    return float(call.attr("epsilon", 1e-5))
+
+
+def _layer_axes(op: Builder, call: Call) -> ir.Value:
+    """The axes that a norm runs over: those from `axis` on, or the attribute `axes` of a written-out norm."""
+    rank = call.rank()
+    return op.ints([int(a) % rank for a in call.attr("axes", range(int(call.attr("axis", -1)) % rank, rank))])
+
+
+def _groups_apart(op: Builder, x: ir.Value, groups: int) -> ir.Value:
+    """The shape [N, G, C/G, H·W], in which the statistics are over the last two axes."""
+    channels = op.Div(op.dim(x, 1), op.ints([groups]))
+    return op.Concat(op.dim(x, 0), op.ints([groups]), channels, op.volume(x, 2), axis=0)
+
+
 def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
     """Reshape the results for reshaped operands to the shapes of the call's own operands."""
 
@@ -171,16 +233,21 @@ def _shaped_like_operands(op: Builder, call: Call, back: Reversed) -> Reversed:
     return dataclasses.replace(back, amounts=shaped(back.amounts), factors=shaped(back.factors))
 
 
-@custom("LayerNormalization", per_output=True, receives="ratio", operands=all_operands, gradient_only=(1, 2))
+@custom(
+    "LayerNormalization",
+    per_output=True,
+    receives="ratio",
+    operands=all_operands,
+    gradient_only=(1, 2),
+    multiplier=_layer_norm_multiplier,
+)
 def layer_norm(op: ReverseBuilder, call: Call, r: list[ir.Value | None], gradient: bool) -> Reversed:
     """Relevance takes one step in which the statistics are constant; the shift absorbs its share.
 
     Relevance of the output Mean is shared in proportion to the contributions, that of InvStdDev in proportion to the
     squared deviations. A call that stands for a written-out norm has an attribute `axes`, of any axes, and may lack γ.
     """
-    x, rank = call.operand(0), call.rank()
-    axes = op.ints([int(a) % rank for a in call.attr("axes", range(int(call.attr("axis", -1)) % rank, rank))])
-    epsilon = float(call.attr("epsilon", 1e-5))
+    x, axes, epsilon = call.operand(0), _layer_axes(op, call), _epsilon(call)
     parts = []
     if r[0] is not None:
         parts.append(_centred(op, x, r[0], call.input(1), call.input(2), axes, epsilon, gradient))
@@ -236,7 +303,13 @@ def _plus(op: Builder, a: Reversed, b: Reversed) -> Reversed:
     return Reversed(both, epsilon=epsilon, bias=bias, factors=a.factors | b.factors)
 
 
-@custom("InstanceNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
+@custom(
+    "InstanceNormalization",
+    receives="ratio",
+    operands=all_operands,
+    gradient_only=(1, 2),
+    multiplier=_instance_norm_multiplier,
+)
 def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance takes one step in which the statistics are constant; the shift absorbs its share."""
     rank = call.rank()
@@ -246,14 +319,18 @@ def instance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Rever
     return _shaped_like_operands(op, call, back)
 
 
-@custom("GroupNormalization", receives="ratio", operands=all_operands, gradient_only=(1, 2))
+@custom(
+    "GroupNormalization",
+    receives="ratio",
+    operands=all_operands,
+    gradient_only=(1, 2),
+    multiplier=_group_norm_multiplier,
+)
 def group_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance takes one step in which the statistics are constant; the shift absorbs its share."""
     # A call that stands for a written-out norm may lack scale and shift, or have a single number.
     x, groups = call.operand(0), int(call.attr("num_groups"))
-    # In [N, G, C/G, H·W] the statistics are over the last two axes.
-    channels = op.Div(op.dim(x, 1), op.ints([groups]))
-    apart = op.Concat(op.dim(x, 0), op.ints([groups]), channels, op.volume(x, 2), axis=0)
+    apart = _groups_apart(op, x, groups)
     gamma, beta = (_per_group(op, call.input(i), groups) for i in (1, 2))
     rows, share = op.Reshape(x, apart), op.Reshape(r, apart)
     back = _centred(op, rows, share, gamma, beta, op.ints([2, 3]), float(call.attr("epsilon", 1e-5)), gradient)
@@ -268,7 +345,7 @@ def _per_group(op: Builder, value: ir.Value | None, groups: int) -> ir.Value | N
     return op.Reshape(value, op.ints([1, 1, 1, 1] if one else [1, groups, -1, 1]))
 
 
-@custom("MeanVarianceNormalization", receives="ratio")
+@custom("MeanVarianceNormalization", receives="ratio", multiplier=_mean_variance_multiplier)
 def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance takes one step in which the statistics are constant."""
     # ONNX divides by σ + 1e-9, which is √(var + 1e-18) to nine digits.
@@ -276,7 +353,7 @@ def mean_variance_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> 
     return _centred(op, call.operand(0), r, None, None, axes, 1e-18, gradient)
 
 
-@custom("RMSNormalization", sign="keeps", operands=all_operands, gradient_only=(1,))
+@custom("RMSNormalization", sign="keeps", operands=all_operands, gradient_only=(1,), multiplier=_rms_norm_multiplier)
 def rms_norm(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance passes unchanged: the denominator is constant."""
     if not gradient:

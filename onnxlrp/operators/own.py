@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators import registry
 from onnxlrp.operators.registry import Kind, Operator
 
@@ -87,7 +88,7 @@ def operator(
     """
     if kind not in _KINDS:
         way_out = "onnxlrp.stopping_operator registers an operator at which relevance ends"
-        raise InputError(f"kind is one of {', '.join(_KINDS)}, not {kind!r}; {way_out}")
+        raise InputError(f"kind is one of {', '.join(_KINDS)}, not {kind!r}{did_you_mean(kind, _KINDS)}; {way_out}")
     known = [f.name for f in dataclasses.fields(Operator)][4:]
     if unknown := [name for name in options if name not in known]:
         raise InputError(f"an operator has no option {unknown[0]!r}; there are: {', '.join(known)}")

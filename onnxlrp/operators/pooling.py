@@ -116,7 +116,12 @@ def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
         return _to_first_largest(op, call, r, [])
     # A second node gives the indices: asking the pool itself for them would cost it its faster kernel.
     _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
-    return op.scatter_back(r, winners, x)
+    if op.dims(x)[0] != 1 or op.dims(r)[0] == 1:
+        return op.scatter_back(r, winners, x)
+    # One sample stands for all: its winners are those of each, further on by the elements of the samples before.
+    samples = op.Range(op.ints_scalar(0), op.Squeeze(op.dim(r, 0), op.ints([0])), op.ints_scalar(1))
+    begins = op.Reshape(op.Mul(samples, op.size(x)), op.ints([-1, *[1] * (call.rank() - 1)]))
+    return op.scatter_back(r, op.Add(winners, begins), x, op.Concat(op.dim(r, 0), op.shape(x, 1), axis=0))
 
 
 def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]) -> ir.Value:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.changes import mean_of
 from onnxlrp.operators.recurrent_activations import unknown
 from onnxlrp.operators.recurrent_cell import (
     H0,
@@ -64,17 +65,40 @@ def _back(cell: Cell, label: str, hidden: _Hidden) -> tuple[ir.Value, ir.Value]:
     return first, every
 
 
-@custom("RNN", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
+def _rnn_multiplier(op: Builder, call: Call, before: Call, g: Sequence[ir.Value | None]) -> Mapping[int, ir.Value]:
+    cell, other = Cell(op, call, g), Cell(op, before, [])
+    (a,), (a0,) = cell.sums(), other.sums()
+    return _data(_rnn_gradient(cell, cell.functions[0].quotient(op, a, a0)))
+
+
+def _rnn_gradient(cell: Cell, slope: ir.Value) -> Reversed:
+    """Compute the gradient of h' = f(a) from the slope of f."""
+    factor = cell.masked(slope)
+    first, dh = _back(cell, "gradient", _Hidden(factor, cell.r, stays=cell.keep))
+    d = cell.rows(cell.op.Mul(dh, factor))
+    return gradients_of_operands(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
+
+
+def _data(back: Reversed) -> Mapping[int, ir.Value]:
+    """Return what goes to the input and to the initial state, the operands that are no weights."""
+    return {i: back.amounts[i] for i in (X, H0) if i in back.amounts}
+
+
+@custom(
+    "RNN",
+    operands=lambda c: (X, W, R, B, H0),
+    gradient_only=(W, R, B),
+    per_output=True,
+    refuse=unknown,
+    multiplier=_rnn_multiplier,
+)
 def rnn(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Epsilon shares relevance among the terms of each step's sum Wx + Uh + biases."""
     cell = Cell(op, call, r)
     (f,) = cell.functions
     (a,) = cell.sums()
     if gradient:
-        factor = cell.masked(f.slope(op, a, f.value(op, a)))
-        first, dh = _back(cell, "gradient", _Hidden(factor, cell.r, stays=cell.keep))
-        d = cell.rows(op.Mul(dh, factor))
-        return gradients_of_operands(cell, d, d, {H0: first}, cell.to_weight(d, cell.rows(cell.before)))
+        return _rnn_gradient(cell, f.slope(op, a, f.value(op, a)))
     factor = cell.masked(op.Reciprocal(op.stabilise(a)))
     first, dh = _back(cell, "relevance", _Hidden(factor, cell.r, cell.before, cell.keep))
     v = op.Mul(dh, factor)
@@ -117,14 +141,36 @@ def _gru_values(cell: Cell) -> _Gru:
     return _Gru(z, r, g.value(op, a), a, sums)
 
 
-@custom("GRU", operands=lambda c: (X, W, R, B, H0), gradient_only=(W, R, B), per_output=True, refuse=unknown)
+def _gru_multiplier(op: Builder, call: Call, before: Call, g: Sequence[ir.Value | None]) -> Mapping[int, ir.Value]:
+    """The gradient with the means of all factors, and difference quotients of the activations."""
+    cell, other = Cell(op, call, g), Cell(op, before, [])
+    v, v0 = _gru_values(cell), _gru_values(other)
+    gate, candidate = cell.functions
+    z, r, n = (mean_of(op, a, b) for a, b in zip((v.z, v.r, v.n), (v0.z, v0.r, v0.n), strict=True))
+    reset = None if v.reset is None or v0.reset is None else mean_of(op, v.reset, v0.reset)
+    slopes = [gate.quotient(op, a, b) for a, b in zip(v.sums, v0.sums, strict=True)]
+    slopes.append(candidate.quotient(op, v.a, v0.a))
+    middle = dataclasses.replace(v, z=z, r=r, n=n, reset=reset)
+    return _data(_gru_gradient(cell, middle, slopes, mean_of(op, cell.before, other.before)))
+
+
+@custom(
+    "GRU",
+    operands=lambda c: (X, W, R, B, H0),
+    gradient_only=(W, R, B),
+    per_output=True,
+    refuse=unknown,
+    multiplier=_gru_multiplier,
+)
 def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
     """Relevance skips the gates; Epsilon shares it between (1−z)·n and z·h, and that of the candidate between Wx and
     Uh."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)
     if gradient:
-        return _gru_gradient(cell, v)
+        f, g = cell.functions
+        slopes = [f.slope(op, s, y) for s, y in zip(v.sums, (v.z, v.r), strict=True)]
+        return _gru_gradient(cell, v, [*slopes, g.slope(op, v.a, v.n)], cell.before)
     h, candidate = cell.before, op.Mul(op.Sub(1.0, v.z), v.n)
     s = op.stabilise(op.Add(candidate, op.Mul(v.z, h)))
     stays = cell.masked(op.Div(op.Mul(v.z, h), s), 1.0)
@@ -142,13 +188,12 @@ def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: 
     return relevance_of_operands(cell, share, cell.split(cell.w, 1)[2], {H0: first}, bias, absorbed)
 
 
-def _gru_gradient(cell: Cell, v: _Gru) -> Reversed:
-    """Compute the gradient of h' = (1−z)·n + z·h."""
-    op, h = cell.op, cell.before
-    f, g = cell.functions
-    slope_z, slope_r = (f.slope(op, s, y) for s, y in zip(v.sums, (v.z, v.r), strict=True))
+def _gru_gradient(cell: Cell, v: _Gru, slopes: Sequence[ir.Value], h: ir.Value) -> Reversed:
+    """Compute the gradient of h' = (1−z)·n + z·h from these values, h included, and the slopes of the activations of z,
+    r and n."""
+    op, (slope_z, slope_r, slope_a) = cell.op, slopes
     to_z = cell.masked(op.Mul(op.Sub(h, v.n), slope_z))
-    to_a = cell.masked(op.Mul(op.Sub(1.0, v.z), g.slope(op, v.a, v.n)))
+    to_a = cell.masked(op.Mul(op.Sub(1.0, v.z), slope_a))
     stays = cell.masked(v.z, 1.0)
     if v.reset is None:
         return _reset_first(cell, v, op.Mul(h, slope_r), to_z, to_a, stays)

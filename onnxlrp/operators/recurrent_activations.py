@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.changes import over_change
 from onnxlrp.operators.registry import find
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class Activation:
         inside = self._clipped(op, x)
         slope = self._each(op, lambda f, x, y: f.slope(op, x, y), inside, y)
         return slope if self.clip is None else op.Where(op.Equal(inside, x), slope, op.number(0.0, x))
+
+    def quotient(self, op: Builder, x: ir.Value, x0: ir.Value) -> ir.Value:
+        """Compute the change of f(clip(x)) from another argument over that of x; the derivative where x is the same."""
+        y = self.value(op, x)
+        return over_change(op, op.Sub(y, self.value(op, x0)), op.Sub(x, x0), self.slope(op, x, y))
 
     def _clipped(self, op: Builder, x: ir.Value) -> ir.Value:
         if self.clip is None:

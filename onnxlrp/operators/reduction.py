@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
+from onnxlrp.operators import quotients
+from onnxlrp.operators.changes import Multipliers, log_sum_exp_change, over_change
 from onnxlrp.operators.registry import Reversed, custom, linear, routing
 
 if TYPE_CHECKING:
@@ -79,21 +83,57 @@ def _times(op: Builder, call: Call, r: ir.Value, slope: ir.Value) -> Reversed:
     return Reversed({0: op.Mul(keep(op, call, r), slope)})
 
 
-@custom("ReduceL1", sign="nonnegative")
+def _multiplier(change: Callable[..., ir.Value]) -> Callable[..., Multipliers]:
+    """Make the function for a reduction's multiplier from one that takes calls whose outputs keep the axes."""
+
+    def multiplier(op: Builder, call: Call, before: Call, g: ir.Value) -> Multipliers:
+        points = (dataclasses.replace(c, outputs=(keep(op, c, c.outputs[0]),)) for c in (call, before))
+        return {0: op.Mul(keep(op, call, g), change(op, *points))}
+
+    return multiplier
+
+
+def _of_magnitudes(op: Builder, call: Call, before: Call) -> ir.Value:
+    x, x0 = call.operand(0), before.operand(0)
+    return over_change(op, op.Sub(op.Abs(x), op.Abs(x0)), op.Sub(x, x0), op.Sign(x))
+
+
+def _of_squares(op: Builder, call: Call, before: Call) -> ir.Value:
+    return op.Add(call.operand(0), before.operand(0))
+
+
+def _of_length(op: Builder, call: Call, before: Call) -> ir.Value:
+    """`Δ‖x‖ = Δ(x·x)/(‖x‖ + ‖x₀‖)`."""
+    total = op.Add(call.outputs[0], before.outputs[0])
+    slope = op.Div(op.Add(call.operand(0), before.operand(0)), total)
+    return op.Where(op.Equal(total, 0.0), op.number(0.0, total), slope)
+
+
+def _of_log_sum(op: Builder, call: Call, before: Call) -> ir.Value:
+    slope = quotients.log_quotient(op, *(sums(op, c, c.operand(0)) for c in (call, before)))
+    return op.Expand(slope, op.shape(call.operand(0)))
+
+
+def _of_log_sum_exp(op: Builder, call: Call, before: Call) -> ir.Value:
+    which = axes(op, call)
+    return log_sum_exp_change(op, call, before, call.operand(1) if which is None else op.ints(which))
+
+
+@custom("ReduceL1", sign="nonnegative", multiplier=_multiplier(_of_magnitudes))
 def reduce_l1(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is shared in proportion to the magnitudes."""
     x = call.operand(0)
     return _times(op, call, r, op.Sign(x)) if gradient else _proportional(op, call, r, op.Abs(x))
 
 
-@custom("ReduceSumSquare", sign="nonnegative")
+@custom("ReduceSumSquare", sign="nonnegative", multiplier=_multiplier(_of_squares))
 def reduce_sum_square(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is shared in proportion to the squares."""
     x = call.operand(0)
     return _times(op, call, r, op.Mul(2.0, x)) if gradient else _proportional(op, call, r, op.Mul(x, x))
 
 
-@custom("ReduceL2", sign="nonnegative")
+@custom("ReduceL2", sign="nonnegative", multiplier=_multiplier(_of_length))
 def reduce_l2(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """Relevance is shared in proportion to the squares."""
     x = call.operand(0)
@@ -115,7 +155,7 @@ def _of_logarithm(op: Builder, call: Call, c: ir.Value, slope: ir.Value) -> Reve
     return Reversed(factors={0: op.Mul(wide, slope)}, bias=op.Mul(wide, rest))
 
 
-@custom("ReduceLogSum", receives="factor")
+@custom("ReduceLogSum", receives="factor", multiplier=_multiplier(_of_log_sum))
 def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Relevance is shared in proportion to the derivative, as for the logarithm of one value."""
     x = call.operand(0)
@@ -123,7 +163,7 @@ def reduce_log_sum(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reve
     return _times(op, call, c, slope) if gradient else _of_logarithm(op, call, c, slope)
 
 
-@custom("ReduceLogSumExp", receives="factor")
+@custom("ReduceLogSumExp", receives="factor", multiplier=_multiplier(_of_log_sum_exp))
 def reduce_log_sum_exp(op: Builder, call: Call, c: ir.Value, gradient: bool) -> Reversed:
     """Relevance is shared in proportion to the derivative, which is the softmax; the entropy goes to the bias."""
     slope = op.Exp(op.Sub(call.operand(0), keep(op, call, op.output(call))))

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -141,6 +141,10 @@ class Operator:
     """The sign of the output."""
     piecewise_constant: bool = False
     """True where the derivative is 0 wherever there is one."""
+    multiplier: Callable[[Builder, Call, Call, Any], Mapping[int, ir.Value]] | None = None
+    """For a custom operator, `multiplier(op, call, before, g)` returns the multiplier of each operand under DeepLIFT,
+    where g is that of the first output, or the list of those of all outputs where the function takes a list. `before`
+    is the call at the baseline. Multipliers times the changes of the operands add up to g times that of the output."""
     base: Callable[[Call], np.ndarray | None] | None = None
     """For an operator whose relevance adds up to its last output less a base value, which the ledger books as bias:
     computes the base of one sample, in that output's rank; None where it depends on the sample."""

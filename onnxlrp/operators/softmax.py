@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.call import Call
 from onnxlrp.graph.walks import follow
+from onnxlrp.operators.changes import log_softmax_change, softmax_change
 from onnxlrp.operators.registry import Reversed, custom
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _depth(value: ir.Value) -> int:
     return _INFINITE if node.op_type == "Add" and depths[0] >= _LOWEST else depths[-1]
 
 
-@custom("Softmax", sign="nonnegative", activation="gate", head="squash")
+@custom("Softmax", sign="nonnegative", activation="gate", head="squash", multiplier=softmax_change)
 def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """The softmax is skipped at the end of a model; inside the network, relevance becomes `x·(R − softmax·ΣR)` (AttnLRP
     Prop. 3.1)."""
@@ -79,7 +80,7 @@ def softmax(op: Builder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     return Reversed(conserves=False, factors={0: around})
 
 
-@custom("LogSoftmax", head="squash")
+@custom("LogSoftmax", head="squash", multiplier=log_softmax_change)
 def log_softmax(op: ReverseBuilder, call: Call, r: ir.Value, gradient: bool) -> Reversed:
     """The LogSoftmax is skipped at the end of a model; inside the network, relevance becomes `x·Jᵀ(R/s(y))`, as for
     softmax."""

@@ -1,4 +1,4 @@
-"""The inner values whose relevance the caller asks for."""
+"""The inner values whose relevance or coefficients the caller asks for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.plan.steps import Plan
 
 
@@ -28,11 +29,24 @@ def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Ma
     return found
 
 
+def patched_values(
+    graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str], initial: str
+) -> list[ir.Value]:
+    """Find the values whose coefficients the caller asks for, as above.
+
+    Raises InputError too where relevance does not start from the score.
+    """
+    if names and initial == "one":
+        raise InputError('coefficients are factors of the score itself: leave initial="output"')
+    return inner_values(graph, plan, names, absorbed)
+
+
 def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.Value:
     """Find an inner value by its name; `absorbed` as above. Raises InputError for a name that no value has."""
     if name in absorbed:
         raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
     found = next((v for n in graph for v in n.outputs if v.name == name), None)
     if found is None:
-        raise InputError(f"the model has no inner value {name!r}; `onnxlrp inspect` lists the steps")
+        near = did_you_mean(name, (v.name for n in graph for v in n.outputs))
+        raise InputError(f"the model has no inner value {name!r}{near}; `onnxlrp inspect` lists the steps")
     return found

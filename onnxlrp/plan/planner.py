@@ -205,7 +205,7 @@ class _Planner:
     def _refused(self, call: Call, entry: Operator, operands: Mapping[int, ir.Value], wanted: list[bool]) -> str | None:
         if (reason := entry.refuse(call)) is not None:
             return reason
-        if self.changing and (reason := no_multiplier(entry, call, operands, self.changing)) is not None:
+        if self.changing and (reason := no_multiplier(entry, call, operands, self.changing, wanted)) is not None:
             return reason
         if not self.gradient and any(wanted[i] for i in entry.gradient_outputs if i < len(wanted)):
             return "its integers are converted to floats in a way that is not recognised"
@@ -235,7 +235,7 @@ class _Planner:
             attention=self.facts.attention,
             on_map=self.on_map,
         )
-        rule, why = self.composite.layer(role)
+        rule, why = self.composite.layer_rule(role)
         call = Call.of(node)
         kind = "+Add" if layer.add is not None else ""
         step = Step(
@@ -250,6 +250,7 @@ class _Planner:
             rule=rule,
             why="dense layer" if why == "dense" else why,
             layer=layer,
+            role=role,
         )
         self.overriding.apply(step)
         check_bounds(step, self.facts)

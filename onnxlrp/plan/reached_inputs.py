@@ -10,7 +10,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import dead_ends, values_leading_to_input
 from onnxlrp.errors import NothingToExplainError
 from onnxlrp.plan.asked_points import inputs_without_points
-from onnxlrp.plan.steps import ActivationMap, Plan
+from onnxlrp.plan.steps import InnerMap, Plan
 from onnxlrp.plan.without_numbers import words_without_gradient
 from onnxlrp.printable import listed
 from onnxlrp.source.explained_inputs import is_empty
@@ -23,8 +23,8 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
 
     Raises NothingToExplainError where it reaches none, or not each of those that the caller named.
     """
-    if plan.activation_map is not None:
-        return _under_map(plan, plan.activation_map, question)
+    if plan.inner_map is not None:
+        return _under_map(plan, plan.inner_map, question)
     arrived = {v for s in plan.steps for v in s.operands.values()} | {question.score}
     words = words_without_gradient(plan, question.inputs) | inputs_without_points(plan, question.inputs)
     reached = [v for v in question.inputs if v in arrived and v not in words]
@@ -44,11 +44,13 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
     return reached, [*words.values(), *_about_missed(graph, facts, question, missed)]
 
 
-def _under_map(plan: Plan, wanted: ActivationMap, question: Question) -> tuple[list[ir.Value], list[str]]:
-    """Find the inputs that a class activation map is enlarged to."""
-    if not any(wanted.value in s.operands.values() for s in plan.steps):
-        stops = "; ".join(plan.stopped[:5]) or f"no path leads from {question.name!r} to it"
-        raise NothingToExplainError(f"the gradient of {question.name!r} does not reach {wanted.value.name!r}: {stops}")
+def _under_map(plan: Plan, wanted: InnerMap, question: Question) -> tuple[list[ir.Value], list[str]]:
+    """Find the inputs that a map of inner values is laid on."""
+    arrived = {v for s in plan.steps for v in s.operands.values()}
+    for value in wanted.ends:
+        if value not in arrived and value is not question.score:
+            stops = "; ".join(plan.stopped[:5]) or f"no path leads from {question.name!r} to it"
+            raise NothingToExplainError(f"the gradient of {question.name!r} does not reach {value.name!r}: {stops}")
     missed = [v.name for v in question.inputs if v not in wanted.axes]
     notes = [f"the map has no place on {listed(missed)}, whose axes are not those of the layer"] if missed else []
     return [v for v in question.inputs if v in wanted.axes], notes

@@ -73,10 +73,11 @@ class StepDecider:
         function = function_of(step.node, step.operands, self.facts)
         if function.argument not in step.operands.values():
             step.operands, step.same_sign = {0: function.argument}, False
+        step.function = function
         if function.vanishes:
             step.why += ": passes unchanged"
             return
-        step.function, step.same_sign = function, False
+        step.same_sign = False
         step.kind = StepKind.OFFSET if function.is_finite else StepKind.SLOPE
         step.why += (
             ": keeps its value at 0" if function.is_finite else ": no value at 0, in proportion to its derivative"

@@ -13,10 +13,12 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.elementwise_functions import Function
 from onnxlrp.analysis.layers import Layer
-from onnxlrp.composites import Composite
+from onnxlrp.composites import Composite, Role, Rolling
 from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.operators.registry import Operator
+from onnxlrp.plan.axis_factors import Axes, AxisFactor
 from onnxlrp.plan.traced_axes import Traced
 from onnxlrp.printable import escaped
 from onnxlrp.reprs import Brief, counted, cut
@@ -73,6 +75,8 @@ class Step:
     """The reason for the rule, in a few words."""
     layer: Layer | None = None
     """The layer with its weight and bias; None for any other step."""
+    role: Role | None = None
+    """The facts by which the composite chose the rule of a layer; None for any other step."""
     reference: np.ndarray | None = None
     """The value of a layer's input at the reference of the kernel that the layer leads to, [1, features]; None for
     other layers."""
@@ -129,6 +133,50 @@ class ActivationMap:
     axes: Mapping[ir.Value, Traced]
     """The value's axes on each explained input."""
 
+    @property
+    def ends(self) -> tuple[ir.Value, ...]:
+        """The values whose gradient is asked for."""
+        return (self.value,)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionBlock:
+    """Attention weights [..., rows, tokens], and their product with the values, [..., rows, features]."""
+
+    weights: ir.Value
+    """The weights."""
+    product: ir.Value
+    """The product."""
+    leading: Axes
+    """The factors of all axes of the weights but the last two: samples and heads."""
+    of_product: Axes
+    """The factors of all axes of the product but the last two."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """The attention blocks that each explained input's tokens pass, and the place of the tokens on the input."""
+
+    rolling: Rolling
+    """The way to turn a block's weights into one matrix."""
+    blocks: Mapping[ir.Value, tuple[AttentionBlock, ...]]
+    """The blocks of each input, in the model's order."""
+    tokens: Mapping[ir.Value, AxisFactor]
+    """The run of tokens along the axes of each input."""
+    samples: Mapping[ir.Value, AxisFactor]
+    """The run of samples along axis 0 of each input."""
+    axes: Mapping[ir.Value, Traced]
+    """The axes of the weights of tokens [N, ...] on each input."""
+
+    @property
+    def ends(self) -> tuple[ir.Value, ...]:
+        """The values whose gradient is asked for: the product of each last block."""
+        return tuple(dict.fromkeys(blocks[-1].product for blocks in self.blocks.values()))
+
+
+InnerMap = ActivationMap | Rollout
+"""A map that is computed from inner values and laid on the inputs in the place of relevance."""
+
 
 @dataclasses.dataclass
 class Plan:
@@ -161,8 +209,8 @@ class Plan:
     """Sentences about what was decided or is unusual."""
     overrides: Overrides = ()
     """The overrides: patterns, each with its rule."""
-    activation_map: ActivationMap | None = None
-    """The inner value that a class activation map is computed from; None under all other composites."""
+    inner_map: InnerMap | None = None
+    """The inner values that a map on the inputs is computed from; None where relevance goes to the inputs."""
     base: np.ndarray | None = None
     """The base value of each score of one sample, in the score's rank: relevance that starts at the score's value adds
     up to the score less this. None where the model has none, or where it depends on the sample."""
@@ -204,6 +252,11 @@ class Plan:
     def __repr__(self) -> str:
         refused = f", {len(self.unsupported)} unsupported" if self.unsupported else ""
         return f"<Plan {cut(self.composite)}: {counted(len(self.rows()), 'step')}{refused}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(row.node, row.operator, row.rule, row.why) for row in self.rows()]
+        ends = [f"relevance ends at {stop}" for stop in self.stopped]
+        return notebook_table(f"Plan: {self.title}", ("node", "operator", "rule", "why"), rows, (*ends, *self.notes))
 
     def __str__(self) -> str:
         rows = [("node", "operator", "rule", "why")]

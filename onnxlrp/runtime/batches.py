@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
-from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.files import Preprocess, picture_layout
+from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
-from onnxlrp.runtime.samples import Rows, Samples
-from onnxlrp.runtime.values import as_mapping
+from onnxlrp.runtime.samples import Files, Rows, Samples, file_ids
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.argument_arrays import to_numbers
 
@@ -39,17 +40,18 @@ class Batches:
 
     def __init__(
         self,
-        inputs: Mapping[str, Any],
+        given: Given,
         options: Mapping[str, Any],
         specs: Mapping[str, TensorSpec],
         interface: Interface,
         size: int | None,
         preprocess: Preprocess,
     ) -> None:
-        """Take the `inputs` of all samples, and `options`: target, position and weights, None for those not given."""
-        inputs = as_mapping(inputs)
+        """Take the inputs of all samples, and `options`: target, position and weights, None for those not given."""
+        inputs = given.inputs
         if not inputs or any(name not in specs for name in inputs):
             check(inputs, specs)  # raises an error that lists the unknown names and the model's own
+        self._specs = {name: specs[name] for name in inputs}
         leading = next((name for name in interface.relevance if name in inputs), next(iter(inputs)))
         per_sample, fixed = _split(leading, {name: specs[name] for name in inputs})
         if interface.batch_axis is None and fixed != 1:
@@ -63,6 +65,9 @@ class Batches:
             counts = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
             raise InputError(f"the inputs must all hold the same number of samples, at least one; they hold {counts}")
         self.size = _size(size, fixed, self.count)
+        self.preprocess = preprocess
+        """The scale of pixels of pictures that are read with a batch."""
+        self._columns, self._ids = given.columns, {**_file_names(self._samples[leading]), **given.ids}
         self._options = {
             name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
             for name, value in options.items()
@@ -74,7 +79,18 @@ class Batches:
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Names of the columns of each input that is a data frame, or a table with a header."""
-        return {name: one.columns for name, one in self._samples.items() if one.columns}
+        return {**{name: one.columns for name, one in self._samples.items() if one.columns}, **self._columns}
+
+    def ids(self, index: int) -> dict[str, Any]:
+        """Return the identifiers of the samples in a batch, by a name for them."""
+        start, stop = self.span(index)
+        return {name: values[start:stop] for name, values in self._ids.items() if len(values) == self.count}
+
+    def originals(self, index: int) -> dict[str, list[str]]:
+        """List the files of a batch's pictures, for each input that is given as pictures, one a sample."""
+        start, stop = self.span(index)
+        named = {name: one.names for name, one in self._samples.items() if isinstance(one, Files)}
+        return {name: paths[start:stop] for name, paths in named.items() if paths}
 
     def span(self, index: int) -> tuple[int, int]:
         """Return the range of samples in a batch: the first, and one past the last."""
@@ -107,6 +123,12 @@ class Batches:
         return [*self._samples, *self._shared]
 
     @property
+    def pixel_scale(self) -> str:
+        """Scale of the pixels of pictures, as `Preprocess.parse` reads it; those of several inputs with commas."""
+        scales = (self.preprocess.for_input(spec) for spec in self._specs.values() if picture_layout(spec) is not None)
+        return ", ".join(dict.fromkeys(map(str, scales))) or "raw"
+
+    @property
     def shared_names(self) -> list[str]:
         """Names of the inputs whose value all samples share."""
         return [*self._shared]
@@ -115,6 +137,12 @@ class Batches:
         """Hash the inputs and options that all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}
         return fingerprint.of([self._shared, same])
+
+
+def _file_names(samples: Samples) -> dict[str, Any]:
+    """Name the samples by their files, if each file is one."""
+    names = samples.names if isinstance(samples, Files) else []
+    return {**file_ids([Path(name) for name in names])}
 
 
 def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:

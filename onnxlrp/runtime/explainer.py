@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +12,26 @@ from typing import Any, overload
 import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
-from onnxlrp.interface import Interface
+from onnxlrp.interface import INNER, Interface
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
-from onnxlrp.runtime import column_names, description_check, streaming, text
+from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.comparing import read_references, reference_feeds
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.given_values import by_name, load_values
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.legend import Legend
+from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
 from onnxlrp.runtime.target_base import raw_score
-from onnxlrp.runtime.values import as_mapping
 
 
 class Explainer:
@@ -83,6 +88,12 @@ class Explainer:
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
         return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
 
+    def _repr_html_(self) -> str:
+        explained = self.interface.relevance
+        rows = [(name, str(spec), "yes" if name in explained else "no") for name, spec in self.inputs.items()]
+        title = f"Explainer: {self.interface.composite} on {self.explained_output!r}, {self.providers[0]}"
+        return notebook_table(title, ("input", "takes", "explained"), rows)
+
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
         """Inputs of the model itself by name, each with its type and shape."""
@@ -100,6 +111,15 @@ class Explainer:
         return dict(self._file.columns)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in their order, which `target` may be given by; empty if nothing names them.
+
+        They are those of the model's label output or ZipMap, of its metadata (`id2label`, `names`), or of the file
+        config.json or labels.txt beside the model.
+        """
+        return class_names.of_explained(self._file)
+
+    @property
     def explained_output(self) -> str:
         """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
         maps."""
@@ -111,26 +131,54 @@ class Explainer:
         return list(self._session.get_providers())
 
     def __call__(
-        self, inputs: Mapping[str, Any], target: Any = None, position: Any = None, weights: Any = None
+        self,
+        inputs: Any,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        *,
+        ids: str | Sequence[str] = (),
+        preprocess: str = "auto",
+        at: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        picture_size: Any = None,
     ) -> Explanation:
         """Explain one batch.
 
         Parameters
         ----------
         inputs
-            An array for each of the model's inputs, by name, of the declared type and shape (`Explainer.inputs`). An
-            input of token ids also takes a list of texts, or of pairs of texts as tuples; the inputs that accompany it,
-            such as attention_mask, are then filled in.
+            A value for each of the model's inputs, by name; where the model has one input, the value itself. A value is
+            an array of the declared type and shape (`Explainer.inputs`), a picture of Pillow or a list of them, or
+            files as `map` takes them. An input of token ids also takes a list of texts, or of pairs of texts as tuples;
+            the inputs that accompany it, such as attention_mask, are then filled in. A model whose inputs are columns
+            takes a table as a whole: a data frame (pandas, polars, pyarrow), a row of one, a dictionary of cells or
+            columns, or the path of a .csv or .parquet file. Its columns are matched by name.
         target
-            The class to explain, from 0: one for all samples, or one a sample [N]; with K targets [K] or [N, K].
-            Default, and -1: the predicted class. For `target="element"`: the element's indices after the batch axis,
-            such as (4, 6203), for all samples, or [N, indices]; with K targets [K, indices] or [N, K, indices].
-            Default, and -1 for all indices: the sample's largest element.
+            The class to explain, from 0, or its name (`Explainer.class_names`): one for all samples, or one a sample
+            [N]; with K targets [K] or [N, K]. Default, and -1: the predicted class. For `target="element"`: the
+            element's indices after the batch axis, such as (4, 6203), for all samples, or [N, indices]; with K targets
+            [K, indices] or [N, K, indices]. Default, and -1 for all indices: the sample's largest element.
         position
             For `target="token"`: the position of the explained scores, one for all samples or one a sample [N]. -1 is
             the last. Default: the last; for texts, the last token that is no padding.
         weights
             For `target="weights"`: float weights, which must broadcast to the explained output. Default: 1.
+        ids
+            Names of columns of a table that identify its rows, such as `"customer"`; no input takes them, and
+            `Explanation.ids` holds them. Default: none, and the index of a pandas frame unless it only counts.
+        preprocess
+            The scale of pixels from pictures, as `map` takes it. Default: `"auto"`.
+        at, box, mask
+            One place in a picture, for outputs that are maps over it or lists of boxes, of a model with
+            `target="element"` or `"weights"`: the point (x, y); the box (left, top, right, bottom); or weights of the
+            pixels, [height, width] of any size. One for all samples, or one a sample. `target` is then the class there;
+            default: the one that the model predicts there. An element is the map's cell at the point, the largest in
+            box or mask, or the score of the detected box that overlaps most. The model runs once more for this.
+        picture_size
+            Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
+            those of the file or picture that was given, else those of the array.
 
         Returns
         -------
@@ -140,7 +188,7 @@ class Explainer:
         Raises
         ------
         InputError
-            An array is missing, or does not fit the model.
+            An array, a file or a column is missing, or does not fit the model.
         TargetError
             There is no such class or position, or the model takes another kind of target.
 
@@ -157,46 +205,109 @@ class Explainer:
         explanation.relevance["image"].sum((1, 2, 3)), explanation.score
         ```
         """
-        return self.run(self.prepare(inputs), target, position, weights)
+        prepared = self.prepare(inputs, ids, preprocess)
+        place = PixelTarget(at, box, mask, picture_size)
+        if not place:
+            return self.run(prepared, target, position, weights)
+        target = class_names.classes_of(target, lambda: self.class_names)
+        return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
+
+    def compare(
+        self,
+        inputs: Any,
+        reference: Any,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        *,
+        ids: str | Sequence[str] = (),
+        preprocess: str = "raw",
+    ) -> Explanation:
+        """Explain the difference between the score of each sample and that of a reference sample.
+
+        Relevance is positive where the sample's value raises its score above the reference's, and 0 where both values
+        are equal. It adds up to the difference: `explanation.raw_score - explanation.base_value`, the score at the
+        sample less that at the reference, both of the same class. It is DeepLIFT's with the reference as the baseline
+        (Shrikumar et al. 2017), so that the model must have been converted with `deep_lift(baseline="input")`.
+        Subtracting two explanations of LRP would not do: each of them loses another part of its score to biases.
+
+        Parameters
+        ----------
+        inputs
+            The samples, as in a call. Inputs that are not explained have these values at the reference too.
+        reference
+            The reference, in any form that `inputs` may have, for the explained inputs: one for all samples, or one for
+            each.
+        target, position, weights, ids, preprocess
+            As in a call. By default the class that is predicted for the sample, not for the reference.
+
+        Returns
+        -------
+        Explanation
+            The relevance of the difference; `base_value` is the score at the reference, [N].
+
+        Raises
+        ------
+        InputError
+            The model takes no reference, or a value does not fit the model.
+        TargetError
+            As in a call.
+
+        Examples
+        --------
+        ```python
+        explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", composite="deep_lift(baseline='input')"))
+        explanation = explainer.compare({"image": x}, {"image": x[::-1]}, target=1)
+        explanation.relevance["image"].sum((1, 2, 3)), explanation.raw_score - explanation.base_value
+        ```
+        """
+        prepared = self.prepare(inputs, ids, preprocess)
+        how = Preprocess.parse(preprocess)
+        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how)
+        prepared = dataclasses.replace(prepared, references=read_references(reference, *known))
+        return self.run(prepared, target, position, weights)
 
     @overload
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: None = None,
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        ids: str | Sequence[str] = (),
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation]: ...
 
     @overload
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: str | os.PathLike[str],
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        ids: str | Sequence[str] = (),
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Results: ...
 
     def map(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Any,
         batch_size: int | None = None,
         *,
         to: str | os.PathLike[str] | None = None,
         target: Any = None,
         position: Any = None,
         weights: Any = None,
-        preprocess: str = "raw",
+        ids: str | Sequence[str] = (),
+        preprocess: str = "auto",
         progress: bool = False,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
@@ -204,10 +315,11 @@ class Explainer:
         Parameters
         ----------
         inputs
-            For each input, by name: an array (anything with a length and slices), a list of texts, or files: a path, a
-            folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz, .csv or text, as
-            on the command line. For an input that takes text, a path must be a `pathlib.Path`. Every picture is a
-            sample, and so is every row of a table and every line of text.
+            For each input, by name: an array (anything with a length and slices), a list of texts or pictures, or
+            files: a path, a folder, a pattern such as `"pictures/*.png"`, or a list of paths, to pictures, .npy, .npz,
+            .csv or text, as on the command line. For an input that takes text, a path must be a `pathlib.Path`. Every
+            picture is a sample, and so is every row of a table and every line of text. Where the model has one input,
+            the value itself; where its inputs are columns, a table as a call takes it.
         batch_size
             The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16.
         to
@@ -216,9 +328,12 @@ class Explainer:
             type, shape and every byte, pictures by the content of their files). Default: nothing is written.
         target, position, weights
             As in a call; an array holds one for each sample if its axis 0 is as long as there are samples.
+        ids
+            As in a call.
         preprocess
-            The scale of pixels from picture files: `"raw"` (default, 0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to
-            1), `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+            The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
+            that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
+            `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
         progress
             True shows a bar if stderr is a terminal. Default: False.
 
@@ -253,21 +368,28 @@ class Explainer:
         ```
         """
         how = Preprocess.parse(preprocess)
+        target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
-        batches = Batches(inputs, options, self.inputs, self.interface, batch_size, how)
+        given = by_name(inputs, self.inputs, self.columns, ids)
+        batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return streaming.store(self, batches, as_folder(to), preprocess, progress)
+            return streaming.store(self, batches, as_folder(to), progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))
 
     @own_errors
-    def prepare(self, inputs: Mapping[str, Any]) -> Prepared:
-        """Cut texts into tokens and check arrays: the first half of a call, which needs no session.
+    def prepare(self, inputs: Any, ids: str | Sequence[str] = (), preprocess: str | Preprocess = "auto") -> Prepared:
+        """Read files and pictures, cut texts into tokens and check arrays: the first half of a call, which needs no
+        session.
 
-        Raises InputError where an array is missing or does not fit the model.
+        Raises InputError where a value is missing or does not fit the model.
         """
-        inputs, tokens = self._cut(as_mapping(inputs))
-        frames = {name: names for name, value in inputs.items() if (names := column_names.of_frame(value))}
-        return Prepared(arrays.check(inputs, self.inputs), tokens, {**self._file.columns, **frames})
+        named = by_name(inputs, self.inputs, self.columns, ids)
+        how = Preprocess.parse(preprocess) if isinstance(preprocess, str) else preprocess
+        given = load_values(named, self.inputs, how)
+        values, tokens = self._cut(given.inputs)
+        feeds = arrays.check(values, self.inputs)
+        columns = {**self._file.columns, **given.columns}
+        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -284,6 +406,11 @@ class Explainer:
     def watch(self) -> Watch:
         """Make a watch that collects the cautions about this model's explanations."""
         return Watch(self.interface, self._sample_axes())
+
+    @functools.cached_property
+    def _legend(self) -> Legend:
+        """Facts that views of this model's explanations show."""
+        return Legend(self.inputs, self.explained_output, self.class_names, sample_axes=self._sample_axes())
 
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
@@ -305,10 +432,12 @@ class Explainer:
             position = text.ends(tokens)
         explained = self._explained()
         shape = None if explained is None else explained.shape
+        target = class_names.classes_of(target, lambda: self.class_names)
         given = {"target": target, "position": position, "weights": weights}
+        added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
         chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
-            values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
+            values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
         except InputError:
             # The file may declare sizes that are wrong, so they are compared only once a run has failed.
             chosen.check_counts(self._batch(self._file.outputs.get(self.explained_output), feeds))
@@ -321,11 +450,12 @@ class Explainer:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
         relevance = {name: values[output] for name, output in self.interface.relevance.items()}
-        base = chosen.base(choice, values.get(self.explained_output))
+        at_reference = values.get(self.interface.reference_scores or "")
+        base = chosen.base(choice, values.get(self.explained_output), at_reference)
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
-            relevance_at={name: values[output] for name, output in self.interface.relevance_at.items()},
+            **{f: {n: values[o] for n, o in getattr(self.interface, f).items()} for f in INNER},
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
@@ -335,6 +465,11 @@ class Explainer:
             columns={name: names for name, names in prepared.columns.items() if name in relevance},
             base_value=base,
             raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
+            inputs=feeds,
+            ids=prepared.ids,
+            originals=prepared.originals,
+            interface=self.interface,
+            legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -349,7 +484,7 @@ class Explainer:
 
     def _read_tokenizer(self) -> text.Tokenizer:
         if not isinstance(self._tokenizer, text.Tokenizer):
-            self._tokenizer = text.find(self._tokenizer, self._file.source)
+            self._tokenizer = text.find(self._tokenizer, self._file.home)
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
@@ -378,8 +513,9 @@ class Explainer:
 
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
-        names = {*self.interface.relevance.values(), *self.interface.relevance_at.values()}
-        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
+        face = self.interface
+        names = {*face.relevance.values()}.union(*(getattr(face, field).values() for field in INNER))
+        return names | {name for name in (face.interactions, face.ledger, face.reference_scores) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import depth, table_inputs
 from onnxlrp.runtime.archive import ARRAY_FILES, UNREADABLE
@@ -19,6 +20,15 @@ from onnxlrp.runtime.values import cast
 
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
 _MOST_PIXELS = 1 << 28
+_ORIENTATION = 0x0112
+_IN_WORDS = {
+    "raw": "pixels of 0 to 255",
+    "unit": "pixels of 0 to 1",
+    "signed": "pixels of -1 to 1",
+    "imagenet": "less ImageNet's mean, divided by its deviation",
+}
+_MOST_SPREAD = 10.0
+"""Largest standard deviation of pixels of 0 to 1 that is taken at its word; larger ones count in 0 to 255."""
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -29,19 +39,28 @@ class Preprocess:
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    automatic: bool = False
+    """True stands for the scale that the model's first steps tell, `"raw"` where they tell none."""
 
     @classmethod
     def parse(cls, text: str) -> Preprocess:
-        """Parse a name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`."""
+        """Parse a name of PREPROCESS, or `MEAN/STD` for pixels of 0 to 1, such as `0.5,0.5,0.5/0.25,0.25,0.25`.
+
+        Raises InputError for anything else, for means above 1 too, which count in pixels of 0 to 255.
+        """
         if isinstance(text, str) and text in PREPROCESS:
             return PREPROCESS[text]
         try:
-            mean, std = (tuple(float(part) * 255 for part in half.split(",")) for half in str(text).split("/"))
-            if len(mean) in (1, len(std)) and all(value > 0 for value in std) and np.isfinite([*mean, *std]).all():
-                return cls(mean, std)
+            mean, std = (tuple(float(part) for part in half.split(",")) for half in str(text).split("/"))
         except ValueError:
-            pass
-        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD")
+            mean, std = (), ()
+        if std and len(mean) in (1, len(std)) and all(value > 0 for value in std) and np.isfinite([*mean, *std]).all():
+            if max(map(abs, mean)) > 1 or max(std) > _MOST_SPREAD:
+                scaled = "/".join(",".join(f"{value / 255:.4g}" for value in half) for half in (mean, std))
+                raise InputError(f"'{text}' counts in pixels of 0 to 255; MEAN/STD count in pixels of 0 to 1: {scaled}")
+            return cls(tuple(255 * value for value in mean), tuple(255 * value for value in std))
+        near = did_you_mean(text, PREPROCESS)
+        raise InputError(f"'{text}' is no preprocessing: it is one of {', '.join(PREPROCESS)} or MEAN/STD{near}")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Scale pixels [..., C] of 0 to 255 to float64 of the same shape."""
@@ -50,8 +69,19 @@ class Preprocess:
             raise InputError(f"the preprocessing is for {wrong[0]} channels, the picture has {pixels.shape[-1]}")
         return (pixels - np.array(self.mean)) / np.array(self.std)
 
+    def for_input(self, spec: TensorSpec) -> Preprocess:
+        """Return the preprocessing itself, or, if it is automatic, the one that an input takes."""
+        return PREPROCESS["raw" if spec.pixels is None else spec.pixels.name] if self.automatic else self
+
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        names = [name for name, one in PREPROCESS.items() if one == self]
+        halves = (",".join(f"{value / 255:.6g}" for value in half) for half in (self.mean, self.std))
+        return names[0] if names else "/".join(halves)
+
 
 PREPROCESS = {
+    "auto": Preprocess(automatic=True),
     "raw": Preprocess(),
     "unit": Preprocess(std=(255.0,)),
     "signed": Preprocess((127.5,), (127.5,)),
@@ -68,9 +98,13 @@ class Loaded:
     """Pictures in RGB, in the size that the model sees; one per sample."""
     columns: tuple[str, ...] = ()
     """Names along the last axis, from the header of a .csv file."""
+    files: tuple[Path, ...] = ()
+    """File of each sample, if it is a picture or an array file."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Width and height of each picture as its file has it, turned as its EXIF data say."""
 
 
-def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"], mapped: bool = False) -> Loaded:
+def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto"], mapped: bool = False) -> Loaded:
     """Read a file for an input; arrays are returned unchanged, everything else is converted.
 
     With `mapped` an .npy file is returned as a memory map. A picture is turned as its EXIF data say, put on white if it
@@ -88,7 +122,8 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"
         raise InputError(f"input {spec.name!r} is no tensor; the command line cannot fill it")
     try:
         if path.suffix.lower() in (".npy", ".npz"):
-            return Loaded(_numpy(path, spec, mapped))
+            array = _numpy(path, spec, mapped)
+            return Loaded(array, files=(path,) * (len(array) if array.ndim else 0))
         if path.suffix.lower() in table_inputs.TABLES:
             array, columns = table_inputs.read_table(path, spec)
             return Loaded(array, columns=columns)
@@ -97,6 +132,20 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["raw"
         return _picture_or_text(path, spec, preprocess)
     except OSError as error:
         raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
+
+
+def load_picture(picture: Image.Image, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto"]) -> Loaded:
+    """Convert a picture of Pillow to the value of an input, as `load` does with a picture's file."""
+    return _picture(ImageOps.exif_transpose(picture), picture.format, Path("the picture"), spec, preprocess)
+
+
+def pixels_in_words(spec: TensorSpec) -> str:
+    """Say how pictures for an input are scaled without any option, and why."""
+    name = "raw" if spec.pixels is None else spec.pixels.name
+    because = spec.pixels.why if spec.pixels is not None else "nothing in the model says how its pixels were scaled"
+    other = "takes another" if spec.pixels is not None else "imagenet, unit, signed or MEAN/STD if it was trained so"
+    scaled = f"pictures for {spec.name!r} go in as {name}, {_IN_WORDS[name]}"
+    return f"{scaled}: {because}; --preprocess {other} (onnxlrp help pixels)"
 
 
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
@@ -108,7 +157,31 @@ def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
     except ValueError as error:
         shapes = ", ".join(str(list(part.array.shape)) for part in parts)
         raise InputError(f"the files of input {spec.name!r} make no batch, their shapes differ: {shapes}") from error
-    return Loaded(array, tuple(picture for part in parts for picture in part.pictures), parts[0].columns)
+    return Loaded(
+        array,
+        tuple(picture for part in parts for picture in part.pictures),
+        parts[0].columns,
+        tuple(file for part in parts for file in part.files),
+        tuple(size for part in parts for size in part.sizes),
+    )
+
+
+def picture_size(picture: Path | Image.Image) -> tuple[int, int]:
+    """Return width and height of a picture, turned as its EXIF data say."""
+    if isinstance(picture, Path):
+        with Image.open(picture) as opened:
+            return picture_size(opened)
+    width, height = picture.size
+    return (height, width) if picture.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture file in its own size, in RGB, as `load` turns and converts it before it is resized."""
+    with Image.open(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        picture.load()
+        kind = opened.format
+    return _converted(depth.eight_bits(picture, kind, path), "RGB")
 
 
 def picture_layout(spec: TensorSpec) -> str | None:
@@ -181,7 +254,7 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpe
         raise InputError(
             f"'{escaped(path)}' is a picture, but input {spec.name!r} takes {spec}: give it as .npy, .npz or .csv"
         )
-    size = [spec.shape[layout.index(axis)] for axis in "WH"]
+    original, size = picture.size, [spec.shape[layout.index(axis)] for axis in "WH"]
     width, height = (want if isinstance(want, int) else have for want, have in zip(size, picture.size, strict=True))
     channels = spec.shape[layout.index("C")] if "C" in layout else 1
     if width * height > _MOST_PIXELS:
@@ -194,6 +267,7 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpe
             f"'{escaped(path)}' cannot become the value of input {spec.name!r}: {error}; give it as .npy"
         ) from error
     pixels = np.asarray(picture).reshape(height, width, -1)
+    preprocess = preprocess.for_input(spec)
     if spec.dtype.kind == "f":
         pixels = preprocess(pixels)
     elif preprocess != PREPROCESS["raw"]:
@@ -203,7 +277,7 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpe
     array = cast(pixels, spec.name, spec.dtype)
     array = array.transpose(2, 0, 1) if layout in ("NCHW", "CHW") else array if "C" in layout else array[..., 0]
     array = array[None] if layout.startswith("N") else array
-    return Loaded(np.ascontiguousarray(array), (picture.convert("RGB"),))
+    return Loaded(np.ascontiguousarray(array), (picture.convert("RGB"),), files=(path,), sizes=(original,))
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:

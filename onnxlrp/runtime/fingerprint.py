@@ -75,6 +75,7 @@ def _put_array(digest: Any, array: np.ndarray) -> None:
 
 
 def _as_array(value: Any) -> np.ndarray:
-    if not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "__array__"):
+    is_array = hasattr(value, "__array__") or hasattr(value, "__array_interface__")  # the latter: Pillow's pictures
+    if not isinstance(value, (np.ndarray, np.generic)) and not is_array:
         raise InputError(f"a {type(value).__name__} among the data cannot be told from others: give arrays or lists")
     return np.asarray(value)

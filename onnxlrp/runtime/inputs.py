@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,9 @@ import numpy as np
 import onnx
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, shape_text
+from onnxlrp.runtime.pixel_scales import PixelScale
 from onnxlrp.runtime.values import as_mapping, to_array, type_of
 from onnxlrp.strings import as_strings
 
@@ -27,6 +28,8 @@ class TensorSpec:
     """Size of each axis: a number, a symbol, or None if unknown; None as a whole if not even the rank is declared."""
     optional: bool = False
     """True if the model has a default for it."""
+    pixels: PixelScale | None = dataclasses.field(default=None, repr=False, compare=False)
+    """Scale of the pixels that the model's first steps tell of an input that is a picture; None if they tell none."""
 
     def __str__(self) -> str:
         return f"{type_name(self.dtype)} {shape_text(self.shape)}"
@@ -119,10 +122,8 @@ def _described(array: np.ndarray) -> str:
 
 def _unknown(names: list[Any], specs: Mapping[str, TensorSpec]) -> str:
     known = "\n".join(f"  {escaped(spec.name)}: {spec}" for spec in specs.values())
-    near = difflib.get_close_matches(str(names[0]), list(specs), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
     many = ", ".join(f"{name!r:.80}" for name in names)
-    return f"the model has no input {many}{hint}; it takes\n{known}"
+    return f"the model has no input {many}{did_you_mean(names[0], specs)}; it takes\n{known}"
 
 
 def _shape_problem(actual: tuple[int, ...], declared: tuple[int | str | None, ...] | None) -> str:

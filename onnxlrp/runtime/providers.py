@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxlrp.errors import InputError, InvalidModelError, OnnxLrpError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.runtime.cuda_graphs import GraphRuns
 
 CUDA = "CUDAExecutionProvider"
@@ -163,7 +164,8 @@ def _pairs(providers: Any) -> list[Any]:
 def _check_known(wanted: Sequence[Any], available: Sequence[str]) -> None:
     unknown = [_name(provider) for provider in wanted if _name(provider) not in available]
     if unknown:
-        raise InputError(f"this onnxruntime has no {', '.join(unknown)}; it has {', '.join(available)}")
+        near = did_you_mean(unknown[0], available, 0.3)
+        raise InputError(f"this onnxruntime has no {', '.join(unknown)}{near}; it has {', '.join(available)}")
 
 
 def _place(model: str | bytes) -> str:

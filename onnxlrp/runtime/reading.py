@@ -15,7 +15,8 @@ from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
-from onnxlrp.runtime import column_names, description_check, fingerprint
+from onnxlrp.runtime import class_names, column_names, description_check, fingerprint, pixel_scales
+from onnxlrp.runtime.files import picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -28,7 +29,7 @@ class ModelFile:
     inputs: dict[str, TensorSpec]
     """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """Inputs that onnxlrp added: target, position, weights."""
+    """Inputs that onnxlrp added: target, position, weights, references."""
     outputs: dict[str, TensorSpec]
     """Outputs in the order of the file, relevance included."""
     interface: Interface | None
@@ -41,6 +42,10 @@ class ModelFile:
     """True if the model computes in float16 or bfloat16, whatever the types of its inputs and outputs."""
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Names of the columns of inputs, as far as the file's metadata has them."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, as far as the file says them."""
+    origin: Path | None = None
+    """File that the model was converted from; labels and a tokenizer may lie beside it."""
     folder: Any = None
     """Handle that keeps a temporary folder alive as long as the model is in use."""
 
@@ -54,6 +59,11 @@ class ModelFile:
         except OSError as error:
             raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    @property
+    def home(self) -> Path | str | None:
+        """File beside which labels and a tokenizer are looked for; None for a model in memory."""
+        return self.origin or (self.source if isinstance(self.source, str) else None)
 
     @property
     def place(self) -> str:
@@ -79,6 +89,13 @@ def open_model(model: Any) -> ModelFile:
     return _described(given.proto, given.content if given.file is None else str(given.file))
 
 
+def _with_pixels(spec: TensorSpec, graph: onnx.GraphProto) -> TensorSpec:
+    """Add the scale of the pixels to the declaration of a floating-point input that is a picture."""
+    if spec.dtype is None or spec.dtype.kind != "f" or picture_layout(spec) is None:
+        return spec
+    return dataclasses.replace(spec, pixels=pixel_scales.of_input(graph, spec.name))
+
+
 def _has_halves(graph: onnx.GraphProto) -> bool:
     """Decide whether a graph holds weights of 16 bits, or casts to them."""
     halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -99,12 +116,12 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     try:
         interface = Interface.from_metadata(metadata)
         if interface is not None:
-            names = {*interface.added_inputs.values()}
+            names = {*interface.names_of_added_inputs}
             explained = _explained_output(proto.graph, interface.output)
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
         raise description_check.damaged(place, error) from error
-    own = {name: spec for name, spec in inputs.items() if name not in names}
+    own = {name: _with_pixels(spec, proto.graph) for name, spec in inputs.items() if name not in names}
     return ModelFile(
         source=source,
         inputs=own,
@@ -114,6 +131,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
         halves=_has_halves(proto.graph),
         explained=explained,
         columns=column_names.of_metadata(metadata, own),
+        class_names=class_names.of_model(metadata, proto.graph),
         weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
     )
 
@@ -139,11 +157,12 @@ def _from_proto(proto: onnx.ModelProto) -> ModelFile:
 
 def _from_explained(explained: Any) -> ModelFile:
     """Open a conversion's result from memory if protobuf can hold it, else through a temporary folder."""
+    origin = getattr(explained, "origin", None)  # whatever has `to_proto` and `save` is taken for a conversion's result
     try:
         proto = explained.to_proto()
-        return _described(proto, proto.SerializeToString())
+        return dataclasses.replace(_described(proto, proto.SerializeToString()), origin=origin)
     except Exception:  # past 2 GB; any other error is raised again by saving
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return dataclasses.replace(open_model(path), folder=folder)
+        return dataclasses.replace(open_model(path), folder=folder, origin=origin)

@@ -13,6 +13,8 @@ import numpy as np
 
 from onnxlrp.drafts import draft
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import seal
 from onnxlrp.runtime.archive import remove_drafts, write_npz
@@ -86,7 +88,7 @@ class Results(Mapping[str, np.ndarray]):
         for start, stop in self.spans():
             content = seal.read(self.part(start, stop))
             if name not in content:
-                raise KeyError(name)
+                raise KeyError(f"{name}{did_you_mean(name, content)}")
             parts.append(content[name])
             if parts[-1].ndim == 0 or len(parts[-1]) not in (stop - start, 1):
                 raise InputError(f"axis 0 of {name!r} does not count samples: read it by batches()")
@@ -110,6 +112,13 @@ class Results(Mapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         return f"<Results '{cut(self.folder, 120)}': {self.done:,} of {counted(self.samples, 'sample')}>"
+
+    def _repr_html_(self) -> str:
+        spans = self.spans()
+        arrays = seal.read(self.part(*spans[0])) if spans else {}
+        rows = [(name, str(value.dtype), str([*value.shape])) for name, value in arrays.items()]
+        title = f"Results in '{self.folder}': {self.done:,} of {counted(self.samples, 'sample')}"
+        return notebook_table(title, ("array", "type", "shape in the first batch"), rows)
 
     def part(self, start: int, stop: int) -> Path:
         """Return the path of a batch's file."""

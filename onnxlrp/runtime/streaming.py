@@ -47,9 +47,11 @@ def explain(
     def prepare(index: int) -> tuple[Any, dict[str, Any]]:
         note(index)
         batch = batches.read(index)
-        prepared = explainer.prepare(batch.inputs)
+        prepared = explainer.prepare(batch.inputs, preprocess=batches.preprocess)
         columns = {**prepared.columns, **batches.columns}
-        return dataclasses.replace(prepared, columns=columns), batch.options
+        originals = {**prepared.originals, **batches.originals(index)}
+        known = dataclasses.replace(prepared, columns=columns, ids=batches.ids(index), originals=originals)
+        return known, batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -70,7 +72,7 @@ def explain(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str, progress: bool) -> Results:
+def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
     """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
     about = {
         "format": results.FORMAT,
@@ -80,7 +82,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, preprocess: str,
         "samples": batches.count,
         "batch_size": batches.size,
         "inputs": batches.names,
-        "preprocess": preprocess,
+        "preprocess": batches.pixel_scale,
         "shared": batches.shared(),
     }
     columns = {**explainer.columns, **batches.columns}
@@ -110,6 +112,8 @@ def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
         arrays.setdefault("score", explanation.score)
     if explanation.position is not None:
         arrays.setdefault("position", explanation.position)
+    for name, values in explanation.ids.items():
+        arrays.setdefault(name, np.asarray(values))
     for name, rows in explanation.tokens.items():
         arrays.setdefault(f"{name}_tokens", np.array([row.names for row in rows], dtype=str))
     return arrays

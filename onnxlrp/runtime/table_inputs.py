@@ -47,7 +47,24 @@ def read_table(path: Path, spec: TensorSpec) -> tuple[np.ndarray, tuple[str, ...
                 f"'{escaped(path)}' names {len(columns)} columns, but its rows hold {cells.shape[1]} values"
             )
         cells, columns = cells[:, [columns.index(spec.name)]], (spec.name,)
-    return _shaped(_numbers(cells, spec, path), spec, path), columns
+    return _shaped(cells_as_numbers(cells, spec, path), spec, path), columns
+
+
+def named_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
+    """Read the cells of a .csv file as text, with the names in its first row; None for the names if that row holds
+    numbers only.
+
+    Raises InputError if the file is empty, or if its rows differ in length.
+    """
+    rows = list(_rows(read_text(path), path))
+    if not rows:
+        raise InputError(f"'{escaped(path)}' is empty")
+    if all(_is_missing(cell) or _is_number(cell) for cell in rows[0]):
+        return None, rows
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1 or len(rows) == 1:
+        raise InputError(f"'{escaped(path)}' is no table: its rows differ in length, or there are none")
+    return [cell.strip() for cell in rows[0]], rows[1:]
 
 
 def read_lines(path: Path, spec: TensorSpec) -> np.ndarray:
@@ -60,7 +77,7 @@ def read_lines(path: Path, spec: TensorSpec) -> np.ndarray:
         raise InputError(
             f"'{escaped(path)}': input {spec.name!r} takes {spec}, so lines must hold equally many numbers"
         )
-    return _shaped(_numbers(np.array(rows, dtype=object), spec, path), spec, path)
+    return _shaped(cells_as_numbers(np.array(rows, dtype=object), spec, path), spec, path)
 
 
 def lines_of(path: Path) -> list[str] | None:
@@ -160,7 +177,7 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _numbers(cells: np.ndarray, spec: TensorSpec, path: Path) -> np.ndarray:
+def cells_as_numbers(cells: np.ndarray, spec: TensorSpec, path: Path) -> np.ndarray:
     """Convert text cells [R, C] to the type of the input; a missing one becomes NaN."""
     dtype = spec.dtype
     if dtype is None or dtype.kind == "O":

@@ -192,6 +192,11 @@ def takes_text(spec: TensorSpec) -> bool:
     return is_ids and (spec.shape is None or len(spec.shape) == 2)
 
 
+def goes_along(name: str) -> bool:
+    """Decide whether an input accompanies the ids of tokens by its name, as attention_mask does."""
+    return any(usual in name for usual in _COMPANIONS)
+
+
 def parted(line: str) -> Text:
     """Split a line of a file at its tab into two texts that a model reads together; without one it is a single text."""
     first, tab, second = line.partition("\t")
@@ -255,8 +260,7 @@ def read_ids(
     padding = None if tokenizer is None else tokenizer.padding
     tokens: dict[str, list[Tokens]] = {}
     for name, array in arrays.items():
-        goes_along = any(usual in name for usual in _COMPANIONS)
-        if goes_along or not takes_text(specs[name]) or np.ndim(array) != 2 or not np.size(array):
+        if goes_along(name) or not takes_text(specs[name]) or np.ndim(array) != 2 or not np.size(array):
             continue
         for row in np.asarray(array).tolist():
             names = tuple(str(index) if tokenizer is None else tokenizer.name_of(index) for index in row)

@@ -15,12 +15,7 @@ def as_mapping(inputs: Any) -> Mapping[str, Any]:
     if isinstance(inputs, Mapping):
         return inputs
     kind = type(inputs).__name__
-    hint = '{"image": array}'
-    if kind == "DataFrame":
-        hint = (
-            '{"x": frame} for one input of all columns, {name: frame[[name]] for name in frame} for an input a column'
-        )
-    raise InputError(f"the inputs are a mapping from names to arrays, such as {hint}, not a {kind}")
+    raise InputError(f'the inputs are a mapping from names to arrays, such as {{"image": array}}, not a {kind}')
 
 
 def to_array(value: Any, name: str, takes: object, dtype: np.dtype | None) -> np.ndarray:

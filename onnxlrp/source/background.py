@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import listed
 from onnxlrp.strings import as_strings
 
@@ -37,7 +38,8 @@ def rows_of(background: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, np.nd
         # A table may have more columns, such as an index or the answers.
         is_table = hasattr(data, "columns") or (data is not background and Path(background).suffix.lower() == ".csv")
         if unknown and not is_table:
-            raise InputError(f"background: the model has no input {listed(unknown)}; its inputs: {listed(names)}")
+            near = did_you_mean(unknown[0], names)
+            raise InputError(f"background: the model has no input {listed(unknown)}{near}; its inputs: {listed(names)}")
         found = {v: _fitted(columns[str(v.name)], v) for v in inputs if v.name in columns}
     elif len(inputs) == 1:
         whole = data if columns is None else np.stack([np.asarray(c).reshape(-1) for c in columns.values()], axis=1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.errors import InputError, NothingToExplainError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import listed
 
 
@@ -20,7 +21,8 @@ def explained_inputs(graph: ir.Graph, names: Sequence[str] | None) -> list[ir.Va
         return [v for v in graph.inputs if carries(v) and not is_empty(v)]
     unknown = [n for n in names if n not in every]
     if unknown:
-        raise InputError(f"the model has no input {', '.join(map(repr, unknown))}; its inputs: {listed(every)}")
+        near = did_you_mean(unknown[0], every)
+        raise InputError(f"the model has no input {', '.join(map(repr, unknown))}{near}; its inputs: {listed(every)}")
     if empty := [n for n in names if is_empty(every[n])]:
         raise NothingToExplainError(f"the input {empty[0]!r} is declared of shape {every[empty[0]].shape}: it is empty")
     return [every[n] for n in names]

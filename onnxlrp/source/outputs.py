@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError, InvalidModelError
 from onnxlrp.graph.walks import follow_operators
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, listed
 from onnxlrp.source.read import Declared, Source, is_score
 
@@ -40,7 +41,9 @@ def explained_output(source: Source, name: str | None) -> tuple[ir.Value, str]:
         names[position] = declared.name
     if name is not None:
         if name not in names:
-            raise InputError(f"the model has no output {name!r}; its outputs: {listed(names)}")
+            raise InputError(
+                f"the model has no output {name!r}{did_you_mean(name, names)}; its outputs: {listed(names)}"
+            )
         value = outputs[names.index(name)]
         if not is_score(value):
             kind = value.type or value.dtype

@@ -16,6 +16,7 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
+from onnxlrp.graph.provenance import RULE
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
 from onnxlrp.operators.before_onnx import EXPERIMENTS
@@ -125,6 +126,11 @@ def _refuse_explained(proto: onnx.ModelProto) -> None:
         raise InvalidModelError(
             f"the model is explained already (by onnxlrp {interface.version}, composite {interface.composite}): run it "
             "with onnxlrp.Explainer or `onnxlrp explain`, or convert the model that it was made from"
+        )
+    if interface is None and any(entry.key == RULE for node in proto.graph.node for entry in node.metadata_props):
+        raise InvalidModelError(
+            "the model is explained already: nodes of it come from onnxlrp, but another tool has removed onnxlrp's "
+            "entries from its metadata. Convert the model that it was made from"
         )
 
 

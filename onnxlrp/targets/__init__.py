@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from onnxlrp.errors import InputError
+from onnxlrp.near_names import did_you_mean
 from onnxlrp.targets.kind import TargetKind
 from onnxlrp.targets.one_class import ClassTarget
 from onnxlrp.targets.one_element import ElementTarget
@@ -21,5 +22,5 @@ TARGETS: dict[str, TargetKind] = {
 def kind_named(name: str) -> TargetKind:
     """Look up the kind of target that `convert(target=...)` names. Raises InputError if there is none."""
     if not isinstance(name, str) or name not in TARGETS:
-        raise InputError(f"target is one of {', '.join(map(repr, TARGETS))}, not {name!r}")
+        raise InputError(f"target is one of {', '.join(map(repr, TARGETS))}, not {name!r}{did_you_mean(name, TARGETS)}")
     return TARGETS[name]

@@ -143,7 +143,9 @@ class TargetKind(abc.ABC):
         if len(shape) <= len(self.sample_shape(argument, interface)):
             return False
         if shape[0] not in (1, count):
-            raise TargetError(f"{shape[0]} values for {argument}, but there are {count} samples: give 1 or {count}")
+            many = f"there are {count} samples: give 1 or {count}" if count > 1 else "there is one sample: give one"
+            more = f"; a model converted with targets={shape[0]} explains {shape[0]} at once" if self.several else ""
+            raise TargetError(f"{shape[0]} values for {argument}, but {many}{more}")
         return shape[0] == count and count > 1
 
 

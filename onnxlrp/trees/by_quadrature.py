@@ -69,14 +69,21 @@ class QuadratureValues:
     def _parts(self, trees: Sequence[Unfolded], rows_type: ir.DataType) -> Sequence[Quadrature]:
         return [Quadrature(self.op, part, rows_type, self.dtype) for part in trees]
 
-    def by_chunks(self, x: ir.Value, factors: ir.Value) -> ir.Value:
-        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many."""
-        return in_chunks(self.op, self.rows, [x, factors], self.of) if self.rows else self.of(self.op, [x, factors])
+    def by_chunks(self, x: ir.Value, factors: ir.Value, reference: ir.Value | None = None) -> ir.Value:
+        """Emit the result for rows [N, features] and factors [N, targets], a few rows at a time if there are many.
+
+        `reference`, [N, features], makes the game that in which a feature that is not known has this row's value.
+        """
+        tables = [x, factors] if reference is None else [x, factors, reference]
+        return in_chunks(self.op, self.rows, tables, self.of) if self.rows else self.of(self.op, tables)
 
     def of(self, op: Builder, tables: Sequence[ir.Value]) -> ir.Value:
-        """Emit the result for two tables: rows [N, features] and factors [N, targets]."""
-        rows, factors = (op.Transpose(table, perm=[1, 0]) for table in tables)
+        """Emit the result for rows [N, features], factors [N, targets] and, where they are given, references."""
+        rows, factors, *references = (op.Transpose(table, perm=[1, 0]) for table in tables)
         outcomes = [part.outcomes.of(op, rows, self.dtype) for part in self.parts]
+        if references:
+            games = [p.against(op, p.outcomes.of(op, references[0], self.dtype)) for p in self.parts]
+            return op.Transpose(self._total(op, games, outcomes, factors), perm=self.axes)
         if self.background is None:
             return op.Transpose(self._total(op, self.parts, outcomes, factors), perm=self.axes)
 

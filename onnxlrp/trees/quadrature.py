@@ -53,8 +53,8 @@ class Quadrature:
         return self.points * self.trees.node.size
 
     def against(self, op: Builder, outcome: ir.Value) -> Self:
-        """Return the same trees in the game against one background row: its outcomes, [comparisons, 1], are the shares
-        of the true branches."""
+        """Return the same trees in the game against one background row, or one for each sample: its outcomes,
+        [comparisons, 1] or [comparisons, N], are the shares of the true branches."""
         other = copy.copy(self)
         other._set_shares(op, outcome)
         return other

@@ -43,7 +43,7 @@ def limit_of(relevance: np.ndarray) -> float:
     strength = np.abs(relevance[np.isfinite(relevance)])
     if not strength.size:
         return 1.0
-    return float(np.quantile(strength, _QUANTILE)) or float(strength.max()) or 1.0
+    return float(np.quantile(strength, _QUANTILE, method="higher")) or float(strength.max()) or 1.0
 
 
 def colours(relevance: np.ndarray, limit: float | None = None) -> np.ndarray:

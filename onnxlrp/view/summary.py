@@ -47,6 +47,8 @@ class Sample:
     """Score that base value and relevance add up to: the margin where a final sigmoid or softmax was skipped."""
     texts: dict[str, tuple[Piece, ...]] = dataclasses.field(default_factory=dict)
     """Tokens or words with their relevance, for each input that is text."""
+    ids: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Identifiers of the sample, by a name for them."""
 
     @property
     def adds_up_to(self) -> str:
@@ -68,17 +70,19 @@ def summarise(
     labels: Sequence[str] = (),
     top: int = 10,
     words: bool = False,
+    most: int | None = None,
 ) -> list[Sample]:
     """Summarise an explanation, one entry per sample and target.
 
-    `labels` are the names of the classes; `words` shows texts by word, not by token.
+    `labels` are the names of the classes; `words` shows texts by word, not by token; `most` is the number of samples to
+    summarise, None for all.
     """
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
     many = chooses is not None and chooses.ndim == 2
     samples = _samples(explanation)
     entries = []
-    for index in range(samples):
+    for index in range(samples if most is None else min(most, samples)):
         for k in range(chooses.shape[1]) if chooses is not None and many else (None,):
             place = (index,) if k is None else (index, k)
             chosen = None if target is None else _plain(target[place])
@@ -101,9 +105,24 @@ def summarise(
                     base_value=_number(explanation.base_value, place),
                     raw_score=_number(explanation.raw_score, place),
                     texts=texts,
+                    ids={name: _identifier(values[index]) for name, values in explanation.ids.items()},
                 )
             )
     return entries
+
+
+def labels_of(explanation: Explanation) -> list[str]:
+    """List the names of the classes: those of the legend, of the label output, or the keys of the model's maps; empty
+    if there are none."""
+    interface, legend = explanation.interface, explanation.legend
+    if legend is not None and legend.class_names:
+        return list(legend.class_names)
+    if interface is None:
+        return []
+    if interface.labels:
+        return [str(label) for label in interface.labels]
+    maps = [v for v in explanation.outputs.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
 
 
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
@@ -121,13 +140,20 @@ def captions(explanation: Explanation) -> list[str]:
     scores = explanation.score.reshape(-1)
     targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
     return [
-        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
+        f"{' '.join(target_words(_plain(target)))}: {score + 0.0:.4g}"
+        for target, score in zip(targets, scores, strict=True)
     ]
 
 
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
     """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)
+
+
+def _identifier(value: Any) -> Any:
+    """Convert an identifier to a type that JSON has: a number, or text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _number(values: np.ndarray | None, place: tuple[int, ...]) -> float | None:
@@ -182,8 +208,9 @@ def _features(
             continue
         if part.ndim > 1:
             continue
-        values = _part(np.asarray(inputs[name]), samples, (index,))
         flat = part.reshape(-1)
+        values = _part(np.asarray(inputs[name]), samples, (index,)) if name in inputs else None
+        values = values if values is not None and values.size == flat.size else None
         names = list(columns.get(name, ()))
         if len(names) != flat.size:
             names = [name] if flat.size == 1 else [str(number) for number in range(flat.size)]

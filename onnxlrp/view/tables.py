@@ -14,9 +14,15 @@ from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.view.feature_ranking import RankedFeature
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tokens import Piece, limit_of_texts
+
+_ROUNDING = 1e-6
+"""Part of the largest relevance up to which another is rounding."""
+_MOST_INPUTS = 3
+"""Most inputs whose sums of relevance are listed one by one."""
 
 
 class PlanRow(Protocol):
@@ -76,30 +82,32 @@ def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:
-    """List for each sample its target, its score and the sum of relevance at each input.
+    """List for each sample its identifiers, its target, its score and the sum of relevance at each input.
 
-    Where there is a base value it is listed too, and with it the raw score if that is not the score itself.
+    Where there is a base value it is listed too, and with it the raw score if that is not the score itself. The sums at
+    more than three inputs, and at those of a model with an input a column, are one sum.
     """
     inputs = list(dict.fromkeys(name for sample in samples for name in sample.relevance))
-    labelled = any(sample.label for sample in samples)
-    placed = any(sample.position is not None for sample in samples)
     kind = next((target_words(sample.target)[0] for sample in samples), "class")
-    shown = ["sample", *(["position"] if placed else []), kind, *(["label"] if labelled else []), "score"]
-    sums = _sums_listed(samples)
-    lines = (
-        (
-            str(sample.index),
-            *((str(sample.position),) if placed else ()),
-            target_words(sample.target)[1],
-            *((sample.label,) if labelled else ()),
-            number_or_dash(sample.score),
-            *(number_or_dash(getattr(sample, attribute)) for attribute in sums.values()),
-            *(number_or_dash(sample.relevance.get(name)) for name in inputs),
-        )
-        for sample in samples
-    )
-    numbers = [*sums, *(f"Σ relevance {name}" for name in inputs)]
-    return _table((*shown, *numbers), lines, numbers=1 + len(numbers))
+    columns: dict[str, list[str]] = {"sample": [str(sample.index) for sample in samples]}
+    for name in dict.fromkeys(name for sample in samples for name in sample.ids):
+        columns[name] = [str(sample.ids.get(name, "-")) for sample in samples]
+    if any(sample.position is not None for sample in samples):
+        columns["position"] = [str(sample.position) for sample in samples]
+    columns[kind] = [target_words(sample.target)[1] for sample in samples]
+    if any(sample.label for sample in samples):
+        columns["label"] = [sample.label for sample in samples]
+    words = len(columns)
+    columns["score"] = [number_or_dash(sample.score) for sample in samples]
+    for title, attribute in _sums_listed(samples).items():
+        columns[title] = [number_or_dash(getattr(sample, attribute)) for sample in samples]
+    features = [feature for sample in samples for feature in sample.features]
+    if len(inputs) > _MOST_INPUTS or (len(inputs) > 1 and all(one.input == one.name for one in features)):
+        columns["Σ relevance"] = [four_digits(sum(sample.relevance.values())) for sample in samples]
+    else:
+        for name in inputs:
+            columns[f"Σ relevance {name}"] = [number_or_dash(sample.relevance.get(name)) for sample in samples]
+    return _table(list(columns), zip(*columns.values(), strict=True), numbers=len(columns) - words)
 
 
 def _sums_listed(samples: Sequence[Sample]) -> dict[str, str]:
@@ -126,27 +134,47 @@ def sums_note(samples: Sequence[Sample]) -> str:
 
 
 def features_table(sample: Sample) -> Table:
-    """List the most relevant features of a sample, coloured by their relevance."""
-    table = Table(title=f"sample {sample.index}: most relevant", title_justify="left")
-    for name in ("input", "feature", "value", "relevance"):
-        table.add_column(name, justify="right" if name in ("value", "relevance") else "left")
+    """List the most relevant features of a sample, then the parts that add up to its score.
+
+    The inputs are named where there are several, and features are not the inputs themselves.
+    """
+    names = ("feature", "value", "relevance")
+    named = any(f.input != f.name for f in sample.features) and len({f.input for f in sample.features}) > 1
+    title = ", ".join([f"sample {sample.index}", *(f"{name} {value}" for name, value in sample.ids.items())])
+    table = Table(title=f"{escaped(title)}: most relevant", title_justify="left")
+    for name in (*(("input",) if named else ()), *names):
+        table.add_column(name, justify="right" if name in ("value", "relevance") else "left", overflow="fold")
     limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
     for feature in sample.features:
         words = feature.value if isinstance(feature.value, str) else four_digits(feature.value)
-        table.add_row(
-            escaped(feature.input),
+        shown = (
             escaped(feature.name),
             escaped(words),
-            heat(four_digits(feature.relevance), feature.relevance, limit),
+            heat(_beside(feature.relevance, limit), feature.relevance, limit),
         )
-    if sample.base_value is not None and sample.raw_score is not None:
-        table.add_section()
-        for name, amount in (
-            ("all others", sample.rest),
-            ("base value", sample.base_value),
-            (sample.adds_up_to, sample.raw_score),
-        ):
-            table.add_row("", name, "", four_digits(amount))
+        table.add_row(*((escaped(feature.input),) if named else ()), *shown)
+    table.add_section()
+    for name, amount in _parts_of_score(sample):
+        table.add_row(*(("",) if named else ()), name, "", four_digits(amount))
+    return table
+
+
+def _parts_of_score(sample: Sample) -> list[tuple[str, float]]:
+    """List what adds up with the most relevant features: to the score where there is a base value, else to the sum of
+    all relevance."""
+    limit = max((abs(feature.relevance) for feature in sample.features), default=0.0)
+    others = ("all others", sample.rest if abs(sample.rest) > _ROUNDING * limit else 0.0)
+    if sample.base_value is None or sample.raw_score is None:
+        return [others, ("Σ relevance", sum(sample.relevance.values()))]
+    return [others, ("base value", sample.base_value), (sample.adds_up_to, sample.raw_score)]
+
+
+def ranking_table(ranking: Sequence[RankedFeature], rows: int) -> Table:
+    """List features by the mean of their absolute relevance over many rows."""
+    limit = max((one.mean_size for one in ranking), default=0.0)
+    lines = ((one.name, _beside(one.mean_size, limit), _beside(one.mean, limit)) for one in ranking)
+    table = _table(("feature", "mean |relevance|", "mean relevance"), lines, numbers=2)
+    table.title, table.title_justify = f"most relevant over {rows:,} rows", "left"
     return table
 
 
@@ -204,6 +232,11 @@ def _scale(limit: float) -> Text:
 def number_or_dash(value: float | None) -> str:
     """Write a number with four significant digits, or a dash where there is none."""
     return "-" if value is None else four_digits(value)
+
+
+def _beside(value: float, limit: float) -> str:
+    """Write a number beside others of which `limit` is the largest; what is only rounding beside it is 0."""
+    return four_digits(value if abs(value) > _ROUNDING * limit else 0.0)
 
 
 def four_digits(value: float) -> str:

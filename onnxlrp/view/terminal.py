@@ -8,14 +8,15 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from onnxlrp.errors import ExplanationWarning
+from onnxlrp.errors import ExplanationWarning, OnnxLrpError
 from onnxlrp.printable import escaped, escaped_lines
-from onnxlrp.runtime.cautions import Caution
+
+if TYPE_CHECKING:  # numpy and rich are imported late: `onnxlrp --help` does without them
+    from rich.console import Console, RenderableType
+
+    from onnxlrp.runtime.cautions import Caution
 
 _LINES = 20
 _LINE = 300
@@ -24,8 +25,12 @@ _UNFOLDED = 4000
 
 
 def show(what: RenderableType) -> None:
-    """Print a table or text on stdout: folded to the width of a terminal, unfolded where stdout is a file."""
-    console(sys.stdout).print(what)
+    """Print a table or text on stdout: folded to the width of a terminal, as lines if that is too narrow, and unfolded
+    if stdout is a file."""
+    from onnxlrp.view.narrow_tables import fitted
+
+    screen = console(sys.stdout)
+    screen.print(fitted(what, screen))
 
 
 def say(line: str) -> None:
@@ -51,7 +56,8 @@ def note_text(note: str) -> str:
 def tell_cautions(cautions: Iterable[Caution]) -> None:
     """Print each caution about an explanation as a note of its own, NaN as a warning."""
     for caution in cautions:
-        tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(caution.sentence, _LINE)))
+        sentence = f"{caution.sentence} (onnxlrp help {caution.kind})"
+        tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(sentence, _LINE)))
 
 
 @contextlib.contextmanager
@@ -77,6 +83,8 @@ def tell_error(error: BaseException, debug: bool) -> None:
     if debug:
         _print_traceback(error)
     tell("error", str(error) or type(error).__name__)
+    if isinstance(error, OnnxLrpError):
+        tell("more", f"onnxlrp help {error.word}")
 
 
 def _print_traceback(error: BaseException) -> None:
@@ -118,6 +126,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
     Yields a function to call after each of `total` steps with a description of the next; `total` is None if the number
     of steps is not known.
     """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     screen = console(sys.stderr)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -131,6 +141,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[s
 
 def console(stream: Any) -> Console:
     """Make a console that takes names of nodes literally, without markup or emoji."""
+    from rich.console import Console
+
     options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     screen = Console(file=stream, **options)
     return screen if screen.is_terminal else Console(file=stream, width=_UNFOLDED, **options)

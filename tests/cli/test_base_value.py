@@ -34,10 +34,13 @@ def test_explain_lists_what_adds_up(saved, table, tmp_path):
     for words in ("base value", "raw score", "all others", "income", "base value + Σ relevance = raw score"):
         assert words in shown
     head, *rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert head == "income,age,debt,years,class,base_value,raw_score"
+    names = head.split(",")
+    assert names[:7] == ["target", "label", "score", "base_value", "total_relevance", "raw_score", "income"]
     for row in rows:
-        *values, chosen, base, raw = map(float, row.split(","))
-        assert abs(sum(values) + base - raw) < 1e-5 and chosen in (0, 1)
+        cells = dict(zip(names, map(float, row.split(",")), strict=True))
+        total = sum(cells[f"{name}_relevance"] for name in ("income", "age", "debt", "years"))
+        assert abs(total - cells["total_relevance"]) < 1e-5 and cells["target"] in (0, 1)
+        assert abs(total + cells["base_value"] - cells["raw_score"]) < 1e-5
     samples = json.loads(call("explain", model, "--input", f"x={table}", "--json").stdout)["samples"]
     for sample in samples:
         assert abs(sample["base_value"] + sample["relevance"]["x"] - sample["raw_score"]) < 1e-5

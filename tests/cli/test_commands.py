@@ -136,8 +136,8 @@ def test_the_source_is_never_overwritten(tmp_path):
         ["inspect"],
         ["inspect", DIGITS, "--no-such-option"],
         ["explain", DIGITS],
-        ["explain", DIGITS, "--input", "digit.npy"],
-        ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.gif"],
+        ["explain", DIGITS, "--input", "digit"],
+        ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.bmp"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--target", "three"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--preprocess", "nonsense"],
         ["check", DIGITS, "--input", "image"],
@@ -274,7 +274,7 @@ def test_a_composite_file_that_cannot_be_used(tmp_path):
 def test_a_composite_without_its_bounds():
     result = call("inspect", DIGITS, "--composite", "epsilon_gamma_box", status=2)
     message = " ".join(result.stderr.replace("│", " ").split())
-    assert "epsilon_gamma_box(low, high, gamma=0.25, activations='offset', trees='shapley')" in message
+    assert "epsilon_gamma_box(low, high, gamma=0.25, activations='offset', trees='shapley'" in message
 
 
 def test_nan_is_a_warning(tmp_path, explained, digit):
@@ -326,7 +326,7 @@ def test_explain_an_explained_model(tmp_path, explained, digit):
     out = tmp_path / "out.png"
     result = call("explain", explained, "--input", f"image={digit}", "-o", out)
     assert "class" in result.stdout and str(out) in result.stdout
-    assert Image.open(out).height == 224
+    assert Image.open(out).width > 1000
 
 
 def test_explain_converts_first(tmp_path, digit):
@@ -370,7 +370,7 @@ def test_explain_a_table(tmp_path, samples):
     result = call("explain", CANCER, "--input", f"features={samples}", "-o", out)
     assert "mean radius" in result.stdout or "worst" in result.stdout
     lines = out.read_text().splitlines()
-    assert len(lines) == 4 and lines[0].startswith("mean radius,")
+    assert len(lines) == 4 and ",mean radius,mean radius_relevance," in lines[0]
 
 
 def test_explain_labels(tmp_path):
@@ -532,13 +532,13 @@ def test_explain_a_folder_into_a_folder(explained, tmp_path, digit):
     pictures.mkdir()
     for index in range(3):
         Image.new("L", (28, 28), 80 * index).save(pictures / f"{index}.png")
-    words = ["explain", explained, "--input", f"image={pictures}", "-o", out, "--batch-size", 2]
+    words = ["explain", explained, "--input", f"image={pictures}", "--preprocess", "raw", "-o", out, "--batch-size", 2]
     assert "wrote 3 samples" in call(*words).stdout
     results = Results(out)
     alone = tmp_path / "alone.npz"
     call("explain", explained, "--input", f"image={pictures / '*.png'}", "-o", alone)
     with np.load(alone) as expected:
-        assert {*expected.files} <= {*results}
+        assert {*expected.files} - {"image_preprocess"} <= {*results}  # map.json has it
         np.testing.assert_allclose(results["image_relevance"], expected["image_relevance"], rtol=1e-4, atol=1e-6)
     about = {"written": str(out), "samples": 3, "batch_size": 2, "cautions": []}
     assert json.loads(call(*words, "--json").stdout) == about

@@ -186,7 +186,6 @@ def test_from_python(classifier, vocabulary):
         (["--text", "input_ids=a film", "--input", "input_ids=ids.npy"], "given twice"),
         (["--text", "input_ids=a film", "--tokenizer", "film.onnx"], "film.onnx"),
         (["--text", "input_ids=a film", "--tokenizer", "nothing.json"], "nothing.json"),
-        (["--text", "input_ids=a film", "-o", "out.png"], ".html"),
         (["--input", "input_ids=table.csv"], "tokenizer"),
         (["--input", "input_ids=latin.txt"], "UTF-8"),
         (["--input", "input_ids=empty.txt"], "empty.txt"),

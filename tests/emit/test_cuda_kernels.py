@@ -15,6 +15,7 @@ from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind
 from tests import bundled
+from tests.emit import test_rolled_out
 from tests.emit.cuda_kernels import report, without_kernel
 from tests.operators.case import Case
 from tests.operators.draws import DRAWS, registered
@@ -27,18 +28,18 @@ BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
 PICTURES = ("digits_cnn", "efficientnet_lite0")
 """Folders of models with convolutions over two axes, which class activation maps need."""
 NOT_FOR = {
-    "deep_lift": ("digits_lstm", "minilm_similarity"),
+    "deep_lift": ("minilm_similarity",),
     "smooth_grad": ("digits_lstm", "minilm_similarity"),
     "integrated_gradients": ("minilm_similarity",),
 }
-"""Folders of models that a composite refuses: DeepLIFT has no multiplier for recurrent cells, softmax and norms, noise
-is of a declared size, and between integer ids lie no points. The sentence encoder lies in `models/` only where
-`tools/make_models` made it."""
+"""Folders of models that a composite refuses: noise is of a declared size, and between integer ids lie no points.
+Attention is in the sentence encoder alone, which lies in `models/` only where `tools/make_models` made it."""
 
 
 def is_refused(name: str, folder: str) -> bool:
     """Decide whether a composite is not for the model in a folder."""
-    return folder in NOT_FOR.get(name, ()) or (name.endswith("_cam") and folder not in PICTURES)
+    rollout = name == "attention_rollout" and folder != "minilm_similarity"
+    return rollout or folder in NOT_FOR.get(name, ()) or (name.endswith("_cam") and folder not in PICTURES)
 
 
 def composite(name: str) -> str:
@@ -106,11 +107,16 @@ OPTIONS = {
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_composites(name, dynamic):
-    if dynamic and name == "smooth_grad":
-        with pytest.raises(InputError, match="leaves sizes open"):
-            onnxlrp.convert(single(network().model(dynamic=True)), name)
+    if name == "attention_rollout" or (dynamic and name == "smooth_grad"):
+        with pytest.raises(InputError, match=r"leaves sizes open|no softmax that is multiplied"):
+            onnxlrp.convert(single(network().model(dynamic=dynamic)), name)
         return
     report(onnxlrp.convert(single(network().model(dynamic=dynamic)), composite(name)).to_proto())
+
+
+def test_attention_rollout():
+    proto = test_rolled_out.model(f"{test_rolled_out.TWO} {test_rolled_out.HEAD.format(z='z')}")
+    report(onnxlrp.convert(single(proto), "attention_rollout").to_proto())
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])

@@ -6,12 +6,13 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import onnxlrp
 from onnxlrp import composites
 from onnxlrp.errors import InputError, NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.graph.provenance import RULE
+from tests.operators.case import reference
 from tests.oracle.compare import Explained
 
 Array = np.ndarray
@@ -110,12 +111,48 @@ NETS = {
         "r = Reshape(x, fixed) a = MatMul(r, w) b = Tanh(a) y = MatMul(b, v)",
         {"x": "double[3, 4] x", "y": "double[3, 3] y", "w": (4, 6), "v": (6, 3)},
     ),
+    "a softmax": (
+        "a = MatMul(x, w) b = Softmax(a) c = Mul(b, x) y = MatMul(c, v)",
+        {"w": (4, 4), "v": (4, 3)},
+    ),
+    "a logarithm of a softmax": (
+        "a = MatMul(x, w) b = LogSoftmax(a) c = Mul(b, x) y = MatMul(c, v)",
+        {"w": (4, 4), "v": (4, 3)},
+    ),
+    "attention": (
+        "q = MatMul(x, w) k = MatMul(x, u) t = Transpose<perm=[0, 2, 1]>(k) s = MatMul(q, t) "
+        "p = Softmax(s) a = MatMul(p, x) n = LayerNormalization(a, g, h) "
+        "m = ReduceMean<keepdims=0>(n, one) y = MatMul(m, v)",
+        {"x": "double[N, 5, 4] x", "w": (4, 4), "u": (4, 4), "v": (4, 3), "g": (4,), "h": (4,)},
+    ),
+    "norms": (
+        "c = Conv(x, w) a = InstanceNormalization(c, g, h) t = Tanh(a) d = Conv(t, r) "
+        "b = GroupNormalization<num_groups=2, stash_type=11>(d, g, h) m = ReduceL2<keepdims=0>(b, axes) "
+        "y = MatMul(m, v)",
+        {"x": PICTURE, "w": (6, 2, 2, 2), "r": (6, 6, 1, 1), "g": (6,), "h": (6,), "v": (6, 3)},
+    ),
+    "a norm that is written out": (
+        "a = MatMul(x, w) m = ReduceMean(a, one) d = Sub(a, m) s = Mul(d, d) e = ReduceMean(s, one) "
+        "o = Add(e, epsilon) f = Sqrt(o) n = Div(d, f) t = Tanh(n) y = MatMul(t, v)",
+        {"w": (4, 5), "v": (5, 3)},
+    ),
+    "reductions": (
+        "a = MatMul(x, w) b = ReduceSumSquare(a, one) c = ReduceL1(a, one) d = ReduceLogSumExp(a, one) e = Exp(a) "
+        "f = ReduceLogSum(e, one) h = ReduceL2(a, one) i = ReduceMin(a, one) "
+        "j = Concat<axis=1>(b, c, d, f, h, i) k = Tanh(j) y = MatMul(k, v)",
+        {"w": (4, 5), "v": (6, 3)},
+    ),
+    "extremes of two": (
+        "a = MatMul(x, w) b = MatMul(x, u) c = Max(a, b) d = Min(a, b, x) e = Exp(c) g = Div(d, e) "
+        "f = Tanh(g) y = MatMul(f, v)",
+        {"w": (4, 4), "u": (4, 4), "v": (4, 3)},
+    ),
     "a constant over data": (
         "a = MatMul(x, w) b = Exp(a) c = Div(k, b) y = MatMul(c, v)",
         {"w": (4, 6), "k": (6,), "v": (6, 3)},
     ),
 }
-INTEGERS = {"one": [1], "flat": [-1, 4], "rows": [-1, 5, 6], "fixed": [3, 4]}
+INTEGERS = {"axes": [2, 3], "one": [1], "flat": [-1, 4], "rows": [-1, 5, 6], "fixed": [3, 4]}
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -126,6 +163,8 @@ def test_the_sum_is_the_change_of_the_score(name, baseline):
     proto.graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in INTEGERS.items() if k in body)
     sizes = [d.dim_value or 3 for d in proto.graph.input[0].type.tensor_type.shape.dim]
     x = np.random.default_rng(8).normal(size=sizes)
+    if "epsilon" in body:
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(1e-3), "epsilon"))
     ours = Explained(proto, composite=f"deep_lift(baseline={baseline})", relevance_at=["a" if "a = " in body else "c"])
     found, before = (ours.run({"x": v}, target=[2]) for v in (x, np.full_like(x, baseline)))
     change = (found["y"] - before["y"])[:, 2]
@@ -133,6 +172,57 @@ def test_the_sum_is_the_change_of_the_score(name, baseline):
     np.testing.assert_allclose(relevance.sum(1), change, rtol=1e-8, atol=1e-10)
     assert np.abs(change).max() > 1e-2
     np.testing.assert_allclose(before["x_relevance"], 0, atol=1e-12)
+
+
+CELLS = {
+    "LSTM": {"hidden_size": 3},
+    "two directions": {"op": "LSTM", "hidden_size": 3, "direction": "bidirectional"},
+    "peepholes and a joint gate": {"op": "LSTM", "hidden_size": 3, "input_forget": 1, "clip": 0.7},
+    "GRU": {"hidden_size": 3},
+    "a reset gate downstream": {"op": "GRU", "hidden_size": 3, "linear_before_reset": 1},
+    "RNN": {"hidden_size": 3, "direction": "reverse"},
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("lengths", [False, True], ids=["all steps", "lengths"])
+def test_recurrent_cells(name, lengths):
+    """Relevance through all steps adds up to the change of the score."""
+    attributes = dict(CELLS[name])
+    op = attributes.pop("op", name)
+    gates, sides = {"LSTM": 4, "GRU": 3, "RNN": 1}[op], 2 if attributes.get("direction") == "bidirectional" else 1
+    shapes = {"w": (sides, gates * 3, 4), "r": (sides, gates * 3, 3), "b": (sides, gates * 6), "v": (sides * 3, 3)}
+    operands = ["x", "w", "r", "b", "lengths" if lengths else ""]
+    if "input_forget" in attributes:
+        operands, shapes = [*operands, "", "", "p"], shapes | {"p": (sides, 9)}
+    nodes = [
+        helper.make_node(op, operands, ["all", "last"], **attributes),
+        helper.make_node("Transpose", ["last"], ["t"], perm=[1, 0, 2]),
+        helper.make_node("Flatten", ["t"], ["f"]),
+        helper.make_node("MatMul", ["f", "v"], ["y"]),
+    ]
+    proto = model("y = MatMul(x, v)", "double[6, N, 4] x" + (", int32[N] lengths" if lengths else ""), **shapes)
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    explained = onnxlrp.convert(proto, "deep_lift(baseline=0.4)", inputs=["x"])
+    more, run = {"lengths": np.array([6, 2, 4], np.int32)} if lengths else {}, reference(explained.to_proto())
+    x = np.random.default_rng(8).normal(size=(6, 3, 4))
+    found, before = (run({"x": v, "target": np.array([1]), **more}) for v in (x, np.full_like(x, 0.4)))
+    change = (found["y"] - before["y"])[:, 1]
+    np.testing.assert_allclose(found["x_relevance"].sum((0, 2)), change, rtol=1e-8, atol=1e-10)
+
+
+def test_another_input_keeps_its_value():
+    """The baseline then has as many samples as the input, and is computed beside it."""
+    proto = model(
+        "a = MatMul(x, w) b = Add(a, t) c = Tanh(b) y = MatMul(c, v)",
+        "double[N, 4] x, double[N, 6] t",
+        w=(4, 6),
+        v=(6, 3),
+    )
+    ours, t = Explained(proto, composite="deep_lift", inputs=["x"]), RNG.normal(size=(3, 6))
+    found, before = (ours.run({"x": v, "t": t}, target=[1]) for v in (X, np.zeros_like(X)))
+    np.testing.assert_allclose(found["x_relevance"].sum(1), (found["y"] - before["y"])[:, 1])
 
 
 def test_inner_values_have_relevance():
@@ -155,8 +245,9 @@ def test_a_probability_is_explained_by_its_logit():
     plain = Explained(model(logits, w=(4, 6), b=(6,), v=(6, 3)), composite="deep_lift")
     ours = Explained(proto, composite="deep_lift").relevance({"x": X}, target=[1])["x"]
     np.testing.assert_allclose(ours, plain.relevance({"x": X}, target=[1])["x"])
-    with pytest.raises(UnsupportedOperatorError, match="it is neither linear nor elementwise"):
-        onnxlrp.convert(proto, "deep_lift", explain_probability=True)
+    whole = Explained(proto, composite="deep_lift", explain_probability=True)
+    found, before = (whole.run({"x": v}, target=[1]) for v in (X, np.zeros_like(X)))
+    np.testing.assert_allclose(found["x_relevance"].sum(1), (found["y"] - before["y"])[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -185,15 +276,20 @@ def test_onnxruntime_runs_the_file():
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("a = MatMul(x, w) b = Softmax(a) y = MatMul(b, v)", "Softmax .*it is neither linear nor elementwise"),
+        (
+            "a = MatMul(x, w) b = ReduceProd(a, k1) y = MatMul(b, v1)",
+            "ReduceProd .*it is neither linear nor elementwise",
+        ),
         ("a = MatMul(x, w) t, i = TopK(a, k) y = MatMul(t, u)", "TopK .*it chooses by values"),
-        ("a = MatMul(x, w) b = Exp(x) c = Div(a, b) y = MatMul(c, v)", "Div .*several operands depend on the input"),
+        ("a = MatMul(x, w) b = Exp(x) c = Pow(b, a) y = MatMul(c, v)", "Pow .*several operands depend on the input"),
+        ("a = MatMul(x, w) n, m = LayerNormalization(a, k2) y = MatMul(m, v1)", "no multiplier for its output 1"),
         ("a = MatMul(x, w) c = Greater(a, x) b = Where(c, a, x) y = MatMul(b, v)", "Where .*operand 0 depends on"),
     ],
 )
 def test_operators_without_a_multiplier(body, said):
     proto = model(body, w=(4, 4), v=(4, 3), u=(2, 3))
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([2]), "k"))
+    known = {"k": np.array([2]), "k1": np.array([1]), "k2": np.ones(4), "v1": np.ones((1, 3))}
+    proto.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in known.items() if n in body)
     with pytest.raises(UnsupportedOperatorError, match=said):
         onnxlrp.convert(proto, "deep_lift")
 

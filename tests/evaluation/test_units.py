@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError
-from onnxlrp.evaluation.input_kinds import input_kind
 from onnxlrp.evaluation.units import make_units
+from onnxlrp.runtime.input_kinds import input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from tests.evaluation.parts import data_of
 

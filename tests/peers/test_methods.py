@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import onnxlrp
 from tests.oracle.compare import Explained
 
 torch = pytest.importorskip("torch")
@@ -127,7 +128,24 @@ class Attending(nn.Module):
         return self.head(torch.tanh(x[:, 0]))
 
 
-@pytest.mark.parametrize(("kind", "size"), [(Recurrent, (3, 6, 5)), (Attending, (3, 6, 8))], ids=["lstm", "bert"])
+class Patches(nn.Module):
+    """A vision transformer of one layer: patches, a class token, places, attention, a head on the class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.layer = nn.Conv2d(3, 8, 5, stride=5), Attending()
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, 8)), nn.Parameter(torch.randn(1, 10, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        return self.layer(torch.cat([self.token.expand(len(x), -1, -1), patches], 1) + self.places)
+
+
+KINDS = [(Recurrent, (3, 6, 5)), (Attending, (3, 6, 8)), (Patches, PICTURES.shape)]
+KIND_NAMES = ["lstm", "bert", "vit"]
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS, ids=KIND_NAMES)
 def test_integrated_gradients_of_sequences(kind, size):
     module, x = made(kind), RNG.normal(size=size)
     peer = attr.IntegratedGradients(module).attribute(torch.from_numpy(x), 0.1, torch.tensor(CLASSES), n_steps=16)
@@ -135,16 +153,38 @@ def test_integrated_gradients_of_sequences(kind, size):
     assert np.abs(ours - peer.numpy()).max() < 1e-6 * np.abs(ours).max()
 
 
-def test_smooth_grad(monkeypatch):
+@pytest.mark.parametrize(("kind", "size"), [(Convolutional, PICTURES.shape), *KINDS], ids=["cnn", *KIND_NAMES])
+def test_smooth_grad(kind, size, monkeypatch):
     """Captum's tunnel of noise around the gradient, with the noise that our file holds."""
-    module, noises = made(Convolutional), np.random.default_rng(3).normal(scale=0.2, size=(6, 3, 15, 15))
-    drawn = torch.from_numpy(np.tile(noises, (3, 1, 1, 1)))
+    module, noises = made(kind), np.random.default_rng(3).normal(scale=0.2, size=(6, *size[1:]))
+    x, drawn = RNG.normal(size=size), torch.from_numpy(np.tile(noises, (3, *[1] * (len(size) - 1))))
     monkeypatch.setattr(torch, "normal", lambda *args, **options: drawn)
     peer = attr.NoiseTunnel(attr.Saliency(module)).attribute(
-        torch.from_numpy(PICTURES), nt_samples=6, stdevs=0.2, target=torch.tensor(CLASSES), abs=False
+        torch.from_numpy(x), nt_samples=6, stdevs=0.2, target=torch.tensor(CLASSES), abs=False
     )
-    ours = relevance(module, PICTURES, "smooth_grad(samples=6, sigma=0.2, noise_seed=3)")
-    np.testing.assert_allclose(ours, peer.detach().numpy(), **CLOSE)
+    file = explained(module, x, "smooth_grad(samples=6, sigma=0.2, noise_seed=3)")
+    ours = file.relevance({"x": x}, target=CLASSES)["x"]
+    assert np.abs(ours - peer.detach().numpy()).max() < 1e-6 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS, ids=KIND_NAMES)
+def test_deep_lift_adds_up(kind, size):
+    """Captum takes norms, attention and recurrent cells for linear, so that its relevance does not add up."""
+    module, x, before = made(kind), RNG.normal(size=size), RNG.normal(size=(1, *size[1:]))
+    ours = relevance(module, x, f"deep_lift(baseline={before.tolist()})").reshape(3, -1).sum(1)
+    scores = [module(torch.from_numpy(v)).detach().numpy()[range(3), CLASSES] for v in (x, np.repeat(before, 3, 0))]
+    np.testing.assert_allclose(ours, scores[0] - scores[1], rtol=1e-6)
+
+
+def test_grad_cam_of_patches():
+    """The map of the layer that embeds patches, which a name asks for."""
+    module = made(Patches)
+    found = attr.LayerGradCam(module, module.patches).attribute(
+        torch.from_numpy(PICTURES), torch.tensor(CLASSES), relu_attributions=True
+    )
+    peer = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").detach().numpy()
+    ours = relevance(module, PICTURES, "grad_cam")
+    np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
 
 
 class Rescaled(nn.Module):
@@ -185,3 +225,28 @@ def test_deep_lift_of_a_max_pool():
     assert np.abs(ours - peer).max() < 1e-6 * np.abs(ours).max()
     change = (module(x) - module(torch.full_like(x, 0.3)))[torch.arange(3), torch.tensor(CLASSES)].detach().numpy()
     np.testing.assert_allclose(relevance(module, PICTURES, "deep_lift(baseline=0.3)").sum((1, 2, 3)), change)
+
+
+@pytest.mark.parametrize("name", ["vit", "bert", "distilbert", "gpt2"])
+@pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
+def test_attention_rollout(name, dynamo):
+    """Abnar & Zuidema's formula on the attention weights that the model itself hands out."""
+    zoo = pytest.importorskip("tests.peers.transformer_zoo")
+    proto, feeds, scores = zoo.export(name, dynamo=dynamo)
+    module, inputs = zoo.build(name)
+    eager = type(module)._from_config(module.config, attn_implementation="eager").eval()
+    eager.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        attentions = eager(**inputs, output_attentions=True).attentions
+    product = torch.eye(attentions[0].shape[-1]).double()
+    for weights in attentions:
+        product = (weights.double().mean(1) / 2 + torch.eye(weights.shape[-1]) / 2) @ product
+    tokens = scores.ndim == 3
+    expected = product[:, -1 if tokens else 0]
+    if name == "vit":
+        map = expected[:, 1:].reshape(2, 1, 4, 4)
+        expected = attr.LayerAttribution.interpolate(map, (32, 32), "bilinear")
+    (ours,) = onnxlrp.Explainer(onnxlrp.convert(proto, "attention_rollout", target="token" if tokens else "class"))(
+        feeds
+    ).relevance.values()
+    np.testing.assert_allclose(ours, np.broadcast_to(expected.numpy(), ours.shape), rtol=2e-5, atol=1e-6)

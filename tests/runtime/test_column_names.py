@@ -24,6 +24,8 @@ class Frame:
         return len(self.values)
 
     def __getitem__(self, rows):
+        if isinstance(rows, str):
+            return self.values[:, self.columns.index(rows)]
         return Frame(self.values[rows], self.columns)
 
     def __array__(self, dtype=None, copy=None):
@@ -90,7 +92,15 @@ def test_frames_of_doubles_fit_in_a_call_and_in_batches(linear):
     np.testing.assert_array_equal(np.concatenate(parts), once)
 
 
-def test_a_frame_alone_is_no_mapping(linear):
-    frame = type("DataFrame", (Frame,), {})(X)
-    with pytest.raises(InputError, match=r'such as \{"x": frame\} for one input of all columns'):
-        Explainer(linear)(frame)
+def test_columns_that_the_file_knows_are_taken_by_name(linear):
+    entry = linear.metadata_props.add()
+    entry.key, entry.value = KEY, ",".join(NAMES)
+    explainer, other = Explainer(linear), ["years", "age", "debt"]
+    expected = explainer({"x": X}).relevance["x"]
+    turned = Frame(X[:, [2, 0, 1]], other)
+    for given in (turned, {"x": turned}):
+        explanation = explainer(given)
+        np.testing.assert_array_equal(explanation.relevance["x"], expected)
+        assert explanation.columns == {"x": NAMES}
+    with pytest.raises(InputError, match=r"lacks column 'debt' \(did you mean 'dept'\?\); .* has column 'dept'"):
+        explainer(Frame(X, ["age", "dept", "years"]))

@@ -157,10 +157,16 @@ def test_a_read_only_array(float32):
     np.testing.assert_array_equal(float32({"x": x}).outputs["y"], X)
 
 
-@pytest.mark.parametrize("value", [X, [X], 5, None, "x", {"x"}, [("x", X)]])
-def test_inputs_that_are_no_mapping(float32, value):
-    for call in (float32, float32.map):
-        with pytest.raises(InputError, match="a mapping from names to arrays"):
+def test_the_only_input_needs_no_name(float32):
+    np.testing.assert_array_equal(float32(X).outputs["y"], X)
+    (once,) = float32.map(X)
+    np.testing.assert_array_equal(once.outputs["y"], X)
+
+
+@pytest.mark.parametrize("value", [[X], 5, None, "no file", {"x"}, [("x", X)]])
+def test_values_of_the_only_input_that_do_not_fit(float32, value):
+    for call in (float32, lambda one: list(float32.map(one))):
+        with pytest.raises(InputError):
             call(value)
 
 

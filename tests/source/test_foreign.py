@@ -87,6 +87,17 @@ def test_a_model_that_is_explained_already():
         onnxlrp.convert(explained.to_proto())
 
 
+def test_an_explained_model_whose_metadata_a_tool_has_removed():
+    proto = onnxlrp.convert(network(), target="weights").to_proto()
+    del proto.metadata_props[:]
+    with pytest.raises(InvalidModelError, match="explained already: nodes of it come from onnxlrp"):
+        onnxlrp.convert(proto)
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    explained = onnxlrp.convert(proto, output="y", inputs=["x"])  # nothing tells it from any other model now
+    assert explained.interface.relevance == {"x": "x_relevance_1"}
+
+
 def test_metadata_that_somebody_has_changed():
     proto = network()
     proto.metadata_props.add(key="onnxlrp.version", value="1")

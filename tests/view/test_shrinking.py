@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from onnxlrp.runtime import Explanation
-from onnxlrp.view import pictures, saving, shrinking
+from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.view import pictures, shrinking
+from onnxlrp.view.figures.overlay_sheet import overlay_sheet
+from onnxlrp.view.figures.scene import Scene
 
 
 @pytest.mark.parametrize(
@@ -54,11 +57,12 @@ def test_heatmaps_of_very_long_pictures_are_small_and_readable(shape, size, chan
     """A long picture and its map lie one above the other, a tall one's side by side, 224 pixels across each."""
     x = np.ones((1, channels, *shape), np.float32)
     explanation = Explanation({"x": x}, {}, {}, np.zeros(1, np.int64), np.zeros(1), None)
+    spec = TensorSpec("x", x.dtype, ("N", *x.shape[1:]))
     tracemalloc.start()
-    sheet = saving.sheet(explanation, {"x": "NCHW"}, {"x": x}, {})
+    sheet = overlay_sheet(Scene(explanation, {"x": x}, {"x": "picture"}, {"x": spec}))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert sheet.size == size
+    assert sheet is not None and sheet.size == size
     assert peak < 200e6
 
 

@@ -1,22 +1,28 @@
-"""Entry point: `python -m tools.evaluation suite` judges `auto`, `python -m tools.evaluation quantus` times curves."""
+"""Measurements of the evaluation: `python -m tools.evaluation` times it beside Quantus and writes results.md;
+`python -m tools.evaluation tune` tunes the bundled image classifier and writes tuned.md and tuned.toml;
+`python -m tools.evaluation suite` judges `auto` on the trained models and writes suite.md."""
 
 from __future__ import annotations
 
 import sys
 
 
-def main(arguments: list[str]) -> None:
-    """Run the measurement that is named first."""
-    if arguments[:1] == ["quantus"]:
-        from tools.evaluation import quantus_speed
+def main(words: list[str]) -> None:
+    """Run the measurement of this name, without a name the one beside Quantus."""
+    if words == ["tune"]:
+        from tools.evaluation import tuned_classifier
 
-        quantus_speed.main()
-    elif arguments[:1] == ["suite"]:
+        tuned_classifier.main()
+    elif words[:1] == ["suite"]:
         from tools.evaluation import suite
 
-        suite.main(arguments[1:])
+        suite.main(words[1:])
+    elif not words:
+        from tools.evaluation import beside_quantus
+
+        beside_quantus.main()
     else:
-        raise SystemExit("python -m tools.evaluation suite | quantus")
+        sys.exit("write `python -m tools.evaluation`, `python -m tools.evaluation tune` or `… suite`")
 
 
 if __name__ == "__main__":

@@ -68,9 +68,9 @@ def page(found: Mapping[Subject, Evaluation], confidence: float, minutes: float)
 
 _INTRODUCTION = (
     "Deletion tests by `onnxlrp.evaluate`, on rows that no rule was chosen by. Area: the mean score as the least",
-    "relevant parts are removed first, less the mean as the most relevant are. Higher is better, a random order has 0 on",
-    "average. ± is half of the interval over samples; bold is the largest but for occlusion. Boxes hold the rows that",
-    "are measured. Empty: the composite refuses the model.",
+    "relevant parts are removed first, less the mean as the most relevant are. Higher is better, and a random order",
+    "has 0 on average. ± is half of the interval over samples; bold is the largest but for occlusion. Boxes hold the",
+    "rows that are measured. Empty: the composite refuses the model.",
 )
 
 

@@ -16,16 +16,13 @@ from onnxlrp.composites import COMPOSITES
 from tools.robustness.models import LARGE, SMALL, bundled, explainer, random_inputs
 from tools.robustness.part import Found
 
-_NOT_EVERYWHERE = ("deep_lift", "grad_cam", "layer_cam", "smooth_grad")
-"""Composites that some of the models are refused by: they have no convolution over two axes, a recurrent cell, or open
-sizes."""
 _SCALES = (1e-6, 1e-2, 1.0, 30.0, 1e4)
 _BATCH = 1000
 
 
 def run(quick: bool, folder: Path) -> Found:
     """Explain every batch, and count samples whose relevance holds NaN or infinity."""
-    composites = [_called(name) for name in COMPOSITES if name not in _NOT_EVERYWHERE][:: 6 if quick else 1]
+    composites = [_called(name) for name in COMPOSITES if _is_for_every_model(name)][:: 6 if quick else 1]
     plan = [(name, 100 if quick else _BATCH) for name in (SMALL[:2] if quick else SMALL)]
     plan += [] if quick else [(LARGE, 1)]
     count, faults = 0, []
@@ -39,10 +36,20 @@ def run(quick: bool, folder: Path) -> Found:
     return Found(tried, result, tuple(faults))
 
 
+def _is_for_every_model(name: str) -> bool:
+    """Decide whether a composite needs no convolution over two axes, attention, or the like. Composites that need the
+    bounds of the input follow rules, as all others do."""
+    return _asks(name) or COMPOSITES[name]().layerwise
+
+
+def _asks(name: str) -> bool:
+    """Decide whether a composite needs the bounds of the input."""
+    return any(f.default is dataclasses.MISSING for f in dataclasses.fields(COMPOSITES[name]))
+
+
 def _called(name: str) -> str:
     """Write a composite, with bounds of the inputs if it needs them."""
-    asks = any(f.default is dataclasses.MISSING for f in dataclasses.fields(COMPOSITES[name]))
-    return f"{name}(low=-1, high=1)" if asks else name
+    return f"{name}(low=-1, high=1)" if _asks(name) else name
 
 
 def _explain(explained: onnxlrp.Explainer, rows: int) -> tuple[int, int]:

@@ -66,13 +66,13 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     Requires the laws of `source.spec.READ`, ensures those of `source.spec.CANONICAL`.
     """
     casts.write_as_casts(model)
-    _fold(model)
+    fold(model)
     absorbed, pasted = _rewrite(model, LISTS)
     if pasted:
         # The first folding finds the step numbers, the second the conditions on sizes that follow from them.
-        _fold(model)
+        fold(model)
         infer(model)
-        _fold(model)
+        fold(model)
     absorbed |= _rewrite(model, REWRITES)[0]
     remove_unused(model)
     passes.NameFixPass()(model)
@@ -80,7 +80,7 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
     return absorbed
 
 
-def _fold(model: ir.Model) -> None:
+def fold(model: ir.Model) -> None:
     # The optimizer logs every list and loop that it does not fold.
     quiet("onnxscript.optimizer")
     # If folding fails at one operator, the nodes that are not folded yet stay as they are, which is correct too.

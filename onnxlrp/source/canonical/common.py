@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
 from onnxlrp.graph.misses import miss
+from onnxlrp.graph.names import unused_scope
 from onnxlrp.graph.provenance import is_replaced
 from onnxlrp.graph.readers import redirect, sole_reader
 from onnxlrp.source.constants import constants
@@ -19,7 +20,7 @@ class Rewriter:
 
     def __init__(self, graph: ir.Graph, around: Collection[ir.Value] = ()) -> None:
         self.graph = graph
-        self.op = Builder(graph, "canonical")
+        self.op = Builder(graph, unused_scope(graph, "canonical"))
         self.constants = constants(graph, around)
         self.absorbed: dict[str, str] = {}
         self.pasted = False

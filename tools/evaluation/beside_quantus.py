@@ -1,4 +1,4 @@
-"""Speed of perturbation curves beside Quantus: `python -m tools.evaluation quantus` writes the table (minutes).
+"""Speed of perturbation curves beside Quantus (minutes, one core).
 
 It needs torch and Quantus (tools/peers.txt says how to install them). Both run the bundled image classifier on
 onnxruntime with one thread; times are processor seconds, and the two take turns in every round.
@@ -27,7 +27,7 @@ from tools.evaluation.quantus_peer import Network, pixel_flipping, quantus, regi
 
 ROOT = Path(__file__).parents[2] / "models"
 MODEL = ROOT / "efficientnet_lite0" / "efficientnet_lite0.onnx"
-RESULTS = Path(__file__).parent / "quantus_speed.md"
+RESULTS = Path(__file__).parent / "results.md"
 STEPS, PATCH, ROUNDS, GREY = 20, 16, 3, 127.0
 PATCHES, ELEMENTS = (224 // PATCH) ** 2, 3 * 224 * 224
 FLIPPED = 7168
@@ -148,8 +148,8 @@ def _page(rows: list[Row], alone: float) -> str:
     head = [
         "# Perturbation curves beside Quantus",
         "",
-        f"`python -m tools.evaluation quantus`, {datetime.date.today().isoformat()}, onnxlrp {onnxlrp.__version__}, "
-        f"Quantus {quantus.__version__}, onnxruntime {onnxruntime.__version__}.",
+        f"`python -m tools.evaluation`, {datetime.date.today().isoformat()}, onnxlrp {onnxlrp.__version__}, Quantus "
+        f"{quantus.__version__}, onnxruntime {onnxruntime.__version__}.",
         "EfficientNet-Lite0, 16 pictures of 224 × 224, both on onnxruntime with one thread. Processor seconds, medians "
         f"of {ROUNDS} rounds in which both take turns (one round in the last row).",
         "",

@@ -1,0 +1,89 @@
+"""Explanation of many rows of a table on the command line, written batch by batch to one file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnxlrp import commands
+from onnxlrp.cli.arguments import print_json
+from onnxlrp.runtime import Explainer, Explanation
+from onnxlrp.runtime.cli_inputs import Data
+from onnxlrp.runtime.given_values import Given
+from onnxlrp.view import tables, terminal
+from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature
+from onnxlrp.view.table_file import TABLE_WRITERS, write_table
+
+_AT_ONCE = 256
+"""Number of rows in a batch: enough for a processor to be busy, few enough for any memory."""
+_TOP = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenRows:
+    """Number of rows that were written, and the features that mattered most in all of them."""
+
+    rows: int
+    ranking: Sequence[RankedFeature]
+
+
+def are_many(data: Data, out: Path | None) -> bool:
+    """Decide whether data are explained batch by batch: rows without texts, more than one batch, for one table."""
+    if out is None or out.suffix.lower() not in TABLE_WRITERS or data.tokens:
+        return False
+    lengths = {len(value) for value in data.arrays.values() if getattr(value, "ndim", 0)}
+    return len(lengths) == 1 and lengths.pop() > _AT_ONCE
+
+
+def explain_rows(
+    model: Any,
+    data: Data,
+    asked: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    batch_size: int | None,
+    as_json: bool,
+) -> None:
+    """Explain all rows of the data, write them to a table, and print what was written."""
+    with terminal.cautions_heard() as cautions:
+        written = write_rows(model, data, commands.chosen_targets(asked), names, out, batch_size)
+    if as_json:
+        print_json({**rows_json(written, out), "cautions": commands.cautions_json(cautions)})
+    else:
+        show_rows(written, out)
+
+
+def write_rows(
+    model: Any, data: Data, chosen: Mapping[str, Any], names: Sequence[str], out: Path, batch_size: int | None
+) -> WrittenRows:
+    """Explain all rows of the data and write them to a table; `names` are those of providers."""
+    explainer = Explainer(model, providers=list(names) or None)
+    headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
+    given = Given(dict(data.arrays), {**headed, **data.table.columns}, {**data.ids, **data.table.ids})
+    ranking = FeatureRanking()
+
+    def explanations() -> Iterator[Explanation]:
+        for explanation in explainer.map(given, _size(explainer, batch_size), **chosen, progress=True):
+            ranking.add(explanation)
+            yield explanation
+
+    return WrittenRows(write_table(explanations(), out), ranking.top(_TOP))
+
+
+def _size(explainer: Explainer, batch_size: int | None) -> int | None:
+    """Choose the number of rows in a batch; None where the model's file declares it."""
+    shape = explainer.inputs[next(iter(explainer.interface.relevance))].shape
+    return batch_size or (None if shape and isinstance(shape[0], int) else _AT_ONCE)
+
+
+def show_rows(written: WrittenRows, out: Path) -> None:
+    """Print what was written, and the ranking of features."""
+    terminal.show(tables.ranking_table(written.ranking, written.rows))
+    terminal.say(f"wrote {written.rows:,} rows to {out}")
+
+
+def rows_json(written: WrittenRows, out: Path) -> dict[str, Any]:
+    """Convert what was written for a program that reads JSON."""
+    return {"written": str(out), "rows": written.rows, "ranking": [dataclasses.asdict(one) for one in written.ranking]}

@@ -1,0 +1,244 @@
+"""Trained estimators of scikit-learn, XGBoost, LightGBM and CatBoost as ONNX models that give the same predictions."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxlrp.errors import InputError
+from onnxlrp.extras import optional
+from onnxlrp.runtime.column_names import KEY
+from onnxlrp.runtime.named_columns import NamedColumns, table_in
+from onnxlrp.trees.covers import with_covers
+from onnxlrp.trees.trainer_covers import covers_of
+
+__all__ = ["onnx_of"]
+
+_OPSETS = {"": 18, "ai.onnx.ml": 3}
+_INPUT = "X"
+"""Name of the only input of a model of one table."""
+_NEEDS = "explaining an estimator of scikit-learn"
+
+
+def onnx_of(estimator: Any, X: Any, *, ids: Sequence[str] = ()) -> onnx.ModelProto:
+    """Convert a trained estimator to an ONNX model, with the number of training samples at each node of its trees.
+
+    Parameters
+    ----------
+    estimator
+        A fitted classifier or regressor of scikit-learn, or a pipeline that ends in one; of XGBoost, LightGBM or
+        CatBoost by their interface of scikit-learn.
+    X
+        Rows as the estimator takes them, which tell the types of the inputs. A pipeline that selects columns of a data
+        frame, or a frame with words, becomes a model with an input a column, which takes the raw columns.
+    ids
+        Names of columns of a frame that the estimator does not take.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model; probabilities are a tensor, but those of CatBoost maps.
+
+    Raises
+    ------
+    InputError
+        The estimator cannot be written as an ONNX model, or a column holds neither numbers nor words.
+    OnnxLrpError
+        A package is not installed; the message says what to install.
+
+    Examples
+    --------
+    ```python
+    from onnxlrp.integrations.estimators import onnx_of
+
+    # pipeline is trained on the data frame customers.
+    explained = onnxlrp.convert(onnx_of(pipeline, customers))
+    explained.save("churn.lrp.onnx")
+    ```
+    """
+    return convert_estimator(estimator, X, ids, np.dtype(np.float32))
+
+
+def convert_estimator(estimator: Any, X: Any, ids: Sequence[str], floats: np.dtype) -> onnx.ModelProto:
+    """Convert an estimator as `onnx_of` does, with inputs of the type `floats` for fractions."""
+    table = table_in(X)
+    columns = {} if table is None else {n: c for n, c in table.columns.items() if n not in ids}
+    if not hasattr(estimator, "predict"):
+        kind = type(estimator).__name__
+        raise InputError(f"a {kind} predicts nothing: give a fitted classifier, regressor or pipeline")
+    if type(estimator).__module__.partition(".")[0] == "catboost":
+        model = _of_catboost(estimator)
+    else:
+        by_column = _is_by_column(estimator, columns)
+        types = _types_of_columns(columns, table, floats) if by_column else _type_of_array(X, columns, floats)
+        model = _of_scikit_learn(estimator, types)
+    _name_columns(model, list(columns))
+    try:
+        return with_covers(model, covers_of(estimator))
+    except InputError:  # no trees, or trees that keep no counts; the plan says what stands in for them
+        return model
+
+
+def _is_by_column(estimator: Any, columns: Mapping[str, np.ndarray]) -> bool:
+    """Decide whether the model gets an input a column: it selects columns of a frame, or some of them hold words."""
+    selects = any(type(part).__name__ == "ColumnTransformer" for part in _parts(estimator))
+    return bool(columns) and (selects or any(column.dtype.kind in "OUS" for column in columns.values()))
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator and those that it is made of."""
+    yield estimator
+    for inner in (*getattr(estimator, "steps", ()), *getattr(estimator, "transformers", ())):
+        yield from _parts(inner[1])
+    for name in ("estimator", "base_estimator", "regressor", "classifier"):
+        inner = getattr(estimator, name, None)
+        if hasattr(inner, "fit"):
+            yield from _parts(inner)
+
+
+def _type_of_array(X: Any, columns: Mapping[str, np.ndarray], floats: np.dtype) -> list[tuple[str, Any]]:
+    """Declare one input [N, columns] of fractions."""
+    width = len(columns) or np.asarray(X).reshape(len(X), -1).shape[1]
+    return [(_INPUT, _tensor_types()[floats.name]([None, width]))]
+
+
+def _types_of_columns(
+    columns: Mapping[str, np.ndarray], table: NamedColumns | None, floats: np.dtype
+) -> list[tuple[str, Any]]:
+    """Declare an input [N, 1] for each column, of whole numbers, fractions or words as the column holds."""
+    types = _tensor_types()
+    declared = []
+    for name, column in columns.items():
+        kind = _kind(column)
+        if kind is None:
+            place = "the data" if table is None else table.place
+            raise InputError(
+                f"{place}: column {name!r:.80} holds {column.dtype}, neither numbers nor words: leave it out, or give "
+                "it as a number"
+            )
+        declared.append((name, types[floats.name if kind == "float" else kind]([None, 1])))
+    return declared
+
+
+def _kind(column: np.ndarray) -> str | None:
+    """Name the kind of a column: int64, float, or str for words; None for any other."""
+    if column.dtype.kind in "biu":
+        return "int64"
+    if column.dtype.kind == "f":
+        return "float"
+    if column.dtype.kind not in "OUS":
+        return None
+    cells = [cell for cell in column.tolist() if cell is not None and type(cell).__name__ != "NAType"]
+    cells = [cell for cell in cells if not (isinstance(cell, float) and np.isnan(cell))]
+    if all(isinstance(cell, str) for cell in cells):
+        return "str"
+    return "float" if all(isinstance(cell, (bool, int, float)) for cell in cells) else None
+
+
+def _tensor_types() -> dict[str, Any]:
+    types = optional("skl2onnx.common.data_types", _NEEDS, "skl2onnx")
+    return {
+        "int64": types.Int64TensorType,
+        "float32": types.FloatTensorType,
+        "float64": types.DoubleTensorType,
+        "str": types.StringTensorType,
+    }
+
+
+def _of_scikit_learn(estimator: Any, types: Sequence[tuple[str, Any]]) -> onnx.ModelProto:
+    skl2onnx = optional("skl2onnx", _NEEDS)
+    estimator = _without_names(estimator)
+    for part in _parts(estimator):
+        _register(skl2onnx, part)
+    options = {"zipmap": False} if hasattr(estimator, "predict_proba") else None
+    try:
+        with warnings.catch_warnings(), _flags_as_numbers():
+            warnings.simplefilter("ignore")
+            model: onnx.ModelProto = skl2onnx.to_onnx(
+                estimator, initial_types=list(types), target_opset=_OPSETS, options=options
+            )
+            return model
+    except Exception as error:  # skl2onnx raises errors of many kinds
+        words = " ".join(str(error).split())[:400]
+        raise InputError(f"skl2onnx cannot write a {type(estimator).__name__} as an ONNX model: {words}") from error
+
+
+def _without_names(estimator: Any) -> Any:
+    """Copy an estimator in which XGBoost knows names of columns: onnxmltools takes none but f0, f1, ..."""
+    boosters = [part for part in _parts(estimator) if hasattr(part, "get_booster")]
+    if not any(part.get_booster().feature_names for part in boosters):
+        return estimator
+    estimator = copy.deepcopy(estimator)
+    for part in _parts(estimator):
+        if hasattr(part, "get_booster"):
+            part.get_booster().feature_names = None
+    return estimator
+
+
+@contextlib.contextmanager
+def _flags_as_numbers() -> Iterator[None]:
+    """Let skl2onnx 1.20 write the flags of missing values of histogram gradient boosting: it gives booleans, which onnx
+    1.23 refuses where an attribute holds integers."""
+    with _PATCHING:
+        written = onnx.helper.make_attribute
+
+        def with_numbers(key: str, value: Any, *rest: Any, **more: Any) -> onnx.AttributeProto:
+            return written(key, [int(one) for one in value] if "tracks_true" in key else value, *rest, **more)
+
+        onnx.helper.make_attribute = with_numbers
+        try:
+            yield
+        finally:
+            onnx.helper.make_attribute = written
+
+
+_PATCHING = threading.Lock()
+_CONVERTERS = {"xgboost": ("XGBoost", "XGB"), "lightgbm": ("LightGbm", "LGBM")}
+"""Packages whose estimators onnxmltools converts, with the words in the names of its converters."""
+
+
+def _register(skl2onnx: Any, part: Any) -> None:
+    """Teach skl2onnx an estimator of XGBoost or LightGBM, by the converters of onnxmltools."""
+    package = type(part).__module__.partition(".")[0]
+    if package not in _CONVERTERS:
+        return
+    name, short = _CONVERTERS[package]
+    module = f"onnxmltools.convert.{package}.operator_converters.{name}"
+    converter = getattr(optional(module, f"explaining an estimator of {package}", "onnxmltools"), f"convert_{package}")
+    shapes = optional("skl2onnx.common.shape_calculator", _NEEDS, "skl2onnx")
+    if hasattr(part, "predict_proba"):
+        kind, shape = "Classifier", shapes.calculate_linear_classifier_output_shapes
+        options: dict[str, Any] = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    else:
+        kind, shape = "Regressor", shapes.calculate_linear_regressor_output_shapes
+        options = {"split": None} if package == "lightgbm" else {}
+    skl2onnx.update_registered_converter(type(part), f"{name}{short}{kind}", shape, converter, options=options)
+
+
+def _of_catboost(estimator: Any) -> onnx.ModelProto:
+    """Convert by CatBoost's own exporter; probabilities are the maps of a ZipMap."""
+    with tempfile.TemporaryDirectory(prefix="onnxlrp-") as folder:
+        path = Path(folder) / "model.onnx"
+        try:
+            estimator.save_model(str(path), format="onnx")
+        except Exception as error:  # CatBoost's own errors
+            words = " ".join(str(error).split())[:400]
+            raise InputError(f"CatBoost cannot write this model as ONNX: {words}") from error
+        return onnx.load(path)
+
+
+def _name_columns(model: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Write the names of the columns into the metadata of a model of one table."""
+    if len(model.graph.input) == 1 and len(names) > 1:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = KEY, json.dumps(names)

@@ -1,0 +1,240 @@
+"""An explanation as one table: a row a sample where every input holds features, else a row an entry of an input.
+
+Both forms name the explained target, its score, and what relevance adds up to, so that a row can be read alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.printable import escaped
+from onnxlrp.runtime.explanation import Explanation
+
+Columns = dict[str, np.ndarray]
+"""Columns of a table by their names, all of one length."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Relevance and value of one input, a row for each sample and target."""
+
+    relevance: np.ndarray
+    """Relevance, [rows, ...]."""
+    value: np.ndarray | None
+    """Value of the input in the shape of the relevance; None if it is not known or of another shape."""
+
+
+def table_of(explanation: Explanation) -> Columns:
+    """Lay an explanation out as a table.
+
+    If all explained inputs hold features, one number each, the table is wide: a row for each sample and target, and for
+    each feature its value by its own name, its relevance by that name with `_relevance`. Any other explanation is long:
+    a row for each entry of an input, with its place on each axis after the batch, its value, its relevance, and its
+    token where the input is a text, without padding.
+    """
+    parts = parts_of(explanation)
+    if is_wide(explanation):
+        features = _features(explanation, parts)
+        return {**_about(explanation, parts, features, many_rows=False), **features}
+    return _long(explanation, parts)
+
+
+def is_wide(explanation: Explanation) -> bool:
+    """Decide whether all explained inputs hold one number per feature, and none is a text."""
+    _, targets = counts(explanation)
+    axes = 2 if targets == 1 else 3
+    texts = any(name in explanation.tokens for name in explanation.relevance)
+    return not texts and all(value.ndim <= axes for value in explanation.relevance.values())
+
+
+def counts(explanation: Explanation) -> tuple[int, int]:
+    """Count the samples and the targets of each."""
+    interface, score = explanation.interface, explanation.score
+    known = score if score is not None else explanation.target
+    targets = interface.targets if interface is not None else 1
+    if interface is None and score is not None and score.ndim == 2:
+        targets = score.shape[1]
+    if known is not None:
+        return len(known), targets
+    if interface is not None and interface.batch_axis is None:
+        return 1, targets
+    first = next(iter(explanation.relevance.values()))
+    return (1 if first.ndim == 0 else len(first)), targets
+
+
+def parts_of(explanation: Explanation) -> dict[str, Part]:
+    """Cut the relevance of each input into rows, a row for each sample and target; a single sample may come without its
+    axis.
+
+    Raises InputError if an input's relevance belongs to no sample in particular.
+    """
+    samples, targets = counts(explanation)
+    parts = {}
+    for name, relevance in explanation.relevance.items():
+        alone = samples == 1 and explanation.interface is not None
+        rows = _rows(relevance[None] if alone and relevance.shape[:1] != (1,) else relevance, name, samples, targets)
+        parts[name] = Part(rows, _values(explanation.inputs.get(name), rows.shape, samples, targets))
+    return parts
+
+
+def feature_names(explanation: Explanation, name: str, width: int) -> list[str]:
+    """Name the features of an input [N, features]: by its columns, by the input itself, or as `x[0]`, `x[1]`."""
+    known = list(explanation.columns.get(name, ()))
+    if len(known) == width:
+        return known
+    return [name] if width == 1 else [f"{name}[{index}]" for index in range(width)]
+
+
+def wide_names(explanation: Explanation, widths: Mapping[str, int]) -> dict[str, list[str]]:
+    """Name the features of all inputs, those of several inputs that share a name as `input[feature]`."""
+    names = {name: feature_names(explanation, name, width) for name, width in widths.items()}
+    every = [feature for one in names.values() for feature in one]
+    shared = {feature for feature in every if every.count(feature) > 1} if len(set(every)) < len(every) else set()
+    return {
+        name: [f"{name}[{feature}]" if feature in shared else feature for feature in one] for name, one in names.items()
+    }
+
+
+def target_column(target: np.ndarray, rows: int) -> np.ndarray:
+    """Write the explained classes as numbers, and elements by their indices: "3, 17"."""
+    if target.size == rows:
+        return target.reshape(rows)
+    indices = target.reshape(rows, -1)
+    return np.array([", ".join(map(str, one)) for one in indices.tolist()], dtype=object)
+
+
+def label_column(explanation: Explanation, rows: int) -> np.ndarray | None:
+    """Write the names of the explained classes; None if nothing names them."""
+    interface, target = explanation.interface, explanation.target
+    names: Sequence[Any] = () if interface is None else interface.labels
+    names = names or (() if explanation.legend is None else explanation.legend.class_names)
+    if not names or target is None or target.size != rows:
+        return None
+    if target.min(initial=0) < 0 or target.max(initial=0) >= len(names):
+        return None
+    labels = np.array(names, dtype=object if isinstance(names[0], str) else np.int64)
+    return labels[target.reshape(rows)]
+
+
+def _rows(relevance: np.ndarray, name: str, samples: int, targets: int) -> np.ndarray:
+    """Reshape relevance to [samples · targets, ...]."""
+    front = (samples, targets) if targets > 1 else (samples,)
+    if relevance.shape[: len(front)] == front:
+        return relevance.reshape(samples * targets, *relevance.shape[len(front) :])
+    raise InputError(
+        f"relevance of {escaped(name)!r} is {list(relevance.shape)}, which does not count {samples} samples: write .npz"
+    )
+
+
+def _values(value: Any, shape: tuple[int, ...], samples: int, targets: int) -> np.ndarray | None:
+    """Repeat an input's value for every target; None if it has no entry for each number of relevance."""
+    if not isinstance(value, np.ndarray) or value.size * targets != int(np.prod(shape, dtype=np.int64)):
+        return None
+    return np.repeat(value.reshape(samples, *shape[1:]), targets, axis=0)
+
+
+def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[str], many_rows: bool) -> Columns:
+    """Collect what is known of each row as a whole; a name that a feature has already gets `_1` appended."""
+    samples, targets = counts(explanation)
+    rows = samples * targets
+    found: dict[str, np.ndarray | None] = {}
+    for name, values in explanation.ids.items():
+        found[name] = np.repeat(np.asarray(values), targets)
+    if many_rows or targets > 1:
+        found["sample"] = np.repeat(np.arange(samples), targets)
+    target, position = explanation.target, explanation.position
+    found["target_position"] = None if position is None else np.repeat(position, targets)
+    found["target"] = None if target is None else target_column(target, rows)
+    found["label"] = label_column(explanation, rows)
+    totals = [part.relevance.reshape(rows, -1).sum(axis=1, dtype=np.float64) for part in parts.values()]
+    numbers = {
+        "score": explanation.score,
+        "base_value": explanation.base_value,
+        "total_relevance": np.sum(totals, axis=0),
+        "raw_score": explanation.raw_score,
+    }
+    found |= {name: None if value is None else np.reshape(value, rows) for name, value in numbers.items()}
+    names = {*taken}
+    return {unused(name, names): value for name, value in found.items() if value is not None}
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """Choose a name that no other column has: the name itself, or `name_1`."""
+    return name if name not in taken else f"{name}_1"
+
+
+def _features(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
+    """Lay out the features side by side, each with its value and its relevance."""
+    flat = {name: part.relevance.reshape(len(part.relevance), -1) for name, part in parts.items()}
+    named = wide_names(explanation, {name: block.shape[1] for name, block in flat.items()})
+    every = {feature for names in named.values() for feature in names}
+    columns: Columns = {}
+    for name, block in flat.items():
+        value = parts[name].value
+        values = None if value is None else value.reshape(block.shape)
+        for index, feature in enumerate(named[name]):
+            if values is not None:
+                columns[feature] = values[:, index]
+            columns[unused(f"{feature}_relevance", every)] = block[:, index]
+    return columns
+
+
+def _long(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
+    """Lay out all entries of all inputs below each other."""
+    about = _about(explanation, parts, (), many_rows=True)
+    axes = max(part.relevance.ndim for part in parts.values()) - 1
+    blocks = [_entries(explanation, name, part, about, axes) for name, part in parts.items()]
+    shared = [column for column in blocks[0] if all(column in block for block in blocks)]
+    return {column: _joined([block[column] for block in blocks]) for column in shared}
+
+
+def _entries(explanation: Explanation, name: str, part: Part, about: Columns, axes: int) -> Columns:
+    """List the entries of one input; an axis that it lacks is -1."""
+    rows, *shape = part.relevance.shape
+    size = int(np.prod(shape, dtype=np.int64))
+    indices = np.indices(shape).reshape(len(shape), size) if shape else np.zeros((0, size), np.int64)
+    columns = {key: np.repeat(value, size) for key, value in about.items()}
+    columns["input"] = np.array([name] * (rows * size), dtype=object)
+    titles = _axis_titles(explanation, axes)
+    for axis, title in enumerate(titles):
+        columns[title] = np.tile(indices[axis] if axis < len(shape) else np.full(size, -1), rows)
+    kept = np.ones(rows * size, bool)
+    if explanation.tokens:
+        words = _of_tokens(explanation, name, rows, size, lambda one: one.names, "")
+        kept = _of_tokens(explanation, name, rows, size, lambda one: one.used, True).astype(bool)
+        columns["token"] = words
+    if part.value is not None:
+        columns["value"] = part.value.reshape(-1)
+    columns["relevance"] = part.relevance.reshape(-1)
+    return {key: value[kept] for key, value in columns.items()}
+
+
+def _axis_titles(explanation: Explanation, axes: int) -> list[str]:
+    """Name the axes after the batch; the only axis of texts is the position of a token."""
+    return ["position"] if explanation.tokens and axes == 1 else [f"axis_{axis + 1}" for axis in range(axes)]
+
+
+def _of_tokens(
+    explanation: Explanation, name: str, rows: int, size: int, read: Callable[[Any], Any], other: Any
+) -> np.ndarray:
+    """List something of each token of an input's texts, or `other` for an input that is no text."""
+    texts = explanation.tokens.get(name, ())
+    if not texts or any(len(one) != size for one in texts):
+        return np.full(rows * size, other, dtype=object)
+    samples, targets = counts(explanation)
+    each = [texts[index if len(texts) > 1 else 0] for index in range(samples) for _ in range(targets)]
+    return np.array([entry for one in each for entry in read(one)], dtype=object)
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """Join the blocks of a column; numbers beside texts are written as texts, so that a column has one type."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if len({block.dtype.kind in "biuf" for block in blocks}) > 1:
+        return np.concatenate([block.astype(str).astype(object) for block in blocks])
+    return np.concatenate(blocks)

@@ -1,0 +1,87 @@
+"""An explanation in a few lines, for `print` and for notebooks."""
+
+from __future__ import annotations
+
+from onnxlrp.notebook_html import notebook_table
+from onnxlrp.printable import escaped
+from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.view import summary
+from onnxlrp.view.explanation_table import counts
+from onnxlrp.view.summary import Sample, target_words
+
+_MOST = 5
+"""Number of samples that are shown."""
+_TOP = 4
+"""Number of features or tokens that are shown for each sample."""
+
+_NOISE = 1e-6
+"""Part of the largest relevance of a sample up to which another is rounding, and shown as 0."""
+
+
+def in_lines(explanation: Explanation) -> str:
+    """Write a line for each of the first samples, with its most relevant features or tokens below it."""
+    samples = _samples(explanation)
+    lines = [_title(explanation)]
+    for sample in samples[:_MOST]:
+        numbers = ", ".join(f"{name} {value}" for name, value in _numbers(sample))
+        lines.append(f"sample {sample.index}: {_target(sample)}, {numbers}")
+        width = max((len(_feature(sample, index)[0]) for index in range(len(sample.features))), default=0)
+        rows = [_feature(sample, index) for index in range(len(sample.features))]
+        lines += [f"  {name:<{min(width, 40)}}  {amount}" for name, amount in rows]
+    return "\n".join(map(escaped, [*lines, *_more(explanation, samples)]))
+
+
+def in_notebook(explanation: Explanation) -> str:
+    """Write a table with a row for each of the first samples."""
+    samples = _samples(explanation)
+    titles = list(dict.fromkeys(name for sample in samples[:_MOST] for name, _ in _numbers(sample)))
+    rows = []
+    for sample in samples[:_MOST]:
+        numbers = dict(_numbers(sample))
+        top = "; ".join(" ".join(_feature(sample, index)) for index in range(len(sample.features)))
+        rows.append([sample.index, _target(sample), top, *(numbers.get(name, "-") for name in titles)])
+    head = ["sample", "prediction", "most relevant", *titles]
+    return notebook_table(_title(explanation), head, rows, _more(explanation, samples), numbers=len(titles))
+
+
+def _samples(explanation: Explanation) -> list[Sample]:
+    return summary.summarise(explanation, explanation.inputs, summary.labels_of(explanation), _TOP, most=_MOST)
+
+
+def _title(explanation: Explanation) -> str:
+    shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
+    interface = explanation.interface
+    return f"Relevance of {shapes}" + ("" if interface is None else f": {interface.composite} on {interface.output!r}")
+
+
+def _target(sample: Sample) -> str:
+    if sample.target is None:
+        return "all scores" if sample.score is None else "the score"
+    kind, words = target_words(sample.target)
+    return f"{kind} {words} ({sample.label})" if sample.label not in ("", words) else f"{kind} {words}"
+
+
+def _numbers(sample: Sample) -> list[tuple[str, str]]:
+    """List what is known of a sample in numbers, in the order in which they add up."""
+    known = [("score", sample.score), ("base value", sample.base_value)]
+    known.append(("Σ relevance", sum(sample.relevance.values())))
+    known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
+    return [(name, f"{value + 0.0:.4g}") for name, value in known if value is not None]
+
+
+def _feature(sample: Sample, index: int) -> tuple[str, str]:
+    """Write one feature as `age = 52`, a token by itself, and its relevance with its sign."""
+    feature = sample.features[index]
+    largest = abs(sample.features[0].relevance)
+    amount = f"{feature.relevance + 0.0:+.4g}" if abs(feature.relevance) > _NOISE * largest else "0"
+    if feature.input in sample.texts:
+        return str(feature.value), amount
+    value = feature.value if isinstance(feature.value, str) else f"{feature.value + 0.0:.6g}"
+    return f"{feature.name} = {value}" if value else feature.name, amount
+
+
+def _more(explanation: Explanation, samples: list[Sample]) -> list[str]:
+    """Say how many samples are not shown."""
+    every, targets = counts(explanation)
+    more = every * targets - len(samples[:_MOST])
+    return [f"and {more:,} more"] if more > 0 else []
