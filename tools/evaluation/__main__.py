@@ -1,5 +1,6 @@
 """Measurements of the evaluation: `python -m tools.evaluation` times it beside Quantus and writes results.md;
-`python -m tools.evaluation tune` tunes the bundled image classifier and writes tuned.md and tuned.toml."""
+`python -m tools.evaluation tune` tunes the bundled image classifier and writes tuned.md and tuned.toml;
+`python -m tools.evaluation suite` judges `auto` on the trained models and writes suite.md."""
 
 from __future__ import annotations
 
@@ -12,12 +13,16 @@ def main(words: list[str]) -> None:
         from tools.evaluation import tuned_classifier
 
         tuned_classifier.main()
+    elif words[:1] == ["suite"]:
+        from tools.evaluation import suite
+
+        suite.main(words[1:])
     elif not words:
         from tools.evaluation import beside_quantus
 
         beside_quantus.main()
     else:
-        sys.exit("write `python -m tools.evaluation` or `python -m tools.evaluation tune`")
+        sys.exit("write `python -m tools.evaluation`, `python -m tools.evaluation tune` or `… suite`")
 
 
 if __name__ == "__main__":
