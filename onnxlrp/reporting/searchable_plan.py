@@ -40,7 +40,8 @@ def plan_section(one: ComparedExplanation) -> str:
         f"<p>Suggested for this model is <code>{suggested}</code>, because {html_of(why)}.</p>"
         '<p class="scripted"><label>Search <input id="search" type="search" autocomplete="off"></label> '
         '<span id="matches" role="status"></span></p>'
-        f'<table id="plan"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        '<div class="wide" tabindex="0" role="region" aria-label="Plan, which scrolls">'
+        f'<table id="plan"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         f"<details><summary>What the rules compute</summary><dl>{defined}</dl></details>"
     )
 
