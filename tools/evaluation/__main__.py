@@ -1,5 +1,6 @@
 """Measurements of the evaluation: `python -m tools.evaluation` times it beside Quantus and writes results.md;
-`python -m tools.evaluation tune` tunes the bundled image classifier and writes tuned.md and tuned.toml."""
+`python -m tools.evaluation tune` tunes the bundled image classifier and writes tuned.md and tuned.toml;
+`python -m tools.evaluation methods` ranks other methods beside LRP and writes methods.md."""
 
 from __future__ import annotations
 
@@ -12,12 +13,16 @@ def main(words: list[str]) -> None:
         from tools.evaluation import tuned_classifier
 
         tuned_classifier.main()
+    elif words == ["methods"]:
+        from tools.evaluation import methods_compared
+
+        methods_compared.main()
     elif not words:
         from tools.evaluation import beside_quantus
 
         beside_quantus.main()
     else:
-        sys.exit("write `python -m tools.evaluation` or `python -m tools.evaluation tune`")
+        sys.exit("write `python -m tools.evaluation`, `python -m tools.evaluation tune` or `… methods`")
 
 
 if __name__ == "__main__":
