@@ -17,12 +17,13 @@ from onnxlrp.evaluation import evaluate_model, evaluation_table, tune_model, tun
 from onnxlrp.evaluation.evaluation_result import Evaluation
 from onnxlrp.evaluation.tuning_result import Tuning
 from onnxlrp.replacing import files_of
-from onnxlrp.runtime import Explainer, Explanation, checking, files, providers, text
+from onnxlrp.runtime import Explainer, Explanation, checking, class_names, files, providers, text
 from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.joined import join
 from onnxlrp.runtime.reading import ModelFile, open_model
-from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.samples import expand, is_picture_file
 from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.targets import TARGETS
 from onnxlrp.view import explanation_json, saving, summary, tables, terminal
@@ -71,12 +72,30 @@ class Report:
     problems: list[str]
 
 
-def read_labels(path: Path | None) -> list[str]:
-    """Read the names of the classes, one a line."""
-    try:
-        return [] if path is None else path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not text in UTF-8") from error
+def names_of_classes(labels: Path | None, opened: ModelFile, model: Path) -> Sequence[str]:
+    """Read the names of the classes from a file of labels, else from the model, or from a file beside it."""
+    if labels is not None:
+        return class_names.read_labels(labels)
+    return class_names.of_explained(opened) if opened.interface is not None else class_names.of_source(opened, model)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read weights of pixels from a .npy file, or from a picture: 1 where it is white."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        array = files.load(path, TensorSpec("mask", np.dtype(np.float32), None)).array
+    else:
+        grey = TensorSpec("mask", np.dtype(np.float32), (1, 1, None, None))
+        array = files.load(path, grey, files.PREPROCESS["unit"]).array
+    return array.reshape(array.shape[-2:]) if array.ndim > 2 and array.size == np.prod(array.shape[-2:]) else array
+
+
+def tell_pixels(given: CliInputs, specs: Mapping[str, TensorSpec], how: files.Preprocess) -> None:
+    """Say how the pixels of pictures are scaled, unless `--preprocess` says it."""
+    pictures = {name for name, path in given.inputs if is_picture_file(path) or path.is_dir()}
+    for name, spec in specs.items():
+        is_scaled = spec.dtype is not None and spec.dtype.kind == "f" and files.picture_layout(spec) is not None
+        if pictures & {name, ""} and how.automatic and is_scaled:
+            terminal.tell("note", files.pixels_in_words(spec))
 
 
 def read_weights(path: Path | None) -> np.ndarray | None:
@@ -96,36 +115,70 @@ def files_read(model: Path, given: CliInputs, others: Sequence[Path]) -> list[Pa
 
 
 def explain(
-    model: Any, data: Data, given: Mapping[str, Any], labels: Sequence[str], names: Sequence[str], words: bool = False
+    model: Any,
+    data: Data,
+    given: Mapping[str, Any],
+    labels: Sequence[str],
+    names: Sequence[str],
+    words: bool = False,
+    out: Path | None = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Run an explained model.
 
     `given` holds target, position and weights, `labels` the names of the classes, `names` those of providers; `words`
-    shows texts by word.
+    shows texts by word, and `out` is the file to write later. The difference from a `reference` is explained where
+    there is one.
     """
     explainer = Explainer(model, providers=list(names) or None)
+    if out is not None:
+        saving.check_inputs(out, explainer.interface.relevance)
     chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
     if "position" in TARGETS[explainer.interface.target].arguments:
         labels = labels or ([] if data.tokenizer is None else data.tokenizer.names)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    explanation = explainer(data.arrays, **chosen)
+    explanation = _explanation(explainer, data, chosen, reference)
     columns = {n: names for n, names in {**headed, **data.table.columns}.items() if n in explanation.relevance}
     known: dict[str, Any] = {
         "tokens": data.tokens,
         "columns": {**explanation.columns, **columns},
-        "ids": {**explanation.ids, **data.table.ids},
+        "ids": {**data.ids, **explanation.ids, **data.table.ids},
         "originals": data.originals,
     }
     explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
         labels = [str(key) for key in value[0]]  # a ZipMap's keys are the classes
-    if labels and explanation.legend is not None:
-        legend = dataclasses.replace(explanation.legend, class_names=tuple(labels))
+    if explanation.legend is not None:
+        titles = tuple(labels) or explanation.legend.class_names
+        legend = dataclasses.replace(explanation.legend, class_names=titles, pixels=data.pixels)
         explanation = dataclasses.replace(explanation, legend=legend)
     return Explained(explanation, explainer, data, labels, words)
+
+
+def _explanation(
+    explainer: Explainer, data: Data, chosen: dict[str, Any], reference: Mapping[str, Any] | None
+) -> Explanation:
+    """Explain the data, or their difference from a reference, at once, or batch by batch if the model takes fewer
+    samples than there are."""
+    if any(chosen.get(name) is not None for name in ("at", "box", "mask")):
+        sizes = next((one.sizes for one in data.loaded.values() if one.sizes), ())
+        chosen["picture_size"] = sizes or None
+    if reference is not None:
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return explainer.compare(data.arrays, reference, **given)
+    if data.batch_size is not None and "picture_size" not in chosen:
+        return join(list(explainer.map(data.arrays, **chosen)))
+    return explainer(data.arrays, **chosen)
+
+
+def read_reference(given: CliInputs, data: Data, preprocess: files.Preprocess) -> Mapping[str, Any] | None:
+    """Read the files of a reference, as those of samples are read; None if there are none."""
+    named = dict.fromkeys(name for name, _ in given.inputs)
+    specs = {name: data.specs[name] for name in named if name in data.specs}
+    return load(given, specs if len(specs) == len(named) else data.specs, preprocess).arrays if given else None
 
 
 def chosen_targets(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,12 +203,20 @@ def explain_many(
         raise InputError(f"input {mixed[0]!r} is given as --input and as --text: for a folder of results, one of them")
     chosen = chosen_targets(asked)
     whole = dataclasses.replace(found.table, inputs={**inputs, **found.table.inputs})
-    return explainer.map(whole, **chosen, **options, progress=True)
+    try:
+        return explainer.map(whole, **chosen, **options, progress=True)
+    except KeyboardInterrupt:
+        folder = options["to"]
+        done = runtime.Results(folder).done if (Path(folder) / "map.json").exists() else 0
+        terminal.tell("stopped", f"{done} samples are in '{folder}'; the same command goes on from there")
+        raise
 
 
 def show_many(results: runtime.Results) -> None:
     """Print the names and shapes of the arrays that were written."""
     terminal.say(f"wrote {results.done} samples to {results.folder}, a batch a file:")
+    if results.samples == 1:
+        terminal.say("  (a name without suffix is a folder; -o NAME.png, .html, .csv, .json or .npz writes one file)")
     for name, array in next(results.batches()).items():
         terminal.say(f"  {name} {array.dtype} {list(array.shape)}")
 

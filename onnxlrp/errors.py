@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from onnxlrp.printable import escaped_lines
 
@@ -37,7 +37,11 @@ class OnnxLrpError(Exception):
     """Base of every error that onnxlrp raises on purpose.
 
     A message may quote names from files and text of other libraries, so its control characters are escaped.
+    `onnxlrp help WORD` says more, with the error's `word`.
     """
+
+    word: ClassVar[str] = "missing"
+    """Section of the page of messages that is about this class of errors."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(escaped_lines(arg) if isinstance(arg, str) else arg for arg in args))
@@ -46,9 +50,13 @@ class OnnxLrpError(Exception):
 class InvalidModelError(OnnxLrpError):
     """Raised if a file or graph cannot be read as a model, contradicts itself, or is explained already."""
 
+    word = "model"
+
 
 class UnsupportedOperatorError(OnnxLrpError):
     """Raised for operators on the path of relevance that have no rule; `nodes` names every such node."""
+
+    word = "operator"
 
     def __init__(self, message: str, nodes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -58,18 +66,26 @@ class UnsupportedOperatorError(OnnxLrpError):
 class NothingToExplainError(OnnxLrpError):
     """Raised if relevance stops before it reaches any input; the message says where and why."""
 
+    word = "nothing"
+
 
 class TargetError(OnnxLrpError):
     """Raised if a target does not exist, or if the explained output needs another kind of target."""
+
+    word = "target"
 
 
 class InputError(OnnxLrpError):
     """Raised for an option, an array or a file that does not fit."""
 
+    word = "input"
+
 
 class OutputsChangedError(OnnxLrpError):
     """Raised if the explained model does not give its source's outputs: a defect of onnxlrp; do not deploy such a
     model."""
+
+    word = "outputs"
 
 
 class DefectError(OnnxLrpError):
@@ -77,6 +93,8 @@ class DefectError(OnnxLrpError):
 
     The exception itself is its `__cause__`.
     """
+
+    word = "defect"
 
     def __init__(self, error: BaseException) -> None:
         words = " ".join(str(error).split())[:600]

@@ -10,6 +10,7 @@ import onnx
 
 from onnxlrp.finish import save
 from onnxlrp.interface import Interface
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.plan import Plan
 from onnxlrp.reprs import counted, cut
 from onnxlrp.source.read import Source
@@ -44,6 +45,18 @@ class Explained:
         return (
             f"<Explained {cut(self._source.name)}: {inputs}, composite {cut(self.plan.composite)}, {nodes} explained>"
         )
+
+    def _repr_html_(self) -> str:
+        added = self.interface
+        rows = [(name, output) for name, output in added.relevance.items()]
+        title = f"Explained {self._source.name}: {self.plan.composite} on {added.output!r}"
+        steps = f"{counted(len(self.plan.rows()), 'node')} explained; print(explained.plan) shows how"
+        return notebook_table(title, ("input", "output with its relevance"), rows, (steps, *self.notes))
+
+    @property
+    def origin(self) -> Path | None:
+        """File that the source was read from; None for a model in memory."""
+        return self._source.files[0] if self._source.files else None
 
     def to_proto(self) -> onnx.ModelProto:
         """Return the explained model with its weights inside. Raises InputError past 2 GB: save it then."""

@@ -54,6 +54,10 @@ class Interface:
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold the inner values whose coefficients are outputs too."""
+    reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Inputs that take the reference which samples are compared with, by the explained input."""
+    reference_scores: str | None = None
+    """Output with the scores at the reference, in the layout of the explained output."""
     target: str = "class"
     """Kind of target: "class", "token" or another one of `onnxlrp.targets`."""
     target_input: str | None = None
@@ -104,6 +108,9 @@ class Interface:
     """Base value of each score of one sample, in the order of the explained output's axes after the batch: relevance
     adds up to the score less this number. None if the model has none, if it differs from sample to sample, or if the
     file does not say it."""
+    time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis that holds time, 1 or 2, of each input that is a series [N, ., .], as far as convolutions and recurrent
+    layers tell it."""
 
     def __repr__(self) -> str:
         what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
@@ -114,6 +121,11 @@ class Interface:
         """Inputs that choose the target; the key of each is the argument of an explainer's call that it takes."""
         names = {"target": self.target_input, "position": self.position_input, "weights": self.weights_input}
         return {argument: name for argument, name in names.items() if name is not None}
+
+    @property
+    def names_of_added_inputs(self) -> tuple[str, ...]:
+        """Names of all inputs that the source does not have."""
+        return (*self.added_inputs.values(), *self.reference_inputs.values())
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""
@@ -158,6 +170,8 @@ class Interface:
             raise ValueError(f"{_PREFIX}relevance names no input")
         if self.targets < 1 or (self.targets > 1 and self.target_input is None):
             raise ValueError(f"{_PREFIX}targets is {self.targets}")
+        if any(axis not in (1, 2) for axis in self.time_axes.values()):
+            raise ValueError(f"the axes of time are {self.time_axes!r:.80}")
         if len(self.steps) != len(self.marked):
             raise ValueError(f"the ledger has {len(self.steps)} steps, but marks for {len(self.marked)}")
 

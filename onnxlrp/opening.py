@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from onnxlrp import external_data
+from onnxlrp import external_data, foreign_files
 from onnxlrp.errors import InvalidModelError
 from onnxlrp.trees.held_columns import HeldColumns, take_out
 
@@ -50,14 +50,17 @@ def opened(model: object) -> Opened | None:
 
 def _of_file(path: Path) -> Opened:
     content = _bytes_of(path)
-    proto, held = _parsed(content, f"'{path}'")
+    proto, held = _parsed(content, f"'{path}'", path.name)
     file = external_data.own_file(proto, path)
     return Opened(proto, content, file, tuple(external_data.settle(proto, file.parent, file)), held)
 
 
 def _bytes_of(path: Path) -> bytes:
     if path.is_dir():
-        raise InvalidModelError(f"'{path}' is a folder, not a model")
+        words = foreign_files.in_words(path)
+        raise InvalidModelError(f"'{path}' is a folder, not a model" + (f": {words}" if words else ""))
+    if foreign_files.is_certain(path):
+        raise InvalidModelError(f"'{path}' is no ONNX model: {foreign_files.in_words(path)}")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -66,14 +69,15 @@ def _bytes_of(path: Path) -> bytes:
         raise InvalidModelError(f"'{path}' cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
-def _parsed(content: bytes, place: str) -> tuple[onnx.ModelProto, HeldColumns]:
+def _parsed(content: bytes, place: str, name: str = "") -> tuple[onnx.ModelProto, HeldColumns]:
     """Parse a model, and return it with the columns of large tree ensembles, which it does not hold any more."""
     rest, held = take_out(content)
     try:
         proto = onnx.ModelProto.FromString(rest)
     except DecodeError as error:
-        size = f"{len(content):,} bytes"
-        raise InvalidModelError(f"{place}: this is no ONNX model, or it was cut off ({size})") from error
+        words = foreign_files.bytes_in_words(content, name) or f"or it was cut off ({len(content):,} bytes)"
+        raise InvalidModelError(f"{place}: this is no ONNX model, {words}") from error
     if not proto.HasField("graph"):
-        raise InvalidModelError(f"{place}: this is no ONNX model, it holds no graph ({len(content):,} bytes)")
+        words = foreign_files.bytes_in_words(content, name) or f"it holds no graph ({len(content):,} bytes)"
+        raise InvalidModelError(f"{place}: this is no ONNX model, {words}")
     return proto, held

@@ -147,6 +147,11 @@ def test_the_code_of_a_page_prints_what_it_says(page, operators, tmp_path, monke
     It runs in a folder of its own, beside which the bundled models lie."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(ROOT / "models")
+    check_program(page, PROGRAMS[page])
+
+
+def check_program(page: Path, doubted: list[str]) -> None:
+    """Run the code of a page in this folder, and compare what it prints and warns of with what the page says."""
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
     expected = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
     assert len(expected) == code.count("print(") > 3
@@ -155,5 +160,14 @@ def test_the_code_of_a_page_prints_what_it_says(page, operators, tmp_path, monke
         exec(compile(code, str(page), "exec", dont_inherit=True), {})
     assert printed.getvalue().splitlines() == expected
     doubts = [str(one.message) for one in caught if issubclass(one.category, ExplanationWarning)]
-    assert len(doubts) == len(PROGRAMS[page])
-    assert all(said in doubt for said, doubt in zip(PROGRAMS[page], doubts, strict=True)), doubts
+    assert len(doubts) == len(doubted)
+    assert all(said in doubt for said, doubt in zip(doubted, doubts, strict=True)), doubts
+
+
+def test_git_ignores_what_the_readers_commands_write():
+    """README.md and docs/start.md are tried in a clone, which should stay clean."""
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    for page in (README, START_PAGE):
+        for name in re.findall(r" -o (\S+)|\.save\(\"(\S+)\"\)|to=\"(\w+)\"", page.read_text()):
+            (file,) = filter(None, name)
+            assert {f"/{file}", f"/{file}/"} & ignored, f"{page.name} writes {file}, which .gitignore does not name"

@@ -51,8 +51,9 @@ LEAVES = (
     "replacing",
     "drafts",
     "late_names",
-    "extras",
+    "foreign_files",
     "near_names",
+    "extras",
     "notebook_html",
     "strings",
     "targets",
@@ -79,7 +80,8 @@ LEAF_IMPORTS = {
     "extras": {"errors"},
     "near_names": set(),
     "notebook_html": {"printable"},
-    "opening": {"errors", "external_data", "trees"},
+    "foreign_files": set(),
+    "opening": {"errors", "external_data", "foreign_files", "trees"},
     "replacing": {"errors", "interface", "external_data"},
     "drafts": {"replacing"},
     "strings": {"errors"},
@@ -95,6 +97,7 @@ RUNNING = {
         "drafts",
         "near_names",
         "extras",
+        "notebook_html",
         "printable",
         "reprs",
         "strings",
@@ -111,7 +114,7 @@ RUNNING = {
         "printable",
         "reprs",
     },
-    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    # Adapters to other libraries use what a program of a user's would; no other room imports them.
     "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
@@ -124,7 +127,9 @@ RUNNING = {
         "errors",
         "interface",
         "drafts",
+        "extras",
         "near_names",
+        "notebook_html",
         "printable",
         "reprs",
         "targets",

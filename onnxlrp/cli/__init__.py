@@ -6,7 +6,7 @@ from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
 from onnxlrp.cli.converting import convert, inspect
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
-from onnxlrp.cli.showing import composites, demo, operators
+from onnxlrp.cli.showing import composites, demo, help, operators
 from onnxlrp.cli.tuning import tune
 
 __all__ = ["FOUND", "UNUSABLE", "app", "main"]
@@ -35,6 +35,7 @@ COMMANDS: dict[Callable[..., None], str] = {
         "onnxlrp tune model.onnx --input image=pictures/ -o rules.toml; then: "
         "onnxlrp convert model.onnx -o model.lrp.onnx --composite rules.toml"
     ),
+    help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",
 }

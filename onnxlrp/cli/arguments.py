@@ -72,13 +72,24 @@ def files_and_texts(
     return CliInputs(files, words, tokenizer, ids)
 
 
-def _file(given: str) -> tuple[str, Path]:
+def _file(given: str, option: str = "--input") -> tuple[str, Path]:
     """Parse `NAME=FILE`, or a file alone, whose name is "": one that exists, or that has a suffix and no `=`."""
     path = Path(given)
     if path.exists() or ("=" not in given and path.suffix):
         return "", path
-    name, file = _pair(given, "--input", "NAME=FILE, such as image=cat.jpg, or a FILE")
+    name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
     return name, Path(file)
+
+
+COMPARING = "deep_lift(baseline='input')"
+"""The composite that explains the difference from a reference."""
+
+
+def references_of(values: Sequence[str]) -> Any:
+    """Read `--reference`."""
+    from onnxlrp.runtime.cli_inputs import CliInputs
+
+    return CliInputs([_file(one, "--reference") for one in values])
 
 
 def read_samples(

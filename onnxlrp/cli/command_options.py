@@ -48,6 +48,15 @@ Files = Annotated[
         "columns are the model's inputs.",
     ),
 ]
+References = Annotated[
+    list[str],
+    typer.Option(
+        "--reference",
+        metavar="[NAME=]FILE",
+        help="Reference for an explained input: the difference of the scores is explained. One sample, or as many as "
+        "there are.",
+    ),
+]
 Ids = Annotated[
     list[str],
     typer.Option("--id", metavar="COLUMN", help="Column of the table that identifies its rows, kept with the results."),

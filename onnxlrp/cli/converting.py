@@ -101,6 +101,8 @@ def convert(
         about = {"written": str(out), "interface": interface, "check": checked}
         print_json({**about, "notes": explained.notes, "plan": _plan(explained)})
         return
+    if out.suffix.lower() != ".onnx":
+        terminal.tell("note", f"'{out.name}' is an ONNX file, but most programs tell one by the suffix .onnx")
     face = explained.interface
     terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
@@ -180,7 +182,8 @@ def convert_for_target(model: Path, **options: Any) -> Any:
         return convert_with_notes(model, **options)
     except TargetError as error:
         raise TargetError(
-            f"{error}\nHere: --position N for a token (-1: the last), --element INDICES, --weights FILE"
+            f"{error}\nHere: --at X,Y, --box or --mask for a place in a picture, --position N for a token (-1: the "
+            "last), --element INDICES, --weights FILE"
         ) from error
 
 

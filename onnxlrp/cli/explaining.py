@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from onnxlrp.cli.application import FOUND, guarded
 from onnxlrp.cli.arguments import (
+    COMPARING,
     background_files,
     conversion,
-    elements,
     files_and_texts,
     print_json,
     read_samples,
+    references_of,
     refuse_overwriting,
     usage,
 )
+from onnxlrp.cli.asked_target import AskedTarget, At, Box, Classes, MaskFile
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     BatchSize,
@@ -34,9 +36,9 @@ from onnxlrp.cli.command_options import (
     Positions,
     Preprocessing,
     Providers,
+    References,
     Rules,
     TargetKind,
-    Targets,
     Texts,
     TokenizerFile,
 )
@@ -50,11 +52,15 @@ def explain(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    reference: References = [],  # noqa: B006
     id: Ids = [],  # noqa: B006
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
-    target: Targets = [],  # noqa: B006
+    target: Classes = [],  # noqa: B006
     position: Positions = [],  # noqa: B006
     element: Elements = [],  # noqa: B006
+    at: At = None,
+    box: Box = None,
+    mask: MaskFile = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -88,52 +94,49 @@ def explain(
     from onnxlrp.view import saving
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
-    options = conversion(composite, rule, output, [], background)
+    asked = AskedTarget(target, position, element, weights, at, box, mask)
+    compared = references_of(reference)
+    options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
+    if reference and (many or asked.is_place):
+        raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
     if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
         raise typer.BadParameter(
             "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
         )
+    if many and asked.is_place:
+        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
     if out is not None and not many:
-        others = [file for file in (labels, weights, tokenizer) if file is not None] + background_files(background)
+        others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
+        others += [*background_files(background), *(file for _, file in compared.inputs)]
         refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
-    names = commands.read_labels(labels)
-    data = None if many else load(given, opened.inputs, how, model, opened.columns)
     if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
         raise typer.BadParameter(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
         )
-    kind = "token" if position else "element" if element else "class" if weights is None else "weights"
-    if element and (target or (opened.interface is not None and opened.interface.target != "element")):
-        raise typer.BadParameter(
-            "it is for a model with --target element, without --target here", param_hint="--element"
-        )
-    made = model if opened.interface is not None else convert_for_target(model, **options, target=kind)
-    chosen = usage(elements, element, "--element") or target
-    asked = {"target": chosen, "position": position, "weights": commands.read_weights(weights)}
+    names = commands.names_of_classes(labels, opened, model)
+    chosen = asked.arguments(names)
+    data = None if many else load(given, opened.inputs, how, model, opened.columns)
+    commands.tell_pixels(given, opened.inputs, how)
+    made = _converted(model, opened, asked, 1 if data is None else data.samples, options)
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
         with terminal.cautions_heard() as cautions:
-            results = commands.explain_many(made, model, given, asked, provider, **to)
+            results = commands.explain_many(made, model, given, chosen, provider, **to)
         if as_json:
             about = {"written": str(out), "samples": results.done, "batch_size": results.batch_size}
             print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
         return
-    if out is not None and explaining_rows.are_many(data, out):
-        with terminal.cautions_heard() as cautions:
-            found = commands.chosen_targets(asked)
-            rows = explaining_rows.write_rows(made, data, found, provider, out, batch_size)
-        if as_json:
-            print_json({**explaining_rows.rows_json(rows, out), "cautions": commands.cautions_json(cautions)})
-        else:
-            explaining_rows.show_rows(rows, out)
+    if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
+        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
-        done = commands.explain(made, data, asked, names, provider, words)
+        compared_with = commands.read_reference(compared, data, how)
+        done = commands.explain(made, data, chosen, names, provider, words, out, compared_with)
     if out is not None:
         commands.save(done, out)
     if as_json:
@@ -143,6 +146,29 @@ def explain(
         commands.show(done)
         if out is not None:
             terminal.say(f"wrote {out}")
+
+
+def _converted(model: Path, opened: Any, asked: AskedTarget, samples: int, options: dict[str, Any]) -> Any:
+    """Convert a model for the target that is asked for; a model that is explained already is returned as it is."""
+    interface, count = opened.interface, asked.count(samples)
+    if interface is None:
+        return convert_for_target(model, **options, target=asked.kind(_rank(opened, options["output"])), targets=count)
+    if asked.element and interface.target != "element":
+        raise typer.BadParameter("it is for a model with --target element", param_hint="--element")
+    if count not in (1, interface.targets):
+        raise typer.BadParameter(
+            f"'{model}' was converted with --targets {interface.targets}, and these are {count} of each sample: "
+            f"convert its source with --targets {count}, or give the source here",
+            param_hint="--target",
+        )
+    return model
+
+
+def _rank(opened: Any, output: str | None) -> int | None:
+    """Rank of the output that will be explained, as far as the file declares it."""
+    floating = [spec for spec in opened.outputs.values() if spec.dtype is not None and spec.dtype.kind == "f"]
+    chosen = floating[0] if floating and output is None else opened.outputs.get(output or "")
+    return None if chosen is None or chosen.shape is None else len(chosen.shape)
 
 
 @guarded

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onnxlrp import commands
+from onnxlrp.cli.arguments import print_json
 from onnxlrp.runtime import Explainer, Explanation
 from onnxlrp.runtime.cli_inputs import Data
 from onnxlrp.runtime.given_values import Given
@@ -35,13 +37,31 @@ def are_many(data: Data, out: Path | None) -> bool:
     return len(lengths) == 1 and lengths.pop() > _AT_ONCE
 
 
+def explain_rows(
+    model: Any,
+    data: Data,
+    asked: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    batch_size: int | None,
+    as_json: bool,
+) -> None:
+    """Explain all rows of the data, write them to a table, and print what was written."""
+    with terminal.cautions_heard() as cautions:
+        written = write_rows(model, data, commands.chosen_targets(asked), names, out, batch_size)
+    if as_json:
+        print_json({**rows_json(written, out), "cautions": commands.cautions_json(cautions)})
+    else:
+        show_rows(written, out)
+
+
 def write_rows(
     model: Any, data: Data, chosen: Mapping[str, Any], names: Sequence[str], out: Path, batch_size: int | None
 ) -> WrittenRows:
     """Explain all rows of the data and write them to a table; `names` are those of providers."""
     explainer = Explainer(model, providers=list(names) or None)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    given = Given(dict(data.arrays), {**headed, **data.table.columns}, data.table.ids)
+    given = Given(dict(data.arrays), {**headed, **data.table.columns}, {**data.ids, **data.table.ids})
     ranking = FeatureRanking()
 
     def explanations() -> Iterator[Explanation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from onnxlrp.composites.averaged_gradients import check_baseline
 from onnxlrp.composites.modified_gradients import Gradient
@@ -22,7 +23,8 @@ class DeepLift(Gradient):
     ----------
     baseline
         The baseline: a number, one number for each channel, or an array of the input's shape; for ids, whose embeddings
-        change, an id. Default: 0.
+        change, an id. Default: 0. `"input"` makes it an input of the explained model, `<input>_reference`: each call
+        compares its samples with others, see `onnxlrp.Explainer.compare`.
 
     Raises
     ------
@@ -34,15 +36,20 @@ class DeepLift(Gradient):
     ```
     """
 
-    baseline: Bound = dataclasses.field(default=0.0, hash=False)
+    baseline: Bound | Literal["input"] = dataclasses.field(default=0.0, hash=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_baseline(self.baseline)
+        if not self.is_given_in_calls:
+            check_baseline(self.baseline)
 
     @property
     def reference(self) -> Bound:
-        return self.baseline
+        return 0.0 if isinstance(self.baseline, str) else self.baseline
+
+    @property
+    def is_given_in_calls(self) -> bool:
+        return isinstance(self.baseline, str) and self.baseline == "input"
 
     @property
     def explains_output(self) -> bool:

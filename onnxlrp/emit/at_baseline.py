@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.emit.bounds import constant_of_input
-from onnxlrp.emit.context import Context
+from onnxlrp.emit.context import Context, shaped
 from onnxlrp.errors import InputError
 from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import mark_rule
@@ -26,35 +26,37 @@ def values_at_baseline(
     inputs: Sequence[ir.Value],
     compared: Iterable[ir.Value],
     baseline: Bound,
-    embedded: Mapping[ir.Value, ir.Value],
+    given: Mapping[ir.Value, ir.Value],
 ) -> dict[ir.Value, ir.Value]:
     """Run the model on the baseline, and return its values there by those of the model.
 
-    `compared` are the values whose change is asked for; `embedded` has those of `inputs` that are embeddings, with
-    their baselines. One sample stands for all where the batch is an axis of each of these, and nothing depends on
-    another input, so that a session computes the values as it is created; else the baseline has the shape of the input.
+    `given` has the baselines of inputs that take them from elsewhere: from each call, or from a table of embeddings.
+    `compared` are the values whose change is asked for. One sample stands for all where the batch is an axis of each of
+    these, and nothing depends on another input, so that a session computes the values as it is created; else the
+    baseline has the shape of the input.
     """
     op, graph = context.op, context.op.graph
     nodes, inside = _between(graph, inputs, [score])
     around = {v for node in nodes for v in read_by(node)} - inside - {None}
-    alone = not embedded and around <= constants(graph)
+    alone = not given and around <= constants(graph)
     batch = _batch(inputs, [v for v in compared if v in inside]) if alone else None
     starts = []
     for value in inputs:
         assert value.dtype is not None
-        row = embedded.get(value)
-        if row is None:
-            row = constant_of_input(dataclasses.replace(context, dtype=value.dtype), value, baseline, "a baseline")
-            row = row if batch is not None else op.Expand(row, op.shape(value))
-        starts.append(row)
+        typed, row = dataclasses.replace(context, dtype=value.dtype), given.get(value)
+        row = constant_of_input(typed, value, baseline, "a baseline") if row is None else row
+        starts.append(row if batch is not None else shaped(op.Expand(row, op.shape(value)), value))
     own, copies = _run_again(graph, nodes, inputs, starts)
     for value in copies if batch is not None else ():
         value.shape = None if value.shape is None else ir.Shape([_of_one(d, batch) for d in value.shape])
     return dict(zip([*inputs, *own], [*starts, *copies], strict=True))
 
 
-def embeddings_at_baseline(context: Context, wanted: Embeddings, baseline: Bound) -> dict[ir.Value, ir.Value]:
-    """Look up the embeddings of ids that are a baseline, and return them by the model's own.
+def embeddings_at_baseline(
+    context: Context, wanted: Embeddings, baseline: Bound, references: Mapping[ir.Value, ir.Value]
+) -> dict[ir.Value, ir.Value]:
+    """Look up the embeddings of ids that are a baseline, and return them by the model's own. `references` are the
+    inputs that take the ids, where each call gives them.
 
     Raises InputError where the baseline is no id.
     """
@@ -66,8 +68,9 @@ def embeddings_at_baseline(context: Context, wanted: Embeddings, baseline: Bound
     starts = []
     for value in wanted.ids:
         assert value.dtype is not None
-        own = dataclasses.replace(context, dtype=value.dtype)
-        starts.append(context.op.Expand(constant_of_input(own, value, ids, "a baseline"), context.op.shape(value)))
+        own, row = dataclasses.replace(context, dtype=value.dtype), references.get(value)
+        row = constant_of_input(own, value, ids, "a baseline") if row is None else row
+        starts.append(shaped(context.op.Expand(row, context.op.shape(value)), value))
     nodes, _ = _between(context.op.graph, wanted.ids, wanted.lookups)
     own_values, copies = _run_again(context.op.graph, nodes, wanted.ids, starts)
     found = dict(zip(own_values, copies, strict=True))

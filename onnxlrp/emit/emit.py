@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -17,6 +17,7 @@ from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
+from onnxlrp.emit.reference_inputs import reference_inputs
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.relevance_of_ids import relevance_of_inputs
 from onnxlrp.emit.rescaled import RESCALED, compared_values
@@ -45,6 +46,8 @@ class Emitted:
     relevance_at: dict[str, str]
     coefficients_at: dict[str, str]
     values_at: dict[str, str]
+    reference_inputs: dict[str, str]
+    reference_scores: str | None
     interactions: str | None
     ledger: str | None
     steps: tuple[str, ...]
@@ -88,7 +91,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     seed = options.kind.seed(seeder, request.axes)
     seeding = [node for node in op.graph if node not in before]
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
-    context = _context(op, facts, plan, request)
+    asked, required = plan.composite.is_given_in_calls, options.target_input == "required"
+    references = reference_inputs(op.graph, request.inputs, unique, required=required) if asked else {}
+    context = _context(op, facts, plan, request, references)
     inside = [*request.inner, *request.patched]
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
     one = None if inside or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
@@ -122,7 +127,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     if targets > 1:
         tensors = scan_targets(op, start, first, tensors)
     if plan.composite.points is not None:
-        embedded = _embedded(context, request, plan.composite.points.baseline)
+        embedded = _embedded(context, request, plan.composite.points.baseline, {})
         tensors = averaged(context, plan.composite.points, request.ends, tensors, seeding, targets, embedded)
     if isinstance(wanted, Embeddings):
         tensors[:ends] = relevance_of_inputs(walk.context, wanted, tensors[:ends], request.inputs, targets)
@@ -135,6 +140,10 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         outs.append(op.alias(table, unique("relevance_ledger")))
     values_at = [op.alias(value, unique(f"{value.name}_value")) for value in request.patched]
     op.graph.outputs.extend([*outs, *values_at])
+    scores: ir.Value | None = None
+    if references:
+        scores = op.alias(context.baseline[question.score], unique(f"{question.name}_reference"))
+        op.graph.outputs.append(scores)
     names = [str(out.name) for out in outs]
     count = len(request.inputs) + len(request.inner)
     rows, marked = ({}, set()) if ledger is None else (ledger.rows, ledger.marked)
@@ -144,6 +153,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
         coefficients_at={str(v.name): n for v, n in zip(request.patched, names[count:], strict=False)},
         values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
+        reference_inputs={str(v.name): str(given.name) for v, given in references.items()},
+        reference_scores=None if scores is None else str(scores.name),
         interactions=None if request.interactions is None else names[count + len(request.patched)],
         ledger=None if ledger is None else names[-1],
         steps=tuple(rows),
@@ -151,7 +162,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     )
 
 
-def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> Context:
+def _context(
+    op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, references: Mapping[ir.Value, ir.Value]
+) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
     receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
@@ -162,8 +175,8 @@ def _context(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request) -> 
     if composite.reference is None:
         return context
     score, compared = request.question.score, compared_values(plan.steps)
-    embedded = _embedded(context, request, composite.reference)
-    baseline = values_at_baseline(context, score, request.ends, compared, composite.reference, embedded)
+    given = {**references, **_embedded(context, request, composite.reference, references)}
+    baseline = values_at_baseline(context, score, request.ends, compared, composite.reference, given)
     return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
 
 
@@ -205,12 +218,14 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 
-def _embedded(context: Context, request: Request, baseline: Bound) -> dict[ir.Value, ir.Value]:
+def _embedded(
+    context: Context, request: Request, baseline: Bound, references: Mapping[ir.Value, ir.Value]
+) -> dict[ir.Value, ir.Value]:
     """The embeddings of ids that are a baseline, by the model's own; none where there is no baseline."""
     wanted = request.inner_map
     if not isinstance(wanted, Embeddings) or baseline is None:
         return {}
-    return embeddings_at_baseline(context, wanted, baseline)
+    return embeddings_at_baseline(context, wanted, baseline, references)
 
 
 def _maps(

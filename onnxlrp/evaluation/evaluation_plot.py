@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlrp.drafts import atomic_write
-from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.errors import InputError
+from onnxlrp.extras import optional
 
 if TYPE_CHECKING:
     from onnxlrp.evaluation.evaluation_result import Evaluation
@@ -40,6 +41,7 @@ def check_plot_suffix(path: Path) -> None:
     """Raise InputError if a plot cannot be written in the format of the suffix."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"a plot is written as {', '.join(SUFFIXES)}, not as '{path.name}'")
+    optional("matplotlib", "a plot")
 
 
 def _describe(evaluation: Evaluation, axes: np.ndarray) -> None:
@@ -52,10 +54,7 @@ def _describe(evaluation: Evaluation, axes: np.ndarray) -> None:
 
 
 def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise OnnxLrpError("a plot needs matplotlib: pip install 'onnxlrp[plot]'") from error
+    matplotlib = optional("matplotlib", "a plot")
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

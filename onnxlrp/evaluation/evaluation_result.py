@@ -15,6 +15,7 @@ from onnxlrp.evaluation.measures import MEASURES, Measure
 from onnxlrp.evaluation.perturbation import Curves
 from onnxlrp.evaluation.sanity import Sanity
 from onnxlrp.evaluation.statistics import bootstrap, paired
+from onnxlrp.notebook_html import rich_in_notebook
 from onnxlrp.reprs import counted, cut
 
 if TYPE_CHECKING:
@@ -123,6 +124,13 @@ class Evaluation:
         from onnxlrp.evaluation.evaluation_table import as_text
 
         return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from onnxlrp.evaluation import evaluation_table
+
+        return rich_in_notebook(
+            f"Evaluation of {self.score!r}", self.table(), (*evaluation_table.legend(self), *self.notes)
+        )
 
     @property
     def explanations(self) -> tuple[str, ...]:

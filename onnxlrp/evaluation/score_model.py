@@ -66,7 +66,7 @@ def without_relevance(proto: onnx.ModelProto, interface: Interface, score: str) 
     declared = _declared(graph, interface.output, score)
     needed = {score}
     nodes = list(_needed_nodes(graph.node, needed))
-    added = set(interface.added_inputs.values())
+    added = set(interface.names_of_added_inputs)
     _replace(graph.output, [declared])
     _replace(graph.input, [value for value in graph.input if value.name not in added])
     _replace(graph.node, nodes[::-1])

@@ -14,6 +14,7 @@ from onnxlrp.evaluation.candidates import Candidate
 from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
 from onnxlrp.evaluation.halving import Trial
 from onnxlrp.evaluation.subject import Subject
+from onnxlrp.notebook_html import rich_in_notebook
 from onnxlrp.reprs import counted, cut
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Tuning:
 
     def __repr__(self) -> str:
         return f"<Tuning: {cut(self.name)}, of {counted(len(self.candidates), 'candidate')}>"
+
+    def _repr_html_(self) -> str:
+        from onnxlrp.evaluation import tuning_table
+
+        return rich_in_notebook(f"Tuning: {self.name}", self.table(), (*tuning_table.legend(self), *self.notes))
 
     def __str__(self) -> str:
         from onnxlrp.evaluation.tuning_table import tuning_text

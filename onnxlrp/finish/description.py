@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from onnxlrp._version import __version__
+from onnxlrp.analysis.time_axes import time_axis_of
 from onnxlrp.emit.emit import Emitted, Request
 from onnxlrp.interface import Interface
 from onnxlrp.plan import Plan
@@ -25,6 +26,8 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         relevance_at=emitted.relevance_at,
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
+        reference_inputs=emitted.reference_inputs,
+        reference_scores=emitted.reference_scores,
         target=options.kind.name,
         **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
         required=options.target_input == "required",
@@ -44,8 +47,15 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         seed=plan.composite.seed,
         has_base=plan.has_base,
         background_rows=baseline_count(plan.steps),
+        time_axes=_time_axes(source, emitted),
         base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
+
+
+def _time_axes(source: Source, emitted: Emitted) -> dict[str, int]:
+    """Find the axis of time of each explained input that is a series, as far as the model's layers tell it."""
+    found = {str(value.name): time_axis_of(value) for value in source.model.graph.inputs}
+    return {name: axis for name, axis in found.items() if axis is not None and name in emitted.relevance}
 
 
 def _sizes(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:

@@ -70,6 +70,8 @@ class Attribution:
         target: Any = None,
         additional_forward_args: Any = None,
         return_convergence_delta: bool = False,
+        *,
+        baselines: Any = None,
     ) -> Any:
         """Compute the relevance of inputs.
 
@@ -85,6 +87,9 @@ class Attribution:
             A value, or a tuple of values, for the inputs that follow. They are not explained.
         return_convergence_delta
             True returns `compute_convergence_delta`'s result too. Default: False.
+        baselines
+            Numbers, tensors or arrays to compare the inputs with, in the form of `inputs`, for the composite
+            `"deep_lift(baseline='input')"`. Default: 0. Other composites have their baseline as an argument.
 
         Returns
         -------
@@ -104,7 +109,11 @@ class Attribution:
         names = list(feeds)[: len(given)]
         kind = self._model.kind(chosen.kind)
         explainer = self._model.explainer(kind, names)
-        explanation = explainer.run(explainer.prepare(feeds), **chosen.arguments(kind))
+        if baselines is None:
+            explanation = explainer.run(explainer.prepare(feeds), **chosen.arguments(kind))
+        else:
+            start = {n: _at_least_one(b, feeds[n]) for n, b in zip(names, _as_tuple(baselines), strict=False)}
+            explanation = explainer.compare(feeds, start, **chosen.arguments(kind))
         values = tuple(as_given(explanation.relevance[n], x) for n, x in zip(names, given, strict=True))
         relevance = values if isinstance(inputs, tuple) else values[0]
         if not return_convergence_delta:
@@ -187,6 +196,12 @@ class Attribution:
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
     return () if values is None else values if isinstance(values, tuple) else (values,)
+
+
+def _at_least_one(baseline: Any, x: np.ndarray) -> np.ndarray:
+    """Make a single row of one number out of a number; arrays stay as they are."""
+    array = as_array(baseline)
+    return array if array.ndim else np.full([1, *x.shape[1:]], array, x.dtype)
 
 
 def _sum(arrays: Any) -> np.ndarray:

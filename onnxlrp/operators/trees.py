@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError
 from onnxlrp.graph.call import Call
+from onnxlrp.operators.changes import Multipliers
 from onnxlrp.operators.post_transforms import has_transform, pair, transform, transformed
 from onnxlrp.operators.registry import Reversed, custom, decomposed
 from onnxlrp.operators.shape_functions import infer_classes, infer_targets
@@ -19,7 +20,7 @@ from onnxlrp.trees.forest import LEAF, Forest
 from onnxlrp.trees.path_changes import PathChanges, has_several_targets
 from onnxlrp.trees.rows_in_trees import baselines_of
 from onnxlrp.trees.score_columns import differ_by_sample, factors_of_sums, score_columns
-from onnxlrp.trees.shapley import shapley_interactions, shapley_values
+from onnxlrp.trees.shapley import shapley_contrast, shapley_interactions, shapley_values
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -87,7 +88,31 @@ def transformed_classifier(op: Builder, call: Call) -> list[ir.Value]:
     return [label, op.Sigmoid(pair(op, op.Slice(scores, op.ints([1]), op.ints([2]), op.ints([1]))))]
 
 
-_TREES: dict[str, Any] = {"receives": "factor", "piecewise_constant": True, "base": base_scores, "interacts": True}
+def tree_change(op: ReverseBuilder, call: Call, before: Call, g: Any) -> Multipliers:
+    """Shapley values of the change from the row at the baseline, over the change of each column. Columns that do not
+    change get 0."""
+    trees = forest(call)
+    if trees.aggregate in ("MIN", "MAX") or differ_by_sample(call, trees):
+        raise InputError(
+            f"{call.op_type} {call.name!r} does not add up its trees alone, so that the change between two samples has "
+            "no Shapley values: explain it with a composite of LRP"
+        )
+    x, x0 = (_rows(op, c.operand(0)) for c in (call, before))
+    g = g[1] if isinstance(g, list) else g
+    wide = _wide(g)
+    factors = factors_of_sums(op, op.cast(g, wide), score_columns(call, trees))
+    values, change = shapley_contrast(op, trees, x, x0, factors), op.cast(op.Sub(x, x0), wide)
+    still = op.Equal(change, op.number(0.0, change))
+    return {0: op.cast(op.Div(values, op.Where(still, op.number(1.0, change), change)), g.dtype)}
+
+
+_TREES: dict[str, Any] = {
+    "multiplier": tree_change,
+    "receives": "factor",
+    "piecewise_constant": True,
+    "base": base_scores,
+    "interacts": True,
+}
 
 
 @custom("TreeEnsemble", domain=_ML, **_TREES)
@@ -116,8 +141,7 @@ def _reverse(op: ReverseBuilder, call: Call, c: ir.Value, gradient: bool) -> Rev
     assert x is not None and dtype is not None
     if gradient:
         return Reversed({0: op.full(op.shape(x), 0, dtype)})
-    # onnxruntime's CPU cannot add up halves in ScatterElements.
-    wide = dtype if dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
+    wide = _wide(c)
     trees = forest(call)
     columns = score_columns(call, trees)
     c = op.cast(c, wide)
@@ -145,6 +169,11 @@ def _refuse_interactions(call: Call) -> None:
             f"interactions: {call.op_type} {call.name!r} is explained by changes along the paths, which have none; "
             "Shapley values have, of ensembles that add up their trees: explain them without trees='path'"
         )
+
+
+def _wide(value: ir.Value) -> ir.DataType:
+    """The type that relevance is computed in: onnxruntime's CPU cannot add up halves in ScatterElements."""
+    return ir.DataType.DOUBLE if value.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
 
 
 def _rows(op: Builder, x: ir.Value) -> ir.Value:

@@ -15,8 +15,9 @@ def points_note(composite: Composite) -> str | None:
     """Say at which other points the model runs; None for composites without points and baseline."""
     points = composite.points
     if composite.reference is not None:
+        baseline = "the reference that a call gives" if composite.is_given_in_calls else "the baseline"
         return (
-            "the model runs at the baseline too; relevance is the change of the input from it times the multiplier, "
+            f"the model runs at {baseline} too; relevance is the change of the input from it times the multiplier, "
             "and adds up to the change of the score"
         )
     if points is None:

@@ -14,7 +14,7 @@ _FIXED = frozenset({"IsInf", "IsNaN", "Shape", "Size"})
 """Operators whose outputs stay the same: sizes, and the rows that a mask hides, which is not what changes."""
 _EXTREMES = frozenset({"GlobalMaxPool", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin"})
 """Operators that take the largest or smallest elements of their operands, or of windows or axes of the first."""
-_ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN"})
+_ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN", "TreeEnsembleClassifier"})
 """Operators with a function for their multipliers that takes those of all outputs."""
 
 

@@ -16,6 +16,7 @@ from onnxlrp.analysis.layers import Layer
 from onnxlrp.composites import Composite, Role, Rolling
 from onnxlrp.errors import UnsupportedOperatorError
 from onnxlrp.graph.call import Call
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.operators.registry import Operator
 from onnxlrp.plan.axis_factors import Axes, AxisFactor
 from onnxlrp.plan.traced_axes import Traced
@@ -273,6 +274,11 @@ class Plan:
     def __repr__(self) -> str:
         refused = f", {len(self.unsupported)} unsupported" if self.unsupported else ""
         return f"<Plan {cut(self.composite)}: {counted(len(self.rows()), 'step')}{refused}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(row.node, row.operator, row.rule, row.why) for row in self.rows()]
+        ends = [f"relevance ends at {stop}" for stop in self.stopped]
+        return notebook_table(f"Plan: {self.title}", ("node", "operator", "rule", "why"), rows, (*ends, *self.notes))
 
     def __str__(self) -> str:
         rows = [("node", "operator", "rule", "why")]

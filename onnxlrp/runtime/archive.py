@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.targets.argument_arrays import from_maps
+
 UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError, OverflowError,
     struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
@@ -41,6 +43,9 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
         arrays |= {f"{name}_{kind}": value for name, value in of.items()}
     arrays |= {f"{name}_value": value for name, value in explanation.values_at.items()}
     arrays |= {name: value for name, value in explanation.outputs.items() if isinstance(value, np.ndarray)}
+    for name, value in explanation.outputs.items():
+        if (maps := from_maps(value) if isinstance(value, list) else None) is not None:
+            arrays[name], arrays[f"{name}_classes"] = maps, np.array([str(key) for key in value[0]])
     if explanation.target is not None:
         arrays.setdefault("target", explanation.target)
     for name in ("base_value", "raw_score"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess, picture_layout
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
-from onnxlrp.runtime.samples import Files, Rows, Samples
+from onnxlrp.runtime.samples import Files, Rows, Samples, file_ids
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.argument_arrays import to_numbers
 
@@ -85,6 +86,12 @@ class Batches:
         start, stop = self.span(index)
         return {name: values[start:stop] for name, values in self._ids.items() if len(values) == self.count}
 
+    def originals(self, index: int) -> dict[str, list[str]]:
+        """List the files of a batch's pictures, for each input that is given as pictures, one a sample."""
+        start, stop = self.span(index)
+        named = {name: one.names for name, one in self._samples.items() if isinstance(one, Files)}
+        return {name: paths[start:stop] for name, paths in named.items() if paths}
+
     def span(self, index: int) -> tuple[int, int]:
         """Return the range of samples in a batch: the first, and one past the last."""
         return index * self.size, min((index + 1) * self.size, self.count)
@@ -135,7 +142,7 @@ class Batches:
 def _file_names(samples: Samples) -> dict[str, Any]:
     """Name the samples by their files, if each file is one."""
     names = samples.names if isinstance(samples, Files) else []
-    return {"file": names} if names else {}
+    return {**file_ids([Path(name) for name in names])}
 
 
 def _split(leading: str, specs: Mapping[str, TensorSpec]) -> tuple[list[str], int | None]:

@@ -64,9 +64,9 @@ class CallTarget:
         """Determine the target that was explained; see `TargetKind.resolve`."""
         return self._kind.resolve(self._given, value, label, self._interface)
 
-    def base(self, choice: Resolved, value: Any) -> np.ndarray | None:
+    def base(self, choice: Resolved, value: Any, at_reference: Any = None) -> np.ndarray | None:
         """Find the base value of the target that was explained; see `base_of_targets`."""
-        return base_of_targets(self._interface, choice, self._given, value)
+        return base_of_targets(self._interface, choice, self._given, value, at_reference)
 
 
 def _refuse(given: Mapping[str, Any], kind: TargetKind, interface: Interface) -> None:

@@ -200,10 +200,10 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
         # No score is explained, or no axis of the inputs counts samples, as with the boxes of one picture.
         return _Numbers(total, size, None, None, None, None, bad)
     visible = score if interface.score_is_output else None
-    if interface.seed == "gradient":  # a gradient does not add up to the score
-        return _Numbers(total, size, visible, None, None, None, bad)
-    seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
     base = None if explanation.base_value is None else explanation.base_value.reshape(total.shape)
+    if interface.seed == "gradient":  # a gradient does not add up to the score, unless it is counted from a reference
+        return _Numbers(total, size, visible, None if base is None else visible, None, None, bad, base)
+    seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
     scale = _scale(explanation, visible, total, seeds, interface)
     scale = scale if scale is None or base is None else np.fmax(scale, np.abs(base))
     return _Numbers(total, size, visible, _start(visible, interface, total), scale, seeds, bad, base)
@@ -306,7 +306,7 @@ def _absorbed(numbers: _Numbers, interface: Interface, ledger: Ledger | None) ->
     base, not to the score.
     """
     words = functools.partial(advice.absorbed, ledger=ledger)
-    if interface.has_base:
+    if interface.has_base or numbers.base is not None:
         if numbers.base is not None and numbers.start is not None:
             change = numbers.start - numbers.base
             lost = numbers.total * np.sign(change) < np.abs(change) / 2

@@ -13,7 +13,7 @@ import onnx
 
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.near_names import did_you_mean
-from onnxlrp.printable import escaped
+from onnxlrp.printable import escaped, listed
 
 if TYPE_CHECKING:
     from onnxlrp.runtime.reading import ModelFile
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KEYS = ("id2label", "names", "class_names", "classes", "labels")
 """Entries of `metadata_props` in which exporters name the classes: a list, or a dictionary from the class to its
 name."""
+_FEW = 20
+"""Number of classes up to which an error lists them all."""
 _LONGEST = 1 << 20
 _PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)")""")
 
@@ -77,7 +79,8 @@ def class_of(name: str, names: Sequence[str]) -> int:
     if not names:
         raise TargetError(f"class {name!r:.80}: the model does not name its classes; give a number, or --labels FILE")
     every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
-    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; there are {len(names)} classes")
+    known = f"the classes are {listed(names)}" if len(names) <= _FEW else f"there are {len(names)} classes"
+    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; {known}")
 
 
 def classes_of(target: Any, names: Callable[[], Sequence[str]]) -> Any:
@@ -99,7 +102,17 @@ def of_explained(file: ModelFile) -> tuple[str, ...]:
     assert interface is not None
     given = tuple(map(str, interface.labels)) or file.class_names
     axis, shape = interface.class_axis, interface.output_shape
-    return _fitting(given, shape, axis) or _fitting(beside(file.source), shape, axis)
+    return _fitting(given, shape, axis) or _fitting(beside(file.home), shape, axis)
+
+
+def of_source(file: ModelFile, path: Path) -> tuple[str, ...]:
+    """Collect the names of the classes of a model that is not explained yet, as far as they are as many as those of an
+    output [N, classes]."""
+    shapes = [spec.shape for spec in file.outputs.values() if spec.shape is not None and len(spec.shape) >= 2]
+    for names in (file.class_names, beside(path)):
+        if not shapes or any(_fitting(names, shape, 1) for shape in shapes):
+            return names
+    return ()
 
 
 def _fitting(names: Sequence[str], shape: Sequence[int | str | None] | None, axis: int | None) -> tuple[str, ...]:

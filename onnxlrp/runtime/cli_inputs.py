@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.runtime import files, table_inputs, text
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
-from onnxlrp.runtime.samples import expand
+from onnxlrp.runtime.samples import expand, file_ids
 from onnxlrp.runtime.unnamed_files import spread
 
 
@@ -45,8 +46,28 @@ class Data:
     tokenizer: text.Tokenizer | None = None
     table: Given = dataclasses.field(default_factory=lambda: Given({}))
     """Values that a whole table had for inputs, the names of its columns, and its identifiers."""
+    pixels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures."""
     originals: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
     """Files of the inputs that are pictures, one a sample."""
+
+    @property
+    def samples(self) -> int:
+        """Number of samples: the first axis of the first input that has one."""
+        return next((len(one) for one in self.arrays.values() if np.ndim(one)), 1)
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """Names of the samples: the file of each picture or array, and its folder if there are several."""
+        names = next((one.files for one in self.loaded.values() if len(one.files) == self.samples), ())
+        paths = names if len({*names}) > 1 or any(one.pictures for one in self.loaded.values()) else ()
+        return file_ids(paths)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Number of samples that the model takes at once, if it is fixed and there are more."""
+        fixed = fixed_batch(self.arrays, self.specs)
+        return fixed if fixed is not None and fixed < self.samples else None
 
 
 def load(
@@ -65,7 +86,7 @@ def load(
     table = {name: value for name, value in found.table.inputs.items() if text.as_texts(value) is None}
     given = dataclasses.replace(given, texts=[*given.texts, *_texts_of_table(found.table, table)])
     for name, path in found.files:
-        grouped.setdefault(name, []).extend(expand(path))
+        grouped.setdefault(name, []).extend(expand(path, specs.get(name)))
     names = dict.fromkeys([*table, *grouped, *(name for name, _ in given.texts)])
     if any(name not in specs for name in names):
         check(names, specs)  # raises an error that lists the unknown names and the model's own
@@ -80,11 +101,33 @@ def load(
     words = {name: [text.parted(line) for line in some] for name, some in lines.items() if name not in arrays}
     tokenizer = _tokenizer(given, model, needed=any(text.takes_text(specs[name]) for name in words))
     filled, tokens = text.fill(words, specs, names, lambda: tokenizer or text.find(given.tokenizer, model))
-    ready = check({**arrays, **filled}, specs)
+    ready = _checked({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
     tokens = {**tokens, **text.read_ids(ids, specs, tokenizer)}
     originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
-    return Data(specs, loaded, ready, tokens, tokenizer, found.table, originals)
+    pixels = {name: str(preprocess.for_input(specs[name])) for name in originals}
+    return Data(specs, loaded, ready, tokens, tokenizer, found.table, pixels, originals)
+
+
+def fixed_batch(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> int | None:
+    """Return the number of samples that a model takes at once, if all inputs declare the same; else None."""
+    shapes = [specs[name].shape for name in arrays if name in specs]
+    sizes = {shape[0] if shape else None for shape in shapes}
+    fixed = sizes.pop() if len(sizes) == 1 else None
+    return fixed if isinstance(fixed, int) else None
+
+
+def _checked(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """Check the arrays; those of a model with a fixed batch may hold several batches."""
+    fixed = fixed_batch(arrays, specs)
+    lengths = {len(one) if np.ndim(one) else 0 for one in arrays.values()}
+    if not fixed or len(lengths) > 1 or min(lengths, default=0) <= fixed or min(lengths) % fixed:
+        return check(arrays, specs)
+    parts = [
+        check({name: one[start : start + fixed] for name, one in arrays.items()}, specs)
+        for start in range(0, min(lengths), fixed)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in arrays}
 
 
 def _texts_of_table(found: Given, table: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

@@ -33,8 +33,8 @@ def check(
     relevance = [*interface.relevance.values(), *(name for f in INNER for name in getattr(interface, f).values())]
     if interface.target not in TARGETS:
         raise ValueError(f"onnxlrp.target is {interface.target!r:.80}, not {' or '.join(TARGETS)}")
-    _check_names("input", [*interface.relevance, *interface.added_inputs.values()], inputs)
-    added = [*relevance, *_some(interface.interactions, interface.ledger)]
+    _check_names("input", [*interface.relevance, *interface.reference_inputs, *interface.names_of_added_inputs], inputs)
+    added = [*relevance, *_some(interface.interactions, interface.ledger, interface.reference_scores)]
     _check_names("output", [explained, *added, *_some(interface.label_output)], outputs)
     twice = [name for name in [*added, explained] if [*added, explained].count(name) > 1]
     if twice:

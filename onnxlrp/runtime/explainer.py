@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError, InvalidModelError, own_errors
 from onnxlrp.interface import INNER, Interface
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, description_check, streaming, text
 from onnxlrp.runtime import inputs as arrays
@@ -20,6 +21,7 @@ from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.comparing import read_references, reference_feeds
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name, load_values
@@ -85,6 +87,12 @@ class Explainer:
         file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
         return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
+
+    def _repr_html_(self) -> str:
+        explained = self.interface.relevance
+        rows = [(name, str(spec), "yes" if name in explained else "no") for name, spec in self.inputs.items()]
+        title = f"Explainer: {self.interface.composite} on {self.explained_output!r}, {self.providers[0]}"
+        return notebook_table(title, ("input", "takes", "explained"), rows)
 
     @property
     def inputs(self) -> dict[str, arrays.TensorSpec]:
@@ -203,6 +211,61 @@ class Explainer:
             return self.run(prepared, target, position, weights)
         target = class_names.classes_of(target, lambda: self.class_names)
         return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
+
+    def compare(
+        self,
+        inputs: Any,
+        reference: Any,
+        target: Any = None,
+        position: Any = None,
+        weights: Any = None,
+        *,
+        ids: str | Sequence[str] = (),
+        preprocess: str = "raw",
+    ) -> Explanation:
+        """Explain the difference between the score of each sample and that of a reference sample.
+
+        Relevance is positive where the sample's value raises its score above the reference's, and 0 where both values
+        are equal. It adds up to the difference: `explanation.raw_score - explanation.base_value`, the score at the
+        sample less that at the reference, both of the same class. It is DeepLIFT's with the reference as the baseline
+        (Shrikumar et al. 2017), so that the model must have been converted with `deep_lift(baseline="input")`.
+        Subtracting two explanations of LRP would not do: each of them loses another part of its score to biases.
+
+        Parameters
+        ----------
+        inputs
+            The samples, as in a call. Inputs that are not explained have these values at the reference too.
+        reference
+            The reference, in any form that `inputs` may have, for the explained inputs: one for all samples, or one for
+            each.
+        target, position, weights, ids, preprocess
+            As in a call. By default the class that is predicted for the sample, not for the reference.
+
+        Returns
+        -------
+        Explanation
+            The relevance of the difference; `base_value` is the score at the reference, [N].
+
+        Raises
+        ------
+        InputError
+            The model takes no reference, or a value does not fit the model.
+        TargetError
+            As in a call.
+
+        Examples
+        --------
+        ```python
+        explainer = onnxlrp.Explainer(onnxlrp.convert("model.onnx", composite="deep_lift(baseline='input')"))
+        explanation = explainer.compare({"image": x}, {"image": x[::-1]}, target=1)
+        explanation.relevance["image"].sum((1, 2, 3)), explanation.raw_score - explanation.base_value
+        ```
+        """
+        prepared = self.prepare(inputs, ids, preprocess)
+        how = Preprocess.parse(preprocess)
+        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how)
+        prepared = dataclasses.replace(prepared, references=read_references(reference, *known))
+        return self.run(prepared, target, position, weights)
 
     @overload
     def map(
@@ -325,7 +388,8 @@ class Explainer:
         given = load_values(named, self.inputs, how)
         values, tokens = self._cut(given.inputs)
         feeds = arrays.check(values, self.inputs)
-        return Prepared(feeds, tokens, {**self._file.columns, **given.columns}, given.ids, given.originals)
+        columns = {**self._file.columns, **given.columns}
+        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -346,7 +410,7 @@ class Explainer:
     @functools.cached_property
     def _legend(self) -> Legend:
         """Facts that views of this model's explanations show."""
-        return Legend(self.inputs, self.explained_output, self.class_names, self._sample_axes())
+        return Legend(self.inputs, self.explained_output, self.class_names, sample_axes=self._sample_axes())
 
     def _sample_axes(self) -> dict[str, int]:
         """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
@@ -370,9 +434,10 @@ class Explainer:
         shape = None if explained is None else explained.shape
         target = class_names.classes_of(target, lambda: self.class_names)
         given = {"target": target, "position": position, "weights": weights}
+        added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
         chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
         try:
-            values = sessions.run(self._session, None, {**feeds, **chosen.feeds()}, self._graphs)
+            values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
         except InputError:
             # The file may declare sizes that are wrong, so they are compared only once a run has failed.
             chosen.check_counts(self._batch(self._file.outputs.get(self.explained_output), feeds))
@@ -385,7 +450,8 @@ class Explainer:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
         relevance = {name: values[output] for name, output in self.interface.relevance.items()}
-        base = chosen.base(choice, values.get(self.explained_output))
+        at_reference = values.get(self.interface.reference_scores or "")
+        base = chosen.base(choice, values.get(self.explained_output), at_reference)
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
@@ -403,7 +469,7 @@ class Explainer:
             ids=prepared.ids,
             originals=prepared.originals,
             interface=self.interface,
-            legend=self._legend,
+            legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -418,7 +484,7 @@ class Explainer:
 
     def _read_tokenizer(self) -> text.Tokenizer:
         if not isinstance(self._tokenizer, text.Tokenizer):
-            self._tokenizer = text.find(self._tokenizer, self._file.source)
+            self._tokenizer = text.find(self._tokenizer, self._file.home)
         return self._tokenizer
 
     def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
@@ -447,8 +513,9 @@ class Explainer:
 
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
-        names = {*self.interface.relevance.values()}.union(*(getattr(self.interface, f).values() for f in INNER))
-        return names | {name for name in (self.interface.interactions, self.interface.ledger) if name is not None}
+        face = self.interface
+        names = {*face.relevance.values()}.union(*(getattr(face, field).values() for field in INNER))
+        return names | {name for name in (face.interactions, face.ledger, face.reference_scores) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
         """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""

@@ -66,24 +66,25 @@ class Explanation:
     or the entry `feature_names` of the file's metadata. An input a column is named by the model itself."""
     base_value: np.ndarray | None = None
     """Number that relevance is counted from, float64 [N], or [N, K] with K targets: the model's score where nothing is
-    known of the sample. Base value and the relevance of all inputs add up to `raw_score`.
+    known of the sample, or its score at the reference (`Explainer.compare`). Base value and the relevance of all inputs
+    add up to `raw_score`.
 
     For a weighted target it is the weighted sum of the base values, as the relevance is. None for models without trees
     and kernels, for those whose base differs from sample to sample (MIN and MAX of trees, polynomial kernels, layers
-    downstream that are not affine, an input that is not explained), for gradients, and under `initial="one"`, where
-    relevance is a share of the score.
+    downstream that are not affine, an input that is not explained), for other gradients, and under `initial="one"`,
+    where relevance is a share of the score.
     """
-    coefficients_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """Coefficient of each inner value that `convert(coefficients_at=...)` named, in the value's shape: relevance is the
-    coefficient times the value."""
-    values_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """The inner values that have coefficients."""
     raw_score: np.ndarray | None = None
     """Score that base value and relevance add up to, float64 in the shape of `base_value`; None without one.
 
     It is the model's output itself if that is explained. If a final sigmoid, softmax or the like was skipped, it is
     what that function is computed from: the margin (log-odds), not the probability.
     """
+    coefficients_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Coefficient of each inner value that `convert(coefficients_at=...)` named, in the value's shape: relevance is the
+    coefficient times the value."""
+    values_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """The inner values that have coefficients."""
 
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of the model's inputs by name, as the model took them."""
@@ -303,7 +304,8 @@ class Explanation:
         top
             Number of columns that are shown one by one; the others are added up. Default: 12.
         time_axis
-            Axis of a series [N, ., .] that holds time. Default: the axis of open length, else the longer one.
+            Axis of a series [N, ., .] that holds time. Default: the one that the model slides or steps along, else the
+            one of open length, else the longer one.
         sampling_rate
             Time steps a second, for an axis in seconds. Default: the axis counts steps.
         latitude, longitude

@@ -21,6 +21,12 @@ from onnxlrp.runtime.values import cast
 _CHANNELS: dict[object, str] = {1: "L", 3: "RGB", 4: "RGBA"}
 _MOST_PIXELS = 1 << 28
 _ORIENTATION = 0x0112
+_IN_WORDS = {
+    "raw": "pixels of 0 to 255",
+    "unit": "pixels of 0 to 1",
+    "signed": "pixels of -1 to 1",
+    "imagenet": "less ImageNet's mean, divided by its deviation",
+}
 _MOST_SPREAD = 10.0
 """Largest standard deviation of pixels of 0 to 1 that is taken at its word; larger ones count in 0 to 255."""
 _MEAN = (0.485, 0.456, 0.406)
@@ -131,6 +137,15 @@ def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto
 def load_picture(picture: Image.Image, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto"]) -> Loaded:
     """Convert a picture of Pillow to the value of an input, as `load` does with a picture's file."""
     return _picture(ImageOps.exif_transpose(picture), picture.format, Path("the picture"), spec, preprocess)
+
+
+def pixels_in_words(spec: TensorSpec) -> str:
+    """Say how pictures for an input are scaled without any option, and why."""
+    name = "raw" if spec.pixels is None else spec.pixels.name
+    because = spec.pixels.why if spec.pixels is not None else "nothing in the model says how its pixels were scaled"
+    other = "takes another" if spec.pixels is not None else "imagenet, unit, signed or MEAN/STD if it was trained so"
+    scaled = f"pictures for {spec.name!r} go in as {name}, {_IN_WORDS[name]}"
+    return f"{scaled}: {because}; --preprocess {other} (onnxlrp help pixels)"
 
 
 def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:

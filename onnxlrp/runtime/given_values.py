@@ -15,7 +15,7 @@ from onnxlrp.runtime import column_names, files, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.matched_columns import Matched, match, takes_a_column, takes_a_table
 from onnxlrp.runtime.named_columns import TABLE_FILES, NamedColumns, read_table_file, table_in, table_of_mapping
-from onnxlrp.runtime.samples import paths_of
+from onnxlrp.runtime.samples import file_ids, paths_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class Given:
     """Names of the columns of inputs [N, columns]."""
     ids: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Identifiers of the samples: columns that no input takes, the index of a frame, names of files."""
+    pixels: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures."""
     originals: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Values that say more than the arrays that were read from them: lists of paths, of pictures, labelled arrays."""
 
@@ -45,6 +47,8 @@ def by_name(
     if isinstance(value, Given):
         return value
     ids = (ids,) if isinstance(ids, str) else tuple(ids)
+    if _is_series(value) and _text_input(specs) is not None:
+        value = value.to_list()
     table = _table(value, specs)
     if table is not None:
         texts = _texts_in(table, specs, ids)
@@ -54,8 +58,8 @@ def by_name(
         return Given(matched.inputs, matched.columns, matched.ids)
     if ids:
         raise InputError(f"identifiers ({listed(ids)}) are columns of a table, and a {type(value).__name__} is none")
-    if hasattr(value, "to_list") and getattr(value, "ndim", 1) == 1 and not isinstance(value, Mapping):
-        value = value.to_list()  # a series of pandas or polars
+    if _is_series(value):
+        value = value.to_list()
     if not isinstance(value, Mapping):
         value = {_only(value, specs): value}
     return _with_frames(dict(value.items()), specs, known)
@@ -63,7 +67,7 @@ def by_name(
 
 def load_values(given: Given, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess) -> Given:
     """Read the values that are paths or pictures; everything else stays as it is."""
-    read = Given(dict(given.inputs), dict(given.columns), dict(given.ids), dict(given.originals))
+    read = Given(dict(given.inputs), dict(given.columns), dict(given.ids), originals=dict(given.originals))
     for name, value in given.inputs.items():
         spec = specs.get(name)
         if spec is not None and spec.dtype is not None:
@@ -76,6 +80,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
     if (pictures := pictures_in(value)) is not None:
         loaded = files.join([files.load_picture(one, spec, preprocess) for one in pictures], spec)
         read.inputs[name], read.originals[name] = loaded.array, pictures
+        read.pixels[name] = str(preprocess.for_input(spec))
     elif (paths := paths_of(value, spec)) is not None:
         texts = _texts_of(paths, spec)
         if texts is not None:
@@ -85,7 +90,8 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
         read.inputs[name] = loaded.array
         if loaded.pictures:
             read.originals[name] = paths
-            read.ids.setdefault("file", [str(path) for path in paths])
+            read.pixels[name] = str(preprocess.for_input(spec))
+            read.ids.update({name: values for name, values in file_ids(paths).items() if name not in read.ids})
         if loaded.columns:
             read.columns[name] = loaded.columns
     elif hasattr(value, "coords") and hasattr(value, "dims"):  # xarray
@@ -109,6 +115,11 @@ def _table(value: Any, specs: Mapping[str, TensorSpec]) -> NamedColumns | None:
     if _is_table_file(value):
         return read_table_file(Path(value))
     return table_in(value)
+
+
+def _is_series(value: Any) -> bool:
+    """Decide whether a value is a series of pandas or polars."""
+    return hasattr(value, "to_list") and getattr(value, "ndim", 1) == 1 and not isinstance(value, Mapping)
 
 
 def _table_of_mapping(value: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> NamedColumns | None:

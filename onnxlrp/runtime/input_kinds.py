@@ -44,11 +44,16 @@ def _says_ids(spec: TensorSpec) -> bool:
 
 
 def channel_axis(spec: TensorSpec, array: np.ndarray) -> int | None:
-    """Find the axis of a picture or volume [N, ...] that holds its channels; None for [N, height, width]."""
+    """Find the axis of a picture, volume or sequence [N, ...] that holds its channels; None for [N, height, width].
+
+    A sequence may have its channels at axis 2, after the frames.
+    """
     if array.ndim == 3:
         return None
     if array.ndim == 5:
-        return 4 if array.shape[4] in _CHANNELS and array.shape[1] not in _CHANNELS else 1
+        if array.shape[1] in _CHANNELS:
+            return 1
+        return 4 if array.shape[4] in _CHANNELS else 2 if array.shape[2] in _CHANNELS else 1
     return 3 if picture_layout(spec) == "NHWC" else 1
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from onnxlrp.interface import LEDGER_COLUMNS
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
 from onnxlrp.reprs import counted
 
@@ -65,6 +66,13 @@ class Ledger:
     def __repr__(self) -> str:
         sums = ", ".join(f"{name} {value:.3g}" for name, value in self.totals.items())
         return f"<Ledger: {counted(len(self), 'step')}, {sums}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name + (" *" if mark else ""), *(f"{value:.5g}" for value in row))
+            for name, row, mark in zip(self.names, self.values, self.marked, strict=True)
+        ]
+        return notebook_table("Ledger", ("step", *LEDGER_COLUMNS), rows, numbers=len(LEDGER_COLUMNS))
 
     def __str__(self) -> str:
         names = [escaped(name) for name in self.names]

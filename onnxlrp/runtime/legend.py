@@ -19,5 +19,7 @@ class Legend(Brief):
     """Name of the output that shows the explained scores."""
     class_names: tuple[str, ...] = ()
     """Names of the classes in their order; empty if nothing names them."""
+    pixels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures, as `preprocess` takes it."""
     sample_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis of each input that counts samples, as far as the declared shapes say it."""

@@ -115,7 +115,7 @@ def _of_affine(gain: np.ndarray, shift: np.ndarray, steps: Sequence[onnx.NodePro
         return None
     mean, spread = float(np.mean(-shift / gain)), float(np.mean(1 / gain))
     words = f"the model itself subtracts {mean:.4g} and divides by {spread:.4g}, at {_names(steps)}"
-    if mean > 1.5 or spread > 4:
+    if mean > 40 or (spread > 40 and mean > -1):
         return PixelScale("raw", words)
     if mean < -0.5 and spread < 0.02:
         return PixelScale("signed", words)

@@ -19,6 +19,10 @@ class Prepared(Brief):
     columns: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     ids: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     """Identifiers of the samples by a name for them."""
+    pixels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Scale of the pixels of each input that was read from pictures."""
     originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of inputs as the caller gave them, where they say more than an array: paths and pictures, as lists, and
     labelled arrays."""
+    references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arrays that the samples are compared with, by the explained input."""

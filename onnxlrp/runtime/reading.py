@@ -29,7 +29,7 @@ class ModelFile:
     inputs: dict[str, TensorSpec]
     """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """Inputs that onnxlrp added: target, position, weights."""
+    """Inputs that onnxlrp added: target, position, weights, references."""
     outputs: dict[str, TensorSpec]
     """Outputs in the order of the file, relevance included."""
     interface: Interface | None
@@ -44,6 +44,8 @@ class ModelFile:
     """Names of the columns of inputs, as far as the file's metadata has them."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, as far as the file says them."""
+    origin: Path | None = None
+    """File that the model was converted from; labels and a tokenizer may lie beside it."""
     folder: Any = None
     """Handle that keeps a temporary folder alive as long as the model is in use."""
 
@@ -57,6 +59,11 @@ class ModelFile:
         except OSError as error:
             raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    @property
+    def home(self) -> Path | str | None:
+        """File beside which labels and a tokenizer are looked for; None for a model in memory."""
+        return self.origin or (self.source if isinstance(self.source, str) else None)
 
     @property
     def place(self) -> str:
@@ -109,7 +116,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     try:
         interface = Interface.from_metadata(metadata)
         if interface is not None:
-            names = {*interface.added_inputs.values()}
+            names = {*interface.names_of_added_inputs}
             explained = _explained_output(proto.graph, interface.output)
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
@@ -150,11 +157,12 @@ def _from_proto(proto: onnx.ModelProto) -> ModelFile:
 
 def _from_explained(explained: Any) -> ModelFile:
     """Open a conversion's result from memory if protobuf can hold it, else through a temporary folder."""
+    origin = getattr(explained, "origin", None)  # whatever has `to_proto` and `save` is taken for a conversion's result
     try:
         proto = explained.to_proto()
-        return _described(proto, proto.SerializeToString())
+        return dataclasses.replace(_described(proto, proto.SerializeToString()), origin=origin)
     except Exception:  # past 2 GB; any other error is raised again by saving
         folder = tempfile.TemporaryDirectory(prefix="onnxlrp-")
         path = Path(folder.name) / "model.onnx"
         explained.save(path)
-        return dataclasses.replace(open_model(path), folder=folder)
+        return dataclasses.replace(open_model(path), folder=folder, origin=origin)

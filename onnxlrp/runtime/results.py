@@ -14,6 +14,7 @@ import numpy as np
 from onnxlrp.drafts import draft
 from onnxlrp.errors import InputError
 from onnxlrp.near_names import did_you_mean
+from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import seal
 from onnxlrp.runtime.archive import remove_drafts, write_npz
@@ -111,6 +112,13 @@ class Results(Mapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         return f"<Results '{cut(self.folder, 120)}': {self.done:,} of {counted(self.samples, 'sample')}>"
+
+    def _repr_html_(self) -> str:
+        spans = self.spans()
+        arrays = seal.read(self.part(*spans[0])) if spans else {}
+        rows = [(name, str(value.dtype), str([*value.shape])) for name, value in arrays.items()]
+        title = f"Results in '{self.folder}': {self.done:,} of {counted(self.samples, 'sample')}"
+        return notebook_table(title, ("array", "type", "shape in the first batch"), rows)
 
     def part(self, start: int, stop: int) -> Path:
         """Return the path of a batch's file."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from onnxlrp.errors import InputError, OnnxLrpError
-from onnxlrp.printable import escaped
+from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import column_names, files, fingerprint, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -202,17 +204,22 @@ def paths_of(value: Any, spec: TensorSpec) -> list[Path] | None:
     is_words = text.takes_text(spec) or (spec.dtype is not None and spec.dtype.kind == "O")
     kinds = Path if is_words else (Path, str)
     if isinstance(value, kinds):
-        return expand(Path(value))
+        return expand(Path(value), spec)
     if isinstance(value, (list, tuple)) and value and all(isinstance(one, kinds) for one in value):
-        return [path for one in value for path in expand(Path(one))]
+        return [path for one in value for path in expand(Path(one), spec)]
     return None
 
 
-def expand(path: Path) -> list[Path]:
-    """List the files of a folder or of a pattern by name, without hidden ones; any other path stands for itself."""
+def expand(path: Path, spec: TensorSpec | None = None) -> list[Path]:
+    """List the files of a folder or of a pattern by name, without hidden ones; any other path stands for itself.
+
+    Where `spec` is an input that takes pictures, files of a folder that are none are left out with a warning, and those
+    of its sub-folders follow, one folder after the other.
+    """
+    pictures = spec is not None and files.picture_layout(spec) is not None
     try:
         if path.is_dir():
-            paths, words = list(path.iterdir()), f"the folder '{escaped(path)}' holds no file"
+            paths, words = _in_folder(path, pictures), f"the folder '{escaped(path)}' holds no file"
         elif not path.exists() and glob.has_magic(str(path)):
             root = Path(path.anchor)
             paths, words = list(root.glob(str(path.relative_to(root)))), f"'{escaped(path)}' names no file"
@@ -220,7 +227,45 @@ def expand(path: Path) -> list[Path]:
             return [path]
     except (OSError, ValueError) as error:
         raise InputError(f"'{escaped(path)}' is no file, folder or pattern that can be read: {error}") from error
-    visible = sorted(one for one in paths if one.is_file() and not one.name.startswith("."))
-    if not visible:
-        raise InputError(words)
-    return visible
+    visible = [one for one in paths if one.is_file() and not one.name.startswith(".")]
+    kept = [one for one in visible if not (pictures and path.is_dir()) or is_picture_file(one) or _is_array(one)]
+    if not kept:
+        raise InputError(f"the folder '{escaped(path)}' holds no picture" if visible else words)
+    if left := [one for one in visible if one not in {*kept}]:
+        named = listed([one.relative_to(path) for one in left[:5]]) + (" and others" if len(left) > 5 else "")
+        warnings.warn(f"left out of '{escaped(path)}', no pictures: {named}", stacklevel=2)
+    return kept if path.is_dir() and pictures else sorted(kept)
+
+
+def file_ids(paths: Sequence[Path]) -> dict[str, list[str]]:
+    """Identify samples by their files, and by the folders of these if there are several, which are often classes."""
+    ids = {"file": [str(path) for path in paths]} if paths else {}
+    folders = [path.parent.name for path in paths]
+    return {**ids, "folder": folders} if len({path.parent for path in paths}) > 1 else ids
+
+
+def _in_folder(path: Path, deep: bool) -> list[Path]:
+    """List the files of a folder by name; with `deep` those of its sub-folders too."""
+    entries = sorted(one for one in path.iterdir() if not one.name.startswith("."))
+    folders = [sorted(one.iterdir()) for one in entries if deep and one.is_dir()]
+    below = [file for one in folders if any(map(is_picture_file, one)) for file in one if not _is_array(file)]
+    return [*(one for one in entries if one.is_file()), *below]
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in _ARRAYS
+
+
+def is_picture_file(path: Path) -> bool:
+    """Decide by a file's name whether it is a picture; a name without a suffix that is known, by its first bytes."""
+    Image.init()
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is not None:
+        return kind in Image.OPEN
+    if path.suffix.lower() in (*_ARRAYS, *_TABLES) or not path.is_file():
+        return False
+    try:
+        with Image.open(path):
+            return True
+    except Exception:  # each format's reader raises its own errors
+        return False

@@ -48,8 +48,10 @@ def explain(
         note(index)
         batch = batches.read(index)
         prepared = explainer.prepare(batch.inputs, preprocess=batches.preprocess)
-        known = {"columns": {**prepared.columns, **batches.columns}, "ids": batches.ids(index)}
-        return dataclasses.replace(prepared, **known), batch.options
+        columns = {**prepared.columns, **batches.columns}
+        originals = {**prepared.originals, **batches.originals(index)}
+        known = dataclasses.replace(prepared, columns=columns, ids=batches.ids(index), originals=originals)
+        return known, batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:

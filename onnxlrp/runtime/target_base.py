@@ -13,12 +13,15 @@ from onnxlrp.targets import TARGETS
 from onnxlrp.targets.kind import Arguments, Resolved
 
 
-def base_of_targets(interface: Interface, choice: Resolved, given: Arguments, value: Any) -> np.ndarray | None:
+def base_of_targets(
+    interface: Interface, choice: Resolved, given: Arguments, value: Any, at_reference: Any = None
+) -> np.ndarray | None:
     """Find the base value of each explained target, float64 [N], or [N, K] with K targets; None if there is none.
 
-    `choice` is the target of the call, `given` holds its arguments, `value` is the explained output.
+    `choice` is the target of the call, `given` holds its arguments, `value` is the explained output; `at_reference` are
+    the scores at a reference, which are the base then.
     """
-    base = _like_output(interface, value)
+    base = _like_output(interface, value) if at_reference is None else np.asarray(at_reference, np.float64)
     if base is None:
         return None
     if "weights" in TARGETS[interface.target].arguments:

@@ -46,11 +46,22 @@ def shapley_values(
     else:
         game = shapley_game(groups) if background is None else interventional_game(groups, background)
         values = PatternTables(op, groups, game, x.dtype, factors.dtype, width)
-    relevance = values.by_chunks(x, factors)
-    if op.dims(x)[1] is not None:
-        return relevance
-    rest = op.Sub(op.dim(x, 1), op.ints([width]))
-    return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
+    return _widened(op, values.by_chunks(x, factors), x, width)
+
+
+def shapley_contrast(op: Builder, forest: Forest, x: ir.Value, reference: ir.Value, factors: ir.Value) -> ir.Value:
+    """Emit the Shapley values, [N, features], of the change of the sums from the rows of `reference` to those of `x`,
+    both [N, features], for factors of the sums [N, targets].
+
+    The game is the interventional one with one background row for each sample: a feature that is not known has the
+    reference's value. They add up to the change exactly, and a feature with the same value in both rows gets 0.
+    """
+    if _is_constant(forest):
+        return op.full(op.shape(x), 0, factors.dtype)
+    assert x.dtype is not None and factors.dtype is not None
+    width = _width(op, x, forest)
+    values = QuadratureValues(op, unfolded(forest), x.dtype, factors.dtype, width)
+    return _widened(op, values.by_chunks(x, factors, reference), x, width)
 
 
 def shapley_interactions(
@@ -78,6 +89,14 @@ def _affordable(trees: Unfolded, budget: TableBudget, itemsize: float) -> LeafGr
         return None
     groups = leaf_groups(trees)
     return groups if budget.take(table_size(groups) * itemsize) else None
+
+
+def _widened(op: Builder, relevance: ir.Value, x: ir.Value, width: int) -> ir.Value:
+    """Add zeros for the features that no tree compares, where the number of features is unknown."""
+    if op.dims(x)[1] is not None:
+        return relevance
+    rest = op.Sub(op.dim(x, 1), op.ints([width]))
+    return op.Pad(relevance, op.Concat(op.ints([0, 0, 0]), rest, axis=0))
 
 
 def _width(op: Builder, x: ir.Value, forest: Forest) -> int:

@@ -15,6 +15,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     ledger = explanation.ledger
     return {
         "ids": {name: plain(values) for name, values in explanation.ids.items()},
+        "preprocess": {} if explanation.legend is None else dict(explanation.legend.pixels),
         "target": plain(explanation.target),
         "score": plain(explanation.score),
         "base_value": plain(explanation.base_value),
@@ -52,7 +53,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if (value.dtype.kind == "f" and not np.isfinite(value).all()) or value.dtype.kind == "O":
             return plain(value.tolist())
-        return value.tolist()
+        return (value + 0.0 if value.dtype.kind == "f" else value).tolist()  # -0.0 becomes 0.0
     if isinstance(value, np.generic):
         return plain(value.item())
-    return value if np.isfinite(value) else None
+    return value + 0.0 if np.isfinite(value) else None

@@ -6,7 +6,7 @@ Both forms name the explained target, its score, and what relevance adds up to, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,13 +109,15 @@ def target_column(target: np.ndarray, rows: int) -> np.ndarray:
 
 
 def label_column(explanation: Explanation, rows: int) -> np.ndarray | None:
-    """Write the labels of the explained classes; None if the model has none."""
+    """Write the names of the explained classes; None if nothing names them."""
     interface, target = explanation.interface, explanation.target
-    if interface is None or not interface.labels or target is None or target.size != rows:
+    names: Sequence[Any] = () if interface is None else interface.labels
+    names = names or (() if explanation.legend is None else explanation.legend.class_names)
+    if not names or target is None or target.size != rows:
         return None
-    if target.min(initial=0) < 0 or target.max(initial=0) >= len(interface.labels):
+    if target.min(initial=0) < 0 or target.max(initial=0) >= len(names):
         return None
-    labels = np.array(interface.labels, dtype=object if isinstance(interface.labels[0], str) else np.int64)
+    labels = np.array(names, dtype=object if isinstance(names[0], str) else np.int64)
     return labels[target.reshape(rows)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.summary import Sample, labels_of, summarise, target_words
+from onnxlrp.view import summary
+from onnxlrp.view.explanation_table import counts
+from onnxlrp.view.summary import Sample, target_words
 
 _MOST = 5
 """Number of samples that are shown."""
@@ -26,7 +28,7 @@ def in_lines(explanation: Explanation) -> str:
         width = max((len(_feature(sample, index)[0]) for index in range(len(sample.features))), default=0)
         rows = [_feature(sample, index) for index in range(len(sample.features))]
         lines += [f"  {name:<{min(width, 40)}}  {amount}" for name, amount in rows]
-    return "\n".join(map(escaped, [*lines, *_more(samples)]))
+    return "\n".join(map(escaped, [*lines, *_more(explanation, samples)]))
 
 
 def in_notebook(explanation: Explanation) -> str:
@@ -39,11 +41,11 @@ def in_notebook(explanation: Explanation) -> str:
         top = "; ".join(" ".join(_feature(sample, index)) for index in range(len(sample.features)))
         rows.append([sample.index, _target(sample), top, *(numbers.get(name, "-") for name in titles)])
     head = ["sample", "prediction", "most relevant", *titles]
-    return notebook_table(_title(explanation), head, rows, _more(samples), numbers=len(titles))
+    return notebook_table(_title(explanation), head, rows, _more(explanation, samples), numbers=len(titles))
 
 
 def _samples(explanation: Explanation) -> list[Sample]:
-    return summarise(explanation, explanation.inputs, labels_of(explanation), top=_TOP)
+    return summary.summarise(explanation, explanation.inputs, summary.labels_of(explanation), _TOP, most=_MOST)
 
 
 def _title(explanation: Explanation) -> str:
@@ -78,5 +80,8 @@ def _feature(sample: Sample, index: int) -> tuple[str, str]:
     return f"{feature.name} = {value}" if value else feature.name, amount
 
 
-def _more(samples: list[Sample]) -> list[str]:
-    return [f"and {len(samples) - _MOST} more"] if len(samples) > _MOST else []
+def _more(explanation: Explanation, samples: list[Sample]) -> list[str]:
+    """Say how many samples are not shown."""
+    every, targets = counts(explanation)
+    more = every * targets - len(samples[:_MOST])
+    return [f"and {more:,} more"] if more > 0 else []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from onnxlrp.extras import optional
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.view import summary
 from onnxlrp.view.figures.scene import scene_of
 from onnxlrp.view.page import page
-from onnxlrp.view.summary import summarise
 
 _FIGURE = "a figure of an explanation"
 
@@ -46,7 +46,7 @@ def write_html(explanation: Explanation, path: Path) -> None:
     """Write texts as text, coloured by relevance; anything else as a page with its figure."""
     if explanation.tokens:
         labels = explanation.legend.class_names if explanation.legend is not None else ()
-        samples = summarise(explanation, explanation.inputs, labels, words=True)
+        samples = summary.summarise(explanation, explanation.inputs, labels, words=True)
         path.write_text(page(samples, "Relevance"), encoding="utf-8")
         return
     optional("matplotlib", _FIGURE)

@@ -42,6 +42,8 @@ def _save_npz(explanation: Explanation, draft: Path) -> None:
         arrays.setdefault("score", explanation.score)
     for name, columns in explanation.columns.items():
         arrays.setdefault(f"{name}_columns", np.array(columns))
+    for name, scale in {} if explanation.legend is None else explanation.legend.pixels.items():
+        arrays.setdefault(f"{name}_preprocess", np.array(scale))
     for name, values in explanation.ids.items():
         arrays.setdefault(name, np.asarray(values))
     write_npz(draft, arrays)

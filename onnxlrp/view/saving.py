@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
+from onnxlrp.extras import optional
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.page import page
 from onnxlrp.view.save_explanation import WRITERS
@@ -45,6 +46,15 @@ def check_suffix(path: Path) -> None:
         raise InputError(
             f"'{path}': results are written as {', '.join(FORMATS)}, or to a folder, a name without suffix"
         )
+    if path.suffix.lower() == ".parquet":
+        optional("pyarrow", "a .parquet file")
+
+
+def check_inputs(path: Path, explained: Collection[str]) -> None:
+    """Raise InputError if the format of the path's suffix cannot hold the relevance of these inputs; called before the
+    model runs."""
+    if path.suffix.lower() == ".npy" and len(explained) != 1:
+        raise InputError(f"a .npy holds one array, but {len(explained)} inputs are explained: write .npz")
 
 
 def _save_html(material: Material, draft: Path) -> None:

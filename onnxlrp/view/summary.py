@@ -70,17 +70,19 @@ def summarise(
     labels: Sequence[str] = (),
     top: int = 10,
     words: bool = False,
+    most: int | None = None,
 ) -> list[Sample]:
     """Summarise an explanation, one entry per sample and target.
 
-    `labels` are the names of the classes; `words` shows texts by word, not by token.
+    `labels` are the names of the classes; `words` shows texts by word, not by token; `most` is the number of samples to
+    summarise, None for all.
     """
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
     many = chooses is not None and chooses.ndim == 2
     samples = _samples(explanation)
     entries = []
-    for index in range(samples):
+    for index in range(samples if most is None else min(most, samples)):
         for k in range(chooses.shape[1]) if chooses is not None and many else (None,):
             place = (index,) if k is None else (index, k)
             chosen = None if target is None else _plain(target[place])
@@ -110,9 +112,11 @@ def summarise(
 
 
 def labels_of(explanation: Explanation) -> list[str]:
-    """List the labels of the classes as the model itself has them: in its label output, or as the keys of its maps;
-    empty if it has none."""
-    interface = explanation.interface
+    """List the names of the classes: those of the legend, of the label output, or the keys of the model's maps; empty
+    if there are none."""
+    interface, legend = explanation.interface, explanation.legend
+    if legend is not None and legend.class_names:
+        return list(legend.class_names)
     if interface is None:
         return []
     if interface.labels:
@@ -126,18 +130,6 @@ def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
     if isinstance(target, tuple):
         return "element", ", ".join(map(str, target))
     return "class", "-" if target is None else str(target)
-
-
-def captions(explanation: Explanation) -> list[str]:
-    """Write a line for every sample and target: the explained class or element, and its score."""
-    if explanation.target is None or explanation.score is None:
-        first = next(iter(explanation.relevance.values()))
-        return [f"sample {index}" for index in range(len(first))]
-    scores = explanation.score.reshape(-1)
-    targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
-    return [
-        f"{' '.join(target_words(_plain(target)))}: {score:.4g}" for target, score in zip(targets, scores, strict=True)
-    ]
 
 
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:

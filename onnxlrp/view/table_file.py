@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +31,15 @@ def write_csv(tables: Iterable[Columns], path: Path) -> int:
                 writer.writerow(head)
             if list(table) != head:
                 raise InputError("the batches of a .csv file have other columns than the first")
-            columns = [np.asarray(column).tolist() for column in table.values()]
+            columns = [_cells(np.asarray(column)) for column in table.values()]
             writer.writerows(zip(*columns, strict=True))
             rows += len(columns[0])
     return rows
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    """List the cells of a column, -0.0 as 0.0."""
+    return (column + 0.0 if column.dtype.kind == "f" else column).tolist()
 
 
 TABLE_WRITERS: dict[str, Callable[[Iterable[Columns], Path], int]] = {".csv": write_csv, ".parquet": write_parquet}

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from onnxlrp.errors import ExplanationWarning
+from onnxlrp.errors import ExplanationWarning, OnnxLrpError
 from onnxlrp.printable import escaped, escaped_lines
 
 if TYPE_CHECKING:  # numpy and rich are imported late: `onnxlrp --help` does without them
@@ -56,7 +56,8 @@ def note_text(note: str) -> str:
 def tell_cautions(cautions: Iterable[Caution]) -> None:
     """Print each caution about an explanation as a note of its own, NaN as a warning."""
     for caution in cautions:
-        tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(caution.sentence, _LINE)))
+        sentence = f"{caution.sentence} (onnxlrp help {caution.kind})"
+        tell("warning" if caution.kind == "nan" else "note", "\n".join(textwrap.wrap(sentence, _LINE)))
 
 
 @contextlib.contextmanager
@@ -82,6 +83,8 @@ def tell_error(error: BaseException, debug: bool) -> None:
     if debug:
         _print_traceback(error)
     tell("error", str(error) or type(error).__name__)
+    if isinstance(error, OnnxLrpError):
+        tell("more", f"onnxlrp help {error.word}")
 
 
 def _print_traceback(error: BaseException) -> None:

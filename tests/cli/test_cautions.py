@@ -51,7 +51,8 @@ def test_explain_tells_each_as_a_note(biased, rows):
     notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
     cautions = json.loads(result.stdout)["cautions"]
     assert [caution["kind"] for caution in cautions] == ["absorbed", "negative"]
-    assert [note.removeprefix("note: ") for note in notes] == [caution["sentence"] for caution in cautions]
+    expected = [f"note: {caution['sentence']} (onnxlrp help {caution['kind']})" for caution in cautions]
+    assert notes == expected
     assert cautions[0]["samples"] == 3 and cautions[0]["first"] == 0
     assert "warning" not in result.stderr
 

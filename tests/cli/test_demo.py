@@ -56,3 +56,18 @@ def test_it_prints_what_it_did(done, capsys):
     demo.show(demo.Demo(**content))
     shown = capsys.readouterr().out
     assert "espresso" in shown and demo.SHEET in shown
+
+
+def test_without_a_folder_a_new_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def run(folder, step):
+        folder.mkdir()
+        seen.append(folder.name)
+
+    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(demo, "show", lambda done: None)
+    for _ in range(3):
+        assert CliRunner().invoke(app, ["demo"]).exit_code == 0
+    assert seen == ["onnxlrp-demo", "onnxlrp-demo-2", "onnxlrp-demo-3"]

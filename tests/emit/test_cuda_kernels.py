@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnx.parser
@@ -16,13 +14,13 @@ import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind
+from tests import bundled
 from tests.emit import test_rolled_out
 from tests.emit.cuda_kernels import report, without_kernel
 from tests.operators.case import Case
 from tests.operators.draws import DRAWS, registered
 from tests.oracle.net import Net
 
-MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx"))
 LARGE = ("auto", "epsilon_gamma_box", "epsilon_alpha2_beta1", "gradient")
 """Composites for EfficientNet-Lite0."""
 BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
@@ -58,14 +56,13 @@ def test_the_check_sees_what_has_no_kernel():
     ("path", "name"),
     [
         (p, n)
-        for p in MODELS
-        for n in COMPOSITES
+        for p, n in bundled.pairs(COMPOSITES, ["auto"])
         if (n in LARGE or p.stem != "efficientnet_lite0") and not is_refused(n, p.parent.name)
     ],
     ids=lambda v: v if isinstance(v, str) else v.stem,
 )
 def test_models(path, name):
-    report(onnxlrp.convert(path, composite(name)).to_proto())
+    report(onnxlrp.convert(path, composite(name), **bundled.options(path)).to_proto())
 
 
 def network() -> Net:

@@ -11,17 +11,16 @@ from tests.evaluation import nets, tuning_nets
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_places_in_a_transformer_block(gated):
-    model = tuning_nets.transformer(np.random.default_rng(0), gated=gated)
+def test_places_in_transformer_blocks(gated):
+    model = tuning_nets.transformer(np.random.default_rng(0), blocks=2, gated=gated)
     kinds = {layer.name: layer.kind for layer in planned_layers(onnxlrp.inspect(model, "attn_lrp"))}
-    assert kinds == {
-        **dict.fromkeys(("node0", "node1", "node2"), "query, key and value"),
-        "node3": "attention output",
-        "node4": "MLP in",
-        **({"node6": "MLP in"} if gated else {}),
-        "node5": "MLP out",
-        "node7": "other layers",
-    }
+    wanted = {"head": "other layers"}
+    for first in (0, 7):
+        wanted |= {f"node{first + index}": "query, key and value" for index in range(3)}
+        wanted |= {f"node{first + 3}": "attention output", f"node{first + 4}": "MLP in", f"node{first + 5}": "MLP out"}
+        wanted |= {f"node{first + 6}": "MLP in"} if gated else {}
+    assert kinds == wanted
+    assert list(kinds)[-1] == "head"
 
 
 def test_without_attention_a_kind_is_what_the_layer_is():

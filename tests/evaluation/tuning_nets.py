@@ -27,40 +27,54 @@ def zigzag(weights: np.ndarray) -> onnx.ModelProto:
     return model(nodes, {"x": ["N", columns]}, {"y": ["N", 1]}, {"first": first, "bias": bias, "second": second})
 
 
-def transformer(random: np.random.Generator, width: int = 4, gated: bool = False) -> onnx.ModelProto:
-    """Make one block of a transformer over x [N, 3, width] and a head; no name tells what a layer is for."""
-    weights = {f"w{index}": random.normal(size=(width, width)) * 0.5 for index in range(8)}
-    weights |= {"one": np.ones(width), "none": np.zeros(width), "axes": np.array([1]), "root": np.array(width**-0.5)}
-    weights["w7"] = random.normal(size=(width, 2))
+def transformer(random: np.random.Generator, blocks: int = 1, gated: bool = False) -> onnx.ModelProto:
+    """Make a transformer over x [N, 3, 4] and a head of two scores; no name tells what a layer is for.
 
-    def dense(x: str, index: int, y: str) -> onnx.NodeProto:
-        return helper.make_node("MatMul", [x, f"w{index}"], [y], f"node{index}")
-
-    def norm(x: str, y: str) -> onnx.NodeProto:
-        return helper.make_node("LayerNormalization", [x, "one", "none"], [y], y)
-
-    inner = [dense("n2", 4, "m"), helper.make_node("Relu", ["m"], ["a"])]
-    if gated:
-        inner += [dense("n2", 6, "up"), helper.make_node("Mul", ["a", "up"], ["g"])]
-    nodes = [
-        norm("x", "n1"),
-        *(dense("n1", index, name) for index, name in enumerate("qkv")),
-        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 2, 1]),
-        helper.make_node("MatMul", ["q", "kt"], ["s"], "scores"),
-        helper.make_node("Mul", ["s", "root"], ["scaled"]),
-        helper.make_node("Softmax", ["scaled"], ["p"], axis=-1),
-        helper.make_node("MatMul", ["p", "v"], ["c"], "context"),
-        dense("c", 3, "o"),
-        helper.make_node("Add", ["x", "o"], ["x1"], "residual1"),
-        norm("x1", "n2"),
-        *inner,
-        dense("g" if gated else "a", 5, "d"),
-        helper.make_node("Add", ["x1", "d"], ["x2"], "residual2"),
-        norm("x2", "n3"),
-        helper.make_node("ReduceMean", ["n3", "axes"], ["mean"], keepdims=0),
-        dense("mean", 7, "y"),
+    The layers of block b are "node" + 7 b + 0 (query), 1 (key), 2 (value), 3 (attention output), 4 (MLP in), 5 (MLP
+    out) and, if it is gated, 6 (the other operand of the gate); the head is "head".
+    """
+    weights = {"one": np.ones(4), "none": np.zeros(4), "axes": np.array([1]), "root": np.array(0.5)}
+    weights["head"] = random.normal(size=(4, 2))
+    nodes, stream = [], "x"
+    for block in range(blocks):
+        nodes += _block(f"b{block}", 7 * block, stream, gated)
+        stream = f"b{block}x2"
+        weights |= {f"w{7 * block + index}": random.normal(size=(4, 4)) * 0.5 for index in range(7)}
+    nodes += [
+        helper.make_node("LayerNormalization", [stream, "one", "none"], ["n"], "norm"),
+        helper.make_node("ReduceMean", ["n", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "head"], ["y"], "head"),
     ]
-    return model(nodes, {"x": ["N", 3, width]}, {"y": ["N", 2]}, weights)
+    return model(nodes, {"x": ["N", 3, 4]}, {"y": ["N", 2]}, weights)
+
+
+def _block(b: str, first: int, x: str, gated: bool) -> list[onnx.NodeProto]:
+    """Make a block that reads the value x and computes the value b + "x2"."""
+
+    def node(operator: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
+        return helper.make_node(operator, inputs, [b + output], f"{b}{output}", **attributes)
+
+    def dense(x: str, index: int, output: str) -> onnx.NodeProto:
+        return helper.make_node("MatMul", [x, f"w{first + index}"], [b + output], f"node{first + index}")
+
+    gate = [dense(b + "n2", 6, "up"), node("Mul", [b + "a", b + "up"], "g")] if gated else []
+    return [
+        node("LayerNormalization", [x, "one", "none"], "n1"),
+        *(dense(b + "n1", index, name) for index, name in enumerate("qkv")),
+        node("Transpose", [b + "k"], "kt", perm=[0, 2, 1]),
+        node("MatMul", [b + "q", b + "kt"], "s"),
+        node("Mul", [b + "s", "root"], "scaled"),
+        node("Softmax", [b + "scaled"], "p", axis=-1),
+        node("MatMul", [b + "p", b + "v"], "c"),
+        dense(b + "c", 3, "o"),
+        node("Add", [x, b + "o"], "x1"),
+        node("LayerNormalization", [b + "x1", "one", "none"], "n2"),
+        dense(b + "n2", 4, "m"),
+        node("Relu", [b + "m"], "a"),
+        *gate,
+        dense(b + ("g" if gated else "a"), 5, "d"),
+        node("Add", [b + "x1", b + "d"], "x2"),
+    ]
 
 
 def chain(random: np.random.Generator, names: list[str], batch: int | str = "N") -> onnx.ModelProto:

@@ -122,3 +122,17 @@ def test_a_score_upstream_of_a_softmax_has_no_delta():
     )
     with pytest.raises(InputError, match="explain_probability"):
         Attribution(net, "epsilon").attribute(X, target=1, return_convergence_delta=True)
+
+
+def test_baselines_of_a_call(net):
+    """Numbers or arrays, for the composite that takes them."""
+    method, constant = Attribution(net, "deep_lift(baseline='input')"), Attribution(net, "deep_lift(baseline=0.3)")
+    wanted, none = constant.attribute(X, target=1, return_convergence_delta=True)
+    for baseline in (0.3, np.full((1, 4), 0.3), np.full_like(X, 0.3)):
+        found, delta = method.attribute(X, target=1, return_convergence_delta=True, baselines=baseline)
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+        np.testing.assert_allclose(delta, none, atol=1e-12)
+    zero = Attribution(net, "deep_lift").attribute(X, target=1)
+    np.testing.assert_allclose(method.attribute(X, target=1), zero, atol=1e-12)
+    with pytest.raises(InputError, match="takes no reference"):
+        constant.attribute(X, target=1, baselines=0.3)

@@ -102,3 +102,15 @@ def test_metrics(dense):
         figures.append((sensitivity, infidelity))
     for one, other in zip(*figures, strict=True):
         torch.testing.assert_close(one, other.detach(), rtol=1e-8, atol=1e-10)
+
+
+def test_baselines_of_samples(dense):
+    """A baseline for each sample."""
+    net, x, model = dense
+    start = torch.flip(x, [0]) + 0.1
+    found, delta = Attribution(model, "deep_lift(baseline='input')").attribute(
+        x, target=[0, 1, 2, 1], return_convergence_delta=True, baselines=start
+    )
+    wanted, _ = captum_attr.DeepLift(net).attribute(x, start, target=[0, 1, 2, 1], return_convergence_delta=True)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+    assert delta.abs().max() < 1e-10

@@ -167,3 +167,34 @@ def test_xarray_keeps_its_coordinates():
         xr.testing.assert_equal(found.latitude, field.latitude)
     plain = explainer(values.astype(np.float32)).to_xarray()["field"]
     assert plain.dims == ("sample", "field_axis_1", "field_axis_2")
+
+
+REVIEW = """
+<ir_version: 10, opset_import: ["": 21]>
+review (int64[N, T] input_ids) => (float[N, 1] score)
+<float[4, 1] table = {0, 2, -3, 0.5}>
+{
+  words = Gather (table, input_ids)
+  axis = Constant <value_ints = [1]> ()
+  score = ReduceSum <keepdims = 0> (words, axis)
+}
+"""
+
+
+def test_texts_of_a_frame_by_a_tokenizer():
+    """The padding of the shorter text is no token of a table, a reason or a plot."""
+    shap, tokenizers = pytest.importorskip("shap"), pytest.importorskip("tokenizers")
+    words = tokenizers.models.WordLevel({"[PAD]": 0, "good": 1, "bad": 2, "film": 3}, unk_token="[PAD]")
+    tokenizer = tokenizers.Tokenizer(words)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    explainer = onnxlrp.Explainer(onnxlrp.convert(onnx.parser.parse_model(REVIEW)), tokenizer=tokenizer)
+    texts = pd.DataFrame({"text": ["good film", "bad"]}, index=pd.Index(["a", "b"], name="review"))
+    for given in (texts, texts.text, ["good film", "bad"], {"input_ids": texts.text.tolist()}):
+        explanation = explainer(given)
+        assert explanation.to_frame().token.tolist() == ["good", "film", "bad"]
+        assert explanation.to_frame().relevance.tolist() == pytest.approx([2, 0.5, -3])
+    assert explainer(texts).to_frame().review.tolist() == ["a", "a", "b"]
+    assert str(explanation.reasons(against=True)[1][0]) == "bad lowered the score by 3"
+    values = explanation.to_shap()
+    assert values[0].values.tolist() == pytest.approx([2, 0.5]) and values[1].data.tolist() == ["bad "]
+    assert "film" in shap.plots.text(values, display=False)

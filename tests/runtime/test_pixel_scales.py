@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -65,6 +67,8 @@ QUANTISE = [("QuantizeLinear", ["x", "s", "z"], "q"), ("DequantizeLinear", ["q",
         (model(QUANTISE, s=1e-3, z=np.uint8(0)), None),
         (model([("Relu", ["x"], "h")]), None),
         (model(SUBTRACT_DIVIDE, m=0.0, s=1.0), None),
+        (model([("Div", ["x", "s"], "h")], s=16.0), None),  # the 17 shades of grey of scikit-learn's digits
+        (model([("Sub", ["x", "m"], "h")], m=channels([104, 117, 123])), "raw"),
     ],
 )
 def test_first_steps(proto, scale):
@@ -114,3 +118,8 @@ def test_results_say_what_was_used(tmp_path):
     explainer = onnxlrp.Explainer(onnxlrp.convert(model(SUBTRACT_DIVIDE, m=channels(MEAN), s=channels(STD))))
     results = explainer.map({"x": tmp_path / "red.png"}, to=tmp_path / "results")
     assert results._about["preprocess"] == "unit"
+    for name in ("x.npz", "x.json"):
+        explainer({"x": tmp_path / "red.png"}).save(tmp_path / name)
+    with np.load(tmp_path / "x.npz") as content:
+        assert content["x_preprocess"] == "unit"
+    assert json.loads((tmp_path / "x.json").read_text())["preprocess"] == {"x": "unit"}

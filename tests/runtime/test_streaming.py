@@ -196,6 +196,8 @@ def test_pictures(tmp_path):
         Image.new("RGB", (6, 8), colour).save(tmp_path / f"{index}.png")
     seen = joined(explainer.map({"x": str(tmp_path)}, 2, preprocess="unit"), lambda p: p.outputs["y"])
     np.testing.assert_allclose(seen.reshape(5, 3, 16)[:, :, 0] * 255, colours, rtol=1e-6)
+    second = list(explainer.map({"x": tmp_path}, 2))[1]
+    assert second.originals == {"x": [str(tmp_path / "2.png"), str(tmp_path / "3.png")]}
     (tmp_path / "3.png").write_bytes(b"no picture")
     explanations = explainer.map({"x": tmp_path}, 2)
     next(explanations)

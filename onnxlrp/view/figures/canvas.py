@@ -69,6 +69,10 @@ class Drawing:
     """Sentences for the caption, such as where the colours end."""
     is_pictures: bool = False
     """True if the drawing consists of pictures, whose proportions are fixed, so that gaps between them are closed."""
+    sample: int | None = None
+    """Number of the only sample that is drawn, of a kind that shows no more; None for others."""
+    all_targets: bool = True
+    """True if every target is drawn, or the first three; False if it is the first alone."""
     title: str = ""
     """Title of the figure, where the drawing knows a better one than the explained class."""
 
@@ -104,9 +108,8 @@ def colour_bar(canvas: Any, axes: Any, limit: float, unit: str, clipped: bool = 
 
     Returns the bar.
     """
-    bar = canvas.colorbar(
-        ScalarMappable(scale(limit), SIGNED), ax=axes, extend="both" if clipped else "neither", **options
-    )
+    options = {"panchor": False, "extend": "both" if clipped else "neither", **options}
+    bar = canvas.colorbar(ScalarMappable(scale(limit), SIGNED), ax=axes, **options)
     bar.set_ticks([-limit, 0, limit], labels=[signed(-limit), "0", signed(limit)])
     bar.set_label(unit, color=GREY)
     bar.outline.set_edgecolor(PALE)

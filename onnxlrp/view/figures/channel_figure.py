@@ -56,7 +56,7 @@ def channels_drawing(scene: Scene, name: str, options: Options) -> Drawing:
     notes = (f"The {len(order)} of {len(relevance)} channels with most relevance.",) if left_out else ()
     clipped = clip_note(relevance[order], limit)
     notes = (*notes, clipped) if clipped else notes
-    return Drawing(max(len(order) * (across + 0.15) + 1.3, 5.0), 2 * down + 1.5, draw, notes, is_pictures=True)
+    return Drawing(max(len(order) * (across + 0.15) + 1.3, 5.0), 2 * down + 1.5, draw, notes, True, sample, False)
 
 
 def _channel_names(scene: Scene, name: str, count: int, value: Any) -> list[str]:

@@ -154,13 +154,13 @@ def _assembled(scene: Scene, options: Options, parts: Sequence[tuple[str, Drawin
             drawing.draw(panel)
             title = escaped(name) or drawing.title
             panel.suptitle(short(title, 80), x=0.012, ha="left", fontsize=10, color=GREY)
-    sample = _only_sample(scene, options)
+    sample = _only_sample(scene, options, parts)
     title = parts[0][1].title if len(parts) == 1 else ""
-    title = title or (scene.heading(sample) if sample is not None and scene.targets == 1 else _what(scene))
+    title = title or _what(scene, sample, parts)
     figure.suptitle(_wrapped(title, width, 9.2), x=MARGIN / width, ha="left", fontsize=13, fontweight="bold")
     empty = [name for name, array in scene.explanation.relevance.items() if not np.any(array)]
     nothing = f"No relevance at {listed(empty)}." if empty else ""
-    notes = [scene.about(sample), nothing, *dict.fromkeys(_named_notes(parts))]
+    notes = [scene.about(sample), _part_shown(scene, sample, parts), nothing, *dict.fromkeys(_named_notes(parts))]
     caption = _wrapped(" ".join(note for note in notes if note), width, 15.5)
     figure.supxlabel(caption, x=MARGIN / width, ha="left", fontsize=8, color=GREY)
     return figure
@@ -172,14 +172,29 @@ def _named_notes(parts: Sequence[tuple[str, Drawing]]) -> list[str]:
     return [f"{escaped(name)}: {note}" if several and name else note for name, one in parts for note in one.notes]
 
 
-def _only_sample(scene: Scene, options: Options) -> int | None:
+def _only_sample(scene: Scene, options: Options, parts: Sequence[tuple[str, Drawing]]) -> int | None:
     """Return the sample that the figure shows, if it is a single one."""
+    drawn = {drawing.sample for _, drawing in parts}
+    if len(drawn) == 1 and None not in drawn:
+        return drawn.pop()
     chosen = list(options.samples) or list(range(scene.samples))
     return chosen[0] if len(chosen) == 1 else None
 
 
-def _what(scene: Scene) -> str:
+def _what(scene: Scene, sample: int | None, parts: Sequence[tuple[str, Drawing]]) -> str:
+    """Write the title: what is explained of the only sample, if the figure shows a single target of it."""
+    first_alone = not any(drawing.all_targets for _, drawing in parts)
+    if sample is not None and (scene.targets == 1 or first_alone):
+        return scene.heading(sample)
     return f"Relevance for {escaped(scene.output)}" if scene.output else "Relevance"
+
+
+def _part_shown(scene: Scene, sample: int | None, parts: Sequence[tuple[str, Drawing]]) -> str:
+    """Say which sample and target of several a figure shows."""
+    which = f"Sample {sample} of {scene.samples}." if sample is not None and scene.samples > 1 else ""
+    first_alone = not any(drawing.all_targets for _, drawing in parts)
+    target = f"The first of {scene.targets} targets." if scene.targets > 1 and first_alone else ""
+    return " ".join(words for words in (which, target) if words)
 
 
 def _wrapped(text: str, width: float, characters: float) -> str:

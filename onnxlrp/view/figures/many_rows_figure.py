@@ -47,9 +47,8 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
     count = len(rows.relevance)
     lines = len(shown) + bool(others)
     notes = (_targets_note(scene),) if points or count > 1 else ()
-    return Drawing(
-        9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, title=f"Relevance of the columns over {count} rows"
-    )
+    title = f"Relevance of the columns over {count} rows"
+    return Drawing(9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, all_targets=False, title=title)
 
 
 def _chosen(rows: ShownRows, options: Options) -> ShownRows:
@@ -66,7 +65,7 @@ def _targets_note(scene: Scene) -> str:
         return ""
     if len(np.unique(target)) == 1:
         return f"Every row explains {scene.label(0)}."
-    return "Each row explains its own class, the predicted one unless another was asked for."
+    return "Each row explains its own class; a call with target=0, say, explains one class for all rows."
 
 
 def _draw_ranking(axes: Any, rows: ShownRows, ranks: np.ndarray, shown: Sequence[int], others: Sequence[int]) -> None:

@@ -61,12 +61,13 @@ def _row(scene: Scene, name: str, sample: int, several: bool) -> list[_Cell]:
     found = [pictured(scene, name, sample, k) for k in range(scene.targets)]
     limit = pictures.limit_of(np.stack([one.raw for one in found]))
     first = found[0]
-    heading = scene.heading(sample)
-    titles = [""] * len(found) if scene.targets == 1 else [scene.heading(sample, k) for k in range(scene.targets)]
+    titles = ["", *(f"{scene.label(sample, k)}\n{scene.amount(sample, k)}" for k in range(scene.targets))]
+    if scene.targets == 1:
+        titles = [titles[1] if several else "", ""]
     kind = "map" if first.is_small else "overlay"
     ends = f"colours end at ±{four_digits(limit)}" if several else ""
-    cells = [_Cell(first, "picture", heading if several and scene.targets == 1 else "", limit)]
-    cells += [_Cell(one, kind, title, limit, ends) for one, title in zip(found, titles, strict=True)]
+    cells = [_Cell(first, "picture", titles[0], limit)]
+    cells += [_Cell(one, kind, title, limit, ends) for one, title in zip(found, titles[1:], strict=True)]
     if not several and scene.targets == 1 and kind == "overlay":
         cells.append(_Cell(first, "map", "", limit))
     return cells
@@ -88,11 +89,12 @@ def _grid(
     side = _SIDE if max(len(row) for row in rows) <= 3 else _SIDE * 0.72
     if len(rows) == 1 and len(rows[0]) == 1:
         side = 4.5
-    ratio = float(np.clip(width / height, 1 / _LONG, _LONG))
-    across, down = side * min(ratio, 1), side / max(ratio, 1)
+    ratios = [float(np.clip(c.one.size[0] / c.one.size[1], 1 / _LONG, _LONG)) for row in rows for c in row]
+    across, down = side * min(max(ratios), 1), side / max(min(ratios), 1)
     if len(rows[0]) == 1:  # a column of wide pictures
         across, down = across * 2.2, down * 2.2
     columns = max(len(row) for row in rows)
+    alike = max(ratios) < 1.01 * min(ratios)
 
     def draw(canvas: Any) -> None:
         axes = canvas.subplots(len(rows), columns, squeeze=False)
@@ -103,8 +105,8 @@ def _grid(
                 place.set_axis_off()
         _draw_scale(canvas, scene, axes, rows, shared)
 
-    lines = 0.3 if any(cell.title or cell.below for row in rows for cell in row) else 0.05
-    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, True, title)
+    lines = 0.45 if any(cell.title or cell.below for row in rows for cell in row) else 0.05
+    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, alike, title=title)
 
 
 def _draw_scale(canvas: Any, scene: Scene, axes: Any, rows: Sequence[Sequence[_Cell]], shared: bool) -> None:
@@ -129,6 +131,7 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         _draw_contour(axes, one)
     else:
         axes.imshow(one.picture, cmap="gray", extent=extent, **sharp)
+    axes.set_anchor("NW")
     if not 1 / _LONG <= one.size[0] / one.size[1] <= _LONG:
         axes.set_aspect("auto")
     axes.set_xticks([])
@@ -138,7 +141,8 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         spine.set_color("#cccccc")
     most = max(14, round(width * 13))
     if cell.title:
-        axes.set_title(short(cell.title, most), fontsize=9, color=INK, loc="left", pad=4)
+        title = "\n".join(short(line, most) for line in cell.title.splitlines())
+        axes.set_title(title, fontsize=9, color=INK, loc="left", pad=4)
     if cell.below:
         axes.set_xlabel(cell.below, fontsize=7.5, color=GREY, loc="left", labelpad=2)
 

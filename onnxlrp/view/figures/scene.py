@@ -38,6 +38,7 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
         composite=interface.composite if interface is not None else "",
         output=output,
         sample_axes=legend.sample_axes,
+        time_axes=interface.time_axes if interface is not None else {},
         unit=_unit(interface, output),
         ends_at_score=interface is not None
         and interface.score_is_output
@@ -194,17 +195,22 @@ class Scene:
 
     def heading(self, sample: int, k: int = 0) -> str:
         """Write the prediction in one line: what is explained, its probability or else its score."""
+        words, amount = self.label(sample, k), self.amount(sample, k)
+        return f"{words}, {amount}" if amount else words
+
+    def amount(self, sample: int, k: int = 0) -> str:
+        """Write the probability of what is explained, or else its score; empty for weights."""
         probability, score = self.probability(sample, k), self.score(sample, k)
-        words = self.label(sample, k)
         if probability is not None:
-            return f"{words}, probability {probability:.2f}" if probability < 0.995 else f"{words}, probability > 0.99"
-        return words if score is None else f"{words}: {four_digits(score)}"
+            small, large = probability < 0.005, probability >= 0.995
+            return f"probability {'< 0.01' if small else '> 0.99' if large else f'{probability:.2f}'}"
+        return "" if score is None else f"score {four_digits(score)}"
 
     def about(self, sample: int | None = None) -> str:
         """Write what a caption says of the score and the rules."""
-        parts = []
-        if sample is not None and (score := self.score(sample)) is not None and self.targets == 1:
-            parts.append(f"Score {four_digits(score)}" + (f" of {escaped(self.output)}" if self.output else ""))
-        if self.composite:
-            parts.append(f"{'r' if parts else 'R'}elevance by {escaped(self.composite)}")
-        return ", ".join(parts) + "." if parts else ""
+        score = None if sample is None or self.targets > 1 else self.score(sample)
+        place = f" of {escaped(self.output)}" if self.output else ""
+        known = "" if score is None else f"Score {four_digits(score)}{place}. "
+        if self.explanation.base_value is not None:
+            return f"{known}Base value and relevance add up to the {'score' if self.ends_at_score else 'raw score'}."
+        return known + (f"Relevance by {escaped(self.composite)}." if self.composite else "")

@@ -83,7 +83,8 @@ def sequence_drawing(scene: Scene, name: str, options: Options) -> Drawing:
                    bool(clip_note(frames.relevance, frames.limit)), fraction=0.025, aspect=22, pad=0.01)  # fmt: skip
 
     clipped = clip_note(frames.relevance, frames.limit)
-    return Drawing(len(chosen) * (across + 0.05) + 1.2, 2 * down + 2.6, draw, (clipped,) if clipped else ())
+    notes = (clipped,) if clipped else ()
+    return Drawing(len(chosen) * (across + 0.05) + 1.2, 2 * down + 2.6, draw, notes, sample=sample, all_targets=False)
 
 
 def _draw_frame(axes: list[Any], frames: Frames, index: int, limit: float) -> None:

@@ -60,17 +60,17 @@ def series_of(scene: Scene, name: str, sample: int, k: int, options: Options) ->
 
 
 def axis_of_time(scene: Scene, name: str, options: Options) -> int:
-    """Choose the axis of [N, ., .] that holds time: the caller's, else the one that the input's kind says."""
+    """Choose the axis of [N, ., .] that holds time: the caller's, else the model's, else the one of open length or the
+    longer one."""
     array = np.asarray(scene.inputs.get(name, scene.explanation.relevance[name]))
     if options.time_axis is not None:
         return options.time_axis % array.ndim
     if array.ndim < 3:
         return array.ndim - 1
-    return (
-        scene.time_axes.get(name) or time_axis(scene.specs[name], array)
-        if name in scene.specs
-        else 1 + int(array.shape[2] > array.shape[1])
-    )
+    known = scene.time_axes.get(name)
+    if known is not None:
+        return known
+    return time_axis(scene.specs[name], array) if name in scene.specs else 1 + int(array.shape[2] > array.shape[1])
 
 
 def _channels_first(array: Any, axis: int) -> np.ndarray | None:
@@ -108,17 +108,16 @@ def series_drawing(scene: Scene, name: str, options: Options) -> Drawing:
         colour_bar(canvas, axes, limit, scene.unit, clipped, fraction=0.03, aspect=25, pad=0.015)
 
     height = 1.15 * len(lines) if len(lines) > 1 else 2.4
-    return Drawing(_WIDTH, height + 1.3, draw, _notes(scene, name, sample, shown, limit))
+    return Drawing(_WIDTH, height + 1.3, draw, _notes(scene, name, sample, shown, limit), sample=sample)
 
 
 def _notes(scene: Scene, name: str, sample: int, shown: list[Series], limit: float) -> tuple[str, ...]:
-    """Say how steps were put together, where colours end, and which sample of several is shown."""
+    """Say how steps were put together, and where colours end."""
     first = shown[0]
     steps = scene.relevance(name, sample).size // len(first.relevance)
     bins = first.relevance.shape[1]
     joined = f"{steps:,} steps in {bins:,} bins, relevance added up within each." if bins < steps else ""
-    which = f"Sample {sample} of {scene.samples}." if scene.samples > 1 else ""
-    return tuple(note for note in (which, joined, clip_note(first.relevance, limit)) if note)
+    return tuple(note for note in (joined, clip_note(first.relevance, limit)) if note)
 
 
 def _draw_line(axes: Any, one: Series, channel: int, limit: float) -> None:
@@ -178,7 +177,7 @@ def _strips(scene: Scene, name: str, sample: int, shown: list[Series], limit: fl
                    fraction=0.03, aspect=20, pad=0.015)  # fmt: skip
 
     height = sum(heights) + 0.35 * len(kinds) + 1.2
-    return Drawing(_WIDTH, height, draw, _notes(scene, name, sample, shown, limit))
+    return Drawing(_WIDTH, height, draw, _notes(scene, name, sample, shown, limit), sample=sample)
 
 
 def _draw_values(canvas: Any, axes: Any, one: Series) -> None:

@@ -114,7 +114,7 @@ def bars_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawin
             _write_amount(axes, 0, amount, y)
         _label_rows(axes, labels, scene.unit)
 
-    return Drawing(_WIDTH, len(amounts) * _ROW + 1.35, draw)
+    return Drawing(_WIDTH, len(amounts) * _ROW + 1.35, draw, sample=row, all_targets=False)
 
 
 def _places(scene: Scene, options: Options) -> list[tuple[int, int]]:
@@ -135,7 +135,7 @@ def _draw_waterfall(axes: Any, fall: Waterfall, unit: str) -> None:
     axes.axvline(fall.end, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     _label_rows(axes, [*(step.label for step in fall.steps), f"{fall.end_name} = {four_digits(fall.end)}"], unit)
     top = "" if fall.begin_name == "0" else f"{fall.begin_name} = {four_digits(fall.begin)}"
-    axes.annotate(top, (fall.begin, -0.75), ha="center", va="bottom", fontsize=8.5, color=GREY, annotation_clip=False)
+    axes.annotate(top, (fall.begin, -0.75), ha="left", va="bottom", fontsize=8.5, color=GREY, annotation_clip=False)
     axes.set_ylim(last + 0.6, -0.75)
 
 

@@ -37,7 +37,7 @@ def explained(
         "ledger": None,
         "inputs": inputs,
         "interface": interface,
-        "legend": Legend(specs, "logits", CLASSES, axes or {}),
+        "legend": Legend(specs, "logits", CLASSES, sample_axes=axes or {}),
     }
     return Explanation(relevance=relevance, **{**fields, **changes})
 

@@ -77,10 +77,15 @@ def test_labelled_arrays_bring_their_coordinates():
 
     class Labelled:
         coords: ClassVar = {"lat": np.linspace(50, 0, 6), "lon": np.linspace(0, 70, 8)}
+        dims: tuple[str, ...] = ("time", "level", "lat", "lon")
 
     done = explained({"x": ones(1, 2, 6, 8)}, originals={"x": Labelled()})
     assert figure_kind(scene_of(done), "x", Options()) == "map"
     assert done.plot() is not None
+    Labelled.dims = ("time", "level", "lon", "lat")  # the other way round: no map
+    assert figure_kind(scene_of(done), "x", Options()) != "map"
+    Labelled.dims, Labelled.coords["lat"] = ("time", "level", "lat", "lon"), np.ones((6, 8))  # a curvilinear grid
+    assert figure_kind(scene_of(done), "x", Options()) != "map"
 
 
 def test_what_cannot_be_drawn_is_said():
@@ -97,11 +102,11 @@ def test_what_cannot_be_drawn_is_said():
 
 def test_titles_name_class_and_probability():
     text = words(explained({"x": ones(1, 4)}).plot())
-    assert "dog, probability 0.67" in text and "Score 2 of logits, relevance by epsilon." in text
+    assert "dog, probability 0.67" in text and "Score 2 of logits. Relevance by epsilon." in text
     own = words(explained({"x": ones(1, 4)}).plot(labels=["a", "b", "c"]))
     assert "b, probability" in own
     one = explained({"x": ones(1, 4)}, outputs={"logits": ones(1, 1)}, target=np.zeros(1, np.int64))
-    assert "logits: 2" in words(one.plot()) and "class" not in words(one.plot()).split("Score")[0]
+    assert "logits, score 2" in words(one.plot()) and "class" not in words(one.plot()).split("Score")[0]
 
 
 def test_every_kind_draws_or_refuses():
@@ -114,3 +119,13 @@ def test_every_kind_draws_or_refuses():
             except InputError:
                 continue
             figure.draw_without_rendering()
+
+
+def test_the_caption_says_which_part_is_shown():
+    x = ones(3, 2, 40)
+    text = words(explained({"x": x}, shapes={"x": ("N", 2, "T")}).plot())
+    assert "Sample 0 of 3." in text and "dog, probability" in text
+    both = np.stack([ones(1, 5, 32, 32), ones(1, 5, 32, 32)], axis=1)
+    more = {"target": np.array([[2, 1]]), "score": np.array([[1.0, 2.0]], np.float32)}
+    done = explained({"x": both}, {"x": ones(1, 5, 32, 32)}, **more)
+    assert "The first of 2 targets." in words(done.plot("channels")) and "owl" in words(done.plot("channels"))

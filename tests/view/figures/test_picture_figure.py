@@ -37,7 +37,7 @@ def test_one_scale_for_classes_side_by_side():
     more = {"target": np.array([[1, 2]]), "score": np.array([[2.0, 1.0]], np.float32)}
     figure = explained({"image": both}, {"image": image}, SHAPES, **more).plot()
     text = words(figure)
-    assert "dog, probability 0.67" in text and "owl, probability 0.24" in text
+    assert "dog\nprobability 0.67" in text and "owl\nprobability 0.24" in text
     assert len([axes for axes in figure.axes if axes.images]) == 3  # the picture and a map for each class
 
 

@@ -1,0 +1,65 @@
+"""References that the samples of a call are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
+from onnxlrp.interface import Interface
+from onnxlrp.printable import listed, shape_text
+from onnxlrp.runtime import inputs as arrays
+from onnxlrp.runtime.files import Preprocess
+from onnxlrp.runtime.given_values import by_name, load_values
+from onnxlrp.runtime.inputs import TensorSpec
+
+
+def read_references(
+    value: Any,
+    interface: Interface,
+    specs: Mapping[str, TensorSpec],
+    columns: Mapping[str, tuple[str, ...]],
+    feeds: Mapping[str, Any],
+    how: Preprocess,
+) -> dict[str, np.ndarray]:
+    """Read a reference in any form that samples have, and check that it fits the samples `feeds`.
+
+    Raises InputError for a model that takes none, and for one that does not fit.
+    """
+    if not interface.reference_inputs:
+        raise InputError(
+            f"this model ({interface.composite}) takes no reference: convert it with "
+            "composite=\"deep_lift(baseline='input')\""
+        )
+    compared = {name: specs[name] for name in interface.reference_inputs}
+    others = [name for name in value if name in specs and name not in compared] if isinstance(value, Mapping) else []
+    if others:
+        raise InputError(
+            f"{listed(others)} has no reference, because it is not explained: it keeps the samples' values"
+        )
+    given = load_values(by_name(value, compared, columns), compared, how)
+    found = arrays.check(given.inputs, compared)
+    for name, reference in found.items():
+        have, want = np.shape(reference), np.shape(feeds[name])
+        if len(have) != len(want) or any(a not in (1, b) for a, b in zip(have, want, strict=True)):
+            raise InputError(
+                f"the reference of {name!r} is {shape_text(have)}, and the samples are {shape_text(want)}: give one "
+                "reference, or one for each sample"
+            )
+    return found
+
+
+def reference_feeds(
+    interface: Interface, references: Mapping[str, np.ndarray], added: Mapping[str, TensorSpec]
+) -> dict[str, np.ndarray]:
+    """Make the arrays for the inputs that take references; 0 where there is none and the file has no default."""
+    feeds = {}
+    for name, where in interface.reference_inputs.items():
+        spec = added[where]
+        if name in references:
+            feeds[where] = references[name]
+        elif not spec.optional and spec.shape is not None:
+            feeds[where] = np.zeros([1] * len(spec.shape), spec.dtype)
+    return feeds

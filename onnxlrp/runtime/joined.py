@@ -1,0 +1,41 @@
+"""Explanations of several batches as one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.ledger_table import Ledger
+
+_PER_SAMPLE = ("target", "score", "position", "interactions", "base_value", "raw_score")
+
+
+def join(parts: Sequence[Explanation]) -> Explanation:
+    """Join explanations of one model along the samples. The ledgers, which are sums over samples, add up."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    changed: dict[str, Any] = {name: _joined([getattr(part, name) for part in parts]) for name in _PER_SAMPLE}
+    for name in ("relevance", "relevance_at", "outputs", "inputs", "ids", "tokens"):
+        changed[name] = _by_name([getattr(part, name) for part in parts])
+    if first.ledger is not None:
+        values = np.sum([part.ledger.values for part in parts if part.ledger is not None], axis=0)
+        changed["ledger"] = Ledger(first.ledger.names, values, first.ledger.marked)
+    return dataclasses.replace(first, **changed)
+
+
+def _by_name(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """Join values of batches: arrays along axis 0, lists one after the other; a single number is the first's."""
+    if values[0] is None:
+        return None
+    if isinstance(values[0], np.ndarray):
+        return np.concatenate(values) if values[0].ndim else values[0]
+    return [one for value in values for one in value]
