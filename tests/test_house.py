@@ -114,7 +114,7 @@ RUNNING = {
         "printable",
         "reprs",
     },
-    # Adapters to other libraries use what a program of a user's would; nothing imports them.
+    # Adapters to other libraries use what a program of a user's would; no other room imports them.
     "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {

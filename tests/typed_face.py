@@ -43,6 +43,8 @@ def explain(explained: onnxlrp.Explained, x: np.ndarray) -> dict[str, np.ndarray
     sums = [float(one.relevance["x"].sum()) for one in explainer.map({"x": x}, 2)]
     results: onnxlrp.Results = explainer.map({"x": x}, 2, to="results")
     weights: np.ndarray = onnxlrp.contrastive(1, classes=3)
+    reasons: list[tuple[onnxlrp.Reason, ...]] = explanation.reasons(top=2, against=True)
+    print(reasons[0][0].column, explanation.to_frame("polars"), explainer(Path("rows.csv"), ids="customer").ids)
     explanation.plot("bars", samples=0, top=5).savefig("bars.png")
     print(face.output, totals, sums, results["x_relevance"].shape, weights.shape)
     return explanation.relevance
@@ -53,6 +55,7 @@ def mistakes(explained: onnxlrp.Explained) -> None:
     onnxlrp.convert("model.onnx", compsite="epsilon")  # type: ignore[call-arg]
     onnxlrp.convert("model.onnx", target="klass")  # type: ignore[arg-type]
     onnxlrp.convert("model.onnx", rules=[("Conv", 3)])  # type: ignore[list-item]
+    onnxlrp.explain(explained, 3, idz="customer").reasons("four")  # type: ignore[arg-type]
     explained.save(3)  # type: ignore[arg-type]
     onnxlrp.composites.register("ours", "epsilon")  # type: ignore[arg-type]
     onnxlrp.operator("Mine", kind="stop")  # type: ignore[arg-type]

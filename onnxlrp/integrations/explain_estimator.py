@@ -125,9 +125,7 @@ def _typed(X: Any, given: Any, floats: np.dtype, has_ids: bool) -> Any:
 def _difference(estimator: Any, X: Any, explanation: Explanation) -> _Difference | None:
     """Compare the model's predictions with the estimator's own; None if they agree."""
     arrays = [np.asarray(v) if not _is_map(v) else _of_maps(v) for v in explanation.outputs.values()]
-    own = np.asarray(estimator.predict(X))
-    if hasattr(estimator, "predict_proba"):
-        own = np.asarray(estimator.predict_proba(X))
+    own = _predicted(estimator, X)
     scores = next((a for a in arrays if a.dtype.kind == "f" and a.size == own.size), None)
     if own.dtype.kind == "f" and scores is not None:
         own, scores = own.reshape(len(own), -1), scores.reshape(len(own), -1)
@@ -145,6 +143,15 @@ def _difference(estimator: Any, X: Any, explanation: Explanation) -> _Difference
         return None
     first = int(wrong[0])
     return _Difference(wrong, float(gap.max()), pick(own, first), pick(scores, first))
+
+
+def _predicted(estimator: Any, X: Any) -> np.ndarray:
+    """Predict by the estimator itself: probabilities where it has them. Raises InputError if it does not take X."""
+    try:
+        return np.asarray(estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X))
+    except Exception as error:  # each package raises errors of its own
+        words = " ".join(str(error).split())[:400]
+        raise InputError(f"this {type(estimator).__name__} cannot predict these rows: {words}") from error
 
 
 def _is_map(value: Any) -> bool:

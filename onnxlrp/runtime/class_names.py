@@ -13,7 +13,7 @@ import onnx
 
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.near_names import did_you_mean
-from onnxlrp.printable import escaped
+from onnxlrp.printable import escaped, listed
 
 if TYPE_CHECKING:
     from onnxlrp.runtime.reading import ModelFile
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KEYS = ("id2label", "names", "class_names", "classes", "labels")
 """Entries of `metadata_props` in which exporters name the classes: a list, or a dictionary from the class to its
 name."""
+_FEW = 20
+"""Number of classes up to which an error lists them all."""
 _LONGEST = 1 << 20
 _PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)")""")
 
@@ -77,7 +79,8 @@ def class_of(name: str, names: Sequence[str]) -> int:
     if not names:
         raise TargetError(f"class {name!r:.80}: the model does not name its classes; give a number, or --labels FILE")
     every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
-    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; there are {len(names)} classes")
+    known = f"the classes are {listed(names)}" if len(names) <= _FEW else f"there are {len(names)} classes"
+    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; {known}")
 
 
 def classes_of(target: Any, names: Callable[[], Sequence[str]]) -> Any:

@@ -17,6 +17,7 @@ from onnxlrp.runtime.named_columns import NamedColumns
 from onnxlrp.runtime.table_inputs import cells_as_numbers
 from onnxlrp.runtime.values import cast
 
+_HOW = "(ids=, on the command line --id)"
 _MOST_NAMED = 5
 """Number of names that a message lists at most."""
 
@@ -123,8 +124,11 @@ def _mismatch(
         parts.append(f"{table.place} lacks {_columns(missing)}{near}")
     if unfilled:
         spec = unfilled[0]
+        width = None if spec.shape is None else spec.shape[-1]
+        more = isinstance(width, int) and len(rest) > width
+        hint = f": leave those out that are no features, or name them as identifiers {_HOW}" if more else ""
         parts.append(
-            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}"
+            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}{hint}"
             if len(unfilled) == 1
             else f"inputs {listed(s.name for s in unfilled)} take several columns each: give {{name: frame[columns]}}"
         )
@@ -133,7 +137,7 @@ def _mismatch(
         which, what = ("it", "an identifier") if len(rest) == 1 else ("them", "identifiers")
         parts.append(
             f"{table.place} has {_columns(rest)} that no input takes{near}: leave {which} out, or name {which} as "
-            f"{what} (ids=, on the command line --id)"
+            f"{what} {_HOW}"
         )
     return "; ".join(parts)
 

@@ -133,14 +133,20 @@ class Forest:
     def share(self) -> Array:
         """Share of a node's samples that go to the true branch, [nodes].
 
-        The background rows tell it, else the file's hit rates, else a grid of the forest's thresholds.
+        The background rows tell it, else the file's hit rates, else a grid of the forest's thresholds. If all rows that
+        reach a comparison take the same branch, the grid counts as one more row, because other rows may differ.
         """
-        told = self.told_share if self.taken is None else _part(*self.taken.T)
+        told = self.told_share
+        if self.taken is not None:
+            told = np.where(self.taken.all(1), _part(*self.taken.T), np.nan)
         compares = np.concatenate(self.levels)
         compares = compares[self.mode[compares] != LEAF]
         if not np.isnan(told[compares]).any():
             return np.where(np.isnan(told), 0.5, told)
-        return np.where(np.isnan(told), grid_shares(self), told)
+        untold = grid_shares(self)
+        if self.taken is not None:
+            untold = (self.taken[:, 0] + untold) / (self.taken.sum(1) + 1)
+        return np.where(np.isnan(told), untold, told)
 
     @functools.cached_property
     def told_share(self) -> Array:

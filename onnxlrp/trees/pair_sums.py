@@ -69,6 +69,15 @@ class PairSums(Quadrature):
         products = op.Gather(joined(op, results, 0), whole_numbers(self.op, self.kept), axis=0)
         return sums_by_feature(self.op, op, products, self.pair, self.codes.size)
 
+    def _next_reached(self, op: Builder, level: Level, reached: ir.Value, chance: ir.Value) -> ir.Value:
+        """Emit the probability of the next level's comparisons, [points, comparisons, N].
+
+        A false branch is reached with the very factor that `_effects` divides by, so that its rounding cancels out even
+        where it is small.
+        """
+        sides = op.Mul(reached, chance), op.Mul(reached, op.Sub(1.0, chance))
+        return self._to_children(op, level, sides, axis=1)
+
     def _effects(
         self, op: Builder, level: Level, above: ir.Value | None, change: ir.Value, chance: ir.Value
     ) -> ir.Value:

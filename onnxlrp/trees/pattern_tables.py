@@ -48,7 +48,7 @@ class PatternTables:
         size = max(looked_up, self.groups.trees.node.size)
         if size < UNCHUNKED:
             return self._of(self.op, [x, factors])
-        return in_chunks(self.op, max(FEWEST_ROWS, CHUNK // size), [x, factors], self._of)
+        return in_chunks(self.op, max(FEWEST_ROWS, CHUNK // size), [x, factors], [self._of])
 
     def _of(self, op: Builder, given: Sequence[ir.Value]) -> ir.Value:
         rows, factors = given

@@ -113,9 +113,13 @@ class Quadrature:
         N]."""
         found: list[ir.Value] = []
         below: Sequence[ir.Value] = ()
+        nothing = op.full(op.Concat(op.ints([self.points, 1]), op.dim(chances[0], 2), axis=0), 0, self.dtype)
         for number in reversed(range(len(self.sizes))):
             level = self.trees.levels[number]
-            yes, no = (self._children(op, level, side, below, leaves) for side in (0, 1))
+            yes, no = (
+                self._children(op, level.children[side], level.compares[side], below[side : side + 1], nothing, leaves)
+                for side in (0, 1)
+            )
             found.append(op.Sub(yes, no))
             if number:
                 expected = op.Add(no, op.Mul(chances[number], found[-1]))
@@ -123,16 +127,19 @@ class Quadrature:
                 below = split(op, expected, [from_yes, level.size - from_yes], axis=1)
         return found[::-1]
 
-    def _children(self, op: Builder, level: Level, side: int, below: Sequence[ir.Value], leaves: Leaves) -> ir.Value:
-        """Emit the expected values of a level's children on one side, [points or 1, comparisons, N or 1]."""
-        compares = level.compares[side]
+    def _children(
+        self, op: Builder, nodes: Array, compares: Array, below: Sequence[ir.Value], nothing: ir.Value, leaves: Leaves
+    ) -> ir.Value:
+        """Emit the expected values of the children on one side of a level, [points or 1, comparisons, N or 1].
+
+        `below` holds those of the children that compare, unless none does; `nothing` is 0, [points, 1, N].
+        """
         if compares.all():
-            return below[side]
-        ends = op.Unsqueeze(leaves(op, level.children[side][~compares]), op.ints([0]))
+            return below[0]
+        ends = op.Unsqueeze(leaves(op, nodes[~compares]), op.ints([0]))
         if not compares.any():
             return ends
-        count = op.Concat(op.ints([self.points, int((~compares).sum())]), op.dim(below[side], 2), axis=0)
-        both = op.Concat(below[side], op.Expand(ends, count), axis=1)
+        both = op.Concat(below[0], op.Add(nothing, ends), axis=1)
         return op.Gather(both, merged_places(self.op, compares), axis=1)
 
     def _integral(self, op: Builder, reached: ir.Value, difference: ir.Value, slope: ir.Value | None) -> ir.Value:

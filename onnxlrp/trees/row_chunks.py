@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,25 +22,21 @@ UNCHUNKED = 2**10
 Computation = Callable[["Builder", Sequence[ir.Value]], ir.Value]
 
 
-def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Computation) -> ir.Value:
-    """Emit a Loop that computes at most `rows` rows at a time.
+def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], computations: Sequence[Computation]) -> ir.Value:
+    """Emit the sum of some computations, each in a Loop of its own that computes at most `rows` rows at a time.
 
-    `tables`, [N, columns], are cut along their rows; `compute` emits the result for cut tables, [rows, ...]. Chunks are
-    of equal size: the last one begins early enough, and what it computes twice is left out.
+    `tables`, [N, columns], are cut along their rows; a computation emits its result for cut tables, [rows, ...]. Chunks
+    are of equal size: the last one begins early enough, and what it computes twice is left out.
+
+    The time that onnxruntime takes to create a session grows with the square of the number of constants that a Loop
+    reads from outside: for a body of 9,000 nodes it took 44 s, and 3 s for 45 Loops with the same nodes.
     """
     count, one = op.dim(tables[0], 0), op.ints([1])
     trips = op.Max(op.Div(op.Sub(op.Add(count, op.ints([rows])), one), op.ints([rows])), one)
     size = op.Div(op.Sub(op.Add(count, trips), one), trips)
-    last = op.Sub(count, size)
-    scalar = op.ints([])
-    scalars = {"chunk": (ir.DataType.INT64, ir.Shape([])), "going": (ir.DataType.BOOL, ir.Shape([]))}
-    body, run = loop_body(op, "rows", scalars)
-    chunk, going = body.inputs
-    start = run.Min(run.Mul(run.Reshape(chunk, one), size), last)
-    end = run.Add(start, size)
-    cut = [run.Slice(table, start, end, run.ints([0])) for table in tables]
-    body.outputs.extend([run.Identity(going), compute(run, cut)])
-    stacked = _loop(op, op.Reshape(trips, scalar), body)
+    last, scalar = op.Sub(count, size), op.ints([])
+    each = [_loop(op, op.Reshape(trips, scalar), size, last, tables, compute) for compute in computations]
+    stacked = functools.reduce(op.Add, each)
     flat = op.Reshape(stacked, op.Concat(op.ints([-1]), op.shape(stacked, 2), axis=0))
     index = op.Range(op.ints_scalar(0), op.Reshape(count, scalar), op.ints_scalar(1))
     twice = op.Sub(op.Mul(trips, size), count)
@@ -47,8 +44,18 @@ def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], compute: Compu
     return op.Gather(flat, op.Where(in_last, op.Add(index, twice), index), axis=0)
 
 
-def _loop(op: Builder, trips: ir.Value, body: ir.Graph) -> ir.Value:
-    """Append a Loop over a body without states; returns its results, stacked."""
+def _loop(
+    op: Builder, trips: ir.Value, size: ir.Value, last: ir.Value, tables: Sequence[ir.Value], compute: Computation
+) -> ir.Value:
+    """Append a Loop over chunks of `size` rows, int64 [1], of which the last one begins at the row `last`; returns its
+    results, stacked."""
+    scalars = {"chunk": (ir.DataType.INT64, ir.Shape([])), "going": (ir.DataType.BOOL, ir.Shape([]))}
+    body, run = loop_body(op, "rows", scalars)
+    chunk, going = body.inputs
+    start = run.Min(run.Mul(run.Reshape(chunk, run.ints([1])), size), last)
+    end = run.Add(start, size)
+    cut = [run.Slice(table, start, end, run.ints([0])) for table in tables]
+    body.outputs.extend([run.Identity(going), compute(run, cut)])
     result = body.outputs[1]
     stacked = ir.val(body.name, type=result.type, shape=ir.Shape([None, *(result.shape or ())]))
     op.append(ir.Node("", "Loop", [trips, op.constant(True)], [ir.AttrGraph("body", body)], outputs=[stacked]))

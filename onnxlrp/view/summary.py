@@ -132,19 +132,6 @@ def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
     return "class", "-" if target is None else str(target)
 
 
-def captions(explanation: Explanation) -> list[str]:
-    """Write a line for every sample and target: the explained class or element, and its score."""
-    if explanation.target is None or explanation.score is None:
-        first = next(iter(explanation.relevance.values()))
-        return [f"sample {index}" for index in range(len(first))]
-    scores = explanation.score.reshape(-1)
-    targets = explanation.target.reshape(len(scores), *explanation.target.shape[explanation.score.ndim :])
-    return [
-        f"{' '.join(target_words(_plain(target)))}: {score + 0.0:.4g}"
-        for target, score in zip(targets, scores, strict=True)
-    ]
-
-
 def _plain(target: np.ndarray) -> int | tuple[int, ...]:
     """Convert one sample's target to a class, or to the indices of an element."""
     return int(target) if target.ndim == 0 else tuple(int(index) for index in target)

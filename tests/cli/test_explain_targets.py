@@ -63,7 +63,7 @@ def test_classes_by_the_models_own_names(folder, metadata):
     (sample,) = explained(net, "--input", f"x={folder / 'cats' / 'a.png'}", "--class", "Red  FOX")
     assert (sample["target"], sample["label"]) == (2, "red fox")
     wrong = call("explain", net, "--input", f"x={folder / 'cats'}", "--class", "dogs", status=2)
-    assert "did you mean 'dog'" in unwrapped(wrong)
+    assert "(did you mean 'dog'?); the classes are cat, dog, red fox" in unwrapped(wrong)
     call("convert", net, "-o", folder / "net.lrp.onnx")
     assert Explainer(folder / "net.lrp.onnx").class_names == ("cat", "dog", "red fox")
 

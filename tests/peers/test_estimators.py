@@ -134,6 +134,8 @@ def test_what_cannot_be_explained_is_named():
     lying.predict_proba = lambda X: own
     with pytest.raises(InputError, match=re.escape("otherwise than the estimator in 1 row (the first: row 3, [")):
         onnxlrp.explain(lying, NUMBERS)
+    with pytest.raises(InputError, match=r"this DecisionTreeClassifier cannot predict these rows: .*feature names"):
+        onnxlrp.explain(tree.DecisionTreeClassifier().fit(NUMBERS, LEFT), NUMBERS[["income", "age"]])
     with pytest.raises(InputError, match="a StandardScaler predicts nothing"):
         onnxlrp.explain(preprocessing.StandardScaler().fit(NUMBERS), NUMBERS)
     model = encoded(tree.DecisionTreeClassifier()).fit(CUSTOMERS, LEFT)

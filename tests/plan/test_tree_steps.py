@@ -148,13 +148,16 @@ def test_rows_run_through_what_stands_upstream():
 
 
 def test_counts_go_into_the_file():
-    """Whoever reads the trees of the explained file again has the shares of the rows."""
+    """Whoever reads the trees of the explained file again has the shares of the rows at comparisons that part them."""
     explained = onnxlrp.convert(regressor(), background=ROWS)
     graph = ir.serde.deserialize_model(explained.to_proto()).graph
     (written,) = [n for n in graph if n.op_type == "TreeEnsembleRegressor"]
     read = forest(Call.of(written))
-    share = forest(tree_step(regressor(), background=ROWS).call).share
-    np.testing.assert_allclose(read.share, share)
+    counted = forest(tree_step(regressor(), background=ROWS).call)
+    assert counted.taken is not None
+    parting = counted.taken.all(1)
+    assert parting.any()
+    np.testing.assert_allclose(read.share[parting], counted.share[parting])
     assert read.share_source == "the file's hit rates"
     assert not written.metadata_props
 

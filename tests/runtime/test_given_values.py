@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 from PIL import Image
 
+import onnxlrp
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import PREPROCESS
 from onnxlrp.runtime.given_values import by_name, load_values
@@ -112,8 +114,10 @@ def test_one_input_of_many_columns_takes_them_by_name_where_the_file_knows_them(
     assert read(shuffled, WIDE).inputs["x"].tolist() == [[3, 1, 2]]
     other = read({"a": 3.0, "b": 1.0, "c": 2.0}, WIDE, KNOWN)  # names of which the file knows none
     assert other.columns["x"] == ("a", "b", "c")
-    with pytest.raises(InputError, match="has 2 columns for input 'x', which takes float32"):
+    with pytest.raises(InputError, match=r"has 2 columns for input 'x', which takes float32 \[N, 3\]$"):
         read({"a": 3.0, "b": 1.0}, WIDE)
+    with pytest.raises(InputError, match=r"has 4 columns .*: leave those out that are no features, or name them as id"):
+        read(dict.fromkeys("abcd", 1.0), WIDE)
 
 
 def test_an_identifier_must_be_there():
@@ -146,6 +150,26 @@ def test_pictures_by_path_and_as_they_are(tmp_path):
     assert loaded.originals["image"][0].size == (12, 8)
     loaded = load_values(read(tmp_path, PICTURE), PICTURE, PREPROCESS["raw"])
     assert loaded.ids["file"] == [str(path) for path in files] and loaded.originals["image"] == files
+
+
+def test_batches_take_what_a_call_takes(tmp_path):
+    net = """
+    <ir_version: 10, opset_import: ["": 21]>
+    net (float[N, 3, 4, 6] image) => (float[N, 72] y) { y = Flatten (image) }
+    """
+    explainer = onnxlrp.Explainer(onnxlrp.convert(onnx.parser.parse_model(net)))
+    pictures = [Image.new("RGB", (12, 8), (red, 0, 0)) for red in (255, 10, 30)]
+    for index, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{index}.png")
+    once = explainer(pictures, target=0, preprocess="unit")
+    for given in (pictures, tmp_path, str(tmp_path / "*.png"), {"image": pictures}, once.inputs["image"]):
+        parts = list(explainer.map(given, 2, target=0, preprocess="unit"))
+        np.testing.assert_array_equal(
+            np.concatenate([part.relevance["image"] for part in parts]), once.relevance["image"]
+        )
+    stored = explainer.map(pictures, 2, target=0, preprocess="unit", to=tmp_path / "results")
+    assert explainer.map(pictures, 2, target=0, preprocess="unit", to=tmp_path / "results").complete
+    np.testing.assert_array_equal(stored["image_relevance"], once.relevance["image"])
 
 
 TEXT = {

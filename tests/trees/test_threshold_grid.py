@@ -154,8 +154,18 @@ def test_counts_of_rows_come_before_hit_rates():
     nodes = [(LEQ, 0, 2.0, 1, 2), (LEQ, 0, 1.0, 3, 4), (LEQ, 0, 3.0, 3, 4), (), ()]
     taken = np.array([[5, 0], [1, 4], [0, 0], [0, 0], [0, 0]])
     trees = forest(nodes, hit_rates=np.arange(5.0), taken=taken)
-    np.testing.assert_allclose(trees.share[:3], [1, 0.2, 0.5])
+    np.testing.assert_allclose(trees.share[:3], [5.5 / 6, 0.2, 0.5])
     assert trees.share_source == "the background's 5 rows"
+
+
+def test_the_grid_counts_as_one_row_more_where_all_rows_take_one_branch():
+    """Four cells, of which 2 lie below 2; none of these lies above 2, and so the false branch of that stays empty."""
+    nodes = [(LEQ, 0, 2.0, 1, 2), (LEQ, 0, 2.0, 3, 4), (LEQ, 0, 3.0, 3, 4), (), (), (LEQ, 0, 1.0, 3, 4)]
+    taken = np.array([[4, 3], [4, 0], [0, 3], [0, 0], [0, 0], [0, 7]])
+    trees = forest(nodes, roots=[0, 5], taken=taken)
+    np.testing.assert_allclose(trees.share[[0, 1, 2, 5]], [4 / 7, 1, 0.5 / 4, 0.25 / 8])
+    split = forest(nodes, roots=[0, 5], taken=np.maximum(taken, 1))
+    np.testing.assert_allclose(split.share[[0, 1, 2, 5]], [4 / 7, 4 / 5, 1 / 4, 1 / 8])
 
 
 def test_a_large_forest_is_counted_level_by_level():

@@ -12,7 +12,7 @@ from onnxlrp.runtime import Explanation, Ledger
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.explanation_json import plain
 from onnxlrp.view.saving import Material, save
-from onnxlrp.view.summary import captions, summarise
+from onnxlrp.view.summary import summarise
 
 
 def explanation(relevance, **changes) -> Explanation:
@@ -152,12 +152,10 @@ def test_elements_are_named_by_their_indices():
     one = explanation({"x": TABLE}, target=np.array([[3, 17]]), score=np.array([2.0]))
     (sample,) = summarise(one, {"x": TABLE}, labels=["a", "b", "c", "d"])
     assert (sample.target, sample.label, sample.score) == ((3, 17), "", 2.0)
-    assert captions(one) == ["element 3, 17: 2"]
     two = explanation(
         {"x": np.stack([TABLE, -TABLE], 1)}, target=np.array([[[3, 17], [0, 1]]]), score=np.array([[2.0, 1.0]])
     )
     assert [sample.target for sample in summarise(two, {"x": TABLE})] == [(3, 17), (0, 1)]
-    assert captions(two) == ["element 3, 17: 2", "element 0, 1: 1"]
 
 
 def test_summary_of_pictures_targets_and_strings():

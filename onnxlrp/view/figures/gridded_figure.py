@@ -71,19 +71,21 @@ def _fields(scene: Scene, name: str, sample: int) -> tuple[np.ndarray, np.ndarra
 
 
 def coordinates_of(original: Any) -> dict[str, Any]:
-    """Read latitude and longitude off an array with labelled axes (xarray); empty if it has none."""
-    coordinates = getattr(original, "coords", None)
+    """Read latitude and longitude off an array with labelled axes (xarray), if each has an axis of its own and latitude
+    comes first; empty otherwise."""
+    coordinates, axes = getattr(original, "coords", None), list(getattr(original, "dims", ()))
     if coordinates is None:
         return {}
     found: dict[str, Any] = {}
-    for name in coordinates:
-        for words, usual in (
-            ("latitude", ("lat", "latitude", "nav_lat")),
-            ("longitude", ("lon", "longitude", "nav_lon")),
-        ):
-            if str(name).lower() in usual:
-                found[words] = np.asarray(coordinates[name])
-    return found if len(found) == 2 else {}
+    places = []
+    for words, usual in _USUAL.items():
+        name = next((name for name in coordinates if str(name).lower() in usual), None)
+        if name is None or np.ndim(coordinates[name]) != 1:
+            return {}
+        found[words] = np.asarray(coordinates[name])
+        own = getattr(coordinates[name], "dims", (name,))[0]
+        places.append(axes.index(own) if own in axes else -1)
+    return found if places[0] < places[1] else {}
 
 
 def _degrees(scene: Scene, options: Options, shape: tuple[int, ...], name: str) -> tuple[np.ndarray, np.ndarray]:

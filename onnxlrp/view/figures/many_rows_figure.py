@@ -65,7 +65,7 @@ def _targets_note(scene: Scene) -> str:
         return ""
     if len(np.unique(target)) == 1:
         return f"Every row explains {scene.label(0)}."
-    return "Each row explains its own class, the predicted one unless another was asked for."
+    return "Each row explains its own class; a call with target=0, say, explains one class for all rows."
 
 
 def _draw_ranking(axes: Any, rows: ShownRows, ranks: np.ndarray, shown: Sequence[int], others: Sequence[int]) -> None:

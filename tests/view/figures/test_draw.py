@@ -77,10 +77,15 @@ def test_labelled_arrays_bring_their_coordinates():
 
     class Labelled:
         coords: ClassVar = {"lat": np.linspace(50, 0, 6), "lon": np.linspace(0, 70, 8)}
+        dims: tuple[str, ...] = ("time", "level", "lat", "lon")
 
     done = explained({"x": ones(1, 2, 6, 8)}, originals={"x": Labelled()})
     assert figure_kind(scene_of(done), "x", Options()) == "map"
     assert done.plot() is not None
+    Labelled.dims = ("time", "level", "lon", "lat")  # the other way round: no map
+    assert figure_kind(scene_of(done), "x", Options()) != "map"
+    Labelled.dims, Labelled.coords["lat"] = ("time", "level", "lat", "lon"), np.ones((6, 8))  # a curvilinear grid
+    assert figure_kind(scene_of(done), "x", Options()) != "map"
 
 
 def test_what_cannot_be_drawn_is_said():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ def test_the_callers_settings_stay():
 
 def test_without_matplotlib_pictures_are_written_and_others_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(figure_files.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     image = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype(np.float32)
     explained({"image": image}).save(tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").size == (256, 256)
@@ -70,3 +72,8 @@ def test_without_matplotlib_pictures_are_written_and_others_say_what_to_install(
         explained({"x": TABLE}).save(tmp_path / "b.png")
     with pytest.raises(OnnxLrpError, match="pip install matplotlib"):
         explained({"x": TABLE}).plot()
+
+
+def test_nothing_loads_matplotlib_before_a_figure_is_asked_for():
+    code = "import sys, onnxlrp.commands, onnxlrp.view.saving; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
