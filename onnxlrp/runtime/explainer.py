@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from onnxlrp.errors import InputError, InvalidModelError, own_errors
+from onnxlrp.errors import InputError, InvalidModelError, TargetError, own_errors
 from onnxlrp.interface import INNER, Interface
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
@@ -209,6 +209,8 @@ class Explainer:
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
             return self.run(prepared, target, position, weights)
+        if position is not None:
+            raise TargetError("give position, or a place in the picture")
         target = class_names.classes_of(target, lambda: self.class_names)
         return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
 
