@@ -223,7 +223,7 @@ class Explainer:
         weights: Any = None,
         *,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
     ) -> Explanation:
         """Explain the difference between the score of each sample and that of a reference sample.
 
@@ -265,7 +265,7 @@ class Explainer:
         """
         prepared = self.prepare(inputs, ids, preprocess)
         how = Preprocess.parse(preprocess)
-        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how)
+        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how, ids)
         prepared = dataclasses.replace(prepared, references=read_references(reference, *known))
         return self.run(prepared, target, position, weights)
 
