@@ -44,6 +44,7 @@ CALLS = (
     onnxlrp.covers_of,
     onnxlrp.evaluate,
     onnxlrp.explain,
+    onnxlrp.report,
     onnxlrp.tune,
     onnxlrp.with_covers,
     onnxlrp.operator,
