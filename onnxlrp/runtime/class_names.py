@@ -78,9 +78,19 @@ def class_of(name: str, names: Sequence[str]) -> int:
         raise TargetError(f"{len(found)} classes are called {name!r:.80}: {', '.join(map(str, found))}; give a number")
     if not names:
         raise TargetError(f"class {name!r:.80}: the model does not name its classes; give a number, or --labels FILE")
-    every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
     known = f"the classes are {listed(names)}" if len(names) <= _FEW else f"there are {len(names)} classes"
-    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; {known}")
+    raise TargetError(f"no class is called {name!r:.80}{_nearest(wanted, names)}; {known}")
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
+    """Suggest the classes whose names hold a word, or else the one that resembles it most; `wanted` is in small
+    letters."""
+    word = re.compile(rf"\b{re.escape(wanted)}\b")
+    holders = [one for one in names if wanted and word.search(one.casefold())]
+    if 1 < len(holders) <= _FEW:
+        return f" (did you mean one of: {listed(holders)}?)"
+    every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
+    return f" (did you mean {holders[0]!r:.80}?)" if len(holders) == 1 else did_you_mean(wanted, every)
 
 
 def classes_of(target: Any, names: Callable[[], Sequence[str]]) -> Any:
