@@ -28,14 +28,21 @@ _PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)")""")
 
 
 def of_model(metadata: Mapping[str, str], graph: onnx.GraphProto) -> tuple[str, ...]:
-    """Read the names that a file gives to its classes, in a ZipMap or in its metadata; empty if it names none."""
+    """Read the names that a file gives to its classes, in a ZipMap, its metadata, or its only classifier; empty if it
+    names none."""
     for node in graph.node:
         if node.op_type == "ZipMap":
             labels = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             words = [word.decode("utf-8", "replace") for word in labels.get("classlabels_strings", ())]
             return tuple(words or map(str, labels.get("classlabels_int64s", ())))
     found = (_listed(metadata[key]) for key in KEYS if key in metadata)
-    return next((names for names in found if names), ())
+    return next((names for names in found if names), ()) or _of_classifier(graph)
+
+
+def _of_classifier(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Read the labels of the only operator that classifies; empty if they are numbers, or if there are several."""
+    labels = [a.strings for node in graph.node for a in node.attribute if a.name == "classlabels_strings"]
+    return tuple(word.decode("utf-8", "replace") for word in labels[0]) if len(labels) == 1 else ()
 
 
 def beside(model: Any) -> tuple[str, ...]:
