@@ -81,6 +81,13 @@ def names_of_classes(labels: Path | None, opened: ModelFile, model: Path) -> Seq
     return class_names.of_explained(opened) if opened.interface is not None else class_names.of_source(opened, model)
 
 
+def names_of_labels(model: Any) -> Sequence[str]:
+    """Read the names of the classes off the label output of a model that was just converted; empty if its labels are
+    numbers, or if it is the path of an explained model."""
+    labels = () if isinstance(model, Path) else model.interface.labels
+    return [label for label in labels if isinstance(label, str)]
+
+
 def read_mask(path: Path) -> np.ndarray:
     """Read weights of pixels from a .npy file, or from a picture: 1 where it is white."""
     if path.suffix.lower() in (".npy", ".npz"):

@@ -30,8 +30,8 @@ def explain(proto, x: np.ndarray, composite="auto", **options) -> np.ndarray:
 @pytest.mark.parametrize(
     ("role", "rule"),
     [
-        (Role("convolution", spatial=2, convolutions=4), Gamma(0.1)),
-        (Role("convolution", spatial=3, convolutions=5), Gamma(0.25)),
+        (Role("convolution", spatial=2, convolutions=8), Gamma(0.1)),
+        (Role("convolution", spatial=3, convolutions=9), Gamma(0.25)),
         (Role("convolution", spatial=2, convolutions=4, on_map=True), Gamma(1.0)),
         (Role("convolution", spatial=1), Epsilon()),
         (Role("convolution", spatial=0), Epsilon()),

@@ -158,7 +158,7 @@ def test_help_describes_every_parameter_and_has_an_example(call: Callable[..., A
     assert _examples(call), f"{call.__qualname__} has no example"
 
 
-_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves")
+_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves", "over_patches")
 """Parameters of every rule and every composite, which the base class describes."""
 
 

@@ -9,7 +9,7 @@ from onnxlrp.composites.lrp import Epsilon
 from onnxlrp.rules import Epsilon as EpsilonRule
 from onnxlrp.rules import Flat, Gamma, Rule
 
-_FEW = 4
+_FEW = 8
 """Largest number of convolutions in a model that is shallow."""
 _PATCHES = 0.1
 """γ of dense layers where attention reads patches of a picture."""
@@ -32,7 +32,7 @@ class Auto(Composite):
     ----------
     gamma
         γ of convolutions over two or more axes, at least 0. Default: None, which is 1 where the score is one place of
-        a map (segmentation), 0.1 in other models of at most four convolutions, and 0.25 in all others.
+        a map (segmentation), 0.1 in other models of at most eight convolutions, and 0.25 in all others.
     flat_stem
         True uses Flat at a first convolution over a grey or colour picture. Default: False.
 

@@ -17,6 +17,8 @@ import onnx
 
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
+from onnxlrp.near_names import did_you_mean
+from onnxlrp.printable import listed
 from onnxlrp.runtime.column_names import KEY
 from onnxlrp.runtime.named_columns import NamedColumns, table_in
 from onnxlrp.trees.covers import with_covers
@@ -81,12 +83,27 @@ def convert_estimator(estimator: Any, X: Any, ids: Sequence[str], floats: np.dty
     else:
         by_column = _is_by_column(estimator, columns)
         types = _types_of_columns(columns, table, floats) if by_column else _type_of_array(X, columns, floats)
-        model = _of_scikit_learn(estimator, types)
+        try:
+            model = _of_scikit_learn(estimator, types)
+        except InputError as error:
+            raise _of_missing_columns(estimator, columns) or error from error.__cause__
     _name_columns(model, list(columns))
     try:
         return with_covers(model, covers_of(estimator))
     except InputError:  # no trees, or trees that keep no counts; the plan says what stands in for them
         return model
+
+
+def _of_missing_columns(estimator: Any, columns: Mapping[str, np.ndarray]) -> InputError | None:
+    """Make the error about columns of a frame that the estimator was trained on and that are not there; None if all
+    are."""
+    trained = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    missing = [name for name in trained if name not in columns]
+    if not columns or not missing:
+        return None
+    near = did_you_mean(missing[0], [name for name in columns if name not in trained])
+    word = "columns" if len(missing) > 1 else "column"
+    return InputError(f"the data frame lacks the {word} {listed(missing)}, which the estimator was trained on{near}")
 
 
 def _is_by_column(estimator: Any, columns: Mapping[str, np.ndarray]) -> bool:

@@ -56,6 +56,12 @@ def make_plan(
     return plan
 
 
+def plan_steps(graph: ir.Graph, facts: Facts, values: Sequence[ir.Value], composite: Composite) -> list[Step]:
+    """Decide the steps from some values to the explained inputs."""
+    facts.near = near_values(graph, facts, values)
+    return _Planner(graph, facts, composite, (), stop=True, on_map=False).steps(graph, values)
+
+
 def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
     for_model = getattr(composite, "for_model", None)
     if for_model is None:

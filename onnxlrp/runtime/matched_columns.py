@@ -61,7 +61,8 @@ def match(
     wide = [spec for spec in specs.values() if not takes_a_column(spec) and not spec.optional]
     wanted = {spec.name: spec.name for spec in narrow} | {c: s.name for s in wide for c in known.get(s.name, ())}
     found = {column: own for column in wanted if (own := _column_named(column, free)) is not None}
-    named = [spec for spec in wide if any(c in found for c in known.get(spec.name, ()))]
+    alike = {name.casefold() for name in free}  # such columns are meant by name, whatever their order
+    named = [spec for spec in wide if any(c in found or c.casefold() in alike for c in known.get(spec.name, ()))]
     rest = [name for name in free if name not in found.values()]
     left = [spec for spec in wide if spec not in named]
     if len(narrow) == 1 and not wide and not found and len(rest) == 1:

@@ -73,7 +73,7 @@ def _feature(sample: Sample, index: int) -> tuple[str, str]:
     """Write one feature as `age = 52`, a token by itself, and its relevance with its sign."""
     feature = sample.features[index]
     largest = abs(sample.features[0].relevance)
-    amount = f"{feature.relevance + 0.0:+.4g}" if abs(feature.relevance) > _NOISE * largest else "0"
+    amount = "0" if abs(feature.relevance) <= _NOISE * largest else f"{feature.relevance:+.4g}"
     if feature.input in sample.texts:
         return str(feature.value), amount
     value = feature.value if isinstance(feature.value, str) else f"{feature.value + 0.0:.6g}"

@@ -138,7 +138,7 @@ def test_the_source_is_never_overwritten(tmp_path):
         ["explain", DIGITS],
         ["explain", DIGITS, "--input", "digit"],
         ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.bmp"],
-        ["explain", DIGITS, "--input", "image=digit.npy", "--target", "three"],
+        ["explain", DIGITS, "--input", f"image={DIGITS.parent / 'samples.npz'}", "--target", "three"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--preprocess", "nonsense"],
         ["check", DIGITS, "--input", "image"],
         ["nonsense"],

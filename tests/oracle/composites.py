@@ -84,7 +84,7 @@ def _auto() -> Composite:
     """γ by the number of convolutions; models with attention and maps of scores are not among the oracle's."""
 
     def layer(place: Place) -> Rule:
-        gamma = Rule("Gamma", gamma=0.1 if place.convolutions <= 4 else 0.25)
+        gamma = Rule("Gamma", gamma=0.1 if place.convolutions <= 8 else 0.25)
         return gamma if place.spatial >= 2 and not place.last else EPSILON
 
     return Composite(layer)

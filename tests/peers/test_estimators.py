@@ -118,6 +118,14 @@ def test_boosted_trees_of_other_packages(package, kind):
         assert list(onnxlrp.explain(whole, CUSTOMERS[:4]).relevance) == ["age", "income", "contract"]
 
 
+def test_one_row_of_a_frame_is_taken():
+    """A row of numbers and words has cells of type object, which become numbers again."""
+    model = encoded(tree.DecisionTreeClassifier(max_depth=3)).fit(CUSTOMERS, LEFT)
+    one = onnxlrp.explain(model, CUSTOMERS.iloc[5], target=1)
+    assert one.to_frame()["index"].tolist() == [5]
+    np.testing.assert_array_equal(totals(one), totals(onnxlrp.explain(model, CUSTOMERS, target=1))[5:6])
+
+
 def test_polars_frames_are_taken():
     pl = pytest.importorskip("polars")
     model = encoded(tree.DecisionTreeClassifier(max_depth=3)).fit(CUSTOMERS, LEFT)
@@ -141,6 +149,10 @@ def test_what_cannot_be_explained_is_named():
     model = encoded(tree.DecisionTreeClassifier()).fit(CUSTOMERS, LEFT)
     with pytest.raises(InputError, match=r"column 'contract' holds datetime64.*neither numbers nor words"):
         onnxlrp.explain(model, CUSTOMERS.assign(contract=pd.Timestamp("2020-01-01")))
+    with pytest.raises(
+        InputError, match=r"lacks the column contract, which .* trained on \(did you mean 'contracts'\?"
+    ):
+        onnxlrp.explain(model, CUSTOMERS.rename(columns={"contract": "contracts"}))
     with pytest.raises(InputError, match="skl2onnx cannot write a DummyFit as an ONNX model"):
         onnxlrp.explain(DummyFit().fit(NUMBERS, LEFT), NUMBERS)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
@@ -19,7 +20,12 @@ from onnxlrp.view.tables import four_digits
 
 
 def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
-    """Collect what figures need of an explanation; `labels` name the classes in place of the model's own names."""
+    """Collect what figures need of an explanation; `labels` name the classes in place of the model's own names.
+
+    Raises InputError if it holds no sample.
+    """
+    if not any(array.size for array in explanation.relevance.values()):
+        raise InputError("the explanation holds no sample, so that there is nothing to draw")
     legend, interface = explanation.legend or Legend(), explanation.interface
     output = legend.explained_output or (interface.output if interface is not None else "")
     masked = any("mask" in name for name in explanation.inputs)
