@@ -210,7 +210,10 @@ class Explainer:
         if not place:
             return self.run(prepared, target, position, weights)
         target = class_names.classes_of(target, lambda: self.class_names)
-        return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
+        arguments, places = arguments_of(self, prepared, place, target, weights)
+        explanation = self.run(prepared, **arguments)
+        legend = dataclasses.replace(explanation.legend or self._legend, places=places)
+        return dataclasses.replace(explanation, legend=legend)
 
     def compare(
         self,

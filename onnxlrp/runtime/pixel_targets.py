@@ -13,6 +13,7 @@ from PIL import Image
 from onnxlrp.errors import TargetError
 from onnxlrp.printable import shape_text
 from onnxlrp.runtime import output_maps
+from onnxlrp.runtime.asked_place import AskedPlace
 from onnxlrp.runtime.files import picture_layout, picture_size
 from onnxlrp.runtime.output_boxes import OutputBoxes
 from onnxlrp.runtime.output_maps import OutputMap
@@ -41,8 +42,11 @@ class PixelTarget:
     def __bool__(self) -> bool:
         return any(one is not None for one in (self.at, self.box, self.mask))
 
-    def arguments(self, seen: Seen, kind: str, target: Any, names: Sequence[str] = ()) -> dict[str, Any]:
-        """Turn it into arguments of a call: `target` for `kind="element"`, `weights` for `kind="weights"`.
+    def arguments(
+        self, seen: Seen, kind: str, target: Any, names: Sequence[str] = ()
+    ) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
+        """Turn it into arguments of a call, `target` for `kind="element"` or `weights` for `kind="weights"`, and into
+        the place of each sample, for figures.
 
         `target` is the class of all samples, or of each; None takes the class that the model predicts there. Raises
         TargetError if the output has no place for pixels, or if point or box lie outside the picture.
@@ -53,11 +57,27 @@ class PixelTarget:
             raise TargetError(f'a place in a picture needs target="element" or "weights", not "{kind}": convert again')
         shown = output_maps.find(seen.scores, seen.size)
         if shown is None:
-            return {"target": self._in_boxes(seen, kind, target, names)}
+            return self._in_boxes(seen, kind, target, names)
         classes = _each(target, len(seen.scores), "class")
         if kind == "element":
-            return {"target": np.array([self._element(shown, seen, n, one) for n, one in enumerate(classes)])}
-        return {"weights": np.stack([self._weights(shown, seen, n, one) for n, one in enumerate(classes)])}
+            elements = [self._element(shown, seen, n, one) for n, one in enumerate(classes)]
+            places = [self._place(seen, n, shown.class_of(one)) for n, one in enumerate(elements)]
+            return {"target": np.array(elements)}, tuple(places)
+        weighted = [self._weights(shown, seen, n, one) for n, one in enumerate(classes)]
+        places = [
+            self._place(seen, n, one if len(shown.scores[n]) > 1 else None) for n, (one, _) in enumerate(weighted)
+        ]
+        return {"weights": np.stack([weights for _, weights in weighted])}, tuple(places)
+
+    def _place(self, seen: Seen, sample: int, of_class: int | None) -> AskedPlace:
+        """Describe the place in one sample, for figures."""
+        if self.at is not None:
+            x, y = _nth(self.at, 1, sample, "at", 2)
+            return AskedPlace(f"at ({x:g}, {y:g})", "point", self._edges(seen, sample), of_class)
+        if self.box is None:
+            return AskedPlace("in the mask", of_class=of_class)
+        numbers = ", ".join(f"{edge:g}" for edge in _nth(self.box, 1, sample, "box", 4))
+        return AskedPlace(f"in the box ({numbers})", "box", self._edges(seen, sample), of_class)
 
     def _element(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> list[int]:
         """Find the element of one sample: at the point, or the largest within the box or mask."""
@@ -68,13 +88,14 @@ class PixelTarget:
         channel, row, column = np.unravel_index(np.argmax(place), place.shape)
         return shown.element(int(channel) if of_class is None else of_class, int(row), int(column))
 
-    def _weights(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> np.ndarray:
-        """Weight the cells of one sample, for the class that is asked for or has the largest sum there."""
+    def _weights(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> tuple[int, np.ndarray]:
+        """Weight the cells of one sample, for the class that is asked for or has the largest sum there; return that
+        class too."""
         scores, cells = shown.scores[sample], self._cells(shown, seen, sample)
         chosen = int(np.argmax((scores * cells).sum((1, 2)))) if of_class is None else _in_range(of_class, scores)
         weights = np.zeros(scores.shape, np.float32)
         weights[chosen] = cells
-        return shown.as_output(weights)
+        return chosen, shown.as_output(weights)
 
     def _cells(self, shown: OutputMap, seen: Seen, sample: int) -> np.ndarray:
         """Weights of the map's cells, [height, width]: 1 at the point or inside the box, or the mask's own."""
@@ -103,7 +124,9 @@ class PixelTarget:
             )
         return left / width, top / height, right / width, bottom / height
 
-    def _in_boxes(self, seen: Seen, kind: str, target: Any, names: Sequence[str]) -> np.ndarray:
+    def _in_boxes(
+        self, seen: Seen, kind: str, target: Any, names: Sequence[str]
+    ) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
         """Find the score of the detected box that overlaps the box most, or that holds the point."""
         boxes = OutputBoxes.find(seen.scores, seen.others, seen.size, len(names))
         if boxes is None:
@@ -114,7 +137,18 @@ class PixelTarget:
         if self.mask is not None or kind != "element":
             raise TargetError('a list of boxes takes at or box, of a model with target="element"')
         classes = _each(target, len(seen.scores), "class")
-        return np.array([self._box_element(boxes, seen, n, one) for n, one in enumerate(classes)])
+        elements = [self._box_element(boxes, seen, n, one) for n, one in enumerate(classes)]
+        places = [self._detected(boxes, seen, n, one) for n, one in enumerate(elements)]
+        return {"target": np.array(elements)}, tuple(places)
+
+    def _detected(self, boxes: OutputBoxes, seen: Seen, sample: int, element: Sequence[int]) -> AskedPlace:
+        """Describe the detected box of one sample, for figures."""
+        number, of_class = boxes.place_of(element)
+        left, top, right, bottom = (float(edge) for edge in boxes.boxes[sample, number])
+        asked = self._place(seen, sample, of_class if boxes.scores(sample).shape[1] > 1 else None)
+        return dataclasses.replace(
+            asked, words="in the detected box", mark="detected", edges=(left, top, right, bottom)
+        )
 
     def _box_element(self, boxes: OutputBoxes, seen: Seen, sample: int, of_class: int | None) -> list[int]:
         scores = boxes.scores(sample)  # [boxes, classes]
@@ -141,8 +175,9 @@ class Seen:
 
 def arguments_of(
     explainer: Explainer, prepared: Prepared, place: PixelTarget, target: Any, weights: Any
-) -> dict[str, Any]:
-    """Run the model once, and turn a place in the picture into the arguments of a call that explains it."""
+) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
+    """Run the model once, and turn a place in the picture into the arguments of a call that explains it, and into the
+    place of each sample, for figures."""
     if weights is not None:
         raise TargetError("give weights, or a place in the picture")
     interface = explainer.interface
