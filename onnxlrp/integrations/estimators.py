@@ -202,8 +202,8 @@ def _without_names(estimator: Any) -> Any:
 
 @contextlib.contextmanager
 def _flags_as_numbers() -> Iterator[None]:
-    """Let skl2onnx 1.20 write the flags of missing values of histogram gradient boosting: it gives booleans, which onnx
-    1.23 refuses where an attribute holds integers."""
+    """Let skl2onnx 1.20 write the flags of missing values of histogram gradient boosting: it gives booleans, which
+    protobuf 7 refuses in a list of integers."""
     with _PATCHING:
         written = onnx.helper.make_attribute
 

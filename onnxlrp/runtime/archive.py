@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import threading
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     if explanation.ledger is not None:
         arrays.setdefault("relevance_ledger", explanation.ledger.values)
     return arrays
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """Choose a name that no other array or column has: the name itself, or `name_1`, `name_2` and so on."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+    return next(one for one in names if one not in taken)
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:

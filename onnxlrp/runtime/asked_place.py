@@ -18,3 +18,7 @@ class AskedPlace:
     """Left, top, right and bottom of the mark, as fractions of the picture; a point has no size."""
     of_class: int | None = None
     """Class that is explained there; None if the output has a single score for each place."""
+
+
+Places = tuple[tuple[AskedPlace, ...], ...]
+"""Places of each sample and target, [N][K]."""

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from onnxlrp.errors import InputError, InvalidModelError, own_errors
+from onnxlrp.errors import InputError, InvalidModelError, TargetError, own_errors
 from onnxlrp.interface import INNER, Interface
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
@@ -209,6 +209,8 @@ class Explainer:
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
             return self.run(prepared, target, position, weights)
+        if position is not None:
+            raise TargetError("give position, or a place in the picture")
         target = class_names.classes_of(target, lambda: self.class_names)
         arguments, places = arguments_of(self, prepared, place, target, weights)
         explanation = self.run(prepared, **arguments)
@@ -224,7 +226,7 @@ class Explainer:
         weights: Any = None,
         *,
         ids: str | Sequence[str] = (),
-        preprocess: str = "raw",
+        preprocess: str = "auto",
     ) -> Explanation:
         """Explain the difference between the score of each sample and that of a reference sample.
 
@@ -266,7 +268,7 @@ class Explainer:
         """
         prepared = self.prepare(inputs, ids, preprocess)
         how = Preprocess.parse(preprocess)
-        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how)
+        known = (self.interface, self.inputs, self._file.columns, prepared.feeds, how, ids)
         prepared = dataclasses.replace(prepared, references=read_references(reference, *known))
         return self.run(prepared, target, position, weights)
 

@@ -17,6 +17,7 @@ from onnxlrp.runtime.named_columns import NamedColumns
 from onnxlrp.runtime.table_inputs import cells_as_numbers
 from onnxlrp.runtime.values import cast
 
+_HOW = "(ids=, on the command line --id)"
 _MOST_NAMED = 5
 """Number of names that a message lists at most."""
 
@@ -60,7 +61,8 @@ def match(
     wide = [spec for spec in specs.values() if not takes_a_column(spec) and not spec.optional]
     wanted = {spec.name: spec.name for spec in narrow} | {c: s.name for s in wide for c in known.get(s.name, ())}
     found = {column: own for column in wanted if (own := _column_named(column, free)) is not None}
-    named = [spec for spec in wide if any(c in found for c in known.get(spec.name, ()))]
+    alike = {name.casefold() for name in free}  # such columns are meant by name, whatever their order
+    named = [spec for spec in wide if any(c in found or c.casefold() in alike for c in known.get(spec.name, ()))]
     rest = [name for name in free if name not in found.values()]
     left = [spec for spec in wide if spec not in named]
     if len(narrow) == 1 and not wide and not found and len(rest) == 1:
@@ -122,8 +124,11 @@ def _mismatch(
         parts.append(lacking(table.place, missing, rest))
     if unfilled:
         spec = unfilled[0]
+        width = None if spec.shape is None else spec.shape[-1]
+        more = isinstance(width, int) and len(rest) > width
+        hint = f": leave those out that are no features, or name them as identifiers {_HOW}" if more else ""
         parts.append(
-            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}"
+            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}{hint}"
             if len(unfilled) == 1
             else f"inputs {listed(s.name for s in unfilled)} take several columns each: give {{name: frame[columns]}}"
         )
@@ -132,7 +137,7 @@ def _mismatch(
         which, what = ("it", "an identifier") if len(rest) == 1 else ("them", "identifiers")
         parts.append(
             f"{table.place} has {_columns(rest)} that no input takes{near}: leave {which} out, or name {which} as "
-            f"{what} (ids=, on the command line --id)"
+            f"{what} {_HOW}"
         )
     return "; ".join(parts)
 

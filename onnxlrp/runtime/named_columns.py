@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,8 +96,8 @@ def _known(table: NamedColumns | None) -> NamedColumns:
 def _of_rows(rows: Sequence[Mapping[str, Any]]) -> NamedColumns:
     place = "the list of rows"
     names = [*rows[0]]
-    if any([*row] != names for row in rows):
-        raise InputError(f"{place}: its dictionaries differ in their names, or in the order of them")
+    if any({*row} != {*names} for row in rows):
+        raise InputError(f"{place}: its dictionaries differ in their names")
     return NamedColumns({str(n): _cells([row[n] for row in rows]) for n in names}, place)
 
 
@@ -139,7 +140,7 @@ def _cells(values: Any) -> np.ndarray:
 
 def _unique(names: Sequence[str], columns: Sequence[np.ndarray], place: str) -> dict[str, np.ndarray]:
     """Pair names with columns. Raises InputError if two columns have one name."""
-    twice = [name for index, name in enumerate(names) if name in names[:index]]
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"{place} has two columns by the name of {twice[0]!r:.80}")
     return dict(zip(names, columns, strict=True))

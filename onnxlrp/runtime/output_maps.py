@@ -32,6 +32,13 @@ class OutputMap:
             return None
         return int(element[0] if self.form == "NCHW" else element[2])
 
+    def weighted_class(self, weights: np.ndarray) -> int | None:
+        """Class that has weights, [...] in the output's own order; None for a map of one score a cell."""
+        if self.scores.shape[1] == 1:
+            return None
+        rows = weights if self.form == "NCHW" else np.moveaxis(weights, -1, 0)
+        return int(np.abs(rows).sum((1, 2)).argmax())
+
     def as_output(self, sample: np.ndarray) -> np.ndarray:
         """Bring one sample [classes, height, width] into the output's own order."""
         if self.form == "NHW":

@@ -16,6 +16,8 @@ _PASSED = {"Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "
 _MOST_STEPS = 12
 _LARGEST = 4096
 """Number of elements up to which a constant may be a mean or a scale; one number a channel is usual."""
+_LOWEST_OF_IMAGENET = (-2.118, -2.036, -1.804)
+"""Value of a black pixel under ImageNet's mean and deviation, in red, green and blue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,8 @@ def of_input(graph: onnx.GraphProto, name: str) -> PixelScale | None:
         if len({factor.size, summand.size, gain.size, 1}) > 2:
             break
         gain, shift, name = gain * factor, shift * factor + summand, node.output[0]
+        if node.op_type == "BatchNormalization":
+            break
     return _of_affine(gain, shift, steps) if steps else None
 
 
@@ -94,8 +98,10 @@ def _affine(
             return None
         scale, bias, mean, variance = (np.asarray(part) for part in parts)
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
-        factor = scale / np.sqrt(variance + epsilon)
-        return factor, bias - mean * factor
+        if (mean == 0).all() and (variance == 1).all():
+            return scale / np.sqrt(variance + epsilon), bias
+        # The statistics tell what pixels a layer was trained on; its learned scale and bias tell nothing of them.
+        return 1 / np.sqrt(variance + epsilon), -mean / np.sqrt(variance + epsilon)
     if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(node.input) != 2:
         return None
     first = node.input[0] == name
@@ -113,15 +119,25 @@ def _of_affine(gain: np.ndarray, shift: np.ndarray, steps: Sequence[onnx.NodePro
     """Decide on the scale from the value that the first steps map to 0, and the distance that they map to 1."""
     if not (np.isfinite(gain).all() and np.isfinite(shift).all() and (gain > 0).all()):
         return None
-    mean, spread = float(np.mean(-shift / gain)), float(np.mean(1 / gain))
+    zeros = -shift / gain
+    mean, spread = float(np.mean(zeros)), float(np.mean(1 / gain))
     words = f"the model itself subtracts {mean:.4g} and divides by {spread:.4g}, at {_names(steps)}"
     if mean > 40 or (spread > 40 and mean > -1):
         return PixelScale("raw", words)
-    if mean < -0.5 and spread < 0.02:
+    if zeros.size == 3 and np.allclose(zeros, _LOWEST_OF_IMAGENET, atol=0.05):
+        return PixelScale("imagenet", words)
+    if abs(mean + 1) <= 0.15 and (_is_byte(spread / 2) or abs(spread - 2) <= 0.1):
         return PixelScale("signed", words)
-    if spread < 0.02 or (0.2 <= mean <= 0.8 and spread <= 0.6):
+    # No numbers of 0 to 1 vary more than those that are either 0 or 1.
+    possible = steps[-1].op_type != "BatchNormalization" or spread**2 <= mean * (1 - mean)
+    if (_is_byte(spread) and -0.1 <= mean <= 0.8) or (0.2 <= mean <= 0.8 and spread <= 0.6 and possible):
         return PixelScale("unit", words)
     return None
+
+
+def _is_byte(spread: float) -> bool:
+    """Decide whether a distance is one of 255 steps from 0 to 1, or nearly so."""
+    return 1 / 300 <= spread <= 1 / 200
 
 
 def _of_quantisation(node: onnx.NodeProto, constants: _Constants) -> PixelScale | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from PIL import Image
 from onnxlrp.errors import TargetError
 from onnxlrp.printable import shape_text
 from onnxlrp.runtime import output_maps
-from onnxlrp.runtime.asked_place import AskedPlace
+from onnxlrp.runtime.asked_place import AskedPlace, Places
 from onnxlrp.runtime.files import picture_layout, picture_size
 from onnxlrp.runtime.output_boxes import OutputBoxes
 from onnxlrp.runtime.output_maps import OutputMap
@@ -42,11 +42,8 @@ class PixelTarget:
     def __bool__(self) -> bool:
         return any(one is not None for one in (self.at, self.box, self.mask))
 
-    def arguments(
-        self, seen: Seen, kind: str, target: Any, names: Sequence[str] = ()
-    ) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
-        """Turn it into arguments of a call, `target` for `kind="element"` or `weights` for `kind="weights"`, and into
-        the place of each sample, for figures.
+    def arguments(self, seen: Seen, kind: str, target: Any, names: Sequence[str] = ()) -> dict[str, Any]:
+        """Turn it into arguments of a call: `target` for `kind="element"`, `weights` for `kind="weights"`.
 
         `target` is the class of all samples, or of each; None takes the class that the model predicts there. Raises
         TargetError if the output has no place for pixels, or if point or box lie outside the picture.
@@ -57,76 +54,93 @@ class PixelTarget:
             raise TargetError(f'a place in a picture needs target="element" or "weights", not "{kind}": convert again')
         shown = output_maps.find(seen.scores, seen.size)
         if shown is None:
-            return self._in_boxes(seen, kind, target, names)
-        classes = _each(target, len(seen.scores), "class")
+            return {"target": self._in_boxes(seen, kind, target, names)}
         if kind == "element":
-            elements = [self._element(shown, seen, n, one) for n, one in enumerate(classes)]
-            places = [self._place(seen, n, shown.class_of(one)) for n, one in enumerate(elements)]
-            return {"target": np.array(elements)}, tuple(places)
-        weighted = [self._weights(shown, seen, n, one) for n, one in enumerate(classes)]
-        places = [
-            self._place(seen, n, one if len(shown.scores[n]) > 1 else None) for n, (one, _) in enumerate(weighted)
-        ]
-        return {"weights": np.stack([weights for _, weights in weighted])}, tuple(places)
+            return {"target": _for_each(seen, target, lambda n, one: self._element(shown, seen, n, one))}
+        return {"weights": _for_each(seen, target, lambda n, one: self._weights(shown, seen, n, one))}
+
+    def places(self, seen: Seen, arguments: Mapping[str, Any], names: Sequence[str] = ()) -> Places:
+        """Describe the place of each sample and target for figures, [N][K], by what `arguments` returned."""
+        shown = output_maps.find(seen.scores, seen.size)
+        boxes = None if shown is not None else OutputBoxes.find(seen.scores, seen.others, seen.size, len(names))
+        chosen = np.asarray(arguments.get("target", arguments.get("weights")))
+        rows = chosen if seen.targets > 1 else chosen[:, None]
+        if boxes is not None:
+            return tuple(tuple(self._detected(boxes, seen, n, one) for one in row) for n, row in enumerate(rows))
+        assert shown is not None
+        find = shown.class_of if "target" in arguments else shown.weighted_class
+        return tuple(tuple(self._place(seen, n, find(one)) for one in row) for n, row in enumerate(rows))
 
     def _place(self, seen: Seen, sample: int, of_class: int | None) -> AskedPlace:
-        """Describe the place in one sample, for figures."""
-        if self.at is not None:
-            x, y = _nth(self.at, 1, sample, "at", 2)
-            return AskedPlace(f"at ({x:g}, {y:g})", "point", self._edges(seen, sample), of_class)
-        if self.box is None:
+        """Describe the place in one sample."""
+        if self.mask is not None:
             return AskedPlace("in the mask", of_class=of_class)
-        numbers = ", ".join(f"{edge:g}" for edge in _nth(self.box, 1, sample, "box", 4))
-        return AskedPlace(f"in the box ({numbers})", "box", self._edges(seen, sample), of_class)
+        (left, top, right, bottom), (width, height) = self._edges(seen, sample), self._size(seen, sample)
+        edges = (left / width, top / height, right / width, bottom / height)
+        if self.at is not None:
+            return AskedPlace(f"at ({left:g}, {top:g})", "point", edges, of_class)
+        return AskedPlace(f"in the box ({left:g}, {top:g}, {right:g}, {bottom:g})", "box", edges, of_class)
+
+    def _detected(self, boxes: OutputBoxes, seen: Seen, sample: int, element: Sequence[int]) -> AskedPlace:
+        """Describe the detected box of one sample whose score is explained."""
+        number, of_class = boxes.place_of(element)
+        left, top, right, bottom = (float(edge) for edge in boxes.boxes[sample, number])
+        many = boxes.scores(sample).shape[1] > 1
+        edges = (left, top, right, bottom)
+        return AskedPlace("in the detected box", "detected", edges, of_class if many else None)
 
     def _element(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> list[int]:
         """Find the element of one sample: at the point, or the largest within the box or mask."""
         scores = shown.scores[sample]
         inside = self._cells(shown, seen, sample) > 0
+        if not inside.any():
+            raise TargetError("the mask is positive nowhere, so that it holds no element")
         asked = scores if of_class is None else scores[_in_range(of_class, scores)][None]
         place = np.where(inside[None], asked, -np.inf)
         channel, row, column = np.unravel_index(np.argmax(place), place.shape)
         return shown.element(int(channel) if of_class is None else of_class, int(row), int(column))
 
-    def _weights(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> tuple[int, np.ndarray]:
-        """Weight the cells of one sample, for the class that is asked for or has the largest sum there; return that
-        class too."""
+    def _weights(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> np.ndarray:
+        """Weight the cells of one sample, for the class that is asked for or has the largest sum there."""
         scores, cells = shown.scores[sample], self._cells(shown, seen, sample)
         chosen = int(np.argmax((scores * cells).sum((1, 2)))) if of_class is None else _in_range(of_class, scores)
         weights = np.zeros(scores.shape, np.float32)
         weights[chosen] = cells
-        return chosen, shown.as_output(weights)
+        return shown.as_output(weights)
 
     def _cells(self, shown: OutputMap, seen: Seen, sample: int) -> np.ndarray:
         """Weights of the map's cells, [height, width]: 1 at the point or inside the box, or the mask's own."""
         height, width = shown.scores.shape[2:]
         if self.mask is not None:
-            return _resized(_nth(self.mask, 2, sample, "mask"), width, height)
+            return _resized(_nth(self.mask, 2, seen, sample, "mask"), width, height)
         cells = np.zeros((height, width), np.float32)
         left, top, right, bottom = self._edges(seen, sample)
-        columns, rows = _span(left, right, width), _span(top, bottom, height)
-        cells[rows, columns] = 1
+        across, down = self._size(seen, sample)
+        cells[_span(top, bottom, down, height), _span(left, right, across, width)] = 1
         return cells
 
+    def _size(self, seen: Seen, sample: int) -> tuple[float, float]:
+        """Width and height of the picture that point and box are in."""
+        width, height = seen.size if self.size is None else _nth(self.size, 1, seen, sample, "picture_size", 2)
+        return width, height
+
     def _edges(self, seen: Seen, sample: int) -> tuple[float, float, float, float]:
-        """Edges of the point or box as fractions of the picture: left, top, right, bottom."""
-        width, height = seen.size if self.size is None else _nth(self.size, 1, sample, "picture_size", 2)
+        """Edges of the point or box in pixels: left, top, right, bottom."""
+        width, height = self._size(seen, sample)
         if self.at is not None:
-            x, y = _nth(self.at, 1, sample, "at", 2)
+            x, y = _nth(self.at, 1, seen, sample, "at", 2)
             if not (0 <= x < width and 0 <= y < height):
                 raise TargetError(f"at ({x:g}, {y:g}) lies outside the picture of {width:g} x {height:g} pixels")
-            return x / width, y / height, x / width, y / height
-        left, top, right, bottom = _nth(self.box, 1, sample, "box", 4)
+            return x, y, x, y
+        left, top, right, bottom = _nth(self.box, 1, seen, sample, "box", 4)
         if not (left < right and top < bottom and right > 0 and bottom > 0 and left < width and top < height):
             raise TargetError(
                 f"box {left:g},{top:g},{right:g},{bottom:g} lies outside the picture of {width:g} x {height:g} pixels, "
                 "or is empty: it is left, top, right, bottom"
             )
-        return left / width, top / height, right / width, bottom / height
+        return left, top, right, bottom
 
-    def _in_boxes(
-        self, seen: Seen, kind: str, target: Any, names: Sequence[str]
-    ) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
+    def _in_boxes(self, seen: Seen, kind: str, target: Any, names: Sequence[str]) -> np.ndarray:
         """Find the score of the detected box that overlaps the box most, or that holds the point."""
         boxes = OutputBoxes.find(seen.scores, seen.others, seen.size, len(names))
         if boxes is None:
@@ -136,24 +150,13 @@ class PixelTarget:
             )
         if self.mask is not None or kind != "element":
             raise TargetError('a list of boxes takes at or box, of a model with target="element"')
-        classes = _each(target, len(seen.scores), "class")
-        elements = [self._box_element(boxes, seen, n, one) for n, one in enumerate(classes)]
-        places = [self._detected(boxes, seen, n, one) for n, one in enumerate(elements)]
-        return {"target": np.array(elements)}, tuple(places)
-
-    def _detected(self, boxes: OutputBoxes, seen: Seen, sample: int, element: Sequence[int]) -> AskedPlace:
-        """Describe the detected box of one sample, for figures."""
-        number, of_class = boxes.place_of(element)
-        left, top, right, bottom = (float(edge) for edge in boxes.boxes[sample, number])
-        asked = self._place(seen, sample, of_class if boxes.scores(sample).shape[1] > 1 else None)
-        return dataclasses.replace(
-            asked, words="in the detected box", mark="detected", edges=(left, top, right, bottom)
-        )
+        return _for_each(seen, target, lambda n, one: self._box_element(boxes, seen, n, one))
 
     def _box_element(self, boxes: OutputBoxes, seen: Seen, sample: int, of_class: int | None) -> list[int]:
         scores = boxes.scores(sample)  # [boxes, classes]
         best = scores.max(axis=1) if of_class is None else scores[:, _in_range(of_class, scores.T)]
-        overlap = boxes.overlaps(sample, self._edges(seen, sample))
+        (left, top, right, bottom), (width, height) = self._edges(seen, sample), self._size(seen, sample)
+        overlap = boxes.overlaps(sample, (left / width, top / height, right / width, bottom / height))
         if not (overlap > 0).any():
             raise TargetError("no box of the model lies there")
         near = np.where(overlap >= _CLOSE * overlap.max(), best, -np.inf)
@@ -171,13 +174,15 @@ class Seen:
     """All outputs by name."""
     size: tuple[float, float]
     """Width and height of the picture as the model sees it."""
+    targets: int = 1
+    """Number of targets K that the model explains of each sample."""
 
 
 def arguments_of(
     explainer: Explainer, prepared: Prepared, place: PixelTarget, target: Any, weights: Any
-) -> tuple[dict[str, Any], tuple[AskedPlace, ...]]:
+) -> tuple[dict[str, Any], Places]:
     """Run the model once, and turn a place in the picture into the arguments of a call that explains it, and into the
-    place of each sample, for figures."""
+    place of each sample and target for figures."""
     if weights is not None:
         raise TargetError("give weights, or a place in the picture")
     interface = explainer.interface
@@ -189,10 +194,11 @@ def arguments_of(
     alone = interface.batch_axis is None
     arrays = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
     others = {name: value[None] if alone else value for name, value in arrays.items()}
-    seen = Seen(others[explainer.explained_output], others, size)
+    seen = Seen(others[explainer.explained_output], others, size, interface.targets)
     if place.size is None:
         place = dataclasses.replace(place, size=_original_sizes(prepared, len(seen.scores)))
-    return place.arguments(seen, interface.target, target, explainer.class_names)
+    arguments = place.arguments(seen, interface.target, target, explainer.class_names)
+    return arguments, place.places(seen, arguments, explainer.class_names)
 
 
 def _size(explainer: Explainer, prepared: Prepared, name: str) -> tuple[float, float] | None:
@@ -213,10 +219,13 @@ def _original_sizes(prepared: Prepared, samples: int) -> list[tuple[int, int]] |
     return None
 
 
-def _span(start: float, stop: float, cells: int) -> slice:
-    """Cells of an axis that lie between two fractions of it, at least one."""
-    first = min(max(int(start * cells), 0), cells - 1)
-    last = min(max(int(np.ceil(stop * cells)), first + 1), cells)
+def _span(start: float, stop: float, pixels: float, cells: int) -> slice:
+    """Cells of an axis that lie between two of its pixels, at least one.
+
+    The product comes first, because a fraction of the axis is rounded: 29 / 100 * 100 is less than 29.
+    """
+    first = min(max(int(start * cells / pixels), 0), cells - 1)
+    last = min(max(int(np.ceil(stop * cells / pixels)), first + 1), cells)
     return slice(first, last)
 
 
@@ -229,13 +238,13 @@ def _resized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
     return cells
 
 
-def _nth(given: Any, axes: int, sample: int, name: str, length: int | None = None) -> np.ndarray:
+def _nth(given: Any, axes: int, seen: Seen, sample: int, name: str, length: int | None = None) -> np.ndarray:
     """Take one sample's value: the only one, or that of its own."""
     try:
         array = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
         raise TargetError(f"{name} must be numbers, not {given!r:.80}") from error
-    if array.ndim == axes + 1 and sample < len(array):
+    if array.ndim == axes + 1 and len(array) == len(seen.scores):
         array = array[sample]
     if array.ndim != axes or (length is not None and array.shape != (length,)) or not np.isfinite(array).all():
         form = f"{length} numbers" if length else "an array [height, width]"
@@ -243,13 +252,24 @@ def _nth(given: Any, axes: int, sample: int, name: str, length: int | None = Non
     return array
 
 
-def _each(target: Any, samples: int, name: str) -> list[int | None]:
-    """List the class of each sample; None where the model's own choice is taken."""
-    values = np.asarray([-1] if target is None else target).reshape(-1)
-    if values.dtype.kind not in "iu" or len(values) not in (1, samples):
-        raise TargetError(f"with a place in the picture, target is the {name}, one for all or one a sample")
-    found = [int(value) for value in np.broadcast_to(values, samples)]
-    return [None if value == -1 else value for value in found]
+def _for_each(seen: Seen, target: Any, made: Callable[[int, int | None], Any]) -> np.ndarray:
+    """Make the value of each sample and class, [N, ...], or [N, K, ...] with K targets."""
+    classes = _classes(target, len(seen.scores), seen.targets)
+    found = [[made(sample, one) for one in row] for sample, row in enumerate(classes)]
+    return np.array(found if seen.targets > 1 else [row[0] for row in found])
+
+
+def _classes(target: Any, samples: int, targets: int) -> list[list[int | None]]:
+    """List the classes of each sample; None where the model's own choice is taken."""
+    values = np.asarray([-1] if target is None and targets == 1 else target)
+    forms = ((), (1,), (samples,), (samples, 1)) if targets == 1 else ((targets,), (1, targets), (samples, targets))
+    if values.dtype.kind not in "iu" or values.shape not in forms:
+        form = (
+            "the class, one for all or one a sample" if targets == 1 else f"{targets} classes, for all or each sample"
+        )
+        raise TargetError(f"with a place in the picture, target is {form}")
+    found = np.broadcast_to(values.reshape(-1, targets), (samples, targets)).tolist()
+    return [[None if value == -1 else value for value in row] for row in found]
 
 
 def _in_range(of_class: int, scores: np.ndarray) -> int:

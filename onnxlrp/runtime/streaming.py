@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxlrp.errors import OnnxLrpError
 from onnxlrp.runtime import results
-from onnxlrp.runtime.archive import contents
+from onnxlrp.runtime.archive import contents, unused
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import warn
 from onnxlrp.runtime.progress_bar import progress_bar
@@ -113,7 +113,7 @@ def _arrays(explanation: Explanation, names: Any) -> dict[str, np.ndarray]:
     if explanation.position is not None:
         arrays.setdefault("position", explanation.position)
     for name, values in explanation.ids.items():
-        arrays.setdefault(name, np.asarray(values))
+        arrays[unused(name, arrays)] = np.asarray(values)
     for name, rows in explanation.tokens.items():
         arrays.setdefault(f"{name}_tokens", np.array([row.names for row in rows], dtype=str))
     return arrays

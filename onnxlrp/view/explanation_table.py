@@ -5,7 +5,9 @@ Both forms name the explained target, its score, and what relevance adds up to, 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
+from onnxlrp.runtime.archive import unused
 from onnxlrp.runtime.explanation import Explanation
 
 Columns = dict[str, np.ndarray]
@@ -91,13 +94,19 @@ def feature_names(explanation: Explanation, name: str, width: int) -> list[str]:
 
 
 def wide_names(explanation: Explanation, widths: Mapping[str, int]) -> dict[str, list[str]]:
-    """Name the features of all inputs, those of several inputs that share a name as `input[feature]`."""
+    """Name the features of all inputs, those of several inputs that share a name as `input[feature]`, and those of one
+    input that do as `input[index]`."""
     names = {name: feature_names(explanation, name, width) for name, width in widths.items()}
-    every = [feature for one in names.values() for feature in one]
-    shared = {feature for feature in every if every.count(feature) > 1} if len(set(every)) < len(every) else set()
-    return {
-        name: [f"{name}[{feature}]" if feature in shared else feature for feature in one] for name, one in names.items()
-    }
+    every = collections.Counter(feature for one in names.values() for feature in one)
+    return {name: [_told_apart(name, one, i, every) for i in range(len(one))] for name, one in names.items()}
+
+
+def _told_apart(name: str, features: Sequence[str], index: int, every: Mapping[str, int]) -> str:
+    """Name a feature so that no other has its name; `every` counts the features by their names."""
+    feature = features[index]
+    if every[feature] == 1:
+        return feature
+    return f"{name}[{feature}]" if features.count(feature) == 1 else f"{name}[{index}]"
 
 
 def target_column(target: np.ndarray, rows: int) -> np.ndarray:
@@ -139,19 +148,20 @@ def _values(value: Any, shape: tuple[int, ...], samples: int, targets: int) -> n
 
 
 def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[str], many_rows: bool) -> Columns:
-    """Collect what is known of each row as a whole; a name that a feature has already gets `_1` appended."""
+    """Collect what is known of each row as a whole; a name that a feature or identifier has already gets `_1`
+    appended."""
     samples, targets = counts(explanation)
     rows = samples * targets
+    names = {*taken}
+    ids = {unused(name, names): np.repeat(np.asarray(values), targets) for name, values in explanation.ids.items()}
     found: dict[str, np.ndarray | None] = {}
-    for name, values in explanation.ids.items():
-        found[name] = np.repeat(np.asarray(values), targets)
     if many_rows or targets > 1:
         found["sample"] = np.repeat(np.arange(samples), targets)
     target, position = explanation.target, explanation.position
     found["target_position"] = None if position is None else np.repeat(position, targets)
     found["target"] = None if target is None else target_column(target, rows)
     found["label"] = label_column(explanation, rows)
-    totals = [part.relevance.reshape(rows, -1).sum(axis=1, dtype=np.float64) for part in parts.values()]
+    totals = [flat(part.relevance).sum(axis=1, dtype=np.float64) for part in parts.values()]
     numbers = {
         "score": explanation.score,
         "base_value": explanation.base_value,
@@ -159,22 +169,22 @@ def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[
         "raw_score": explanation.raw_score,
     }
     found |= {name: None if value is None else np.reshape(value, rows) for name, value in numbers.items()}
-    names = {*taken}
-    return {unused(name, names): value for name, value in found.items() if value is not None}
+    names |= {*ids}
+    return ids | {unused(name, names): value for name, value in found.items() if value is not None}
 
 
-def unused(name: str, taken: set[str]) -> str:
-    """Choose a name that no other column has: the name itself, or `name_1`."""
-    return name if name not in taken else f"{name}_1"
+def flat(rows: np.ndarray) -> np.ndarray:
+    """Reshape rows of any shape to [rows, features]; there may be no row."""
+    return rows.reshape(len(rows), math.prod(rows.shape[1:]))
 
 
 def _features(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
     """Lay out the features side by side, each with its value and its relevance."""
-    flat = {name: part.relevance.reshape(len(part.relevance), -1) for name, part in parts.items()}
-    named = wide_names(explanation, {name: block.shape[1] for name, block in flat.items()})
+    blocks = {name: flat(part.relevance) for name, part in parts.items()}
+    named = wide_names(explanation, {name: block.shape[1] for name, block in blocks.items()})
     every = {feature for names in named.values() for feature in names}
     columns: Columns = {}
-    for name, block in flat.items():
+    for name, block in blocks.items():
         value = parts[name].value
         values = None if value is None else value.reshape(block.shape)
         for index, feature in enumerate(named[name]):

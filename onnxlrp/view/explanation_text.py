@@ -75,7 +75,7 @@ def _feature(sample: Sample, index: int) -> tuple[str, str]:
     feature = sample.features[index]
     largest = abs(sample.features[0].relevance)
     sign = "+" if feature.relevance > 0 else ""
-    amount = sign + four_digits(feature.relevance) if abs(feature.relevance) > _NOISE * largest else "0"
+    amount = "0" if abs(feature.relevance) <= _NOISE * largest else sign + four_digits(feature.relevance)
     if feature.input in sample.texts:
         return str(feature.value), amount
     value = value_words(feature.value)

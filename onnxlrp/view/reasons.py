@@ -11,7 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.explanation_table import counts, is_wide, parts_of, wide_names
+from onnxlrp.view.explanation_table import counts, flat, is_wide, parts_of, wide_names
 from onnxlrp.view.number_words import significant, value_words
 
 _ROUNDED = 1e-5
@@ -60,7 +60,8 @@ def reasons_of(explanation: Explanation, top: int, against: bool) -> list[tuple[
 def _reason(name: str, value: Any, relevance: float, size: float, score: str) -> Reason:
     shown = name if value is _UNKNOWN else f"{name} = {value_words(value)}"
     verb = "raised" if relevance > 0 else "lowered"
-    text = f"{shown} {verb} {score} by {significant(abs(relevance), 3)}"
+    amount, sign = significant(abs(relevance), 3), "+" if relevance > 0 else "-"
+    text = f"{shown} {verb} {score} by {amount}" if score else f"{shown} has relevance {sign}{amount}"
     return Reason(name, None if value is _UNKNOWN else value, relevance, abs(relevance) / size, text)
 
 
@@ -82,12 +83,12 @@ def _rows(explanation: Explanation) -> list[_Row]:
 
 def _of_features(explanation: Explanation) -> list[_Row]:
     parts = parts_of(explanation)
-    flat = {name: part.relevance.reshape(len(part.relevance), -1) for name, part in parts.items()}
-    named = wide_names(explanation, {name: block.shape[1] for name, block in flat.items()})
+    blocks = {name: flat(part.relevance) for name, part in parts.items()}
+    named = wide_names(explanation, {name: block.shape[1] for name, block in blocks.items()})
     names = [feature for one in named.values() for feature in one]
-    joined = np.concatenate([block.astype(np.float64) for block in flat.values()], axis=1)
+    joined = np.concatenate([block.astype(np.float64) for block in blocks.values()], axis=1)
     columns: list[list[Any]] = []
-    for name, block in flat.items():
+    for name, block in blocks.items():
         value = parts[name].value
         known = [[_UNKNOWN] * block.shape[1]] * len(block) if value is None else value.reshape(block.shape).tolist()
         columns = known if not columns else [a + b for a, b in zip(columns, known, strict=True)]
@@ -113,8 +114,11 @@ def _of_tokens(explanation: Explanation) -> list[_Row]:
 
 
 def _score_word(explanation: Explanation) -> str:
-    """Name what the relevance is a part of: the score, or the raw score where the two differ."""
-    raw, score = explanation.raw_score, explanation.score
+    """Name what the relevance is a part of: the score, or the raw score where the two differ; empty for gradients and
+    for shares of the score, which are parts of neither."""
+    raw, score, interface = explanation.raw_score, explanation.score, explanation.interface
+    if raw is None and interface is not None and (interface.seed == "gradient" or interface.initial == "one"):
+        return ""
     if raw is None or score is None:
-        return "the score"
+        return "the score" if interface is None or interface.score_is_output else "the raw score"
     return "the score" if np.allclose(raw, np.reshape(score, raw.shape), _ROUNDED, 0) else "the raw score"

@@ -12,7 +12,7 @@ import numpy as np
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
-from onnxlrp.runtime.archive import contents, write_npz
+from onnxlrp.runtime.archive import contents, unused, write_npz
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.explanation_json import as_json
 from onnxlrp.view.explanation_table import table_of
@@ -45,7 +45,7 @@ def _save_npz(explanation: Explanation, draft: Path) -> None:
     for name, scale in {} if explanation.legend is None else explanation.legend.pixels.items():
         arrays.setdefault(f"{name}_preprocess", np.array(scale))
     for name, values in explanation.ids.items():
-        arrays.setdefault(name, np.asarray(values))
+        arrays[unused(name, arrays)] = np.asarray(values)
     write_npz(draft, arrays)
 
 

@@ -10,7 +10,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.explanation_table import counts, is_wide, parts_of, wide_names
+from onnxlrp.view.explanation_table import counts, flat, is_wide, parts_of, wide_names
 
 
 def to_shap(explanation: Explanation) -> Any:
@@ -39,9 +39,9 @@ def to_shap(explanation: Explanation) -> Any:
 def _features(explanation: Explanation) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Join all inputs side by side: relevance and values [rows, features], and the names of the features."""
     parts = parts_of(explanation)
-    flat = {name: part.relevance.reshape(len(part.relevance), -1) for name, part in parts.items()}
-    named = wide_names(explanation, {name: block.shape[1] for name, block in flat.items()})
-    values = [None if p.value is None else p.value.reshape(flat[n].shape) for n, p in parts.items()]
+    blocks = {name: flat(part.relevance) for name, part in parts.items()}
+    named = wide_names(explanation, {name: block.shape[1] for name, block in blocks.items()})
+    values = [None if p.value is None else p.value.reshape(blocks[n].shape) for n, p in parts.items()]
     known = [value for value in values if value is not None]
     data = None
     if len(known) == len(values):
@@ -49,7 +49,7 @@ def _features(explanation: Explanation) -> tuple[np.ndarray, np.ndarray | None, 
         data = np.concatenate([value.astype(object) if is_mixed else value for value in known], axis=1)
         data = data[:: counts(explanation)[1]]
     names = [feature for names in named.values() for feature in names]
-    return np.concatenate([block.astype(np.float64) for block in flat.values()], axis=1), data, names
+    return np.concatenate([block.astype(np.float64) for block in blocks.values()], axis=1), data, names
 
 
 def _with_codes(data: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -206,4 +207,9 @@ def _features(
             entries.append(
                 Feature(name, names[number], value if isinstance(value, str) else float(value), float(amount))
             )
-    return tuple(sorted(entries, key=lambda feature: -abs(feature.relevance))[:top])
+    return tuple(sorted(entries, key=_unlike_zero, reverse=True)[:top])
+
+
+def _unlike_zero(feature: Feature) -> float:
+    """Order features by |relevance|, those of NaN first."""
+    return math.inf if math.isnan(feature.relevance) else abs(feature.relevance)

@@ -96,7 +96,7 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     if any(sample.position is not None for sample in samples):
         columns["position"] = [str(sample.position) for sample in samples]
     columns[kind] = [target_words(sample.target)[1] for sample in samples]
-    if any(sample.label for sample in samples):
+    if any(sample.label not in ("", target_words(sample.target)[1]) for sample in samples):
         columns["label"] = [sample.label for sample in samples]
     words = len(columns)
     columns["score"] = [number_or_dash(sample.score) for sample in samples]

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from PIL import Image
 
 import onnxlrp
 from onnxlrp.errors import InputError, TargetError
@@ -143,3 +144,35 @@ def test_numbers_only():
     proto = model("f = Cast<to = 11>(n)  y = Gemm(f, W, B)", "int64[N, 4] n", "double[N, 5] y")
     with pytest.raises(onnxlrp.errors.NothingToExplainError, match="INT64"):
         onnxlrp.convert(proto, GIVEN)
+
+
+def test_one_reference_where_the_model_fixes_the_number_of_samples():
+    ours = explainer(model(inputs="double[4, 4] x", outputs="double[4, 3] y"))
+    found = ours.compare(X, REFERENCE[:1], target=0)
+    every = ours.compare(X, np.repeat(REFERENCE[:1], 4, axis=0), target=0)
+    np.testing.assert_array_equal(found.relevance["x"], every.relevance["x"])
+    with pytest.raises(InputError, match="give one reference, or one for each sample"):
+        ours.compare(X, REFERENCE[:2])
+
+
+def test_identifiers_may_stand_in_the_reference_too():
+    ours = explainer(model())
+    rows = [{"customer": "C", **{f"c{i}": value for i, value in enumerate(row)}} for row in X.tolist()]
+    found = ours.compare(rows, rows[:1], target=0, ids="customer")
+    assert found.ids["customer"].tolist() == ["C"] * 4 and not found.relevance["x"][0].any()
+    without = [{name: row[name] for name in row if name != "customer"} for row in rows[:1]]
+    np.testing.assert_array_equal(
+        ours.compare(rows, without, target=0, ids="customer").relevance["x"], found.relevance["x"]
+    )
+
+
+def test_pictures_are_scaled_as_in_a_call(tmp_path):
+    Image.new("RGB", (4, 4), (255, 0, 128)).save(tmp_path / "a.png")
+    body = "c = Sub(x, M)  d = Div(c, S)  p = GlobalAveragePool(d)  y = Flatten(p)"
+    proto = model(body, "float[N, 3, 4, 4] x", "float[N, 3] y")
+    for name, value in (("M", 0.5), ("S", 0.25)):
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([value]), name))
+    ours = explainer(proto)
+    compared = ours.compare(tmp_path / "a.png", np.zeros((1, 3, 4, 4), np.float32))
+    np.testing.assert_array_equal(compared.inputs["x"], ours(tmp_path / "a.png").inputs["x"])
+    assert compared.inputs["x"].max() == 1

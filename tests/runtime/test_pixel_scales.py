@@ -37,9 +37,9 @@ def channels(values):
     return np.asarray(values, np.float32).reshape(1, 3, 1, 1)
 
 
-def norm(mean, std):
-    zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
-    scale = {"s": ones, "b": zeros, "m": np.float32(mean), "v": np.float32(std) ** 2}
+def norm(mean, std, scale=1.0, bias=0.0):
+    ones = np.ones(3, np.float32)
+    scale = {"s": scale * ones, "b": bias * ones, "m": mean * ones, "v": (std * ones) ** 2}
     return model([("BatchNormalization", ["x", "s", "b", "m", "v"], "h")], **scale)
 
 
@@ -59,6 +59,18 @@ QUANTISE = [("QuantizeLinear", ["x", "s", "z"], "q"), ("DequantizeLinear", ["q",
         (model([("Add", ["x", "o"], "c"), ("Mul", ["c", "s"], "h")], o=1.0, s=127.5), "signed"),
         (norm(255 * MEAN, 255 * STD), "raw"),
         (norm(MEAN, STD), "unit"),
+        (norm(MEAN, STD, 0.005), "unit"),  # what a layer learned says nothing of the pixels
+        (norm(255 * MEAN, 255 * STD, 0.3, 2.0), "raw"),
+        (norm(0.01, 0.99, 2.0, -0.8), None),
+        (norm(0.4, 0.55), None),  # pixels of 0 to 1 cannot vary so much
+        (norm(0.0, 1.0, 1 / 255), "raw"),  # a scale that was folded into a layer
+        (model([("Mul", ["x", "s"], "h")], s=100.0), None),
+        (model([("Mul", ["x", "s"], "c"), ("Add", ["c", "s"], "h")], s=0.5), "signed"),
+        (model([("Mul", ["x", "s"], "c"), ("Add", ["c", "m"], "h")], s=channels(STD), m=channels(MEAN)), "imagenet"),
+        (
+            model([("Mul", ["x", "s"], "c"), ("Add", ["c", "m"], "h")], s=channels(255 * STD), m=channels(255 * MEAN)),
+            "imagenet",
+        ),
         (model(QUANTISE, s=1.0, z=np.uint8(0)), "raw"),
         (model(QUANTISE, s=1 / 255, z=np.uint8(0)), "unit"),
         (model(QUANTISE, s=2 / 255, z=np.uint8(128)), "signed"),

@@ -53,12 +53,12 @@ def test_the_class_that_is_predicted_there():
 
 
 def test_the_place_is_known_to_figures():
-    (place,) = explainer(segmentation(True))({"x": PICTURE}, target=3, at=(16, 8)).legend.places
+    ((place,),) = explainer(segmentation(True))({"x": PICTURE}, target=3, at=(16, 8)).legend.places
     assert (place.words, place.mark, place.of_class) == ("at (16, 8)", "point", 3)
     assert place.edges == (0.25, 0.25, 0.25, 0.25)
-    (place,) = explainer(segmentation(), "weights")({"x": PICTURE}, target=2, box=(8, 4, 16, 12)).legend.places
+    ((place,),) = explainer(segmentation(), "weights")({"x": PICTURE}, target=2, box=(8, 4, 16, 12)).legend.places
     assert (place.words, place.mark, place.of_class) == ("in the box (8, 4, 16, 12)", "box", 2)
-    (place,) = explainer(segmentation(), "weights")({"x": PICTURE}, mask=np.ones((4, 4))).legend.places
+    ((place,),) = explainer(segmentation(), "weights")({"x": PICTURE}, mask=np.ones((4, 4))).legend.places
     assert (place.words, place.mark) == ("in the mask", "none")
     assert explainer(segmentation())({"x": PICTURE}, target=[[3, 2, 8]]).legend.places == ()
 
@@ -103,6 +103,9 @@ def test_a_place_a_sample():
         ({"at": (1, 1), "box": (1, 1, 2, 2)}, "one of at, box and mask"),
         ({"at": (1, 1), "target": 5}, "classes 0 to 4"),
         ({"at": (1, 1), "weights": 1.0}, "weights, or a place"),
+        ({"mask": -np.ones((4, 4))}, "the mask is positive nowhere"),
+        ({"at": [(1, 1)] * 3}, "one for each; not"),
+        ({"at": (1, 1), "position": 0}, "give position, or a place"),
     ],
 )
 def test_mistakes(options, words):
@@ -175,3 +178,37 @@ def test_what_is_neither_map_nor_boxes():
         explainer(
             build([helper.make_node("Flatten", ["x"], ["y"])], {"y": ["N", 6144]}),
         )({"x": PICTURE}, at=(1, 1))
+
+
+def every_pixel(width):
+    """One score a pixel of a picture of 3 x `width` pixels: [N, 2, 3, width]."""
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 3, width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2, 3, width])],
+        [numpy_helper.from_array(RNG.normal(size=(2, 3, 1, 1)).astype(np.float32), "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_no_pixel_is_missed_by_rounding():
+    """29 / 100 * 100 is less than 29, and 7 / 100 * 100 is more than 7."""
+    picture = RNG.normal(size=(100, 3, 3, 100)).astype(np.float32)
+    points = [(x, 1) for x in range(100)]
+    found = explainer(every_pixel(100))(picture, target=0, at=points).target
+    np.testing.assert_array_equal(found, [[0, 1, x] for x in range(100)])
+    boxes = [(x, 0, x + 1, 1) for x in range(100)]
+    relevance = explainer(every_pixel(100), "weights")(picture, target=0, box=boxes).relevance["x"]
+    np.testing.assert_array_equal(np.abs(relevance).sum((1, 2)) > 0, np.eye(100, dtype=bool))
+
+
+def test_classes_of_a_place_with_several_targets():
+    run = explainer(segmentation(), targets=2)
+    two = np.concatenate([PICTURE, -PICTURE])
+    found = run({"x": two}, target=[0, 3], at=[(0, 0), (63, 31)]).target
+    assert found.tolist() == [[[0, 0, 0], [3, 0, 0]], [[0, 7, 15], [3, 7, 15]]]
+    found = run({"x": two}, target=[[0, 3], [1, 2]], at=(63, 31)).target
+    assert found[:, :, 0].tolist() == [[0, 3], [1, 2]]
+    with pytest.raises(TargetError, match="target is 2 classes"):
+        run({"x": two}, at=(63, 31))

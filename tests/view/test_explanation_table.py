@@ -124,3 +124,39 @@ def test_missing_libraries_are_named(monkeypatch, tmp_path):
         churn().to_frame("polar")
     with pytest.raises(InputError, match=r"written as .csv, .json"):
         churn().save(tmp_path / "x.xls")
+
+
+def test_identifiers_keep_their_names():
+    """A table may call its own columns as explanations do."""
+    one = churn(ids={"target": ["t", "u"], "score": ["s", "r"], "label": ["k", "l"], "age": ["a", "b"]})
+    table = table_of(one)
+    assert table["target"].tolist() == ["t", "u"] and table["target_1"].tolist() == [1, 0]
+    assert table["score"].tolist() == ["s", "r"] and table["score_1"].tolist() == pytest.approx([0.4, 0.3])
+    assert table["label"].tolist() == ["k", "l"] and table["label_1"].tolist() == ["leaves", "stays"]
+    assert table["age"].tolist() == [52, 19.5] and table["age_1"].tolist() == ["a", "b"]
+
+
+def test_identifiers_in_an_archive(tmp_path):
+    churn(ids={"target": [7, 8], "customer": ["a", "b"]}).save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["target"].tolist() == [1, 0] and arrays["target_1"].tolist() == [7, 8]
+        assert arrays["customer"].tolist() == ["a", "b"]
+
+
+def test_every_feature_has_a_column():
+    names = ("a", "a_relevance", "a_relevance_1", "b", "b")
+    one = churn(relevance={"x": np.float32([[1, 2, 3, 4, 5]])}, inputs={"x": np.float32([[6, 7, 8, 9, 10]])})
+    numbers = {"target": np.array([0]), "score": np.ones(1), "base_value": None, "raw_score": None, "ids": {}}
+    table = table_of(dataclasses.replace(one, columns={"x": names}, **numbers))
+    cells = [float(column[0]) for name, column in table.items() if name not in ("target", "label", "score")]
+    assert sorted(cells) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15]
+    assert table["x[4]"] == 10 and table["x[4]_relevance"] == 5
+
+
+def test_no_samples(tmp_path):
+    columns = {name: np.zeros((0, 1), np.float32) for name in ("age", "debt", "contract")}
+    numbers = {"target": np.zeros(0, np.int64), "score": np.zeros(0), "base_value": None, "raw_score": None}
+    none = churn(relevance=columns, inputs=columns, ids={}, **numbers)
+    assert len(table_of(none)["age_relevance"]) == 0 and none.reasons() == []
+    with pytest.raises(InputError, match="holds no sample"):
+        none.save(tmp_path / "x.png")

@@ -48,12 +48,27 @@ def test_missing_values_and_rounding():
 
 
 def test_tokens_are_reasons_and_pictures_have_none():
-    assert texts(review().reasons(against=True)) == [[], ["bad lowered the score by 3"]]
+    assert texts(review().reasons(against=True)) == [[], ["bad lowered the raw score by 3"]]
     with pytest.raises(InputError, match=r"but x \[2, 1, 2, 2\] are explained"):
         image().reasons()
     for top in (0, True, 1.5, "4"):
         with pytest.raises(InputError, match="top is the number of reasons"):
             churn().reasons(top)
+
+
+def test_words_for_what_relevance_is_a_part_of():
+    def first(**changes):
+        done = churn(base_value=None, raw_score=None)
+        return str(dataclasses.replace(done, interface=dataclasses.replace(done.interface, **changes)).reasons()[0][0])
+
+    assert first(score_is_output=True) == "age = 52 raised the score by 0.5"
+    assert first(score_is_output=False) == "age = 52 raised the raw score by 0.5"  # a softmax was skipped
+    assert first(seed="gradient") == first(initial="one") == "age = 52 has relevance +0.5"
+
+
+def test_unknown_relevance_is_no_zero():
+    done = churn(relevance={"age": np.float32([[np.nan], [1]]), "debt": np.float32([[2], [0]])})
+    assert str(done).splitlines()[2:4] == ["  age = 52     nan", "  debt = 1000  +2"]
 
 
 def test_print_says_what_adds_up():

@@ -108,9 +108,8 @@ def colour_bar(canvas: Any, axes: Any, limit: float, unit: str, clipped: bool = 
 
     Returns the bar.
     """
-    bar = canvas.colorbar(
-        ScalarMappable(scale(limit), SIGNED), ax=axes, extend="both" if clipped else "neither", **options
-    )
+    options = {"panchor": False, "extend": "both" if clipped else "neither", **options}
+    bar = canvas.colorbar(ScalarMappable(scale(limit), SIGNED), ax=axes, **options)
     bar.set_ticks([-limit, 0, limit], labels=[signed(-limit), "0", signed(limit)])
     bar.set_label(unit, color=GREY)
     bar.outline.set_edgecolor(PALE)

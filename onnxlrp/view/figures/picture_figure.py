@@ -78,7 +78,8 @@ def _row(scene: Scene, name: str, sample: int, several: bool) -> list[_Cell]:
     cells += [_Cell(one, kind, title, limit, ends) for one, title in zip(found, titles[1:], strict=True)]
     if not several and scene.targets == 1 and kind == "overlay":
         cells.append(_Cell(first, "map", "", limit))
-    return [dataclasses.replace(cell, place=scene.place(sample)) for cell in cells]
+    targets = [0, *range(scene.targets), 0]
+    return [dataclasses.replace(cell, place=scene.place(sample, k)) for cell, k in zip(cells, targets, strict=False)]
 
 
 def _notes(row: Sequence[_Cell], count: int) -> tuple[str, ...]:
@@ -98,11 +99,12 @@ def _grid(
     side = _SIDE if max(len(row) for row in rows) <= 3 else _SIDE * 0.72
     if len(rows) == 1 and len(rows[0]) == 1:
         side = 4.5
-    ratio = float(np.clip(width / height, 1 / _LONG, _LONG))
-    across, down = side * min(ratio, 1), side / max(ratio, 1)
+    ratios = [float(np.clip(c.one.size[0] / c.one.size[1], 1 / _LONG, _LONG)) for row in rows for c in row]
+    across, down = side * min(max(ratios), 1), side / max(min(ratios), 1)
     if len(rows[0]) == 1:  # a column of wide pictures
         across, down = across * 2.2, down * 2.2
     columns = max(len(row) for row in rows)
+    alike = max(ratios) < 1.01 * min(ratios)
 
     def draw(canvas: Any) -> None:
         axes = canvas.subplots(len(rows), columns, squeeze=False)
@@ -114,7 +116,7 @@ def _grid(
         _draw_scale(canvas, scene, axes, rows, shared)
 
     lines = 0.45 if any(cell.title or cell.below for row in rows for cell in row) else 0.05
-    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, True, title=title)
+    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, alike, title=title)
 
 
 def _draw_scale(canvas: Any, scene: Scene, axes: Any, rows: Sequence[Sequence[_Cell]], shared: bool) -> None:
@@ -141,6 +143,7 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         axes.imshow(one.picture, cmap="gray", extent=extent, **sharp)
     if cell.place is not None:
         _draw_mark(axes, cell.place, one.size)
+    axes.set_anchor("NW")
     if not 1 / _LONG <= one.size[0] / one.size[1] <= _LONG:
         axes.set_aspect("auto")
     axes.set_xticks([])

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import escaped
-from onnxlrp.runtime.asked_place import AskedPlace
+from onnxlrp.runtime.asked_place import AskedPlace, Places
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
@@ -20,7 +21,12 @@ from onnxlrp.view.summary import target_words
 
 
 def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
-    """Collect what figures need of an explanation; `labels` name the classes in place of the model's own names."""
+    """Collect what figures need of an explanation; `labels` name the classes in place of the model's own names.
+
+    Raises InputError if it holds no sample.
+    """
+    if not any(array.size for array in explanation.relevance.values()):
+        raise InputError("the explanation holds no sample, so that there is nothing to draw")
     legend, interface = explanation.legend or Legend(), explanation.interface
     output = legend.explained_output or (interface.output if interface is not None else "")
     masked = any("mask" in name for name in explanation.inputs)
@@ -88,8 +94,8 @@ class Scene:
     """Axis of each input that counts samples, where it is not axis 0."""
     time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis of each series that holds time, as far as the model's file says it."""
-    places: Sequence[AskedPlace] = ()
-    """Place in the picture of each sample that was asked about; empty if none was."""
+    places: Places = ()
+    """Place in the picture of each sample and target that was asked about, [N][K]; empty if none was."""
     unit: str = "relevance"
     """Unit of relevance, for the scale."""
     ends_at_score: bool = False
@@ -159,7 +165,7 @@ class Scene:
         """Name what is explained: the class by its name or number, a place in the picture, an element by its
         indices."""
         target = self.explanation.target
-        place = self.place(sample)
+        place = self.place(sample, k)
         if place is not None:
             return f"{self._class_at(place)} {place.words}"
         if self.is_one_score:
@@ -173,9 +179,9 @@ class Scene:
             return escaped(self.labels[index])
         return " ".join(target_words(index))
 
-    def place(self, sample: int) -> AskedPlace | None:
-        """Return the place in the picture of a sample that was asked about; None if none was."""
-        return self.places[sample] if sample < len(self.places) else None
+    def place(self, sample: int, k: int = 0) -> AskedPlace | None:
+        """Return the place in the picture that was asked about for a sample and target; None if none was."""
+        return self.places[sample][k] if sample < len(self.places) else None
 
     def _class_at(self, place: AskedPlace) -> str:
         """Name the class that is explained at a place, or the output if it has one score a place."""

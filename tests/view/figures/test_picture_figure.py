@@ -94,7 +94,7 @@ def test_without_matplotlib_a_sheet_of_overlays(tmp_path):
 def test_a_place_in_the_picture_is_named_and_marked(mark, title, note):
     place = AskedPlace("at (3, 4)", mark, (0.25, 0.5, 0.25, 0.5), of_class=1)
     done = explained({"image": pictures()}, shapes=SHAPES, target=np.array([[1, 4, 3]]))
-    figure = dataclasses.replace(done, legend=dataclasses.replace(done.legend, places=(place,))).plot()
+    figure = dataclasses.replace(done, legend=dataclasses.replace(done.legend, places=((place,),))).plot()
     text = words(figure)
     assert f"{title}" in text and "element" not in text and note in text
     marks = [line for axes in figure.axes for line in axes.lines if list(line.get_xdata())[:1] == [16.0]]
