@@ -7,6 +7,7 @@ from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import summary
 from onnxlrp.view.explanation_table import counts
+from onnxlrp.view.number_words import four_digits, value_words
 from onnxlrp.view.summary import Sample, target_words
 
 _MOST = 5
@@ -66,17 +67,18 @@ def _numbers(sample: Sample) -> list[tuple[str, str]]:
     known = [("score", sample.score), ("base value", sample.base_value)]
     known.append(("Σ relevance", sum(sample.relevance.values())))
     known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
-    return [(name, f"{value + 0.0:.4g}") for name, value in known if value is not None]
+    return [(name, four_digits(value)) for name, value in known if value is not None]
 
 
 def _feature(sample: Sample, index: int) -> tuple[str, str]:
     """Write one feature as `age = 52`, a token by itself, and its relevance with its sign."""
     feature = sample.features[index]
     largest = abs(sample.features[0].relevance)
-    amount = "0" if abs(feature.relevance) <= _NOISE * largest else f"{feature.relevance:+.4g}"
+    sign = "+" if feature.relevance > 0 else ""
+    amount = "0" if abs(feature.relevance) <= _NOISE * largest else sign + four_digits(feature.relevance)
     if feature.input in sample.texts:
         return str(feature.value), amount
-    value = feature.value if isinstance(feature.value, str) else f"{feature.value + 0.0:.6g}"
+    value = value_words(feature.value)
     return f"{feature.name} = {value}" if value else feature.name, amount
 
 

@@ -13,7 +13,7 @@ from onnxlrp.view.figures.canvas import GREY, PALE, Drawing, short
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _ROW = 0.36
 _MOST = 3000
