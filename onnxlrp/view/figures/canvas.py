@@ -121,6 +121,13 @@ def signed(amount: float) -> str:
     return ("+" if amount > 0 else "") + in_digits(amount)
 
 
+def plain_numbers(axes: Any) -> None:
+    """Write large numbers along the horizontal axis in full, in place of a power of ten beside it."""
+    if max(map(abs, axes.get_xlim())) >= 1e4:
+        axes.xaxis.set_major_formatter(lambda amount, _: in_digits(amount))
+        axes.locator_params(axis="x", nbins=6)
+
+
 def clip_note(values: np.ndarray, limit: float) -> str:
     """Say in words where the colours end, if some values lie beyond; empty otherwise."""
     known = np.abs(values[np.isfinite(values)])

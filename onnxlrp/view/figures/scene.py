@@ -17,7 +17,7 @@ from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.legend import Legend
 from onnxlrp.view.number_words import in_digits
-from onnxlrp.view.summary import target_words
+from onnxlrp.view.summary import has_one_score, target_words
 
 
 def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
@@ -104,8 +104,7 @@ class Scene:
     @property
     def is_one_score(self) -> bool:
         """True if the model gives one score a sample, so that there is no class to name."""
-        value = self.explanation.outputs.get(self.output)
-        return isinstance(value, np.ndarray) and value.ndim > 0 and value.size == len(value) == self.samples
+        return has_one_score(self.explanation)
 
     @property
     def samples(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.view.figures.canvas import AGAINST, FOR, GREY, INK, PALE, Drawing, short, signed
+from onnxlrp.view.figures.canvas import AGAINST, FOR, GREY, INK, PALE, Drawing, plain_numbers, short, signed
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
@@ -156,3 +156,4 @@ def _label_rows(axes: Any, labels: Sequence[str], unit: str) -> None:
     low, high = axes.dataLim.intervalx
     room = 0.13 * ((high - low) or 1.0)
     axes.set_xlim(low - room * bool(low < 0 or low == high), high + room)
+    plain_numbers(axes)
