@@ -57,9 +57,9 @@ class IntegratedGradients(Gradient):
 class SmoothGrad(Gradient):
     """SmoothGrad (Smilkov et al. 2017): the mean gradient at the input plus normal noise.
 
-    The file holds the noise, so that every run gives the same; it is as large as `samples` samples, of 128 elements
-    along axes whose sizes are open, which longer inputs repeat. All samples of a batch get the same noise. For ids the
-    noise is on their embeddings.
+    The file holds the noise, so that every run gives the same relevance: as many numbers as `samples` samples have.
+    Along an axis of open size these are 128, which longer inputs repeat. All samples of a batch get the same noise.
+    Token ids get it on their embeddings.
 
     Parameters
     ----------

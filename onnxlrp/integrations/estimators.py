@@ -17,9 +17,8 @@ import onnx
 
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
-from onnxlrp.near_names import did_you_mean
-from onnxlrp.printable import listed
 from onnxlrp.runtime.column_names import KEY
+from onnxlrp.runtime.matched_columns import lacking
 from onnxlrp.runtime.named_columns import NamedColumns, table_in
 from onnxlrp.trees.covers import with_covers
 from onnxlrp.trees.trainer_covers import covers_of
@@ -101,9 +100,8 @@ def _of_missing_columns(estimator: Any, columns: Mapping[str, np.ndarray]) -> In
     missing = [name for name in trained if name not in columns]
     if not columns or not missing:
         return None
-    near = did_you_mean(missing[0], [name for name in columns if name not in trained])
-    word = "columns" if len(missing) > 1 else "column"
-    return InputError(f"the data frame lacks the {word} {listed(missing)}, which the estimator was trained on{near}")
+    words = lacking("the data frame", missing, [name for name in columns if name not in trained])
+    return InputError(f"{words}: the estimator was trained on {'it' if len(missing) == 1 else 'them'}")
 
 
 def _is_by_column(estimator: Any, columns: Mapping[str, np.ndarray]) -> bool:

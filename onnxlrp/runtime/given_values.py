@@ -79,7 +79,7 @@ def load_values(given: Given, specs: Mapping[str, TensorSpec], preprocess: files
 
 
 def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess, read: Given) -> None:
-    """Put the value of one input into `read`, if it is one of pictures, files or a labelled array."""
+    """Read the value of one input into `read` if it is a list of pictures or files, or a labelled array."""
     if (pictures := pictures_in(value)) is not None:
         loaded = files.join([files.load_picture(one, spec, preprocess) for one in pictures], spec)
         read.inputs[name], read.originals[name] = loaded.array, pictures

@@ -121,8 +121,7 @@ def _mismatch(
     """Say which columns are missing and which are left over, each with the name that may be meant."""
     parts = []
     if missing:
-        near = did_you_mean(missing[0], rest)
-        parts.append(f"{table.place} lacks {_columns(missing)}{near}")
+        parts.append(lacking(table.place, missing, rest))
     if unfilled:
         spec = unfilled[0]
         width = None if spec.shape is None else spec.shape[-1]
@@ -141,6 +140,11 @@ def _mismatch(
             f"{what} {_HOW}"
         )
     return "; ".join(parts)
+
+
+def lacking(place: str, missing: Sequence[str], rest: Sequence[str]) -> str:
+    """Say that a table lacks columns, with the one among the `rest` that may be meant."""
+    return f"{place} lacks {_columns(missing)}{did_you_mean(missing[0], rest)}"
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from onnxlrp.view.number_words import four_digits
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, target_words
-from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
 # Texts stand on white even on a dark screen, because white is the colour of relevance 0.

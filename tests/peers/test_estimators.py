@@ -149,9 +149,7 @@ def test_what_cannot_be_explained_is_named():
     model = encoded(tree.DecisionTreeClassifier()).fit(CUSTOMERS, LEFT)
     with pytest.raises(InputError, match=r"column 'contract' holds datetime64.*neither numbers nor words"):
         onnxlrp.explain(model, CUSTOMERS.assign(contract=pd.Timestamp("2020-01-01")))
-    with pytest.raises(
-        InputError, match=r"lacks the column contract, which .* trained on \(did you mean 'contracts'\?"
-    ):
+    with pytest.raises(InputError, match=r"lacks column 'contract' \(did you mean 'contracts'\?\): .* trained"):
         onnxlrp.explain(model, CUSTOMERS.rename(columns={"contract": "contracts"}))
     with pytest.raises(InputError, match="skl2onnx cannot write a DummyFit as an ONNX model"):
         onnxlrp.explain(DummyFit().fit(NUMBERS, LEFT), NUMBERS)
