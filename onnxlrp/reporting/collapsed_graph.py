@@ -8,13 +8,16 @@ import networkx as nx
 
 READABLE = 160
 """Most nodes of a drawing."""
+_FEW = 12
+"""Least nodes of a drawing of blocks: fewer would hide a long graph."""
 
 
 def collapse(graph: nx.MultiDiGraph, most: int = READABLE) -> tuple[nx.DiGraph, str]:
     """Make a graph of at most `most` nodes that a reader can follow, and say in words what was drawn as one.
 
     Each node of the result has `members`, the names of the nodes that it stands for. Longer graphs are collapsed by
-    chains, then by blocks between steps that all relevance passes, and at last cut off far from the score.
+    chains, then by blocks between steps that all relevance passes, then by runs of blocks, and at last cut off far
+    from the score.
     """
     plain = nx.DiGraph(graph)
     whole = _grouped(plain, {node: node for node in plain})
@@ -24,10 +27,14 @@ def collapse(graph: nx.MultiDiGraph, most: int = READABLE) -> tuple[nx.DiGraph, 
     if len(chained) <= most:
         return chained, f"{len(plain):,} nodes are drawn as {len(chained)}: steps in a chain are drawn as one."
     blocks = _grouped(plain, _blocks(plain))
-    if len(blocks) <= most:
+    if _FEW <= len(blocks) <= most:
         words = "what lies between two steps that all relevance passes is drawn as one block."
         return blocks, f"{len(plain):,} nodes are drawn as {len(blocks)}: {words}"
-    smaller = blocks if len(blocks) < len(chained) else chained
+    joined = _grouped(plain, _blocks(plain, joined=True))
+    runs = _grouped(joined, _chains(joined, -(-2 * len(joined) // most)))
+    if _FEW <= len(runs) <= most:
+        return runs, f"{len(plain):,} nodes are drawn as {len(runs)}: several blocks in turn are drawn as one."
+    smaller = min((one for one in (whole, chained, blocks, runs) if len(one) > most), key=len)
     near = list(nx.lexicographical_topological_sort(smaller, key=_ranked(smaller).__getitem__))[:most]
     return (
         nx.DiGraph(smaller.subgraph(near)),
@@ -66,8 +73,11 @@ def _chains(graph: nx.DiGraph, longest: int) -> dict[Hashable, Hashable]:
     return heads
 
 
-def _blocks(graph: nx.DiGraph) -> dict[Hashable, Hashable]:
-    """Give each node the first node of its block: the steps between two neighbouring steps that no edge passes by."""
+def _blocks(graph: nx.DiGraph, joined: bool = False) -> dict[Hashable, Hashable]:
+    """Give each node the first node of its block: the steps between two neighbouring steps that no edge passes by.
+
+    With `joined` a block also has the step that its relevance comes from.
+    """
     steps = [node for node in nx.topological_sort(graph) if _is_step(graph, node)]
     place = {node: index for index, node in enumerate(steps)}
     reach, furthest = [], 0
@@ -78,7 +88,7 @@ def _blocks(graph: nx.DiGraph) -> dict[Hashable, Hashable]:
     head: Hashable | None = None
     for index, node in enumerate(steps):
         if reach[index] <= index:
-            head = None  # all relevance passes this step
+            head = node if joined else None  # all relevance passes this step
         else:
             head = node if head is None else head
             heads[node] = head
@@ -86,11 +96,12 @@ def _blocks(graph: nx.DiGraph) -> dict[Hashable, Hashable]:
 
 
 def _grouped(graph: nx.DiGraph, heads: Mapping[Hashable, Hashable]) -> nx.DiGraph:
-    """Merge the nodes that have one head."""
+    """Merge the nodes that have one head; nodes that were merged already bring their members."""
     result = nx.DiGraph()
     for node in nx.topological_sort(graph):
         if heads[node] not in result:
-            result.add_node(heads[node], members=[])
-        result.nodes[heads[node]]["members"].append(node)
+            kind = {"operator": ""} if _is_step(graph, heads[node]) else {}
+            result.add_node(heads[node], members=[], **kind)
+        result.nodes[heads[node]]["members"] += graph.nodes[node].get("members", [node])
     result.add_edges_from((heads[a], heads[b]) for a, b in graph.edges if heads[a] != heads[b])
     return result

@@ -144,7 +144,9 @@ def _with_names(request: ReportRequest, explanation: Explanation, data: Evaluate
 def _purpose(name: str) -> str:
     """Look up the sentence that says what a composite is for; empty for a composite of the caller's own."""
     called = name.partition("(")[0]
-    found = (row.purpose for row in known_composites.table() if row.composite.partition("(")[0] == called)
+    found = (
+        row.good_for or row.purpose for row in known_composites.table() if row.composite.partition("(")[0] == called
+    )
     return next(found, "")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from onnxlrp.plan.model_family import suggested_composite
 from onnxlrp.plan.steps import Step, every_step
 from onnxlrp.reporting.html_text import html_of, inline_markup
 from onnxlrp.reporting.report_content import ComparedExplanation
@@ -23,7 +24,7 @@ _HEAD = ("node", "operator", "rule", "reason", "shapes", "relevance that arrives
 def plan_section(one: ComparedExplanation) -> str:
     """Show the plan as a table, with a field that searches it where scripts run, and the formula of every rule."""
     steps = list(every_step(one.plan.steps))
-    formulas = _formulas(steps)
+    formulas, (suggested, why) = _formulas(steps), suggested_composite(one.plan)
     numbers = {name: index for index, name in enumerate(formulas)}
     arrived = _arrived(one)
     rows = "".join(_row(index, step, numbers, arrived) for index, step in enumerate(steps[:_MOST]))
@@ -36,9 +37,11 @@ def plan_section(one: ComparedExplanation) -> str:
     )
     return (
         f"<p>{html_of(one.plan.title)}: {len(steps):,} steps, from the score to the inputs.{left}</p>"
+        f"<p>Suggested for this model is <code>{suggested}</code>, because {html_of(why)}.</p>"
         '<p class="scripted"><label>Search <input id="search" type="search" autocomplete="off"></label> '
         '<span id="matches" role="status"></span></p>'
-        f'<table id="plan"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        '<div class="wide" tabindex="0" role="region" aria-label="Plan, which scrolls">'
+        f'<table id="plan"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         f"<details><summary>What the rules compute</summary><dl>{defined}</dl></details>"
     )
 

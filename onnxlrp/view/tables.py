@@ -65,9 +65,9 @@ def operators_table(rows: Iterable[OperatorRow]) -> Table:
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
 
 
-def composites_table(rows: Iterable[tuple[str, str]]) -> Table:
-    """List every composite with its arguments and its purpose."""
-    return _table(("composite", "what it is for"), rows)
+def composites_table(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """List every composite with its arguments, what it computes, and what it is for."""
+    return _table(("composite", "what it computes", "what it is for"), rows)
 
 
 def ledger_table(ledger: Ledger, top: int | None = None) -> Table:

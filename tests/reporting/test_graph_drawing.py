@@ -61,8 +61,18 @@ def test_blocks_are_drawn_as_one():
     assert nx.is_directed_acyclic_graph(graph)
 
 
-def test_graphs_of_thousands_of_blocks_are_cut_off():
+def test_thousands_of_blocks_are_drawn_as_runs():
     graph, words = collapse(residual(1000))
+    assert 60 < len(graph) <= 160 and "several blocks" in words
+    assert members(graph) == sorted(residual(1000))
+    assert nx.is_directed_acyclic_graph(graph) and {"score", "x"} <= set(graph)
+
+
+def test_graphs_without_blocks_are_cut_off():
+    steps = [f"n{i}" for i in range(500)]
+    beside = [("score", steps[0]), ("score", steps[1]), *zip(steps, steps[2:], strict=False)]
+    crossed = zip(steps, steps[3:], strict=False)
+    graph, words = collapse(of_edges([*beside, *crossed, (steps[-1], "x"), (steps[-2], "x")]))
     assert len(graph) == 160 and "nearest to the score" in words
     assert "score" in graph and "x" not in graph
 
