@@ -67,3 +67,12 @@ def test_an_input_a_column_is_one_table():
     figure = done.plot()
     assert len(figure.axes) == 1
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()][:2] == ["mass = 1.5", "age = 0.5"]
+
+
+def test_amounts_of_money_are_written_in_full():
+    """No power of ten beside the axis, no exponent at a bar."""
+    done = explained({"x": np.array([[250000.0, -1500.0]], np.float32)})
+    figure = done.plot("waterfall")
+    figure.canvas.draw()
+    text = words(figure)
+    assert "+250,000" in text and "−1500" in text and "1e" not in text and "e+" not in text
