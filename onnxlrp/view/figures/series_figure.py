@@ -138,8 +138,11 @@ def _draw_line(axes: Any, one: Series, channel: int, limit: float) -> None:
         paths = [[(m, a), (m, b)] for m, a, b in zip(middle, low, high)]
         axes.add_collection(LineCollection(paths, colors=dark, linewidths=1.1))
     axes.set_xlim(one.edges[0], one.edges[-1])
-    span = (float(high.max()) - float(low.min())) or 1.0
-    axes.set_ylim(float(low.min()) - 0.06 * span, float(high.max()) + 0.06 * span)
+    known = np.concatenate([low, high])
+    known = known[np.isfinite(known)] if np.isfinite(known).any() else np.zeros(1)
+    least, most = float(known.min()), float(known.max())
+    span = (most - least) or 1.0
+    axes.set_ylim(least - 0.06 * span, most + 0.06 * span)
     axes.tick_params(axis="x", length=0)
     axes.spines["bottom"].set_visible(False)
 

@@ -67,3 +67,9 @@ def test_an_input_a_column_is_one_table():
     figure = done.plot()
     assert len(figure.axes) == 1
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()][:2] == ["mass = 1.5", "age = 0.5"]
+
+
+def test_what_is_left_out_is_said():
+    rows = np.repeat(TABLE, 6, axis=0)
+    assert "The first 4 of 6 explanations." in words(explained({"x": rows}).plot("waterfall"))
+    assert "explanations" not in words(explained({"x": rows}).plot("waterfall", samples=[0, 1]))
