@@ -18,6 +18,7 @@ explanation.relevance["image"]  # numpy, in the shape of x
 - `explain` explains a trained estimator of scikit-learn, XGBoost, LightGBM or CatBoost in one call.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
 - `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
+- `report` writes a page about a model and a few samples: explanations side by side, plan, graph and warnings.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
 - `contrastive` makes weights that compare a class with others; `with_covers` tells a tree ensemble its sample counts,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from onnxlrp.interface import Interface
     from onnxlrp.operators.own import operator, stopping_operator, unregister_operator
     from onnxlrp.plan.steps import Plan, PlanRow, Step
+    from onnxlrp.reporting.make_report import report
     from onnxlrp.runtime.checking import Comparison
     from onnxlrp.runtime.contrast import contrastive
     from onnxlrp.runtime.explainer import Explainer
@@ -83,6 +85,7 @@ __all__ = [
     "explain",
     "inspect",
     "operator",
+    "report",
     "rules",
     "stopping_operator",
     "tune",
@@ -114,6 +117,7 @@ _HOMES = {
     "explain": "integrations.explain_estimator",
     "inspect": "convert",
     "operator": "operators.own",
+    "report": "reporting.make_report",
     "stopping_operator": "operators.own",
     "tune": "evaluation.tune_model",
     "unregister_operator": "operators.own",

@@ -1,4 +1,4 @@
-"""Work of `onnxlrp explain`, `check`, `evaluate` and `tune`, between the command line and the model."""
+"""Work of `onnxlrp explain`, `check`, `evaluate`, `tune` and `report`, between the command line and the model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from onnxlrp.evaluation import evaluate_model, evaluation_table, tune_model, tun
 from onnxlrp.evaluation.evaluation_result import Evaluation
 from onnxlrp.evaluation.tuning_result import Tuning
 from onnxlrp.replacing import files_of
+from onnxlrp.reporting.gather_report import ReportRequest
+from onnxlrp.reporting.make_report import write_report
 from onnxlrp.runtime import Explainer, Explanation, checking, class_names, files, providers, text
 from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
@@ -77,6 +79,13 @@ def names_of_classes(labels: Path | None, opened: ModelFile, model: Path) -> Seq
     if labels is not None:
         return class_names.read_labels(labels)
     return class_names.of_explained(opened) if opened.interface is not None else class_names.of_source(opened, model)
+
+
+def names_of_labels(model: Any) -> Sequence[str]:
+    """Read the names of the classes off the label output of a model that was just converted; empty if its labels are
+    numbers, or if it is the path of an explained model."""
+    labels = () if isinstance(model, Path) else model.interface.labels
+    return [label for label in labels if isinstance(label, str)]
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -379,6 +388,31 @@ def tune(
     `onnxlrp.tune`."""
     data = _read_data(model, given, how)
     return tune_model.tune(model, data.arrays, composites, **asked, tokenizer=data.tokenizer, progress=True)
+
+
+def report(
+    model: Path,
+    given: CliInputs,
+    how: files.Preprocess,
+    labels: Path | None,
+    out: Path,
+    asked: Mapping[str, Any],
+) -> list[str]:
+    """Read files and texts, and write a report on a model and them; return the notes of the report.
+
+    `asked` holds the other fields of a `ReportRequest`.
+    """
+    data = _read_data(model, given, how)
+    request = ReportRequest(
+        model=model,
+        data=data.arrays,
+        labels=names_of_classes(labels, open_model(model), model),
+        tokenizer=data.tokenizer,
+        originals=data.originals,
+        pixels=data.pixels,
+        **asked,
+    )
+    return list(write_report(request, out).notes)
 
 
 def _read_data(model: Path, given: CliInputs, how: files.Preprocess) -> Data:

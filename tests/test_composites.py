@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from onnx.numpy_helper import from_array
@@ -28,8 +30,9 @@ def explain(proto, x: np.ndarray, composite="auto", **options) -> np.ndarray:
 @pytest.mark.parametrize(
     ("role", "rule"),
     [
-        (Role("convolution", spatial=2), Gamma(0.1)),
-        (Role("convolution", spatial=3), Gamma(0.1)),
+        (Role("convolution", spatial=2, convolutions=8), Gamma(0.1)),
+        (Role("convolution", spatial=3, convolutions=9), Gamma(0.25)),
+        (Role("convolution", spatial=2, convolutions=4, on_map=True), Gamma(1.0)),
         (Role("convolution", spatial=1), Epsilon()),
         (Role("convolution", spatial=0), Epsilon()),
         (Role("convolution", spatial=2, last=True), Epsilon()),
@@ -41,6 +44,28 @@ def explain(proto, x: np.ndarray, composite="auto", **options) -> np.ndarray:
 def test_rules_of_auto(role, rule):
     found, why = Auto().layer(role)
     assert found == rule and why.startswith("auto: ")
+
+
+@pytest.mark.parametrize(
+    ("role", "rule"),
+    [
+        (Role("dense"), Gamma(0.1)),
+        (Role("dense", last=True), Epsilon()),
+        (Role("convolution", first=True, spatial=2, convolutions=9), Gamma(0.1)),
+        (Role("convolution", first=True, spatial=2, convolutions=9, overlaps=True), Gamma(0.25)),
+        (Role("convolution", spatial=2, convolutions=9), Gamma(0.25)),
+        (Role("recurrent"), Epsilon()),
+    ],
+)
+def test_attention_over_patches(role, rule):
+    composite, why = Auto().for_model(attention=True, convolutions=1, pictures=True, patches=True)
+    assert why.startswith("attention over patches") and composite.product == "signal"
+    assert composite.layer(role)[0] == rule
+
+
+@pytest.mark.parametrize("role", [PICTURE, dataclasses.replace(PICTURE, on_map=True, convolutions=9)])
+def test_gamma_as_given(role):
+    assert Auto(gamma=0.5).layer(role)[0] == Gamma(0.5)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +120,10 @@ def test_a_text_without_quotes_is_refused_with_an_example():
 
 @pytest.mark.parametrize("attention", [False, True])
 @pytest.mark.parametrize("convolutions", [0, 3])
-def test_what_auto_stands_for_is_read_again(attention, convolutions):
-    stands_for, why = Auto().for_model(attention=attention, convolutions=convolutions)
+@pytest.mark.parametrize("pictures", ["none", "some", "patches"])
+def test_what_auto_stands_for_is_read_again(attention, convolutions, pictures):
+    kinds = {"pictures": pictures != "none", "patches": pictures == "patches"}
+    stands_for, why = Auto().for_model(attention=attention, convolutions=convolutions, **kinds)
     assert composites.parse(str(stands_for)) == stands_for
     assert why
 

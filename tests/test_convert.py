@@ -16,10 +16,10 @@ from onnx import TensorProto, helper
 import onnxlrp
 from onnxlrp.errors import InputError, NothingToExplainError, OnnxLrpError, TargetError, UnsupportedOperatorError
 from onnxlrp.rules import Epsilon, Gamma, ZPlus
+from tests import bundled
 from tests.source.nets import IMAGE, SCORES, dense, explain, image, info, interface, model, network, run, weights
 
 ROOT = Path(__file__).parents[1]
-MODELS = sorted((ROOT / "models").glob("*/*.onnx"))
 W = weights()
 
 
@@ -142,10 +142,13 @@ def test_the_same_call_gives_the_same_bytes(tmp_path):
     assert out.read_bytes() == first.SerializeToString(deterministic=True)
 
 
-@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
-@pytest.mark.parametrize("composite", ["auto", "epsilon_alpha2_beta1_flat"])
+@pytest.mark.parametrize(
+    ("path", "composite"),
+    bundled.pairs(["auto", "epsilon_alpha2_beta1_flat"], ["auto"]),
+    ids=lambda v: v if isinstance(v, str) else v.stem,
+)
 def test_size_of_the_file(path, composite, tmp_path):
-    onnxlrp.convert(path, composite).save(tmp_path / "out.onnx")
+    onnxlrp.convert(path, composite, **bundled.options(path)).save(tmp_path / "out.onnx")
     assert (tmp_path / "out.onnx").stat().st_size <= 1.1 * path.stat().st_size + 1e6
 
 

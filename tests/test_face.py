@@ -44,6 +44,7 @@ CALLS = (
     onnxlrp.covers_of,
     onnxlrp.evaluate,
     onnxlrp.explain,
+    onnxlrp.report,
     onnxlrp.tune,
     onnxlrp.with_covers,
     onnxlrp.operator,
@@ -157,7 +158,7 @@ def test_help_describes_every_parameter_and_has_an_example(call: Callable[..., A
     assert _examples(call), f"{call.__qualname__} has no example"
 
 
-_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves")
+_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves", "over_patches")
 """Parameters of every rule and every composite, which the base class describes."""
 
 
@@ -201,13 +202,16 @@ def test_types_are_shipped():
     assert (Path(onnxlrp.__file__).parent / "py.typed").read_bytes() == b""
 
 
-def test_types_are_in_the_wheel(tmp_path):
+def test_types_and_the_models_of_the_demo_are_in_the_wheel(tmp_path):
     pytest.importorskip("hatchling", reason="builds a wheel")
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
     root = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=root, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "onnxlrp/py.typed" in zipfile.ZipFile(wheel).namelist()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "onnxlrp/py.typed" in names
+    models = {name.split("/")[2] for name in names if name.startswith("onnxlrp/_models/")}
+    assert models == {"efficientnet_lite0", "licences", "pictures"}  # what `onnxlrp demo` shows, not the test models
 
 
 def test_modules_import_alone():

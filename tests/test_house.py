@@ -135,6 +135,22 @@ RUNNING = {
         "targets",
         "_version",
     },
+    # Reports put together what evaluation, runtime and view know; only the face and the command line import them.
+    "reporting": {
+        "convert",
+        "explained",
+        "evaluation",
+        "plan",
+        "composites",
+        "runtime",
+        "view",
+        "errors",
+        "interface",
+        "drafts",
+        "extras",
+        "printable",
+        "_version",
+    },
 }
 SHOWS_ITSELF = {"explanation.py", "results.py"}
 """Files of `runtime` that import `view` where they are asked to show or write themselves."""

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 import onnxlrp
+from tests.bundled import MODELS, options, pairs
 
-MODELS = Path(__file__).parent.parent / "models"
-FILES = sorted(MODELS.glob("*/*.onnx"))
 MINILM = MODELS / "minilm_similarity"
 COMPOSITES = ["auto", "epsilon", "epsilon_plus_flat", "epsilon_gamma_box(low=-300, high=300)", "epsilon_alpha2_beta1"]
 
@@ -27,11 +26,12 @@ def feeds(path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("composite", COMPOSITES)
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    ("path", "composite"), pairs(COMPOSITES, ["auto"]), ids=lambda v: v if isinstance(v, str) else v.stem
+)
 def test_the_ledger_closes_and_the_outputs_stay(path, composite):
     inputs = feeds(path)
-    explanation = onnxlrp.Explainer(onnxlrp.convert(path, composite, ledger=True))(inputs)
+    explanation = onnxlrp.Explainer(onnxlrp.convert(path, composite, ledger=True, **options(path)))(inputs)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for output, expected in zip(session.get_outputs(), session.run(None, inputs), strict=True):
         if isinstance(expected, np.ndarray) and expected.dtype.kind == "f":

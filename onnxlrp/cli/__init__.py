@@ -1,4 +1,4 @@
-"""Command line: `onnxlrp demo | convert | inspect | explain | check | evaluate | tune | operators | composites`."""
+"""Command line: `onnxlrp demo`, `convert`, `inspect`, `explain`, `check`, `evaluate`, `tune`, `report` and others."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
 from onnxlrp.cli.converting import convert, inspect
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
+from onnxlrp.cli.report_command import report
 from onnxlrp.cli.showing import composites, demo, help, operators
 from onnxlrp.cli.tuning import tune
 
@@ -34,6 +35,10 @@ COMMANDS: dict[Callable[..., None], str] = {
     tune: (
         "onnxlrp tune model.onnx --input image=pictures/ -o rules.toml; then: "
         "onnxlrp convert model.onnx -o model.lrp.onnx --composite rules.toml"
+    ),
+    report: (
+        "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
+        "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
     ),
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",

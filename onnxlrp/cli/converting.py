@@ -134,6 +134,7 @@ def inspect(
     """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
     options = conversion(composite, rule, output, input, background)
     from onnxlrp.convert import inspect as inspect_model
+    from onnxlrp.plan.model_family import suggested_composite
     from onnxlrp.view import tables
 
     with terminal.progress(f"reading {model}"):
@@ -143,7 +144,8 @@ def inspect(
         rows = [{name: getattr(row, name) for name in ("node", "operator", "rule", "why")} for row in plan.rows()]
         asked = {} if why_not is None else {"why_not": plan.why_not}
         about = {"composite": plan.title, "plan": rows, "unsupported": unsupported, "notes": list(plan.notes)}
-        print_json({**about, **asked})
+        suggested = dict(zip(("composite", "why"), suggested_composite(plan), strict=True))
+        print_json({**about, "suggested": suggested, **asked})
     elif why_not is not None:
         for sentence in plan.why_not or [f"nothing was tried at {why_not!r} that failed"]:
             terminal.say(sentence)
@@ -152,10 +154,24 @@ def inspect(
         terminal.show(tables.plan_table(plan.rows()))
         for note in plan.notes:
             terminal.say(terminal.note_text(note))
+        for line in _about_composites(plan):
+            terminal.say(line)
     if unsupported:
         listed = "\n".join(f"  {escaped(node)}" for node in unsupported)
         terminal.tell("error", f"{len(unsupported)} nodes have no rule, so convert would refuse:\n{listed}")
         raise typer.Exit(UNUSABLE)
+
+
+def _about_composites(plan: Any) -> list[str]:
+    """Say what the composite of a plan is for, and which one suits the model."""
+    from onnxlrp.composites import table
+    from onnxlrp.plan.model_family import suggested_composite
+
+    name = str(plan.composite).partition("(")[0]
+    purposes = [row.good_for for row in table() if row.composite.partition("(")[0] == name and row.good_for]
+    suggested, why = suggested_composite(plan)
+    lines = [f"{name}: {purpose}" for purpose in purposes]
+    return [*lines, f"suggested: {suggested}, because {why}; onnxlrp evaluate compares composites on your own data"]
 
 
 def _files_read(model: Path, background: Path | None) -> list[Path]:

@@ -117,10 +117,13 @@ def explain(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
         )
     names = commands.names_of_classes(labels, opened, model)
-    chosen = asked.arguments(names)
+    chosen = asked.arguments(names) if names or opened.interface is not None else None
     data = None if many else load(given, opened.inputs, how, model, opened.columns)
     commands.tell_pixels(given, opened.inputs, how)
     made = _converted(model, opened, asked, 1 if data is None else data.samples, options)
+    if chosen is None:  # a label output, which conversion finds, may name the classes
+        names = commands.names_of_labels(made)
+        chosen = asked.arguments(names)
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
         with terminal.cautions_heard() as cautions:

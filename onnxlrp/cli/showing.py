@@ -96,4 +96,4 @@ def composites(as_json: Json = False, debug: Debug = False) -> None:
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])
     else:
-        terminal.show(tables.composites_table((row.composite, row.purpose) for row in rows))
+        terminal.show(tables.composites_table((row.composite, row.purpose, row.good_for) for row in rows))

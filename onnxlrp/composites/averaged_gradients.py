@@ -25,7 +25,8 @@ class IntegratedGradients(Gradient):
     steps
         The number of nodes, at least 1: model and gradient run so many times. Default: 32.
     baseline
-        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0.
+        The baseline: a number, one number for each channel, or an array of the input's shape; for ids, whose embeddings
+        move, an id. Default: 0.
 
     Raises
     ------
@@ -56,8 +57,9 @@ class IntegratedGradients(Gradient):
 class SmoothGrad(Gradient):
     """SmoothGrad (Smilkov et al. 2017): the mean gradient at the input plus normal noise.
 
-    The file holds the noise, so that every run gives the same; it is as large as `samples` samples. All samples of a
-    batch get the same noise.
+    The file holds the noise, so that every run gives the same relevance: as many numbers as `samples` samples have.
+    Along an axis of open size these are 128, which longer inputs repeat. All samples of a batch get the same noise.
+    Token ids get it on their embeddings.
 
     Parameters
     ----------

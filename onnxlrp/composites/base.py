@@ -36,10 +36,17 @@ class Role:
     """Number of convolutions in the model."""
     attention: bool = False
     """True if the model has attention."""
+    on_map: bool = False
+    """True if the score is one place of a map, as in segmentation."""
 
     @property
     def first_convolution(self) -> bool:
         return self.first and self.kind == "convolution"
+
+    @property
+    def is_patches(self) -> bool:
+        """True for a first convolution over two or more axes whose windows lie side by side, as in transformers."""
+        return self.first_convolution and self.spatial > 1 and not self.overlaps
 
     @property
     def picture_stem(self) -> bool:

@@ -15,6 +15,7 @@ from onnxlrp.composites.auto import Auto
 from onnxlrp.composites.averaged_gradients import IntegratedGradients, SmoothGrad
 from onnxlrp.composites.base import Composite, Overridden
 from onnxlrp.composites.deep_lift import DeepLift
+from onnxlrp.composites.good_for import GOOD_FOR
 from onnxlrp.composites.lrp import (
     AttnLrp,
     CpLrp,
@@ -169,12 +170,17 @@ class Listed(Brief):
     composite: str
     """Name of the composite, with its arguments and their defaults."""
     purpose: str
-    """First paragraph of the composite's docstring."""
+    """First paragraph of the composite's docstring: what it computes."""
+    good_for: str = ""
+    """Sentence that says what the composite is good for; empty for users' own."""
 
 
 def table() -> list[Listed]:
     """List every composite that has a name, users' own last."""
-    return [Listed(_form(name, composite), _purpose(composite)) for name, composite in {**COMPOSITES, **_OWN}.items()]
+    every = {**COMPOSITES, **_OWN}
+    return [
+        Listed(_form(name, one), _purpose(one), "" if name in _OWN else GOOD_FOR[name]) for name, one in every.items()
+    ]
 
 
 def _by_name() -> dict[str, Callable[..., Composite | Overridden]]:

@@ -17,14 +17,14 @@ class DeepLift(Gradient):
 
     Products of two values that both depend on the input take the mean of each and its baseline; softmax, norms and
     recurrent cells are taken for the sums, products and functions that they are computed by. Operators that choose by
-    values, control flow, and integers are refused.
+    values, and control flow, are refused.
 
     Parameters
     ----------
     baseline
-        The baseline: a number, one number for each channel, or an array of the input's shape. Default: 0. `"input"`
-        makes it an input of the explained model, `<input>_reference`: each call compares its samples with others, see
-        `onnxlrp.Explainer.compare`.
+        The baseline: a number, one number for each channel, or an array of the input's shape; for ids, whose embeddings
+        change, an id. Default: 0. `"input"` makes it an input of the explained model, `<input>_reference`: each call
+        compares its samples with others, see `onnxlrp.Explainer.compare`.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class Context:
     carried: ir.DataType
     """The type in which relevance goes from step to step."""
     receivers: frozenset[ir.Value]
-    """Values that relevance goes on from; what is sent anywhere else is stopped."""
+    """Values whose relevance is passed on; relevance that is sent to any other value is stopped."""
     treatments: Mapping[StepKind, Treat]
     baseline: Mapping[ir.Value, ir.Value] = dataclasses.field(default_factory=dict)
     """Values at the baseline of DeepLIFT, by the model's own."""
@@ -52,11 +52,11 @@ class Context:
     """"plain": relevance is carried as amounts alone, which every other form must agree with."""
 
     def wants(self, value: ir.Value) -> bool:
-        """Decide whether it is worth computing what goes to a value: it leads on, or the ledger counts it."""
+        """Decide whether the relevance of a value must be computed: it is passed on, or the ledger counts it."""
         return value in self.receivers or (self.keeps_ledger and value in self.facts.data)
 
     def wanted(self, step: Step) -> dict[int, ir.Value]:
-        """The operands of a step for which it is worth computing relevance."""
+        """List the operands of a step whose relevance must be computed."""
         return {index: operand for index, operand in step.operands.items() if self.wants(operand)}
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
-from onnxlrp.emit.at_baseline import values_at_baseline
+from onnxlrp.emit.at_baseline import embeddings_at_baseline, values_at_baseline
 from onnxlrp.emit.coefficients import coefficient
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
@@ -19,6 +19,7 @@ from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
 from onnxlrp.emit.reference_inputs import reference_inputs
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
+from onnxlrp.emit.relevance_of_ids import relevance_of_inputs
 from onnxlrp.emit.rescaled import RESCALED, compared_values
 from onnxlrp.emit.rolled_out import rollouts_of_inputs
 from onnxlrp.emit.several_points import averaged
@@ -28,7 +29,8 @@ from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
-from onnxlrp.plan.steps import ActivationMap, InnerMap
+from onnxlrp.plan.steps import ActivationMap, Embeddings, InnerMap, Rollout
+from onnxlrp.rule_language import Bound
 from onnxlrp.source.question import Question
 from onnxlrp.targets.kind import Axes
 from onnxlrp.targets.seeder import Seeder, TargetOptions
@@ -105,9 +107,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     op.label("relevance")
     values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
     tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
-    if request.inner_map is not None:
-        ends = len(request.ends)
-        tensors[:ends] = _maps(walk.context, request.inner_map, tensors[:ends], request.inputs)
+    wanted, ends = request.inner_map, len(request.ends)
+    if wanted is not None and not isinstance(wanted, Embeddings):
+        tensors[:ends] = _maps(walk.context, wanted, tensors[:ends], request.inputs)
     shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
     for value in request.patched:
         tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
@@ -125,7 +127,10 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     if targets > 1:
         tensors = scan_targets(op, start, first, tensors)
     if plan.composite.points is not None:
-        tensors = averaged(context, plan.composite.points, request.inputs, tensors, seeding, targets)
+        embedded = _embedded(context, request, plan.composite.points.baseline, {})
+        tensors = averaged(context, plan.composite.points, request.ends, tensors, seeding, targets, embedded)
+    if isinstance(wanted, Embeddings):
+        tensors[:ends] = relevance_of_inputs(walk.context, wanted, tensors[:ends], request.inputs, targets)
     op.label("relevance")
     outs = [_output(op, t, unique(name), shape, targets) for t, (name, shape) in zip(tensors, shapes, strict=False)]
     if ledger is not None:
@@ -140,16 +145,17 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         scores = op.alias(context.baseline[question.score], unique(f"{question.name}_reference"))
         op.graph.outputs.append(scores)
     names = [str(out.name) for out in outs]
+    count = len(request.inputs) + len(request.inner)
     rows, marked = ({}, set()) if ledger is None else (ledger.rows, ledger.marked)
     return Emitted(
         inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
         relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
-        coefficients_at={str(v.name): n for v, n in zip(request.patched, names[len(values) :], strict=False)},
+        coefficients_at={str(v.name): n for v, n in zip(request.patched, names[count:], strict=False)},
         values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
         reference_inputs={str(v.name): str(given.name) for v, given in references.items()},
         reference_scores=None if scores is None else str(scores.name),
-        interactions=None if request.interactions is None else names[len(values) + len(request.patched)],
+        interactions=None if request.interactions is None else names[count + len(request.patched)],
         ledger=None if ledger is None else names[-1],
         steps=tuple(rows),
         marked=tuple(step in marked for step in rows),
@@ -169,7 +175,8 @@ def _context(
     if composite.reference is None:
         return context
     score, compared = request.question.score, compared_values(plan.steps)
-    baseline = values_at_baseline(context, score, request.inputs, compared, composite.reference, references)
+    given = {**references, **_embedded(context, request, composite.reference, references)}
+    baseline = values_at_baseline(context, score, request.ends, compared, composite.reference, given)
     return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
 
 
@@ -211,8 +218,18 @@ def _result(walk: Walk, looked_up: Walk, value: ir.Value, request: Request) -> i
     return op.Add(amount, looked_up.amount(value, dtype)) if value in looked_up.relevance else amount
 
 
+def _embedded(
+    context: Context, request: Request, baseline: Bound, references: Mapping[ir.Value, ir.Value]
+) -> dict[ir.Value, ir.Value]:
+    """The embeddings of ids that are a baseline, by the model's own; none where there is no baseline."""
+    wanted = request.inner_map
+    if not isinstance(wanted, Embeddings) or baseline is None:
+        return {}
+    return embeddings_at_baseline(context, wanted, baseline, references)
+
+
 def _maps(
-    context: Context, wanted: InnerMap, gradients: Sequence[ir.Value], inputs: Sequence[ir.Value]
+    context: Context, wanted: ActivationMap | Rollout, gradients: Sequence[ir.Value], inputs: Sequence[ir.Value]
 ) -> list[ir.Value]:
     """The maps on the inputs, from the gradients at `wanted.ends`."""
     if isinstance(wanted, ActivationMap):

@@ -51,8 +51,8 @@ class Relevance:
         return None
 
     def coefficient(self, context: Context) -> ir.Value | None:
-        """The factor c with R = c · value, whatever the relevance is carried by; None where R is no multiple of the
-        value that is finite at 0."""
+        """Factor c with R = c · value, in whichever form the relevance is carried; None if no such factor stays finite
+        where the value is 0."""
         return self.own_factor(context)
 
     @property
@@ -117,7 +117,7 @@ class Factor(Relevance):
     carrier: ir.Value
     kind: CarrierKind = CarrierKind.ITSELF
     maybe_infinite: bool = False
-    """True if the carrier may be −∞ and is computed here, so that the facts say nothing of it."""
+    """True if the carrier may be −∞; it is computed on the way back, so that the facts do not say so."""
 
     def factor(self, context: Context) -> ir.Value:
         """c, in the value's shape."""

@@ -7,7 +7,7 @@ meaning. The model's outputs, and the target that is explained, stay those of th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -30,6 +30,7 @@ def averaged(
     gradients: Sequence[ir.Value],
     seeds: Collection[ir.Node],
     targets: int,
+    embedded: Mapping[ir.Value, ir.Value],
 ) -> list[ir.Value]:
     """The weighted sum of each gradient over the points, times the input less the baseline where there is one.
 
@@ -39,12 +40,14 @@ def averaged(
         The gradient at each of the inputs, in its shape, with a leading axis of targets where there are several.
     seeds
         The nodes that choose the target: they are not run again.
+    embedded
+        Those of the inputs that are embeddings of ids, with their baselines.
     """
     op, dtype = context.op, gradients[0].dtype
     assert dtype is not None
     gradients = [g if g.producer() is not None else op.Identity(g) for g in gradients]
     generator = np.random.default_rng(points.noise_seed)
-    ways = [_Way.of(context, value, points, generator) for value in inputs]
+    ways = [_Way.of(context, value, points, generator, embedded.get(value)) for value in inputs]
     sums = [ir.val(f"sum_{i}", dtype, g.shape) for i, g in enumerate(gradients)]
     starts = [_zeros(op, way.value, targets, dtype) for way in ways]
     scale, weight = ir.val("scale", dtype, []), ir.val("weight", dtype, [])
@@ -80,22 +83,36 @@ class _Way:
     """The noise at every point, [points, …] with the shape of one sample."""
     noise: ir.Value | None = None
     """The noise at one point, in the body."""
+    places: Mapping[int, ir.Value] = dataclasses.field(default_factory=dict)
+    """For each axis of an open size, the places in the noise that its elements read."""
 
     @classmethod
-    def of(cls, context: Context, value: ir.Value, points: Points, generator: np.random.Generator) -> _Way:
+    def of(
+        cls,
+        context: Context,
+        value: ir.Value,
+        points: Points,
+        generator: np.random.Generator,
+        baseline: ir.Value | None,
+    ) -> _Way:
         assert value.dtype is not None
         if points.baseline is None:
-            drawn = generator.normal(scale=points.sigma, size=(len(points.scales), *_sample_shape(value)))
+            drawn = generator.normal(scale=points.sigma, size=(len(points.scales), *_noise_shape(value)))
             noise = ir.val(f"noise_{value.name}", value.dtype, drawn.shape[1:])
-            return cls(value, noises=context.op.constant(drawn, value.dtype), noise=noise)
-        own = dataclasses.replace(context, dtype=value.dtype)
-        baseline = constant_of_input(own, value, points.baseline, "a baseline")
+            noises, places = context.op.constant(drawn, value.dtype), _places(context.op, value)
+            return cls(value, noises=noises, noise=noise, places=places)
+        if baseline is None:
+            own = dataclasses.replace(context, dtype=value.dtype)
+            baseline = constant_of_input(own, value, points.baseline, "a baseline")
         return cls(value, baseline, shaped(context.op.Sub(value, baseline), value))
 
     def at(self, op: Builder, scale: ir.Value) -> ir.Value:
         """The point on the way at a scale between 0 and 1, or the input plus noise, in its type and shape."""
         if self.baseline is None or self.difference is None:
-            return shaped(op.Add(self.value, self.noise), self.value)
+            noise = self.noise
+            for axis, places in self.places.items():
+                noise = op.Gather(noise, places, axis=axis - 1)
+            return shaped(op.Add(self.value, noise), self.value)
         assert self.value.dtype is not None
         step = op.Mul(self.difference, op.cast(scale, self.value.dtype))
         return shaped(op.Add(step, self.baseline), self.value)
@@ -106,15 +123,26 @@ class _Way:
         return mean if self.difference is None else shaped(op.Mul(mean, op.cast(self.difference, mean.dtype)), mean)
 
 
-def _sample_shape(value: ir.Value) -> list[int]:
-    """The shape of one sample of an input. Raises InputError where it is not declared: noise is stored in the file."""
-    sizes = None if value.shape is None else [d for d in value.shape[1:] if isinstance(d, int)]
-    if sizes is None or value.shape is None or len(sizes) < len(value.shape) - 1:
-        raise InputError(
-            f"the file holds the noise of the input {value.name!r}, whose shape {value.shape} leaves sizes open: "
-            "declare all but that of axis 0"
-        )
-    return sizes
+_BLOCK = 128
+"""Number of elements of the noise along an axis whose size is open; longer axes repeat it."""
+
+
+def _noise_shape(value: ir.Value) -> list[int]:
+    """The shape of the noise for one sample of an input. Raises InputError where not even the rank is declared."""
+    if value.shape is None:
+        raise InputError(f"the file holds the noise of the input {value.name!r}, whose rank is not declared")
+    return [d if isinstance(d, int) else _BLOCK for d in value.shape[1:]]
+
+
+def _places(op: Builder, value: ir.Value) -> dict[int, ir.Value]:
+    """For each axis of an open size, the numbers 0, 1, 2, … that begin again after every block."""
+    found = {}
+    for axis, size in enumerate(list(value.shape or ())[1:], 1):
+        if not isinstance(size, int):
+            stop, block = op.Squeeze(op.dim(value, axis), op.ints([0])), op.ints_scalar(_BLOCK)
+            every = op.Range(op.ints_scalar(0), stop, op.ints_scalar(1))
+            found[axis] = op.Sub(every, op.Mul(op.Div(every, block), block))
+    return found
 
 
 def _copied(
@@ -130,7 +158,7 @@ def _copied(
     inside = set(inputs)
     mark_downstream(nodes, inside, lambda node: node.outputs, read_by)
     inside |= constants(graph) - set(graph.initializers.values())
-    copied = [node for node in nodes if node.outputs[0] in inside]
+    copied = [node for node in nodes if node.outputs[0] in inside and node.outputs[0] not in inputs]
     ends = [g for g in dict.fromkeys(gradients) if g in inside]
     body = copied_part(graph, copied, inputs, ends)
     for node in body.all_nodes():

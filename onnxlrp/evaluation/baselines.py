@@ -29,7 +29,7 @@ class Baseline:
     """Baseline in words."""
 
     def taking(self, rows: np.ndarray) -> Baseline:
-        """Return the baseline of some samples alone."""
+        """Return the baseline of some of the samples only."""
         draws = ({name: one if len(one) == 1 else one[rows] for name, one in draw.items()} for draw in self.draws)
         return Baseline(tuple(draws), self.text)
 

@@ -87,7 +87,7 @@ class RuleChoice:
     """Names of the layers."""
     rule: Rule
     side: int = 0
-    """`UPSTREAM` or `DOWNSTREAM` of a split, else 0."""
+    """Side of a split that the layers are on, `UPSTREAM` or `DOWNSTREAM`; 0 if the rule belongs to no split."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

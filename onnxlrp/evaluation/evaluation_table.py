@@ -54,7 +54,7 @@ def as_text(evaluation: Evaluation) -> str:
 
 
 def as_console_text(table: Table, lines: Sequence[str]) -> str:
-    """Write a table with lines below it as text."""
+    """Write a table, and the lines below it, as text for a terminal."""
     from rich.console import Console
 
     console = Console(width=240, markup=False, emoji=False, highlight=False)

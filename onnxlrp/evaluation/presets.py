@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from onnxlrp.plan import Plan
-from onnxlrp.plan.steps import every_step
+from onnxlrp.plan.model_family import model_family
 from onnxlrp.runtime.input_kinds import InputKind
 
 _ATTENTION = ("auto", "attn_lrp", "cp_lrp", "epsilon")
@@ -23,7 +23,7 @@ def presets_for(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[str,
 
     The values of trees do not depend on the composite, so that there is nothing to compare with `auto`.
     """
-    family = _family(plan)
+    family = model_family(plan)
     if family != "convolutions":
         return {"trees": ("auto",), "attention": _ATTENTION, "dense": _DENSE}[family]
     box = picture_box(kinds, arrays)
@@ -38,7 +38,7 @@ def presets_to_tune(plan: Plan, kinds: Mapping[str, InputKind], arrays: Mapping[
 
     For trees these are the two games whose values need no background.
     """
-    usual, family = presets_for(plan, kinds, arrays), _family(plan)
+    usual, family = presets_for(plan, kinds, arrays), model_family(plan)
     if family != "convolutions":
         return (*usual, *{"trees": _TREES, "attention": (), "dense": _MORE_DENSE}[family])
     box = picture_box(kinds, arrays)
@@ -58,12 +58,3 @@ def picture_box(kinds: Mapping[str, InputKind], arrays: Mapping[str, np.ndarray]
 
 def _bounds(box: tuple[float, float]) -> str:
     return f"low={box[0]:.6g}, high={box[1]:.6g}"
-
-
-def _family(plan: Plan) -> str:
-    operators = {step.operator for step in every_step(plan.steps)}
-    if any("TreeEnsemble" in operator for operator in operators):
-        return "trees"
-    if "Softmax" in operators or any("Attention" in operator for operator in operators):
-        return "attention"
-    return "convolutions" if "Conv" in operators else "dense"

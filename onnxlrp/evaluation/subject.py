@@ -51,7 +51,7 @@ class Subject:
         return ByComposite(name, composite, self.model, self.options, *parts, self.providers, ledger)
 
     def taking(self, rows: np.ndarray) -> Subject:
-        """Return the same with some of the samples alone."""
+        """Return a copy that holds some of the samples only."""
         parts: dict[str, Any] = {"data": self.data, "chosen": self.chosen}
         parts |= {"units": self.units, "baseline": self.baseline}
         return dataclasses.replace(self, **{name: part.taking(rows) for name, part in parts.items()})

@@ -18,6 +18,7 @@ import onnx
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.runtime.column_names import KEY
+from onnxlrp.runtime.matched_columns import lacking
 from onnxlrp.runtime.named_columns import NamedColumns, table_in
 from onnxlrp.trees.covers import with_covers
 from onnxlrp.trees.trainer_covers import covers_of
@@ -83,7 +84,10 @@ def convert_estimator(estimator: Any, X: Any, ids: Sequence[str], floats: np.dty
     else:
         by_column = _is_by_column(estimator, columns)
         types = _types_of_columns(columns, table, floats) if by_column else _type_of_array(X, columns, floats)
-        model = _of_scikit_learn(estimator, types)
+        try:
+            model = _of_scikit_learn(estimator, types)
+        except InputError as error:
+            raise _of_missing_columns(estimator, columns) or error from error.__cause__
     _name_columns(model, list(columns))
     _name_classes(model, estimator)
     try:
@@ -99,6 +103,32 @@ def _check_array(X: Any) -> None:
         raise InputError(f"X is an array [rows, columns], not {list(array.shape)}: X.reshape(1, -1) makes a row of one")
     if array.dtype.kind in "OUS":
         raise InputError("X is an array of words or of mixed types: give a data frame, whose columns have a type each")
+
+
+def _of_missing_columns(estimator: Any, columns: Mapping[str, np.ndarray]) -> InputError | None:
+    """Make the error about columns of a frame that the estimator was trained on and that are not there; None if all
+    are."""
+    trained = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    missing = [name for name in trained if name not in columns]
+    if not columns or not missing:
+        return None
+    words = lacking("the data frame", missing, [name for name in columns if name not in trained])
+    return InputError(f"{words}: the estimator was trained on {'it' if len(missing) == 1 else 'them'}")
+
+
+def column_error(estimator: Any, X: Any) -> InputError | None:
+    """Make the error about the columns of a frame that an estimator cannot predict: some are missing, or hold neither
+    numbers nor words; None if there is no such column."""
+    table = table_in(X)
+    columns = {} if table is None else table.columns
+    missing = _of_missing_columns(estimator, columns)
+    if missing is not None or not _is_by_column(estimator, columns):
+        return missing
+    try:
+        _types_of_columns(columns, table, np.dtype(np.float32))
+    except InputError as error:
+        return error
+    return None
 
 
 def _is_by_column(estimator: Any, columns: Mapping[str, np.ndarray]) -> bool:
@@ -216,8 +246,8 @@ def _boosters(estimator: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _flags_as_numbers() -> Iterator[None]:
-    """Let skl2onnx 1.20 write the flags of missing values of histogram gradient boosting: it gives booleans, which onnx
-    1.23 refuses where an attribute holds integers."""
+    """Let skl2onnx 1.20 write the flags of missing values of histogram gradient boosting: it gives booleans, which
+    protobuf 7 refuses in a list of integers."""
     with _PATCHING:
         written = onnx.helper.make_attribute
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError, OnnxLrpError, own_errors
-from onnxlrp.integrations.estimators import convert_estimator
+from onnxlrp.integrations.estimators import column_error, convert_estimator
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
 
@@ -57,8 +57,8 @@ def explain(
         A fitted classifier or regressor of scikit-learn, or a pipeline that ends in one, its encoders included; of
         XGBoost, LightGBM or CatBoost by their interface of scikit-learn.
     X
-        Rows to explain, as the estimator takes them: a data frame (pandas, polars) or an array. Relevance arrives at
-        the columns of a frame as they are, also at those of words.
+        Rows to explain, as the estimator takes them: a data frame (pandas, polars), a row of a pandas frame
+        (`frame.iloc[5]`), or an array. Relevance arrives at the columns of a frame as they are, also at those of words.
     target
         The class to explain: its index, or its label if that is a word; one for all rows or one a row. Default: the
         predicted class.
@@ -94,6 +94,7 @@ def explain(
     print(explanation.to_frame())
     ```
     """
+    X = _as_frame(X)
     names = (ids,) if isinstance(ids, str) else tuple(ids)
     taken = X.drop(columns=list(names)) if names and hasattr(X, "iloc") else X.drop(list(names)) if names else X
     given = taken if hasattr(taken, "columns") else np.asarray(taken)
@@ -116,6 +117,13 @@ def explain(
         f"the ONNX model of this {type(estimator).__name__} predicts otherwise than the estimator {worst}: ONNX "
         "computes in float32, so train on data in float32 (X.astype('float32')), or explain only rows that agree"
     )
+
+
+def _as_frame(X: Any) -> Any:
+    """Make a frame of one row of a pandas frame, whose cells get the types of their values again; others are returned
+    as they are."""
+    is_row = hasattr(X, "infer_objects") and hasattr(X, "to_frame")
+    return X.to_frame().T.infer_objects() if is_row else X
 
 
 def _typed(X: Any, given: Any, floats: np.dtype, has_ids: bool) -> Any:
@@ -158,7 +166,8 @@ def _predicted(estimator: Any, X: Any) -> np.ndarray:
         found = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X)
     except Exception as error:  # each package raises errors of its own
         words = " ".join(str(error).split())[:400]
-        raise InputError(f"this {kind} cannot predict these rows: {words}") from error
+        cause = column_error(estimator, X) or InputError(f"this {kind} cannot predict these rows: {words}")
+        raise cause from error
     if isinstance(found, list):
         raise InputError(f"this {kind} predicts {len(found)} things at once: train and explain an estimator for each")
     return np.asarray(found)

@@ -35,9 +35,10 @@ def over_change(op: Builder, change: ir.Value, by: ir.Value, slope: ir.Value) ->
 
 
 def over_own_change(op: Builder, change: ir.Value, by: ir.Value) -> ir.Value:
-    """Divide a change by the change that it comes from, which is 0 only where the first is; the quotient is 0 there.
+    """Divide the change of an output by the change of its input; the quotient is 0 where the input does not change.
 
-    Comparisons would cost as much as all the rest. No difference of two activations is the number that is added here.
+    A tiny number in the denominator takes the place of a comparison, which would cost as much as all the rest. No
+    difference of two activations is the negative of that number, so that the denominator is never 0.
     """
     return op.Div(change, op.Add(by, op.number(_TINY, by)))
 

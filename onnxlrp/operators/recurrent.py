@@ -163,8 +163,8 @@ def _gru_multiplier(op: Builder, call: Call, before: Call, g: Sequence[ir.Value 
     multiplier=_gru_multiplier,
 )
 def gru(op: ReverseBuilder, call: Call, r: Sequence[ir.Value | None], gradient: bool) -> Reversed:
-    """Relevance skips the gates; Epsilon shares it between (1−z)·n and z·h, and that of the candidate between Wx and
-    Uh."""
+    """Relevance skips the gates; Epsilon shares it between (1−z)·n and z·h, and the relevance of the candidate n
+    between W·x and U·h."""
     cell = Cell(op, call, r)
     v = _gru_values(cell)
     if gradient:

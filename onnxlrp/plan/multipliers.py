@@ -10,7 +10,8 @@ from onnxlrp.graph.call import Call
 from onnxlrp.graph.walks import mark_downstream, read_by
 from onnxlrp.operators.registry import Kind, Operator
 
-_SIZES = frozenset({"Shape", "Size"})
+_FIXED = frozenset({"IsInf", "IsNaN", "Shape", "Size"})
+"""Operators whose outputs stay the same: sizes, and the rows that a mask hides, which is not what changes."""
 _EXTREMES = frozenset({"GlobalMaxPool", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin"})
 """Operators that take the largest or smallest elements of their operands, or of windows or axes of the first."""
 _ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN", "TreeEnsembleClassifier"})
@@ -18,9 +19,9 @@ _ALL_OUTPUTS = frozenset({"GRU", "LSTM", "RNN", "TreeEnsembleClassifier"})
 
 
 def changing_values(graph: ir.Graph, inputs: Collection[ir.Value]) -> set[ir.Value]:
-    """Find the values that change with the inputs; sizes do not."""
+    """Find the values that change with the inputs; sizes and hidden rows do not."""
     found = set(inputs)
-    mark_downstream(graph, found, lambda node: () if node.op_type in _SIZES else node.outputs, read_by)
+    mark_downstream(graph, found, lambda node: () if node.op_type in _FIXED else node.outputs, read_by)
     return found
 
 

@@ -22,6 +22,7 @@ from onnxlrp.plan.last_layers import near_values
 from onnxlrp.plan.multipliers import changing_values, no_multiplier
 from onnxlrp.plan.narrow import decide_columns
 from onnxlrp.plan.overrides import Overriding
+from onnxlrp.plan.score_map import is_place_of_map
 from onnxlrp.plan.shifted_layers import layer_reference
 from onnxlrp.plan.signed import signed_note
 from onnxlrp.plan.step_kinds import StepDecider, check_rule
@@ -48,18 +49,29 @@ def make_plan(
     """
     composite, why = _resolve(composite, facts)
     facts.near = near_values(graph, facts, [score])
-    planner = _Planner(graph, facts, composite, overrides, stop=on_unsupported == "stop")
+    stop, on_map = on_unsupported == "stop", is_place_of_map(score)
+    planner = _Planner(graph, facts, composite, overrides, stop=stop, on_map=on_map)
     plan = planner.plan(score)
     plan.composite_why = why
     return plan
+
+
+def plan_steps(graph: ir.Graph, facts: Facts, values: Sequence[ir.Value], composite: Composite) -> list[Step]:
+    """Decide the steps from some values to the explained inputs."""
+    facts.near = near_values(graph, facts, values)
+    return _Planner(graph, facts, composite, (), stop=True, on_map=False).steps(graph, values)
 
 
 def _resolve(composite: Composite, facts: Facts) -> tuple[Composite, str]:
     for_model = getattr(composite, "for_model", None)
     if for_model is None:
         return composite, ""
-    convolutions = sum(layer.kind == "convolution" for layer in facts.layers.values())
-    return for_model(attention=facts.attention, convolutions=convolutions)
+    layers = facts.layers.values()
+    convolutions = sum(layer.kind == "convolution" for layer in layers)
+    over_pictures = [layer for layer in layers if layer.spatial > 1]
+    patches = any(facts.is_first(layer) and not layer.overlaps for layer in over_pictures)
+    pictures = bool(over_pictures)
+    return for_model(attention=facts.attention, convolutions=convolutions, pictures=pictures, patches=patches)
 
 
 class _Planner:
@@ -70,8 +82,9 @@ class _Planner:
         composite: Composite,
         overrides: Overrides,
         stop: bool,
+        on_map: bool,
     ) -> None:
-        self.graph, self.facts, self.composite, self.stop = graph, facts, composite, stop
+        self.graph, self.facts, self.composite, self.stop, self.on_map = graph, facts, composite, stop, on_map
         self.overriding = Overriding(overrides)
         self.unsupported: list[str] = []
         self.unsupported_nodes: list[str] = []
@@ -226,6 +239,7 @@ class _Planner:
             index=self.position.get(node, 0),
             convolutions=len(self.position),
             attention=self.facts.attention,
+            on_map=self.on_map,
         )
         rule, why = self.composite.layer_rule(role)
         call = Call.of(node)

@@ -10,7 +10,7 @@ from onnxlrp.analysis.facts import Facts
 from onnxlrp.analysis.reach import dead_ends, values_leading_to_input
 from onnxlrp.errors import NothingToExplainError
 from onnxlrp.plan.asked_points import inputs_without_points
-from onnxlrp.plan.steps import InnerMap, Plan
+from onnxlrp.plan.steps import Embeddings, InnerMap, Plan
 from onnxlrp.plan.without_numbers import words_without_gradient
 from onnxlrp.printable import listed
 from onnxlrp.source.explained_inputs import is_empty
@@ -51,9 +51,15 @@ def _under_map(plan: Plan, wanted: InnerMap, question: Question) -> tuple[list[i
         if value not in arrived and value is not question.score:
             stops = "; ".join(plan.stopped[:5]) or f"no path leads from {question.name!r} to it"
             raise NothingToExplainError(f"the gradient of {question.name!r} does not reach {value.name!r}: {stops}")
-    missed = [v.name for v in question.inputs if v not in wanted.axes]
-    notes = [f"the map has no place on {listed(missed)}, whose axes are not those of the layer"] if missed else []
-    return [v for v in question.inputs if v in wanted.axes], notes
+    reached, missed = ([v for v in question.inputs if (v in wanted.axes) is given] for given in (True, False))
+    if isinstance(wanted, Embeddings):
+        if missed and question.by_name:
+            raise NothingToExplainError(
+                f"{plan.composite}: {missed[0].name!r} is looked up in no table on the way to {question.name!r}"
+            )
+        return reached, []
+    names = listed(v.name for v in missed)
+    return reached, [f"the map has no place on {names}, whose axes are not those of the layer"] if missed else []
 
 
 def _about_missed(graph: ir.Graph, facts: Facts, question: Question, missed: Sequence[ir.Value]) -> list[str]:

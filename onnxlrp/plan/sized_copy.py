@@ -46,7 +46,7 @@ def sized_copy(graph: ir.Graph) -> ir.Graph:
 
 
 def _fill(graph: ir.Graph) -> bool:
-    """Compute every small ConstantOfShape, which the library's folding leaves alone; True if there is any."""
+    """Compute every small ConstantOfShape, which the library's folding leaves alone; return True if there was any."""
     found = [(node, sizes) for node in graph if (sizes := _few(node)) is not None]
     for node, sizes in found:
         value, name = node.outputs[0], str(node.outputs[0].name)

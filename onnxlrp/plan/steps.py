@@ -174,8 +174,30 @@ class Rollout:
         return tuple(dict.fromkeys(blocks[-1].product for blocks in self.blocks.values()))
 
 
-InnerMap = ActivationMap | Rollout
-"""A map that is computed from inner values and laid on the inputs in the place of relevance."""
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """The floats that stand for inputs of ids: embedding lookups, and explained inputs that are floats themselves."""
+
+    ends: tuple[ir.Value, ...]
+    """The values whose relevance is asked for."""
+    ids: tuple[ir.Value, ...]
+    """The inputs of ids that the lookups lead to."""
+    steps: tuple[Step, ...]
+    """The steps from the lookups to the ids."""
+
+    @property
+    def lookups(self) -> tuple[ir.Value, ...]:
+        """The embeddings among the ends."""
+        return tuple(v for v in self.ends if not v.is_graph_input())
+
+    @property
+    def axes(self) -> tuple[ir.Value, ...]:
+        """The inputs that get relevance."""
+        return (*(v for v in self.ends if v.is_graph_input()), *self.ids)
+
+
+InnerMap = ActivationMap | Rollout | Embeddings
+"""Inner values that relevance ends at, and from which that of the inputs is computed."""
 
 
 @dataclasses.dataclass

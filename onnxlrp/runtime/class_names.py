@@ -28,14 +28,21 @@ _PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^'\\]*)'|"([^"\\]*)")""")
 
 
 def of_model(metadata: Mapping[str, str], graph: onnx.GraphProto) -> tuple[str, ...]:
-    """Read the names that a file gives to its classes, in a ZipMap or in its metadata; empty if it names none."""
+    """Read the names that a file gives to its classes, in a ZipMap, its metadata, or its only classifier; empty if it
+    names none."""
     for node in graph.node:
         if node.op_type == "ZipMap":
             labels = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             words = [word.decode("utf-8", "replace") for word in labels.get("classlabels_strings", ())]
             return tuple(words or map(str, labels.get("classlabels_int64s", ())))
     found = (_listed(metadata[key]) for key in KEYS if key in metadata)
-    return next((names for names in found if names), ())
+    return next((names for names in found if names), ()) or _of_classifier(graph)
+
+
+def _of_classifier(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Read the labels of the only operator that classifies; empty if they are numbers, or if there are several."""
+    labels = [a.strings for node in graph.node for a in node.attribute if a.name == "classlabels_strings"]
+    return tuple(word.decode("utf-8", "replace") for word in labels[0]) if len(labels) == 1 else ()
 
 
 def beside(model: Any) -> tuple[str, ...]:
@@ -78,9 +85,19 @@ def class_of(name: str, names: Sequence[str]) -> int:
         raise TargetError(f"{len(found)} classes are called {name!r:.80}: {', '.join(map(str, found))}; give a number")
     if not names:
         raise TargetError(f"class {name!r:.80}: the model does not name its classes; give a number, or --labels FILE")
-    every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
     known = f"the classes are {listed(names)}" if len(names) <= _FEW else f"there are {len(names)} classes"
-    raise TargetError(f"no class is called {name!r:.80}{did_you_mean(name, every)}; {known}")
+    raise TargetError(f"no class is called {name!r:.80}{_nearest(wanted, names)}; {known}")
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
+    """Suggest the classes whose names hold a word, or else the one that resembles it most; `wanted` is in small
+    letters."""
+    word = re.compile(rf"\b{re.escape(wanted)}\b")
+    holders = [one for one in names if wanted and word.search(one.casefold())]
+    if 1 < len(holders) <= _FEW:
+        return f" (did you mean one of: {listed(holders)}?)"
+    every = [*names, *(part.strip() for one in names if "," in one for part in one.split(","))]
+    return f" (did you mean {holders[0]!r:.80}?)" if len(holders) == 1 else did_you_mean(wanted, every)
 
 
 def classes_of(target: Any, names: Callable[[], Sequence[str]]) -> Any:

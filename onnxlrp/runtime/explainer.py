@@ -212,7 +212,10 @@ class Explainer:
         if position is not None:
             raise TargetError("give position, or a place in the picture")
         target = class_names.classes_of(target, lambda: self.class_names)
-        return self.run(prepared, **arguments_of(self, prepared, place, target, weights))
+        arguments, places = arguments_of(self, prepared, place, target, weights)
+        explanation = self.run(prepared, **arguments)
+        legend = dataclasses.replace(explanation.legend or self._legend, places=places)
+        return dataclasses.replace(explanation, legend=legend)
 
     def compare(
         self,

@@ -17,6 +17,9 @@ from onnxlrp.runtime.matched_columns import Matched, match, takes_a_column, take
 from onnxlrp.runtime.named_columns import TABLE_FILES, NamedColumns, read_table_file, table_in, table_of_mapping
 from onnxlrp.runtime.samples import file_ids, paths_of
 
+_MOST_AXES = 64
+"""Number of axes beyond which a list has no meaning, such as one that holds itself; numpy takes as many."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Given:
@@ -76,7 +79,7 @@ def load_values(given: Given, specs: Mapping[str, TensorSpec], preprocess: files
 
 
 def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess, read: Given) -> None:
-    """Put the value of one input into `read`, if it is one of pictures, files or a labelled array."""
+    """Read the value of one input into `read` if it is a list of pictures or files, or a labelled array."""
     if (pictures := pictures_in(value)) is not None:
         loaded = files.join([files.load_picture(one, spec, preprocess) for one in pictures], spec)
         read.inputs[name], read.originals[name] = loaded.array, pictures
@@ -137,9 +140,11 @@ def _table_of_mapping(value: Mapping[str, Any], specs: Mapping[str, TensorSpec])
 
 def _dimensions(value: Any) -> int:
     """Count the axes of a value; lists of lists have two or more."""
-    if isinstance(value, (list, tuple)):
-        return 1 + max((_dimensions(one) for one in value[:1]), default=0)
-    return int(getattr(value, "ndim", 0)) if not isinstance(value, (str, bytes)) else 0
+    depth = 0
+    while isinstance(value, (list, tuple)) and depth < _MOST_AXES:
+        value, depth = value[0] if value else None, depth + 1
+    axes = getattr(value, "ndim", 0)
+    return depth + (axes if isinstance(axes, int) else 0)
 
 
 def _is_table_file(value: Any) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from onnxlrp.reprs import Brief
+from onnxlrp.runtime.asked_place import Places
 from onnxlrp.runtime.inputs import TensorSpec
 
 
@@ -23,3 +24,5 @@ class Legend(Brief):
     """Scale of the pixels of each input that was read from pictures, as `preprocess` takes it."""
     sample_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis of each input that counts samples, as far as the declared shapes say it."""
+    places: Places = ()
+    """Place in the picture of each sample and target that a call asked about, [N][K]; empty if it asked about none."""

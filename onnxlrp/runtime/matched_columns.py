@@ -17,6 +17,7 @@ from onnxlrp.runtime.named_columns import NamedColumns
 from onnxlrp.runtime.table_inputs import cells_as_numbers
 from onnxlrp.runtime.values import cast
 
+_HOW = "(ids=, on the command line --id)"
 _MOST_NAMED = 5
 """Number of names that a message lists at most."""
 
@@ -120,12 +121,14 @@ def _mismatch(
     """Say which columns are missing and which are left over, each with the name that may be meant."""
     parts = []
     if missing:
-        near = did_you_mean(missing[0], rest)
-        parts.append(f"{table.place} lacks {_columns(missing)}{near}")
+        parts.append(lacking(table.place, missing, rest))
     if unfilled:
         spec = unfilled[0]
+        width = None if spec.shape is None else spec.shape[-1]
+        more = isinstance(width, int) and len(rest) > width
+        hint = f": leave those out that are no features, or name them as identifiers {_HOW}" if more else ""
         parts.append(
-            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}"
+            f"{table.place} has {len(rest)} columns for input {spec.name!r}, which takes {spec}{hint}"
             if len(unfilled) == 1
             else f"inputs {listed(s.name for s in unfilled)} take several columns each: give {{name: frame[columns]}}"
         )
@@ -134,9 +137,14 @@ def _mismatch(
         which, what = ("it", "an identifier") if len(rest) == 1 else ("them", "identifiers")
         parts.append(
             f"{table.place} has {_columns(rest)} that no input takes{near}: leave {which} out, or name {which} as "
-            f"{what} (ids=, on the command line --id)"
+            f"{what} {_HOW}"
         )
     return "; ".join(parts)
+
+
+def lacking(place: str, missing: Sequence[str], rest: Sequence[str]) -> str:
+    """Say that a table lacks columns, with the one among the `rest` that may be meant."""
+    return f"{place} lacks {_columns(missing)}{did_you_mean(missing[0], rest)}"
 
 
 def _columns(names: Sequence[str]) -> str:

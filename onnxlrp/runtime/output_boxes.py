@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ class OutputBoxes:
         """Indices of a box's score for a class, after the batch axis, in the output's own order."""
         place = [number, self.first + of_class]
         return place[::-1] if self.transposed else place
+
+    def place_of(self, element: Sequence[int]) -> tuple[int, int]:
+        """Number of a box and its class, by the indices of a score in the output's own order."""
+        number, column = element[::-1] if self.transposed else element
+        return int(number), int(column) - self.first
 
     def overlaps(self, sample: int, edges: tuple[float, float, float, float]) -> np.ndarray:
         """Intersection over union of one sample's boxes with another; with a point, 1 for the boxes that hold it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,6 +25,19 @@ class OutputMap:
         if self.form == "NHW":
             return [row, column]
         return [channel, row, column] if self.form == "NCHW" else [row, column, channel]
+
+    def class_of(self, element: Sequence[int]) -> int | None:
+        """Class of a cell by its indices in the output's own order; None for a map of one score a cell."""
+        if self.scores.shape[1] == 1:
+            return None
+        return int(element[0] if self.form == "NCHW" else element[2])
+
+    def weighted_class(self, weights: np.ndarray) -> int | None:
+        """Class that has weights, [...] in the output's own order; None for a map of one score a cell."""
+        if self.scores.shape[1] == 1:
+            return None
+        rows = weights if self.form == "NCHW" else np.moveaxis(weights, -1, 0)
+        return int(np.abs(rows).sum((1, 2)).argmax())
 
     def as_output(self, sample: np.ndarray) -> np.ndarray:
         """Bring one sample [classes, height, width] into the output's own order."""

@@ -13,6 +13,7 @@ from PIL import Image
 from onnxlrp.errors import TargetError
 from onnxlrp.printable import shape_text
 from onnxlrp.runtime import output_maps
+from onnxlrp.runtime.asked_place import AskedPlace, Places
 from onnxlrp.runtime.files import picture_layout, picture_size
 from onnxlrp.runtime.output_boxes import OutputBoxes
 from onnxlrp.runtime.output_maps import OutputMap
@@ -57,6 +58,36 @@ class PixelTarget:
         if kind == "element":
             return {"target": _for_each(seen, target, lambda n, one: self._element(shown, seen, n, one))}
         return {"weights": _for_each(seen, target, lambda n, one: self._weights(shown, seen, n, one))}
+
+    def places(self, seen: Seen, arguments: Mapping[str, Any], names: Sequence[str] = ()) -> Places:
+        """Describe the place of each sample and target for figures, [N][K], by what `arguments` returned."""
+        shown = output_maps.find(seen.scores, seen.size)
+        boxes = None if shown is not None else OutputBoxes.find(seen.scores, seen.others, seen.size, len(names))
+        chosen = np.asarray(arguments.get("target", arguments.get("weights")))
+        rows = chosen if seen.targets > 1 else chosen[:, None]
+        if boxes is not None:
+            return tuple(tuple(self._detected(boxes, seen, n, one) for one in row) for n, row in enumerate(rows))
+        assert shown is not None
+        find = shown.class_of if "target" in arguments else shown.weighted_class
+        return tuple(tuple(self._place(seen, n, find(one)) for one in row) for n, row in enumerate(rows))
+
+    def _place(self, seen: Seen, sample: int, of_class: int | None) -> AskedPlace:
+        """Describe the place in one sample."""
+        if self.mask is not None:
+            return AskedPlace("in the mask", of_class=of_class)
+        (left, top, right, bottom), (width, height) = self._edges(seen, sample), self._size(seen, sample)
+        edges = (left / width, top / height, right / width, bottom / height)
+        if self.at is not None:
+            return AskedPlace(f"at ({left:g}, {top:g})", "point", edges, of_class)
+        return AskedPlace(f"in the box ({left:g}, {top:g}, {right:g}, {bottom:g})", "box", edges, of_class)
+
+    def _detected(self, boxes: OutputBoxes, seen: Seen, sample: int, element: Sequence[int]) -> AskedPlace:
+        """Describe the detected box of one sample whose score is explained."""
+        number, of_class = boxes.place_of(element)
+        left, top, right, bottom = (float(edge) for edge in boxes.boxes[sample, number])
+        many = boxes.scores(sample).shape[1] > 1
+        edges = (left, top, right, bottom)
+        return AskedPlace("in the detected box", "detected", edges, of_class if many else None)
 
     def _element(self, shown: OutputMap, seen: Seen, sample: int, of_class: int | None) -> list[int]:
         """Find the element of one sample: at the point, or the largest within the box or mask."""
@@ -149,8 +180,9 @@ class Seen:
 
 def arguments_of(
     explainer: Explainer, prepared: Prepared, place: PixelTarget, target: Any, weights: Any
-) -> dict[str, Any]:
-    """Run the model once, and turn a place in the picture into the arguments of a call that explains it."""
+) -> tuple[dict[str, Any], Places]:
+    """Run the model once, and turn a place in the picture into the arguments of a call that explains it, and into the
+    place of each sample and target for figures."""
     if weights is not None:
         raise TargetError("give weights, or a place in the picture")
     interface = explainer.interface
@@ -165,7 +197,8 @@ def arguments_of(
     seen = Seen(others[explainer.explained_output], others, size, interface.targets)
     if place.size is None:
         place = dataclasses.replace(place, size=_original_sizes(prepared, len(seen.scores)))
-    return place.arguments(seen, interface.target, target, explainer.class_names)
+    arguments = place.arguments(seen, interface.target, target, explainer.class_names)
+    return arguments, place.places(seen, arguments, explainer.class_names)
 
 
 def _size(explainer: Explainer, prepared: Prepared, name: str) -> tuple[float, float] | None:

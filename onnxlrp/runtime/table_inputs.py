@@ -20,6 +20,8 @@ TABLES = (".csv", ".tsv")
 _MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
 _LIKE_A_NUMBER = re.compile(r"[-+]?[\d.,'’_\s%$€]*\d[\d.,'’_\s%$€]*")
 _DECIMAL = re.compile(r"[-+].*|.*[.eE].*")
+_TRUTHS = {"true": 1, "false": 0}
+"""Words that are the numbers 1 and 0 to a model, as pandas writes a column of booleans."""
 
 
 def read_table(path: Path, spec: TensorSpec) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -203,12 +205,16 @@ def cells_as_numbers(cells: np.ndarray, spec: TensorSpec, path: Path) -> np.ndar
 
 
 def _number(cell: str, dtype: np.dtype) -> Any:
-    """Convert one cell. Raises ValueError if it is no number of that type, OverflowError if it is too "large" or
-    "small"."""
+    """Convert one cell; true and false are 1 and 0 to every type.
+
+    Raises ValueError if it is no number of that type, OverflowError if it is too "large" or "small".
+    """
+    if cell.lower() in _TRUTHS:
+        return dtype.type(_TRUTHS[cell.lower()])
     if dtype.kind == "b":
-        if cell.lower() not in ("0", "1", "true", "false"):
+        if cell not in ("0", "1"):
             raise ValueError(cell)
-        return cell.lower() in ("1", "true")
+        return cell == "1"
     if dtype.kind == "f":
         number = float("nan") if _is_missing(cell) else float(cell)
         if np.isinf(number) and "inf" not in cell.lower():

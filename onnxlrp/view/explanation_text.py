@@ -7,7 +7,8 @@ from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import summary
 from onnxlrp.view.explanation_table import counts
-from onnxlrp.view.summary import Sample, target_words
+from onnxlrp.view.number_words import four_digits, value_words
+from onnxlrp.view.summary import Sample, has_one_score, target_words
 
 _MOST = 5
 """Number of samples that are shown."""
@@ -24,7 +25,7 @@ def in_lines(explanation: Explanation) -> str:
     lines = [_title(explanation)]
     for sample in samples[:_MOST]:
         numbers = ", ".join(f"{name} {value}" for name, value in _numbers(sample))
-        lines.append(f"sample {sample.index}: {_target(sample)}, {numbers}")
+        lines.append(f"sample {sample.index}: {_target(explanation, sample)}, {numbers}")
         width = max((len(_feature(sample, index)[0]) for index in range(len(sample.features))), default=0)
         rows = [_feature(sample, index) for index in range(len(sample.features))]
         lines += [f"  {name:<{min(width, 40)}}  {amount}" for name, amount in rows]
@@ -39,7 +40,7 @@ def in_notebook(explanation: Explanation) -> str:
     for sample in samples[:_MOST]:
         numbers = dict(_numbers(sample))
         top = "; ".join(" ".join(_feature(sample, index)) for index in range(len(sample.features)))
-        rows.append([sample.index, _target(sample), top, *(numbers.get(name, "-") for name in titles)])
+        rows.append([sample.index, _target(explanation, sample), top, *(numbers.get(name, "-") for name in titles)])
     head = ["sample", "prediction", "most relevant", *titles]
     return notebook_table(_title(explanation), head, rows, _more(explanation, samples), numbers=len(titles))
 
@@ -54,9 +55,11 @@ def _title(explanation: Explanation) -> str:
     return f"Relevance of {shapes}" + ("" if interface is None else f": {interface.composite} on {interface.output!r}")
 
 
-def _target(sample: Sample) -> str:
+def _target(explanation: Explanation, sample: Sample) -> str:
     if sample.target is None:
         return "all scores" if sample.score is None else "the score"
+    if has_one_score(explanation):
+        return "the score"
     kind, words = target_words(sample.target)
     return f"{kind} {words} ({sample.label})" if sample.label not in ("", words) else f"{kind} {words}"
 
@@ -66,17 +69,18 @@ def _numbers(sample: Sample) -> list[tuple[str, str]]:
     known = [("score", sample.score), ("base value", sample.base_value)]
     known.append(("Σ relevance", sum(sample.relevance.values())))
     known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
-    return [(name, f"{value + 0.0:.4g}") for name, value in known if value is not None]
+    return [(name, four_digits(value)) for name, value in known if value is not None]
 
 
 def _feature(sample: Sample, index: int) -> tuple[str, str]:
     """Write one feature as `age = 52`, a token by itself, and its relevance with its sign."""
     feature = sample.features[index]
     largest = abs(sample.features[0].relevance)
-    amount = "0" if abs(feature.relevance) <= _NOISE * largest else f"{feature.relevance:+.4g}"
+    sign = "+" if feature.relevance > 0 else ""
+    amount = "0" if abs(feature.relevance) <= _NOISE * largest else sign + four_digits(feature.relevance)
     if feature.input in sample.texts:
         return str(feature.value), amount
-    value = feature.value if isinstance(feature.value, str) else f"{feature.value + 0.0:.6g}"
+    value = value_words(feature.value)
     return f"{feature.name} = {value}" if value else feature.name, amount
 
 

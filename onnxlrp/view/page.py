@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from onnxlrp.view.number_words import four_digits
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, target_words
-from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts
 
 # Texts stand on white even on a dark screen, because white is the colour of relevance 0.
@@ -45,15 +45,20 @@ def page(samples: Iterable[Sample], title: str) -> str:
     return _PAGE.format(title=escape(title), samples="\n".join(map(_section, samples)))
 
 
-def _section(sample: Sample) -> str:
+def coloured_texts(sample: Sample) -> str:
+    """Write the texts of a sample in HTML, each word on the colour of its relevance, and the scale of colours."""
     limit = limit_of_texts(list(sample.texts.values()))
-    lines = [f"<h2>{escape(_heading(sample))}</h2>"]
+    lines = []
     for name, pieces in sample.texts.items():
         lines.append(f"<h3>{escape(name)}: Σ relevance {four_digits(sample.relevance[name])}</h3>")
         lines.append(f"<p>{_text(pieces, limit)}</p>")
     steps = [(four_digits(step * limit) if step in (-1, 0, 1) else "", step * limit) for step in _STEPS]
     scale = "".join(_coloured(words or "&nbsp;", value, limit) for words, value in steps)
     return "\n".join([*lines, f'<h3>against <span class="scale">{scale}</span> for</h3>'])
+
+
+def _section(sample: Sample) -> str:
+    return f"<h2>{escape(_heading(sample))}</h2>\n{coloured_texts(sample)}"
 
 
 def _heading(sample: Sample) -> str:

@@ -12,6 +12,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view.explanation_table import counts, flat, is_wide, parts_of, wide_names
+from onnxlrp.view.number_words import significant, value_words
 
 _ROUNDED = 1e-5
 """Largest relative difference of a score from itself in another type."""
@@ -56,17 +57,11 @@ def reasons_of(explanation: Explanation, top: int, against: bool) -> list[tuple[
     return found
 
 
-def value_words(value: Any) -> str:
-    """Write a value as people do: numbers with six significant digits, NaN and None as "missing"."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "missing"
-    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
-
-
 def _reason(name: str, value: Any, relevance: float, size: float, score: str) -> Reason:
     shown = name if value is _UNKNOWN else f"{name} = {value_words(value)}"
     verb = "raised" if relevance > 0 else "lowered"
-    text = f"{shown} {verb} {score} by {abs(relevance):.3g}" if score else f"{shown} has relevance {relevance:+.3g}"
+    amount, sign = significant(abs(relevance), 3), "+" if relevance > 0 else "-"
+    text = f"{shown} {verb} {score} by {amount}" if score else f"{shown} has relevance {sign}{amount}"
     return Reason(name, None if value is _UNKNOWN else value, relevance, abs(relevance) / size, text)
 
 

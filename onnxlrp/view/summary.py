@@ -126,6 +126,15 @@ def labels_of(explanation: Explanation) -> list[str]:
     return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
 
 
+def has_one_score(explanation: Explanation) -> bool:
+    """Decide whether the model gives one score a sample, so that there is no class to name."""
+    legend, interface = explanation.legend, explanation.interface
+    output = (legend.explained_output if legend is not None else "") or (interface.output if interface else "")
+    value = explanation.outputs.get(output)
+    samples = _samples(explanation)
+    return isinstance(value, np.ndarray) and value.ndim > 0 and value.size == len(value) == samples
+
+
 def target_words(target: int | tuple[int, ...] | None) -> tuple[str, str]:
     """Name the kind of a target and the target: ("class", "3"), ("element", "3, 17"), or ("class", "-") for None."""
     if isinstance(target, tuple):

@@ -38,8 +38,10 @@ def write_csv(tables: Iterable[Columns], path: Path) -> int:
 
 
 def _cells(column: np.ndarray) -> list[Any]:
-    """List the cells of a column, -0.0 as 0.0."""
-    return (column + 0.0 if column.dtype.kind == "f" else column).tolist()
+    """List the cells of a column: -0.0 as 0.0, and float32 by the fewest digits that read back as the same number."""
+    if column.dtype.kind != "f":
+        return list(column.tolist())
+    return [str(number) for number in column + column.dtype.type(0)]
 
 
 TABLE_WRITERS: dict[str, Callable[[Iterable[Columns], Path], int]] = {".csv": write_csv, ".parquet": write_parquet}

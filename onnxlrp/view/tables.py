@@ -15,6 +15,7 @@ from onnxlrp.printable import escaped
 from onnxlrp.runtime.checking import Conservation, OutputCheck
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.view.feature_ranking import RankedFeature
+from onnxlrp.view.number_words import four_digits, value_words
 from onnxlrp.view.pictures import paper_and_ink
 from onnxlrp.view.summary import Sample, target_words
 from onnxlrp.view.tokens import Piece, limit_of_texts
@@ -64,9 +65,9 @@ def operators_table(rows: Iterable[OperatorRow]) -> Table:
     return _table(("operator", "since opset", "kind", "what happens to relevance"), lines)
 
 
-def composites_table(rows: Iterable[tuple[str, str]]) -> Table:
-    """List every composite with its arguments and its purpose."""
-    return _table(("composite", "what it is for"), rows)
+def composites_table(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """List every composite with its arguments, what it computes, and what it is for."""
+    return _table(("composite", "what it computes", "what it is for"), rows)
 
 
 def ledger_table(ledger: Ledger, top: int | None = None) -> Table:
@@ -95,7 +96,7 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     if any(sample.position is not None for sample in samples):
         columns["position"] = [str(sample.position) for sample in samples]
     columns[kind] = [target_words(sample.target)[1] for sample in samples]
-    if any(sample.label for sample in samples):
+    if any(sample.label not in ("", target_words(sample.target)[1]) for sample in samples):
         columns["label"] = [sample.label for sample in samples]
     words = len(columns)
     columns["score"] = [number_or_dash(sample.score) for sample in samples]
@@ -146,7 +147,7 @@ def features_table(sample: Sample) -> Table:
         table.add_column(name, justify="right" if name in ("value", "relevance") else "left", overflow="fold")
     limit = max((abs(feature.relevance) for feature in sample.features), default=1.0) or 1.0
     for feature in sample.features:
-        words = feature.value if isinstance(feature.value, str) else four_digits(feature.value)
+        words = value_words(feature.value)
         shown = (
             escaped(feature.name),
             escaped(words),
@@ -237,11 +238,6 @@ def number_or_dash(value: float | None) -> str:
 def _beside(value: float, limit: float) -> str:
     """Write a number beside others of which `limit` is the largest; what is only rounding beside it is 0."""
     return four_digits(value if abs(value) > _ROUNDING * limit else 0.0)
-
-
-def four_digits(value: float) -> str:
-    """Write a number with four significant digits, and −0 as 0."""
-    return f"{float(value) + 0.0:.4g}"
 
 
 def _qualified(row: OperatorRow) -> str:

@@ -138,7 +138,7 @@ def test_the_source_is_never_overwritten(tmp_path):
         ["explain", DIGITS],
         ["explain", DIGITS, "--input", "digit"],
         ["explain", DIGITS, "--input", "image=digit.npy", "-o", "out.bmp"],
-        ["explain", DIGITS, "--input", "image=digit.npy", "--target", "three"],
+        ["explain", DIGITS, "--input", f"image={DIGITS.parent / 'samples.npz'}", "--target", "three"],
         ["explain", DIGITS, "--input", "image=digit.npy", "--preprocess", "nonsense"],
         ["check", DIGITS, "--input", "image"],
         ["nonsense"],
@@ -263,6 +263,14 @@ def test_targets_that_do_not_exist(explained, digit):
 def test_inspect_says_what_the_default_stands_for():
     assert call("inspect", DIGITS).stdout.startswith("auto (convolutions, no attention: ")
     assert json.loads(call("inspect", DIGITS, "--composite", "epsilon", "--json").stdout)["composite"] == "epsilon"
+
+
+def test_inspect_suggests_a_composite():
+    told = " ".join(call("inspect", DIGITS, "--composite", "epsilon").stdout.split())
+    assert "epsilon: For tables, series" in told
+    assert "suggested: auto, because the model has convolutions" in told
+    suggested = json.loads(call("inspect", DIGITS, "--json").stdout)["suggested"]
+    assert suggested["composite"] == "auto" and "γ" in suggested["why"]
 
 
 def test_a_composite_file_that_cannot_be_used(tmp_path):
@@ -440,6 +448,10 @@ def test_composites():
     try:
         assert "our_own" in call("composites").stdout
         rows = json.loads(call("composites", "--json").stdout)
+        assert (
+            all(row["good_for"].startswith("For ") for row in rows[:-1])
+            and "take it first" in call("composites").stdout
+        )
         assert rows[0]["composite"].startswith("auto(") and rows[-1]["purpose"] == "Epsilon(epsilon=0.001)"
         assert "our_own" in call("inspect", DIGITS, "--composite", "their_own", status=2).stderr
         assert json.loads(call("inspect", DIGITS, "--composite", "our_own", "--json").stdout)["plan"]

@@ -47,6 +47,34 @@ def model(path, segments=False, fixed=False, **metadata):
     return path
 
 
+def classifier(path):
+    """A linear classifier of rows of three columns, with a label output."""
+    nodes = [
+        helper.make_node(
+            "LinearClassifier",
+            ["x"],
+            ["label", "scores"],
+            domain="ai.onnx.ml",
+            coefficients=[1.0, 0.0, 0.5, 0.0, 1.0, -0.5],
+            intercepts=[0.0, 0.0],
+            classlabels_strings=["leaves", "stays"],
+            post_transform="NONE",
+        )
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "rows",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 2]),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
 def explained(*words):
     return json.loads(call("explain", *words, "--json").stdout)["samples"]
 
@@ -66,6 +94,16 @@ def test_classes_by_the_models_own_names(folder, metadata):
     assert "(did you mean 'dog'?); the classes are cat, dog, red fox" in unwrapped(wrong)
     call("convert", net, "-o", folder / "net.lrp.onnx")
     assert Explainer(folder / "net.lrp.onnx").class_names == ("cat", "dog", "red fox")
+
+
+def test_names_from_a_label_output(tmp_path):
+    """The labels of a classifier are known once it is converted."""
+    net = classifier(tmp_path / "net.onnx")
+    (tmp_path / "rows.csv").write_text("1,2,3\n")
+    (sample,) = explained(net, "--input", f"x={tmp_path / 'rows.csv'}", "--target", "stays")
+    assert (sample["target"], sample["label"]) == (1, "stays")
+    wrong = call("explain", net, "--input", f"x={tmp_path / 'rows.csv'}", "--target", "stay", status=2)
+    assert "(did you mean 'stays'?); the classes are leaves, stays" in unwrapped(wrong)
 
 
 def test_names_from_files(folder):

@@ -37,11 +37,15 @@ def _missing(
         label = {p.key: p.value for p in node.metadata_props}.get("onnxlrp.rule")
         if label is not None or inside:
             reason = without_kernel(node, opsets[node.domain], types)
-            if reason:
+            if reason and label not in COPIES:
                 yield f"{reason} ({label or 'in a body'})"
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _missing(attribute.g, opsets, types, inside or label is not None)
+
+
+COPIES = ("the model at the baseline", "the model at a point")
+"""Labels of copies of the model's own nodes, which have a kernel where the model's have one."""
 
 
 def without_kernel(node: onnx.NodeProto, opset: int, types: Mapping[str, str]) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnx.parser
@@ -16,32 +14,28 @@ import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import InputError
 from onnxlrp.operators.registry import Kind
+from tests import bundled
 from tests.emit import test_rolled_out
 from tests.emit.cuda_kernels import report, without_kernel
 from tests.operators.case import Case
 from tests.operators.draws import DRAWS, registered
 from tests.oracle.net import Net
 
-MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx"))
 LARGE = ("auto", "epsilon_gamma_box", "epsilon_alpha2_beta1", "gradient")
 """Composites for EfficientNet-Lite0."""
 BOUNDED = {"epsilon_gamma_box", "vgg_overview"}
 """Composites that need the bounds of the input."""
 PICTURES = ("digits_cnn", "efficientnet_lite0")
 """Folders of models with convolutions over two axes, which class activation maps need."""
-NOT_FOR = {
-    "deep_lift": ("minilm_similarity",),
-    "smooth_grad": ("digits_lstm", "minilm_similarity"),
-    "integrated_gradients": ("minilm_similarity",),
-}
-"""Folders of models that a composite refuses: noise is of a declared size, and between integer ids lie no points.
-Attention is in the sentence encoder alone, which lies in `models/` only where `tools/make_models` made it."""
+ATTENTION = ("minilm_similarity",)
+"""Folders of models with attention, which rollout needs; the sentence encoder lies in `models/` only where
+`tools/make_models` made it."""
 
 
 def is_refused(name: str, folder: str) -> bool:
     """Decide whether a composite is not for the model in a folder."""
-    rollout = name == "attention_rollout" and folder != "minilm_similarity"
-    return rollout or folder in NOT_FOR.get(name, ()) or (name.endswith("_cam") and folder not in PICTURES)
+    rollout = name == "attention_rollout" and folder not in ATTENTION
+    return rollout or (name.endswith("_cam") and folder not in PICTURES)
 
 
 def composite(name: str) -> str:
@@ -62,14 +56,13 @@ def test_the_check_sees_what_has_no_kernel():
     ("path", "name"),
     [
         (p, n)
-        for p in MODELS
-        for n in COMPOSITES
+        for p, n in bundled.pairs(COMPOSITES, ["auto"])
         if (n in LARGE or p.stem != "efficientnet_lite0") and not is_refused(n, p.parent.name)
     ],
     ids=lambda v: v if isinstance(v, str) else v.stem,
 )
 def test_models(path, name):
-    report(onnxlrp.convert(path, composite(name)).to_proto())
+    report(onnxlrp.convert(path, composite(name), **bundled.options(path)).to_proto())
 
 
 def network() -> Net:
@@ -110,8 +103,8 @@ OPTIONS = {
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_composites(name, dynamic):
-    if name == "attention_rollout" or (dynamic and name == "smooth_grad"):
-        with pytest.raises(InputError, match=r"leaves sizes open|no softmax that is multiplied"):
+    if name == "attention_rollout":
+        with pytest.raises(InputError, match="no softmax that is multiplied"):
             onnxlrp.convert(single(network().model(dynamic=dynamic)), name)
         return
     report(onnxlrp.convert(single(network().model(dynamic=dynamic)), composite(name)).to_proto())

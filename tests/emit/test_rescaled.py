@@ -310,3 +310,22 @@ def test_the_plan_says_what_is_computed():
     plan = onnxlrp.inspect(model("z = MatMul(x, w) y = Tanh(z)", w=(4, 3)), "deep_lift")
     assert {row.why for row in plan.rows()} == {"its change from the baseline, over that of its operand"}
     assert "the model runs at the baseline too" in str(plan)
+
+
+@pytest.mark.parametrize("baseline", [0, 4])
+def test_ids_change_by_their_embeddings(baseline):
+    """The relevance of ids adds up to the change from a text of one id, and an id that is the baseline's gets none."""
+    proto = model(
+        "e = Gather(table, ids) a = MatMul(e, w) b = Tanh(a) m = ReduceMean<keepdims=0>(b, one) y = MatMul(m, v)",
+        "int64[N, T] ids",
+        table=(9, 5),
+        w=(5, 6),
+        v=(6, 3),
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+    ours = Explained(proto, composite=f"deep_lift(baseline={baseline})")
+    ids = np.random.default_rng(2).integers(0, 9, size=(3, 7))
+    ids[0, 2] = baseline
+    found, before = (ours.run({"ids": v}, target=[1]) for v in (ids, np.full_like(ids, baseline)))
+    np.testing.assert_allclose(found["ids_relevance"].sum(1), (found["y"] - before["y"])[:, 1])
+    assert found["ids_relevance"][0, 2] == 0

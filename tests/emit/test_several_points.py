@@ -208,12 +208,6 @@ def test_the_same_noise_in_every_file():
 # ------------------------------------------------------------------------------------------------- what is refused
 
 
-def test_noise_of_an_unknown_size():
-    proto = model(PICTURE, SHAPES, "double[N, 2, H, 4] x")
-    with pytest.raises(InputError, match=r"holds the noise of the input 'x', whose shape .* leaves sizes open"):
-        onnxlrp.convert(proto, "smooth_grad")
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -273,3 +267,81 @@ def test_texts_and_files_are_read_again(text, tmp_path):
     (tmp_path / "own.toml").write_text(f'composite = "{text}"')
     overridden = composites.parse(tmp_path / "own.toml")
     assert isinstance(overridden, composites.Overridden) and str(overridden.base) == text
+
+
+TEXT = """e = Gather(table, ids) m = MatMul(e, w) t = Tanh(m) s = ReduceMean<keepdims=0>(t, one) y = MatMul(s, v)"""
+TEXT_SHAPES = {"table": (9, 5), "w": (5, 6), "v": (6, 3)}
+IDS = RNG.integers(0, 9, size=(3, 7))
+
+
+def text(ids: str = "int64[N, T] ids", body: str = TEXT) -> onnx.ModelProto:
+    proto = model(body, TEXT_SHAPES, ids)
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+    return proto
+
+
+def embedded(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, Array]:
+    """The rest of a model of ids, whose input is their embedding, and the table."""
+    tables = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    return text("double[N, T, 5] e", TEXT.partition(") ")[2]), tables["table"]
+
+
+@pytest.mark.parametrize("baseline", [0, 4])
+def test_ids_move_by_their_embeddings(baseline):
+    rest, table = embedded(text())
+    ours = Explained(text(), composite=f"integrated_gradients(steps=4, baseline={baseline})")
+    theirs = integrated(rest, {"e": table[IDS]}, table[baseline], target=[1])["e"].sum(-1)
+    close(ours.relevance({"ids": IDS}, target=[1])["ids"], theirs)
+
+
+def test_several_targets_of_ids():
+    one = [
+        Explained(text(), composite="integrated_gradients(steps=4)").relevance({"ids": IDS}, target=[k]) for k in (2, 0)
+    ]
+    several = Explained(text(), composite="integrated_gradients(steps=4)", targets=2)
+    close(several.relevance({"ids": IDS}, target=[[2, 0]])["ids"], np.stack([found["ids"] for found in one], 1))
+
+
+def test_noise_on_embeddings_whose_length_is_open():
+    """The file holds noise for 128 tokens, of which a text reads the first."""
+    rest, table = embedded(text())
+    ours = Explained(text(), composite="smooth_grad(samples=3, sigma=0.5)").relevance({"ids": IDS}, target=[1])["ids"]
+    noise = np.random.default_rng(0).normal(scale=0.5, size=(3, 128, 5))[:, :7]
+    gradient = Explained(rest, composite="gradient")
+    theirs = sum(gradient.relevance({"e": table[IDS] + n}, target=[1])["e"].sum(-1) for n in noise) / 3
+    close(ours, theirs)
+
+
+def test_noise_begins_again_after_a_block():
+    proto = model(
+        "m = MatMul(x, w) t = Tanh(m) s = ReduceMean<keepdims=0>(t, one) y = MatMul(s, v)",
+        {"w": (5, 6), "v": (6, 3)},
+        "double[N, T, 5] x",
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+    x = RNG.normal(size=(2, 300, 5))
+    ours = Explained(proto, composite="smooth_grad(samples=2, sigma=0.5)").relevance({"x": x}, target=[1])["x"]
+    noise = np.random.default_rng(0).normal(scale=0.5, size=(2, 128, 5))[:, np.arange(300) % 128]
+    gradient = Explained(proto, composite="gradient")
+    close(ours, sum(gradient.relevance({"x": x + n}, target=[1])["x"] for n in noise) / 2)
+
+
+def test_ids_and_numbers_move_together():
+    body = TEXT.replace("y = MatMul(s, v)", "r = Mul(s, z) y = MatMul(r, v)")
+    proto = text("int64[N, T] ids, double[N, 6] z", body)
+    z = RNG.normal(size=(3, 6))
+    ours = Explained(proto, composite="integrated_gradients(steps=4)").relevance({"ids": IDS, "z": z}, target=[1])
+    rest, table = text("double[N, T, 5] e, double[N, 6] z", body.partition(") ")[2]), embedded(text())[1]
+    gradient, found = Explained(rest, composite="gradient"), {"e": 0.0, "z": 0.0}
+    for node, weight in zip(NODES, WEIGHTS, strict=True):
+        point = {"e": table[0] + (1 + node) / 2 * (table[IDS] - table[0]), "z": (1 + node) / 2 * z}
+        for name, g in gradient.relevance(point, target=[1]).items():
+            found[name] = found[name] + weight / 2 * g
+    close(ours["ids"], ((table[IDS] - table[0]) * found["e"]).sum(-1))
+    close(ours["z"], z * found["z"])
+
+
+@pytest.mark.parametrize("baseline", ["9", "0.5", "-1"])
+def test_a_baseline_of_ids_is_an_id(baseline):
+    with pytest.raises(InputError, match="the baseline of 'ids' is an id of its table"):
+        onnxlrp.convert(text(), f"integrated_gradients(baseline={baseline})")

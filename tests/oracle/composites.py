@@ -81,8 +81,11 @@ def _deep_taylor(low: Any = None, high: Any = None) -> Composite:
 
 
 def _auto() -> Composite:
+    """γ by the number of convolutions; models with attention and maps of scores are not among the oracle's."""
+
     def layer(place: Place) -> Rule:
-        return Rule("Gamma", gamma=0.1) if place.spatial >= 2 and not place.last else EPSILON
+        gamma = Rule("Gamma", gamma=0.1 if place.convolutions <= 8 else 0.25)
+        return gamma if place.spatial >= 2 and not place.last else EPSILON
 
     return Composite(layer)
 

@@ -131,6 +131,14 @@ def test_boosted_trees_of_other_packages(package, kind):
         assert list(onnxlrp.explain(whole, CUSTOMERS[:4]).relevance) == ["age", "income", "contract"]
 
 
+def test_one_row_of_a_frame_is_taken():
+    """A row of numbers and words has cells of type object, which become numbers again."""
+    model = encoded(tree.DecisionTreeClassifier(max_depth=3)).fit(CUSTOMERS, LEFT)
+    one = onnxlrp.explain(model, CUSTOMERS.iloc[5], target=1)
+    assert one.to_frame()["index"].tolist() == [5]
+    np.testing.assert_array_equal(totals(one), totals(onnxlrp.explain(model, CUSTOMERS, target=1))[5:6])
+
+
 def test_polars_frames_are_taken():
     pl = pytest.importorskip("polars")
     model = encoded(tree.DecisionTreeClassifier(max_depth=3)).fit(CUSTOMERS, LEFT)
@@ -153,7 +161,9 @@ def test_what_cannot_be_explained_is_named():
         onnxlrp.explain(preprocessing.StandardScaler().fit(NUMBERS), NUMBERS)
     model = encoded(tree.DecisionTreeClassifier()).fit(CUSTOMERS, LEFT)
     with pytest.raises(InputError, match=r"column 'contract' holds datetime64.*neither numbers nor words"):
-        onnx_of(model, CUSTOMERS.assign(contract=pd.Timestamp("2020-01-01")))
+        onnxlrp.explain(model, CUSTOMERS.assign(contract=pd.Timestamp("2020-01-01")))
+    with pytest.raises(InputError, match=r"lacks column 'contract' \(did you mean 'contracts'\?\): .* trained"):
+        onnxlrp.explain(model, CUSTOMERS.rename(columns={"contract": "contracts"}))
     with pytest.raises(InputError, match="skl2onnx cannot write a DummyFit as an ONNX model"):
         onnxlrp.explain(DummyFit().fit(NUMBERS, LEFT), NUMBERS)
 
@@ -182,7 +192,6 @@ def test_labels_are_compared_by_their_values(kind, labels):
     ("X", "words"),
     [
         (NUMBERS[:0], "X holds no row"),
-        (NUMBERS.iloc[0], "cannot predict these rows: Expected a 2-dimensional container"),
         (NUMBERS.to_numpy()[:, :1], "cannot predict these rows: X has 1 features"),
     ],
 )

@@ -250,3 +250,29 @@ def test_attention_rollout(name, dynamo):
         feeds
     ).relevance.values()
     np.testing.assert_allclose(ours, np.broadcast_to(expected.numpy(), ours.shape), rtol=2e-5, atol=1e-6)
+
+
+class Reading(nn.Module):
+    """A table of embeddings, and a layer that attends or an LSTM on these."""
+
+    def __init__(self, kind: type[nn.Module] = Attending, size: int = 8) -> None:
+        super().__init__()
+        self.table, self.rest = nn.Embedding(11, size), kind()
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.rest(self.table(ids))
+
+
+IDS = RNG.integers(0, 11, size=(3, 6))
+
+
+@pytest.mark.parametrize("baseline", [0, 7])
+@pytest.mark.parametrize(("kind", "size"), [(Attending, 8), (Recurrent, 5)], ids=["bert", "lstm"])
+def test_integrated_gradients_of_ids(kind, size, baseline):
+    torch.manual_seed(4)
+    module, ids = Reading(kind, size).double().eval(), torch.from_numpy(IDS)
+    peer = attr.LayerIntegratedGradients(module, module.table).attribute(
+        ids, torch.full_like(ids, baseline), torch.tensor(CLASSES), n_steps=16
+    )
+    ours = relevance(module, IDS, f"integrated_gradients(steps=16, baseline={baseline})")
+    assert np.abs(ours - peer.sum(-1).detach().numpy()).max() < 1e-6 * np.abs(ours).max()

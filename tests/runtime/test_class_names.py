@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import TargetError
-from onnxlrp.runtime.class_names import classes_of
+from onnxlrp.runtime.class_names import class_of, classes_of
 
-NAMES = ("cat", "dog", "dog, hound", "fox")
+ANIMALS = ("cat", "dog", "dog, hound", "fox")
 
 
 class Series:
@@ -30,7 +30,7 @@ class Series:
     ],
 )
 def test_names_in_every_form(target, classes):
-    assert classes_of(target, lambda: NAMES) == classes
+    assert classes_of(target, lambda: ANIMALS) == classes
 
 
 def test_numbers_need_no_names():
@@ -40,3 +40,25 @@ def test_numbers_need_no_names():
 def test_a_name_that_two_classes_have():
     with pytest.raises(TargetError, match="2 classes are called 'a': 0, 1; give a number"):
         classes_of("a", lambda: ("a", "A ", "b"))
+
+
+NAMES = ("tabby, tabby cat", "tiger cat", "espresso", "catamaran")
+
+
+@pytest.mark.parametrize(("name", "index"), [("tabby", 0), ("Tiger  CAT", 1), ("espresso", 2)])
+def test_a_class_by_its_name(name, index):
+    assert class_of(name, NAMES) == index
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cat", r"did you mean one of: tabby, tabby cat, tiger cat\?"),
+        ("tiger", r"did you mean 'tiger cat'\?"),
+        ("expresso", r"did you mean 'espresso'\?"),
+        (" ", r"no class is called ' '; the classes are"),
+    ],
+)
+def test_an_unknown_name_suggests_those_that_hold_the_word(name, words):
+    with pytest.raises(TargetError, match=words):
+        class_of(name, NAMES)

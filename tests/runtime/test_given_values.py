@@ -116,8 +116,10 @@ def test_one_input_of_many_columns_takes_them_by_name_where_the_file_knows_them(
     assert other.columns["x"] == ("a", "b", "c")
     with pytest.raises(InputError, match=r"lacks columns 'age', 'debt', 'years' \(did you mean 'Age'\?\)"):
         read({"Years": 3.0, "Age": 1.0, "Debt": 2.0}, WIDE, KNOWN)
-    with pytest.raises(InputError, match="has 2 columns for input 'x', which takes float32"):
+    with pytest.raises(InputError, match=r"has 2 columns for input 'x', which takes float32 \[N, 3\]$"):
         read({"a": 3.0, "b": 1.0}, WIDE)
+    with pytest.raises(InputError, match=r"has 4 columns .*: leave those out that are no features, or name them as id"):
+        read(dict.fromkeys("abcd", 1.0), WIDE)
 
 
 def test_an_identifier_must_be_there():

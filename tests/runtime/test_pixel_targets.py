@@ -52,6 +52,17 @@ def test_the_class_that_is_predicted_there():
     assert explanation.target.tolist() == [[int(scores.argmax()), 7, 15]]
 
 
+def test_the_place_is_known_to_figures():
+    ((place,),) = explainer(segmentation(True))({"x": PICTURE}, target=3, at=(16, 8)).legend.places
+    assert (place.words, place.mark, place.of_class) == ("at (16, 8)", "point", 3)
+    assert place.edges == (0.25, 0.25, 0.25, 0.25)
+    ((place,),) = explainer(segmentation(), "weights")({"x": PICTURE}, target=2, box=(8, 4, 16, 12)).legend.places
+    assert (place.words, place.mark, place.of_class) == ("in the box (8, 4, 16, 12)", "box", 2)
+    ((place,),) = explainer(segmentation(), "weights")({"x": PICTURE}, mask=np.ones((4, 4))).legend.places
+    assert (place.words, place.mark) == ("in the mask", "none")
+    assert explainer(segmentation())({"x": PICTURE}, target=[[3, 2, 8]]).legend.places == ()
+
+
 def test_classes_along_the_last_axis():
     run = explainer(segmentation(last=True))
     assert run({"x": PICTURE}, target=1, at=(0, 31)).target.tolist() == [[7, 0, 1]]

@@ -96,3 +96,10 @@ def test_numbers_of_another_type(tmp_path, content, dtype, words):
 
 def test_a_first_row_of_truths_is_no_header(tmp_path):
     assert read(tmp_path, "true,false,1\n0,0,0", np.bool_).array.tolist() == [[True, False, True], [False] * 3]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.bool_])
+def test_truths_are_one_and_zero_to_every_type(tmp_path, dtype):
+    array = read(tmp_path, "a,b,c\nTrue,False,1\n0,true,FALSE", dtype).array
+    assert array.dtype == dtype
+    assert array.tolist() == [[1, 0, 1], [0, 1, 0]]

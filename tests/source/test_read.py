@@ -13,9 +13,8 @@ from onnx import helper, numpy_helper
 import onnxlrp
 from onnxlrp.source.inference import infer
 from onnxlrp.source.read import read
+from tests import bundled
 from tests.source.nets import IMAGE, SCORES, image, info, model, network, nodes, run, weights
-
-MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.onnx"))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +207,7 @@ def test_a_number_for_a_size_that_varies_does_not_come_back(rows):
     np.testing.assert_allclose(found["x_relevance"], found["y"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("path", MODELS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", bundled.FILES, ids=lambda p: p.stem)
 def test_outputs_of_the_bundled_models(path):
     """The source's outputs within 1e-5, in their order and under their names."""
     proto = onnx.load(path)
@@ -220,7 +219,7 @@ def test_outputs_of_the_bundled_models(path):
         drawn = rng.uniform(size=shape) if dtype.kind == "f" else rng.integers(1, 5, shape)
         feeds[value.name] = drawn.astype(dtype)
     source = run(proto, feeds)
-    explained = onnxlrp.convert(path).to_proto()
+    explained = onnxlrp.convert(path, **bundled.options(path)).to_proto()
     outputs = run(explained, feeds)
     assert [o.name for o in explained.graph.output][: len(source)] == list(source)
     assert list(explained.graph.output)[: len(source)] == list(proto.graph.output)
@@ -233,7 +232,7 @@ def test_outputs_of_the_bundled_models(path):
 
 
 def test_zipmap_comes_back():
-    path = next(p for p in MODELS if p.stem == "wine_mlp")
+    path = next(p for p in bundled.FILES if p.stem == "wine_mlp")
     source, explained = onnx.load(path), onnxlrp.convert(path)
     proto = explained.to_proto()
     assert [n for n in proto.graph.node if n.op_type == "ZipMap"] == [

@@ -68,7 +68,7 @@ def test_words_for_what_relevance_is_a_part_of():
 
 def test_unknown_relevance_is_no_zero():
     done = churn(relevance={"age": np.float32([[np.nan], [1]]), "debt": np.float32([[2], [0]])})
-    assert str(done).splitlines()[2:4] == ["  age = 52     +nan", "  debt = 1000  +2"]
+    assert str(done).splitlines()[2:4] == ["  age = 52     nan", "  debt = 1000  +2"]
 
 
 def test_print_says_what_adds_up():

@@ -1,4 +1,4 @@
-"""Measurement of every preset beside `auto`: `python -m tools.defaults` writes the table (minutes, one core).
+"""Measurement of presets beside `auto` on small networks that are trained here, in minutes: `python -m tools.defaults`.
 
 It needs torch and scikit-learn besides onnxlrp (tools/peers.txt says how to install torch).
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from onnxlrp import __version__
 from tools.defaults.measure import COMPOSITES, SAMPLES, SEEDS, measure
 from tools.defaults.networks import tasks
-from tools.defaults.pictures import measure_pictures
 
 RESULTS = Path(__file__).parent / "results.md"
 
@@ -29,19 +27,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
     start, lines, worse = time.perf_counter(), [], []
-    for network, areas in _all():
+    for network, areas in ((task.name, measure(task)) for task in tasks()):
         lines.append(f"| {network} | " + " | ".join(_cell(areas, name) for name in COMPOSITES) + " |")
         worse += [f"{network}: `{name}` by {_gap(areas, name)}" for name in COMPOSITES if _better(areas, name)]
         print(lines[-1], flush=True)
     RESULTS.write_text(_page(lines, worse, time.perf_counter() - start))
     print(f"\nwrote {RESULTS}\n" + "\n".join(worse))
-
-
-def _all() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yield every network's name and deletion areas."""
-    for task in tasks():
-        yield task.name, measure(task)
-    yield "photographs, EfficientNet-Lite0", measure_pictures()
 
 
 def _cell(areas: dict[str, np.ndarray], name: str) -> str:
@@ -74,14 +65,14 @@ def _page(lines: list[str], worse: list[str], seconds: float) -> str:
     above = [f"- {line}" for line in worse] or ["- none"]
     return "\n".join(
         [
-            "# The default composite against the presets",
+            "# The default composite on networks that are trained here",
             "",
             f"`python -m tools.defaults`, {datetime.date.today()}, onnxlrp {__version__}, {seconds / 60:.1f} minutes.",
             f"{SEEDS} trained networks a row, {SAMPLES} samples each. Deletion: elements are set to 0, the mean of all",
             "data, the least relevant first and the most relevant first; the area between the two curves of the score",
             "of the predicted class, higher is better. ± is the standard error over samples. `epsilon_gamma_box` knows",
-            "the lowest and the highest element of the data. The last row: four bundled photographs, 14 × 14 patches",
-            "set to the mean colour.",
+            "the lowest and the highest element of the data. Models on disk, larger and on real data, are in",
+            "[the suite](../evaluation/suite.md).",
             "",
             *head,
             *lines,

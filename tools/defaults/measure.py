@@ -23,8 +23,9 @@ COMPOSITES = (
     "attn_lrp",
     "cp_lrp",
     "gradient_x_input",
+    "auto(gamma=0.1)",
     "auto(gamma=0.25)",
-    "auto(gamma=0.25, flat_stem=True)",
+    "auto(flat_stem=True)",
 )
 SEEDS, SAMPLES, STEPS = 3, 20, 16
 

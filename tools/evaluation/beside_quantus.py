@@ -22,7 +22,7 @@ from onnxlrp.evaluation.perturbation import curve, curves
 from onnxlrp.evaluation.removal import Removal
 from onnxlrp.evaluation.score_model import ScoreModel
 from onnxlrp.evaluation.units import make_units
-from tools.defaults.pictures import bundled_pictures
+from tools.evaluation.pictures import bundled_pictures
 from tools.evaluation.quantus_peer import Network, pixel_flipping, quantus, region_perturbation
 
 ROOT = Path(__file__).parents[2] / "models"

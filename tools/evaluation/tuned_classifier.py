@@ -37,8 +37,8 @@ bottom)."""
 
 def main() -> None:
     """Tune, and write the page and the composite file."""
-    pictures = dict(sorted(_pictures()))
-    x = np.stack([_crop(picture, *crop) for picture in pictures.values() for crop in CROPS])
+    shown = dict(sorted(pictures()))
+    x = np.stack([crop(picture, *place) for picture in shown.values() for place in CROPS])
     held_out = [row for row in range(len(x)) if row // len(CROPS) % 2]
     start = time.process_time()
     tuning = onnxlrp.tune(
@@ -47,11 +47,12 @@ def main() -> None:
     )  # fmt: skip
     minutes = (time.process_time() - start) / 60
     tuning.save(RULES)
-    PAGE.write_text(_page(tuning, list(pictures), minutes))
+    PAGE.write_text(_page(tuning, list(shown), minutes))
     print(tuning)
 
 
-def _pictures() -> Iterator[tuple[str, Image.Image]]:
+def pictures() -> Iterator[tuple[str, Image.Image]]:
+    """Yield the bundled pictures and scikit-learn's two, by name."""
     for path in (ROOT / "pictures").glob("*.*g"):
         yield path.stem, Image.open(path).convert("RGB")
     found = load_sample_images()
@@ -59,7 +60,7 @@ def _pictures() -> Iterator[tuple[str, Image.Image]]:
         yield Path(name).stem, Image.fromarray(pixels)
 
 
-def _crop(picture: Image.Image, share: float, along: float, down: float) -> np.ndarray:
+def crop(picture: Image.Image, share: float, along: float, down: float) -> np.ndarray:
     """Cut a square out of a picture, [3, 224, 224] of 0 to 255."""
     side = share * min(picture.size)
     left, top = along * (picture.width - side), down * (picture.height - side)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+MEASURED = 96
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
@@ -42,6 +43,12 @@ def save_samples(path: Path, inputs: dict[str, np.ndarray], labels: np.ndarray) 
     """Write `samples.npz`: real test data under the model's own input names, and their `labels`."""
     arrays: dict[str, Any] = {**inputs, "labels": labels}
     np.savez_compressed(path / "samples.npz", **arrays)
+
+
+def save_measured(path: Path, inputs: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    """Write `measured.npz`: up to 96 further test rows, which `python -m tools.evaluation suite` measures on."""
+    arrays: dict[str, Any] = {name: array[:MEASURED] for name, array in inputs.items()}
+    np.savez_compressed(path / "measured.npz", **arrays, labels=labels[:MEASURED])
 
 
 def save_lines(path: Path, lines: list[str]) -> None:

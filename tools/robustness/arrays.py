@@ -33,6 +33,7 @@ def run(quick: bool, folder: Path) -> Found:
     plain = explainer(linear("float32"))
     for name, inputs in values.mappings(_X):
         tally.judge(name, lambda: plain(inputs).relevance["x"], None)
+    tally.judge("the only input's array", lambda: plain(_X).relevance["x"], plain({"x": _X}).relevance["x"])
     _judge_targets(tally, plain)
     _judge_weights(tally, explainer(linear("float32"), target="weights"))
     return tally.found("values")

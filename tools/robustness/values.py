@@ -124,7 +124,7 @@ def ids() -> Iterator[Case]:
 
 def mappings(good: np.ndarray) -> Iterator[tuple[str, Any]]:
     """Yield values for all inputs together that name none, another, or more."""
-    for value in (None, "x", 1, good, [good], ("x", good), {"x"}, object(), {}, [("x", good)], np.float32(1)):
+    for value in (None, "x", 1, [good], ("x", good), {"x"}, object(), {}, [("x", good)], np.float32(1)):
         yield f"{type(value).__name__} as inputs", value
     for name in ("y", "", "X", "x ", "target", "x_relevance", None, 1, ("x",), b"x", "\x1b[31m", "x" * 9000):
         yield f"an input {name!r:.20}", {name: good}

@@ -17,7 +17,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from onnxlrp.view import pictures
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits, in_digits
 
 INK, GREY, PALE = "#1e1e1e", "#6b6b6b", "#d9d9d9"
 FOR, AGAINST = (f"#{r:02x}{g:02x}{b:02x}" for r, g, b in pictures.colours(np.array([0.62, -0.62]), 1.0))
@@ -108,9 +108,8 @@ def colour_bar(canvas: Any, axes: Any, limit: float, unit: str, clipped: bool = 
 
     Returns the bar.
     """
-    bar = canvas.colorbar(
-        ScalarMappable(scale(limit), SIGNED), ax=axes, extend="both" if clipped else "neither", **options
-    )
+    options = {"panchor": False, "extend": "both" if clipped else "neither", **options}
+    bar = canvas.colorbar(ScalarMappable(scale(limit), SIGNED), ax=axes, **options)
     bar.set_ticks([-limit, 0, limit], labels=[signed(-limit), "0", signed(limit)])
     bar.set_label(unit, color=GREY)
     bar.outline.set_edgecolor(PALE)
@@ -119,8 +118,14 @@ def colour_bar(canvas: Any, axes: Any, limit: float, unit: str, clipped: bool = 
 
 def signed(amount: float) -> str:
     """Write an amount with its sign and four digits."""
-    sign = "+" if amount > 0 else "−" if amount < 0 else ""
-    return sign + four_digits(abs(amount))
+    return ("+" if amount > 0 else "") + in_digits(amount)
+
+
+def plain_numbers(axes: Any) -> None:
+    """Write large numbers along the horizontal axis in full, in place of a power of ten beside it."""
+    if max(map(abs, axes.get_xlim())) >= 1e4:
+        axes.xaxis.set_major_formatter(lambda amount, _: in_digits(amount))
+        axes.locator_params(axis="x", nbins=6)
 
 
 def clip_note(values: np.ndarray, limit: float) -> str:

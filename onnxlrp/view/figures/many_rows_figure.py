@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from onnxlrp.view.figures.canvas import GREY, PALE, Drawing, short
+from onnxlrp.view.figures.canvas import GREY, PALE, Drawing, plain_numbers, short
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _ROW = 0.36
 _MOST = 3000
@@ -47,7 +47,7 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
     count = len(rows.relevance)
     lines = len(shown) + bool(others)
     notes = (_targets_note(scene),) if points or count > 1 else ()
-    title = f"Relevance of the columns over {count} rows"
+    title = f"Relevance of the columns over {count:,} rows"
     return Drawing(9.6 if points else 6.4, lines * _ROW + 1.5, draw, notes, all_targets=False, title=title)
 
 
@@ -82,6 +82,7 @@ def _draw_ranking(axes: Any, rows: ShownRows, ranks: np.ndarray, shown: Sequence
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, max(amounts, default=1) * 1.28 or 1)
     axes.set_xlabel("mean |relevance|", color=GREY)
+    plain_numbers(axes)
 
 
 def _draw_points(axes: Any, rows: ShownRows, shown: Sequence[int], others: bool, unit: str) -> None:
@@ -98,6 +99,7 @@ def _draw_points(axes: Any, rows: ShownRows, shown: Sequence[int], others: bool,
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(unit, color=GREY)
+    plain_numbers(axes)
 
 
 def spread(relevance: np.ndarray, limit: float) -> np.ndarray:

@@ -20,14 +20,15 @@ def overlay_sheet(scene: Scene) -> Image.Image | None:
         return None
     places = [(sample, k) for sample in range(scene.samples) for k in range(scene.targets)]
     if len(places) == 1:
-        return _explained(scene, name, 0, 0)
+        return explained_picture(scene, name, 0, 0)
     side = pictures.side_of_cells(len(places))
-    cells = [pictures.Cell(pictures.within(_explained(scene, name, *place), side), scene.heading(*place))
+    cells = [pictures.Cell(pictures.within(explained_picture(scene, name, *place), side), scene.heading(*place))
              for place in places]  # fmt: skip
     return pictures.contact_sheet([cells[start : start + 4] for start in range(0, len(cells), 4)])
 
 
-def _explained(scene: Scene, name: str, sample: int, k: int) -> Image.Image:
+def explained_picture(scene: Scene, name: str, sample: int, k: int) -> Image.Image:
+    """Lay the relevance of one sample over its picture; a small picture stands beside its map."""
     one = pictured(scene, name, sample, k)
     if one.is_small:
         return pictures.explained(Image.fromarray(one.picture), one.raw)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.runtime.asked_place import AskedPlace
 from onnxlrp.view import pictures
 from onnxlrp.view.figures.canvas import GREY, INK, SIGNED, Drawing, clip_note, colour_bar, scale, short
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.picture_maps import Pictured, half_level, laid_over, pictured, smoothed
 from onnxlrp.view.figures.scene import Scene
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _SIDE = 3.3
 """Longer side of a picture in inches."""
@@ -22,6 +23,12 @@ _LONG = 6.0
 _ROWS = 12
 """Most samples in one figure."""
 _CONTOUR = "The line surrounds half of the relevance that speaks for it."
+_MARKS = {
+    "point": "The ring is the point that was asked about.",
+    "box": "The dashed box is the one that was asked about.",
+    "detected": "The dashed box is the detected one whose score is explained.",
+}
+"""Sentences of the caption about the mark of a place."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +41,7 @@ class _Cell:
     title: str = ""
     limit: float = 1.0
     below: str = ""
+    place: AskedPlace | None = None
 
 
 def picture_drawing(scene: Scene, name: str, options: Options) -> Drawing:
@@ -70,13 +78,15 @@ def _row(scene: Scene, name: str, sample: int, several: bool) -> list[_Cell]:
     cells += [_Cell(one, kind, title, limit, ends) for one, title in zip(found, titles[1:], strict=True)]
     if not several and scene.targets == 1 and kind == "overlay":
         cells.append(_Cell(first, "map", "", limit))
-    return cells
+    targets = [0, *range(scene.targets), 0]
+    return [dataclasses.replace(cell, place=scene.place(sample, k)) for cell, k in zip(cells, targets, strict=False)]
 
 
 def _notes(row: Sequence[_Cell], count: int) -> tuple[str, ...]:
     contour = _CONTOUR if any(cell.kind == "overlay" for cell in row) else ""
     clipped = clip_note(np.stack([cell.one.raw for cell in row]), row[0].limit)
-    return tuple(note for note in (contour, clipped) if note)
+    mark = "" if row[0].place is None else _MARKS.get(row[0].place.mark, "")
+    return tuple(note for note in (mark, contour, clipped) if note)
 
 
 def _grid(
@@ -89,11 +99,12 @@ def _grid(
     side = _SIDE if max(len(row) for row in rows) <= 3 else _SIDE * 0.72
     if len(rows) == 1 and len(rows[0]) == 1:
         side = 4.5
-    ratio = float(np.clip(width / height, 1 / _LONG, _LONG))
-    across, down = side * min(ratio, 1), side / max(ratio, 1)
+    ratios = [float(np.clip(c.one.size[0] / c.one.size[1], 1 / _LONG, _LONG)) for row in rows for c in row]
+    across, down = side * min(max(ratios), 1), side / max(min(ratios), 1)
     if len(rows[0]) == 1:  # a column of wide pictures
         across, down = across * 2.2, down * 2.2
     columns = max(len(row) for row in rows)
+    alike = max(ratios) < 1.01 * min(ratios)
 
     def draw(canvas: Any) -> None:
         axes = canvas.subplots(len(rows), columns, squeeze=False)
@@ -105,7 +116,7 @@ def _grid(
         _draw_scale(canvas, scene, axes, rows, shared)
 
     lines = 0.45 if any(cell.title or cell.below for row in rows for cell in row) else 0.05
-    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, True, title=title)
+    return Drawing(columns * (across + 0.15) + 1.1, len(rows) * (down + lines) + 0.9, draw, notes, alike, title=title)
 
 
 def _draw_scale(canvas: Any, scene: Scene, axes: Any, rows: Sequence[Sequence[_Cell]], shared: bool) -> None:
@@ -130,6 +141,9 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         _draw_contour(axes, one)
     else:
         axes.imshow(one.picture, cmap="gray", extent=extent, **sharp)
+    if cell.place is not None:
+        _draw_mark(axes, cell.place, one.size)
+    axes.set_anchor("NW")
     if not 1 / _LONG <= one.size[0] / one.size[1] <= _LONG:
         axes.set_aspect("auto")
     axes.set_xticks([])
@@ -143,6 +157,22 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
         axes.set_title(title, fontsize=9, color=INK, loc="left", pad=4)
     if cell.below:
         axes.set_xlabel(cell.below, fontsize=7.5, color=GREY, loc="left", labelpad=2)
+
+
+def _draw_mark(axes: Any, place: AskedPlace, size: tuple[int, int]) -> None:
+    """Mark a place in a picture of this width and height: a ring for a point, a dashed line for a box, both on white so
+    that they are seen on dark pictures."""
+    (left, top, right, bottom), (width, height) = place.edges, size
+    x = [left * width, right * width, right * width, left * width, left * width]
+    y = [top * height, top * height, bottom * height, bottom * height, top * height]
+    if place.mark == "point":
+        for colour, thick in (("white", 3.0), (INK, 1.2)):
+            axes.plot(x[:1], y[:1], "o", markersize=9, fillstyle="none", color=colour, markeredgewidth=thick, zorder=5)
+    elif place.mark != "none":
+        axes.plot(x, y, color="white", linewidth=2.6, zorder=5)
+        axes.plot(x, y, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=5)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
 
 
 def _draw_contour(axes: Any, one: Pictured) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlrp.printable import escaped
 from onnxlrp.view.figures.scene import Scene
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import value_words
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class ShownRows:
         if values is None:
             return self.names[column]
         value = values[row]
-        words = escaped(value) if isinstance(value, (str, bytes)) else four_digits(float(value))
+        words = escaped(value) if isinstance(value, (str, bytes)) else value_words(value)
         return f"{self.names[column]} = {words if len(words) <= 24 else words[:23] + '…'}"
 
 

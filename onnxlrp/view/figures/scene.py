@@ -11,13 +11,14 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.interface import Interface
 from onnxlrp.printable import escaped
+from onnxlrp.runtime.asked_place import AskedPlace, Places
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.legend import Legend
 from onnxlrp.view.explanation_table import by_sample
-from onnxlrp.view.summary import target_words
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import in_digits
+from onnxlrp.view.summary import has_one_score, target_words
 
 
 def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
@@ -46,6 +47,7 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
         output=output,
         sample_axes=legend.sample_axes,
         time_axes=interface.time_axes if interface is not None else {},
+        places=legend.places,
         unit=_unit(interface, output),
         ends_at_score=interface is not None
         and interface.score_is_output
@@ -93,6 +95,8 @@ class Scene:
     """Axis of each input that counts samples, where it is not axis 0."""
     time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis of each series that holds time, as far as the model's file says it."""
+    places: Places = ()
+    """Place in the picture of each sample and target that was asked about, [N][K]; empty if none was."""
     unit: str = "relevance"
     """Unit of relevance, for the scale."""
     ends_at_score: bool = False
@@ -101,8 +105,7 @@ class Scene:
     @property
     def is_one_score(self) -> bool:
         """True if the model gives one score a sample, so that there is no class to name."""
-        value = self.explanation.outputs.get(self.output)
-        return isinstance(value, np.ndarray) and value.ndim > 0 and value.size == len(value) == self.samples
+        return has_one_score(self.explanation)
 
     @property
     def samples(self) -> int:
@@ -162,8 +165,12 @@ class Scene:
         return float(score[sample] if score.ndim == 1 else score[sample, k])
 
     def label(self, sample: int, k: int = 0) -> str:
-        """Name what is explained: the class by its name or number, an element by its indices."""
+        """Name what is explained: the class by its name or number, a place in the picture, an element by its
+        indices."""
         target = self.explanation.target
+        place = self.place(sample, k)
+        if place is not None:
+            return f"{self._class_at(place)} {place.words}"
         if self.is_one_score:
             return escaped(self.output)
         if target is None or not self.is_aligned:
@@ -174,6 +181,16 @@ class Scene:
         if isinstance(index, int) and 0 <= index < len(self.labels):
             return escaped(self.labels[index])
         return " ".join(target_words(index))
+
+    def place(self, sample: int, k: int = 0) -> AskedPlace | None:
+        """Return the place in the picture that was asked about for a sample and target; None if none was."""
+        return self.places[sample][k] if sample < len(self.places) else None
+
+    def _class_at(self, place: AskedPlace) -> str:
+        """Name the class that is explained at a place, or the output if it has one score a place."""
+        if place.of_class is None:
+            return escaped(self.output)
+        return escaped(self.labels[place.of_class]) if place.of_class < len(self.labels) else f"class {place.of_class}"
 
     def probability(self, sample: int, k: int = 0) -> float | None:
         """Return the probability of the explained class, as far as the output says it; None otherwise."""
@@ -214,13 +231,13 @@ class Scene:
         if probability is not None:
             small, large = probability < 0.005, probability >= 0.995
             return f"probability {'< 0.01' if small else '> 0.99' if large else f'{probability:.2f}'}"
-        return "" if score is None else f"score {four_digits(score)}"
+        return "" if score is None else f"score {in_digits(score)}"
 
     def about(self, sample: int | None = None) -> str:
         """Write what a caption says of the score and the rules."""
         score = None if sample is None or self.targets > 1 else self.score(sample)
-        place = f" of {escaped(self.output)}" if self.output else ""
-        known = "" if score is None else f"Score {four_digits(score)}{place}. "
+        place = f" in output {escaped(self.output)}" if self.output else ""
+        known = "" if score is None else f"Score {in_digits(score)}{place}. "
         if self.explanation.base_value is not None:
             return f"{known}Base value and relevance add up to the {'score' if self.ends_at_score else 'raw score'}."
-        return known + (f"Relevance by {escaped(self.composite)}." if self.composite else "")
+        return known + (f"Method: {escaped(self.composite)}." if self.composite else "")

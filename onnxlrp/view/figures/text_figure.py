@@ -15,8 +15,8 @@ from onnxlrp.printable import escaped
 from onnxlrp.view.figures.canvas import GREY, INK, SIGNED, Drawing, colour_bar, scale, short
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.scene import Scene
+from onnxlrp.view.number_words import four_digits
 from onnxlrp.view.pictures import paper_and_ink
-from onnxlrp.view.tables import four_digits
 from onnxlrp.view.tokens import Piece, limit_of_texts, pieces
 
 _WIDTH = 8.6

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.view.figures.canvas import AGAINST, FOR, GREY, INK, PALE, Drawing, short, signed
+from onnxlrp.view.figures.canvas import AGAINST, FOR, GREY, INK, PALE, Drawing, plain_numbers, short, signed
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.row_columns import ShownRows, most_relevant, shown_rows
 from onnxlrp.view.figures.scene import Scene
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import in_digits
 
 _ROW, _WIDTH = 0.31, 8.2
 _TOP_OF_SEVERAL = 6
@@ -135,8 +135,8 @@ def _draw_waterfall(axes: Any, fall: Waterfall, unit: str) -> None:
     axes.axvline(fall.begin, color=PALE, linewidth=1, zorder=0)
     axes.plot(fall.end, last, marker="D", color=INK, markersize=5)
     axes.axvline(fall.end, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    _label_rows(axes, [*(step.label for step in fall.steps), f"{fall.end_name} = {four_digits(fall.end)}"], unit)
-    top = "" if fall.begin_name == "0" else f"{fall.begin_name} = {four_digits(fall.begin)}"
+    _label_rows(axes, [*(step.label for step in fall.steps), f"{fall.end_name} = {in_digits(fall.end)}"], unit)
+    top = "" if fall.begin_name == "0" else f"{fall.begin_name} = {in_digits(fall.begin)}"
     axes.annotate(top, (fall.begin, -0.75), ha="left", va="bottom", fontsize=8.5, color=GREY, annotation_clip=False)
     axes.set_ylim(last + 0.6, -0.75)
 
@@ -158,3 +158,4 @@ def _label_rows(axes: Any, labels: Sequence[str], unit: str) -> None:
     low, high = axes.dataLim.intervalx
     room = 0.13 * ((high - low) or 1.0)
     axes.set_xlim(low - room * bool(low < 0 or low == high), high + room)
+    plain_numbers(axes)

@@ -102,7 +102,7 @@ def test_what_cannot_be_drawn_is_said():
 
 def test_titles_name_class_and_probability():
     text = words(explained({"x": ones(1, 4)}).plot())
-    assert "dog, probability 0.67" in text and "Score 2 of logits. Relevance by epsilon." in text
+    assert "dog, probability 0.67" in text and "Score 2 in output logits. Method: epsilon." in text
     own = words(explained({"x": ones(1, 4)}).plot(labels=["a", "b", "c"]))
     assert "b, probability" in own
     one = explained({"x": ones(1, 4)}, outputs={"logits": ones(1, 1)}, target=np.zeros(1, np.int64))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from onnxlrp.runtime.asked_place import AskedPlace
 from onnxlrp.view.figures.overlay_sheet import overlay_sheet
 from onnxlrp.view.figures.picture_maps import half_level, pictured, smoothed
 from onnxlrp.view.figures.scene import scene_of
@@ -82,3 +85,18 @@ def test_without_matplotlib_a_sheet_of_overlays(tmp_path):
     assert overlay_sheet(scene_of(small)).size == (224 + 14 + 224, 224)  # the picture and its map
     assert overlay_sheet(scene_of(explained({"image": pictures(2)}, shapes=SHAPES))).width > 448
     assert overlay_sheet(scene_of(explained({"x": np.ones((1, 3), np.float32)}))) is None
+
+
+@pytest.mark.parametrize(
+    ("mark", "title", "note"),
+    [("point", "dog at (3, 4)", "The ring"), ("detected", "dog at (3, 4)", "The dashed box"), ("none", "dog at", "")],
+)
+def test_a_place_in_the_picture_is_named_and_marked(mark, title, note):
+    place = AskedPlace("at (3, 4)", mark, (0.25, 0.5, 0.25, 0.5), of_class=1)
+    done = explained({"image": pictures()}, shapes=SHAPES, target=np.array([[1, 4, 3]]))
+    figure = dataclasses.replace(done, legend=dataclasses.replace(done.legend, places=((place,),))).plot()
+    text = words(figure)
+    assert f"{title}" in text and "element" not in text and note in text
+    marks = [line for axes in figure.axes for line in axes.lines if list(line.get_xdata())[:1] == [16.0]]
+    assert len(marks) == (0 if mark == "none" else 6)
+    assert all(axes.get_xlim() == (0, 64) for axes in figure.axes[:3])

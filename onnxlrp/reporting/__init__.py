@@ -1,0 +1,1 @@
+"""Reports: one self-contained HTML page about a model, its predictions and its explanations."""
