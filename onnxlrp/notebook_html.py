@@ -11,7 +11,7 @@ from onnxlrp.printable import escaped
 _MOST_ROWS = 30
 """Number of rows that a table shows at most."""
 _CELL = "padding:2px 8px;text-align:{};vertical-align:top"
-_MOST_CHARACTERS = 80
+_MOST_CHARACTERS = 160
 
 
 def notebook_table(

@@ -36,6 +36,7 @@ from onnxlrp.cli.command_options import (
     Texts,
     TokenizerFile,
 )
+from onnxlrp.errors import TargetError
 from onnxlrp.view import terminal
 
 
@@ -96,7 +97,11 @@ def report(
         "providers": list(provider) or None,
     }
     with terminal.progress("writing the report"):
-        notes = commands.report(model, given, how, labels, out, asked)
+        try:
+            notes = commands.report(model, given, how, labels, out, asked)
+        except TargetError as error:
+            options = "--position N for a token (-1: the last), --element INDICES for an element"
+            raise TargetError(f"{error}\nHere: {options}") from error
     if as_json:
         print_json({"written": str(out), "bytes": out.stat().st_size, "notes": notes})
         return

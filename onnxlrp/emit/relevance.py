@@ -98,7 +98,7 @@ class Relevance:
         return Amount(operand, self.amount(context))
 
     def settled(self, context: Context) -> Relevance:
-        """The relevance as it goes from step to step: in the type that carries it, 0 where the value is missing."""
+        """Return the relevance in the type that carries it from step to step, 0 where the value is missing."""
         return dataclasses.replace(self, tensor=_settled(context, self.value, self.tensor))
 
 

@@ -191,9 +191,14 @@ def _add_others(
 def _are_equal(one: Explanation, other: Explanation) -> bool:
     """Decide whether two explanations are the same but for rounding."""
     return all(
-        np.allclose(value, other.relevance[name], rtol=1e-4, atol=1e-6 * float(np.abs(value).max(initial=0.0)))
+        np.allclose(value, other.relevance[name], rtol=1e-4, atol=1e-6 * _largest(value), equal_nan=True)
         for name, value in one.relevance.items()
     )
+
+
+def _largest(values: np.ndarray) -> float:
+    """Return the largest finite size of the values; 0 if there is none."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
 def _curves(

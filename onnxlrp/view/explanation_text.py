@@ -15,6 +15,11 @@ _MOST = 5
 _TOP = 4
 """Number of features or tokens that are shown for each sample."""
 
+_ONLY = "the score"
+"""Name of what is explained where there is nothing to choose."""
+_MOST_NAMED = 3
+"""Number of inputs that a title names one by one."""
+_HINT = "plot() draws this explanation, and to_frame() has all of its numbers."
 _NOISE = 1e-6
 """Part of the largest relevance of a sample up to which another is rounding, and shown as 0."""
 
@@ -24,8 +29,10 @@ def in_lines(explanation: Explanation) -> str:
     samples = _samples(explanation)
     lines = [_title(explanation)]
     for sample in samples[:_MOST]:
-        numbers = ", ".join(f"{name} {value}" for name, value in _numbers(sample))
-        lines.append(f"sample {sample.index}: {_target(explanation, sample)}, {numbers}")
+        target = _target(explanation, sample)
+        words = [] if target == _ONLY else [target]
+        words += [f"{name} {value}" for name, value in _numbers(sample)]
+        lines.append(f"sample {sample.index}: {', '.join(words)}")
         width = max((len(_feature(sample, index)[0]) for index in range(len(sample.features))), default=0)
         rows = [_feature(sample, index) for index in range(len(sample.features))]
         lines += [f"  {name:<{min(width, 40)}}  {amount}" for name, amount in rows]
@@ -39,10 +46,12 @@ def in_notebook(explanation: Explanation) -> str:
     rows = []
     for sample in samples[:_MOST]:
         numbers = dict(_numbers(sample))
-        top = "; ".join(" ".join(_feature(sample, index)) for index in range(len(sample.features)))
+        features = [_feature(sample, index) for index in range(len(sample.features))]
+        top = "; ".join(f"{name} ({amount})" for name, amount in features)
         rows.append([sample.index, _target(explanation, sample), top, *(numbers.get(name, "-") for name in titles)])
     head = ["sample", "prediction", "most relevant", *titles]
-    return notebook_table(_title(explanation), head, rows, _more(explanation, samples), numbers=len(titles))
+    notes = [*_more(explanation, samples), _HINT]
+    return notebook_table(_title(explanation), head, rows, notes, numbers=len(titles))
 
 
 def _samples(explanation: Explanation) -> list[Sample]:
@@ -51,15 +60,17 @@ def _samples(explanation: Explanation) -> list[Sample]:
 
 def _title(explanation: Explanation) -> str:
     shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
+    if len(explanation.relevance) > _MOST_NAMED:
+        shapes = f"{len(explanation.relevance)} inputs, {counts(explanation)[0]:,} samples"
     interface = explanation.interface
     return f"Relevance of {shapes}" + ("" if interface is None else f": {interface.composite} on {interface.output!r}")
 
 
 def _target(explanation: Explanation, sample: Sample) -> str:
     if sample.target is None:
-        return "all scores" if sample.score is None else "the score"
+        return "all scores" if sample.score is None else _ONLY
     if has_one_score(explanation):
-        return "the score"
+        return _ONLY
     kind, words = target_words(sample.target)
     return f"{kind} {words} ({sample.label})" if sample.label not in ("", words) else f"{kind} {words}"
 

@@ -50,6 +50,17 @@ def test_json(place):
     assert "the first" not in str(content["notes"])
 
 
+def test_a_map_of_scores_asks_for_an_element(place):
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], "conv")
+    shapes = {"x": ["N", 1, 6, 6]}, {"y": ["N", 2, 6, 6]}
+    onnx.save(nets.model([node], *shapes, {"w": np.ones((2, 1, 1, 1))}), "map.onnx")
+    np.save("x.npy", np.random.default_rng(0).normal(size=(2, 1, 6, 6)).astype(np.float32))
+    words = ("map.onnx", "--input", "x.npy", "--no-curves", "--composite", "epsilon")
+    refused = run(*words)
+    assert refused.exit_code == 3 and "--element INDICES" in refused.stderr
+    assert run(*words, "--element", "1,2,3").exit_code == 0
+
+
 @pytest.mark.parametrize(
     "words", [["-o", "page.pdf"], ["--composite", "no_such"], ["--samples", "0"], ["-o", "rows.csv"]]
 )

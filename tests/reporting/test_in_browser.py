@@ -12,6 +12,7 @@ import onnxlrp
 from tests.evaluation import nets
 
 pytest.importorskip("matplotlib")
+playwright = pytest.importorskip("playwright.sync_api")
 MODELS = Path(__file__).parents[2] / "models"
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -78,7 +79,6 @@ def place(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as running:
         opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened

@@ -157,16 +157,28 @@ def test_a_real_model_of_pictures_stays_small(tmp_path):
     assert "Egyptian cat" in text and text.count("<article>") == 12
 
 
-def test_a_batch_of_fixed_size(tmp_path):
-    text = written(
-        tmp_path,
-        MODELS / "digits_lstm" / "digits_lstm.onnx",
-        {"rows": np.load(MODELS / "digits_lstm" / "samples.npz")["rows"]},
-        ["auto"],
-        curves=False,
-        samples=2,
-    )
+def test_a_series(tmp_path):
+    folder = MODELS / "digits_lstm"
+    rows = np.load(folder / "samples.npz")["rows"]
+    text = written(tmp_path, folder / "digits_lstm.onnx", {"rows": rows}, ["auto"], curves=False, samples=2)
     assert text.count("<article>") == 2 and "LSTM" in text
+
+
+def test_a_model_that_takes_one_sample_at_once_and_an_element_of_its_map(tmp_path):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], "conv")]
+    weights = {"w": np.random.default_rng(0).normal(size=(2, 3, 1, 1))}
+    model = nets.model(nodes, {"x": [1, 3, 6, 6]}, {"y": [1, 2, 6, 6]}, weights)
+    x = np.random.default_rng(1).normal(size=(3, 3, 6, 6)).astype(np.float32)
+    text = written(tmp_path, model, x, "epsilon", target_kind="element", target=(1, 2, 3), steps=2)
+    assert "the first 1 of 3 samples are shown (the model takes 1 at once)" in text
+    assert text.count("<article>") == 1 and "element 1, 2, 3" in text and "most relevant first" in text
+
+
+def test_numbers_that_are_not_finite_are_a_warning(tmp_path):
+    x = np.eye(4, dtype=np.float32)
+    x[0, 0] = np.nan
+    text = written(tmp_path, nets.linear(np.eye(4, 3)), x, curves=False)
+    assert "Some numbers are no numbers" in text and "holds 1 NaN" in text
 
 
 def test_amounts_that_are_not_finite_make_no_chart():

@@ -100,6 +100,14 @@ def test_notebooks_show_a_small_table_that_obeys_no_name():
     page = dataclasses.replace(done, inputs={**done.inputs, "contract": np.array([["<b>", "x"]], object).T})
     cells = Cells()
     cells.feed(page._repr_html_())
-    assert any("contract = <b> +0.25" in word for word in cells.words) and "class 1 (leaves)" in cells.words
+    assert any("contract = <b> (+0.25)" in word for word in cells.words) and "class 1 (leaves)" in cells.words
     assert cells.kinds == {"div", "b", "table", "tr", "th", "td"}
     assert len(image(100)._repr_html_()) < 4000
+
+
+def test_a_model_of_one_score_has_no_class_to_name():
+    """A regression explains its score, not a class 0."""
+    done = churn()
+    one = dataclasses.replace(done, target=np.zeros(2, np.int64), outputs={done.interface.output: np.ones((2, 1))})
+    assert "class" not in str(one) and "sample 0: score" in str(one)
+    assert "<td" in one._repr_html_() and "the score" in one._repr_html_()

@@ -70,7 +70,7 @@ class Drawing:
     is_pictures: bool = False
     """True if the drawing consists of pictures, whose proportions are fixed, so that gaps between them are closed."""
     sample: int | None = None
-    """Number of the only sample that is drawn, of a kind that shows no more; None for others."""
+    """Number of the sample that is drawn, for a kind of figure that shows one; None for other kinds."""
     all_targets: bool = True
     """True if every target is drawn, or the first three; False if it is the first alone."""
     title: str = ""
@@ -121,11 +121,12 @@ def signed(amount: float) -> str:
     return ("+" if amount > 0 else "") + in_digits(amount)
 
 
-def plain_numbers(axes: Any) -> None:
-    """Write large numbers along the horizontal axis in full, in place of a power of ten beside it."""
+def plain_numbers(axes: Any, most: int = 6) -> None:
+    """Write large numbers along the horizontal axis in full, in place of a power of ten beside it; at most `most` + 1
+    of them."""
     if max(map(abs, axes.get_xlim())) >= 1e4:
         axes.xaxis.set_major_formatter(lambda amount, _: in_digits(amount))
-        axes.locator_params(axis="x", nbins=6)
+        axes.locator_params(axis="x", nbins=most)
 
 
 def clip_note(values: np.ndarray, limit: float) -> str:

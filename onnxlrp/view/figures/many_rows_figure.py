@@ -42,7 +42,7 @@ def _drawing(scene: Scene, names: Sequence[str], options: Options, points: bool)
         _draw_ranking(axes[0], rows, ranks, shown, others)
         if points:
             _draw_points(axes[1], rows, shown, bool(others), scene.unit)
-            _value_scale(canvas, axes[1])
+            _value_scale(canvas, axes[1], len(shown))
 
     count = len(rows.relevance)
     lines = len(shown) + bool(others)
@@ -57,6 +57,10 @@ def _chosen(rows: ShownRows, options: Options) -> ShownRows:
     chosen = list(options.samples)
     values = [None if column is None else column[chosen] for column in rows.values]
     return ShownRows(rows.names, rows.relevance[chosen], values)
+
+
+_TALL = 5
+"""Number of rows from which on the scale of values has room for its whole name."""
 
 
 def _targets_note(scene: Scene) -> str:
@@ -82,7 +86,7 @@ def _draw_ranking(axes: Any, rows: ShownRows, ranks: np.ndarray, shown: Sequence
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, max(amounts, default=1) * 1.28 or 1)
     axes.set_xlabel("mean |relevance|", color=GREY)
-    plain_numbers(axes)
+    plain_numbers(axes, most=2)
 
 
 def _draw_points(axes: Any, rows: ShownRows, shown: Sequence[int], others: bool, unit: str) -> None:
@@ -127,8 +131,9 @@ def _colours_of_values(values: Any, step: int) -> Any:
     return _VALUES(np.nan_to_num(share, nan=0.5))
 
 
-def _value_scale(canvas: Any, axes: Any) -> None:
+def _value_scale(canvas: Any, axes: Any, rows: int) -> None:
+    """Draw the scale of values, with a short name where few rows leave no room for a long one."""
     bar = canvas.colorbar(ScalarMappable(Normalize(0, 1), _VALUES), ax=axes, fraction=0.03, aspect=30, pad=0.02)
     bar.set_ticks([0, 1], labels=["small", "large"])
-    bar.set_label("value of the column", color=GREY, labelpad=-12)
+    bar.set_label("value of the column" if rows >= _TALL else "value", color=GREY, labelpad=-12)
     bar.outline.set_visible(False)
