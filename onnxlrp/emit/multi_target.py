@@ -15,8 +15,10 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     """Compute each result for every seed of `seeds`, [K, …], stacked to [K, …].
 
     The results were computed from `seed`, which a Gather takes out of `seeds`. Nodes that depend on it move into the
-    Scan's body; all others (denominators, modified weights) stay outside and are computed once.
+    Scan's body; all others (denominators, modified weights) stay outside and are computed once. Equal results, such as
+    the relevance upstream and downstream of a ReLU, are one output of the body, because onnxruntime takes none twice.
     """
+    distinct = list(dict.fromkeys(results))
     graph, dependent = op.graph, {seed}
     mark_downstream(graph, dependent, lambda node: node.outputs, read_by)
     first = seed.producer()
@@ -27,13 +29,14 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     argument = ir.val("seed", seed.dtype, seed.shape)
     ir.convenience.replace_all_uses_with(seed, argument)
     graph.remove(first, safe=True)
-    body = ir.Graph([argument], list(results), nodes=moved, name="one_target", opset_imports=graph.opset_imports)
+    body = ir.Graph([argument], distinct, nodes=moved, name="one_target", opset_imports=graph.opset_imports)
     attributes = [ir.AttrInt64("num_scan_inputs", 1), ir.AttrGraph("body", body)]
-    shapes = [None if result.shape is None else ir.Shape([None, *result.shape]) for result in results]
-    outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(results, shapes, strict=True)]
+    shapes = [None if result.shape is None else ir.Shape([None, *result.shape]) for result in distinct]
+    outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(distinct, shapes, strict=True)]
     op.label("one explanation per target")
     op.append(ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets"))
-    return outs
+    found = dict(zip(distinct, outs, strict=True))
+    return [found[result] for result in results]
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:

@@ -73,6 +73,8 @@ def onnx_of(estimator: Any, X: Any, *, ids: Sequence[str] = ()) -> onnx.ModelPro
 def convert_estimator(estimator: Any, X: Any, ids: Sequence[str], floats: np.dtype) -> onnx.ModelProto:
     """Convert an estimator as `onnx_of` does, with inputs of the type `floats` for fractions."""
     table = table_in(X)
+    if table is None:
+        _check_array(X)
     columns = {} if table is None else {n: c for n, c in table.columns.items() if n not in ids}
     if not hasattr(estimator, "predict"):
         kind = type(estimator).__name__
@@ -87,10 +89,20 @@ def convert_estimator(estimator: Any, X: Any, ids: Sequence[str], floats: np.dty
         except InputError as error:
             raise _of_missing_columns(estimator, columns) or error from error.__cause__
     _name_columns(model, list(columns))
+    _name_classes(model, estimator)
     try:
         return with_covers(model, covers_of(estimator))
     except InputError:  # no trees, or trees that keep no counts; the plan says what stands in for them
         return model
+
+
+def _check_array(X: Any) -> None:
+    """Raise InputError unless X is an array [rows, columns] of numbers."""
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InputError(f"X is an array [rows, columns], not {list(array.shape)}: X.reshape(1, -1) makes a row of one")
+    if array.dtype.kind in "OUS":
+        raise InputError("X is an array of words or of mixed types: give a data frame, whose columns have a type each")
 
 
 def _of_missing_columns(estimator: Any, columns: Mapping[str, np.ndarray]) -> InputError | None:
@@ -104,26 +116,48 @@ def _of_missing_columns(estimator: Any, columns: Mapping[str, np.ndarray]) -> In
     return InputError(f"{words}: the estimator was trained on {'it' if len(missing) == 1 else 'them'}")
 
 
+def column_error(estimator: Any, X: Any) -> InputError | None:
+    """Make the error about the columns of a frame that an estimator cannot predict: some are missing, or hold neither
+    numbers nor words; None if there is no such column."""
+    table = table_in(X)
+    columns = {} if table is None else table.columns
+    missing = _of_missing_columns(estimator, columns)
+    if missing is not None or not _is_by_column(estimator, columns):
+        return missing
+    try:
+        _types_of_columns(columns, table, np.dtype(np.float32))
+    except InputError as error:
+        return error
+    return None
+
+
 def _is_by_column(estimator: Any, columns: Mapping[str, np.ndarray]) -> bool:
     """Decide whether the model gets an input a column: it selects columns of a frame, or some of them hold words."""
     selects = any(type(part).__name__ == "ColumnTransformer" for part in _parts(estimator))
     return bool(columns) and (selects or any(column.dtype.kind in "OUS" for column in columns.values()))
 
 
+_INNER = ("estimator", "base_estimator", "regressor", "classifier", "best_estimator_", "final_estimator_")
+"""Attributes in which estimators of scikit-learn keep others, untrained and trained."""
+
+
 def _parts(estimator: Any) -> Iterator[Any]:
     """Yield an estimator and those that it is made of."""
     yield estimator
-    for inner in (*getattr(estimator, "steps", ()), *getattr(estimator, "transformers", ())):
-        yield from _parts(inner[1])
-    for name in ("estimator", "base_estimator", "regressor", "classifier"):
-        inner = getattr(estimator, name, None)
-        if hasattr(inner, "fit"):
+    for name in ("steps", "transformers", "estimators"):
+        for inner in getattr(estimator, name, ()):
+            yield from _parts(inner[1])
+    found = [getattr(estimator, name, None) for name in _INNER]
+    for name in ("estimators_", "calibrated_classifiers_"):
+        found += np.ravel(np.asarray(getattr(estimator, name, ()), dtype=object)).tolist()
+    for inner in found:
+        if hasattr(inner, "predict") or hasattr(inner, "predict_proba"):
             yield from _parts(inner)
 
 
 def _type_of_array(X: Any, columns: Mapping[str, np.ndarray], floats: np.dtype) -> list[tuple[str, Any]]:
     """Declare one input [N, columns] of fractions."""
-    width = len(columns) or np.asarray(X).reshape(len(X), -1).shape[1]
+    width = len(columns) or np.asarray(X).shape[1]
     return [(_INPUT, _tensor_types()[floats.name]([None, width]))]
 
 
@@ -185,19 +219,29 @@ def _of_scikit_learn(estimator: Any, types: Sequence[tuple[str, Any]]) -> onnx.M
             return model
     except Exception as error:  # skl2onnx raises errors of many kinds
         words = " ".join(str(error).split())[:400]
-        raise InputError(f"skl2onnx cannot write a {type(estimator).__name__} as an ONNX model: {words}") from error
+        selects = any(type(part).__name__ == "ColumnTransformer" for part in _parts(estimator))
+        several = len(types) > 1 and not selects
+        hint = "; columns of words need an encoder: a pipeline with a ColumnTransformer" if several else ""
+        raise InputError(
+            f"skl2onnx cannot write a {type(estimator).__name__} as an ONNX model: {words}{hint}"
+        ) from error
 
 
 def _without_names(estimator: Any) -> Any:
     """Copy an estimator in which XGBoost knows names of columns: onnxmltools takes none but f0, f1, ..."""
-    boosters = [part for part in _parts(estimator) if hasattr(part, "get_booster")]
-    if not any(part.get_booster().feature_names for part in boosters):
+    if not any(booster.feature_names for booster in _boosters(estimator)):
         return estimator
     estimator = copy.deepcopy(estimator)
-    for part in _parts(estimator):
-        if hasattr(part, "get_booster"):
-            part.get_booster().feature_names = None
+    for booster in _boosters(estimator):
+        booster.feature_names = None
     return estimator
+
+
+def _boosters(estimator: Any) -> Iterator[Any]:
+    """Yield the trained boosters of XGBoost in an estimator."""
+    for part in _parts(estimator):
+        if hasattr(part, "get_booster") and part.__sklearn_is_fitted__():
+            yield part.get_booster()
 
 
 @contextlib.contextmanager
@@ -257,3 +301,11 @@ def _name_columns(model: onnx.ModelProto, names: Sequence[str]) -> None:
     if len(model.graph.input) == 1 and len(names) > 1:
         entry = model.metadata_props.add()
         entry.key, entry.value = KEY, json.dumps(names)
+
+
+def _name_classes(model: onnx.ModelProto, estimator: Any) -> None:
+    """Write the labels of the classes into the metadata, for a model that gives a probability of each."""
+    labels = getattr(estimator, "classes_", None)
+    if hasattr(estimator, "predict_proba") and isinstance(labels, np.ndarray) and labels.ndim == 1:
+        entry = model.metadata_props.add()
+        entry.key, entry.value = "class_names", json.dumps([str(label) for label in labels.tolist()])

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError, OnnxLrpError, own_errors
-from onnxlrp.integrations.estimators import convert_estimator
+from onnxlrp.integrations.estimators import column_error, convert_estimator
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
 
@@ -98,6 +98,7 @@ def explain(
     names = (ids,) if isinstance(ids, str) else tuple(ids)
     taken = X.drop(columns=list(names)) if names and hasattr(X, "iloc") else X.drop(list(names)) if names else X
     given = taken if hasattr(taken, "columns") else np.asarray(taken)
+    own = _predicted(estimator, taken)
     worst: _Difference | None = None
     for floats in (np.dtype(np.float32), np.dtype(np.float64)):
         try:
@@ -108,7 +109,7 @@ def explain(
             if worst is None:
                 raise
             break  # onnxruntime has no kernels in double for this estimator
-        difference = _difference(estimator, taken, explanation)
+        difference = _difference(estimator, own, explanation)
         if difference is None:
             return explanation
         worst = worst or difference
@@ -130,12 +131,12 @@ def _typed(X: Any, given: Any, floats: np.dtype, has_ids: bool) -> Any:
     return given.astype(floats) if isinstance(given, np.ndarray) and not has_ids else X
 
 
-def _difference(estimator: Any, X: Any, explanation: Explanation) -> _Difference | None:
+def _difference(estimator: Any, own: np.ndarray, explanation: Explanation) -> _Difference | None:
     """Compare the model's predictions with the estimator's own; None if they agree."""
     arrays = [np.asarray(v) if not _is_map(v) else _of_maps(v) for v in explanation.outputs.values()]
-    own = _predicted(estimator, X)
     scores = next((a for a in arrays if a.dtype.kind == "f" and a.size == own.size), None)
-    if own.dtype.kind == "f" and scores is not None:
+    gives_labels = hasattr(estimator, "classes_") and not hasattr(estimator, "predict_proba")
+    if own.dtype.kind == "f" and scores is not None and not gives_labels:
         own, scores = own.reshape(len(own), -1), scores.reshape(len(own), -1)
         gap = np.abs(own - scores).max(axis=1)
         wrong = np.flatnonzero(~(gap <= _ALLOWED * max(float(np.abs(own).max()), 1e-30)))
@@ -145,7 +146,8 @@ def _difference(estimator: Any, X: Any, explanation: Explanation) -> _Difference
         if labels is None:
             return None
         own, scores, gap = own.reshape(-1), labels.reshape(-1), np.zeros(len(own))
-        wrong = np.flatnonzero(own.astype(str) != scores.astype(str))
+        numbers = own.dtype.kind in "biuf" and scores.dtype.kind in "biu"
+        wrong = np.flatnonzero(own != scores if numbers else own.astype(str) != scores.astype(str))
         pick = lambda values, row: values[row]
     if not wrong.size:
         return None
@@ -155,11 +157,20 @@ def _difference(estimator: Any, X: Any, explanation: Explanation) -> _Difference
 
 def _predicted(estimator: Any, X: Any) -> np.ndarray:
     """Predict by the estimator itself: probabilities where it has them. Raises InputError if it does not take X."""
+    kind = type(estimator).__name__
+    if not hasattr(estimator, "predict"):
+        raise InputError(f"a {kind} predicts nothing: give a fitted classifier, regressor or pipeline")
+    if len(X) == 0:
+        raise InputError("X holds no row to explain")
     try:
-        return np.asarray(estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X))
+        found = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X)
     except Exception as error:  # each package raises errors of its own
         words = " ".join(str(error).split())[:400]
-        raise InputError(f"this {type(estimator).__name__} cannot predict these rows: {words}") from error
+        cause = column_error(estimator, X) or InputError(f"this {kind} cannot predict these rows: {words}")
+        raise cause from error
+    if isinstance(found, list):
+        raise InputError(f"this {kind} predicts {len(found)} things at once: train and explain an estimator for each")
+    return np.asarray(found)
 
 
 def _is_map(value: Any) -> bool:

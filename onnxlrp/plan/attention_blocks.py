@@ -37,7 +37,8 @@ def decide_rollout(graph: ir.Graph, facts: Facts, question: Question, composite:
         try:
             found.update({value: _tokens(copy, value, own, facts.data)} if own else {})
         except _LostError as e:
-            raise InputError(f"{composite}: {e}") from e
+            others = "; inputs=[...] explains other inputs alone" if len(question.inputs) > 1 else ""
+            raise InputError(f"{composite}: {e}, on the way to input {value.name!r}{others}") from e
     missed = [v for v in question.inputs if v not in found]
     if missed and (question.by_name or not found):
         raise InputError(

@@ -19,7 +19,7 @@ def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Ma
     """
     receivers = {v for s in plan.steps for v in s.outputs}
     found = []
-    for name in names:
+    for name in dict.fromkeys(names):
         value = named_value(graph, name, absorbed)
         if value not in receivers:
             raise InputError(

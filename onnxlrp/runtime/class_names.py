@@ -107,8 +107,10 @@ def classes_of(target: Any, names: Callable[[], Sequence[str]]) -> Any:
         return class_of(target, names())
     if isinstance(target, (list, tuple)) and any(isinstance(one, (str, list, tuple)) for one in target):
         return [classes_of(one, names) for one in target]
-    if isinstance(target, np.ndarray) and target.dtype.kind in "UO" and target.ndim:
-        return [classes_of(one, names) for one in target.tolist()]
+    if hasattr(target, "to_numpy"):  # a series of pandas or polars
+        target = target.to_numpy()
+    if isinstance(target, np.ndarray) and target.dtype.kind in "UOT":
+        return classes_of(target.tolist(), names)
     return target
 
 

@@ -334,7 +334,7 @@ class Explanation:
         from onnxlrp.view.figures.options import Options
         from onnxlrp.view.figures.show import plot
 
-        chosen = (int(samples),) if isinstance(samples, (int, np.integer)) else tuple(int(one) for one in samples)
+        chosen: Any = tuple(np.asarray(samples).tolist()) if np.ndim(samples) == 1 else (samples,)
         named = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         options = Options(chosen, top, time_axis, sampling_rate, latitude, longitude)
         return plot(self, kind, named, labels, options)

@@ -53,6 +53,8 @@ class OutputBoxes:
         if numbers < 5 or rows.shape[1] < 2:
             return None
         edges = _edges(rows[..., :4], size)
+        if ((edges[..., 2:] >= edges[..., :2]).all(axis=-1)).mean() < _ORDERED:
+            return None  # numbers of other things, such as the features of tokens: no box is less than 0 wide
         if numbers == 6 and not transposed and classes != 2 and (rows[..., 5] == np.floor(rows[..., 5])).all():
             return cls(rows, edges, 4, 5, transposed)
         known = classes and numbers - classes in (4, 5)

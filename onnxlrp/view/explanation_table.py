@@ -79,10 +79,18 @@ def parts_of(explanation: Explanation) -> dict[str, Part]:
     samples, targets = counts(explanation)
     parts = {}
     for name, relevance in explanation.relevance.items():
-        alone = samples == 1 and explanation.interface is not None
-        rows = _rows(relevance[None] if alone and relevance.shape[:1] != (1,) else relevance, name, samples, targets)
+        known = relevance if explanation.interface is None else by_sample(relevance, samples, targets)
+        rows = _rows(known, name, samples, targets)
         parts[name] = Part(rows, _values(explanation.inputs.get(name), rows.shape, samples, targets))
     return parts
+
+
+def by_sample(relevance: np.ndarray, samples: int, targets: int) -> np.ndarray:
+    """Give the relevance of a single sample without a batch axis, [axis, ...] or [axis, K, ...], one of its own:
+    [1, ...] or [1, K, ...]; any other is returned as it is."""
+    if samples != 1 or relevance.shape[:1] == (1,):
+        return relevance
+    return relevance[None] if targets == 1 or relevance.ndim < 2 else np.moveaxis(relevance, 1, 0)[None]
 
 
 def feature_names(explanation: Explanation, name: str, width: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from onnxlrp.errors import InputError
@@ -38,4 +39,18 @@ def to_xarray(explanation: Explanation) -> Any:
         else:
             axes = [f"{name}_axis_{axis}" for axis in range(1, relevance.ndim)]
             found[name] = xarray.DataArray(relevance, dims=["sample", *axes][: relevance.ndim])
-    return xarray.Dataset(found)
+    return xarray.Dataset({name: _told_apart(name, found) for name in found})
+
+
+def _told_apart(name: str, arrays: Mapping[str, Any]) -> Any:
+    """Rename axes and coordinates of an array that others have too, with other values, to `name_axis`: in a dataset,
+    they would be made equal by filling gaps."""
+    array = arrays[name]
+    others = [one for other, one in arrays.items() if other != name]
+    keys = dict.fromkeys([*array.dims, *array.coords])
+    clashing = [key for key in keys if key in arrays or any(_differs(array, one, key) for one in others)]
+    return array.rename({key: f"{name}_{key}" for key in clashing})
+
+
+def _differs(array: Any, other: Any, key: Any) -> bool:
+    return (key in other.dims or key in other.coords) and not array[key].equals(other[key])

@@ -169,7 +169,9 @@ def _part(values: np.ndarray, samples: int, place: tuple[int, ...]) -> np.ndarra
     """Take one sample's part of an array; None if its first axis does not count samples."""
     if values.ndim >= len(place) and values.shape[0] == samples:
         return values[place]
-    return values if samples == 1 and len(place) == 1 else None
+    if samples == 1 and len(place) == 1:
+        return values
+    return values[:, place[1]] if samples == 1 and values.ndim > 1 else None
 
 
 def _texts(

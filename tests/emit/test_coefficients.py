@@ -152,3 +152,19 @@ def test_an_explainer_hands_them_out(targets, tmp_path):
     results = explainer.map({"x": CLEAN}, target=[0, 2] if targets == 2 else 2, to=tmp_path / "results")
     np.testing.assert_array_equal(results["a_coefficient"], found.coefficients_at["a"])
     np.testing.assert_array_equal(results["a_value"], found.values_at["a"])
+
+
+@pytest.mark.parametrize("composite", ["lrp0", "gradient"])
+def test_several_targets_where_two_results_are_equal(composite):
+    """Relevance is the same upstream and downstream of a ReLU."""
+    proto = model("h = MatMul(x, W)  a = Relu(h)  y = MatMul(a, U)")
+    names = ("a", "h", "a")
+    explained = onnxlrp.convert(proto, composite, relevance_at=names, coefficients_at=names, targets=2)
+    both = onnxlrp.Explainer(explained)(CLEAN, target=[0, 2])
+    assert list(both.outputs) == ["y"] and list(both.relevance_at) == list(both.coefficients_at) == ["a", "h"]
+    single = onnxlrp.Explainer(onnxlrp.convert(proto, composite, relevance_at=names, coefficients_at=names))
+    for k, target in enumerate((0, 2)):
+        one = single(CLEAN, target=target)
+        for field in ("relevance_at", "coefficients_at"):
+            for name in ("a", "h"):
+                np.testing.assert_allclose(getattr(both, field)[name][:, k], getattr(one, field)[name], atol=1e-12)

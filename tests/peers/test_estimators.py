@@ -17,7 +17,20 @@ pytest.importorskip("skl2onnx")
 pd = pytest.importorskip("pandas")
 shap = pytest.importorskip("shap")
 
-from sklearn import compose, ensemble, linear_model, neural_network, pipeline, preprocessing, svm, tree  # noqa: E402
+from sklearn import (  # noqa: E402
+    calibration,
+    compose,
+    ensemble,
+    linear_model,
+    model_selection,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+    tree,
+)  # fmt: skip
+
+from onnxlrp.integrations.estimators import onnx_of  # noqa: E402
 
 RANDOM = np.random.default_rng(0)
 ROWS = 120
@@ -157,3 +170,56 @@ def test_what_cannot_be_explained_is_named():
 
 class DummyFit(linear_model.LinearRegression):
     """A regressor that skl2onnx does not know."""
+
+
+def test_labels_of_linear_classifiers_are_names_of_classes():
+    words = np.where(LEFT, "leaves", "stays")
+    model = linear_model.LogisticRegression(max_iter=1000).fit(NUMBERS, words)
+    explanation = onnxlrp.explain(model, NUMBERS[:4], target="stays")
+    assert explanation.target.tolist() == [1] * 4
+    np.testing.assert_allclose(explanation.score, model.predict_proba(NUMBERS[:4])[:, 1], rtol=1e-5)
+    assert explanation.to_frame().label.tolist() == ["stays"] * 4
+
+
+@pytest.mark.parametrize("kind", [svm.LinearSVC, svm.SVC])
+@pytest.mark.parametrize("labels", [float, bool])
+def test_labels_are_compared_by_their_values(kind, labels):
+    rows = NUMBERS.to_numpy(np.float32) / (50, 3000)
+    onnxlrp.explain(kind().fit(rows, LEFT.astype(labels)), rows[:4])
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (NUMBERS[:0], "X holds no row"),
+        (NUMBERS.to_numpy()[:, :1], "cannot predict these rows: X has 1 features"),
+    ],
+)
+def test_rows_that_do_not_fit(X, words):
+    with pytest.raises(InputError, match=words):
+        onnxlrp.explain(tree.DecisionTreeClassifier().fit(NUMBERS, LEFT), X)
+
+
+def test_estimators_that_do_not_fit():
+    with pytest.raises(InputError, match="not fitted yet"):
+        onnxlrp.explain(tree.DecisionTreeClassifier(), NUMBERS)
+    several = ensemble.RandomForestClassifier(2).fit(NUMBERS, np.c_[LEFT, CUSTOMERS.age > 40])
+    with pytest.raises(InputError, match="predicts 2 things at once"):
+        onnxlrp.explain(several, NUMBERS)
+    mixed = encoded(tree.DecisionTreeClassifier()).fit(CUSTOMERS, LEFT)
+    with pytest.raises(InputError, match="give a data frame"):
+        onnx_of(mixed, CUSTOMERS.to_numpy())
+    with pytest.raises(InputError, match=r"\[2\]: X.reshape"):
+        onnx_of(tree.DecisionTreeClassifier().fit(NUMBERS, LEFT), NUMBERS.to_numpy()[0])
+
+
+@pytest.mark.parametrize("kind", ["search", "calibrated"])
+def test_estimators_that_hold_boosted_trees(kind):
+    booster = pytest.importorskip("xgboost").XGBClassifier(n_estimators=3)
+    model = (
+        model_selection.GridSearchCV(booster, {"max_depth": [2, 3]}, cv=2)
+        if kind == "search"
+        else calibration.CalibratedClassifierCV(booster, cv=2)
+    )
+    explanation = onnxlrp.explain(model.fit(NUMBERS, LEFT), NUMBERS[:4])
+    np.testing.assert_allclose(explanation.score, model.predict_proba(NUMBERS[:4]).max(1), rtol=1e-5)

@@ -169,6 +169,26 @@ def test_xarray_keeps_its_coordinates():
     assert plain.dims == ("sample", "field_axis_1", "field_axis_2")
 
 
+TWO = """
+<ir_version: 10, opset_import: ["": 21]>
+two (float[N, 2] lat, float[N, 3] b) => (float[N, 1] y)
+<float[5, 1] w = {1, 2, 3, 4, 5}>
+{ x = Concat <axis = 1> (lat, b)  y = MatMul (x, w) }
+"""
+
+
+def test_arrays_on_different_grids_stay_apart():
+    """A dataset would join their coordinates, and fill the gaps with NaN."""
+    xr = pytest.importorskip("xarray")
+    explainer = onnxlrp.Explainer(onnxlrp.convert(onnx.parser.parse_model(TWO), "lrp0"))
+    one = xr.DataArray(np.ones((2, 2), np.float32), {"time": [1, 2], "lat": [10, 20]}, ["time", "lat"])
+    other = xr.DataArray(np.ones((2, 3), np.float32), {"time": [1, 2], "lat": [10, 15, 20]}, ["time", "lat"])
+    found = explainer({"lat": one, "b": other}).to_xarray()
+    assert found["lat"].dims == ("time", "lat_lat") and found["b"].dims == ("time", "b_lat")
+    assert found["lat"].values.tolist() == [[1, 2]] * 2 and found["b"].values.tolist() == [[3, 4, 5]] * 2
+    assert found["b"].sel(b_lat=15, time=2) == 4
+
+
 REVIEW = """
 <ir_version: 10, opset_import: ["": 21]>
 review (int64[N, T] input_ids) => (float[N, 1] score)

@@ -212,3 +212,7 @@ def test_classes_of_a_place_with_several_targets():
     assert found[:, :, 0].tolist() == [[0, 3], [1, 2]]
     with pytest.raises(TargetError, match="target is 2 classes"):
         run({"x": two}, at=(63, 31))
+
+
+def test_features_of_tokens_are_no_boxes():
+    assert OutputBoxes.find(RNG.normal(size=(1, 50, 20)), {}, (64, 32)) is None

@@ -10,6 +10,7 @@ import pytest
 
 from onnxlrp.errors import InputError, OnnxLrpError
 from onnxlrp.view.explanation_table import table_of
+from onnxlrp.view.figures.scene import scene_of
 from tests.view.explanations import INTERFACE, churn, image, review
 
 ABOUT = ["customer", "target", "label", "score", "base_value", "total_relevance", "raw_score"]
@@ -160,3 +161,16 @@ def test_no_samples(tmp_path):
     assert len(table_of(none)["age_relevance"]) == 0 and none.reasons() == []
     with pytest.raises(InputError, match="holds no sample"):
         none.save(tmp_path / "x.png")
+
+
+def test_several_targets_of_a_model_without_a_batch_axis():
+    """Its relevance has the targets along axis 1."""
+    changes = {"target": np.array([[1, 0]]), "score": np.float32([[6, 15]]), "base_value": None, "raw_score": None}
+    one = churn(relevance={"x": np.float32([[1, 4], [2, 5], [3, 6]])}, inputs={"x": np.float32([7, 8, 9])}, **changes)
+    face = dataclasses.replace(one.interface, targets=2, batch_axis=None, score_is_output=True)
+    one = dataclasses.replace(one, ids={}, interface=face)
+    table = table_of(one)
+    assert table["total_relevance"].tolist() == [6, 15] and table["x[1]_relevance"].tolist() == [2, 5]
+    assert [[reason.relevance for reason in row] for row in one.reasons()] == [[3, 2, 1], [6, 5, 4]]
+    assert "class 1 (leaves), score 6, Σ relevance 6" in str(one) and "score 15, Σ relevance 15" in str(one)
+    assert [scene_of(one).relevance("x", 0, k).tolist() for k in (0, 1)] == [[1, 2, 3], [4, 5, 6]]

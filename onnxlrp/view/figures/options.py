@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+
+from onnxlrp.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,3 +28,13 @@ class Options:
     """Latitude of each row of gridded data, in degrees."""
     longitude: Any = None
     """Longitude of each column of gridded data, in degrees."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for an option of another type, or out of its range."""
+        whole = [("sample", one, 0) for one in self.samples] + [("top", self.top, 1)]
+        for name, value, least in whole:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise InputError(f"{name} is a whole number from {least} on, not {value!r:.80}")
+        rate = self.sampling_rate
+        if rate is not None and not (isinstance(rate, (int, float, np.number)) and 0 < rate < math.inf):
+            raise InputError(f"sampling_rate is the number of time steps a second, above 0, not {rate!r:.80}")

@@ -16,6 +16,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.legend import Legend
+from onnxlrp.view.explanation_table import by_sample
 from onnxlrp.view.number_words import in_digits
 from onnxlrp.view.summary import has_one_score, target_words
 
@@ -108,7 +109,10 @@ class Scene:
 
     @property
     def samples(self) -> int:
-        """Number of samples along axis 0 of the explained inputs."""
+        """Number of samples along axis 0 of the explained inputs; 1 for a model without a batch axis."""
+        interface = self.explanation.interface
+        if interface is not None and interface.batch_axis is None:
+            return 1
         lengths = [len(array) for array in self.explanation.relevance.values() if array.ndim]
         asked = None if self.explanation.target is None else len(self.explanation.target)
         return asked if asked in lengths else max(lengths, default=1)
@@ -131,7 +135,7 @@ class Scene:
         whole = self.explanation.relevance[name]
         score = self.explanation.score
         if score is not None and score.ndim == 2 and self.is_aligned:
-            return whole[sample, k]
+            return by_sample(whole, self.samples, self.targets)[sample, k]
         return self._of_sample(name, whole, sample)
 
     def value(self, name: str, sample: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.collections import LineCollection
 
+from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.input_kinds import time_axis
 from onnxlrp.view import pictures
@@ -63,8 +64,10 @@ def axis_of_time(scene: Scene, name: str, options: Options) -> int:
     """Choose the axis of [N, ., .] that holds time: the caller's, else the model's, else the one of open length or the
     longer one."""
     array = np.asarray(scene.inputs.get(name, scene.explanation.relevance[name]))
-    if options.time_axis is not None:
-        return options.time_axis % array.ndim
+    if (axis := options.time_axis) is not None:
+        if not isinstance(axis, (int, np.integer)) or axis not in (*range(1, array.ndim), *range(1 - array.ndim, 0)):
+            raise InputError(f"time_axis is one of the axes 1 to {array.ndim - 1} of {name!r}, not {axis!r:.80}")
+        return int(axis) % array.ndim
     if array.ndim < 3:
         return array.ndim - 1
     known = scene.time_axes.get(name)
@@ -138,8 +141,11 @@ def _draw_line(axes: Any, one: Series, channel: int, limit: float) -> None:
         paths = [[(m, a), (m, b)] for m, a, b in zip(middle, low, high)]
         axes.add_collection(LineCollection(paths, colors=dark, linewidths=1.1))
     axes.set_xlim(one.edges[0], one.edges[-1])
-    span = (float(high.max()) - float(low.min())) or 1.0
-    axes.set_ylim(float(low.min()) - 0.06 * span, float(high.max()) + 0.06 * span)
+    known = np.concatenate([low, high])
+    known = known[np.isfinite(known)] if np.isfinite(known).any() else np.zeros(1)
+    least, most = float(known.min()), float(known.max())
+    span = (most - least) or 1.0
+    axes.set_ylim(least - 0.06 * span, most + 0.06 * span)
     axes.tick_params(axis="x", length=0)
     axes.spines["bottom"].set_visible(False)
 

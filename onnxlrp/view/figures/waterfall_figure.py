@@ -92,7 +92,9 @@ def waterfall_drawing(scene: Scene, names: Sequence[str], options: Options) -> D
                 name = f"sample {row}: " if len(options.samples or range(scene.samples)) > 1 else ""
                 place.set_title(short(name + scene.heading(row, k), 80), loc="left", fontweight="bold")
 
-    return Drawing(_WIDTH, sum(heights) + 0.5, draw)
+    every = len(options.samples or range(scene.samples)) * scene.targets
+    notes = (f"The first {len(places)} of {every} explanations.",) if every > len(places) else ()
+    return Drawing(_WIDTH, sum(heights) + 0.5, draw, notes)
 
 
 def bars_drawing(scene: Scene, names: Sequence[str], options: Options) -> Drawing:

@@ -67,3 +67,12 @@ def test_a_signal_of_open_length_is_a_series():
     x = np.random.default_rng(0).normal(size=(1, 576)).astype(np.float32)
     figure = explained({"x": x}, shapes={"x": ("N", "samples")}).plot()
     assert figure.axes[1].get_xlabel() == "time step"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(1, 1, 30), (1, 2, 1)])
+def test_unknown_values_leave_a_gap(shape, value):
+    x = np.ones(shape, np.float32)
+    for unknown in (x * value, np.where(np.arange(shape[-1]) == 0, value, x).astype(np.float32)):
+        figure = explained({"x": x}, {"x": unknown}, {"x": ("N", shape[1], "T")}).plot("series")
+        assert np.isfinite(figure.axes[0].get_ylim()).all()

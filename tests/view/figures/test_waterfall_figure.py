@@ -76,3 +76,9 @@ def test_amounts_of_money_are_written_in_full():
     figure.canvas.draw()
     text = words(figure)
     assert "+250,000" in text and "−1500" in text and "1e" not in text and "e+" not in text
+
+
+def test_what_is_left_out_is_said():
+    rows = np.repeat(TABLE, 6, axis=0)
+    assert "The first 4 of 6 explanations." in words(explained({"x": rows}).plot("waterfall"))
+    assert "explanations" not in words(explained({"x": rows}).plot("waterfall", samples=[0, 1]))
