@@ -1,40 +1,28 @@
-"""Explainer: runs an explained model on arrays or texts and returns relevance."""
+"""Explainer: runs an explained model on values of every kind and returns relevance."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-
-from onnxlrp.errors import InputError, InvalidModelError, TargetError, own_errors
-from onnxlrp.interface import INNER, Interface
+from onnxlrp.errors import TargetError
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
-from onnxlrp.runtime import class_names, description_check, streaming, text
-from onnxlrp.runtime import inputs as arrays
-from onnxlrp.runtime import providers as sessions
+from onnxlrp.runtime import class_names, streaming
 from onnxlrp.runtime.batches import Batches
-from onnxlrp.runtime.call_target import CallTarget
-from onnxlrp.runtime.cautions import Watch, warn
-from onnxlrp.runtime.comparing import read_references, reference_feeds
+from onnxlrp.runtime.comparing import read_references
+from onnxlrp.runtime.explained_session import ExplainedSession
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
-from onnxlrp.runtime.given_values import by_name, load_values
-from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.runtime.legend import Legend
+from onnxlrp.runtime.given_values import by_name
 from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
-from onnxlrp.runtime.prepared import Prepared
-from onnxlrp.runtime.reading import open_model
 from onnxlrp.runtime.results import Results, as_folder
-from onnxlrp.runtime.target_base import raw_score
 
 
-class Explainer:
+class Explainer(ExplainedSession):
     """A session on an explained model: takes arrays or texts, returns relevance.
 
     Parameters
@@ -68,21 +56,6 @@ class Explainer:
     ```
     """
 
-    @own_errors
-    def __init__(self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None) -> None:
-        self._file = open_model(model)
-        self._tokenizer = tokenizer
-        if self._file.interface is None:
-            name = self._file.source if isinstance(self._file.source, str) else "MODEL"
-            raise InvalidModelError(
-                f"{self._file.place} is not an explained model; write one with\n"
-                f"  onnxlrp convert {name} -o OUT.onnx\nor onnxlrp.convert(...)"
-            )
-        self.interface: Interface = self._file.interface
-        """Names and meaning of everything that onnxlrp added to the model."""
-        self._session = sessions.create_session(self._file.source, providers)
-        self._graphs = sessions.graph_runs(self._session)
-
     def __repr__(self) -> str:
         file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
@@ -93,42 +66,6 @@ class Explainer:
         rows = [(name, str(spec), "yes" if name in explained else "no") for name, spec in self.inputs.items()]
         title = f"Explainer: {self.interface.composite} on {self.explained_output!r}, {self.providers[0]}"
         return notebook_table(title, ("input", "takes", "explained"), rows)
-
-    @property
-    def inputs(self) -> dict[str, arrays.TensorSpec]:
-        """Inputs of the model itself by name, each with its type and shape."""
-        return self._file.inputs
-
-    @property
-    def outputs(self) -> dict[str, arrays.TensorSpec]:
-        """Outputs of the model itself by name, each with its type and shape."""
-        added = self._added()
-        return {name: spec for name, spec in self._file.outputs.items() if name not in added}
-
-    @property
-    def columns(self) -> dict[str, tuple[str, ...]]:
-        """Names of the columns of inputs, as far as the file's metadata has them."""
-        return dict(self._file.columns)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes in their order, which `target` may be given by; empty if nothing names them.
-
-        They are those of the model's label output or ZipMap, of its metadata (`id2label`, `names`), or of the file
-        config.json or labels.txt beside the model.
-        """
-        return class_names.of_explained(self._file)
-
-    @property
-    def explained_output(self) -> str:
-        """Name of the output that is explained; if the scores feed a ZipMap, the name of the output that holds its
-        maps."""
-        return self._file.explained
-
-    @property
-    def providers(self) -> list[str]:
-        """Execution providers in use, in order of preference."""
-        return list(self._session.get_providers())
 
     def __call__(
         self,
@@ -380,165 +317,3 @@ class Explainer:
         if to is not None:
             return streaming.store(self, batches, as_folder(to), progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))
-
-    @own_errors
-    def prepare(self, inputs: Any, ids: str | Sequence[str] = (), preprocess: str | Preprocess = "auto") -> Prepared:
-        """Read files and pictures, cut texts into tokens and check arrays: the first half of a call, which needs no
-        session.
-
-        Raises InputError where a value is missing or does not fit the model.
-        """
-        named = by_name(inputs, self.inputs, self.columns, ids)
-        how = Preprocess.parse(preprocess) if isinstance(preprocess, str) else preprocess
-        given = load_values(named, self.inputs, how)
-        values, tokens = self._cut(given.inputs)
-        feeds = arrays.check(values, self.inputs)
-        columns = {**self._file.columns, **given.columns}
-        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
-
-    @own_errors
-    def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """Explain arrays that `prepare` has checked: the second half of a call.
-
-        Parameters, errors and warnings are those of a call.
-        """
-        explanation = self.compute(prepared, target, position, weights)
-        watch = self.watch()
-        watch.see(explanation, prepared.feeds)
-        warn(watch.cautions())
-        return explanation
-
-    def watch(self) -> Watch:
-        """Make a watch that collects the cautions about this model's explanations."""
-        return Watch(self.interface, self._sample_axes())
-
-    @functools.cached_property
-    def _legend(self) -> Legend:
-        """Facts that views of this model's explanations show."""
-        return Legend(self.inputs, self.explained_output, self.class_names, sample_axes=self._sample_axes())
-
-    def _sample_axes(self) -> dict[str, int]:
-        """Axis of each input that counts samples, as far as a symbol in the declared shapes says it."""
-        declared = self._file.outputs.get(self.explained_output)
-        axis = self.interface.batch_axis
-        if axis is None or declared is None or declared.shape is None or axis >= len(declared.shape):
-            return {}
-        symbol = declared.shape[axis]
-        if not isinstance(symbol, str):
-            return {}
-        shapes = {name: spec.shape or () for name, spec in self.inputs.items()}
-        return {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape}
-
-    @own_errors
-    def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
-        """Explain arrays that `prepare` has checked, without any warning."""
-        feeds, tokens = prepared.feeds, prepared.tokens
-        if position is None and self.interface.position_input is not None:
-            position = text.ends(tokens)
-        explained = self._explained()
-        shape = None if explained is None else explained.shape
-        target = class_names.classes_of(target, lambda: self.class_names)
-        given = {"target": target, "position": position, "weights": weights}
-        added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
-        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
-        try:
-            values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
-        except InputError:
-            # The file may declare sizes that are wrong, so they are compared only once a run has failed.
-            chosen.check_counts(self._batch(self._file.outputs.get(self.explained_output), feeds))
-            arrays.check_names(feeds, self.inputs)
-            raise
-        try:
-            description_check.check_values(self.interface, feeds, values)
-            choice = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
-        except ValueError as error:
-            raise description_check.damaged(self._file.place, error) from error
-        added = self._added()
-        relevance = {name: values[output] for name, output in self.interface.relevance.items()}
-        at_reference = values.get(self.interface.reference_scores or "")
-        base = chosen.base(choice, values.get(self.explained_output), at_reference)
-        return Explanation(
-            relevance=relevance,
-            outputs={name: value for name, value in values.items() if name not in added},
-            **{f: {n: values[o] for n, o in getattr(self.interface, f).items()} for f in INNER},
-            target=choice.target,
-            score=choice.score,
-            ledger=self._ledger(values),
-            tokens=tokens,
-            interactions=values.get(self.interface.interactions or ""),
-            position=choice.position,
-            columns={name: names for name, names in prepared.columns.items() if name in relevance},
-            base_value=base,
-            raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
-            inputs=feeds,
-            ids=prepared.ids,
-            originals=prepared.originals,
-            interface=self.interface,
-            legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
-        )
-
-    def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
-        """Replace texts by their ids, and return the tokens of all texts and ids."""
-        candidates = {name: text.as_texts(value) for name, value in inputs.items() if _is_number(self.inputs.get(name))}
-        texts = {name: value for name, value in candidates.items() if value is not None}
-        ids, tokens = text.fill(texts, self.inputs, inputs, self._read_tokenizer)
-        if self._tokenizer is not None:
-            given = {name: inputs[name] for name in inputs if name in self.inputs and name not in texts}
-            tokens |= text.read_ids(given, self.inputs, self._read_tokenizer())
-        return {**inputs, **ids}, tokens
-
-    def _read_tokenizer(self) -> text.Tokenizer:
-        if not isinstance(self._tokenizer, text.Tokenizer):
-            self._tokenizer = text.find(self._tokenizer, self._file.home)
-        return self._tokenizer
-
-    def identity(self, inputs: Mapping[str, Any]) -> dict[str, str | None]:
-        """Identify everything besides the inputs that relevance depends on.
-
-        These are the SHA-256 of the model with its weights' files, that of the tokenizer if these inputs are texts, and
-        the providers, whose numbers differ in the last digits.
-        """
-        is_text = any(_is_number(self.inputs.get(name)) and text.as_texts(inputs[name]) for name in inputs)
-        return {
-            "model": self._file.sha256(),
-            "tokenizer": self._read_tokenizer().sha256() if is_text else None,
-            "providers": ", ".join(self.providers),
-        }
-
-    def _explained(self) -> arrays.TensorSpec | None:
-        """Specification of the explained output, with its actual shape where the file declares another."""
-        spec = self._file.outputs.get(self.explained_output)
-        if spec is None or spec.dtype is None or self.interface.output_shape is None:
-            return spec
-        return dataclasses.replace(spec, shape=self.interface.output_shape)
-
-    def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
-        name = self.interface.ledger
-        return None if name is None else Ledger(self.interface.steps, values[name], self.interface.marked)
-
-    def _added(self) -> set[str]:
-        """Names of the outputs that onnxlrp added."""
-        face = self.interface
-        names = {*face.relevance.values()}.union(*(getattr(face, field).values() for field in INNER))
-        return names | {name for name in (face.interactions, face.ledger, face.reference_scores) if name is not None}
-
-    def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:
-        """Number of samples, read from the input that shares the output's batch symbol; None if no shape tells."""
-        axis = self.interface.batch_axis
-        if axis is None:
-            return 1
-        if explained is None or explained.shape is None or axis >= len(explained.shape):
-            return None
-        symbol = explained.shape[axis]
-        if not isinstance(symbol, str):
-            return symbol
-        for name, value in feeds.items():
-            shape = self.inputs[name].shape or ()
-            if symbol in shape and isinstance(value, np.ndarray):
-                return int(value.shape[shape.index(symbol)])
-        return None
-
-
-def _is_number(spec: arrays.TensorSpec | None) -> bool:
-    """Decide whether an input takes numbers, so that a text for it must be cut into tokens first."""
-    return spec is not None and spec.dtype is not None and spec.dtype.kind in "iubf"

@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read(monkeypatch):
 
 def test_the_explainer_too(monkeypatch):
     explainer = onnxlrp.Explainer(onnxlrp.convert(network()))
-    monkeypatch.setattr("onnxlrp.runtime.explainer.sessions.run", fail(ZeroDivisionError("oops")))
+    monkeypatch.setattr("onnxlrp.runtime.explained_session.sessions.run", fail(ZeroDivisionError("oops")))
     with pytest.raises(DefectError, match="unexpected ZeroDivisionError: oops"):
         explainer({"x": np.ones((1, 2), np.float32)})
     with pytest.raises(InputError):
