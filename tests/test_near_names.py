@@ -53,7 +53,7 @@ def test_a_near_name_is_suggested_and_no_far_one():
         (lambda: onnxlrp.convert(NET, inputs=["pictur"]), "picture"),
         (lambda: onnxlrp.convert(NET, relevance_at=["hiden"]), "hidden"),
         (lambda: onnxlrp.convert(NET, background={"picture": [[1.0, 1]], "pictures": [[1]]}), "picture"),
-        (lambda: onnxlrp.Explainer(onnxlrp.convert(NET), ["CUDA"]), "CUDAExecutionProvider"),
+        (lambda: onnxlrp.Explainer(onnxlrp.convert(NET), ["CPU"]), "CPUExecutionProvider"),
     ],
 )
 def test_everywhere(mistake, suggested):
