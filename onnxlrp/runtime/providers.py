@@ -164,7 +164,7 @@ def _pairs(providers: Any) -> list[Any]:
 def _check_known(wanted: Sequence[Any], available: Sequence[str]) -> None:
     unknown = [_name(provider) for provider in wanted if _name(provider) not in available]
     if unknown:
-        near = did_you_mean(unknown[0], available, 0.3)
+        near = did_you_mean(unknown[0], available, 0.25)
         raise InputError(f"this onnxruntime has no {', '.join(unknown)}{near}; it has {', '.join(available)}")
 
 
