@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxlrp.errors import InputError, InvalidModelError, OnnxLrpError
-from onnxlrp.near_names import did_you_mean
 from onnxlrp.runtime.cuda_graphs import GraphRuns
 
 CUDA = "CUDAExecutionProvider"
@@ -164,8 +163,15 @@ def _pairs(providers: Any) -> list[Any]:
 def _check_known(wanted: Sequence[Any], available: Sequence[str]) -> None:
     unknown = [_name(provider) for provider in wanted if _name(provider) not in available]
     if unknown:
-        near = did_you_mean(unknown[0], available, 0.25)
+        near = _in_full(unknown[0], available)
         raise InputError(f"this onnxruntime has no {', '.join(unknown)}{near}; it has {', '.join(available)}")
+
+
+def _in_full(name: str, available: Sequence[str]) -> str:
+    """Suggest the provider that a short name such as "cpu" stands for; CUDA is no slip of the pen for CPU."""
+    full = {known.removesuffix("ExecutionProvider").lower(): known for known in available}
+    found = full.get(name.lower().removesuffix("executionprovider"))
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
 def _place(model: str | bytes) -> str:
