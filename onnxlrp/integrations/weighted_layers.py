@@ -94,15 +94,6 @@ def weighted_layers(graph: onnx.GraphProto) -> Iterator[WeightedLayer]:
         yield layer
 
 
-def _model_of(node: onnx.NodeProto, feeds: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Make a model of one node, whose inputs are these arrays."""
-    kinds = {name: onnx.helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
-    inputs = [onnx.helper.make_tensor_value_info(name, kinds[name], array.shape) for name, array in feeds.items()]
-    outputs = [onnx.helper.make_empty_tensor_value_info(node.output[0])]
-    graph = onnx.helper.make_graph([node], "layer", inputs, outputs)
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
-
-
 def _roles(node: onnx.NodeProto, known: Mapping[str, torch.Tensor]) -> Mapping[int, str]:
     """Name the operands of a node that are weights, by their positions."""
     if node.op_type == "MatMul" and node.input[0] in known:

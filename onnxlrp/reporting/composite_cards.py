@@ -15,9 +15,9 @@ from onnxlrp.reporting.prediction_section import sample_title
 from onnxlrp.reporting.report_content import ComparedExplanation, ReportContent
 from onnxlrp.view.figures.overlay_sheet import explained_picture
 from onnxlrp.view.figures.scene import scene_of
+from onnxlrp.view.number_words import four_digits
 from onnxlrp.view.page import coloured_texts
 from onnxlrp.view.summary import Sample, summarise
-from onnxlrp.view.tables import four_digits
 
 _DOTS = 100
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxlrp.reporting.html_text import html_of
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _WIDTH, _LEFT, _TOP, _PLOT = 360, 72, 10, 150
 _RIGHT = _WIDTH - 12

@@ -8,7 +8,7 @@ from onnxlrp.reporting.html_text import html_of
 from onnxlrp.reporting.picture_tags import own_picture
 from onnxlrp.reporting.report_content import ReportContent
 from onnxlrp.view.figures.scene import Scene, scene_of
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _TOP = 5
 

@@ -9,7 +9,7 @@ from onnxlrp.reporting.html_text import html_of, per_cent
 from onnxlrp.reporting.line_chart import Line, line_chart
 from onnxlrp.reporting.report_content import ComparedExplanation, ReportContent
 from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _ALL = 40
 """Most steps of a ledger that are all drawn as bars."""

@@ -12,7 +12,7 @@ from onnxlrp.plan.model_family import suggested_composite
 from onnxlrp.plan.steps import Step, every_step
 from onnxlrp.reporting.html_text import html_of, inline_markup
 from onnxlrp.reporting.report_content import ComparedExplanation
-from onnxlrp.view.tables import four_digits
+from onnxlrp.view.number_words import four_digits
 
 _MOST = 2000
 """Most rows of the table."""
