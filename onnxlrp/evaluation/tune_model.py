@@ -47,7 +47,7 @@ def tune(
     batch_size: int | None = None,
     providers: Sequence[Any] | None = None,
     tokenizer: Any = None,
-    preprocess: str = "raw",
+    preprocess: str = "auto",
     seed: int = 0,
     progress: bool = False,
 ) -> Tuning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import tomllib
 from types import SimpleNamespace
@@ -178,3 +179,11 @@ def test_mistakes(table):
     ):
         with pytest.raises(InputError, match=words):
             onnxlrp.tune(*table, **options)
+
+
+def test_what_evaluate_takes_too_has_the_same_default():
+    """Else a model whose pixels are scaled would be tuned on other pictures than it is evaluated and explained on."""
+    ours, theirs = (inspect.signature(one).parameters for one in (onnxlrp.tune, onnxlrp.evaluate))
+    shared = ours.keys() & theirs.keys()
+    assert {"preprocess", "baseline", "steps", "seed"} <= shared
+    assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
