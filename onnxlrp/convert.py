@@ -18,6 +18,7 @@ from onnxlrp.emit.emit import Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.description import describe
+from onnxlrp.finish.on_demand import Switch
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking, find_asked
 from onnxlrp.graph.names import Names, unused_scope
@@ -69,6 +70,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    on_demand: bool = False,
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -230,9 +232,11 @@ def convert(
         interactions=pairs,
         inner_map=plan.inner_map,
     )
-    emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
-    tidy(work.source, work.op, interface.to_metadata())
+    unique = Names(graph).unique
+    emitted = emit(work.op, facts, plan, request, unique)
+    switch = Switch(unique("explain"), target_input == "required") if on_demand else None
+    interface = describe(work.source, plan, emitted, request, None if switch is None else switch.name)
+    tidy(work.source, work.op, interface.to_metadata(), switch)
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model

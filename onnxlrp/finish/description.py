@@ -13,8 +13,8 @@ from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.source.read import Source
 
 
-def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
-    """Describe the explained model by the names that were really used."""
+def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, explain_input: str | None) -> Interface:
+    """Describe the explained model by the names that were really used; `explain_input` is that of its switch."""
     question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
@@ -30,6 +30,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         reference_scores=emitted.reference_scores,
         target=options.kind.name,
         **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
+        explain_input=explain_input,
         required=options.target_input == "required",
         targets=options.targets,
         batch_axis=request.axes.batch,

@@ -110,7 +110,12 @@ class Watch:
         self._samples = 0
 
     def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
-        """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample."""
+        """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample.
+
+        Without relevance, of a call with `explain=False`, there is nothing to doubt.
+        """
+        if not explanation.relevance:
+            return
         for name, value in (feeds or {}).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 self._holes[name] += int(np.isnan(value).sum())

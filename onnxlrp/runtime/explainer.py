@@ -20,6 +20,7 @@ from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name
 from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
 from onnxlrp.runtime.results import Results, as_folder
+from onnxlrp.runtime.switched_off import switch_feeds
 
 
 class Explainer(ExplainedSession):
@@ -80,6 +81,7 @@ class Explainer(ExplainedSession):
         box: Any = None,
         mask: Any = None,
         picture_size: Any = None,
+        explain: bool = True,
     ) -> Explanation:
         """Explain one batch.
 
@@ -116,11 +118,15 @@ class Explainer(ExplainedSession):
         picture_size
             Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
             those of the file or picture that was given, else those of the array.
+        explain
+            False returns the model's outputs alone, at the cost of its forward pass: for a model that was converted
+            with `on_demand=True`. Default: True.
 
         Returns
         -------
         Explanation
-            Relevance of each explained input, and the model's own outputs.
+            Relevance of each explained input, and the model's own outputs; with `explain=False` the outputs, the
+            target and its score.
 
         Raises
         ------
@@ -145,12 +151,12 @@ class Explainer(ExplainedSession):
         prepared = self.prepare(inputs, ids, preprocess)
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
-            return self.run(prepared, target, position, weights)
+            return self.run(prepared, target, position, weights, explain)
         if position is not None:
             raise TargetError("give position, or a place in the picture")
         target = class_names.classes_of(target, lambda: self.class_names)
         arguments, places = arguments_of(self, prepared, place, target, weights)
-        explanation = self.run(prepared, **arguments)
+        explanation = self.run(prepared, **arguments, explain=explain)
         legend = dataclasses.replace(explanation.legend or self._legend, places=places)
         return dataclasses.replace(explanation, legend=legend)
 
@@ -222,6 +228,7 @@ class Explainer(ExplainedSession):
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
         progress: bool = False,
+        explain: bool = True,
     ) -> Iterator[Explanation]: ...
 
     @overload
@@ -237,6 +244,7 @@ class Explainer(ExplainedSession):
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
         progress: bool = False,
+        explain: bool = True,
     ) -> Results: ...
 
     def map(
@@ -251,6 +259,7 @@ class Explainer(ExplainedSession):
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
         progress: bool = False,
+        explain: bool = True,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
 
@@ -278,6 +287,8 @@ class Explainer(ExplainedSession):
             `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
         progress
             True shows a bar if stderr is a terminal. Default: False.
+        explain
+            As in a call. With `explain=False` a folder holds the model's outputs, targets and scores.
 
         Returns
         -------
@@ -309,11 +320,12 @@ class Explainer(ExplainedSession):
         results["image_relevance"]  # numpy, [samples, 3, 8, 8]
         ```
         """
+        switch_feeds(self.interface, explain)  # raises where there is no switch
         how = Preprocess.parse(preprocess)
         target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
         batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
         if to is not None:
-            return streaming.store(self, batches, as_folder(to), progress)
-        return (explanation for _, explanation in streaming.explain(self, batches, progress))
+            return streaming.store(self, batches, as_folder(to), progress, explain)
+        return (explanation for _, explanation in streaming.explain_batches(self, batches, progress, explain=explain))

@@ -30,16 +30,18 @@ _AHEAD = 3
 """Number of batches that are read ahead, and so held in memory besides the one that runs."""
 
 
-def explain(
+def explain_batches(
     explainer: Explainer,
     batches: Batches,
     progress: bool,
     which: Sequence[int] | None = None,
     note: Callable[[int], None] = lambda index: None,
+    explain: bool = True,
 ) -> Iterator:
     """Explain all batches, or those of the indices `which`, in order; yields (index, explanation).
 
-    `note` is called with the index of each batch, in the thread that reads it, just before it is read.
+    `note` is called with the index of each batch, in the thread that reads it, just before it is read; `explain=False`
+    gives the model's outputs alone.
     """
     waiting = collections.deque(range(len(batches)) if which is None else which)
     watch = explainer.watch()
@@ -63,7 +65,7 @@ def explain(
                     reading.append((index, pool.submit(prepare, index)))
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
-                explanation = explainer.compute(prepared, **options)
+                explanation = explainer.compute(prepared, **options, explain=explain)
                 watch.see(explanation, prepared.feeds, batches.span(index)[0])
                 yield index, explanation
                 advance(_samples(batches, [index]))
@@ -72,7 +74,7 @@ def explain(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
+def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool, explain: bool = True) -> Results:
     """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
     about = {
         "format": results.FORMAT,
@@ -84,6 +86,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) 
         "inputs": batches.names,
         "preprocess": batches.pixel_scale,
         "shared": batches.shared(),
+        **({} if explain else {"explain": False}),
     }
     columns = {**explainer.columns, **batches.columns}
     marks: dict[int, str] = {}
@@ -97,7 +100,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) 
     with results.open_store(folder, {**about, "columns": columns}) as output:
         spans = [batches.span(index) for index in range(len(batches))]
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
-        for index, explanation in explain(explainer, batches, progress, missing, note):
+        for index, explanation in explain_batches(explainer, batches, progress, missing, note, explain):
             arrays = _arrays(explanation, explainer.interface.relevance)
             results.write(output, spans[index], marks.pop(index), arrays)
     return output

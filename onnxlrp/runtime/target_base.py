@@ -42,12 +42,15 @@ def raw_score(
 ) -> np.ndarray | None:
     """Return the score that base value and relevance add up to, float64 in the shape of `base`; None without a base.
 
-    It is the output's own score where no function was skipped, else the sum, because the model does not output it.
+    It is the output's own score where no function was skipped, else the sum, because the model does not output it; None
+    where there is no relevance either.
     """
     if base is None:
         return None
     if interface.score_is_output and score is not None:
         return np.asarray(score, np.float64)
+    if not relevance:  # `explain=False`
+        return None
     total, _ = sums_of_samples(relevance, interface, axes, len(base))
     return base + total.reshape(base.shape) if total.size == base.size else None
 
