@@ -1,7 +1,8 @@
-"""Pass that gives a branch constants of its own where onnxruntime optimises by constants of the branch's own graph alone.
+"""Pass that gives a branch constants of its own where onnxruntime optimises by constants of one graph alone.
 
-It shares equal constants, and fuses what reads them, within one graph; and it lays out the weights of a convolution in
-blocks only if they are constants of the convolution's graph (ResNet-50: 1.2 times as fast, MobileNetV2 2.3 times).
+It merges nodes only if they read one and the same constant, and shares equal constants in the main graph only. And it
+lays out the weights of a convolution in blocks only if they are constants of the convolution's own graph, which makes
+ResNet-50 1.2 times as fast, MobileNetV2 2.3 times.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def _constant(value: ir.Value) -> ir.TensorProtocol | None:
 
 
 def _is_of_convolution(node: ir.Node, index: int) -> bool:
-    """Decide whether an operand is the weight of a convolution in float32, or the bias of one whose weight is stored."""
+    """Decide whether an operand is the weight of a convolution in float32, or the bias of one whose weight is constant.
+
+    The bias of a quantised convolution, whose weight is dequantised, stays as it is, or sessions would not round it.
+    """
     if node.op_type != "Conv" or node.domain != "" or index not in (1, 2):
         return False
     weight = node.inputs[1]

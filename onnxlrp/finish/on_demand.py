@@ -1,10 +1,11 @@
 """Pass that puts relevance under a switch: an If on the input `explain`, whose else-branch holds the model alone.
 
 onnxruntime keeps every value that a branch reads from around it until the If has run, and reorders each activation of a
-convolution that anything but the next convolution reads. So a relevance part that reads activations gets the model's
-forward pass into its branch, and the other branch has the pass once more: switched off, the run is the source's. The
-weights lie around the If, and are stored once. Where relevance reads inputs and outputs only, as that of trees does, the
-model stays where it is.
+convolution that anything but the next convolution reads: with the model outside of the If, MobileNetV2 took 1.8 times
+the source's time without relevance, and six times its memory. So relevance that reads activations has the model's
+forward pass in its branch, and the other branch has the pass once more, as the source computes it. The weights lie
+around the If, and are stored once. Where relevance reads inputs and outputs only, the model stays where it is, and also
+where its attributes are large, such as those of trees.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def put_under_switch(source: Source, switch: Switch) -> None:
     without = _forward_alone(source, [n for n in moved if n in forward], computed)
     graph.outputs.clear()
     graph.remove(moved)
-    results = _handed_out([*computed, *added], names)
+    results = _handed_out([*computed, *added])
     _rename([*computed, *added], names, "explained")
     _rename(without.outputs, names, "alone")
     branches = {"then_branch": ir.Graph([], [*computed, *added], nodes=moved, name="explained"), "else_branch": without}
@@ -90,8 +91,11 @@ def _bytes(attribute: ir.Attr) -> int:
 
 
 def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.Value]) -> ir.Graph:
-    """Copy the model's nodes as the source has them: without results that only relevance reads, and with the shapes that
-    the source declares, by which onnxruntime chooses what to fuse."""
+    """Copy the model's nodes as the source has them.
+
+    Results that only relevance reads are left out. Values have the shapes that the source declares, because onnxruntime
+    chooses by shapes what to fuse: with all that are known a BERT took 1.08 times the source's time.
+    """
     branch = copied_part(source.model.graph, nodes, [], ends)
     branch.name = "alone"
     drop_unread_results(branch)
@@ -103,7 +107,7 @@ def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.V
     return branch
 
 
-def _handed_out(values: Sequence[ir.Value], names: Names) -> dict[ir.Value, ir.Value]:
+def _handed_out(values: Sequence[ir.Value]) -> dict[ir.Value, ir.Value]:
     """Make the results of the If, which take the names, types and shapes of what its branches compute."""
     made = {}
     for value in values:
@@ -120,12 +124,12 @@ def _rename(values: Sequence[ir.Value], names: Names, word: str) -> None:
 def _add_empty(branch: ir.Graph, like: ir.Value, result: ir.Value, names: Names) -> None:
     """Add an output without elements to a branch, of the type and rank of `like`; a number has one axis then."""
     assert like.dtype is not None
-    sizes = [d if isinstance(d, int) else 0 for d in like.shape or ()]
-    tensor = ir.tensor(np.zeros([0, *sizes[1:]], like.dtype.numpy()), dtype=like.dtype)
+    sizes = [0, *(d if isinstance(d, int) else 0 for d in list(like.shape or ())[1:])]
+    tensor = ir.tensor(np.zeros(sizes, like.dtype.numpy()), dtype=like.dtype)
     node = ir.node("Constant", [], attributes={"value": tensor}, name=names.unique(f"lrp.empty.{result.name}"))
     mark_rule(node, _RULE)
     empty = node.outputs[0]
-    empty.name, empty.type, empty.shape = names.unique(f"{result.name}_empty"), like.type, ir.Shape(tensor.shape)
+    empty.name, empty.type, empty.shape = names.unique(f"{result.name}_empty"), like.type, ir.Shape(sizes)
     branch.append(node)
     branch.outputs.append(empty)
 
@@ -134,7 +138,7 @@ def _of_any_length(value: ir.Value) -> ir.Shape | None:
     """Give axis 0 a symbol of its own, because it is 0 where the others of its name are not; None without axes."""
     if not value.shape:
         return None
-    return ir.Shape([ir.SymbolicDim(f"{value.name}_0"), *value.shape[1:]])
+    return ir.Shape([ir.SymbolicDim(f"{value.name}_0"), *list(value.shape)[1:]])
 
 
 def _input(graph: ir.Graph, switch: Switch) -> ir.Value:

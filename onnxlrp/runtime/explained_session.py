@@ -137,7 +137,7 @@ class ExplainedSession:
 
     @own_errors
     def compute(
-        self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None, explain: bool = True
+        self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None, explain: Any = True
     ) -> Explanation:
         """Explain arrays that `prepare` has checked, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens
@@ -226,7 +226,11 @@ class ExplainedSession:
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger
-        return None if name not in values else Ledger(self.interface.steps, values[name], self.interface.marked)
+        return (
+            None
+            if name is None or name not in values
+            else Ledger(self.interface.steps, values[name], self.interface.marked)
+        )
 
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
