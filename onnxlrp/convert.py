@@ -159,6 +159,10 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    on_demand
+        True adds the input `explain`, bool [1], default true: false computes the model's own outputs alone, at the cost
+        of a forward pass, and every output that was added comes back empty, [0, ...]. An ordinary input under
+        `target_input="required"`; under `"none"` it stays. Default: False.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.

@@ -133,6 +133,10 @@ BaselineName = Annotated[
 ]
 CurveSteps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of a curve.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+NoExplain = Annotated[
+    bool,
+    typer.Option("--no-explain", help="Predict without relevance, by a model that was converted with --on-demand."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

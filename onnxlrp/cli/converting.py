@@ -51,6 +51,12 @@ def convert(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
+    on_demand: Annotated[
+        bool,
+        typer.Option(
+            "--on-demand", help="Add the input 'explain': false computes no relevance, at the cost of a forward pass."
+        ),
+    ] = False,
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -87,6 +93,7 @@ def convert(
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
+        on_demand=on_demand,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
         target_input=target_input,
@@ -109,6 +116,8 @@ def convert(
         terminal.say(f"  relevance of {name!r} is output {relevance!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
+    if face.explain_input is not None:
+        terminal.say(f"  input {face.explain_input!r}, bool [1], switches relevance off: its outputs are empty then")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
 

@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from onnxlrp.finish.branch_constants import bring_constants
 from onnxlrp.finish.unread_results import drop_unread_results
+from onnxlrp.graph.call import values_in
 from onnxlrp.graph.names import Names
 from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import mark_rule
@@ -47,12 +48,11 @@ def put_under_switch(source: Source, switch: Switch) -> None:
     twice = _reads_activations(graph, forward, own) and not _is_large(source, forward)
     moved = [node for node in graph if twice or node not in forward]
     computed = [v for v in dict.fromkeys(own) if v.producer() is not None] if twice else []
-    without = _forward_alone(source, [n for n in moved if n in forward], computed)
+    without = _forward_alone(source, [n for n in moved if n in forward], computed, names)
     graph.outputs.clear()
     graph.remove(moved)
     results = _handed_out([*computed, *added])
     _rename([*computed, *added], names, "explained")
-    _rename(without.outputs, names, "alone")
     branches = {"then_branch": ir.Graph([], [*computed, *added], nodes=moved, name="explained"), "else_branch": without}
     for value in added:
         _add_empty(without, value, results[value], names)
@@ -90,7 +90,7 @@ def _bytes(attribute: ir.Attr) -> int:
     return 4 * len(attribute.value) if attribute.type in lists else 0
 
 
-def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.Value]) -> ir.Graph:
+def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.Value], names: Names) -> ir.Graph:
     """Copy the model's nodes as the source has them.
 
     Results that only relevance reads are left out. Values have the shapes that the source declares, because onnxruntime
@@ -104,6 +104,9 @@ def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.V
             if value not in branch.outputs:
                 value.shape = source.inner.get(str(value.name))
                 value.type = None if node.domain == "" and value.shape is None else value.type
+    # Inference of ONNX that carries sizes along fails where two branches use one name.
+    for part in (branch, *branch.subgraphs()):
+        _rename([v for v in values_in(part) if v.name], names, "alone")
     return branch
 
 
@@ -116,7 +119,7 @@ def _handed_out(values: Sequence[ir.Value]) -> dict[ir.Value, ir.Value]:
     return made
 
 
-def _rename(values: Sequence[ir.Value], names: Names, word: str) -> None:
+def _rename(values: Iterable[ir.Value], names: Names, word: str) -> None:
     for value in values:
         value.name = names.unique(f"{value.name}_{word}")
 

@@ -29,7 +29,9 @@ def join(parts: Sequence[Explanation]) -> Explanation:
     return dataclasses.replace(first, **changed)
 
 
-def _by_name(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _by_name(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    if not parts[0]:
+        return parts[0]
     return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
