@@ -132,6 +132,7 @@ def test_the_site_lists_every_page():
 
 def test_the_pages_of_the_interface_show_every_public_name():
     """docs/api holds a directive for each name of `onnxlrp.__all__`, or one for its module."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     shown = {named.rpartition(".")[2] for named in re.findall(r"^::: (\S+)$", pages, re.MULTILINE)}
     assert {name for name in onnxlrp.__all__ if not name.startswith("_")} <= shown
     navigation = (ROOT / "mkdocs.yml").read_text()
