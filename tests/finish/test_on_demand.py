@@ -9,6 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import onnxlrp
+from onnxlrp.finish import save
 from onnxlrp.graph.call import graphs_of
 from tests import bundled
 
@@ -251,6 +252,16 @@ def test_weights_of_another_file(tmp_path):
     np.testing.assert_array_equal(explainer(feeds).relevance["x"], expected.relevance["x"])
     assert not explainer(feeds, explain=False).relevance
     assert (tmp_path / "lrp.onnx").stat().st_size < 30 * 64 * 4 + 20000
+
+
+def test_weights_past_the_limit_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(save, "_LIMIT", 2000)
+    source = parsed(CNN.replace("float[3, 64] w", "float[30, 64] w").replace("float[N, 3] y", "float[N, 30] y"))
+    onnxlrp.convert(source, on_demand=True).save(tmp_path / "lrp.onnx")
+    assert (tmp_path / "lrp.onnx.data").stat().st_size == 30 * 64 * 4
+    explainer, feeds = onnxlrp.Explainer(tmp_path / "lrp.onnx"), feeds_of(source)
+    np.testing.assert_array_equal(explainer(feeds, explain=False).outputs["y"], run(source, feeds)["y"])
+    assert explainer(feeds).relevance["x"].shape == feeds["x"].shape
 
 
 def test_conversion_is_reproducible():

@@ -71,7 +71,7 @@ def test_what_needs_relevance_says_that_there_is_none(use, tmp_path):
 
 def test_it_is_printed_without_relevance():
     explanation = explainer()(X, explain=False)
-    lines = ["No relevance (explain=False): 'y' alone", "sample 0: class 0, score"]
+    lines = ["No relevance (explain=False): 'y' alone", "sample 0: class 1, score"]
     assert [line[: len(want)] for line, want in zip(str(explanation).splitlines(), lines, strict=False)] == lines
     assert "no input" in repr(explanation)
     assert "No relevance" in explanation._repr_html_() and "plot()" not in explanation._repr_html_()
