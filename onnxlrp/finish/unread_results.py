@@ -92,4 +92,4 @@ def _keep(values: MutableSequence[ir.Value], kept: Sequence[bool]) -> None:
     """Keep some of the inputs or outputs of a graph, in place."""
     for index in reversed(range(len(kept))):
         if not kept[index]:
-            del values[index]
+            values.pop(index)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from tools.benchmark.environment import ROOT
 from tools.benchmark.timing import in_turns, ratio
 
 RESULTS = Path(__file__).parent / "results" / "on-demand.md"
-ROUNDS, SESSIONS = 5, 5
+ROUNDS, SESSIONS = 5, 3
 WAYS = ("source", "explained", "off", "on")
 """The programs that take turns; off and on are one file."""
 
@@ -157,22 +158,23 @@ def _created(files: Mapping[str, Path], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {"explained": [], "on": []}
     for _ in range(rounds):
         for way, times in seconds.items():
-            times.append(float(_in_a_process("create", files[way])[0]))
+            times.append(float(_in_a_process("create", files[way])))
     return seconds
 
 
 def _held(path: Path, x: np.ndarray, folder: Path, way: str) -> dict[str, float]:
-    """Measure the peak of a process over its start, and the growth of a run over the session, in bytes."""
+    """Measure the growth of a run over the session, and the peak of a process over its start, in bytes."""
     given = folder / "x.npy"
     np.save(given, x)
-    growth, peak = _in_a_process("hold", path, given, way)
-    return {"growth": float(growth), "peak": float(peak)}
+    return {kind: float(_in_a_process(kind, path, given, way)) for kind in ("growth", "peak")}
 
 
-def _in_a_process(*arguments: object) -> list[str]:
-    command = [sys.executable, "-m", __spec__.name, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.split()[-2:]
+def _in_a_process(*arguments: object) -> str:
+    command = [sys.executable, "-m", "tools.benchmark.on_demand", *map(str, arguments)]
+    # With large blocks mapped one by one, memory that is freed returns to the system at once.
+    settings = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"} if arguments[0] == "growth" else None
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]
 
 
 def _create(path: str) -> None:
@@ -181,17 +183,26 @@ def _create(path: str) -> None:
     print(time.process_time() - started)
 
 
-def _hold(path: str, given: str, way: str) -> None:
-    """Print the growth of a run over the session that was created, and the peak of the whole process."""
-    x, before = np.load(given), memory.resident()
-    session = sessions.create(Path(path), "cpu", 1)
-    created = memory.peak()
+def _growth(path: str, given: str, way: str) -> None:
+    """Print the most bytes that a run takes above the session, which holds no free memory: it has no arena."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    options.enable_mem_pattern = options.enable_cpu_mem_arena = False
+    x, session = np.load(given), onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     memory.trim()
     ready = memory.resident()
     memory.forget_peak()
+    sessions.plain(session, _feeds(session, x, way))()
+    print(memory.peak() - ready)
+
+
+def _peak(path: str, given: str, way: str) -> None:
+    """Print the most bytes of the process above its start, session and runs together."""
+    x, before = np.load(given), memory.resident()
+    session = sessions.create(Path(path), "cpu", 1)
     for _ in range(memory.RUNS):
         sessions.plain(session, _feeds(session, x, way))()
-    print(memory.peak() - ready, max(created, memory.peak()) - before)
+    print(memory.peak() - before)
 
 
 def _page(rows: Sequence[str]) -> str:
@@ -208,15 +219,15 @@ processor time, medians of
 |---|--:|--:|--:|--:|---|---|--:|---|
 {chr(10).join(rows)}
 
-*Growth* is the most memory that a run takes above the session that was created: activations. *Peak* is that of the \
-whole process, above its start,
-with the weights that the session folds and lays out again when it is created: the switch has two forward passes, each \
-with its own. Both
-are source / explained / off / on.
+*Growth* is the most memory that a run takes above the session that was created, without an arena, which would hold \
+free memory: that of its
+activations. *Peak* is that of the whole process above its start, with the weights that a session folds and lays out \
+again when it is created: the
+file with the switch has two forward passes, each with its own. Both are source / explained / off / on.
 """
 
 
-PARTS = {"create": _create, "hold": _hold}
+PARTS: dict[str, Callable[..., None]] = {"create": _create, "growth": _growth, "peak": _peak}
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or [""]
