@@ -183,6 +183,16 @@ def test_convolutions_have_constants_of_their_branch():
         assert read and not {*read} & outer
 
 
+def test_the_model_alone_has_the_shapes_that_the_source_declares():
+    """By shapes that the source does not tell, onnxruntime would fuse what it does not fuse in the source."""
+    source = parsed(CNN)
+    declared = helper.make_tensor_value_info("r", 1, ["N", 4, 8, 8])
+    source.graph.value_info.append(declared)
+    told = branches(onnxlrp.convert(source, on_demand=True).to_proto())["else_branch"].value_info
+    names = [value.name.removesuffix("_alone") for value in told]
+    assert [name for name in names if name in ("h", "r", "p", "f")] == ["r"]
+
+
 def test_a_loop_keeps_nothing_for_relevance_when_it_is_off():
     for text, count in ((LOOP, 1), (GROWING, 1), (SCAN, 2)):
         proto = onnxlrp.convert(parsed(text), on_demand=True, target="weights").to_proto()
@@ -197,7 +207,7 @@ def forest() -> onnx.ModelProto:
     count = 4001
     inner = (count - 1) // 2
     node = helper.make_node(
-        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1,
+        "TreeEnsembleRegressor", ["scaled"], ["y"], domain="ai.onnx.ml", n_targets=1,
         nodes_treeids=[0] * count, nodes_nodeids=list(range(count)), nodes_featureids=[i % 4 for i in range(count)],
         nodes_modes=["BRANCH_LEQ"] * inner + ["LEAF"] * (count - inner),
         nodes_values=[0.1 * (i % 7) for i in range(count)],
@@ -207,14 +217,18 @@ def forest() -> onnx.ModelProto:
         target_ids=[0] * (count - inner), target_weights=[float(i % 5) for i in range(count - inner)],
     )  # fmt: skip
     x, y = (helper.make_tensor_value_info(n, 1, ["N", s]) for n, s in (("x", 4), ("y", 1)))
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(helper.make_graph([node], "forest", [x], [y]), opset_imports=opsets, ir_version=10)
+    scale, two = helper.make_node("Mul", ["x", "two"], ["scaled"]), helper.make_tensor("two", 1, [], [2.0])
+    two = helper.make_tensor("two", 1, [], [2.0])
+    scale = helper.make_node("Mul", ["x", "two"], ["scaled"])
+    return helper.make_model(
+        helper.make_graph([scale, node], "forest", [x], [y], [two]), opset_imports=opsets, ir_version=10
+    )
 
 
 def test_large_attributes_are_stored_once():
     source = forest()
     proto = assert_switched(source, feeds_of(source))
-    assert [n.op_type for n in proto.graph.node] == ["TreeEnsembleRegressor", "If"]
+    assert [n.op_type for n in proto.graph.node] == ["Mul", "TreeEnsembleRegressor", "If"]
 
 
 def test_maps_of_scores_stay():
