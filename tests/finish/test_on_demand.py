@@ -217,7 +217,7 @@ def forest() -> onnx.ModelProto:
         target_ids=[0] * (count - inner), target_weights=[float(i % 5) for i in range(count - inner)],
     )  # fmt: skip
     x, y = (helper.make_tensor_value_info(n, 1, ["N", s]) for n, s in (("x", 4), ("y", 1)))
-    scale, two = helper.make_node("Mul", ["x", "two"], ["scaled"]), helper.make_tensor("two", 1, [], [2.0])
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
     two = helper.make_tensor("two", 1, [], [2.0])
     scale = helper.make_node("Mul", ["x", "two"], ["scaled"])
     return helper.make_model(
