@@ -231,6 +231,24 @@ def test_large_attributes_are_stored_once():
     assert [n.op_type for n in proto.graph.node] == ["Mul", "TreeEnsembleRegressor", "If"]
 
 
+def test_float16_stays_in_the_main_graph():
+    """onnxruntime would convert the weights of a branch in every run."""
+    source = parsed(CNN)
+    for value in (*source.graph.input, *source.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    for tensor in source.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            halves = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(halves, tensor.name))
+    proto, plain = (onnxlrp.convert(source, on_demand=way).to_proto() for way in (True, False))
+    assert {"Conv", "Gemm", "If"} <= {node.op_type for node in proto.graph.node}
+    feeds = {name: value.astype(np.float16) for name, value in feeds_of(source).items()}
+    off, on, wanted = run(proto, {**feeds, **switch(False)}), run(proto, feeds), run(plain, feeds)
+    np.testing.assert_allclose(off["y"], wanted["y"], rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(on["x_relevance"], wanted["x_relevance"], rtol=2e-2, atol=2e-3)
+    assert off["x_relevance"].shape[0] == 0
+
+
 def test_maps_of_scores_stay():
     source = parsed(LINEAR)
     source.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
