@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
+from onnxlrp.plan.asked_reductions import ask_reductions
 from onnxlrp.plan.inner_maps import decide_inner_map
 from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
@@ -69,6 +70,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    reduce: str | Mapping[str, str] | None = None,
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -157,6 +159,14 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    reduce
+        The reduction of the relevance of each input by its name, computed in the graph, so that less leaves it; a
+        single text if one input is explained. `"channels"` sums over the channels, so that their axis is gone.
+        `"grid=14"` sums over channels and over the 14 cells along each other axis: [N, 14, 14] for pictures, [N, 14]
+        for series; cell i begins at floor(i · size / 14). `"top=10"` keeps the elements of largest absolute relevance,
+        [N, 10], the largest first, and adds the output `<input>_relevance_indices`, int64, their places in the
+        flattened sample. `"float16"` makes the result of that type. Several are joined in this order:
+        `"grid=14+top=10+float16"`. With K targets [N, K, ...]. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -216,6 +226,7 @@ def convert(
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
     pairs = ask_interactions(plan, facts, reached) if interactions else None
+    reductions = ask_reductions(reduce, question, reached, targets)
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
         question=question,
@@ -228,6 +239,7 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
+        reductions=reductions,
         inner_map=plan.inner_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)

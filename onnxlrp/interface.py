@@ -48,6 +48,15 @@ class Interface:
     """Overrides, each as `pattern=rule`."""
     relevance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the explained input."""
+    reduce: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Reductions of relevance by the explained input, as text that `convert` takes; inputs that it does not name have
+    relevance in their own shape."""
+    relevance_indices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Outputs that hold the places of the most relevant elements, int64 in the shape of that relevance, by the
+    explained input. A place counts the elements of one sample after the other parts of the reduction; -1 stands for
+    none, where a sample has fewer elements."""
+    channel_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis that holds channels, of each input whose relevance is reduced and that has one."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)

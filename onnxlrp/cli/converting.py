@@ -11,6 +11,7 @@ import typer
 
 from onnxlrp.cli.application import UNUSABLE, guarded
 from onnxlrp.cli.arguments import background_files, conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.asked_reduce import Reduce, asked_reductions
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     Composite,
@@ -51,6 +52,7 @@ def convert(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
+    reduce: Reduce = [],  # noqa: B006
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -75,6 +77,7 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
+    reductions = asked_reductions(reduce)
     refuse_overwriting([out], force, functools.partial(_files_read, model, background))
     explained = convert_with_notes(
         model,
@@ -87,6 +90,7 @@ def convert(
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
+        reduce=reductions,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
         target_input=target_input,
@@ -106,7 +110,10 @@ def convert(
     face = explained.interface
     terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
-        terminal.say(f"  relevance of {name!r} is output {relevance!r}")
+        how = f", reduced to {face.reduce[name]}" if name in face.reduce else ""
+        terminal.say(f"  relevance of {name!r} is output {relevance!r}{how}")
+        if name in face.relevance_indices:
+            terminal.say(f"  its places are output {face.relevance_indices[name]!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:

@@ -16,6 +16,7 @@ from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
+from onnxlrp.runtime.reduced_inputs import is_cut
 
 # Largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
@@ -157,9 +158,9 @@ def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any], hal
 
 
 def conservation(explanation: Explanation) -> Conservation | None:
-    """Sum up the ledger; None if the model has no ledger or no step."""
+    """Sum up the ledger; None if the model has no ledger or no step, or if it keeps the largest relevance only."""
     ledger = explanation.ledger
-    if ledger is None or not len(ledger):
+    if ledger is None or not len(ledger) or is_cut(explanation.interface):
         return None
     values = ledger.values.astype(np.float64)
     inputs = {name: float(value.sum(dtype=np.float64)) for name, value in explanation.relevance.items()}

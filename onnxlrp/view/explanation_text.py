@@ -78,7 +78,7 @@ def _target(explanation: Explanation, sample: Sample) -> str:
 def _numbers(sample: Sample) -> list[tuple[str, str]]:
     """List what is known of a sample in numbers, in the order in which they add up."""
     known = [("score", sample.score), ("base value", sample.base_value)]
-    known.append(("Σ relevance", sum(sample.relevance.values())))
+    known.append(("Σ kept relevance" if sample.is_cut else "Σ relevance", sum(sample.relevance.values())))
     known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
     return [(name, four_digits(value)) for name, value in known if value is not None]
 
