@@ -26,6 +26,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.inner_ends import ends_note, inner_ends
 from onnxlrp.plan.inner_maps import decide_inner_map
 from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
@@ -102,7 +103,8 @@ def convert(
         The name of the output to explain. Default: the first floating-point one; where several could be meant, a note
         of the plan says which was taken.
     inputs
-        The names of the inputs to explain. Default: every input that relevance reaches.
+        The names of the inputs to explain. Default: every input that relevance reaches. `[]` explains the inner values
+        of `relevance_at` alone: relevance ends there, and nothing upstream of them is computed.
     target
         The kind of target, which decides what inputs choose the explained scores at run time.
 
@@ -212,15 +214,16 @@ def convert(
     options = TargetOptions(kind_named(target), targets, target_input)
     rulebook = _rulebook(composite, rules)
     work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind)
-    facts, plan = _plan(work, rulebook, on_unsupported)
+    facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
     if not trees_table:
         work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
-    inner = inner_values(graph, plan, relevance_at, work.absorbed)
-    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial)
+    ends = [] if reached else list(facts.explained)
+    inner = inner_values(graph, plan, relevance_at, work.absorbed, ends)
+    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial, ends)
     check_gradient(plan, [*inner, *patched])
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
@@ -241,6 +244,7 @@ def convert(
         interactions=pairs,
         reductions=reductions,
         inner_map=plan.inner_map,
+        stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = describe(work.source, plan, emitted, request)
@@ -366,10 +370,15 @@ def _ask(
     return _Work(source, op, question, rows, absorbed)
 
 
-def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts, Plan]:
-    """Analyse, and plan every step."""
+def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str, inner: Sequence[str] = ()) -> tuple[Facts, Plan]:
+    """Analyse, and plan every step; `inner` are the names of inner values at which relevance ends where no input is
+    explained."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
+    if question.by_name and not question.inputs:
+        ends = inner_ends(graph, facts, rulebook[0], inner, work.absorbed, question.score)
+        facts = analyse(graph, ends, work.background)
+        work.source.notes.append(ends_note(ends))
     wanted, said = decide_inner_map(graph, facts, question, rulebook[0], work.absorbed)
     if wanted is not None:
         facts = analyse(graph, wanted.ends, work.background)

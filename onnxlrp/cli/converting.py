@@ -42,6 +42,10 @@ def convert(
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    no_inputs: Annotated[
+        bool,
+        typer.Option("--no-inputs", help="Explain the values of --relevance-at alone; relevance goes no further."),
+    ] = False,
     coefficients_at: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
     ] = [],  # noqa: B006
@@ -78,6 +82,9 @@ def convert(
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
     reductions = asked_reductions(reduce)
+    if no_inputs:
+        usage(_no_inputs, (input, relevance_at, coefficients_at), "--no-inputs")
+        options["inputs"] = []
     refuse_overwriting([out], force, functools.partial(_files_read, model, background))
     explained = convert_with_notes(
         model,
@@ -114,6 +121,8 @@ def convert(
         terminal.say(f"  relevance of {name!r} is output {relevance!r}{how}")
         if name in face.relevance_indices:
             terminal.say(f"  its places are output {face.relevance_indices[name]!r}")
+    for name, relevance in face.relevance_at.items():
+        terminal.say(f"  relevance of the inner value {name!r} is output {relevance!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
@@ -179,6 +188,12 @@ def _about_composites(plan: Any) -> list[str]:
     suggested, why = suggested_composite(plan)
     lines = [f"{name}: {purpose}" for purpose in purposes]
     return [*lines, f"suggested: {suggested}, because {why}; onnxlrp evaluate compares composites on your own data"]
+
+
+def _no_inputs(named: tuple[list[str], list[str], list[str]]) -> None:
+    inputs, *inner = named
+    if inputs or not any(inner):
+        raise InputError("it goes with --relevance-at or --coefficients-at, and without --input")
 
 
 def _files_read(model: Path, background: Path | None) -> list[Path]:

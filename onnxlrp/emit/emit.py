@@ -78,6 +78,8 @@ class Request:
     """Reductions of the relevance of inputs."""
     inner_map: InnerMap | None = None
     """The inner values whose map is laid on the inputs; None where relevance itself goes to the inputs."""
+    stops_at: Sequence[ir.Value] = ()
+    """Inner values that the walk ends at where no input is explained."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
@@ -173,7 +175,9 @@ def _context(
 ) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
-    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
+    receivers = frozenset(
+        {*(v for s in plan.steps for v in s.outputs), *request.ends, *request.stops_at, request.question.score}
+    )
     treatments = GRADIENT if composite.seed == "gradient" else RELEVANCE
     rounded, ledger, forms = rounded_values(plan.steps, op.graph), request.ledger, request.forms
     exact = bool(request.patched)

@@ -27,6 +27,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         relevance_indices=emitted.relevance_indices,
         channel_axes=_channel_axes(request),
         relevance_at=emitted.relevance_at,
+        stops_at=tuple(str(value.name) for value in request.stops_at),
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
         reference_inputs=emitted.reference_inputs,

@@ -92,6 +92,8 @@ def _by_input(reduce: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, Reducti
         return {}
     if not isinstance(reduce, Mapping):
         reduction = Reduction.parse(reduce)
+        if not inputs:
+            raise InputError("no input is explained, so that there is no relevance to reduce")
         if len(inputs) > 1:
             raise InputError(
                 f"{len(inputs)} inputs are explained, so that reduce takes a reduction for each by its name: "

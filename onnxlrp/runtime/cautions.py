@@ -17,6 +17,7 @@ from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
+from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reduced_inputs import is_cut
 from onnxlrp.runtime.sums import sums_of_samples
@@ -188,7 +189,7 @@ def warn(cautions: Sequence[Caution]) -> None:
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
     """Reduce a call to the numbers that doubts are about; None if it has no relevance, as for a batch without
     samples."""
-    arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
+    arrays = {name: a for name, a in relevance_at_ends(explanation).items() if isinstance(a, np.ndarray) and a.size}
     if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
     given = explanation.score

@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxlrp.interface import Interface
 from onnxlrp.reductions import Reduction, edges_of_cells
+from onnxlrp.runtime.end_values import inner_as_inputs
 
 if TYPE_CHECKING:
     from onnxlrp.runtime.explanation import Explanation
@@ -63,11 +64,13 @@ def layout_of(explanation: Explanation, name: str) -> ReducedLayout | None:
 
 
 def laid_out(explanation: Explanation) -> Explanation:
-    """Bring reduced relevance to the axes of its inputs, for views that show the inputs themselves.
+    """Bring relevance to what views show: that of inner values where no input is explained, and reduced relevance on
+    the axes of its inputs.
 
     Elements that were not kept are 0. The relevance of a cell is shared out evenly among its places, and an axis of
     channels that was summed over has length 1, so that every sum stays.
     """
+    explanation = inner_as_inputs(explanation)
     interface = explanation.interface
     if interface is None or not interface.reduce:
         return explanation

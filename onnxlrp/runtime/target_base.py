@@ -50,7 +50,7 @@ def raw_score(
         return None
     if interface.score_is_output and score is not None:
         return np.asarray(score, np.float64)
-    if is_cut(interface):
+    if is_cut(interface) or not relevance:
         return None
     total, _ = sums_of_samples(relevance, interface, axes, len(base))
     return base + total.reshape(base.shape) if total.size == base.size else None

@@ -16,6 +16,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import unused
+from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
 from onnxlrp.view.picked_rows import axes_of_part, picked_columns
@@ -43,6 +44,7 @@ def table_of(explanation: Explanation) -> Columns:
     token where the input is a text, without padding. Relevance that was reduced is long too: by its own axes, or, where
     the largest elements alone were kept, by the rank and place of each.
     """
+    explanation = inner_as_inputs(explanation)
     parts = parts_of(explanation)
     if is_wide(explanation):
         features = _features(explanation, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
+from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import summary
 from onnxlrp.view.explanation_table import counts
@@ -59,6 +60,7 @@ def _samples(explanation: Explanation) -> list[Sample]:
 
 
 def _title(explanation: Explanation) -> str:
+    explanation = inner_as_inputs(explanation)
     shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
     if len(explanation.relevance) > _MOST_NAMED:
         shapes = f"{len(explanation.relevance)} inputs, {counts(explanation)[0]:,} samples"

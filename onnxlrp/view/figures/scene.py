@@ -27,18 +27,18 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
 
     Raises InputError if it holds no sample.
     """
+    cut, reduced = is_cut(explanation.interface), _about_reductions(explanation.interface)
+    explanation = laid_out(explanation)
     if not any(array.size for array in explanation.relevance.values()):
         raise InputError("the explanation holds no sample, so that there is nothing to draw")
     legend, interface = explanation.legend or Legend(), explanation.interface
-    cut, reduced = is_cut(interface), _about_reductions(interface)
-    explanation = laid_out(explanation)
     if cut:  # what was kept adds up to no score
         explanation = dataclasses.replace(explanation, base_value=None, raw_score=None)
     output = legend.explained_output or (interface.output if interface is not None else "")
     masked = any("mask" in name for name in explanation.inputs)
     kinds = {
         name: input_kind(legend.specs[name], np.asarray(value), has_tokens=masked or name in explanation.tokens)
-        for name, value in explanation.inputs.items()
+        for name, value in {**explanation.relevance, **explanation.inputs}.items()
         if name in explanation.relevance and name in legend.specs
     }
     return Scene(
