@@ -1,4 +1,4 @@
-"""`--reduce` on the command line."""
+"""`--reduce` and `--no-inputs` on the command line."""
 
 from __future__ import annotations
 
@@ -67,3 +67,23 @@ def test_wrong_usage(source, options, words):
 def test_an_input_that_does_not_exist(source):
     said = refused("convert", source / "model.onnx", "-o", source / "out.onnx", "--reduce", "y=top=3")
     assert "no relevance of 'y'" in said
+
+
+def test_no_inputs(source):
+    explained = source / "inner.lrp.onnx"
+    said = call(
+        "convert", source / "model.onnx", "-o", explained, "--no-inputs", "--relevance-at", "r", "--ledger"
+    ).stdout
+    assert "relevance of the inner value 'r' is output 'r_relevance'" in said
+    said = call("explain", explained, "--input", f"x={source / 'x.npy'}", "-o", source / "inner.csv").stdout
+    assert "Σ relevance r" in said
+    head, *rows = (source / "inner.csv").read_text(encoding="utf-8").splitlines()
+    assert head.endswith("input,axis_1,axis_2,axis_3,relevance")
+    assert len(rows) == 2 * 4 * 20 * 24
+    assert "at input r" in call("check", explained).stdout
+
+
+@pytest.mark.parametrize("options", [["--no-inputs"], ["--no-inputs", "--relevance-at", "r", "--input", "x"]])
+def test_no_inputs_needs_inner_values_alone(source, options):
+    said = call("convert", source / "model.onnx", "-o", source / "out.onnx", *options, status=2).stderr
+    assert "without --input" in " ".join(said.split())
