@@ -59,6 +59,9 @@ class Interface:
     """Axis that holds channels, of each input whose relevance is reduced and that has one."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
+    unbatched: tuple[str, ...] = ()
+    """Inputs whose relevance is reduced and that have no axis of samples: they are one sample, for which the reduced
+    relevance has an axis of length 1."""
     stops_at: tuple[str, ...] = ()
     """Inner values at which relevance ends, where no input is explained."""
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)

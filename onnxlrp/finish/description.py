@@ -26,6 +26,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         reduce={str(value.name): str(asked.reduction) for value, asked in request.reductions.items()},
         relevance_indices=emitted.relevance_indices,
         channel_axes=_channel_axes(request),
+        unbatched=tuple(str(value.name) for value, asked in request.reductions.items() if asked.has_no_batch),
         relevance_at=emitted.relevance_at,
         stops_at=tuple(str(value.name) for value in request.stops_at),
         coefficients_at=emitted.coefficients_at,
