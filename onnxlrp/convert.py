@@ -346,7 +346,8 @@ def _ask(
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
+    norm = rulebook[0].stabilised(rulebook[0].norm)
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), norm.epsilon, clamps=norm.stabiliser == "clamp")
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)
