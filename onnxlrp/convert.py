@@ -205,6 +205,7 @@ def convert(
     facts, plan = _plan(work, rulebook, on_unsupported)
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    work.op.clamps = plan.composite.stabilised(plan.composite.norm).stabiliser == "clamp"
     if not trees_table:
         work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
@@ -346,8 +347,7 @@ def _ask(
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    norm = rulebook[0].stabilised(rulebook[0].norm)
-    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), norm.epsilon, clamps=norm.stabiliser == "clamp")
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)

@@ -29,7 +29,7 @@ class ReverseBuilder(Builder):
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
         self.clamps = clamps
-        """True if the composite's stabiliser clamps."""
+        """True if the composite's stabiliser clamps, which the plan decides."""
         self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:

@@ -33,10 +33,8 @@ class Rule:
         params = dict(self.params)
         if params.pop("zero_params", None) == "bias":
             layer = Layer(layer.A, np.zeros_like(layer.b))
-        if params.pop("stabiliser", "add") == "clamp":
-            with clamping():
-                return self._formula(layer, x, r, params, bounds)
-        return self._formula(layer, x, r, params, bounds)
+        with clamping(params.pop("stabiliser", None)):
+            return self._formula(layer, x, r, params, bounds)
 
     def _formula(
         self, layer: Layer, x: Array, r: Array, params: dict[str, Any], bounds: tuple[Array, Array] | None
@@ -57,17 +55,17 @@ class Rule:
 def stabilise(d: Array, epsilon: float = 1e-6, relative: float = 0.0) -> Array:
     """Away from zero by ε + ρ·rms(d), or, within `clamping`, at least as far from it; zero itself upwards."""
     small, sign = epsilon + relative * np.sqrt(np.mean(d**2)), np.where(d < 0, -1, 1)
-    return sign * np.maximum(np.abs(d), small) if _CLAMPS else d + sign * small
+    return sign * np.maximum(np.abs(d), small) if _CLAMPS[-1] else d + sign * small
 
 
-_CLAMPS: list[bool] = []
-"""An entry for each `clamping` that is open."""
+_CLAMPS = [False]
+"""The innermost `clamping` is the last."""
 
 
 @contextlib.contextmanager
-def clamping() -> Iterator[None]:
-    """Let stabilisers clamp."""
-    _CLAMPS.append(True)
+def clamping(stabiliser: str | None) -> Iterator[None]:
+    """Let stabilisers "clamp" or "add"; None: as they do already."""
+    _CLAMPS.append(_CLAMPS[-1] if stabiliser is None else stabiliser == "clamp")
     try:
         yield
     finally:
