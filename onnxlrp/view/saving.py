@@ -77,6 +77,8 @@ def _save_npy(material: Material, draft: Path) -> None:
     relevance = material.explanation.relevance
     if len(relevance) != 1:
         raise InputError(f"a .npy holds one array, but {len(relevance)} inputs are explained: write .npz")
+    if material.explanation.relevance_indices:
+        raise InputError("a .npy holds one array, but the most relevant elements have places too: write .npz or .csv")
     # Written in memory first: numpy writes to a file through buffers of C, and would not notice a full disk.
     content = io.BytesIO()
     np.save(content, next(iter(relevance.values())), allow_pickle=False)

@@ -43,7 +43,7 @@ def main() -> None:
 def _row(name: str) -> str:
     network = models.find(name)
     x = network.sample(1)
-    source = model_of(network, x)
+    source = model_bytes(network, x)
     programs = {"source": program(source, x)}
     for composite in COMPOSITES:
         explained = onnxlrp.convert(source, composite).to_proto()
@@ -59,8 +59,8 @@ def _row(name: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def model_of(network: models.Model, x: np.ndarray) -> bytes:
-    """Export a network for any batch, or read its file."""
+def model_bytes(network: models.Model, x: np.ndarray) -> bytes:
+    """Return the ONNX file of a network, exported for an input where it is a torch module."""
     if network.file is not None:
         return network.file.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ def model_of(network: models.Model, x: np.ndarray) -> bytes:
 
 
 def program(model: bytes, x: np.ndarray) -> Callable[[], object]:
-    """Make a session of one thread on a model of one input, and return its run on x."""
+    """Make a function that runs a model on one input by one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4

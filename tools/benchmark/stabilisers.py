@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 import onnxlrp
 from tools.benchmark import models
 from tools.benchmark.environment import ROOT
-from tools.benchmark.methods import model_of, program
+from tools.benchmark.methods import model_bytes, program
 from tools.benchmark.timing import in_turns
 
 RESULTS = Path(__file__).parent / "results" / "stabilisers.md"
@@ -42,7 +42,7 @@ def main() -> None:
         "",
         "## Rounding",
         "",
-        "Relevance in float32 against float64: the norm of the difference over that of the relevance, on the models' own samples.",
+        "The norm of the difference between relevance in float32 and in float64 over that of the latter, on bundled samples.",
         "",
         "| network | composite | `add` | `clamp` |",
         "|---|---|---|---|",
@@ -99,7 +99,7 @@ def _in_doubles(source: onnx.ModelProto) -> onnx.ModelProto:
 def _times(name: str, batch: int) -> list[str]:
     network = models.find(name)
     x = network.sample(batch)
-    source = model_of(network, x)
+    source = model_bytes(network, x)
     asked = [f"{composite}(stabiliser={one!r})" for composite in COMPOSITES for one in STABILISERS]
     programs = {"source": program(source, x)}
     programs |= {c: program(onnxlrp.convert(source, c).to_proto().SerializeToString(), x) for c in asked}
