@@ -141,7 +141,7 @@ def explain(
     """
     explainer = Explainer(model, providers=list(names) or None)
     if out is not None:
-        saving.check_inputs(out, explainer.interface.relevance)
+        saving.check_inputs(out, explainer.interface.relevance, explainer.inputs)
     chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it

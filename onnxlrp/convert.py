@@ -217,6 +217,7 @@ def convert(
     facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    work.op.clamps = plan.composite.stabilised(plan.composite.norm).stabiliser == "clamp"
     if not trees_table:
         work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
