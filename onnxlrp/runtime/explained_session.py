@@ -167,7 +167,7 @@ class ExplainedSession:
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
-            relevance_indices={name: values[output] for name, output in self.interface.relevance_indices.items()},
+            relevance_indices={n: values[o] for n, o in self.interface.relevance_indices.items() if o in values},
             tokens=tokens,
             interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
