@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.references import Background
+from onnxlrp.array_hashes import hash_alone
 from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
@@ -30,6 +31,7 @@ from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
+from onnxlrp.recorded_options import changed_options
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
@@ -198,6 +200,7 @@ def convert(
     print(explanation.ledger)
     ```
     """
+    asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     options = TargetOptions(kind_named(target), targets, target_input)
     rulebook = _rulebook(composite, rules)
@@ -231,7 +234,7 @@ def convert(
         inner_map=plan.inner_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
+    interface = describe(work.source, plan, emitted, request, asked | _background_told(work.background))
     tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
@@ -294,6 +297,14 @@ def inspect(
         _, plan = _plan(work, rulebook, "error")
     plan.why_not = [] if misses is None else misses.about(work.source.model.graph, work.absorbed)
     return plan
+
+
+def _background_told(background: Background | None) -> dict[str, Any]:
+    """Tell the rows that a conversion used by their hashes, and the number of centres that were taken of them."""
+    if background is None or not background.used:
+        return {}
+    rows = {str(value.name): hash_alone(array).to_json() for value, array in background.rows.items()}
+    return {"background": {"rows": rows, **({} if background.clusters is None else {"kmeans": background.clusters})}}
 
 
 def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
