@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.array_hashes import hash_alone
+
 ELSEWHERE = ("model", "composite", "rules", "background", "check")
 """Arguments of `convert` that are told by other fields, or that change nothing in the explained model."""
 
@@ -21,6 +23,17 @@ def changed_options(call: Callable[..., Any], given: Mapping[str, Any]) -> dict[
     defaults = {name: one.default for name, one in inspect.signature(call).parameters.items() if name not in ELSEWHERE}
     plain = {name: _plain(given[name]) for name in defaults if name in given}
     return {name: value for name, value in plain.items() if value != _plain(defaults[name])}
+
+
+def told_background(background: Any) -> dict[str, Any]:
+    """Tell the rows that a conversion used by their hashes, and the number of centres that were taken of them.
+
+    `background` is an `analysis.references.Background`, or None; empty if no row was used.
+    """
+    if background is None or not background.used:
+        return {}
+    rows = {str(value.name): hash_alone(array).to_json() for value, array in background.rows.items()}
+    return {"background": {"rows": rows, **({} if background.clusters is None else {"kmeans": background.clusters})}}
 
 
 def _plain(value: Any) -> Any:

@@ -58,6 +58,9 @@ def compare_run(
         recorded, again = record.relevance.get(name), here.relevance.get(name)
         numbers = (stored.get(name), exact.get(name))
         _same_numbers(f"relevance of {name!r}", recorded, again, comparing, findings, numbers)
+    for name in {**record.relevance_at, **here.relevance_at}:
+        pair = (record.relevance_at.get(name), here.relevance_at.get(name))
+        _same_numbers(f"relevance at {name!r}", *pair, comparing, findings)
     for name in {**record.outputs, **here.outputs}:
         _same_numbers(f"output {name!r}", record.outputs.get(name), here.outputs.get(name), comparing, findings)
     _same_ledger(record.ledger, here.ledger, comparing, findings)
@@ -160,8 +163,7 @@ def _same_ledger(
     if recorded is None or here is None or {*recorded} != {*here}:
         findings.add("ledger", "differs", "record and model do not both have one")
         return
-    largest = max(max(map(abs, here.values())), float(np.finfo(np.float64).tiny))
-    found = max(abs(recorded[name] - value) for name, value in here.items()) / largest
+    found = _difference(*(np.array([one[name] for name in here], dtype=np.float64) for one in (recorded, here)))
     allowed = max(comparing.tolerance, 1e-9)
     no = f"its totals differ by {found:.1e} relative, more than {allowed:.0e}"
     findings.compare("ledger", found <= allowed, "the same totals", no)

@@ -169,4 +169,7 @@ def _values(summary: ArraySummary | None, file: Path, name: str) -> np.ndarray:
         found = target_in(file)
     if summary is None or found is None or found.size != int(np.prod(summary.shape)):
         raise InputError(f"the {name} of the call has more numbers than a record holds")
-    return found.astype(summary.dtype).reshape(summary.shape)
+    try:
+        return found.astype(np.dtype(summary.dtype)).reshape(summary.shape)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the {name} of the call is no array of numbers in the record: {error}") from error

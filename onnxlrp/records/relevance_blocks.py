@@ -59,13 +59,16 @@ def blocks_of_arrays(
     `columns` names the columns of inputs. Raises InputError if there is no such array.
     """
     wanted = None if record is None else {f"{name}_relevance": name for name in record.relevance}
-    targets = 1 if record is None else int(record.options.get("targets", 1))
+    options: Mapping[str, Any] = {} if record is None else record.options
+    if "top=" in str(options.get("reduce")):
+        raise InputError("the relevance is that of the top elements alone (reduce), whose places are not the same ones")
+    targets = options.get("targets", 1)
     block: Block = {}
     for name, array in arrays.items():
         source = _input_of(name) if wanted is None else wanted.get(name)
         if source is None or array.ndim == 0:
             continue
-        rows = array.reshape(-1, *array.shape[2:]) if targets > 1 and array.ndim > 1 else array
+        rows = array.reshape(-1, *array.shape[2:]) if targets != 1 and array.ndim > 1 else array
         block |= _features(source, rows, columns.get(source, ()))
     if not block:
         raise InputError("there is no relevance of an input among the arrays")

@@ -88,7 +88,7 @@ def verify(
     _check_versions(found.record, findings)
     work = _Work(found, None if model is None else Path(model), inputs, reference, background, tolerance, run)
     source = _check_source(work, findings)
-    every = [("", found.record), *((f"{one.composite}, ", one) for one in found.record.compared)]
+    every = [("", found.record), *((f"{one.composite}, ", one) for one in found.record.further)]
     for prefix, record in every:
         part = Findings(prefix)
         _check_one(work, record, source, part, is_first=not prefix)

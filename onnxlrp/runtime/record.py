@@ -78,6 +78,8 @@ class Record:
     inputs: Mapping[str, RecordedInput]
     references: Mapping[str, ArraySummary]
     relevance: Mapping[str, ArraySummary]
+    relevance_at: Mapping[str, ArraySummary]
+    """Relevance of the inner values that the conversion named."""
     outputs: Mapping[str, ArraySummary]
     ledger: Mapping[str, float] | None
     """Totals of the ledger: seeds, bias, epsilon and stopped."""
@@ -92,8 +94,8 @@ class Record:
     """SHA-256 of everything in the file but the record."""
     written: str | None = None
     """Date and time of writing, in UTC; None unless they were asked for."""
-    compared: tuple[Record, ...] = ()
-    """Records of further explanations of the same samples in the same file, as a report has them."""
+    further: tuple[Record, ...] = ()
+    """Records of further explanations in the same file: other composites of a report, other parts of a long run."""
 
     def to_json(self) -> dict[str, Any]:
         """Convert to values that JSON has."""
@@ -140,9 +142,9 @@ def _record_of(content: Mapping[str, Any]) -> Record:
     type."""
     values = {field.name: content[field.name] for field in dataclasses.fields(Record)}
     for name in ("source", "explained"):
-        values[name] = RecordedModel(**values[name])
+        values[name] = _model_of(values[name])
     values["inputs"] = {name: _input_of(one) for name, one in _pairs(values["inputs"])}
-    for name in ("references", "relevance", "outputs"):
+    for name in ("references", "relevance", "relevance_at", "outputs"):
         values[name] = {key: _summary_of(one) for key, one in _pairs(values[name])}
     for name in ("target", "position", "weights", "score", "base_value", "raw_score"):
         values[name] = None if values[name] is None else _summary_of(values[name])
@@ -152,19 +154,41 @@ def _record_of(content: Mapping[str, Any]) -> Record:
         _typed(values[name], dict)
     for name in ("composite", "output", "target_kind", "content_sha256"):
         _typed(values[name], str)
+    for name, kind in (("target_given", bool), ("batch_size", int), ("tokenizer", str), ("written", str)):
+        _optional(values[name], kind)
+    if values["ledger"] is not None:
+        values["ledger"] = {name: _number(one) for name, one in _pairs(values["ledger"])}
     values["samples"] = None if values["samples"] is None else tuple(_typed(one, int) for one in values["samples"])
-    values["compared"] = tuple(_record_of(one) for one in values["compared"])
+    values["further"] = tuple(_record_of(one) for one in values["further"])
     return Record(**values)
 
 
+def _model_of(content: Mapping[str, Any]) -> RecordedModel:
+    weights = {name: _optional(sha256, str) for name, sha256 in _pairs(content["weights"])}
+    return RecordedModel(_optional(content["sha256"], str), _optional(content["file"], str), weights)
+
+
 def _input_of(content: Mapping[str, Any]) -> RecordedInput:
-    files = tuple((_typed(name, str), sha256) for name, sha256 in content["files"])
-    return RecordedInput(_summary_of(content["array"]), files, content["preprocess"])
+    files = tuple((_typed(name, str), _optional(sha256, str)) for name, sha256 in content["files"])
+    return RecordedInput(_summary_of(content["array"]), files, _optional(content["preprocess"], str))
 
 
 def _summary_of(content: Mapping[str, Any]) -> ArraySummary:
-    lists = {name: tuple(content[name]) for name in ("shape", "values") if name in content}
-    return ArraySummary(**{**content, **lists})
+    shape = tuple(_typed(size, int) for size in content["shape"])
+    sums = [_number(content.get(name)) for name in ("sum", "absolute_sum")]
+    values = None if content.get("values") is None else tuple(map(_number, content["values"]))
+    return ArraySummary(_typed(content["dtype"], str), shape, _typed(content["sha256"], str), sums[0], sums[1], values)
+
+
+def _number(value: Any) -> Any:
+    """Check a number, or null in the place of one that is not finite."""
+    if value is not None and type(value) not in (int, float):
+        raise TypeError(f"{value!r:.60} is no number")
+    return value
+
+
+def _optional(value: Any, kind: type) -> Any:
+    return value if value is None else _typed(value, kind)
 
 
 def _pairs(value: Any) -> Any:

@@ -46,7 +46,7 @@ class Recorder:
             self._first, self._known = explanation, known
         for name in _NUMBERS:
             self._add("", name, getattr(explanation, name))
-        for group in ("inputs", "relevance", "outputs"):
+        for group in ("inputs", "relevance", "relevance_at", "outputs"):
             for name, value in getattr(explanation, group).items():
                 self._add(group, name, value)
         if "weights" in known.varying:
@@ -61,7 +61,7 @@ class Recorder:
         """True if there is nothing to record."""
         return self._first is None
 
-    def record(self, content_sha256: str = "", compared: Sequence[Record] = ()) -> Record:
+    def record(self, content_sha256: str = "", further: Sequence[Record] = ()) -> Record:
         """Make the record of everything that was added; `content_sha256` is the hash of the rest of the file."""
         assert self._first is not None and self._known is not None
         interface, known = self._first.interface, self._known
@@ -84,6 +84,7 @@ class Recorder:
             inputs={name: self._input(name, hashed) for name, hashed in self._group("inputs").items()},
             references={name: hash_alone(value) for name, value in known.references.items()},
             relevance={name: hashed.summary() for name, hashed in self._group("relevance").items()},
+            relevance_at={name: hashed.summary() for name, hashed in self._group("relevance_at").items()},
             outputs={name: hashed.summary() for name, hashed in self._group("outputs").items()},
             ledger=self._ledger,
             tokenizer=None if known.tokenizer is None else known.tokenizer.sha256(),
@@ -94,7 +95,7 @@ class Recorder:
             providers=known.providers,
             content_sha256=content_sha256,
             written=known.written,
-            compared=tuple(compared),
+            further=tuple(further),
         )
 
     @property

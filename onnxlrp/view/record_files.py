@@ -56,11 +56,11 @@ def files_written(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def recorded_write(path: Path, recorder: Recorder, compared: Sequence[Record] = ()) -> Iterator[Path]:
+def recorded_write(path: Path, recorder: Recorder, further: Sequence[Record] = ()) -> Iterator[Path]:
     """Open a draft of `path` as `atomic_write` does, and put the record of everything that `recorder` has got by the
     end of the block into the file or beside it; both are written whole, or neither.
 
-    `compared` holds the records of further explanations in the same file.
+    `further` holds the records of further explanations in the same file.
     """
     with contextlib.ExitStack() as stack:
         draft = stack.enter_context(atomic_write(path))
@@ -68,7 +68,7 @@ def recorded_write(path: Path, recorder: Recorder, compared: Sequence[Record] = 
         if path.suffix.lower() in _ALONE:
             _write_beside(path, draft, recorder, stack)
         elif not recorder.is_empty:
-            _put_inside(draft, recorder, compared)
+            _put_inside(draft, recorder, further)
 
 
 def _write_beside(path: Path, draft: Path, recorder: Recorder, stack: contextlib.ExitStack) -> None:
@@ -81,16 +81,16 @@ def _write_beside(path: Path, draft: Path, recorder: Recorder, stack: contextlib
     stack.enter_context(atomic_write(place)).write_text(text + "\n", encoding="ascii")
 
 
-def _put_inside(draft: Path, recorder: Recorder, compared: Sequence[Record]) -> None:
+def _put_inside(draft: Path, recorder: Recorder, further: Sequence[Record]) -> None:
     suffix = draft.suffix.lower()
     if suffix == ".npz":
         content_sha256 = array_records.hash_of_npz(draft)
-        array_records.into_npz(draft, recorder.record(content_sha256, compared).to_text())
+        array_records.into_npz(draft, recorder.record(content_sha256, further).to_text())
     elif suffix in _INSIDE:  # a .parquet file has got it from its writer
         into, out_of = _INSIDE[suffix]
         content = draft.read_bytes()
         content_sha256 = hashlib.sha256(out_of(content)[1]).hexdigest()
-        draft.write_bytes(into(content, recorder.record(content_sha256, compared).to_text()))
+        draft.write_bytes(into(content, recorder.record(content_sha256, further).to_text()))
 
 
 def metadata_of(recorder: Recorder, content_sha256: str) -> dict[str, str]:

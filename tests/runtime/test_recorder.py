@@ -87,7 +87,7 @@ def test_a_date_is_written_where_it_is_asked_for(tmp_path, monkeypatch):
 
 def test_a_record_is_read_again(tmp_path):
     record = recorder_of(explained_in(folder_of(tmp_path))).record("0" * 64)
-    whole = dataclasses.replace(record, compared=(record,))
+    whole = dataclasses.replace(record, further=(record,))
     assert parse_record(whole.to_text(), "here") == whole
 
 
