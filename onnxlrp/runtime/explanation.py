@@ -254,6 +254,10 @@ class Explanation:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, whole or not at all; a file that is there is replaced.
 
+        The file says what it explains: it holds a record with the hashes of models and inputs, the composite, the
+        target and all versions, which `onnxlrp verify` checks. A .csv has its record beside it, in
+        `NAME.csv.record.json`.
+
         Parameters
         ----------
         path
