@@ -32,6 +32,7 @@ from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
+from onnxlrp.recorded_options import changed_options, told_background
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
@@ -210,6 +211,7 @@ def convert(
     print(explanation.ledger)
     ```
     """
+    asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     options = TargetOptions(kind_named(target), targets, target_input)
     rulebook = _rulebook(composite, rules)
@@ -248,7 +250,7 @@ def convert(
         stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
+    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
     tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:

@@ -9,6 +9,7 @@ from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.report_command import report
 from onnxlrp.cli.showing import composites, demo, help, operators
 from onnxlrp.cli.tuning import tune
+from onnxlrp.cli.verifying import audit, verify
 
 __all__ = ["FOUND", "UNUSABLE", "app", "main"]
 
@@ -41,6 +42,11 @@ COMMANDS: dict[Callable[..., None], str] = {
         "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
         "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
     ),
+    verify: (
+        "onnxlrp verify cat.png --model model.onnx --input image=cat.jpg; "
+        "where model and input lie beside the results: onnxlrp verify results/scores.csv"
+    ),
+    audit: "onnxlrp audit february/ --baseline january/ --bound 0.95",
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",
