@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import onnxlrp
-from tools.runtimes import measure, packages, subjects, verdicts
+from tools.runtimes import exports, measure, packages, subjects, verdicts
 from tools.runtimes.engines import ENGINES, Engine, missing
 
 
@@ -81,7 +81,11 @@ def _subjects(arguments: argparse.Namespace) -> list[subjects.Subject]:
     if arguments.file:
         inputs = None if arguments.inputs is None else dict(np.load(arguments.inputs))
         return [subjects.of_file(path, inputs, arguments.composite) for path in arguments.file]
-    chosen = [one for one in subjects.bundled() if one.title.startswith(tuple(arguments.subjects or ("",)))]
+    chosen = [
+        one
+        for one in [*subjects.bundled(), *exports.exports()]
+        if one.title.startswith(tuple(arguments.subjects or ("",)))
+    ]
     return [one for one in chosen if one.name in subjects.FEW] if arguments.quick else chosen
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,10 +47,20 @@ def by_openvino(path: str) -> Run:
 
 
 def by_opencv(path: str) -> Run:
-    """Load a file in OpenCV's dnn module."""
+    """Load a file in OpenCV's dnn module, which writes why it does not load a file to the standard error alone."""
     import cv2
 
-    net = cv2.dnn.readNetFromONNX(path, cv2.dnn.ENGINE_NEW)
+    with tempfile.TemporaryFile() as log:
+        kept = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            net = cv2.dnn.readNetFromONNX(path, cv2.dnn.ENGINE_NEW)
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        log.seek(0)
+        if net.empty():
+            raise RuntimeError(log.read().decode(errors="replace"))
 
     def run(feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> Sequence[Any]:
         for name, array in feeds.items():
@@ -59,22 +71,36 @@ def by_opencv(path: str) -> Run:
 
 
 def by_tract(path: str) -> Run:
-    """Load a file in tract anew for every call, since it optimises for one set of shapes."""
+    """Load a file in tract: with the symbols of its shapes, and where that fails anew with the sizes of each call."""
     import onnx
     import tract
 
     outputs = [value.name for value in onnx.load(path, load_external_data=False).graph.output]
+    try:
+        whole = tract.onnx().load(path).into_model().into_runnable()
+    except tract.TractError as error:
+        whole, why = None, _without_stack(error)
 
     def run(feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> Sequence[Any]:
         model = tract.onnx().load(path)
         names = [model.input_name(index) for index in range(model.input_count())]
-        for index, name in enumerate(names):
-            kind = _TRACT[feeds[name].dtype.name]
-            model.set_input_fact(index, ",".join([*map(str, feeds[name].shape), kind]))
-        results = model.into_model().into_runnable().run([np.ascontiguousarray(feeds[name]) for name in names])
+        arrays = [np.ascontiguousarray(feeds[name]) for name in names]
+        if whole is None:
+            for index, array in enumerate(arrays):
+                model.set_input_fact(index, ",".join([*map(str, array.shape), _TRACT[array.dtype.name]]))
+        try:
+            results = (whole or model.into_model().into_runnable()).run(arrays)
+        except tract.TractError as error:
+            text = _without_stack(error)
+            raise RuntimeError(text if whole else f"{why}; with the sizes of a call: {text}") from error
         return [results[outputs.index(name)].to_numpy() for name in fetch]
 
     return run
+
+
+def _without_stack(error: BaseException) -> str:
+    """Cut the stack of a program in Rust from its error."""
+    return str(error).partition("Stack backtrace")[0].strip()
 
 
 _TRACT = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "bool": "bool"}

@@ -61,29 +61,28 @@ def prepare(subject: Subject, profile: str, room: Path, **options: Any) -> Prepa
     except OnnxLrpError as error:
         return str(error)
     explained = result.to_proto()
-    asked = asked_targets.targets(result.interface, explained) if result.interface.added_inputs else [{}] * 3
-    if options.get("target_input", "optional") != "required":
-        asked = [{}] * 3
-    return _with_answers(subject, profile, (proto, explained), feeds, asked, room)
+    one = _one_sample(proto, feeds)
+    counts = [len(next(iter(part.values()))) for part in (one, feeds, feeds)]
+    asked = asked_targets.targets(result.interface, explained, counts)
+    fed = asked if options.get("target_input") == "required" else [{}] * len(counts)
+    calls = [{**part, **target} for part, target in zip((one, feeds, feeds), fed, strict=True)]
+    return _with_answers(subject, profile, (proto, [one, feeds]), (explained, calls), room)
 
 
 def _with_answers(
     subject: Subject,
     profile: str,
-    models: tuple[onnx.ModelProto, onnx.ModelProto],
-    feeds: dict[str, np.ndarray],
-    asked: Sequence[Any],
+    source: tuple[onnx.ModelProto, list[Any]],
+    explained: tuple[onnx.ModelProto, list[Any]],
     room: Path,
 ) -> Prepared:
-    proto, explained = models
-    one = _one_sample(proto, feeds)
-    names = [_tensors(model) for model in models]
-    source = Job(saved(proto, room), [Call(part, names[0]) for part in (one, feeds)])
-    calls = [Call({**part, **target}, names[1]) for part, target in zip((one, feeds, feeds), asked, strict=True)]
-    job = Job(saved(explained, room), calls)
-    source_meant, meant = answers_of_onnxruntime(source), answers_of_onnxruntime(job)
-    plain = answers_of_onnxruntime(job, optimised=False)
-    return Prepared(subject, profile, source, job, source_meant, meant, verdicts.distance(plain, meant))
+    """Save both models and run them in onnxruntime; each comes with the feeds of its calls."""
+    job, more = (
+        Job(saved(model, room), [Call(f, _tensors(model)) for f in feeds]) for model, feeds in (source, explained)
+    )
+    source_meant, meant = answers_of_onnxruntime(job), answers_of_onnxruntime(more)
+    plain = answers_of_onnxruntime(more, optimised=False)
+    return Prepared(subject, profile, job, more, source_meant, meant, verdicts.distance(plain, meant))
 
 
 def _one_sample(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -72,15 +72,32 @@ def _relative(found: np.ndarray, meant: np.ndarray) -> float:
 
 
 _CAUSES = (
-    (r"no answer within|the process ended", r"crash or no answer"),
-    (r"MaxPool.{0,80}[Ii]ndices|[Ii]ndices.{0,80}MaxPool", "MaxPool with indices"),
+    (r"(the process ended with status -?\d+)", r"\1"),
+    (r"(no answer within \d+ s)", r"\1"),
+    # OpenVINO
+    (
+        r"with a message:.*FrontEnd API failed with \w+: (.*?)(?: Node: .*?)? Summary: -- Conversion is failed for: (\S+)",
+        r"\2: \1",
+    ),
+    (r"No conversion rule found for operations: (.*?)(?: --|$)", r"no rule for \1"),
+    # OpenCV
+    (r"Unsupported operations: (\S+)", r"\1 is not supported"),
+    (r"error: \((-?\d+:.*?)\) (.*?) in function '(\w+)'", r"\2"),
+    # tract
+    (r"Unimplemented\((\w+)\)", r"\1 is not implemented"),
+    (r"(Impossible to unify .*?)\.?(?: Stack|$)", r"\1"),
+    (r"(Can't divide .*?)(?: Stack|$)", r"\1"),
+    # onnx2torch
+    (r"operation_type='(\w+)', version=(\d+)", r"no converter for \1-\2"),
 )
+"""Patterns in messages, and the few words that stand for them."""
 
 
 def shortened(error: str, length: int = 120) -> str:
     """Say an error in a few words: a known cause, or its beginning without paths."""
     for pattern, words in _CAUSES:
-        if re.search(pattern, error):
-            return words
+        if match := re.search(pattern, error):
+            error = match.expand(words)
+            break
     error = re.sub(r"\S*/[\w.-]+/\S*", "…", error)
     return error if len(error) <= length else error[: length - 1] + "…"
