@@ -91,8 +91,9 @@ def program_of(file: ModelFile, path: str) -> Program:
     added = [_fed(spec, sizes, 1, *meanings.get(name, ("may be left out", 1))) for name, spec in file.added.items()]
     scores = file.outputs.get(file.explained)
     visible = [file.explained] if scores is not None and scores.dtype is not None else []
-    outputs = (*visible, *face.relevance.values(), *filter(None, [face.interactions]))
-    shown = next(iter(face.relevance.values()))
+    relevance = [*face.relevance.values(), *face.relevance_at.values()]
+    outputs = (*visible, *relevance, *face.relevance_indices.values(), *filter(None, [face.interactions]))
+    shown = relevance[0]
     spec = file.outputs[shown]
     return Program(path, (*own, *added), outputs, shown, _known(spec, sizes), type_name(spec.dtype))
 

@@ -15,9 +15,9 @@ from onnxlrp.runtime.reading import open_model
 WEIGHTS = "<float[2, 2] w = {1, 0.5, -1, 1}>"
 
 
-def explained(inputs="float[N, 2] x", outputs="float[N, 2] y", nodes="y = MatMul(x, w)", **options):
+def explained(nodes="y = MatMul(x, w)", **options):
     head = '<ir_version: 10, opset_import: ["": 21]>'
-    proto = onnx.parser.parse_model(f"{head} tiny ({inputs}) => ({outputs}) {WEIGHTS} {{ {nodes} }}")
+    proto = onnx.parser.parse_model(f"{head} tiny (float[N, 2] x) => (float[N, 2] y) {WEIGHTS} {{ {nodes} }}")
     return onnxlrp.convert(proto, "epsilon", **options)
 
 
@@ -68,6 +68,14 @@ def test_one_symbol_has_one_size_and_sides_of_pictures_are_large():
         "a": (1, 8),
         "b": (1, 8),
     }
+
+
+def test_what_is_reduced_or_inside_is_fetched_too():
+    found = program(nodes="h = Relu(x)  y = MatMul(h, w)", reduce={"x": "top=1"}, relevance_at=["h"])
+    assert found.outputs == ("y", "x_relevance", "h_relevance", "x_relevance_indices")
+    assert found.relevance_sizes == (1, 1)
+    inner = program(nodes="h = Relu(x)  y = MatMul(h, w)", inputs=(), relevance_at=["h"])
+    assert inner.outputs == ("y", "h_relevance") and inner.relevance == "h_relevance"
 
 
 def test_a_source_is_refused():
