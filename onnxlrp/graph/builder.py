@@ -17,6 +17,7 @@ from onnxscript import GraphBuilder, OpBuilder
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import Call, content, ranked, sizes_known
 from onnxlrp.graph.provenance import is_relevance, mark_rule
+from onnxlrp.profiles import ONNXRUNTIME, Profile
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
@@ -57,8 +58,8 @@ class _Graph(GraphBuilder):
 class Builder(OpBuilder):
     """Builder of nodes: `op.Mul(a, 2.0)` appends one and returns its output; numbers take the operand's type."""
 
-    def __init__(self, graph: ir.Graph, scope: str) -> None:
-        self._graph_builder = _Graph(graph)
+    def __init__(self, graph: ir.Graph, scope: str, profile: Profile = ONNXRUNTIME) -> None:
+        self._graph_builder, self.profile = _Graph(graph), profile
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
@@ -66,7 +67,7 @@ class Builder(OpBuilder):
 
     def inside(self, graph: ir.Graph, scope: str) -> Builder:
         """Make a builder of the same kind for another graph, such as a body."""
-        return Builder(graph, scope)
+        return Builder(graph, scope, self.profile)
 
     @property
     def graph(self) -> ir.Graph:
@@ -278,12 +279,35 @@ class Builder(OpBuilder):
         if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
             axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
             return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
+        if self.profile.static_axes:
+            return self._sum_by_ratio(r, like)
         return self._sum_to(r, like, self.Shape(like))
 
     def _sum_to(self, r: ir.Value, like: ir.Value, sizes: ir.Value) -> ir.Value:
         """Sum over the axes that have size 1 according to `sizes`, which are known only when the model runs."""
         axes = self.Reshape(self.NonZero(self.Equal(sizes, self.ints([1]))), self.ints([-1]))
         return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), self.Shape(like))
+
+    def _sum_by_ratio(self, r: ir.Value, like: ir.Value) -> ir.Value:
+        """Sum over the axes of size 1 in `like`, also where only the run tells that, without naming these.
+
+        An axis of d elements is split into d/c by c, where c is its size in `like`, either 1 or d; the sum over the
+        first of the two leaves c elements in both cases.
+        """
+        pairs = list(zip(ranked(r), ranked(like), strict=True))
+        known = [axis for axis, (d, c) in enumerate(pairs) if c == 1 and d != 1]
+        r = self.ReduceSum(r, self.ints(known), keepdims=1) if known else r
+        sizes: list[ir.Value] = []
+        summed: list[int] = []
+        for axis, (d, c) in enumerate(pairs):
+            size = self.dim(like, axis)
+            if not isinstance(c, int) and (c.value is None or c != d):
+                summed.append(len(sizes))
+                sizes.append(self.Div(self.dim(r, axis), self.Max(size, self.ints([1]))))
+            sizes.append(size)
+        total = self.ReduceSum(self.Reshape(r, self.Concat(*sizes, axis=0)), self.ints(summed), keepdims=0)
+        total.shape = ranked(like)
+        return total
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value, shape: ir.Value | None = None) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the

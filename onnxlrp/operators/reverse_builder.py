@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.profiles import ONNXRUNTIME, Profile
 from onnxlrp.trees.table_budget import TableBudget
 
 _LEAST = 2.0**-20
@@ -16,14 +17,21 @@ _LEAST = 2.0**-20
 class ReverseBuilder(Builder):
     """A builder with `op.stabilise(d)`, for every division by a denominator; operators' own reverses get one."""
 
-    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6, tables: TableBudget | None = None) -> None:
-        super().__init__(graph, scope)
+    def __init__(
+        self,
+        graph: ir.Graph,
+        scope: str,
+        epsilon: float = 1e-6,
+        tables: TableBudget | None = None,
+        profile: Profile = ONNXRUNTIME,
+    ) -> None:
+        super().__init__(graph, scope, profile)
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
         self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
-        return ReverseBuilder(graph, scope, self.epsilon, self.tables)
+        return ReverseBuilder(graph, scope, self.epsilon, self.tables, self.profile)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
         """Return `d + sgn(d)·ε` with sgn(0) = +1. If ε is 0, return d, with infinity where d is 0: a quotient by it is
