@@ -17,6 +17,8 @@ class Profile:
     """True if max pools are not asked for the indices of their winners."""
     static_axes: bool = False
     """True if sums run over axes that are known before the model runs."""
+    partial_shapes: bool = False
+    """True if a Reshape to sizes of which some are known tells these, so that more of what follows is known."""
     rewritten: bool = False
     """True if the passes of `finish.portable` rewrite the finished graph."""
     target_required: bool = False
@@ -28,7 +30,9 @@ class Profile:
 
 
 ONNXRUNTIME = Profile("onnxruntime")
-PORTABLE = Profile("portable", without_indices=True, static_axes=True, rewritten=True, target_required=True)
+PORTABLE = Profile(
+    "portable", without_indices=True, static_axes=True, partial_shapes=True, rewritten=True, target_required=True
+)
 _PROFILES = {profile.name: profile for profile in (ONNXRUNTIME, PORTABLE)}
 
 

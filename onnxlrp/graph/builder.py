@@ -87,9 +87,26 @@ class Builder(OpBuilder):
                 return make(*args, **kwargs)
             if key not in self._equal:
                 self._equal[key] = make(*args, **kwargs)
+                if op_type == "Reshape" and self.profile.partial_shapes:
+                    self._size_partly(self._equal[key], args[1])
             return self._equal[key]
 
         return once
+
+    def _size_partly(self, reshaped: ir.Value, sizes: ir.Value) -> None:
+        """Give a reshaped value the sizes that are known among those that a Concat joins; inference knows all or none."""
+        node = sizes.producer()
+        inferred = reshaped.shape
+        if node is None or node.op_type != "Concat" or (inferred is not None and inferred.is_static()):
+            return
+        found: list[int | None] = []
+        for piece in node.inputs:
+            known = self.known(piece)
+            if known is None and (piece is None or piece.shape is None or not piece.shape.is_static()):
+                return
+            found += [None] * int(piece.shape[0]) if known is None else [int(n) if n > 0 else None for n in known]  # type: ignore
+        names = [None] * len(found) if inferred is None else list(inferred)
+        reshaped.shape = ir.Shape([n if n is not None else d for n, d in zip(found, names, strict=True)])
 
     def forget_removed(self) -> None:
         """Forget values that were removed from the graph, so that a later request builds them again."""
