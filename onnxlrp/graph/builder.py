@@ -94,7 +94,7 @@ class Builder(OpBuilder):
         return once
 
     def _size_partly(self, reshaped: ir.Value, sizes: ir.Value) -> None:
-        """Give a reshaped value the sizes that are known among those that a Concat joins; inference knows all or none."""
+        """Give a reshaped value the known ones of the sizes that a Concat joins; inference knows all or none."""
         node = sizes.producer()
         inferred = reshaped.shape
         if node is None or node.op_type != "Concat" or (inferred is not None and inferred.is_static()):

@@ -11,8 +11,8 @@ from onnxlrp.finish.portable.lowered_opset import lower_opset
 from onnxlrp.finish.portable.negated_twins import give_twins
 from onnxlrp.finish.portable.plain_comparisons import plain_comparisons
 from onnxlrp.finish.portable.plain_reshapes import plain_reshapes
-from onnxlrp.finish.portable.unlike_gelus import write_gelus_apart
 from onnxlrp.finish.portable.states_first import put_states_first
+from onnxlrp.finish.portable.unlike_gelus import write_gelus_apart
 from onnxlrp.finish.portable.unrolled_scans import unroll_scans
 from onnxlrp.finish.portable.whole_recurrences import name_all_states
 from onnxlrp.graph.builder import Builder

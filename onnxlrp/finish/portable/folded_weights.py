@@ -42,7 +42,7 @@ class _Folder:
         return value in self._fixed and any(v not in self._fixed for use in value.uses() for v in use.node.outputs)
 
     def ends(self, value: ir.Value) -> Iterator[ir.Value]:
-        """Yield the value, or, where storing it would make the file much larger, the values that it is computed from."""
+        """Yield the value, or the values that it is computed from if storing it would make the file much larger."""
         array, node = self.content(value), value.producer()
         if node is None or not is_relevance(node):
             return

@@ -80,7 +80,8 @@ def _reasons(node: ir.Node) -> Iterator[str]:
 def _tried(node: ir.Node) -> str | None:
     """Try the older form of a node on a copy of it."""
     copy = ir.Graph([], [], nodes=[], name="tried", opset_imports={"": _NEWEST})
-    again = ir.Node(node.domain, node.op_type, node.inputs, list(node.attributes.values()), num_outputs=len(node.outputs))
+    attributes, count = list(node.attributes.values()), len(node.outputs)
+    again = ir.Node(node.domain, node.op_type, node.inputs, attributes, num_outputs=count)
     again.metadata_props.update(node.metadata_props)
     for mine, value in zip(again.outputs, node.outputs, strict=True):
         mine.type, mine.shape = value.type, value.shape

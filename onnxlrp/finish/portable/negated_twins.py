@@ -39,7 +39,7 @@ def give_twins(op: Builder) -> None:
     The model's own products keep the weight itself. The products of the relevance part that read it in a second way
     read −W, in a third way 2·W, and so on: by powers of two, so that every product is exact.
     """
-    for weight, ways in _read_in_ways(op.graph).items():
+    for ways in _read_in_ways(op.graph).values():
         kept = next((way for way, nodes in ways.items() if not all(map(is_relevance, nodes))), next(iter(ways)))
         others = [way for way in ways if way != kept]
         for scale, way in zip(_scales(), others, strict=False):

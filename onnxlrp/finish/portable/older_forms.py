@@ -113,7 +113,7 @@ def undilated(op: Builder, node: ir.Node) -> str | None:
     """Pools before opsets 18 and 19 have windows without gaps."""
     if any(d != 1 for d in node.attributes.get_ints("dilations", ())):
         return "has gaps in its windows"
-    if node.op_type == "LpPool" and node.attributes.get_int("ceil_mode", 0):
+    if node.op_type == "LpPool" and node.attributes.get_int("ceil_mode", 0) != 0:
         return "rounds its size up"
     for name in ("dilations", *(["ceil_mode"] if node.op_type == "LpPool" else [])):
         node.attributes.pop(name, None)
@@ -121,7 +121,7 @@ def undilated(op: Builder, node: ir.Node) -> str | None:
 
 
 def without_defaults(op: Builder, node: ir.Node) -> str | None:
-    """Casts and quantisation before opsets 19 and 21 lack attributes; each of these has a value that changes nothing."""
+    """Casts and quantisation before opsets 19 and 21 lack attributes whose defaults change nothing."""
     newest = onnx.defs.get_schema(node.op_type, 21, "").attributes
     known = onnx.defs.get_schema(node.op_type, 17, "").attributes
     for name in [n for n in node.attributes if n not in known]:

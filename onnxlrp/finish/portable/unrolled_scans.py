@@ -38,28 +38,26 @@ class _Scan:
 
     def _layout(self, ports: str, count: int) -> tuple[list[int], list[int]]:
         """Read the axis of each sequence, and 1 for each that runs backwards."""
-        attributes = self._node.attributes
-        return tuple(
-            list(attributes.get_ints(f"{ports}_{name}", [0] * count))  # type: ignore[arg-type]
-            for name in ("axes", "directions")
-        )  # type: ignore[return-value]
+        axes, ways = (self._node.attributes.get_ints(f"{ports}_{name}", [0] * count) for name in ("axes", "directions"))
+        return list(axes or ()), list(ways or ())
 
     def steps(self) -> int | None:
         """Return the number of steps, None where only the run knows it."""
         for value, axis in zip(self._node.inputs[self._states :], self._axes, strict=True):
-            if value is not None and value.shape is not None and isinstance(value.shape[axis], int):
-                return int(value.shape[axis])
+            size = None if value is None or value.shape is None else value.shape[axis]
+            if isinstance(size, int):
+                return size
         return None
 
     def unroll(self, steps: int) -> None:
         """Put the steps in the place of the Scan."""
-        states = list(self._node.inputs[: self._states])
+        states: list[ir.Value | None] = list(self._node.inputs[: self._states])
         stacked: list[list[ir.Value]] = []
         held = {v: self._op.constant(v.const_value.numpy()) for v in self._body.initializers.values() if v.const_value}
         for step in range(steps):
             results = self._step({**held, **dict(zip(self._body.inputs, self._arguments(states, step, steps)))})
-            states, parts = results[: self._states], results[self._states :]
-            stacked.append(parts)
+            states = list(results[: self._states])
+            stacked.append(results[self._states :])
         for index, out in enumerate(self._node.outputs):
             if is_read(out):
                 whole = states[index] if index < self._states else self._stacked(stacked, index - self._states)
@@ -69,9 +67,7 @@ class _Scan:
     def _arguments(self, states: Sequence[ir.Value | None], step: int, steps: int) -> list[ir.Value | None]:
         """List the states and the slices that a step reads."""
         slices: list[ir.Value | None] = []
-        for value, axis, backwards in zip(
-            self._node.inputs[self._states :], self._axes, self._backwards, strict=True
-        ):
+        for value, axis, backwards in zip(self._node.inputs[self._states :], self._axes, self._backwards, strict=True):
             place = steps - 1 - step if backwards else step
             slices.append(self._op.Gather(value, self._op.ints_scalar(place), axis=axis))
         return [*states, *slices]
