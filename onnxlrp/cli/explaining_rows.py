@@ -74,7 +74,7 @@ def write_rows(
 
 def _size(explainer: Explainer, batch_size: int | None) -> int | None:
     """Choose the number of rows in a batch; None where the model's file declares it."""
-    shape = explainer.inputs[next(iter(explainer.interface.relevance))].shape
+    shape = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))].shape
     return batch_size or (None if shape and isinstance(shape[0], int) else _AT_ONCE)
 
 
