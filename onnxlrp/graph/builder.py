@@ -201,8 +201,28 @@ class Builder(OpBuilder):
     def elements_for_each(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """Return the number of elements of `x` for each one of `y`, an int64 scalar; any number if `y` has none."""
         # An empty batch has no elements, and integers must not be divided by 0.
+        if self.profile.partial_shapes and (count := self._known_ratio(x, y)) is not None:
+            return count
         known = self.known(self.size(y))
         return self.Div(self.size(x), self.size(y) if known else self.Max(self.size(y), self.ints_scalar(1)))
+
+    def _known_ratio(self, x: ir.Value, y: ir.Value) -> ir.Value | None:
+        """Count the elements of `x` for each one of `y` by the axes in which they differ; None if these are unknown.
+
+        With equal ranks, a size of `y` that is not known is that of `x`: an axis that is reduced has one element.
+        """
+        sizes, fewer = list(ranked(x)), list(ranked(y))
+        if len(sizes) == len(fewer):
+            pairs = [(i, c) for i, (d, c) in enumerate(zip(sizes, fewer, strict=True)) if isinstance(c, int) and c != d]
+            if any(c != 1 for _, c in pairs):
+                return None
+            axes = [self.Squeeze(self.dim(x, i), self.ints([0])) for i, _ in pairs]
+            if all(isinstance(sizes[i], int) for i, _ in pairs):
+                return self.ints_scalar(math.prod(d for i, _ in pairs if isinstance(d := sizes[i], int)))
+            return functools.reduce(self.Mul, axes)
+        open_sizes = [sorted(str(d.value) for d in of if not isinstance(d, int)) for of in (sizes, fewer)]
+        whole, part = (math.prod(d for d in of if isinstance(d, int)) for of in (sizes, fewer))
+        return self.ints_scalar(whole // part) if open_sizes[0] == open_sizes[1] and part else None
 
     def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
         """Make a tensor of this shape, filled with one number."""

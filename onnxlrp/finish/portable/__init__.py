@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnxlrp.finish.portable.closed_bodies import close_bodies
 from onnxlrp.finish.portable.flat_gathers import flatten_gathers
 from onnxlrp.finish.portable.folded_weights import fold_weights
+from onnxlrp.finish.portable.gathered_reversals import gather_reversals
 from onnxlrp.finish.portable.lowered_opset import lower_opset
 from onnxlrp.finish.portable.negated_twins import give_twins
 from onnxlrp.finish.portable.plain_comparisons import plain_comparisons
@@ -23,6 +24,7 @@ from onnxlrp.source.unused import remove_unused
 _PASSES = (
     write_gelus_apart,
     flatten_gathers,
+    gather_reversals,
     plain_comparisons,
     plain_reshapes,
     put_states_first,

@@ -11,11 +11,17 @@ def declare_known_sizes(source: Source) -> None:
     """Take out every declared size that goes by an invented symbol, which tract takes for another size than it is.
 
     Inner values with such a size lose their shape; in outputs the size has no name. Symbols of the source's own
-    declarations stay, and so do those of inputs that choose a target.
+    declarations stay. An input that chooses a target has the batch of the source's first input with an open one.
     """
     graph = source.model.graph
-    ports = [*graph.inputs, *graph.outputs[: len(source.outputs)]]
+    given, added = graph.inputs[: len(source.inputs)], graph.inputs[len(source.inputs) :]
+    ports = [*given, *graph.outputs[: len(source.outputs)]]
     known = {d.value for v in ports for d in v.shape or () if isinstance(d, ir.SymbolicDim)}
+    batch = next((v.shape[0] for v in given if v.shape and isinstance(v.shape[0], ir.SymbolicDim)), None)
+    for value in added:
+        if value.shape and _named(value.shape[0], known) != value.shape[0]:
+            value.shape = ir.Shape([batch or value.shape[0], *list(value.shape)[1:]])
+            known |= {d.value for d in value.shape if isinstance(d, ir.SymbolicDim)}
     outputs = set(graph.outputs)
     for body in (graph, *graph.subgraphs()):
         for value in [v for node in body for v in node.outputs if v not in outputs]:
