@@ -58,6 +58,7 @@ LEAVES = (
     "late_names",
     "foreign_files",
     "near_names",
+    "profiles",
     "extras",
     "notebook_html",
     "strings",
@@ -67,8 +68,8 @@ LEAVES = (
     "_version",
 )
 LEAF_IMPORTS = {
-    "graph": {"errors", "reprs"},
-    "operators": {"graph", "errors", "near_names", "memory", "reprs", "trees"},
+    "graph": {"errors", "profiles", "reprs"},
+    "operators": {"graph", "errors", "near_names", "memory", "profiles", "reprs", "trees"},
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
     "wire": set(),
@@ -89,6 +90,7 @@ LEAF_IMPORTS = {
     "external_data": {"errors", "printable"},
     "extras": {"errors"},
     "near_names": set(),
+    "profiles": {"errors", "near_names"},
     "notebook_html": {"printable"},
     "foreign_files": set(),
     "opening": {"errors", "external_data", "foreign_files", "trees"},

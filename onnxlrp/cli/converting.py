@@ -70,6 +70,10 @@ def convert(
         Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
     ] = "optional",
     precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
+    profile: Annotated[
+        Literal["onnxruntime", "portable"],
+        typer.Option(help="What the file is made for: portable avoids what other runtimes lack, in a larger file."),
+    ] = "onnxruntime",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
@@ -103,6 +107,7 @@ def convert(
         on_unsupported=on_unsupported,
         target_input=target_input,
         precision=precision,
+        profile=profile,
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
