@@ -137,6 +137,7 @@ NoExplain = Annotated[
     bool,
     typer.Option("--no-explain", help="Predict without relevance, by a model that was converted with --on-demand."),
 ]
+Date = Annotated[bool, typer.Option("--date", help="Write the date and time, in UTC, into the record of the file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

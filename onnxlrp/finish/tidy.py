@@ -10,6 +10,8 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
 from onnxlrp.finish.on_demand import Switch, put_under_switch
+from onnxlrp.finish.portable import make_portable
+from onnxlrp.finish.portable.known_sizes import declare_known_sizes
 from onnxlrp.finish.private_copies import copy_float16, dequantise_again
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
@@ -20,8 +22,8 @@ from onnxlrp.source.unused import remove_unused
 from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
-def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switch | None = None) -> None:
-    """Finish the explained model in place; with a switch, relevance is computed on demand.
+def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switch | None = None) -> list[str]:
+    """Finish the explained model in place, and return notes about it; with a switch, relevance is computed on demand.
 
     Ensures the laws of `finish.finished_spec`.
     """
@@ -40,6 +42,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switc
     clip_rectified(graph)
     graph.sort()
     remove_unused(model)
+    notes = make_portable(source, op) if op.profile.rewritten else []
     passes.NameFixPass()(model)
     _restore_outputs(source)
     shapes = {d.name: d.shape for d in source.inputs}
@@ -67,6 +70,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switc
             del graph.opset_imports[domain]
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
+    if op.profile.rewritten:
+        declare_known_sizes(source)
+    return notes
 
 
 def _restore_outputs(source: Source) -> None:

@@ -37,10 +37,15 @@ def switch_feeds(interface: Interface, explain: bool) -> dict[str, np.ndarray]:
 def relevance_of(interface: Interface, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Collect the relevance of each explained input from the outputs of a run; `NoRelevance` where they hold none."""
     found = {name: values[output] for name, output in interface.relevance.items() if output in values}
-    return found or NoRelevance()
+    return found if len(found) == len(interface.relevance) else NoRelevance()
+
+
+def is_switched_off(explanation: Any) -> bool:
+    """Decide whether an explanation comes from a call with `explain=False`."""
+    return isinstance(explanation.relevance, NoRelevance)
 
 
 def check_explained(explanation: Any) -> None:
     """Raise InputError if an explanation has no relevance, because it comes from a call with `explain=False`."""
-    if not explanation.relevance:
+    if is_switched_off(explanation):
         raise InputError(NONE)

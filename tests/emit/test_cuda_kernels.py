@@ -98,6 +98,8 @@ OPTIONS = {
     "none": {"target_input": "none"},
     "required": {"target_input": "required"},
     "on demand": {"on_demand": True, "ledger": True},
+    "reduced": {"reduce": "grid=3+top=4+float16"},
+    "channels": {"reduce": "channels+float16", "targets": 2},
 }
 
 

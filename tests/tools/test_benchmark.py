@@ -191,3 +191,15 @@ def test_relevance_on_demand(tmp_path, quick, monkeypatch):
     cells = on_demand._row(on_demand.Subject("digits", build), tmp_path).split("|")
     assert cells[1].strip() == "digits" and cells[-2].strip() == "yes, yes"
     assert "| digits |" in on_demand._page(["|".join(cells)])
+
+
+def test_the_end_of_a_stage_is_its_last_activation():
+    from tools.benchmark.inner_values import end_of
+
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], ["a"], name="/layer1/layer1.0/relu/Relu"),
+        onnx.helper.make_node("Relu", ["a"], ["b"], name="/layer1/layer1.1/relu/Relu"),
+        onnx.helper.make_node("Relu", ["b"], ["c"], name="/layer2/layer2.0/relu/Relu"),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "stages", [], []))
+    assert [end_of(model.SerializeToString(), stage) for stage in ("layer1", "layer2")] == ["b", "c"]
