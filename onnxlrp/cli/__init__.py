@@ -1,9 +1,10 @@
-"""Command line: `onnxlrp demo`, `convert`, `inspect`, `explain`, `check`, `evaluate`, `tune`, `report` and others."""
+"""Command line: `onnxlrp demo`, `convert`, `inspect`, `explain`, `check`, `evaluate`, `tune` and others."""
 
 from collections.abc import Callable
 
 from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
 from onnxlrp.cli.converting import convert, inspect
+from onnxlrp.cli.deploy_command import deploy
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.report_command import report
@@ -39,6 +40,10 @@ COMMANDS: dict[Callable[..., None], str] = {
     report: (
         "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
         "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
+    ),
+    deploy: (
+        "onnxlrp deploy model.lrp.onnx --for triton -o repository; "
+        "for Kubernetes: onnxlrp deploy model.lrp.onnx --for kserve --storage-uri s3://bucket/models -o repository"
     ),
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
