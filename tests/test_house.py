@@ -154,7 +154,7 @@ RUNNING = {
     # Folders for model servers; only the command line imports it.
     "serving": {"runtime", "errors", "drafts", "printable", "_version"},
 }
-SHOWS_ITSELF = {"explanation.py", "results.py"}
+SHOWS_ITSELF = {"explanation.py", "explainer.py", "results.py"}
 """Files of `runtime` that import `view` where they are asked to show or write themselves."""
 
 

@@ -9,15 +9,18 @@ from typing import Any
 
 from onnxlrp import commands
 from onnxlrp.cli.arguments import print_json
-from onnxlrp.runtime import Explainer, Explanation
+from onnxlrp.runtime import Explainer, Explanation, streaming
+from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cli_inputs import Data
+from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.view import tables, terminal
-from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature
+from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature, ranking_of_columns
+from onnxlrp.view.stored_table import store_table
 from onnxlrp.view.table_file import TABLE_WRITERS, write_table
 
-_AT_ONCE = 256
-"""Number of rows in a batch: enough for a processor to be busy, few enough for any memory."""
+_MANY = 256
+"""Number of rows above which they are explained batch by batch."""
 _TOP = 10
 
 
@@ -34,7 +37,7 @@ def are_many(data: Data, out: Path | None) -> bool:
     if out is None or out.suffix.lower() not in TABLE_WRITERS or data.tokens:
         return False
     lengths = {len(value) for value in data.arrays.values() if getattr(value, "ndim", 0)}
-    return len(lengths) == 1 and lengths.pop() > _AT_ONCE
+    return len(lengths) == 1 and lengths.pop() > _MANY
 
 
 def explain_rows(
@@ -62,20 +65,28 @@ def write_rows(
     explainer = Explainer(model, providers=list(names) or None)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     given = Given(dict(data.arrays), {**headed, **data.table.columns}, {**data.ids, **data.table.ids})
+    size = batch_size or streaming.rows_at_once(explainer)
+    if out.suffix.lower() == ".parquet":
+        return _to_parquet(explainer, given, chosen, out, size)
     ranking = FeatureRanking()
 
     def explanations() -> Iterator[Explanation]:
-        for explanation in explainer.map(given, _size(explainer, batch_size), **chosen, progress=True):
+        for explanation in explainer.map(given, size, **chosen, progress=True):
             ranking.add(explanation)
             yield explanation
 
     return WrittenRows(write_table(explanations(), out), ranking.top(_TOP))
 
 
-def _size(explainer: Explainer, batch_size: int | None) -> int | None:
-    """Choose the number of rows in a batch; None where the model's file declares it."""
-    shape = explainer.inputs[next(iter(explainer.interface.relevance))].shape
-    return batch_size or (None if shape and isinstance(shape[0], int) else _AT_ONCE)
+def _to_parquet(
+    explainer: Explainer, given: Given, chosen: Mapping[str, Any], out: Path, size: int | None
+) -> WrittenRows:
+    """Write a Parquet file as `Explainer.map` does, so that the same command continues after an interruption; a file
+    that is there is replaced, because `--force` was given."""
+    options = {"target": None, "position": None, "weights": None, **chosen}
+    batches = Batches(given, options, explainer.inputs, explainer.interface, size, Preprocess.parse("auto"))
+    stored = store_table(explainer, batches, out, progress=True, replace=True)
+    return WrittenRows(stored.rows, ranking_of_columns(stored.batches(), _TOP))
 
 
 def show_rows(written: WrittenRows, out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.explanation import Explanation
-from onnxlrp.view.explanation_table import Columns, table_of
+from onnxlrp.view.explanation_table import Columns, counts, table_of
 from onnxlrp.view.parquet import write_parquet
 
 
@@ -51,4 +51,12 @@ TABLE_WRITERS: dict[str, Callable[[Iterable[Columns], Path], int]] = {".csv": wr
 def write_table(explanations: Iterable[Explanation], path: Path) -> int:
     """Write the tables of explanations to one file, whole or not at all, and return the number of rows."""
     with atomic_write(path) as draft:
-        return TABLE_WRITERS[path.suffix.lower()](map(table_of, explanations), draft)
+        return TABLE_WRITERS[path.suffix.lower()](_tables(explanations), draft)
+
+
+def _tables(explanations: Iterable[Explanation]) -> Iterator[Columns]:
+    """Lay explanations out as tables whose samples are numbered through."""
+    first = 0
+    for explanation in explanations:
+        yield table_of(explanation, first)
+        first += counts(explanation)[0]
