@@ -115,7 +115,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; no other room imports them.
-    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
+    "integrations": {"convert", "composites", "runtime", "view", "errors", "extras", "trees"},
     # Evaluation converts and runs; only the face, the command line and its commands import it.
     "evaluation": {
         "convert",

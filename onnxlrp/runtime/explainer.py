@@ -37,13 +37,16 @@ class Explainer(ExplainedSession):
     tokenizer
         The tokenizer for texts: the path of a tokenizer.json or vocab.txt, or a `tokenizers.Tokenizer`. Default: the
         file of that name beside the model.
+    threads
+        The number of threads that onnxruntime computes with. Default: one for each core, which is too many where
+        several explainers share a machine.
 
     Raises
     ------
     InvalidModelError
         onnxlrp has not written the model, it cannot be loaded, or it refers to files outside its folder.
     InputError
-        onnxruntime has no such provider, or no list of providers was given.
+        onnxruntime has no such provider, no list of providers was given, or `threads` is no whole number from 1 on.
     OnnxLrpError
         onnxruntime is not installed; the message says what to install.
 
