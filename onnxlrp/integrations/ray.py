@@ -11,6 +11,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.integrations.explained_rows import Batch, RowExplainer, RowOptions
 from onnxlrp.runtime.providers import CPU
+from onnxlrp.view.arrow_tables import arrow
 
 __all__ = ["Explain"]
 
@@ -61,6 +62,7 @@ class Explain:
         Explain,
         fn_constructor_kwargs={"model": "/models/churn.lrp.onnx", "ids": "customer"},
         batch_size=4096,
+        batch_format="pyarrow",  # keeps whole numbers exact where a row of the batch has none
         num_cpus=2,
         compute=ray.data.ActorPoolStrategy(size=16),  # concurrency=16 in earlier versions of Ray
     )
@@ -105,8 +107,15 @@ def _columns(batch: Any) -> Batch:
     """Convert a batch of Ray's formats "numpy", "pandas" and "pyarrow" to arrays by column."""
     if isinstance(batch, Mapping):
         return {name: np.asarray(column) for name, column in batch.items()}
+    if hasattr(batch, "iloc"):
+        batch = arrow().Table.from_pandas(batch, preserve_index=False)
     if hasattr(batch, "column_names"):
-        return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.column_names}
-    if hasattr(batch, "columns"):
-        return {str(name): batch[name].to_numpy() for name in batch.columns}
+        return {name: _array(batch.column(name)) for name in batch.column_names}
     raise InputError(f"a {type(batch).__name__} is no batch of columns")
+
+
+def _array(column: Any) -> np.ndarray:
+    """Convert a column of Arrow. Whole numbers beside nulls stay whole numbers; as floats they would lose digits."""
+    if column.null_count and str(column.type).startswith(("int", "uint")):
+        return np.array(column.to_pylist(), dtype=object)
+    return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -27,6 +27,8 @@ def joined_tables(tables: Sequence[Any]) -> Any:
     """Put tables below each other. A column that one of them lacks, or that holds nothing but None, takes the type of
     the others. Raises InputError if the types differ otherwise."""
     module = arrow()
+    if len(tables) == 1:
+        return tables[0]
     try:
         return module.concat_tables(tables, promote_options="default").combine_chunks()
     except module.ArrowInvalid as error:
@@ -45,16 +47,16 @@ def joined_schema(schemas: Sequence[Any]) -> Any:
 def fitted_to(table: Any, schema: Any) -> Any:
     """Give a table the columns of a schema in their order and types; one that it lacks holds null. Raises InputError if
     a column is of a type that does not convert."""
-    module = arrow()
-    columns = [_fitted(module, table, field) for field in schema]
+    module, known = arrow(), dict(zip(table.column_names, table.columns, strict=True))
+    columns = [_fitted(module, known.get(field.name), field.type, table.num_rows) for field in schema]
     return module.table(columns, schema=schema)
 
 
-def _fitted(module: Any, table: Any, field: Any) -> Any:
-    if field.name not in table.column_names:
-        return module.nulls(table.num_rows, field.type)
+def _fitted(module: Any, column: Any, kind: Any, rows: int) -> Any:
+    if column is None:
+        return module.nulls(rows, kind)
     try:
-        return table.column(field.name).cast(field.type)
+        return column if column.type == kind else column.cast(kind)
     except (module.ArrowInvalid, module.ArrowNotImplementedError) as error:
         raise _differ(error) from error
 

@@ -71,3 +71,10 @@ def test_the_class_outside_of_ray(tmp_path):
     assert found.column_names[:2] == ["customer", "target"] and "age" not in found.column_names
     assert explain(table).equals(found) and explain(table.to_pandas()).equals(found)
     assert found["error"].null_count == 10 and np.isfinite(found["age_relevance"].to_numpy()).all()
+
+
+def test_whole_numbers_beside_nulls_stay_exact(tmp_path):
+    """numpy and pandas would make them floats, and 2^53 + 1 another customer."""
+    some = {name: column[:2] for name, column in rows().items()}
+    table = pa.table({**some, "customer": pa.array([2**53 + 1, None])})
+    assert Explain(write_model(tmp_path), ids="customer")(table)["customer"].to_pylist() == [2**53 + 1, None]
