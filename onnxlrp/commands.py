@@ -141,7 +141,7 @@ def explain(
     """
     explainer = Explainer(model, providers=list(names) or None)
     if out is not None:
-        saving.check_inputs(out, explainer.interface.relevance)
+        saving.check_inputs(out, explainer.interface.relevance, explainer.inputs)
     chosen = chosen_targets(given)
     if explainer.interface.position_input is not None and chosen["position"] is None:
         chosen["position"] = text.ends(data.tokens)  # the last token, not the padding after it
@@ -331,6 +331,9 @@ def show_report(report: Report, is_random: bool) -> None:
     else:
         terminal.show(tables.outputs_table(report.outputs))
     ledger = report.explanation.ledger
+    if ledger is not None and report.conservation is None and report.explanation.relevance_indices:
+        terminal.say("the model keeps the largest relevance only, whose sum says nothing of conservation")
+        return
     if report.conservation is None or ledger is None:
         terminal.say("no ledger, so nothing to say of conservation (gradients conserve no relevance)")
         return

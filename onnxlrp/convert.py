@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
+from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.inner_ends import ends_note, inner_ends
 from onnxlrp.plan.inner_maps import decide_inner_map
 from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
@@ -69,6 +71,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    reduce: str | Mapping[str, str] | None = None,
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -100,7 +103,8 @@ def convert(
         The name of the output to explain. Default: the first floating-point one; where several could be meant, a note
         of the plan says which was taken.
     inputs
-        The names of the inputs to explain. Default: every input that relevance reaches.
+        The names of the inputs to explain. Default: every input that relevance reaches. `[]` explains the inner values
+        of `relevance_at` alone: relevance ends there, and nothing upstream of them is computed.
     target
         The kind of target, which decides what inputs choose the explained scores at run time.
 
@@ -157,6 +161,14 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    reduce
+        The reduction of the relevance of each input by its name, computed in the graph, so that less leaves it; a
+        single text if one input is explained. `"channels"` sums over the channels, so that their axis is gone.
+        `"grid=14"` sums over channels and over the 14 cells along each other axis: [N, 14, 14] for pictures, [N, 14]
+        for series; cell i begins at floor(i · size / 14). `"top=10"` keeps the elements of largest absolute relevance,
+        [N, 10], the largest first, and adds the output `<input>_relevance_indices`, int64, their places in the
+        flattened sample. `"float16"` makes the result of that type. Several are joined in this order:
+        `"grid=14+top=10+float16"`. With K targets [N, K, ...]. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -202,20 +214,23 @@ def convert(
     options = TargetOptions(kind_named(target), targets, target_input)
     rulebook = _rulebook(composite, rules)
     work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind)
-    facts, plan = _plan(work, rulebook, on_unsupported)
+    facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    work.op.clamps = plan.composite.stabilised(plan.composite.norm).stabiliser == "clamp"
     if not trees_table:
         work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
-    inner = inner_values(graph, plan, relevance_at, work.absorbed)
-    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial)
+    ends = [] if reached else list(facts.explained)
+    inner = inner_values(graph, plan, relevance_at, work.absorbed, ends)
+    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial, ends)
     check_gradient(plan, [*inner, *patched])
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
     pairs = ask_interactions(plan, facts, reached) if interactions else None
+    reductions = ask_reductions(reduce, question, reached, targets)
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
         question=question,
@@ -228,7 +243,9 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
+        reductions=reductions,
         inner_map=plan.inner_map,
+        stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
     interface = describe(work.source, plan, emitted, request)
@@ -354,10 +371,15 @@ def _ask(
     return _Work(source, op, question, rows, absorbed)
 
 
-def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts, Plan]:
-    """Analyse, and plan every step."""
+def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str, inner: Sequence[str] = ()) -> tuple[Facts, Plan]:
+    """Analyse, and plan every step; `inner` are the names of inner values at which relevance ends where no input is
+    explained."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
+    if question.by_name and not question.inputs:
+        ends = inner_ends(graph, facts, rulebook[0], inner, work.absorbed, question.score)
+        facts = analyse(graph, ends, work.background)
+        work.source.notes.append(ends_note(ends))
     wanted, said = decide_inner_map(graph, facts, question, rulebook[0], work.absorbed)
     if wanted is not None:
         facts = analyse(graph, wanted.ends, work.background)

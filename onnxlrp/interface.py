@@ -48,8 +48,19 @@ class Interface:
     """Overrides, each as `pattern=rule`."""
     relevance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the explained input."""
+    reduce: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Reductions of relevance by the explained input, as text that `convert` takes; inputs that it does not name have
+    relevance in their own shape."""
+    relevance_indices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Outputs that hold the places of the most relevant elements, int64 in the shape of that relevance, by the
+    explained input. A place counts the elements of one sample after the other parts of the reduction; -1 stands for
+    none, where a sample has fewer elements."""
+    channel_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis that holds channels, of each input whose relevance is reduced and that has one."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
+    stops_at: tuple[str, ...] = ()
+    """Inner values at which relevance ends, where no input is explained."""
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -113,7 +124,8 @@ class Interface:
     layers tell it."""
 
     def __repr__(self) -> str:
-        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
+        where = some(self.relevance or self.stops_at)
+        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {where}"
         return f"<Interface of onnxlrp {cut(self.version, 20)}: {what}>"
 
     @property
@@ -166,8 +178,10 @@ class Interface:
         axes = [axis for axis in (self.batch_axis, self.class_axis) if axis is not None]
         if any(not 0 <= axis < _AXES for axis in axes) or len({*axes}) < len(axes):
             raise ValueError(f"the axes of samples and classes are {self.batch_axis} and {self.class_axis}")
-        if not self.relevance:
+        if not self.relevance and not self.stops_at:
             raise ValueError(f"{_PREFIX}relevance names no input")
+        if not {*self.stops_at} <= {*self.relevance_at, *self.coefficients_at}:
+            raise ValueError(f"{_PREFIX}stops_at is {self.stops_at!r:.80}")
         if self.targets < 1 or (self.targets > 1 and self.target_input is None):
             raise ValueError(f"{_PREFIX}targets is {self.targets}")
         if any(axis not in (1, 2) for axis in self.time_axes.values()):

@@ -32,6 +32,7 @@ EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
 RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
 START_PAGE = ROOT / "docs" / "start.md"
 DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
+REDUCED_PAGE = ROOT / "docs" / "reduced.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
@@ -45,6 +46,7 @@ PROGRAMS = {
     RELEVANCE_PAGE: [],
     START_PAGE: [],
     DEPLOYING_PAGE: [],
+    REDUCED_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 

@@ -37,6 +37,7 @@ LINE = ("source", "analysis", "plan", "emit", "finish", "explained", "convert")
 LEAVES = (
     "graph",
     "operators",
+    "reductions",
     "rule_language",
     "rules",
     "composites",
@@ -67,6 +68,7 @@ LEAF_IMPORTS = {
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
     "wire": set(),
+    "reductions": {"errors", "near_names"},
     "rule_language": set(),
     "rules": {"rule_language", "errors", "near_names", "reprs"},
     "composites": {"rules", "errors", "near_names", "reprs"},
@@ -99,6 +101,7 @@ RUNNING = {
         "extras",
         "notebook_html",
         "printable",
+        "reductions",
         "reprs",
         "strings",
         "targets",

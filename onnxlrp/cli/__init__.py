@@ -17,7 +17,8 @@ COMMANDS: dict[Callable[..., None], str] = {
     demo: "onnxlrp demo my-folder",
     convert: (
         "onnxlrp convert model.onnx -o model.lrp.onnx --composite epsilon_plus; "
-        "for a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element"
+        "for a detector, to choose a box's score: onnxlrp convert yolo.onnx -o yolo.lrp.onnx --target element; "
+        "for small results: onnxlrp convert model.onnx -o model.lrp.onnx --reduce grid=14"
     ),
     inspect: (
         "onnxlrp inspect model.onnx --composite 'epsilon_gamma_box(low=0, high=255)'; "

@@ -23,7 +23,11 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         source_sha256=source.sha256,
         rules=tuple(f"{p if isinstance(p, str) else 'predicate'}={r}" for p, r in plan.overrides),
         relevance=emitted.relevance,
+        reduce={str(value.name): str(asked.reduction) for value, asked in request.reductions.items()},
+        relevance_indices=emitted.relevance_indices,
+        channel_axes=_channel_axes(request),
         relevance_at=emitted.relevance_at,
+        stops_at=tuple(str(value.name) for value in request.stops_at),
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
         reference_inputs=emitted.reference_inputs,
@@ -56,6 +60,12 @@ def _time_axes(source: Source, emitted: Emitted) -> dict[str, int]:
     """Find the axis of time of each explained input that is a series, as far as the model's layers tell it."""
     found = {str(value.name): time_axis_of(value) for value in source.model.graph.inputs}
     return {name: axis for name, axis in found.items() if axis is not None and name in emitted.relevance}
+
+
+def _channel_axes(request: Request) -> dict[str, int]:
+    """Name the axis of channels of each input whose relevance is reduced."""
+    found = {str(value.name): asked.axes.channels for value, asked in request.reductions.items()}
+    return {name: axis for name, axis in found.items() if axis is not None}
 
 
 def _sizes(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:

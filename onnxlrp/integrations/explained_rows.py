@@ -160,7 +160,7 @@ def _named(ids: Batch) -> Any:
 
 def _takes_one_row(explainer: Explainer) -> bool:
     """Decide whether the model takes one row at a time. Raises InputError if it takes another fixed number."""
-    spec = explainer.inputs[next(iter(explainer.interface.relevance))]
+    spec = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))]
     first = spec.shape[0] if spec.shape else None
     if isinstance(first, int) and first > 1:
         raise InputError(

@@ -40,6 +40,8 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     """Collect the arrays of an explanation by the names that they have in a file; `names` maps each explained input to
     the name of its relevance."""
     arrays = {names[name]: value for name, value in explanation.relevance.items()}
+    known = {} if explanation.interface is None else explanation.interface.relevance_indices
+    arrays |= {known.get(n, f"{names[n]}_indices"): places for n, places in explanation.relevance_indices.items()}
     for kind, of in (("relevance", explanation.relevance_at), ("coefficient", explanation.coefficients_at)):
         arrays |= {f"{name}_{kind}": value for name, value in of.items()}
     arrays |= {f"{name}_value": value for name, value in explanation.values_at.items()}

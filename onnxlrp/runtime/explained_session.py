@@ -171,6 +171,7 @@ class ExplainedSession:
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
+            relevance_indices={name: values[output] for name, output in self.interface.relevance_indices.items()},
             tokens=tokens,
             interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
@@ -226,7 +227,8 @@ class ExplainedSession:
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""
         face = self.interface
-        names = {*face.relevance.values()}.union(*(getattr(face, field).values() for field in INNER))
+        names = {*face.relevance.values(), *face.relevance_indices.values()}
+        names.update(*(getattr(face, field).values() for field in INNER))
         return names | {name for name in (face.interactions, face.ledger, face.reference_scores) if name is not None}
 
     def _batch(self, explained: arrays.TensorSpec | None, feeds: Mapping[str, Any]) -> int | None:

@@ -38,7 +38,8 @@ class Explanation:
     """
 
     relevance: dict[str, np.ndarray]
-    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
+    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets. Under
+    `convert(reduce=...)` it has the shape of the reduction."""
     outputs: dict[str, Any]
     """Outputs of the model itself by name, unchanged."""
     relevance_at: dict[str, np.ndarray]
@@ -54,6 +55,10 @@ class Explanation:
     """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
     ledger: Ledger | None
     """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
+    relevance_indices: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Places of the most relevant elements of each input that was converted with a reduction to these (`"top=10"`),
+    int64 in the shape of its relevance, [N, k] or [N, K, k]. They count the elements of one sample, after the sums over
+    channels or cells if there are any; -1 stands for no element."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
     interactions: np.ndarray | None = None

@@ -21,7 +21,7 @@ def join(parts: Sequence[Explanation]) -> Explanation:
     if len(parts) == 1:
         return first
     changed: dict[str, Any] = {name: _joined([getattr(part, name) for part in parts]) for name in _PER_SAMPLE}
-    for name in ("relevance", "outputs", "inputs", "ids", "tokens", "originals", *INNER):
+    for name in ("relevance", "relevance_indices", "outputs", "inputs", "ids", "tokens", "originals", *INNER):
         changed[name] = _by_name([getattr(part, name) for part in parts])
     if first.ledger is not None:
         values = np.sum([part.ledger.values for part in parts if part.ledger is not None], axis=0)

@@ -78,7 +78,7 @@ def explain(
 def rows_at_once(explainer: Explainer) -> int | None:
     """Choose the number of rows in a batch for one table of results: many where inputs are columns; None for the usual
     number, and where the model's file declares it."""
-    first = explainer.inputs[next(iter(explainer.interface.relevance))]
+    first = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))]
     declared = first.shape is not None and first.shape[:1] and isinstance(first.shape[0], int)
     return None if declared or not takes_a_table(explainer.inputs) else _ROWS
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import laid_out
 from onnxlrp.view.explanation_table import is_wide, parts_of, wide_names
 
 _ENDING = "_relevance"
@@ -36,6 +37,7 @@ class FeatureRanking:
 
     def add(self, explanation: Explanation) -> None:
         """Add an explanation whose inputs hold features; any other changes nothing."""
+        explanation = laid_out(explanation)
         if not is_wide(explanation):
             return
         blocks = {name: part.relevance for name, part in parts_of(explanation).items()}

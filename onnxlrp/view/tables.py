@@ -103,11 +103,12 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     for title, attribute in _sums_listed(samples).items():
         columns[title] = [number_or_dash(getattr(sample, attribute)) for sample in samples]
     features = [feature for sample in samples for feature in sample.features]
+    title = "Σ kept relevance" if any(sample.is_cut for sample in samples) else "Σ relevance"
     if len(inputs) > _MOST_INPUTS or (len(inputs) > 1 and all(one.input == one.name for one in features)):
-        columns["Σ relevance"] = [four_digits(sum(sample.relevance.values())) for sample in samples]
+        columns[title] = [four_digits(sum(sample.relevance.values())) for sample in samples]
     else:
         for name in inputs:
-            columns[f"Σ relevance {name}"] = [number_or_dash(sample.relevance.get(name)) for sample in samples]
+            columns[f"{title} {name}"] = [number_or_dash(sample.relevance.get(name)) for sample in samples]
     return _table(list(columns), zip(*columns.values(), strict=True), numbers=len(columns) - words)
 
 
@@ -165,8 +166,9 @@ def _parts_of_score(sample: Sample) -> list[tuple[str, float]]:
     all relevance."""
     limit = max((abs(feature.relevance) for feature in sample.features), default=0.0)
     others = ("all others", sample.rest if abs(sample.rest) > _ROUNDING * limit else 0.0)
-    if sample.base_value is None or sample.raw_score is None:
-        return [others, ("Σ relevance", sum(sample.relevance.values()))]
+    if sample.base_value is None or sample.raw_score is None or sample.is_cut:
+        title = "Σ kept relevance" if sample.is_cut else "Σ relevance"
+        return [others, (title, sum(sample.relevance.values()))]
     return [others, ("base value", sample.base_value), (sample.adds_up_to, sample.raw_score)]
 
 

@@ -89,6 +89,13 @@ def test_an_input_that_is_no_column_is_a_list():
         explainer(IMAGE).table({"field": field.astype(np.float64)})
 
 
+def test_the_largest_elements_come_with_their_places():
+    field = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    table = explainer(IMAGE, convert={"reduce": {"field": "top=2"}}).table({"field": field})
+    assert table["field_relevance_indices"].to_pylist() == [[5, 4], [5, 4]]
+    assert table["field_relevance"].to_pylist() == [[30, 20], [66, 50]]
+
+
 def test_a_model_of_one_row_takes_them_one_by_one():
     table = explainer(IMAGE.replace("N", "1")).table({"field": np.ones((3, 2, 3), np.float32)})
     assert table.num_rows == 3 and not marked(table)
