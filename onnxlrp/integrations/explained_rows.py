@@ -60,6 +60,8 @@ class RowExplainer:
         Every table of a model has the same columns and types, those of `Explanation.save` and `ERROR`. Raises
         InputError if the columns do not fit the model, which no other row would change.
         """
+        if not rows:  # a block without rows may have no columns either
+            return arrow().table({})
         ids = {name: _column_of(rows, name) for name in self.options.ids}
         values = {name: column for name, column in rows.items() if name not in ids}
         schema = self.schema(values)

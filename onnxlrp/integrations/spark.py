@@ -181,7 +181,7 @@ def _struct(schema: Any) -> Any:
 
 def _values(column: Any, kind: Any) -> np.ndarray:
     """Convert a column to the array that Spark takes, [rows] or [rows, numbers] for lists; null is NaN or None."""
-    array = column.to_numpy(zero_copy_only=False)
+    array: np.ndarray = column.to_numpy(zero_copy_only=False)
     if not hasattr(kind, "value_type"):
         return array
     width = next((len(row) for row in array if row is not None), 1)
