@@ -32,6 +32,8 @@ from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
+from onnxlrp.profiles import ONNXRUNTIME, Profile, profile_named
+from onnxlrp.recorded_options import changed_options, told_background
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
@@ -41,6 +43,7 @@ from onnxlrp.source.foreign import no_foreign_errors
 from onnxlrp.source.outputs import hand_out_scores
 from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
+from onnxlrp.source.tensor_scores import replace_maps
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
 from onnxlrp.targets.seeder import TargetOptions
@@ -72,6 +75,7 @@ def convert(
     background: Any = None,
     interactions: bool = False,
     reduce: str | Mapping[str, str] | None = None,
+    profile: Literal["onnxruntime", "portable"] = "onnxruntime",
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -153,6 +157,12 @@ def convert(
         rates of the file, else a grid of the trees' thresholds. A composite with `trees="interventional"` compares each
         sample with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
         `"kmeans=50:rows.csv"`.
+    profile
+        What the explained model is made for: `"onnxruntime"` (default), or `"portable"`, which avoids what other
+        runtimes (OpenVINO, OpenCV, tract, onnxruntime-web with WebGPU, onnx2torch) lack, at the cost of a larger file;
+        docs/portability.md lists what. The model is brought to opset 17 where its operators exist there, ZipMaps are
+        dropped, and `target_input="optional"` becomes `"required"`, because some runtimes ignore what is fed to an
+        input with a default; notes of the plan say so.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
         as fast; False computes everything in the graph.
@@ -210,10 +220,12 @@ def convert(
     print(explanation.ledger)
     ```
     """
+    asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
-    options = TargetOptions(kind_named(target), targets, target_input)
+    made_for = profile_named(profile)
+    options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     rulebook = _rulebook(composite, rules)
-    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind)
+    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind, made_for)
     facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
@@ -248,8 +260,8 @@ def convert(
         stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
-    tidy(work.source, work.op, interface.to_metadata())
+    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
+    plan.notes += tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model
@@ -356,14 +368,17 @@ def _ask(
     explain_probability: bool,
     background: Any,
     kind: TargetKind | None = None,
+    profile: Profile = ONNXRUNTIME,
 ) -> _Work:
     """Read, canonicalise, and decide what is explained."""
     source = read(model)
     find_asked(source.model.graph)
+    if profile.rewritten:
+        replace_maps(source)
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon, profile=profile)
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)

@@ -9,7 +9,9 @@ from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.report_command import report
 from onnxlrp.cli.showing import composites, demo, help, operators
+from onnxlrp.cli.snippet_command import snippet
 from onnxlrp.cli.tuning import tune
+from onnxlrp.cli.verifying import audit, verify
 
 __all__ = ["FOUND", "UNUSABLE", "app", "main"]
 
@@ -46,6 +48,12 @@ COMMANDS: dict[Callable[..., None], str] = {
         "onnxlrp deploy model.lrp.onnx --for triton -o repository; "
         "for Kubernetes: onnxlrp deploy model.lrp.onnx --for kserve --storage-uri s3://bucket/models -o repository"
     ),
+    verify: (
+        "onnxlrp verify cat.png --model model.onnx --input image=cat.jpg; "
+        "where model and input lie beside the results: onnxlrp verify results/scores.csv"
+    ),
+    audit: "onnxlrp audit february/ --baseline january/ --bound 0.95",
+    snippet: "onnxlrp snippet model.lrp.onnx --language node",
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",

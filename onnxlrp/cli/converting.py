@@ -24,6 +24,7 @@ from onnxlrp.cli.command_options import (
     Rules,
     TargetKind,
 )
+from onnxlrp.cli.snippet_command import about_running
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
@@ -69,6 +70,10 @@ def convert(
         Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
     ] = "optional",
     precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
+    profile: Annotated[
+        Literal["onnxruntime", "portable"],
+        typer.Option(help="What the file is made for: portable avoids what other runtimes lack, in a larger file."),
+    ] = "onnxruntime",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
@@ -102,6 +107,7 @@ def convert(
         on_unsupported=on_unsupported,
         target_input=target_input,
         precision=precision,
+        profile=profile,
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
@@ -127,6 +133,19 @@ def convert(
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
+    _tell_how_to_run(out)
+
+
+def _tell_how_to_run(out: Path) -> None:
+    """Print the inputs of a file and how to run it; a file that no snippet can feed is written all the same."""
+    try:
+        lines, note = about_running(out)
+    except InputError:
+        return
+    for line in lines:
+        terminal.say(line)
+    if note:
+        terminal.tell("note", note)
 
 
 @guarded

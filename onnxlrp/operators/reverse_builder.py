@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.profiles import ONNXRUNTIME, Profile
 from onnxlrp.trees.table_budget import TableBudget
 
 _LEAST = 2.0**-20
@@ -24,8 +25,9 @@ class ReverseBuilder(Builder):
         tables: TableBudget | None = None,
         *,
         clamps: bool = False,
+        profile: Profile = ONNXRUNTIME,
     ) -> None:
-        super().__init__(graph, scope)
+        super().__init__(graph, scope, profile)
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
         self.clamps = clamps
@@ -33,7 +35,7 @@ class ReverseBuilder(Builder):
         self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
-        return ReverseBuilder(graph, scope, self.epsilon, self.tables, clamps=self.clamps)
+        return ReverseBuilder(graph, scope, self.epsilon, self.tables, clamps=self.clamps, profile=self.profile)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
         """Return `d + sgn(d)·ε`, or `sgn(d)·max(|d|, ε)` where the composite clamps, with sgn(0) = +1. If ε is 0,

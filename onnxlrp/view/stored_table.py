@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import results, seal, streaming
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.explainer import Explainer
+from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.recorder import Recorder
 from onnxlrp.view.arrow_tables import arrow, arrow_table, joined_schema, joined_tables
 from onnxlrp.view.explanation_table import table_of
 from onnxlrp.view.parquet import parquet, write_row_groups
+from onnxlrp.view.record_files import metadata_of
 
 _CELLS = 1 << 20
 """Numbers of relevance in a part, about; a part becomes one row group of the file."""
@@ -124,12 +128,19 @@ def _hash(marks: Iterable[str]) -> str:
 
 
 def store_table(
-    explainer: Explainer, batches: Batches, path: Path, progress: bool, replace: bool = False
+    explainer: Explainer,
+    batches: Batches,
+    path: Path,
+    progress: bool,
+    replace: bool = False,
+    noted: Callable[[Explanation], Explanation] = lambda explanation: explanation,
 ) -> TableResults:
     """Write the explanations of all batches to a Parquet file, whole or not at all.
 
     Parts are written to the folder `path` + ".parts" until the file is complete, and a later call with the same model,
-    data and options goes on from them. A complete file of the same call is not computed again. Raises InputError if
+    data and options goes on from them. A complete file of the same call is not computed again. `noted` adds to each
+    explanation what the file's record is to say of it; a file that was finished after an interruption has no record,
+    because the explanations of its earlier parts are gone. Raises InputError if
     another file is at `path` (unless `replace`), or if the parts are those of another call.
     """
     arrow()
@@ -146,8 +157,8 @@ def store_table(
             )
     else:
         with results.open_store(folder, about):
-            _write_missing(explainer, parts, folder, progress)
-            _join(parts, folder, path)
+            recorder = _write_missing(explainer, parts, folder, progress, noted)
+            _join(parts, folder, path, recorder)
     if folder.is_dir():
         shutil.rmtree(folder)
     return TableResults(path, batches.count, batches.size)
@@ -173,17 +184,28 @@ def _sizes(spec: TensorSpec | None) -> list[int]:
     return [axis if isinstance(axis, int) else _GUESS for axis in shape]
 
 
-def _write_missing(explainer: Explainer, parts: _Parts, folder: Path, progress: bool) -> None:
-    """Explain the batches of the parts that are not there, and write each part once its batches are done."""
+def _write_missing(
+    explainer: Explainer,
+    parts: _Parts,
+    folder: Path,
+    progress: bool,
+    noted: Callable[[Explanation], Explanation],
+) -> Recorder:
+    """Explain the batches of the parts that are not there, and write each part once its batches are done; return what
+    the record of the file is made of, empty if some parts were there."""
+    recorder = Recorder()
     missing = [part for part in range(len(parts)) if not _is_there(parts, folder, part)]
     which = [index for part in missing for index in parts.indices(part)]
     held: list[Any] = []
     for index, explanation in streaming.explain(explainer, parts.batches, progress, which, parts.note):
+        if len(missing) == len(parts):
+            recorder.add(noted(explanation))
         held.append(arrow_table(table_of(explanation, parts.batches.span(index)[0])))
         part = index // parts.group
         if index == parts.indices(part)[-1]:
             _write_part(parts.path(folder, part), joined_tables(held), parts.mark(part))
             held.clear()
+    return recorder
 
 
 def _is_there(parts: _Parts, folder: Path, part: int) -> bool:
@@ -209,13 +231,13 @@ def _write_part(path: Path, table: Any, mark: str) -> None:
         seal.close(name)
 
 
-def _join(parts: _Parts, folder: Path, path: Path) -> None:
-    """Write all parts to the file, each as a row group."""
+def _join(parts: _Parts, folder: Path, path: Path, recorder: Recorder) -> None:
+    """Write all parts to the file, each as a row group, with the record."""
     paths = [parts.path(folder, part) for part in range(len(parts))]
     schema = joined_schema([_open(one).schema for one in paths])
     schema = schema.with_metadata({_MARK: parts.whole().encode()})
     with atomic_write(path) as name:
-        write_row_groups((_read_part(one) for one in paths), name, schema)
+        write_row_groups(map(_read_part, paths), name, schema, functools.partial(metadata_of, recorder))
 
 
 def _open(path: Path) -> Any:
