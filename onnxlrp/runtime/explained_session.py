@@ -36,7 +36,11 @@ class ExplainedSession:
     """
 
     @own_errors
-    def __init__(self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None) -> None:
+    def __init__(
+        self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None, *, threads: int | None = None
+    ) -> None:
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise InputError(f"threads is a whole number from 1 on, not {threads!r:.80}")
         self._file = open_model(model)
         self._tokenizer = tokenizer
         if self._file.interface is None:
@@ -47,7 +51,7 @@ class ExplainedSession:
             )
         self.interface: Interface = self._file.interface
         """Names and meaning of everything that onnxlrp added to the model."""
-        self._session = sessions.create_session(self._file.source, providers)
+        self._session = sessions.create_session(self._file.source, providers, threads=threads)
         self._graphs = sessions.graph_runs(self._session)
 
     @property
