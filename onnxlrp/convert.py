@@ -25,8 +25,9 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
+from onnxlrp.plan.concept_axes import decide_concepts
 from onnxlrp.plan.inner_maps import decide_inner_map
-from onnxlrp.plan.inner_values import inner_values, patched_values
+from onnxlrp.plan.inner_values import inner_values, named_value, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
@@ -62,6 +63,7 @@ def convert(
     targets: int = 1,
     relevance_at: Sequence[str] = (),
     coefficients_at: Sequence[str] = (),
+    values_at: Sequence[str] = (),
     ledger: bool = False,
     explain_probability: bool = False,
     on_unsupported: Literal["error", "stop"] = "error",
@@ -69,6 +71,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    concepts: Sequence[str] = (),
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -125,6 +128,8 @@ def convert(
         the factors c with relevance = c · value, under a gradient the derivatives. The values themselves become the
         outputs `<value>_value`. A coefficient times the change of the value estimates what a patch of it does (RelP).
         Default: none.
+    values_at
+        The names of inner values that become the outputs `<value>_value` themselves. Default: none.
     ledger
         True adds the output `relevance_ledger`, float [steps, 5]: how much relevance arrives at each step, is passed on
         and is absorbed; `Explanation.ledger` reads it. Default: False. Gradients have none.
@@ -157,6 +162,13 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    concepts
+        The names of inner values whose channels can be chosen at run time (concept relevance propagation, Achtibat et
+        al. 2023). Each adds the optional input `<value>_mask`, float [1, channels] or [N, channels], default ones: the
+        value's relevance is multiplied with it before it is passed on. `Explainer` takes it as `channels`. It runs
+        along the channels of a feature map, the heads of attention, or the features on the last axis; a note of the
+        plan says which. `target_input="required"` makes it an input without a default; `"none"` keeps it. What a mask
+        drops is *stopped* in the ledger. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -211,7 +223,10 @@ def convert(
     plan.notes += notes
     inner = inner_values(graph, plan, relevance_at, work.absorbed)
     patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial)
+    shown = [named_value(graph, name, work.absorbed) for name in dict.fromkeys(values_at)]
     check_gradient(plan, [*inner, *patched])
+    masked = decide_concepts(graph, facts, plan, question, concepts, work.absorbed)
+    plan.notes += [concept.note for concept in masked]
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
@@ -223,11 +238,13 @@ def convert(
         inputs=reached,
         inner=inner,
         patched=patched,
+        shown=[value for value in shown if value not in patched],
         options=options,
         initial=initial,
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
+        concepts=masked,
         inner_map=plan.inner_map,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)

@@ -53,7 +53,9 @@ class Interface:
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Outputs that hold the inner values whose coefficients are outputs too."""
+    """Outputs that hold inner values themselves, such as those whose coefficients are outputs too."""
+    mask_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Inputs that take the masks of inner values, float [1, channels] or [N, channels], by the inner value."""
     reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inputs that take the reference which samples are compared with, by the explained input."""
     reference_scores: str | None = None
@@ -125,7 +127,7 @@ class Interface:
     @property
     def names_of_added_inputs(self) -> tuple[str, ...]:
         """Names of all inputs that the source does not have."""
-        return (*self.added_inputs.values(), *self.reference_inputs.values())
+        return (*self.added_inputs.values(), *self.reference_inputs.values(), *self.mask_inputs.values())
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""

@@ -26,6 +26,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         relevance_at=emitted.relevance_at,
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
+        mask_inputs=emitted.mask_inputs,
         reference_inputs=emitted.reference_inputs,
         reference_scores=emitted.reference_scores,
         target=options.kind.name,

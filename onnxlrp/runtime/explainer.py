@@ -13,6 +13,7 @@ from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, streaming
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.chosen_channels import masks_of
 from onnxlrp.runtime.comparing import read_references
 from onnxlrp.runtime.explained_session import ExplainedSession
 from onnxlrp.runtime.explanation import Explanation
@@ -80,6 +81,7 @@ class Explainer(ExplainedSession):
         box: Any = None,
         mask: Any = None,
         picture_size: Any = None,
+        channels: Any = None,
     ) -> Explanation:
         """Explain one batch.
 
@@ -116,6 +118,11 @@ class Explainer(ExplainedSession):
         picture_size
             Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
             those of the file or picture that was given, else those of the array.
+        channels
+            For a model with `concepts`: the channels (or heads, or features) that relevance passes, by the inner
+            value's name, or by themselves where there is one such value. Integers name channels, `{"conv2": [3, 7]}`;
+            floats are a mask [channels], or [N, channels] for each sample, that relevance is multiplied with. Default:
+            all of them.
 
         Returns
         -------
@@ -143,6 +150,7 @@ class Explainer(ExplainedSession):
         ```
         """
         prepared = self.prepare(inputs, ids, preprocess)
+        prepared = dataclasses.replace(prepared, masks=masks_of(channels, self.interface, self._file.added))
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
             return self.run(prepared, target, position, weights)
@@ -221,6 +229,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
     ) -> Iterator[Explanation]: ...
 
@@ -236,6 +245,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
     ) -> Results: ...
 
@@ -250,6 +260,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
@@ -276,6 +287,8 @@ class Explainer(ExplainedSession):
             The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
             that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
             `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+        channels
+            As in a call; a mask [samples, channels] holds one for each sample.
         progress
             True shows a bar if stderr is a terminal. Default: False.
 
@@ -313,7 +326,8 @@ class Explainer(ExplainedSession):
         target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
-        batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
+        masks = masks_of(channels, self.interface, self._file.added)
+        batches = Batches(given, options, self.inputs, self.interface, batch_size, how, masks)
         if to is not None:
             return streaming.store(self, batches, as_folder(to), progress)
         return (explanation for _, explanation in streaming.explain(self, batches, progress))

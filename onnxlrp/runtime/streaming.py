@@ -50,8 +50,8 @@ def explain(
         prepared = explainer.prepare(batch.inputs, preprocess=batches.preprocess)
         columns = {**prepared.columns, **batches.columns}
         originals = {**prepared.originals, **batches.originals(index)}
-        known = dataclasses.replace(prepared, columns=columns, ids=batches.ids(index), originals=originals)
-        return known, batch.options
+        more = {"ids": batches.ids(index), "masks": batches.masks(index)}
+        return dataclasses.replace(prepared, columns=columns, originals=originals, **more), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -64,7 +64,7 @@ def explain(
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
                 explanation = explainer.compute(prepared, **options)
-                watch.see(explanation, prepared.feeds, batches.span(index)[0])
+                watch.see(explanation, prepared.feeds, batches.span(index)[0], partial=bool(prepared.masks))
                 yield index, explanation
                 advance(_samples(batches, [index]))
             warn(watch.cautions())
