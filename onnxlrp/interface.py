@@ -56,6 +56,10 @@ class Interface:
     """Outputs that hold inner values themselves, such as those whose coefficients are outputs too."""
     mask_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inputs that take the masks of inner values, float [1, channels] or [N, channels], by the inner value."""
+    channel_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that its mask runs along."""
+    sample_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that counts samples, where it has one."""
     reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inputs that take the reference which samples are compared with, by the explained input."""
     reference_scores: str | None = None

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
+from onnxlrp.cli.clusters_command import clusters
+from onnxlrp.cli.concepts_command import concepts
 from onnxlrp.cli.converting import convert, inspect
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
@@ -39,6 +41,14 @@ COMMANDS: dict[Callable[..., None], str] = {
     report: (
         "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
         "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
+    ),
+    concepts: (
+        "onnxlrp concepts model.onnx --data pictures/ --input cat.jpg -o concepts; "
+        "of a class: onnxlrp concepts model.onnx --data pictures/ --target 285 --layer /layer3/relu -o concepts"
+    ),
+    clusters: (
+        "onnxlrp clusters model.onnx --data training-pictures/ -o clusters; "
+        "for ViRelAy: onnxlrp clusters model.onnx --data training-pictures/ -o clusters --virelay"
     ),
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",

@@ -44,9 +44,7 @@ def convert(
     coefficients_at: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
     ] = [],  # noqa: B006
-    values_at: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Inner value that is an output too.")
-    ] = [],  # noqa: B006
+    values_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value that is an output too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     trees_table: Annotated[
         bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")

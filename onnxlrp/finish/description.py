@@ -27,6 +27,8 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
         mask_inputs=emitted.mask_inputs,
+        channel_axes={str(c.value.name): c.channels for c in request.concepts},
+        sample_axes={str(c.value.name): c.samples for c in request.concepts if c.samples is not None},
         reference_inputs=emitted.reference_inputs,
         reference_scores=emitted.reference_scores,
         target=options.kind.name,
