@@ -216,6 +216,8 @@ class Gamma(Rule):
     gamma
         γ, at least 0. Default: 0.25. At 0 the rule is LRP-ε, for large values it nears z⁺.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", Gamma(0.1))])
     ```
@@ -264,6 +266,8 @@ class AlphaBeta(Rule):
     alpha, beta
         α and β, at least 0, with α − β = 1. Default: 2 and 1.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", AlphaBeta(2, 1))])
     ```
@@ -300,6 +304,8 @@ class ZBox(Rule):
         Bounds of the *model's* input, which are carried through the affine operators upstream of the layer: a number,
         one number for each channel, or an array of the input's shape. Default: −1 and 1.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", rules=[("Conv", ZBox(low=0, high=1))])
     ```

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
@@ -24,7 +25,7 @@ RULES_PAGE = ROOT / "docs" / "rules.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
 SUPPORTED_PAGE = ROOT / "docs" / "supported.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
+PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
 TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
@@ -127,6 +128,15 @@ def test_the_site_lists_every_page():
     for page in (ROOT / "docs").glob("*.md"):
         assert f": {page.name}\n" in navigation, f"mkdocs.yml lacks {page.name}"
         assert page.name == "index.md" or f"({page.name})" in contents, f"docs/index.md lacks {page.name}"
+
+
+def test_the_pages_of_the_interface_show_every_public_name():
+    """docs/api holds a directive for each name of `onnxlrp.__all__`, or one for its module."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    shown = {named.rpartition(".")[2] for named in re.findall(r"^::: (\S+)$", pages, re.MULTILINE)}
+    assert {name for name in onnxlrp.__all__ if not name.startswith("_")} <= shown
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert all(f": api/{page.name}\n" in navigation for page in (ROOT / "docs" / "api").glob("*.md"))
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ class Auto(Composite):
     flat_stem
         True uses Flat at a first convolution over a grey or colour picture. Default: False.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="auto(gamma=0.1)")
     ```
