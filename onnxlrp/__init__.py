@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from onnxlrp.concepts.cluster_report import Cluster, Clusters
     from onnxlrp.concepts.concept_study import ConceptStudy, RankedChannel
     from onnxlrp.concepts.find_clusters import clusters_of
+    from onnxlrp.concepts.region_shares import RegionShares
     from onnxlrp.concepts.study_concepts import concepts_of
     from onnxlrp.convert import convert, inspect
     from onnxlrp.evaluation.evaluate_model import evaluate
@@ -81,6 +82,7 @@ __all__ = [
     "PlanRow",
     "RankedChannel",
     "Reason",
+    "RegionShares",
     "Results",
     "Step",
     "Tuning",
@@ -122,6 +124,7 @@ _HOMES = {
     "PlanRow": "plan.steps",
     "RankedChannel": "concepts.concept_study",
     "Reason": "view.reasons",
+    "RegionShares": "concepts.region_shares",
     "Results": "runtime.results",
     "Step": "plan.steps",
     "Tuning": "evaluation.tuning_result",

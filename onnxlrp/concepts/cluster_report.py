@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxlrp.concepts.indexed_samples import IndexedSamples
 from onnxlrp.concepts.spectral_clusters import Spectrum
-from onnxlrp.reprs import Brief, counted
+from onnxlrp.reprs import Brief
 
 LEAVING = 0.05
 """Most links that leave a cluster which stands apart, as a share of all its links."""
@@ -87,21 +87,32 @@ class Clusters:
     """The samples themselves, and the explainer; None for maps that were given."""
 
     def __repr__(self) -> str:
-        return f"<Clusters: {counted(len(self.apart), 'cluster')} apart in {counted(len(self.spectra), 'class')}>"
+        return (
+            f"<Clusters: {len(self.apart)} apart; {len(self.spectra)} classes of {len(self.target)} samples examined>"
+        )
+
+    def __str__(self) -> str:
+        from onnxlrp.concepts.cluster_table import verdict, words
+
+        return "\n".join([verdict(self), *(words(one, self) for one in self.apart)])
 
     def name_of(self, target: int) -> str:
         """Name a class by its name, else by its number."""
         return self.class_names[target] if 0 <= target < len(self.class_names) else f"class {target}"
 
-    def plot(self, path: str | Path, examples: int = 6) -> None:
+    def plot(self, path: str | Path | None = None, examples: int = 6) -> Any:
         """Draw every cluster that stands apart: its mean map, and the samples nearest to it with their own maps.
 
         Parameters
         ----------
         path
-            The file to write: .png, .svg or .pdf.
+            The file to write: .png, .svg or .pdf. Default: none is written.
         examples
             The number of samples of each cluster. Default: 6.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
 
         Raises
         ------
@@ -110,9 +121,9 @@ class Clusters:
         OnnxLrpError
             matplotlib is not installed.
         """
-        from onnxlrp.concepts.cluster_sheet import write_cluster_sheet
+        from onnxlrp.concepts.cluster_sheet import draw_cluster_sheet
 
-        write_cluster_sheet(self, Path(path), examples)
+        return draw_cluster_sheet(self, None if path is None else Path(path), examples)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values: the clusters that stand apart, and the eigenvalues of every class."""

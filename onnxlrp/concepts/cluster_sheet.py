@@ -9,8 +9,7 @@ import numpy as np
 
 from onnxlrp.concepts.cluster_report import Cluster, Clusters
 from onnxlrp.concepts.cluster_table import words
-from onnxlrp.concepts.concept_sheet import check_sheet_suffix
-from onnxlrp.drafts import atomic_write
+from onnxlrp.concepts.concept_sheet import check_sheet_suffix, written
 from onnxlrp.errors import InputError
 from onnxlrp.view import pictures
 from onnxlrp.view.figures.canvas import GREY, new_figure, style
@@ -21,16 +20,15 @@ _SIDE = 1.15
 """Side of a picture in inches."""
 
 
-def write_cluster_sheet(clusters: Clusters, path: Path, examples: int) -> None:
+def draw_cluster_sheet(clusters: Clusters, path: Path | None, examples: int) -> Any:
     """Draw two rows for each cluster that stands apart: samples, and their maps. Parameters and errors are those of
     `Clusters.plot`."""
-    check_sheet_suffix(path)
+    if path is not None:
+        check_sheet_suffix(path)
     if not clusters.apart:
         raise InputError("no cluster stands apart, so that there is nothing to draw")
     with style():
-        figure = _drawn(clusters, examples)
-    with atomic_write(path) as draft:
-        figure.savefig(draft, format=path.suffix[1:].lower(), dpi=110)
+        return written(_drawn(clusters, examples), path)
 
 
 def _drawn(clusters: Clusters, examples: int) -> Any:

@@ -41,25 +41,35 @@ def is_of_pictures(samples: IndexedSamples) -> bool:
     return any(picture_layout(explainer.inputs[name]) is not None for name in explainer.interface.relevance)
 
 
-def write_sheet(
+def draw_sheet(
     study: ConceptStudy,
-    path: Path,
+    path: Path | None,
     *,
     sample: int | None = None,
     target: int | None = None,
     count: int = 5,
     references: int = 6,
     among: ConceptStudy | None = None,
-) -> None:
+) -> Any:
     """Draw a row for each channel: with a sample its conditional map first, then the reference samples by relevance and
     by activation, in which what the channel does not see is faded. Parameters and errors are those of
     `ConceptStudy.plot`."""
-    check_sheet_suffix(path)
+    if path is None:
+        optional("matplotlib", "a sheet of concepts")
+    else:
+        check_sheet_suffix(path)
     ranked = study.ranking(sample=sample, target=target, count=count, references=references, among=among)
     cells = [_row(study, study if among is None else among, one, sample) for one in ranked]
     figure = _drawn(cells, ranked, headline(study, sample=sample, target=target), has_map=sample is not None)
-    with atomic_write(path) as draft:
-        figure.savefig(draft, format=path.suffix[1:].lower(), dpi=110)
+    return written(figure, path)
+
+
+def written(figure: Any, path: Path | None) -> Any:
+    """Write a figure to a path, if there is one, and return it."""
+    if path is not None:
+        with atomic_write(path) as draft:
+            figure.savefig(draft, format=path.suffix[1:].lower(), dpi=110)
+    return figure
 
 
 def _row(study: ConceptStudy, among: ConceptStudy, one: RankedChannel, sample: int | None) -> list[list[np.ndarray]]:

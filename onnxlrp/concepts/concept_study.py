@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlrp.concepts.indexed_samples import IndexedSamples
+from onnxlrp.concepts.region_shares import RegionShares, shares_by_region
 from onnxlrp.errors import InputError
 from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import Brief, cut
@@ -128,9 +129,8 @@ class ConceptStudy:
         Raises InputError for a channel that there is not, and for another measure than these two.
         """
         if by not in MEASURES:
-            raise InputError(
-                f"references are chosen by {' or '.join(MEASURES)}, not {by!r}{did_you_mean(by, MEASURES)}"
-            )
+            near = did_you_mean(by, MEASURES)
+            raise InputError(f"references are chosen by {' or '.join(MEASURES)}, not {by!r}{near}")
         channels = self.relevance.shape[1]
         if not 0 <= channel < channels:
             raise InputError(f"{self.layer!r} has the channels 0 to {channels - 1}, not {channel}")
@@ -150,19 +150,47 @@ class ConceptStudy:
         shares = self.shares["relevance"]
         return {int(k): shares[self.target == k].mean(axis=0) for k in np.unique(self.target)}
 
+    def by_region(self, regions: Any, *, target: int | None = None, count: int = 5) -> RegionShares:
+        """Sum relevance over regions of the pictures, for the most relevant channels and for all together.
+
+        Parameters
+        ----------
+        regions
+            The number of each pixel's region, from 0: int [height, width], or [samples, height, width].
+        target
+            A class: the mean is over the samples that are explained for it. Default: over all samples.
+        count
+            The number of channels. Default: 5.
+
+        Returns
+        -------
+        RegionShares
+
+        Raises
+        ------
+        InputError
+            The regions do not fit the pictures, or no sample is explained for the class.
+        """
+        channels = [one.channel for one in self.ranking(target=target, count=count, references=1)]
+        return shares_by_region(self, np.asarray(regions), self._rows(None, target), channels)
+
     def name_of(self, target: int) -> str:
         """Name a class by its name, else by its number."""
         return self.class_names[target] if 0 <= target < len(self.class_names) else f"class {target}"
 
-    def plot(self, path: str | Path, **options: Any) -> None:
+    def plot(self, path: str | Path | None = None, **options: Any) -> Any:
         """Draw the most relevant channels with their reference samples.
 
         Parameters
         ----------
         path
-            The file to write: .png, .svg or .pdf.
+            The file to write: .png, .svg or .pdf. Default: none is written.
         options
             `sample`, `target`, `count`, `references` and `among`, as `ranking` takes them.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
 
         Raises
         ------
@@ -171,9 +199,9 @@ class ConceptStudy:
         OnnxLrpError
             matplotlib is not installed.
         """
-        from onnxlrp.concepts.concept_sheet import write_sheet
+        from onnxlrp.concepts.concept_sheet import draw_sheet
 
-        write_sheet(self, Path(path), **options)
+        return draw_sheet(self, None if path is None else Path(path), **options)
 
     def _rows(self, sample: int | None, target: int | None) -> np.ndarray:
         count = len(self.target)
