@@ -33,6 +33,7 @@ RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
 START_PAGE = ROOT / "docs" / "start.md"
 DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
+CONCEPTS_PAGE = ROOT / "docs" / "concepts.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
@@ -41,6 +42,7 @@ PROGRAMS = {
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
     TUNE_PAGE: [],
+    CONCEPTS_PAGE: [],
     INTEGRATIONS_PAGE: [],
     RELEVANCE_PAGE: [],
     START_PAGE: [],

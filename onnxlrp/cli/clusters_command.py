@@ -97,10 +97,10 @@ def _labels(path: Path) -> Any:
     """Read the class of each sample."""
     import numpy as np
 
-    from onnxlrp.runtime.files import load
+    from onnxlrp.runtime import files
     from onnxlrp.runtime.inputs import TensorSpec
 
-    return load(path, TensorSpec("labels", np.dtype(np.int64), None)).array.reshape(-1)
+    return files.load(path, TensorSpec("labels", np.dtype(np.int64), None)).array.reshape(-1)
 
 
 def _write(out: Path, found: Any, virelay: bool) -> list[Path]:

@@ -1,1 +1,1 @@
-"""What channels of a model stand for, and clusters of explanations that tell of shortcuts."""
+"""Studies of what channels of a model stand for, and of clusters of explanations that tell of shortcuts."""

@@ -65,7 +65,7 @@ class Clusters:
     """The outcome of a search for clusters of explanations.
 
     ```python
-    clusters = onnxlrp.clusters_of("model.onnx", "pictures/")
+    clusters = onnxlrp.clusters_of("model.onnx", samples, target=[0] * 8, neighbours=2)
     for cluster in clusters.apart:
         print(cluster.target, len(cluster.samples), cluster.focus)
     ```

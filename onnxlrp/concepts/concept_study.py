@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOTHING = 1e-10
 """Added to the sum of |relevance| that shares are counted by, so that a sample without relevance has shares of 0."""
 MEASURES = ("relevance", "activation")
-"""What reference samples are chosen by."""
+"""Measures that reference samples are chosen by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ConceptStudy:
     study = onnxlrp.concepts_of("model.onnx", "pictures/")
     for channel in study.ranking(sample=0):
         print(channel.channel, channel.share, channel.by_relevance)
-    study.plot("concepts.png", sample=0)
+    figure = study.plot(sample=0)
     ```
     """
 
@@ -137,13 +137,26 @@ class ConceptStudy:
         return tuple(np.argsort(-self.shares[by][:, channel], kind="stable")[:count].tolist())
 
     def explanation(self, sample: int, channels: int | Sequence[int] | None = None) -> tuple[Explanation, int]:
-        """Explain a sample by the relevance that passes some channels alone, or all.
+        """Explain a sample by the relevance that passes some channels alone, or by all of its relevance.
 
-        Returns the explanation, and the sample's place along its batch axis, which is 0 unless the model takes batches
-        of a fixed size.
+        Relevance that passes beside the value, such as by the shortcut of a residual network, is taken out where
+        channels are named. Returns the explanation, and the sample's place along its batch axis, which is 0 unless the
+        model takes batches of a fixed size.
         """
-        chosen = None if channels is None else {self.layer: channels}
-        return self.samples.explain(sample, self.target, chosen)
+        if channels is None:
+            return self.samples.explain(sample, self.target)
+        explanation, place = self.samples.explain(sample, self.target, {self.layer: channels})
+        if not self.passes_beside:
+            return explanation, place
+        beside, _ = self.samples.explain(sample, self.target, {self.layer: []})
+        relevance = {name: array - beside.relevance[name] for name, array in explanation.relevance.items()}
+        return dataclasses.replace(explanation, relevance=relevance), place
+
+    @functools.cached_property
+    def passes_beside(self) -> bool:
+        """True if relevance reaches the inputs by ways that do not pass the value."""
+        beside, _ = self.samples.explain(0, self.target, {self.layer: []})
+        return any(np.any(array) for array in beside.relevance.values())
 
     def by_class(self) -> dict[int, np.ndarray]:
         """Average the shares of relevance over the samples of each explained class: what speaks for it, [channels]."""

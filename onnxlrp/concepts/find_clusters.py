@@ -14,7 +14,7 @@ from onnxlrp.concepts.cluster_report import Cluster, Clusters, standing_apart
 from onnxlrp.concepts.corelay_files import CorelayFolder
 from onnxlrp.concepts.indexed_samples import IndexedSamples
 from onnxlrp.concepts.spectral_clusters import Spectrum, reduced, spectrum_of
-from onnxlrp.concepts.study_concepts import names_of
+from onnxlrp.concepts.study_concepts import sample_names
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.explainer import Explainer
@@ -80,7 +80,7 @@ def clusters_of(
     Examples
     --------
     ```python
-    clusters = onnxlrp.clusters_of("model.onnx", {"image": x}, target=labels, neighbours=2)
+    clusters = onnxlrp.clusters_of("model.onnx", {"image": samples}, target=[0] * 8, neighbours=2)
     for cluster in clusters.apart:
         print(cluster.target, cluster.samples, cluster.focus)
     ```
@@ -95,7 +95,7 @@ def clusters_of(
                 raise InputError("clusters are looked for among explanations of one class of each sample")
             maps.append(reduced(_map_of(one, explainer), side))
             targets.append(one.target)
-            names += names_of(one, len(names), len(one.target))
+            names += sample_names(one, len(names), len(one.target))
             if written is not None:
                 written.add(one)
         found = find_clusters(np.concatenate(maps), np.concatenate(targets), neighbours)

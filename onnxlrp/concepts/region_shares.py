@@ -26,7 +26,8 @@ class RegionShares(Brief):
     shares: np.ndarray
     """Share of each channel in each region, [channels, regions]."""
     whole: np.ndarray
-    """Share of all channels in each region, [regions]: what the shares of every channel would add up to."""
+    """Share of the whole relevance in each region, [regions]: what the shares of every channel add up to, and what
+    passes beside them."""
 
 
 def shares_by_region(study: ConceptStudy, regions: np.ndarray, rows: np.ndarray, channels: list[int]) -> RegionShares:
@@ -38,10 +39,13 @@ def shares_by_region(study: ConceptStudy, regions: np.ndarray, rows: np.ndarray,
     plain = np.concatenate([_by_region(study, regions, start, maps) for start, maps in _maps(study, None)])
     sizes = np.concatenate([np.abs(maps).sum(axis=(1, 2)) for _, maps in _maps(study, None)])
     sizes = np.where(sizes > 0, sizes, 1)[rows, None]
-    shares = []
-    for channel in channels:
-        parts = [_by_region(study, regions, start, maps) for start, maps in _maps(study, {study.layer: channel})]
-        shares.append((np.concatenate(parts)[rows] / sizes).mean(axis=0))
+
+    def passing(chosen: int | list[int]) -> np.ndarray:
+        parts = [_by_region(study, regions, start, maps) for start, maps in _maps(study, {study.layer: chosen})]
+        return np.concatenate(parts)
+
+    beside = passing([]) if study.passes_beside else np.zeros_like(plain)
+    shares = [((passing(channel) - beside)[rows] / sizes).mean(axis=0) for channel in channels]
     return RegionShares(tuple(channels), np.array(shares), (plain[rows] / sizes).mean(axis=0))
 
 

@@ -71,7 +71,7 @@ def concepts_of(
     Examples
     --------
     ```python
-    study = onnxlrp.concepts_of("model.onnx", {"image": x}, layer="conv2")
+    study = onnxlrp.concepts_of("model.onnx", {"image": samples}, layer="r")
     print(study.ranking(sample=0)[0])  # the most relevant channel of the first prediction
     print(study.references(3, by="activation"))
     ```
@@ -105,7 +105,7 @@ def study(
         activation.append(_of_channels(one.values_at[layer], face, layer))
         targets.append(one.target)
         scores.append(one.score)
-        names += names_of(one, len(names), len(one.target))
+        names += sample_names(one, len(names), len(one.target))
     return ConceptStudy(
         layer,
         np.concatenate(relevance),
@@ -127,7 +127,7 @@ def _of_channels(array: np.ndarray, face: Interface, layer: str) -> np.ndarray:
     return moved.reshape(*moved.shape[:2], -1).sum(axis=2, dtype=np.float64)
 
 
-def names_of(explanation: Explanation, start: int, count: int) -> list[str]:
+def sample_names(explanation: Explanation, start: int, count: int) -> list[str]:
     """Name the samples of a batch by the first identifier that they have, else by their numbers."""
     for values in explanation.ids.values():
         if len(values) == count:

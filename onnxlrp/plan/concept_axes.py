@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
+import networkx as nx
 import onnx_ir as ir
 
 from onnxlrp.analysis.attention_products import weights_operand
@@ -28,6 +29,8 @@ class Concept:
     """The axis that the mask chooses along."""
     kind: str
     """The meaning of that axis: "channels", "heads" or "features"."""
+    beside: bool = False
+    """True where relevance reaches an input by ways that do not pass the value, such as a shortcut."""
 
     @property
     def count(self) -> int | None:
@@ -39,7 +42,8 @@ class Concept:
     def note(self) -> str:
         """A sentence for the plan."""
         count = "" if self.count is None else f"{self.count} "
-        return f"the mask of {self.value.name!r} runs along its {count}{self.kind}, axis {self.channels}"
+        others = "; relevance passes beside it, too, which a mask of zeros shows" if self.beside else ""
+        return f"the mask of {self.value.name!r} runs along its {count}{self.kind}, axis {self.channels}{others}"
 
 
 def decide_concepts(
@@ -52,7 +56,16 @@ def decide_concepts(
     axis of channels.
     """
     heads = {v for node in graph for v in _with_heads(node, facts)} if names else set()
-    return [_concept(facts, question, value, heads) for value in inner_values(graph, plan, names, absorbed)]
+    found = [_concept(facts, question, value, heads) for value in inner_values(graph, plan, names, absorbed)]
+    return [dataclasses.replace(one, beside=_passes_beside(plan, one.value)) for one in found]
+
+
+def _passes_beside(plan: Plan, value: ir.Value) -> bool:
+    """Decide whether some way from the score to an input does not pass the step that makes a value."""
+    makers = {step.name for step in plan.steps if value in step.outputs}
+    kept = nx.restricted_view(plan.graph, makers, ())
+    steps = {step.name for step in plan.steps}
+    return "score" in kept and any(node not in steps for node in nx.descendants(kept, "score"))
 
 
 def _concept(facts: Facts, question: Question, value: ir.Value, heads: set[ir.Value]) -> Concept:

@@ -58,6 +58,27 @@ def test_conditional_maps_of_single_samples(study):
     np.testing.assert_allclose(sum(parts), every.relevance["x"], atol=1e-5)
 
 
+def test_relevance_beside_a_branch_is_taken_out():
+    """The shortcut of a residual block passes beside its convolution: the maps of channels are without it."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> net (float[N,3,8,8] x) => (float[N,4] y) {
+        a = Conv<pads=[1,1,1,1]>(x, W1)  b = Relu(a)  c = Conv<pads=[1,1,1,1]>(b, W2)  d = Add(b, c)  e = Relu(d)
+        f = GlobalAveragePool(e)  g = Flatten(f)  y = Gemm(g, W3) }"""
+    proto, rng = onnx.parser.parse_model(text), np.random.default_rng(0)
+    for name, shape in (("W1", (6, 3, 3, 3)), ("W2", (6, 6, 3, 3)), ("W3", (6, 4))):
+        array = (rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    study = onnxlrp.concepts_of(proto, X, composite="epsilon")
+    assert study.layer == "c" and study.passes_beside
+    every = study.explanation(2, range(6))[0].relevance["x"]
+    parts = [study.explanation(2, channel)[0].relevance["x"] for channel in range(6)]
+    np.testing.assert_allclose(sum(parts), every, atol=1e-5)
+    plain = study.explanation(2)[0].relevance["x"]
+    assert np.abs(plain - every).max() > 1e-3
+    found = study.by_region(np.zeros((8, 8), int), count=6)
+    assert abs(found.shares.sum() - found.whole.sum()) > 1e-3
+    assert not onnxlrp.concepts_of(proto, X, layer="d", composite="epsilon").passes_beside
+
+
 def test_regions(study):
     regions = np.zeros((8, 8), int)
     regions[:, 4:] = 1

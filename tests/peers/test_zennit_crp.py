@@ -8,7 +8,7 @@ import pytest
 from onnxlrp.concepts.study_concepts import concepts_of
 from tests.oracle.compare import TOLERANCE, Explained, error
 from tests.oracle.composites import of_package
-from tests.peers.test_zennit import export, settle
+from tests.peers.test_zennit import ResNetCanonizer, basic_blocks, export, settle
 from tests.peers.torch_nets import COMPOSITES, nn, torch
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
@@ -73,6 +73,27 @@ def test_conditional_maps(network, name, masked):
     for layer in LAYERS:
         at = found[ours.interface.relevance_at[values[layer]]]
         assert error(at, theirs.relevances[layer].numpy()) <= TOLERANCE
+
+
+def test_relevance_beside_a_branch():
+    """zennit-crp leaves out what passes beside a layer with a condition: the map less that of a mask of zeros."""
+    module = basic_blocks()
+    settle(module)
+    x = samples(2)
+    proto = export(module, x)
+    convolutions = [node.output[0] for node in proto.graph.node if node.op_type == "Conv"]
+    layer, value = "4.conv2", convolutions[2]
+    data, composite = torch.from_numpy(x).requires_grad_(), COMPOSITES["epsilon_plus"](canonizers=[ResNetCanonizer()])
+    conditions = [{"y": [target], layer: [1, 4]} for target in (0, 3)]
+    theirs = attribution.CondAttribution(module)(data, conditions, composite).heatmap.numpy()
+    ours = Explained(proto, composite=of_package("epsilon_plus"), concepts=[value])
+    mask = np.array([[0.0, 1, 0, 0, 1, 0]])
+    found, beside = (
+        ours.run({"x": x, ours.interface.mask_inputs[value]: one}, target=np.array([0, 3]))["x_relevance"].sum(1)
+        for one in (mask, 0 * mask)
+    )
+    assert np.abs(beside).max() > 1e-3
+    assert error(found - beside, theirs) <= TOLERANCE
 
 
 class Labelled(torch.utils.data.Dataset):

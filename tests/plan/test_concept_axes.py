@@ -96,7 +96,10 @@ def test_axes(case):
     proto = model(body, shape, **weights)
     composite = "attn_lrp" if "attention" in case else "epsilon"
     explained = onnxlrp.convert(proto, composite, concepts=[value])
-    assert f"the mask of '{value}' runs along its {count} {kind}, axis {channels}" in explained.notes
+    (note,) = [note for note in explained.notes if note.startswith("the mask of")]
+    beside = note.endswith("; relevance passes beside it, too, which a mask of zeros shows")
+    assert note.startswith(f"the mask of '{value}' runs along its {count} {kind}, axis {channels}")
+    assert beside == (value in ("a", "q"))  # the values, beside the weights of attention, and keys beside queries
     explainer = onnxlrp.Explainer(onnxlrp.convert(proto, composite, concepts=[value], relevance_at=[value]))
     sizes = [int(size) for size in shape.split(",")[1:]]
     x = np.random.default_rng(1).normal(size=(2, *sizes)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What speaks for a digit: relevance by channel and by region, over all of scikit-learn's digits."""
+"""Relevance by channel and by region over all of scikit-learn's digits: what speaks for each digit."""
 
 from __future__ import annotations
 

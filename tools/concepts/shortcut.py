@@ -17,7 +17,7 @@ _SEEN = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is trained and measured."""
+    """Numbers of pictures and of epochs."""
 
     training: int = 1200
     test: int = 1200
@@ -29,11 +29,11 @@ class Accuracy:
     """Shares of test pictures that a network answers rightly."""
 
     clean: float
-    """Of clean pictures."""
+    """Share of clean pictures."""
     of_class: float
-    """Of clean pictures of the marked class."""
+    """Share of clean pictures of the marked class."""
     marked_others: float
-    """Of pictures of all other classes that carry the mark."""
+    """Share of pictures of all other classes that carry the mark."""
 
 
 @dataclasses.dataclass(frozen=True)
