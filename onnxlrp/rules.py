@@ -84,6 +84,10 @@ class Rule(Brief):
         ρ of the stabiliser, the fraction of the denominators' root mean square in it, at least 0. Default: 0.
     zero_params
         `"bias"` sets the bias to 0 in outputs and denominators, so that it keeps no relevance. Default: None.
+    stabiliser
+        The way in which ε keeps denominators d away from 0. `"add"` (default) adds it, `d + sgn(d)·ε`; `"clamp"` lets
+        no denominator be smaller, `sgn(d)·max(|d|, ε)`, so that ε takes a share only where |d| is below it. A clamp is
+        quicker in networks of convolutions.
 
     Raises
     ------
@@ -111,6 +115,7 @@ class Rule(Brief):
     epsilon: float = 1e-6
     relative: float = 0.0
     zero_params: Literal["bias"] | None = None
+    stabiliser: Literal["add", "clamp"] = "add"
 
     reads_activation: ClassVar[bool] = False
     """True for a rule that assumes relevance to be that of an activation, never negative: the plan warns if it may be
@@ -121,6 +126,8 @@ class Rule(Brief):
             raise InputError(f"{type(self).__name__}: epsilon and relative must be finite and not negative")
         if self.zero_params not in (None, "bias"):
             raise InputError(f'{type(self).__name__}: zero_params is None or "bias", not {self.zero_params!r}')
+        if self.stabiliser not in ("add", "clamp"):
+            raise InputError(f'{type(self).__name__}: stabiliser is "add" or "clamp", not {self.stabiliser!r:.80}')
 
     def shares(self) -> tuple[Share, ...]:
         """Return the shares of the rule, each with its terms and its denominator."""

@@ -120,7 +120,7 @@ def study(
 
 def _of_channels(array: np.ndarray, face: Interface, layer: str) -> np.ndarray:
     """Add up the values of each channel of each sample -> [N, channels]."""
-    channels, samples = face.channel_axes[layer], face.sample_axes.get(layer)
+    channels, samples = face.mask_axes[layer], face.mask_sample_axes.get(layer)
     if samples is None:
         array, samples, channels = array[None], 0, channels + 1
     moved = np.moveaxis(array, (samples, channels), (0, 1))

@@ -76,5 +76,5 @@ def test_convert_names_the_masks(place):
     assert result.exit_code == 0, result.output
     assert "channels of 'b' are chosen by input 'b_mask'" in result.stdout
     face = onnxlrp.Explainer("cnn.lrp.onnx").interface
-    assert (face.mask_inputs, face.channel_axes, face.sample_axes) == ({"b": "b_mask"}, {"b": 1}, {"b": 0})
+    assert (face.mask_inputs, face.mask_axes, face.mask_sample_axes) == ({"b": "b_mask"}, {"b": 1}, {"b": 0})
     assert face.values_at == {"e": "e_value"}

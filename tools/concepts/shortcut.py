@@ -38,7 +38,7 @@ class Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What was found for one seed."""
+    """The outcome of one seed."""
 
     seed: int
     found: int | None
