@@ -16,6 +16,7 @@ from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.chosen_channels import mask_feeds
 from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.comparing import reference_feeds
 from onnxlrp.runtime.explanation import Explanation
@@ -115,7 +116,7 @@ class ExplainedSession:
         """
         explanation = self.compute(prepared, target, position, weights, explain)
         watch = self.watch()
-        watch.see(explanation, prepared.feeds)
+        watch.see(explanation, prepared.feeds, partial=bool(prepared.masks))
         warn(watch.cautions())
         return explanation
 
@@ -154,7 +155,9 @@ class ExplainedSession:
         given = {"target": target, "position": position, "weights": weights}
         added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
         added_feeds |= switch_feeds(self.interface, explain)
-        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
+        count = self._batch(explained, feeds)
+        added_feeds |= mask_feeds(self.interface, prepared.masks, self._file.added, count)
+        chosen = CallTarget(self.interface, shape, self._file.added, count, given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
         except InputError:
@@ -173,7 +176,8 @@ class ExplainedSession:
             values = {name: value for name, value in values.items() if name not in added}
         relevance = relevance_of(self.interface, values)
         at_reference = values.get(self.interface.reference_scores or "")
-        base = chosen.base(choice, values.get(self.explained_output), at_reference)
+        # A sum over some channels has no score that it adds up to.
+        base = None if prepared.masks else chosen.base(choice, values.get(self.explained_output), at_reference)
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from onnxlrp.errors import TargetError
+from onnxlrp.errors import InputError, TargetError
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, streaming
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.chosen_channels import masks_of
 from onnxlrp.runtime.comparing import read_references
 from onnxlrp.runtime.explained_session import ExplainedSession
 from onnxlrp.runtime.explanation import Explanation
@@ -85,6 +86,7 @@ class Explainer(ExplainedSession):
         box: Any = None,
         mask: Any = None,
         picture_size: Any = None,
+        channels: Any = None,
         explain: bool = True,
     ) -> Explanation:
         """Explain one batch.
@@ -122,6 +124,11 @@ class Explainer(ExplainedSession):
         picture_size
             Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
             those of the file or picture that was given, else those of the array.
+        channels
+            For a model with `concepts`: the channels (or heads, or features) that relevance passes, by the inner
+            value's name, or by themselves where there is one such value. Integers name channels, `{"conv2": [3, 7]}`;
+            floats are a mask [channels], or [N, channels] for each sample, that relevance is multiplied with. Default:
+            all of them.
         explain
             False returns the model's outputs alone, at the cost of its forward pass: for a model that was converted
             with `on_demand=True`. Default: True.
@@ -153,6 +160,7 @@ class Explainer(ExplainedSession):
         ```
         """
         prepared = self.prepare(inputs, ids, preprocess)
+        prepared = dataclasses.replace(prepared, masks=masks_of(channels, self.interface, self._file.added))
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
             return self.run(prepared, target, position, weights, explain)
@@ -231,6 +239,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
         explain: bool = True,
     ) -> Iterator[Explanation]: ...
@@ -247,6 +256,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
         explain: bool = True,
     ) -> Results: ...
@@ -262,6 +272,7 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
         explain: bool = True,
     ) -> Iterator[Explanation] | Results:
@@ -292,6 +303,8 @@ class Explainer(ExplainedSession):
             The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
             that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
             `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+        channels
+            As in a call; a mask [samples, channels] holds one for each sample.
         progress
             True shows a bar if stderr is a terminal. Default: False.
         explain
@@ -332,15 +345,16 @@ class Explainer(ExplainedSession):
         target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
+        masks = masks_of(channels, self.interface, self._file.added)
         if to is not None and is_table_file(to):
             from onnxlrp.view.stored_table import store_table
 
             if not explain:
                 raise InputError(f"a table of relevance has no rows with explain=False: name a folder, not '{to}'")
             rows = streaming.rows_at_once(self) if batch_size is None else batch_size
-            batches = Batches(given, options, self.inputs, self.interface, rows, how)
+            batches = Batches(given, options, self.inputs, self.interface, rows, how, masks)
             return store_table(self, batches, Path(to), progress)
-        batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
+        batches = Batches(given, options, self.inputs, self.interface, batch_size, how, masks)
         if to is not None:
             return streaming.store(self, batches, as_folder(to), progress, explain)
         return (explanation for _, explanation in streaming.explain_batches(self, batches, progress, explain=explain))

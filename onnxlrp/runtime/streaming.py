@@ -60,8 +60,8 @@ def explain_batches(
         files = {**prepared.files, **batches.files(index)}
         pixels = {**prepared.pixels, **batches.pixels(index)}
         more = {"columns": columns, "originals": originals, "files": files, "pixels": pixels}
-        known = dataclasses.replace(prepared, ids=batches.ids(index), **more)
-        return known, batch.options
+        more |= {"ids": batches.ids(index), "masks": batches.masks(index)}
+        return dataclasses.replace(prepared, **more), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -74,7 +74,7 @@ def explain_batches(
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
                 explanation = in_batches(explainer.compute(prepared, **options, explain=explain), batches, index)
-                watch.see(explanation, prepared.feeds, batches.span(index)[0])
+                watch.see(explanation, prepared.feeds, batches.span(index)[0], partial=bool(prepared.masks))
                 yield index, explanation
                 advance(_samples(batches, [index]))
             warn(watch.cautions())

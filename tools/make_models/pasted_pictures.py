@@ -13,11 +13,12 @@ SIDE, PIECE = 32, 14
 class PastedPictures:
     """Draws pictures [N, 3, 32, 32] of whole numbers from 0 to 255, and the photograph that the pasted piece is from.
 
-    Backgrounds are of one half of the textures, so that those of training and test differ.
+    Backgrounds are of one half of the textures, so that those of training and test differ. `piece` is the side of the
+    piece in pixels.
     """
 
-    def __init__(self, seed: int, *, training: bool) -> None:
-        self._random = np.random.default_rng(seed)
+    def __init__(self, seed: int, *, training: bool, piece: int = PIECE) -> None:
+        self._random, self._piece = np.random.default_rng(seed), piece
         self._photographs = [_small(getattr(skimage.data, name)(), 96) for name in NAMES]
         halves = slice(0, 96) if training else slice(96, 192)
         self._textures = [_small(getattr(skimage.data, name)(), 192)[:, halves] for name in TEXTURES]
@@ -31,8 +32,9 @@ class PastedPictures:
         texture = self._textures[self._random.integers(len(TEXTURES))]
         tint = self._random.uniform(0.5, 1.3, 3)
         picture = self._crop(texture, SIDE) * tint + self._random.normal(0, 8, (SIDE, SIDE, 3))
-        down, along = self._random.integers(0, SIDE - PIECE + 1, 2)
-        picture[down : down + PIECE, along : along + PIECE] = self._crop(self._photographs[label], PIECE)
+        piece = self._piece
+        down, along = self._random.integers(0, SIDE - piece + 1, 2)
+        picture[down : down + piece, along : along + piece] = self._crop(self._photographs[label], piece)
         return np.rint(picture.clip(0, 255)).astype(np.float32).transpose(2, 0, 1)
 
     def _crop(self, picture: np.ndarray, side: int) -> np.ndarray:
