@@ -1,0 +1,45 @@
+"""Applications from the literature in their short form: explanations agree with what is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.peers
+pytest.importorskip("torch")
+ROOT = Path(__file__).parents[2]
+
+
+def numbers_of(name: str) -> dict[str, float]:
+    """Run an example in a process of its own, which fails if explaining has imported a framework."""
+    command = [sys.executable, "-W", "ignore", "-m", "tools.literature", name, "--short", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    if done.returncode == 1 and "holds the data" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)[name]
+
+
+def test_relevance_is_where_el_nino_is():
+    """Both labels lead to the Niño-3.4 box, also the one that temperature does not enter."""
+    found = numbers_of("el_nino")
+    for label in ("temperature", "pressure"):
+        assert found[f"{label}_accuracy"] >= 0.75
+        for event in ("El Niño", "La Niña"):
+            assert found[f"{label}_share, {event}"] > 1.5 * found["share_of_sea"]
+
+
+def test_the_additive_benchmark():
+    """The best composite comes near the truth; LRP with γ is ahead of gradient × input beyond chance."""
+    found = numbers_of("additive")
+    assert found["explained_variance"] > 0.9
+    assert max(value for name, value in found.items() if name.startswith("median")) >= 0.8
+    assert found["median, DeepLIFT"] > found["median, gradient × input"] + 0.05
+    assert found["least_gain"] > 0
+    assert found["median, LRP-0"] == pytest.approx(found["median, gradient × input"], abs=1e-3)
