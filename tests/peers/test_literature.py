@@ -43,3 +43,13 @@ def test_the_additive_benchmark():
     assert found["median, DeepLIFT"] > found["median, gradient × input"] + 0.05
     assert found["least_gain"] > 0
     assert found["median, LRP-0"] == pytest.approx(found["median, gradient × input"], abs=1e-3)
+
+
+def test_flipping_words():
+    """Deleting the most relevant words makes either network fail far sooner than random ones, on snippets of people."""
+    found = numbers_of("sentiment")
+    for network in ("lstm", "transformer"):
+        assert found[f"{network}, accuracy"] > 0.65
+        assert found[f"{network}, LRP (auto)"] < found[f"{network}, random"] - 0.2
+        assert found[f"{network}, LRP (auto), people"] > 0.2
+    assert found["transformer, LRP (auto)"] < found["transformer, gradient × input"]

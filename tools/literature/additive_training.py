@@ -13,7 +13,7 @@ from tools.literature import training
 from tools.literature.sea_surface import SeaSurface, sea_surface
 
 ROWS, SEGMENTS, STEP = 400, 5, 2
-"""Rows explained; segments of a point's function; every second point of the grid is taken, so that it has 10°."""
+"""Rows explained; segments of a point's function; the step between points taken of the grid, so that it is of 10°."""
 BREAKS = (-1.2, -0.4, 0.4, 1.2)
 _REACH = 30.0
 """Degrees over which correlations of fifty winters are believed."""
@@ -21,10 +21,10 @@ _DRAWN, _BATCH = 16_384, 256
 
 
 class Additive:
-    """Draws maps x of normal points with the correlations of real temperatures, and the shares f_i(x_i) of the points.
+    """Draws maps x, normal with the correlations of real temperatures, and the shares f_i(x_i) of their points.
 
-    Every f_i is piecewise linear with f_i(0) = 0, and the slopes of neighbours are alike. f_i(x_i) is the share of point
-    i, relative to a map of zeros.
+    Every f_i is piecewise linear with f_i(0) = 0, and the slopes of neighbours are alike. f_i(x_i) is the share of a
+    point, relative to a map of zeros.
     """
 
     def __init__(self, sea: SeaSurface) -> None:

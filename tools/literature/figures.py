@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 LAND = "#b9b3a6"
-_COLOURS = ("#b2182b", "#2166ac", "#7a7a7a", "#4d9221", "#e08214", "#542788")
+_COLOURS = ("#b2182b", "#2166ac", "#e08214", "#4d9221", "#542788", "#7a7a7a", "#000000")
 
 
 def canvas(across: float, down: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
@@ -39,10 +39,12 @@ def maps(
     return figure
 
 
-def curves(x: np.ndarray, lines: Mapping[str, np.ndarray], across: str, up: str, axes: Any) -> None:
-    """Draw named lines over x."""
-    for colour, (name, values) in zip(_COLOURS, lines.items()):
-        axes.plot(x, values, label=name, color=colour, linewidth=1.6)
+def curves(
+    x: np.ndarray, lines: Mapping[str, np.ndarray], across: str, up: str, axes: Any, *, names: Sequence[str]
+) -> None:
+    """Draw named lines over x; `names` lists all lines of the figure, so that each has one colour in every panel."""
+    for name, values in lines.items():
+        axes.plot(x, values, label=name, color=_COLOURS[names.index(name)], linewidth=1.6)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.legend(frameon=False, fontsize=8)

@@ -24,8 +24,9 @@ class Found:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Write a table in Markdown; numbers get three digits."""
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *([_cell(one) for one in row] for row in rows)]
+    """Write a table in Markdown; numbers get three digits and stand to the right."""
+    sides = ["---" if isinstance(value, str) else "--:" for value in rows[0]]
+    lines = [header, sides, *([_cell(one) for one in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
