@@ -53,3 +53,10 @@ def test_flipping_words():
         assert found[f"{network}, LRP (auto)"] < found[f"{network}, random"] - 0.2
         assert found[f"{network}, LRP (auto), people"] > 0.2
     assert found["transformer, LRP (auto)"] < found["transformer, gradient × input"]
+
+
+def test_customers_who_leave():
+    """Columns with most relevance speak for the side that they correlate with, and networks are as good as a line."""
+    found = numbers_of("churn")
+    assert found["signs"] >= 0.9
+    assert found["mlp, area"] == pytest.approx(found["logistic regression, area"], abs=0.03)

@@ -52,9 +52,10 @@ def curves(
 
 
 def bars(values: Mapping[str, float], across: str, axes: Any) -> None:
-    """Draw named values as lying bars, the first at the top."""
+    """Draw named values as lying bars, the first at the top; red above 0, blue below."""
     names = list(values)[::-1]
-    axes.barh(names, [values[name] for name in names], color=_COLOURS[0], height=0.7)
+    colours = [_COLOURS[0 if values[name] > 0 else 1] for name in names]
+    axes.barh(names, [values[name] for name in names], color=colours, height=0.7)
     axes.axvline(0, color="#7a7a7a", linewidth=0.8)
     axes.set_xlabel(across)
     axes.tick_params(labelsize=8)

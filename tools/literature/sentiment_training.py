@@ -24,7 +24,7 @@ PAD, UNKNOWN, FIRST = 0, 1, 2
 
 
 def train(folder: Path, *, short: bool) -> None:
-    """Train both networks on four fifths of the snippets; write them, the rest, the vocabulary and the human lexicon."""
+    """Train both networks on four fifths of the snippets; write them, the rest, the vocabulary and the lexicon."""
     training.start()
     texts, labels, lexicon = _rated()
     test = np.random.default_rng(0).permutation(len(texts)) < len(texts) // 5
