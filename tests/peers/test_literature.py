@@ -60,3 +60,13 @@ def test_customers_who_leave():
     found = numbers_of("churn")
     assert found["signs"] >= 0.9
     assert found["mlp, area"] == pytest.approx(found["logistic regression, area"], abs=0.03)
+
+
+def test_rules_on_pictures():
+    """Relevance lies on the pasted piece; damped rules are ahead of gradient × input, and all of a random order."""
+    found = numbers_of("picture_rules")
+    assert found["accuracy"] > 0.85
+    for rule in ("ε = 0.25 std", "γ = 0.25", "z⁺", "vgg_overview"):
+        assert found[f"VGG-like, {rule}, inside"] > 2.5 * found["VGG-like, covered"]
+        assert found[f"VGG-like, {rule}, area"] > found["VGG-like, gradient × input, area"]
+    assert found["VGG-like, gradient × input, area"] > found["VGG-like, random, area"] + 1

@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.literature import apart, pages
 from tools.literature.package_files import MissingData
 
-NAMES = ("el_nino", "additive", "sentiment", "churn")
+NAMES = ("el_nino", "additive", "sentiment", "churn", "picture_rules")
 
 
 def main(words: list[str]) -> int:
