@@ -70,3 +70,12 @@ def test_rules_on_pictures():
         assert found[f"VGG-like, {rule}, inside"] > 2.5 * found["VGG-like, covered"]
         assert found[f"VGG-like, {rule}, area"] > found["VGG-like, gradient × input, area"]
     assert found["VGG-like, gradient × input, area"] > found["VGG-like, random, area"] + 1
+
+
+def test_the_moment_at_which_a_film_jumps():
+    """Relevance lies in the two frames at the jump, and at the cuts that the network has never seen."""
+    found = numbers_of("video")
+    assert found["LRP (auto), accuracy"] > 0.75
+    assert found["LRP (auto), hits"] > 0.8
+    assert found["LRP (auto), share"] > 2.5 * found["even"]
+    assert found["LRP (auto), cuts"] >= 0.6

@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.literature import apart, pages
 from tools.literature.package_files import MissingData
 
-NAMES = ("el_nino", "additive", "sentiment", "churn", "picture_rules")
+NAMES = ("el_nino", "additive", "sentiment", "churn", "picture_rules", "video")
 
 
 def main(words: list[str]) -> int:
