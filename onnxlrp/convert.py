@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,15 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
+from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.inner_ends import ends_note, inner_ends
 from onnxlrp.plan.inner_maps import decide_inner_map
 from onnxlrp.plan.inner_values import inner_values, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
+from onnxlrp.profiles import ONNXRUNTIME, Profile, profile_named
+from onnxlrp.recorded_options import changed_options, told_background
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
@@ -39,6 +43,7 @@ from onnxlrp.source.foreign import no_foreign_errors
 from onnxlrp.source.outputs import hand_out_scores
 from onnxlrp.source.question import Question, ask
 from onnxlrp.source.read import Model, Source, read
+from onnxlrp.source.tensor_scores import replace_maps
 from onnxlrp.targets import kind_named
 from onnxlrp.targets.kind import TargetKind
 from onnxlrp.targets.seeder import TargetOptions
@@ -69,6 +74,8 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    reduce: str | Mapping[str, str] | None = None,
+    profile: Literal["onnxruntime", "portable"] = "onnxruntime",
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -100,7 +107,8 @@ def convert(
         The name of the output to explain. Default: the first floating-point one; where several could be meant, a note
         of the plan says which was taken.
     inputs
-        The names of the inputs to explain. Default: every input that relevance reaches.
+        The names of the inputs to explain. Default: every input that relevance reaches. `[]` explains the inner values
+        of `relevance_at` alone: relevance ends there, and nothing upstream of them is computed.
     target
         The kind of target, which decides what inputs choose the explained scores at run time.
 
@@ -149,6 +157,12 @@ def convert(
         rates of the file, else a grid of the trees' thresholds. A composite with `trees="interventional"` compares each
         sample with every row: at most 1,000, or centres that scikit-learn finds for `("kmeans=50", rows)` or the path
         `"kmeans=50:rows.csv"`.
+    profile
+        What the explained model is made for: `"onnxruntime"` (default), or `"portable"`, which avoids what other
+        runtimes (OpenVINO, OpenCV, tract, onnxruntime-web with WebGPU, onnx2torch) lack, at the cost of a larger file;
+        docs/portability.md lists what. The model is brought to opset 17 where its operators exist there, ZipMaps are
+        dropped, and `target_input="optional"` becomes `"required"`, because some runtimes ignore what is fed to an
+        input with a default; notes of the plan say so.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
         as fast; False computes everything in the graph.
@@ -157,6 +171,14 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    reduce
+        The reduction of the relevance of each input by its name, computed in the graph, so that less leaves it; a
+        single text if one input is explained. `"channels"` sums over the channels, so that their axis is gone.
+        `"grid=14"` sums over channels and over the 14 cells along each other axis: [N, 14, 14] for pictures, [N, 14]
+        for series; cell i begins at floor(i · size / 14). `"top=10"` keeps the elements of largest absolute relevance,
+        [N, 10], the largest first, and adds the output `<input>_relevance_indices`, int64, their places in the
+        flattened sample. `"float16"` makes the result of that type. Several are joined in this order:
+        `"grid=14+top=10+float16"`. With K targets [N, K, ...]. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -198,24 +220,29 @@ def convert(
     print(explanation.ledger)
     ```
     """
+    asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
-    options = TargetOptions(kind_named(target), targets, target_input)
+    made_for = profile_named(profile)
+    options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     rulebook = _rulebook(composite, rules)
-    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind)
-    facts, plan = _plan(work, rulebook, on_unsupported)
+    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind, made_for)
+    facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     graph, question = work.source.model.graph, work.question
+    work.op.clamps = plan.composite.stabilised(plan.composite.norm).stabiliser == "clamp"
     if not trees_table:
         work.op.tables = TableBudget(0)
     reached, notes = reached_inputs(graph, facts, plan, question)
     plan.notes += notes
-    inner = inner_values(graph, plan, relevance_at, work.absorbed)
-    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial)
+    ends = [] if reached else list(facts.explained)
+    inner = inner_values(graph, plan, relevance_at, work.absorbed, ends)
+    patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial, ends)
     check_gradient(plan, [*inner, *patched])
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
     pairs = ask_interactions(plan, facts, reached) if interactions else None
+    reductions = ask_reductions(reduce, question, reached, targets)
     dtype = type_of_relevance(plan.steps, facts, question.score, precision)
     request = Request(
         question=question,
@@ -228,11 +255,13 @@ def convert(
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
+        reductions=reductions,
         inner_map=plan.inner_map,
+        stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
-    tidy(work.source, work.op, interface.to_metadata())
+    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
+    plan.notes += tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model
@@ -339,14 +368,17 @@ def _ask(
     explain_probability: bool,
     background: Any,
     kind: TargetKind | None = None,
+    profile: Profile = ONNXRUNTIME,
 ) -> _Work:
     """Read, canonicalise, and decide what is explained."""
     source = read(model)
     find_asked(source.model.graph)
+    if profile.rewritten:
+        replace_maps(source)
     hand_out_scores(source, output)
     absorbed = canonicalise(source.model)
     graph = source.model.graph
-    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon)
+    op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon, profile=profile)
     whole = explain_probability or rulebook[0].explains_output
     question = ask(source, op, output, inputs, whole=whole, kind=kind)
     data, clusters = split_clusters(background)
@@ -354,10 +386,15 @@ def _ask(
     return _Work(source, op, question, rows, absorbed)
 
 
-def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str) -> tuple[Facts, Plan]:
-    """Analyse, and plan every step."""
+def _plan(work: _Work, rulebook: _Rulebook, on_unsupported: str, inner: Sequence[str] = ()) -> tuple[Facts, Plan]:
+    """Analyse, and plan every step; `inner` are the names of inner values at which relevance ends where no input is
+    explained."""
     graph, question = work.source.model.graph, work.question
     facts = analyse(graph, question.inputs, work.background)
+    if question.by_name and not question.inputs:
+        ends = inner_ends(graph, facts, rulebook[0], inner, work.absorbed, question.score)
+        facts = analyse(graph, ends, work.background)
+        work.source.notes.append(ends_note(ends))
     wanted, said = decide_inner_map(graph, facts, question, rulebook[0], work.absorbed)
     if wanted is not None:
         facts = analyse(graph, wanted.ends, work.background)

@@ -48,8 +48,22 @@ class Interface:
     """Overrides, each as `pattern=rule`."""
     relevance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the explained input."""
+    reduce: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Reductions of relevance by the explained input, as text that `convert` takes; inputs that it does not name have
+    relevance in their own shape."""
+    relevance_indices: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Outputs that hold the places of the most relevant elements, int64 in the shape of that relevance, by the
+    explained input. A place counts the elements of one sample after the other parts of the reduction; -1 stands for
+    none, where a sample has fewer elements."""
+    channel_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis that holds channels, of each input whose relevance is reduced and that has one."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
+    unbatched: tuple[str, ...] = ()
+    """Inputs whose relevance is reduced and that have no axis of samples: they are one sample, for which the reduced
+    relevance has an axis of length 1."""
+    stops_at: tuple[str, ...] = ()
+    """Inner values at which relevance ends, where no input is explained."""
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -111,9 +125,15 @@ class Interface:
     time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis that holds time, 1 or 2, of each input that is a series [N, ., .], as far as convolutions and recurrent
     layers tell it."""
+    source_weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """SHA-256 of each file beside the source that holds weights of it, by the file's name."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of `convert` that were not the defaults, besides the composite and the rules; rows of data by their
+    SHA-256."""
 
     def __repr__(self) -> str:
-        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {some(self.relevance)}"
+        where = some(self.relevance or self.stops_at)
+        what = f"{cut(self.composite)} explains {cut(self.output)!r} at {where}"
         return f"<Interface of onnxlrp {cut(self.version, 20)}: {what}>"
 
     @property
@@ -166,8 +186,10 @@ class Interface:
         axes = [axis for axis in (self.batch_axis, self.class_axis) if axis is not None]
         if any(not 0 <= axis < _AXES for axis in axes) or len({*axes}) < len(axes):
             raise ValueError(f"the axes of samples and classes are {self.batch_axis} and {self.class_axis}")
-        if not self.relevance:
+        if not self.relevance and not self.stops_at:
             raise ValueError(f"{_PREFIX}relevance names no input")
+        if not {*self.stops_at} <= {*self.relevance_at, *self.coefficients_at}:
+            raise ValueError(f"{_PREFIX}stops_at is {self.stops_at!r:.80}")
         if self.targets < 1 or (self.targets > 1 and self.target_input is None):
             raise ValueError(f"{_PREFIX}targets is {self.targets}")
         if any(axis not in (1, 2) for axis in self.time_axes.values()):
@@ -192,6 +214,8 @@ def _read(text: str, key: str, kind: Any) -> Any:
 
 def _is_a(value: Any, kind: Any) -> bool:
     """Decide whether a value from JSON is of a type such as `str | None` or `tuple[int, ...]`."""
+    if kind is Any:
+        return True
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return any(_is_a(value, part) for part in parts)

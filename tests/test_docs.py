@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import re
 import warnings
 from pathlib import Path
 
 import pytest
 
+import onnxlrp
 from onnxlrp.composites import COMPOSITES
 from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.operators import own, registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
+from onnxlrp.runtime.record import SCHEMA_FILE, Record
 from onnxlrp.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
@@ -24,15 +27,17 @@ RULES_PAGE = ROOT / "docs" / "rules.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 README = ROOT / "README.md"
 SUPPORTED_PAGE = ROOT / "docs" / "supported.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
+PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), README, CONTRIBUTING, ROOT / "findings" / "README.md"]
 TREES_PAGE = ROOT / "docs" / "trees.md"
 EMITTED_PAGE = ROOT / "docs" / "emitted-model.md"
 EVALUATE_PAGE = ROOT / "docs" / "evaluate.md"
 RELEVANCE_PAGE = ROOT / "docs" / "relevance.md"
 START_PAGE = ROOT / "docs" / "start.md"
 DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
+REDUCED_PAGE = ROOT / "docs" / "reduced.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
+RECORD_PAGE = ROOT / "docs" / "record.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
     EMITTED_PAGE: [],
@@ -41,9 +46,11 @@ PROGRAMS = {
     EVALUATE_PAGE: [],
     TUNE_PAGE: [],
     INTEGRATIONS_PAGE: [],
+    RECORD_PAGE: [],
     RELEVANCE_PAGE: [],
     START_PAGE: [],
     DEPLOYING_PAGE: [],
+    REDUCED_PAGE: [],
 }
 """Pages whose code is run, and the warnings that it gives."""
 
@@ -93,6 +100,13 @@ def test_every_entry_of_the_metadata_is_described(field):
     assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
 
 
+@pytest.mark.parametrize("field", ["schema", *(field.name for field in dataclasses.fields(Record))])
+def test_every_field_of_a_record_is_described(field):
+    rows = RECORD_PAGE.read_text().split("## Every field")[1].split("\n## ")[0].splitlines()
+    assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
+    assert field in json.loads(SCHEMA_FILE.read_text())["properties"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page):
     text = page.read_text()
@@ -127,6 +141,15 @@ def test_the_site_lists_every_page():
     for page in (ROOT / "docs").glob("*.md"):
         assert f": {page.name}\n" in navigation, f"mkdocs.yml lacks {page.name}"
         assert page.name == "index.md" or f"({page.name})" in contents, f"docs/index.md lacks {page.name}"
+
+
+def test_the_pages_of_the_interface_show_every_public_name():
+    """docs/api holds a directive for each name of `onnxlrp.__all__`, or one for its module."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    shown = {named.rpartition(".")[2] for named in re.findall(r"^::: (\S+)$", pages, re.MULTILINE)}
+    assert {name for name in onnxlrp.__all__ if not name.startswith("_")} <= shown
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert all(f": api/{page.name}\n" in navigation for page in (ROOT / "docs" / "api").glob("*.md"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import typer
 
 from onnxlrp.cli.application import UNUSABLE, guarded
 from onnxlrp.cli.arguments import background_files, conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.asked_reduce import Reduce, asked_reductions
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     Composite,
@@ -23,6 +24,7 @@ from onnxlrp.cli.command_options import (
     Rules,
     TargetKind,
 )
+from onnxlrp.cli.snippet_command import about_running
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
@@ -41,6 +43,10 @@ def convert(
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
     relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    no_inputs: Annotated[
+        bool,
+        typer.Option("--no-inputs", help="Explain the values of --relevance-at alone; relevance goes no further."),
+    ] = False,
     coefficients_at: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
     ] = [],  # noqa: B006
@@ -51,6 +57,7 @@ def convert(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
+    reduce: Reduce = [],  # noqa: B006
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -63,6 +70,10 @@ def convert(
         Literal["optional", "required", "none"], typer.Option(help="Form of the target in the explained model.")
     ] = "optional",
     precision: Annotated[Literal["float32", "model"], typer.Option(help="Arithmetic of the relevance.")] = "float32",
+    profile: Annotated[
+        Literal["onnxruntime", "portable"],
+        typer.Option(help="What the file is made for: portable avoids what other runtimes lack, in a larger file."),
+    ] = "onnxruntime",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
@@ -75,6 +86,10 @@ def convert(
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
+    reductions = asked_reductions(reduce)
+    if no_inputs:
+        usage(_no_inputs, (input, relevance_at, coefficients_at), "--no-inputs")
+        options["inputs"] = []
     refuse_overwriting([out], force, functools.partial(_files_read, model, background))
     explained = convert_with_notes(
         model,
@@ -87,10 +102,12 @@ def convert(
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
+        reduce=reductions,
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
         target_input=target_input,
         precision=precision,
+        profile=profile,
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
@@ -106,11 +123,29 @@ def convert(
     face = explained.interface
     terminal.say(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {face.composite}, explains {face.output!r}")
     for name, relevance in face.relevance.items():
-        terminal.say(f"  relevance of {name!r} is output {relevance!r}")
+        how = f", reduced to {face.reduce[name]}" if name in face.reduce else ""
+        terminal.say(f"  relevance of {name!r} is output {relevance!r}{how}")
+        if name in face.relevance_indices:
+            terminal.say(f"  its places are output {face.relevance_indices[name]!r}")
+    for name, relevance in face.relevance_at.items():
+        terminal.say(f"  relevance of the inner value {name!r} is output {relevance!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
+    _tell_how_to_run(out)
+
+
+def _tell_how_to_run(out: Path) -> None:
+    """Print the inputs of a file and how to run it; a file that no snippet can feed is written all the same."""
+    try:
+        lines, note = about_running(out)
+    except InputError:
+        return
+    for line in lines:
+        terminal.say(line)
+    if note:
+        terminal.tell("note", note)
 
 
 @guarded
@@ -172,6 +207,12 @@ def _about_composites(plan: Any) -> list[str]:
     suggested, why = suggested_composite(plan)
     lines = [f"{name}: {purpose}" for purpose in purposes]
     return [*lines, f"suggested: {suggested}, because {why}; onnxlrp evaluate compares composites on your own data"]
+
+
+def _no_inputs(named: tuple[list[str], list[str], list[str]]) -> None:
+    inputs, *inner = named
+    if inputs or not any(inner):
+        raise InputError("it goes with --relevance-at or --coefficients-at, and without --input")
 
 
 def _files_read(model: Path, background: Path | None) -> list[Path]:

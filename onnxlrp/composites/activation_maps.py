@@ -25,6 +25,8 @@ class GradCam(Gradient):
     InputError
         The layer is no name.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="grad_cam")
     ```
@@ -57,6 +59,8 @@ class LayerCam(GradCam):
     layer
         As in `GradCam`.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="layer_cam")
     ```

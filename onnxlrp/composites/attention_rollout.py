@@ -32,6 +32,8 @@ class AttentionRollout(Gradient):
     InputError
         An argument is out of its range.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("transformer.onnx", composite="attention_rollout")
     ```

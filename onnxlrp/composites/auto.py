@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from onnxlrp.composites.base import Composite, Product, Role
+from onnxlrp.composites.base import Composite, Product, Role, with_stabiliser
 from onnxlrp.composites.lrp import Epsilon
 from onnxlrp.rules import Epsilon as EpsilonRule
 from onnxlrp.rules import Flat, Gamma, Rule
@@ -28,6 +28,9 @@ class Auto(Composite):
     hybrid (convolutions inside of attention blocks; random and trained, three seeds) max Σ|R| / max(|score|, .05) is 73
     with γ = 0.1, 133 with ε and 1,970 with z⁺ at the convolutions.
 
+    Where a model has convolutions and no attention, ε clamps denominators and is not added to them: in float32,
+    relevance of the residual network among the bundled models then differs from that in float64 by 2e-7, else by 7e-5.
+
     Parameters
     ----------
     gamma
@@ -36,6 +39,8 @@ class Auto(Composite):
     flat_stem
         True uses Flat at a first convolution over a grey or colour picture. Default: False.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="auto(gamma=0.1)")
     ```
@@ -47,6 +52,14 @@ class Auto(Composite):
     """True if operands of products get half each: `for_model` sets it for attention without pictures."""
     over_patches: bool = dataclasses.field(default=False, repr=False, compare=False)
     """True if dense layers take γ: `for_model` sets it for attention over patches of a picture."""
+
+    clamps: bool = dataclasses.field(default=False, repr=False, compare=False)
+    """True if ε clamps denominators: `for_model` sets it for convolutions without attention."""
+
+    def stabilised(self, rule: Rule) -> Rule:
+        if self.clamps and self.stabiliser is None and rule.stabiliser == "add":
+            return with_stabiliser(rule, "clamp")
+        return super().stabilised(rule)
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         if role.last:
@@ -90,6 +103,7 @@ class Auto(Composite):
             kind = "attention and convolutions" if convolutions else "attention"
             return dataclasses.replace(self, halves=True), f"{kind}: products share by halves, gates get nothing"
         if convolutions:
-            return self, "convolutions, no attention: products go to the signal"
+            found = dataclasses.replace(self, clamps=True)
+            return found, "convolutions, no attention: products go to the signal, ε clamps denominators"
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(Composite)}
         return Epsilon(**shared), "auto: no convolution, no attention"

@@ -33,6 +33,8 @@ class IntegratedGradients(Gradient):
     InputError
         `steps` is no number of at least 1, or the baseline is not finite.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="integrated_gradients(steps=50)")
     ```
@@ -75,6 +77,8 @@ class SmoothGrad(Gradient):
     InputError
         An argument is out of its range.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="smooth_grad(sigma=0.2)")
     ```

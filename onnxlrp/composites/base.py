@@ -101,6 +101,11 @@ class Composite(Brief):
         `"bias"` sets the bias of every layer to 0 in outputs and denominators, so that biases keep no relevance: the
         `zero_params` of the rule that the composite chooses. Rules for single layers keep their own. Default: None, the
         rule's own. Gradients take none.
+    stabiliser
+        The way in which ε keeps denominators away from 0, in every rule that the composite chooses: `"add"` or
+        `"clamp"`, which rounds less and is quicker in networks of convolutions; `Rule` describes both. Rules for single
+        layers keep their own. Default: None, the rule's own, which is `"add"`. Gradients have no denominators and take
+        none.
 
     Raises
     ------
@@ -132,6 +137,7 @@ class Composite(Brief):
     activations: Literal["offset", "pass"] = dataclasses.field(default="offset", kw_only=True)
     trees: Literal["shapley", "path", "interventional"] = dataclasses.field(default="shapley", kw_only=True)
     zero_params: Literal["bias"] | None = dataclasses.field(default=None, kw_only=True)
+    stabiliser: Literal["add", "clamp"] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.activations not in ("offset", "pass"):
@@ -142,13 +148,22 @@ class Composite(Brief):
             raise InputError(f'zero_params is None or "bias", not {self.zero_params!r:.80}')
         if self.zero_params is not None and self.seed == "gradient":
             raise InputError("a gradient has no rules for layers, so it takes no zero_params")
+        if self.stabiliser not in (None, "add", "clamp"):
+            raise InputError(f'stabiliser is None, "add" or "clamp", not {self.stabiliser!r:.80}')
+        if self.stabiliser is not None and self.seed == "gradient":
+            raise InputError("a gradient divides by nothing, so it takes no stabiliser")
 
     def layer_rule(self, role: Role) -> tuple[Rule, str]:
-        """Return the rule of a layer, and why: what `layer` chooses, with the composite's `zero_params`."""
+        """Return the rule of a layer, and why: what `layer` chooses, with the composite's `zero_params` and
+        `stabiliser`."""
         rule, why = self.layer(role)
-        if self.zero_params is None or rule.zero_params is not None:
-            return rule, why
-        return dataclasses.replace(rule, zero_params=self.zero_params), why
+        if self.zero_params is not None and rule.zero_params is None:
+            rule = dataclasses.replace(rule, zero_params=self.zero_params)
+        return self.stabilised(rule), why
+
+    def stabilised(self, rule: Rule) -> Rule:
+        """Return a rule that the composite chose, with the composite's `stabiliser` where it divides by one."""
+        return rule if self.stabiliser is None else with_stabiliser(rule, self.stabiliser)
 
     def layer(self, role: Role) -> tuple[Rule, str]:
         """Return the rule of a layer with this role, and why, in a few words."""
@@ -248,6 +263,11 @@ class Composite(Brief):
         ]
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
         return f"{name}({', '.join(given)})" if given else name
+
+
+def with_stabiliser(rule: Rule, stabiliser: Literal["add", "clamp"]) -> Rule:
+    """Return a rule with this stabiliser; a rule without ε has none."""
+    return dataclasses.replace(rule, stabiliser=stabiliser) if rule.epsilon or rule.relative else rule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,8 @@ class DeepLift(Gradient):
     InputError
         The baseline is not finite.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="deep_lift(baseline=0.5)")
     ```

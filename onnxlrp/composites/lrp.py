@@ -41,6 +41,8 @@ class Epsilon(Composite):
     epsilon
         ε of the stabiliser, at least 0. Default: 1e-6.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="epsilon(1e-3)")
     ```
@@ -152,6 +154,8 @@ class EpsilonGammaBox(_Convolutional):
     gamma
         γ of the convolutions, at least 0. Default: 0.25.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="epsilon_gamma_box(low=0, high=1)")
     ```
@@ -188,6 +192,8 @@ class VggOverview(Composite):
     low, high
         Bounds of the model's input: a number, one number for each channel, or an array of the input's shape. Required.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="vgg_overview(low=0, high=1)")
     ```
@@ -225,6 +231,8 @@ class DeepTaylor(Composite):
         Bounds of the model's input: a number, one number for each channel, or an array of the input's shape. Default:
         none.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="deep_taylor(low=0, high=1)")
     ```
@@ -280,6 +288,8 @@ class AttnLrp(Composite):
     epsilon
         ε of the stabiliser, at least 0. Default: 1e-6.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="attn_lrp(gamma=0.1)")
     ```
@@ -312,6 +322,8 @@ class CpLrp(AttnLrp):
     epsilon
         ε of the stabiliser, at least 0. Default: 1e-6.
 
+    Examples
+    --------
     ```python
     explained = onnxlrp.convert("model.onnx", composite="cp_lrp")
     ```

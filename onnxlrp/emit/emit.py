@@ -17,6 +17,7 @@ from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.interactions import interactions_of_inputs
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.multi_target import scan_targets
+from onnxlrp.emit.reduced_relevance import reduced
 from onnxlrp.emit.reference_inputs import reference_inputs
 from onnxlrp.emit.relevance import Amount, Factor, Relevance, total
 from onnxlrp.emit.relevance_of_ids import relevance_of_inputs
@@ -29,6 +30,7 @@ from onnxlrp.emit.walk import Walk, rounded_values
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
+from onnxlrp.plan.asked_reductions import ReducedInput
 from onnxlrp.plan.steps import ActivationMap, Embeddings, InnerMap, Rollout
 from onnxlrp.rule_language import Bound
 from onnxlrp.source.question import Question
@@ -43,6 +45,7 @@ class Emitted:
     inputs: dict[str, str]
     """Inputs that choose the target, by the argument of an explainer's call that they take."""
     relevance: dict[str, str]
+    relevance_indices: dict[str, str]
     relevance_at: dict[str, str]
     coefficients_at: dict[str, str]
     values_at: dict[str, str]
@@ -71,8 +74,12 @@ class Request:
     """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
+    reductions: Mapping[ir.Value, ReducedInput] = dataclasses.field(default_factory=dict)
+    """Reductions of the relevance of inputs."""
     inner_map: InnerMap | None = None
     """The inner values whose map is laid on the inputs; None where relevance itself goes to the inputs."""
+    stops_at: Sequence[ir.Value] = ()
+    """Inner values that the walk ends at where no input is explained."""
     forms: str = "cheapest"
     """See `Context.forms`: "plain" is for tests."""
 
@@ -132,14 +139,14 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     if isinstance(wanted, Embeddings):
         tensors[:ends] = relevance_of_inputs(walk.context, wanted, tensors[:ends], request.inputs, targets)
     op.label("relevance")
-    outs = [_output(op, t, unique(name), shape, targets) for t, (name, shape) in zip(tensors, shapes, strict=False)]
+    outs, places = _outputs(op, tensors, shapes, request, unique)
     if ledger is not None:
         op.label("ledger")
         # Signed sums over all targets, as they are over the batch.
         table = tensors[-1] if targets == 1 else op.ReduceSum(tensors[-1], op.ints([0]), keepdims=0)
         outs.append(op.alias(table, unique("relevance_ledger")))
     values_at = [op.alias(value, unique(f"{value.name}_value")) for value in request.patched]
-    op.graph.outputs.extend([*outs, *values_at])
+    op.graph.outputs.extend([*outs, *values_at, *places.values()])
     scores: ir.Value | None = None
     if references:
         scores = op.alias(context.baseline[question.score], unique(f"{question.name}_reference"))
@@ -150,6 +157,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     return Emitted(
         inputs={argument: str(value.name) for argument, value in seeder.inputs.items()},
         relevance={str(v.name): n for v, n in zip(request.inputs, names, strict=False)},
+        relevance_indices={name: str(place.name) for name, place in places.items()},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
         coefficients_at={str(v.name): n for v, n in zip(request.patched, names[count:], strict=False)},
         values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
@@ -167,7 +175,9 @@ def _context(
 ) -> Context:
     """The context of the main graph. From here on the facts do not change."""
     facts, composite, dtype = facts.frozen(), plan.composite, request.dtype
-    receivers = frozenset({*(v for s in plan.steps for v in s.outputs), *request.ends, request.question.score})
+    receivers = frozenset(
+        {*(v for s in plan.steps for v in s.outputs), *request.ends, *request.stops_at, request.question.score}
+    )
     treatments = GRADIENT if composite.seed == "gradient" else RELEVANCE
     rounded, ledger, forms = rounded_values(plan.steps, op.graph), request.ledger, request.forms
     exact = bool(request.patched)
@@ -243,11 +253,46 @@ def _declared_pairs(inputs: Sequence[ir.Value], columns: int) -> tuple[str, ir.S
     return name, None if inputs[0].shape is None else ir.Shape([inputs[0].shape[0], columns, columns])
 
 
+def _outputs(
+    op: ReverseBuilder,
+    tensors: Sequence[ir.Value],
+    shapes: Sequence[tuple[str, ir.Shape | None]],
+    request: Request,
+    unique: Callable[[str], str],
+) -> tuple[list[ir.Value], dict[str, ir.Value]]:
+    """Give results the names and shapes of outputs, those of the first ones, the inputs, reduced where that is asked
+    for; the other outputs, by the input, hold the places of its most relevant elements."""
+    outs, places = [], {}
+    for index, (tensor, (name, shape)) in enumerate(zip(tensors, shapes, strict=False)):
+        value = request.inputs[index] if index < len(request.inputs) else None
+        asked = None if value is None else request.reductions.get(value)
+        if value is None or asked is None:
+            outs.append(_output(op, tensor, unique(name), shape, request.options.targets))
+            continue
+        whole = tensor if asked.has_no_batch else _samples_first(op, tensor, shape, request.options.targets)
+        op.label("reduced relevance")
+        parts = reduced(op, whole, asked, request.options.targets)
+        outs.append(_named(op, parts[0], unique(name), asked.result_shape, request.options.targets))
+        if parts[1] is not None:
+            named = unique(f"{name}_indices")
+            places[str(value.name)] = _named(op, parts[1], named, asked.result_shape, request.options.targets)
+        op.label("relevance")
+    return outs, places
+
+
 def _output(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
     """Give a result the name and shape of an output: [N, …] for one target; for K targets [K, N, …] is transposed to
     [N, K, …], and a result of one number for each target stays [K]."""
-    if targets > 1 and shape:
-        tensor = op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)])
+    return _named(op, _samples_first(op, tensor, shape, targets), name, shape, targets)
+
+
+def _samples_first(op: ReverseBuilder, tensor: ir.Value, shape: ir.Shape | None, targets: int) -> ir.Value:
+    """Transpose [K, N, …] to [N, K, …]."""
+    return op.Transpose(tensor, perm=[1, 0, *range(2, len(shape) + 1)]) if targets > 1 and shape else tensor
+
+
+def _named(op: ReverseBuilder, tensor: ir.Value, name: str, shape: ir.Shape | None, targets: int) -> ir.Value:
+    """Make an output of its declared shape; K targets have an axis after that of the samples."""
     out = op.alias(tensor, name)
     if targets == 1:
         out.shape = shape

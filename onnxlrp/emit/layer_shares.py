@@ -59,6 +59,8 @@ class _Layer:
         left = any(d.multiple_with(self.denominators[0]) and not d.share.gate for d in self.denominators[1:])
         self.plain = self.rule.epsilon > 0 and self.rule.relative == 0 and not left and not self.half
         """True where a denominator of known sign is computed together with its ε."""
+        self.added = self.rule.epsilon if self.plain and self.rule.stabiliser == "add" else 0.0
+        """ε that is added to a denominator of known sign as a part of its bias; 0 where it is clamped at ε instead."""
         self.first: tuple[ir.Value, float] | None = None
         """The sum of the first denominator's terms, and the ε that is part of it."""
         # The transposed pieces, by what they are multiplied with.
@@ -73,10 +75,13 @@ class _Layer:
             # 1 or −1 where the denominator has this sign wherever its gate is open, 0 where it may have either.
             sign = denominator.sign if signed and not own else 0
             d = self.context.known(self.z) if own else self._denominator(denominator, sign)
-            extra = sign * self.rule.epsilon if self.plain else 0.0
+            extra = sign * self.added
             if self.first is None:
                 self.first = d, 0.0
-            s = self.op.Div(self._gated(denominator), d) if extra else self._ratio(denominator, d, own, sign)
+            if sign and self.plain:
+                s = self.op.Div(self._gated(denominator), d if extra else self._clamped(d, sign))
+            else:
+                s = self._ratio(denominator, d, own, sign)
             for term in denominator.terms:
                 self._back(term, s, denominator.share)
             shared.append((denominator, d, extra, s))
@@ -93,7 +98,7 @@ class _Layer:
         If its sign is known its ε is added too: as a part of the layer's bias it costs nothing. Clipping at this ε
         makes sure of the sign, which rounding may change, and which outputs that the gate leaves out need not have.
         """
-        op, extra = self.op, sign * self.rule.epsilon if self.plain else 0.0
+        op, extra = self.op, sign * self.added
         bound = op.Max if sign > 0 else op.Min
         rest = self._rest(denominator, extra) if sign else None
         if rest is not None:
@@ -102,6 +107,10 @@ class _Layer:
         if self.first is None:
             self.first = d, extra
         return bound(d, op.number(extra, d)) if extra and denominator.share.gate else d
+
+    def _clamped(self, d: ir.Value, sign: int) -> ir.Value:
+        """Clamp a denominator of this sign at its ε, wherever its gate is open; elsewhere any number but 0 will do."""
+        return self.op.clamped(d, self.op.number(self.rule.epsilon, d), sign)
 
     def _rest(self, denominator: Denominator, extra: float) -> ir.Value | None:
         """Return the denominator, with `extra` of ε in it, as a multiple of the output less the first denominator,

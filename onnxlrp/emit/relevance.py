@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.float16 import MANY, bounded
-from onnxlrp.emit.stabiliser import divide
+from onnxlrp.emit.stabiliser import divide, ramp
 from onnxlrp.rules import Rule
 
 Transpose = Callable[[ir.Value], ir.Value]
@@ -170,9 +170,11 @@ class Factor(Relevance):
         op, k = context.op, context.known(carrier)
         if rule.epsilon == 0:
             return op.Where(op.Equal(k, 0.0), context.zero, c)
+        positive = self.kind is CarrierKind.RECTIFIED or self.value in context.facts.nonnegative
+        if rule.stabiliser == "clamp":
+            return op.Mul(c, ramp(op, k if positive else op.Abs(k), rule.epsilon))
         # As c/(1 + |ε/k|): one buffer that each operation overwrites, measured 9 % faster.
         small = op.Div(rule.epsilon, k)
-        positive = self.kind is CarrierKind.RECTIFIED or self.value in context.facts.nonnegative
         return op.Div(c, op.Add(small if positive else op.Abs(small), 1.0))
 
     def rectified(self, context: Context, operand: ir.Value) -> Relevance:

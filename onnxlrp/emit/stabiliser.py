@@ -1,4 +1,4 @@
-"""The stabilised division of every rule: `s(d) = d + sgn(d)·(ε + ρ·rms(d))`."""
+"""The stabilised division of every rule: `s(d) = d + sgn(d)·(ε + ρ·rms(d))`, or `sgn(d)·max(|d|, ε + ρ·rms(d))`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import bounded, widest
-from onnxlrp.operators.reverse_builder import least
+from onnxlrp.operators.reverse_builder import ReverseBuilder, least
 from onnxlrp.rules import Rule
 
 
@@ -23,6 +23,8 @@ def divide(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0
         small = op.Add(op.Mul(rms, rule.relative), epsilon)
     if epsilon == 0 and not rule.relative:
         s = d
+    elif rule.stabiliser == "clamp":
+        s = op.clamped(d, op.number(small, d) if isinstance(small, float) else small, sign)
     elif sign:
         s = op.Add(d, small) if sign > 0 else op.Sub(d, small)
     elif isinstance(small, float):
@@ -31,3 +33,11 @@ def divide(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0
         s = op.Add(d, op.Where(op.GreaterOrEqual(d, 0.0), small, op.Neg(small)))
     # With ε = 0 the root of the mean square alone keeps s from 0, and is 0 where all of d is.
     return bounded(op, op.Div(r, s if epsilon else op.stabilise(s, 0.0)))
+
+
+def ramp(op: ReverseBuilder, k: ir.Value, epsilon: float) -> ir.Value:
+    """`min(k/ε, 1)` for k that is never negative: the part of a factor that a clamp leaves."""
+    if k.dtype == ir.DataType.FLOAT:
+        # One pass over memory, which onnxruntime preserves in the layout of its convolutions.
+        return op.HardSigmoid(k, alpha=1 / epsilon, beta=0.0)
+    return op.Min(op.Div(k, op.number(least(epsilon, k.dtype), k)), op.number(1.0, k))

@@ -152,7 +152,8 @@ def _product(context: Context, step: Step, arrived: Arrived) -> Backward:
 def custom_step(context: Context, step: Step, arrived: Arrived) -> Backward:
     """Call the operator's own reverse with R, with the factor c of R = output · c, or with `R / s(y)` of its first
     output y, as its entry asks. Under a gradient call its derivative with the gradient, which is an amount."""
-    entry, norm, gradient = step.entry, context.composite.norm, context.composite.seed == "gradient"
+    entry, gradient = step.entry, context.composite.seed == "gradient"
+    norm = context.composite.stabilised(context.composite.norm)
     form = "amount" if gradient else entry.receives
 
     def take(r: Relevance) -> ir.Value:

@@ -11,7 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
 from onnxlrp.evaluation.units import Units
-from onnxlrp.runtime.input_kinds import InputKind, channel_axis, time_axis
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis
 
 DRAWS = 4
 """Number of other samples that a removed value is drawn from; scores are averaged over them."""
@@ -74,7 +74,7 @@ def _of_input(
     if chosen == "zero":
         return [np.zeros_like(array[:1])], "0"
     if chosen == "mean" and kind != "text":
-        return _mean(array, kind, spec)
+        return _mean(data, name, kind)
     if chosen == "blur" and kind == "picture":
         return [_blurred(array, channel_axis(spec, array))], "a blurred picture"
     raise InputError(f"{chosen!r} is no baseline for input {name!r}, a {kind}: take {', '.join(_fitting(kind))}, "
@@ -101,17 +101,17 @@ def _from_others(array: np.ndarray, shifts: np.ndarray, name: str) -> list[np.nd
     return [np.roll(array, shift, axis=0) for shift in shifts]
 
 
-def _mean(array: np.ndarray, kind: InputKind, spec: Any) -> tuple[list[np.ndarray], str]:
+def _mean(data: EvaluatedData, name: str, kind: InputKind) -> tuple[list[np.ndarray], str]:
     """Take means: over a picture or a series for each of its channels, over all samples for the columns of a table."""
+    array = data.feeds[name]
     if kind == "table":
         return [_filled(array[:1], array.mean(axis=0, keepdims=True))], "the mean of all samples"
     if kind == "picture":
-        channels = channel_axis(spec, array)
+        channels = channel_axis(data.specs[name], array)
         axes = tuple(axis for axis in range(1, array.ndim) if axis != channels)
         return [_filled(array, array.mean(axis=axes, keepdims=True))], "the picture's mean colour"
     if kind == "series":
-        axis = time_axis(spec, array)
-        return [_filled(array, array.mean(axis=axis, keepdims=True))], "the mean over time"
+        return [_filled(array, array.mean(axis=data.time_axis(name), keepdims=True))], "the mean over time"
     return [_filled(array[:1], array.mean(axis=0, keepdims=True))], "the mean of all samples"
 
 

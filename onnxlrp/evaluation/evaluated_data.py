@@ -13,6 +13,7 @@ from onnxlrp.runtime.batches import USUAL, Batches
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name
+from onnxlrp.runtime.input_kinds import time_axis
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.providers import CPU
@@ -42,6 +43,13 @@ class EvaluatedData:
     tokens: Mapping[str, Any]
     """Tokens of the inputs that are texts, one entry a sample."""
     columns: Mapping[str, tuple[str, ...]]
+    time_axes: Mapping[str, int]
+    """Axis of each series that holds time, as far as the model's file says it."""
+
+    def time_axis(self, name: str) -> int:
+        """Return the axis of a series [N, ., .] that holds time: what the file says, else a guess from the shapes."""
+        known = self.time_axes.get(name)
+        return time_axis(self.specs[name], self.feeds[name]) if known is None else known
 
     def spans(self) -> Iterator[slice | np.ndarray]:
         """Yield the batches as ranges of samples; one that is short gets its last sample again where the model takes
@@ -98,6 +106,7 @@ def read_data(explainer: Explainer, data: Any, batch_size: int | None, preproces
         specs=explainer.inputs,
         tokens={name: [one for part in parts for one in part.tokens[name]] for name in parts[0].tokens},
         columns={**parts[0].columns, **batches.columns},
+        time_axes=explainer.interface.time_axes,
     )
 
 

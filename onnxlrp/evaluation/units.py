@@ -11,7 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.evaluation.evaluated_data import EvaluatedData
 from onnxlrp.evaluation.superpixels import superpixels
-from onnxlrp.runtime.input_kinds import InputKind, channel_axis, input_kind, time_axis
+from onnxlrp.runtime.input_kinds import InputKind, channel_axis, input_kind
 
 PATCHES = 14
 """Number of patches along the longer side of a picture."""
@@ -109,7 +109,7 @@ def _labels_of(
     if unit == "superpixels" and kind == "picture" and array.ndim < 5:
         return _superpixels(array, channel_axis(spec, array), size)
     if unit == "segments" and kind == "series":
-        return _segments(array, time_axis(spec, array), size)
+        return _segments(array, data.time_axis(name), size)
     if unit == "tokens" and kind == "text":
         return _tokens(data, name)
     if unit in ("features", "elements"):

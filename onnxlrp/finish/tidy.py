@@ -9,6 +9,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
+from onnxlrp.finish.portable import make_portable
+from onnxlrp.finish.portable.known_sizes import declare_known_sizes
 from onnxlrp.finish.private_copies import copy_float16, dequantise_again
 from onnxlrp.finish.restore_quantised import restore_quantised
 from onnxlrp.graph.builder import Builder
@@ -19,8 +21,8 @@ from onnxlrp.source.unused import remove_unused
 from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
-def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
-    """Finish the explained model in place. Ensures the laws of `finish.finished_spec`."""
+def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> list[str]:
+    """Finish the explained model in place, and return notes about it. Ensures the laws of `finish.finished_spec`."""
     op.assert_inferred()
     model = source.model
     graph = model.graph
@@ -36,6 +38,7 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
     clip_rectified(graph)
     graph.sort()
     remove_unused(model)
+    notes = make_portable(source, op) if op.profile.rewritten else []
     passes.NameFixPass()(model)
     _restore_outputs(source)
     shapes = {d.name: d.shape for d in source.inputs}
@@ -60,6 +63,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> None:
             del graph.opset_imports[domain]
     model.metadata_props.update(metadata)
     model.producer_name = model.producer_name or "onnxlrp"
+    if op.profile.rewritten:
+        declare_known_sizes(source)
+    return notes
 
 
 def _restore_outputs(source: Source) -> None:

@@ -17,6 +17,7 @@ from onnxscript import GraphBuilder, OpBuilder
 from onnxlrp.graph import node_inference
 from onnxlrp.graph.call import Call, content, ranked, sizes_known
 from onnxlrp.graph.provenance import is_relevance, mark_rule
+from onnxlrp.profiles import ONNXRUNTIME, Profile
 
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
@@ -57,8 +58,8 @@ class _Graph(GraphBuilder):
 class Builder(OpBuilder):
     """Builder of nodes: `op.Mul(a, 2.0)` appends one and returns its output; numbers take the operand's type."""
 
-    def __init__(self, graph: ir.Graph, scope: str) -> None:
-        self._graph_builder = _Graph(graph)
+    def __init__(self, graph: ir.Graph, scope: str, profile: Profile = ONNXRUNTIME) -> None:
+        self._graph_builder, self.profile = _Graph(graph), profile
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
@@ -66,7 +67,7 @@ class Builder(OpBuilder):
 
     def inside(self, graph: ir.Graph, scope: str) -> Builder:
         """Make a builder of the same kind for another graph, such as a body."""
-        return Builder(graph, scope)
+        return Builder(graph, scope, self.profile)
 
     @property
     def graph(self) -> ir.Graph:
@@ -86,9 +87,26 @@ class Builder(OpBuilder):
                 return make(*args, **kwargs)
             if key not in self._equal:
                 self._equal[key] = make(*args, **kwargs)
+                if op_type == "Reshape" and self.profile.partial_shapes:
+                    self._size_partly(self._equal[key], args[1])
             return self._equal[key]
 
         return once
+
+    def _size_partly(self, reshaped: ir.Value, sizes: ir.Value) -> None:
+        """Give a reshaped value the known ones of the sizes that a Concat joins; inference knows all or none."""
+        node = sizes.producer()
+        inferred = reshaped.shape
+        if node is None or node.op_type != "Concat" or (inferred is not None and inferred.is_static()):
+            return
+        found: list[int | None] = []
+        for piece in node.inputs:
+            known = self.known(piece)
+            if known is None and (piece is None or piece.shape is None or not piece.shape.is_static()):
+                return
+            found += [None] * int(piece.shape[0]) if known is None else [int(n) if n > 0 else None for n in known]  # type: ignore
+        names = [None] * len(found) if inferred is None else list(inferred)
+        reshaped.shape = ir.Shape([n if n is not None else d for n, d in zip(found, names, strict=True)])
 
     def forget_removed(self) -> None:
         """Forget values that were removed from the graph, so that a later request builds them again."""
@@ -183,8 +201,28 @@ class Builder(OpBuilder):
     def elements_for_each(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """Return the number of elements of `x` for each one of `y`, an int64 scalar; any number if `y` has none."""
         # An empty batch has no elements, and integers must not be divided by 0.
+        if self.profile.partial_shapes and (count := self._known_ratio(x, y)) is not None:
+            return count
         known = self.known(self.size(y))
         return self.Div(self.size(x), self.size(y) if known else self.Max(self.size(y), self.ints_scalar(1)))
+
+    def _known_ratio(self, x: ir.Value, y: ir.Value) -> ir.Value | None:
+        """Count the elements of `x` for each one of `y` by the axes in which they differ; None if these are unknown.
+
+        With equal ranks, a size of `y` that is not known is that of `x`: an axis that is reduced has one element.
+        """
+        sizes, fewer = list(ranked(x)), list(ranked(y))
+        if len(sizes) == len(fewer):
+            pairs = [(i, c) for i, (d, c) in enumerate(zip(sizes, fewer, strict=True)) if isinstance(c, int) and c != d]
+            if any(c != 1 for _, c in pairs):
+                return None
+            axes = [self.Squeeze(self.dim(x, i), self.ints([0])) for i, _ in pairs]
+            if all(isinstance(sizes[i], int) for i, _ in pairs):
+                return self.ints_scalar(math.prod(d for i, _ in pairs if isinstance(d := sizes[i], int)))
+            return functools.reduce(self.Mul, axes)
+        open_sizes = [sorted(str(d.value) for d in of if not isinstance(d, int)) for of in (sizes, fewer)]
+        whole, part = (math.prod(d for d in of if isinstance(d, int)) for of in (sizes, fewer))
+        return self.ints_scalar(whole // part) if open_sizes[0] == open_sizes[1] and part else None
 
     def full(self, shape: ir.Value, number: float, dtype: ir.DataType | None) -> ir.Value:
         """Make a tensor of this shape, filled with one number."""
@@ -278,12 +316,35 @@ class Builder(OpBuilder):
         if all(isinstance(c, int) or (c.value is not None and c == d) for c, d in zip(columns, rows, strict=True)):
             axes = [i for i, (c, d) in enumerate(zip(columns, rows, strict=True)) if c == 1 and d != 1]
             return self.ReduceSum(r, self.ints(axes), keepdims=1) if axes else r
+        if self.profile.static_axes:
+            return self._sum_by_ratio(r, like)
         return self._sum_to(r, like, self.Shape(like))
 
     def _sum_to(self, r: ir.Value, like: ir.Value, sizes: ir.Value) -> ir.Value:
         """Sum over the axes that have size 1 according to `sizes`, which are known only when the model runs."""
         axes = self.Reshape(self.NonZero(self.Equal(sizes, self.ints([1]))), self.ints([-1]))
         return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), self.Shape(like))
+
+    def _sum_by_ratio(self, r: ir.Value, like: ir.Value) -> ir.Value:
+        """Sum over the axes of size 1 in `like`, also where only the run tells that, without naming these.
+
+        An axis of d elements is split into d/c by c, where c is its size in `like`, either 1 or d; the sum over the
+        first of the two leaves c elements in both cases.
+        """
+        pairs = list(zip(ranked(r), ranked(like), strict=True))
+        known = [axis for axis, (d, c) in enumerate(pairs) if c == 1 and d != 1]
+        r = self.ReduceSum(r, self.ints(known), keepdims=1) if known else r
+        sizes: list[ir.Value] = []
+        summed: list[int] = []
+        for axis, (d, c) in enumerate(pairs):
+            size = self.dim(like, axis)
+            if not isinstance(c, int) and (c.value is None or c != d):
+                summed.append(len(sizes))
+                sizes.append(self.Div(self.dim(r, axis), self.Max(size, self.ints([1]))))
+            sizes.append(size)
+        total = self.ReduceSum(self.Reshape(r, self.Concat(*sizes, axis=0)), self.ints(summed), keepdims=0)
+        total.shape = ranked(like)
+        return total
 
     def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value, shape: ir.Value | None = None) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the

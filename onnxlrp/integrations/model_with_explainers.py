@@ -33,6 +33,7 @@ class ModelWithExplainers:
             self.only = model if isinstance(model, Explainer) else Explainer(model, providers)
             if composite is not None or options:
                 raise InputError("the model is explained already, so that it takes no composite and no options")
+            _refuse_reduced(self.only)
             self.inputs: dict[str, TensorSpec] = self.only.inputs
             self.output = self.only.explained_output
             return
@@ -52,6 +53,8 @@ class ModelWithExplainers:
                 raise InputError(f"the explained model has no relevance of {', '.join(map(repr, missing))}")
             return self.only
         key = (kind, *inputs)
+        if self._options.get("reduce"):
+            raise InputError(_REDUCED)
         if key not in self._explainers:
             options = {"inputs": list(inputs), **self._options, "target": kind}
             self._explainers[key] = Explainer(convert(self._model, self.composite, **options), self._providers)
@@ -66,6 +69,15 @@ class ModelWithExplainers:
         if not isinstance(value, np.ndarray):
             raise InputError(f"the output {self.output!r} holds maps, not an array of scores: name another as output=")
         return value
+
+
+_REDUCED = "relevance is needed in the shape of the inputs here: convert without reduce"
+
+
+def _refuse_reduced(explainer: Explainer) -> None:
+    """Raise InputError if a model's relevance has not the shape of its inputs."""
+    if explainer.interface.reduce:
+        raise InputError(_REDUCED)
 
 
 def _first_score(outputs: Mapping[str, TensorSpec]) -> str:

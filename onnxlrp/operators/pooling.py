@@ -13,6 +13,7 @@ from onnxlrp.graph.call import Call
 from onnxlrp.memory import check_elements
 from onnxlrp.operators import windows
 from onnxlrp.operators.registry import Reversed, custom, linear, routing
+from onnxlrp.operators.window_winners import to_winners
 
 if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
@@ -114,6 +115,8 @@ def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     # Integers are not compared: CUDA has no kernel for eight bits.
     if x.dtype == r.dtype and math.prod(kernel) <= _FEW and _tiles(op, call, r):
         return _to_first_largest(op, call, r, [])
+    if op.profile.without_indices:
+        return to_winners(op, call, r)
     # A second node gives the indices: asking the pool itself for them would cost it its faster kernel.
     _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
     if op.dims(x)[0] != 1 or op.dims(r)[0] == 1:

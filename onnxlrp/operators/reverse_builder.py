@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.graph.builder import Builder
+from onnxlrp.profiles import ONNXRUNTIME, Profile
 from onnxlrp.trees.table_budget import TableBudget
 
 _LEAST = 2.0**-20
@@ -16,25 +17,44 @@ _LEAST = 2.0**-20
 class ReverseBuilder(Builder):
     """A builder with `op.stabilise(d)`, for every division by a denominator; operators' own reverses get one."""
 
-    def __init__(self, graph: ir.Graph, scope: str, epsilon: float = 1e-6, tables: TableBudget | None = None) -> None:
-        super().__init__(graph, scope)
+    def __init__(
+        self,
+        graph: ir.Graph,
+        scope: str,
+        epsilon: float = 1e-6,
+        tables: TableBudget | None = None,
+        *,
+        clamps: bool = False,
+        profile: Profile = ONNXRUNTIME,
+    ) -> None:
+        super().__init__(graph, scope, profile)
         self.epsilon = epsilon
         """ε of every stabiliser that names none: the composite's."""
+        self.clamps = clamps
+        """True if the composite's stabiliser clamps, which the plan decides."""
         self.tables = tables or TableBudget()
 
     def inside(self, graph: ir.Graph, scope: str) -> ReverseBuilder:
-        return ReverseBuilder(graph, scope, self.epsilon, self.tables)
+        return ReverseBuilder(graph, scope, self.epsilon, self.tables, clamps=self.clamps, profile=self.profile)
 
     def stabilise(self, d: ir.Value, epsilon: float | None = None, *, nonnegative: bool = False) -> ir.Value:
-        """Return `d + sgn(d)·ε` with sgn(0) = +1. If ε is 0, return d, with infinity where d is 0: a quotient by it is
-        0 there."""
+        """Return `d + sgn(d)·ε`, or `sgn(d)·max(|d|, ε)` where the composite clamps, with sgn(0) = +1. If ε is 0,
+        return d, with infinity where d is 0: a quotient by it is 0 there."""
         epsilon = least(self.epsilon if epsilon is None else epsilon, d.dtype)
         if epsilon == 0:
             return self.Where(self.Equal(d, 0.0), self.number(np.inf, d), d)
+        if self.clamps:
+            return self.clamped(d, self.number(epsilon, d), int(nonnegative))
         if nonnegative:
             return self.Add(d, epsilon)
         sign = self.Where(self.GreaterOrEqual(d, 0.0), self.number(epsilon, d), self.number(-epsilon, d))
         return self.Add(d, sign)
+
+    def clamped(self, d: ir.Value, least: ir.Value, sign: int = 0) -> ir.Value:
+        """Return `sgn(d)·max(|d|, least)` with sgn(0) = +1; `sign` is 1 or −1 where d never has the other sign."""
+        if sign:
+            return self.Max(d, least) if sign > 0 else self.Min(d, self.Neg(least))
+        return self.Where(self.GreaterOrEqual(d, 0.0), self.Max(d, least), self.Min(d, self.Neg(least)))
 
 
 def least(epsilon: float, dtype: ir.DataType | None) -> float:

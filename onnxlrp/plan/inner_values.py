@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -11,13 +11,20 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.plan.steps import Plan
 
 
-def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str]) -> list[ir.Value]:
+def inner_values(
+    graph: ir.Graph,
+    plan: Plan,
+    names: Sequence[str],
+    absorbed: Mapping[str, str],
+    ends: Collection[ir.Value] = (),
+) -> list[ir.Value]:
     """Find values by their names; `absorbed` maps the name of each value of the source that is gone to the place where
-    it went.
+    it went, and `ends` are the inner values that relevance ends at, if it does not go on to inputs.
 
     Raises InputError for a name that no value has, and for a value at which no relevance arrives.
     """
     receivers = {v for s in plan.steps for v in s.outputs}
+    receivers |= {v for s in plan.steps for v in s.operands.values() if v in ends}
     found = []
     for name in dict.fromkeys(names):
         value = named_value(graph, name, absorbed)
@@ -30,7 +37,12 @@ def inner_values(graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Ma
 
 
 def patched_values(
-    graph: ir.Graph, plan: Plan, names: Sequence[str], absorbed: Mapping[str, str], initial: str
+    graph: ir.Graph,
+    plan: Plan,
+    names: Sequence[str],
+    absorbed: Mapping[str, str],
+    initial: str,
+    ends: Collection[ir.Value] = (),
 ) -> list[ir.Value]:
     """Find the values whose coefficients the caller asks for, as above.
 
@@ -38,7 +50,7 @@ def patched_values(
     """
     if names and initial == "one":
         raise InputError('coefficients are factors of the score itself: leave initial="output"')
-    return inner_values(graph, plan, names, absorbed)
+    return inner_values(graph, plan, names, absorbed, ends)
 
 
 def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.Value:

@@ -23,6 +23,8 @@ def reached_inputs(graph: ir.Graph, facts: Facts, plan: Plan, question: Question
 
     Raises NothingToExplainError where it reaches none, or not each of those that the caller named.
     """
+    if question.by_name and not question.inputs:
+        return [], []
     if plan.inner_map is not None:
         return _under_map(plan, plan.inner_map, question)
     arrived = {v for s in plan.steps for v in s.operands.values()} | {question.score}

@@ -28,6 +28,7 @@ class StepDecider:
     def __init__(self, facts: Facts, composite: Composite, convolutions: list[ir.Node]) -> None:
         self.facts, self.composite, self.convolutions = facts, composite, convolutions
         self.gradient = composite.seed == "gradient"
+        self.norm = composite.stabilised(composite.norm)
 
     def treat(self, step: Step) -> None:
         """Decide what a step without layer parameters does."""
@@ -91,7 +92,8 @@ class StepDecider:
         before = sum(self.facts.order[n] < self.facts.order[step.node] for n in self.convolutions)
         rule = self.composite.pooling(before, len(self.convolutions))
         if rule is not None:
-            step.kind, step.rule, step.why = StepKind.SUM, rule, "max pooling as average pooling"
+            step.kind, step.rule = StepKind.SUM, self.composite.stabilised(rule)
+            step.why = "max pooling as average pooling"
             step.call = step.entry.average(step.call)
             step.entry = find(step.call) or step.entry
 
@@ -99,10 +101,12 @@ class StepDecider:
         step.kind = StepKind.SUM
         if step.entry.linearity == "affine":
             rule, step.why = self.composite.batch_norm, "batch norm that no layer took in"
-            passes = isinstance(rule, Pass)
-            step.kind, step.rule = (StepKind.PASS_THROUGH, None) if passes else (StepKind.SUM, rule)
+            if isinstance(rule, Pass):
+                step.kind, step.rule = StepKind.PASS_THROUGH, None
+            else:
+                step.rule = self.composite.stabilised(rule)
             return
-        step.rule = self.composite.norm
+        step.rule = self.norm
         constants = len([v for v in step.call.inputs if v is not None]) > len(step.operands)
         shifts = step.entry.elementwise and constants
         if shifts and len(step.operands) == 1 and leads_to_kernel(step.outputs[0], self.facts):
@@ -139,10 +143,10 @@ class StepDecider:
                 return
             step.kind, step.why = StepKind.SCALE, "times a constant"
             if not step.entry.scales:
-                step.kind, step.rule, step.why = StepKind.SUM, self.composite.norm, "linear"
+                step.kind, step.rule, step.why = StepKind.SUM, self.norm, "linear"
             return
         step.kind = StepKind.PRODUCT
-        step.rule = self.composite.norm
+        step.rule = self.norm
         if not set(operands) <= set(linear):
             step.shares, step.why = {linear[0]: 1.0}, "the numerator takes all"
             return

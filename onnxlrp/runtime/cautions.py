@@ -17,7 +17,9 @@ from onnxlrp.errors import ExplanationWarning
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
+from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.ledger_table import Ledger
+from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
 from onnxlrp.runtime.sums import sums_of_samples
 from onnxlrp.targets import TARGETS
 
@@ -187,7 +189,7 @@ def warn(cautions: Sequence[Caution]) -> None:
 def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, int]) -> _Numbers | None:
     """Reduce a call to the numbers that doubts are about; None if it has no relevance, as for a batch without
     samples."""
-    arrays = {name: a for name, a in explanation.relevance.items() if isinstance(a, np.ndarray) and a.size}
+    arrays = {name: a for name, a in relevance_at_ends(explanation).items() if isinstance(a, np.ndarray) and a.size}
     if not arrays or (explanation.score is not None and not explanation.score.size):
         return None
     given = explanation.score
@@ -203,7 +205,8 @@ def _numbers(explanation: Explanation, interface: Interface, axes: Mapping[str, 
     base = None if explanation.base_value is None else explanation.base_value.reshape(total.shape)
     if interface.seed == "gradient":  # a gradient does not add up to the score, unless it is counted from a reference
         return _Numbers(total, size, visible, None if base is None else visible, None, None, bad, base)
-    seeds = None if explanation.ledger is None else explanation.ledger.seeds(float(total.sum()))
+    ledger = None if is_cut(interface) else explanation.ledger
+    seeds = None if ledger is None else ledger.seeds(float(total.sum()))
     scale = _scale(explanation, visible, total, seeds, interface)
     scale = scale if scale is None or base is None else np.fmax(scale, np.abs(base))
     return _Numbers(total, size, visible, _start(visible, interface, total), scale, seeds, bad, base)
@@ -253,10 +256,12 @@ def _largest_output(explanation: Explanation, interface: Interface, samples: int
 
 def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
     """Yield every kind of doubt with its mask of samples, the gravest first; the mask may be empty."""
-    yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger))
+    half = any(reduction.half for reduction in reductions_of(interface).values())
+    yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger, half))
     yield from _zeros(numbers, interface, ledger)
     yield from _large(numbers, interface)
-    yield from _absorbed(numbers, interface, ledger)
+    if not is_cut(interface):
+        yield from _absorbed(numbers, interface, ledger)
     yield from _negative(numbers, interface)
 
 

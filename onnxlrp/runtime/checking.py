@@ -12,10 +12,12 @@ import numpy as np
 from onnxlrp.errors import InputError, OnnxLrpError, OutputsChangedError
 from onnxlrp.reprs import Brief, cut
 from onnxlrp.runtime import providers
+from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.reading import ModelFile, open_model
+from onnxlrp.runtime.reduced_inputs import is_cut
 
 # Largest difference that the emitted model promises, relative to the largest value of the output.
 _TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
@@ -157,13 +159,14 @@ def compare_outputs(source: Mapping[str, Any], explained: Mapping[str, Any], hal
 
 
 def conservation(explanation: Explanation) -> Conservation | None:
-    """Sum up the ledger; None if the model has no ledger or no step."""
+    """Sum up the ledger; None if the model has no ledger or no step, or if it keeps the largest relevance only."""
     ledger = explanation.ledger
-    if ledger is None or not len(ledger):
+    if ledger is None or not len(ledger) or is_cut(explanation.interface):
         return None
     values = ledger.values.astype(np.float64)
-    inputs = {name: float(value.sum(dtype=np.float64)) for name, value in explanation.relevance.items()}
-    flow = sum(float(np.abs(value).sum(dtype=np.float64)) for value in explanation.relevance.values())
+    ends = relevance_at_ends(explanation)
+    inputs = {name: float(value.sum(dtype=np.float64)) for name, value in ends.items()}
+    flow = sum(float(np.abs(value).sum(dtype=np.float64)) for value in ends.values())
     flow = max(flow, float(np.abs(values[:, 0]).max()), float(np.finfo(np.float32).tiny))
     gaps = np.where(np.isfinite(ledger.gaps), ledger.gaps, np.inf)
     worst = int(gaps.argmax())

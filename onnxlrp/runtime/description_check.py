@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.errors import InvalidModelError
+from onnxlrp.errors import InputError, InvalidModelError
 from onnxlrp.interface import INNER, LEDGER_COLUMNS, Interface
 from onnxlrp.printable import shape_text
+from onnxlrp.reductions import Reduction
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.targets import TARGETS
 
@@ -47,6 +48,7 @@ def check(
     if scores is not None and scores.kind == "O":
         raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
     _check_target(interface, inputs)
+    _check_reductions(interface, outputs)
     if interface.interactions is not None:
         _check_interactions(interface, outputs[interface.interactions].shape)
     if interface.ledger is not None:
@@ -59,10 +61,14 @@ def check_values(interface: Interface, feeds: Mapping[str, Any], values: Mapping
         relevance, fed = values[output], feeds.get(name)
         if not isinstance(relevance, np.ndarray) or not isinstance(fed, np.ndarray):
             continue
-        if relevance.ndim != fed.ndim + (interface.targets > 1):
+        reduction = Reduction.parse(interface.reduce[name]) if name in interface.reduce else Reduction()
+        if reduction.keeps_shape and relevance.ndim != fed.ndim + (interface.targets > 1):
             raise ValueError(
                 f"the relevance of {name!r} {shape_text(fed.shape)} is {output!r} {shape_text(relevance.shape)}"
             )
+        places = np.shape(values[interface.relevance_indices[name]]) if reduction.top is not None else relevance.shape
+        if places != relevance.shape:
+            raise ValueError(f"{output!r} {shape_text(relevance.shape)} has places {shape_text(places)}")
         if interface.targets > 1 and interface.targets not in relevance.shape[:2]:
             raise ValueError(f"{output!r} {shape_text(relevance.shape)} is not of {interface.targets} targets")
     if interface.ledger is not None:
@@ -90,6 +96,28 @@ def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> Non
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
     if spec.dtype != np.int64 or wrong:
         raise ValueError(f"input {spec.name!r} is {spec}, but {interface.targets} targets are explained")
+
+
+def _check_reductions(interface: Interface, outputs: Mapping[str, TensorSpec]) -> None:
+    """Check that reductions can be read, and that those which keep the largest elements have outputs of places."""
+    try:
+        found = {name: Reduction.parse(text) for name, text in interface.reduce.items()}
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    cut = {name for name, reduction in found.items() if reduction.top is not None}
+    named = {*found, *interface.channel_axes, *interface.unbatched}
+    if not named <= {*interface.relevance} or cut != {*interface.relevance_indices}:
+        raise ValueError("its reductions and the inputs that are explained do not agree")
+    _check_names("output", [*interface.relevance_indices.values()], outputs)
+    for name in interface.relevance_indices.values():
+        if outputs[name].dtype != np.int64:
+            raise ValueError(f"output {name!r} holds no places, it is {outputs[name]}")
+    if any(not 0 <= axis < _AXES for axis in interface.channel_axes.values()):
+        raise ValueError(f"the axes of channels are {interface.channel_axes!r:.80}")
+
+
+_AXES = 64
+"""Most axes that an array of numpy has."""
 
 
 def _check_interactions(interface: Interface, shape: tuple[int | str | None, ...] | None) -> None:

@@ -59,7 +59,8 @@ class Explainer(ExplainedSession):
     def __repr__(self) -> str:
         file = f" {cut(Path(self._file.source).name, 40)}" if isinstance(self._file.source, str) else ""
         what = f"{cut(self.interface.composite)} explains {cut(self.explained_output, 40)!r}"
-        return f"<Explainer{file}: {what} at {some(self.interface.relevance)}, on {cut(self.providers[0], 30)}>"
+        where = some(self.interface.relevance or self.interface.stops_at)
+        return f"<Explainer{file}: {what} at {where}, on {cut(self.providers[0], 30)}>"
 
     def _repr_html_(self) -> str:
         explained = self.interface.relevance

@@ -13,6 +13,7 @@ from onnxlrp.extras import optional
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import counted, cut, some
 from onnxlrp.runtime import text
+from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.legend import Legend
 
@@ -38,7 +39,8 @@ class Explanation:
     """
 
     relevance: dict[str, np.ndarray]
-    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets."""
+    """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets. Under
+    `convert(reduce=...)` it has the shape of the reduction."""
     outputs: dict[str, Any]
     """Outputs of the model itself by name, unchanged."""
     relevance_at: dict[str, np.ndarray]
@@ -54,6 +56,10 @@ class Explanation:
     """Explained output at `target`, [N] or [N, K]; None for a weighted target."""
     ledger: Ledger | None
     """Ledger: the table of where relevance was absorbed; None if the model was converted without `ledger`."""
+    relevance_indices: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    """Places of the most relevant elements of each input that was converted with a reduction to these (`"top=10"`),
+    int64 in the shape of its relevance, [N, k] or [N, K, k]. They count the elements of one sample, after the sums over
+    channels or cells if there are any; -1 stands for no element."""
     tokens: Mapping[str, Sequence[text.Tokens]] = dataclasses.field(default_factory=dict)
     """Tokens of each input that was given as text, or as ids together with a tokenizer; one entry a sample."""
     interactions: np.ndarray | None = None
@@ -97,6 +103,9 @@ class Explanation:
     """Interface of the explained model: names, composite, explained output, labels of classes."""
     legend: Legend | None = None
     """Declarations of the inputs, names of the classes and of the explained output, for tables and pictures."""
+    circumstances: Circumstances | None = None
+    """The model and the call that gave the explanation, for the record in files; None if it was put together by
+    hand."""
 
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
@@ -244,6 +253,10 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, whole or not at all; a file that is there is replaced.
+
+        The file says what it explains: it holds a record with the hashes of models and inputs, the composite, the
+        target and all versions, which `onnxlrp verify` checks. A .csv has its record beside it, in
+        `NAME.csv.record.json`.
 
         Parameters
         ----------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.interface import Interface
+from onnxlrp.runtime.reduced_inputs import is_cut
 from onnxlrp.runtime.sums import sums_of_samples
 from onnxlrp.targets import TARGETS
 from onnxlrp.targets.kind import Arguments, Resolved
@@ -40,7 +41,8 @@ def raw_score(
     relevance: Mapping[str, np.ndarray],
     axes: Mapping[str, int],
 ) -> np.ndarray | None:
-    """Return the score that base value and relevance add up to, float64 in the shape of `base`; None without a base.
+    """Return the score that base value and relevance add up to, float64 in the shape of `base`; None without a base, or
+    if it is no output and only the largest elements of relevance are.
 
     It is the output's own score where no function was skipped, else the sum, because the model does not output it.
     """
@@ -48,6 +50,8 @@ def raw_score(
         return None
     if interface.score_is_output and score is not None:
         return np.asarray(score, np.float64)
+    if is_cut(interface) or not relevance:
+        return None
     total, _ = sums_of_samples(relevance, interface, axes, len(base))
     return base + total.reshape(base.shape) if total.size == base.size else None
 

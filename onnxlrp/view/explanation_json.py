@@ -22,6 +22,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "raw_score": plain(explanation.raw_score),
         "columns": {name: list(names) for name, names in explanation.columns.items()},
         "relevance": {name: plain(value) for name, value in explanation.relevance.items()},
+        "relevance_indices": {name: plain(places) for name, places in explanation.relevance_indices.items()},
         "tokens": {name: [list(row.names) for row in rows] for name, rows in explanation.tokens.items()},
         **{field: {name: plain(v) for name, v in getattr(explanation, field).items()} for field in INNER},
         "interactions": plain(explanation.interactions),

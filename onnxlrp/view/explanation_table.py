@@ -16,7 +16,10 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import unused
+from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
+from onnxlrp.view.picked_rows import axes_of_part, picked_columns
 
 Columns = dict[str, np.ndarray]
 """Columns of a table by their names, all of one length."""
@@ -38,8 +41,10 @@ def table_of(explanation: Explanation) -> Columns:
     If all explained inputs hold features, one number each, the table is wide: a row for each sample and target, and for
     each feature its value by its own name, its relevance by that name with `_relevance`. Any other explanation is long:
     a row for each entry of an input, with its place on each axis after the batch, its value, its relevance, and its
-    token where the input is a text, without padding.
+    token where the input is a text, without padding. Relevance that was reduced is long too: by its own axes, or, where
+    the largest elements alone were kept, by the rank and place of each.
     """
+    explanation = inner_as_inputs(explanation)
     parts = parts_of(explanation)
     if is_wide(explanation):
         features = _features(explanation, parts)
@@ -48,7 +53,10 @@ def table_of(explanation: Explanation) -> Columns:
 
 
 def is_wide(explanation: Explanation) -> bool:
-    """Decide whether all explained inputs hold one number per feature, and none is a text."""
+    """Decide whether all explained inputs hold one number per feature, none is a text, and none was reduced to fewer
+    numbers."""
+    if not all(reduction.keeps_shape for reduction in reductions_of(explanation.interface).values()):
+        return False
     _, targets = counts(explanation)
     axes = 2 if targets == 1 else 3
     texts = any(name in explanation.tokens for name in explanation.relevance)
@@ -173,7 +181,7 @@ def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[
     numbers = {
         "score": explanation.score,
         "base_value": explanation.base_value,
-        "total_relevance": np.sum(totals, axis=0),
+        "total_relevance": None if is_cut(explanation.interface) else np.sum(totals, axis=0),
         "raw_score": explanation.raw_score,
     }
     found |= {name: None if value is None else np.reshape(value, rows) for name, value in numbers.items()}
@@ -205,7 +213,7 @@ def _features(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
 def _long(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
     """Lay out all entries of all inputs below each other."""
     about = _about(explanation, parts, (), many_rows=True)
-    axes = max(part.relevance.ndim for part in parts.values()) - 1
+    axes = max(axes_of_part(explanation, name, part.relevance) for name, part in parts.items())
     blocks = [_entries(explanation, name, part, about, axes) for name, part in parts.items()]
     shared = [column for column in blocks[0] if all(column in block for block in blocks)]
     return {column: _joined([block[column] for block in blocks]) for column in shared}
@@ -215,10 +223,14 @@ def _entries(explanation: Explanation, name: str, part: Part, about: Columns, ax
     """List the entries of one input; an axis that it lacks is -1."""
     rows, *shape = part.relevance.shape
     size = int(np.prod(shape, dtype=np.int64))
-    indices = np.indices(shape).reshape(len(shape), size) if shape else np.zeros((0, size), np.int64)
     columns = {key: np.repeat(value, size) for key, value in about.items()}
     columns["input"] = np.array([name] * (rows * size), dtype=object)
     titles = _axis_titles(explanation, axes)
+    if name in explanation.relevance_indices:
+        return _picked(explanation, name, part, columns, titles)
+    if explanation.relevance_indices:
+        columns |= {"rank": np.full(rows * size, -1), "index": np.tile(np.arange(size), rows)}
+    indices = np.indices(shape).reshape(len(shape), size) if shape else np.zeros((0, size), np.int64)
     for axis, title in enumerate(titles):
         columns[title] = np.tile(indices[axis] if axis < len(shape) else np.full(size, -1), rows)
     kept = np.ones(rows * size, bool)
@@ -230,6 +242,24 @@ def _entries(explanation: Explanation, name: str, part: Part, about: Columns, ax
         columns["value"] = part.value.reshape(-1)
     columns["relevance"] = part.relevance.reshape(-1)
     return {key: value[kept] for key, value in columns.items()}
+
+
+def _picked(explanation: Explanation, name: str, part: Part, columns: Columns, titles: list[str]) -> Columns:
+    """List the most relevant elements of one input, the largest of each row first."""
+    value = explanation.inputs.get(name)
+    is_text = name in explanation.tokens
+    width = value.shape[-1] if isinstance(value, np.ndarray) and value.ndim == 2 and not is_text else 0
+    features = feature_names(explanation, name, width) if width and len(explanation.columns.get(name, ())) else []
+    columns |= picked_columns(explanation, name, part.relevance, titles, features)
+    if is_text:
+        samples, targets = counts(explanation)
+        texts = explanation.tokens[name]
+        each = [texts[index if len(texts) > 1 else 0].names for index in range(samples) for _ in range(targets)]
+        places = np.split(np.maximum(columns["index"], 0), len(each))
+        columns["token"] = np.array([t[i] for t, where in zip(each, places, strict=True) for i in where], dtype=object)
+    columns["relevance"] = part.relevance.reshape(-1)
+    exists = columns["index"] >= 0
+    return {key: column[exists] for key, column in columns.items()}
 
 
 def _axis_titles(explanation: Explanation, axes: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
+from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import summary
 from onnxlrp.view.explanation_table import counts
@@ -59,6 +60,7 @@ def _samples(explanation: Explanation) -> list[Sample]:
 
 
 def _title(explanation: Explanation) -> str:
+    explanation = inner_as_inputs(explanation)
     shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in explanation.relevance.items())
     if len(explanation.relevance) > _MOST_NAMED:
         shapes = f"{len(explanation.relevance)} inputs, {counts(explanation)[0]:,} samples"
@@ -78,7 +80,7 @@ def _target(explanation: Explanation, sample: Sample) -> str:
 def _numbers(sample: Sample) -> list[tuple[str, str]]:
     """List what is known of a sample in numbers, in the order in which they add up."""
     known = [("score", sample.score), ("base value", sample.base_value)]
-    known.append(("Σ relevance", sum(sample.relevance.values())))
+    known.append(("Σ kept relevance" if sample.is_cut else "Σ relevance", sum(sample.relevance.values())))
     known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
     return [(name, four_digits(value)) for name, value in known if value is not None]
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import laid_out
 from onnxlrp.view.explanation_table import is_wide, parts_of, wide_names
 
 
@@ -33,6 +34,7 @@ class FeatureRanking:
 
     def add(self, explanation: Explanation) -> None:
         """Add an explanation whose inputs hold features; any other changes nothing."""
+        explanation = laid_out(explanation)
         if not is_wide(explanation):
             return
         blocks = {name: part.relevance for name, part in parts_of(explanation).items()}

@@ -39,6 +39,8 @@ def to_xarray(explanation: Explanation) -> Any:
         else:
             axes = [f"{name}_axis_{axis}" for axis in range(1, relevance.ndim)]
             found[name] = xarray.DataArray(relevance, dims=["sample", *axes][: relevance.ndim])
+    for name, places in explanation.relevance_indices.items():
+        found[f"{name}_indices"] = xarray.DataArray(places, dims=found[name].dims)
     return xarray.Dataset({name: _told_apart(name, found) for name in found})
 
 

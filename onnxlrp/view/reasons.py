@@ -11,6 +11,7 @@ import numpy as np
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import laid_out
 from onnxlrp.view.explanation_table import counts, flat, is_wide, parts_of, wide_names
 from onnxlrp.view.number_words import significant, value_words
 
@@ -48,6 +49,7 @@ def reasons_of(explanation: Explanation, top: int, against: bool) -> list[tuple[
     if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
         raise InputError(f"top is the number of reasons, a whole number from 1 on, not {top!r:.80}")
     score = _score_word(explanation)
+    explanation = laid_out(explanation)
     found = []
     for names, values, relevance in _rows(explanation):
         signed = -relevance if against else relevance

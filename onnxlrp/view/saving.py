@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view.page import page
+from onnxlrp.view.record_files import recorded_write
 from onnxlrp.view.save_explanation import WRITERS
 from onnxlrp.view.summary import Sample
 
@@ -36,7 +38,7 @@ def save(material: Material, path: Path) -> None:
     Raises InputError if the relevance does not fit the format.
     """
     check_suffix(path)
-    with atomic_write(path) as draft:
+    with recorded_write(path, recorder_of(material.explanation)) as draft:
         FORMATS[path.suffix.lower()](material, draft)
 
 
@@ -50,11 +52,18 @@ def check_suffix(path: Path) -> None:
         optional("pyarrow", "a .parquet file")
 
 
-def check_inputs(path: Path, explained: Collection[str]) -> None:
+def check_inputs(path: Path, explained: Collection[str], specs: Mapping[str, TensorSpec]) -> None:
     """Raise InputError if the format of the path's suffix cannot hold the relevance of these inputs; called before the
-    model runs."""
+    model runs. `specs` are the declarations of the model's inputs."""
     if path.suffix.lower() == ".npy" and len(explained) != 1:
         raise InputError(f"a .npy holds one array, but {len(explained)} inputs are explained: write .npz")
+    shapes = [specs[name].shape for name in explained if name in specs]
+    if path.suffix.lower() == ".gif" and not any(shape is None or len(shape) == _AXES_OF_SEQUENCES for shape in shapes):
+        raise InputError("a .gif needs an explained input that is a sequence of pictures: write .png")
+
+
+_AXES_OF_SEQUENCES = 5
+"""Rank of sequences of pictures, [N, channels, frames, height, width] or [N, frames, channels, height, width]."""
 
 
 def _save_html(material: Material, draft: Path) -> None:
@@ -69,6 +78,8 @@ def _save_npy(material: Material, draft: Path) -> None:
     relevance = material.explanation.relevance
     if len(relevance) != 1:
         raise InputError(f"a .npy holds one array, but {len(relevance)} inputs are explained: write .npz")
+    if material.explanation.relevance_indices:
+        raise InputError("a .npy holds one array, but the most relevant elements have places too: write .npz or .csv")
     # Written in memory first: numpy writes to a file through buffers of C, and would not notice a full disk.
     content = io.BytesIO()
     np.save(content, next(iter(relevance.values())), allow_pickle=False)

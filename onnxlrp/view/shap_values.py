@@ -10,12 +10,16 @@ from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import laid_out
 from onnxlrp.view.explanation_table import counts, flat, is_wide, parts_of, wide_names
 
 
 def to_shap(explanation: Explanation) -> Any:
     """Make a `shap.Explanation`; see `Explanation.to_shap`."""
     shap = optional("shap", "to_shap()")
+    if explanation.relevance_indices:
+        raise InputError("shap's plots add relevance up to the score, and this model keeps the largest relevance only")
+    explanation = laid_out(explanation)
     samples, targets = counts(explanation)
     if is_wide(explanation):
         values, data, names = _features(explanation)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.reduced_inputs import is_cut, laid_out
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.tokens import Piece, pieces
 
@@ -50,11 +51,14 @@ class Sample:
     """Tokens or words with their relevance, for each input that is text."""
     ids: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Identifiers of the sample, by a name for them."""
+    is_cut: bool = False
+    """True if only the largest relevance was kept, so that sums of it are no totals."""
 
     @property
     def adds_up_to(self) -> str:
-        """Name for the number that base value and relevance add up to; empty without a base value."""
-        if self.base_value is None or self.raw_score is None:
+        """Name for the number that base value and relevance add up to; empty without a base value, or if only the
+        largest relevance was kept."""
+        if self.base_value is None or self.raw_score is None or self.is_cut:
             return ""
         same = self.score is not None and abs(self.score - self.raw_score) <= _ROUNDED * abs(self.raw_score)
         return "score" if same else "raw score"
@@ -78,6 +82,7 @@ def summarise(
     `labels` are the names of the classes; `words` shows texts by word, not by token; `most` is the number of samples to
     summarise, None for all.
     """
+    cut, explanation = is_cut(explanation.interface), laid_out(explanation)
     target, score = explanation.target, explanation.score
     chooses = score if score is not None else target
     many = chooses is not None and chooses.ndim == 2
@@ -106,6 +111,7 @@ def summarise(
                     base_value=_number(explanation.base_value, place),
                     raw_score=_number(explanation.raw_score, place),
                     texts=texts,
+                    is_cut=cut,
                     ids={name: _identifier(values[index]) for name, values in explanation.ids.items()},
                 )
             )

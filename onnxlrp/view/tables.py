@@ -54,6 +54,21 @@ class OperatorRow(Protocol):
     def since(self) -> int: ...
 
 
+class AuditedRow(Protocol):
+    """A feature of an audit."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mean_size(self) -> float: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def baseline_size(self) -> float | None: ...
+    @property
+    def baseline_rank(self) -> int | None: ...
+
+
 def plan_table(rows: Iterable[PlanRow]) -> Table:
     """List the plan: node, operator, rule, why."""
     return _table(("node", "operator", "rule", "why"), ((row.node, row.operator, row.rule, row.why) for row in rows))
@@ -103,11 +118,12 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     for title, attribute in _sums_listed(samples).items():
         columns[title] = [number_or_dash(getattr(sample, attribute)) for sample in samples]
     features = [feature for sample in samples for feature in sample.features]
+    title = "Σ kept relevance" if any(sample.is_cut for sample in samples) else "Σ relevance"
     if len(inputs) > _MOST_INPUTS or (len(inputs) > 1 and all(one.input == one.name for one in features)):
-        columns["Σ relevance"] = [four_digits(sum(sample.relevance.values())) for sample in samples]
+        columns[title] = [four_digits(sum(sample.relevance.values())) for sample in samples]
     else:
         for name in inputs:
-            columns[f"Σ relevance {name}"] = [number_or_dash(sample.relevance.get(name)) for sample in samples]
+            columns[f"{title} {name}"] = [number_or_dash(sample.relevance.get(name)) for sample in samples]
     return _table(list(columns), zip(*columns.values(), strict=True), numbers=len(columns) - words)
 
 
@@ -165,8 +181,9 @@ def _parts_of_score(sample: Sample) -> list[tuple[str, float]]:
     all relevance."""
     limit = max((abs(feature.relevance) for feature in sample.features), default=0.0)
     others = ("all others", sample.rest if abs(sample.rest) > _ROUNDING * limit else 0.0)
-    if sample.base_value is None or sample.raw_score is None:
-        return [others, ("Σ relevance", sum(sample.relevance.values()))]
+    if sample.base_value is None or sample.raw_score is None or sample.is_cut:
+        title = "Σ kept relevance" if sample.is_cut else "Σ relevance"
+        return [others, (title, sum(sample.relevance.values()))]
     return [others, ("base value", sample.base_value), (sample.adds_up_to, sample.raw_score)]
 
 
@@ -177,6 +194,23 @@ def ranking_table(ranking: Sequence[RankedFeature], rows: int) -> Table:
     table = _table(("feature", "mean |relevance|", "mean relevance"), lines, numbers=2)
     table.title, table.title_justify = f"most relevant over {rows:,} rows", "left"
     return table
+
+
+def audit_table(features: Iterable[AuditedRow], rows: int, baseline_rows: int) -> Table:
+    """List the features of an audit by their mean absolute relevance, beside that of the baseline if there is one."""
+    more = ("in the baseline", "its rank") if baseline_rows else ()
+    lines = (
+        (str(one.rank), one.name, four_digits(one.mean_size), *(_of_baseline(one) if more else ())) for one in features
+    )
+    table = _table(("rank", "feature", "mean |relevance|", *more), lines, numbers=1 + len(more))
+    table.title = f"{rows:,} explanations" + (f", {baseline_rows:,} in the baseline" if more else "")
+    table.title_justify = "left"
+    return table
+
+
+def _of_baseline(one: AuditedRow) -> tuple[str, str]:
+    size, rank = one.baseline_size, one.baseline_rank
+    return ("" if size is None else four_digits(size), "" if rank is None else str(rank))
 
 
 def outputs_table(checks: Iterable[OutputCheck]) -> Table:

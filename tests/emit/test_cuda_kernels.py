@@ -97,6 +97,8 @@ OPTIONS = {
     "one": {"initial": "one"},
     "none": {"target_input": "none"},
     "required": {"target_input": "required"},
+    "reduced": {"reduce": "grid=3+top=4+float16"},
+    "channels": {"reduce": "channels+float16", "targets": 2},
 }
 
 

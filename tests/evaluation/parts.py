@@ -16,5 +16,5 @@ def data_of(array: np.ndarray, shape: tuple | None = None, tokens=None, **others
         specs["x"] = TensorSpec("x", array.dtype, shape)
     return EvaluatedData(
         feeds=feeds, varying=tuple(feeds), explained=("x",), count=len(array), batch_size=4, fixed=False, rows=4,
-        specs=specs, tokens=tokens or {}, columns={},
+        specs=specs, tokens=tokens or {}, columns={}, time_axes={},
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,11 @@ def test_series_are_cut_along_the_open_axis_else_the_longer():
     assert make_units(data_of(x), "auto", None).text == "segments of 3 along axis 2"
     assert make_units(data_of(x), "auto", 30).count == 2
     assert make_units(data_of(np.zeros((1, 28, 28), np.float32)), "auto", None).text == "patches of 2 × 2"
+
+
+def test_series_are_cut_along_the_axis_that_the_file_names():
+    data = dataclasses.replace(data_of(np.zeros((1, 40, 60), np.float32)), time_axes={"x": 1})
+    assert make_units(data, "auto", None).text == "segments of 2 along axis 1"
 
 
 def test_a_table_has_features():

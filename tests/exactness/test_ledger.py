@@ -12,7 +12,7 @@ from tests.oracle.compare import Explained, error
 from tests.oracle.composites import composite, of_package
 from tests.oracle.engine import LAYERS, Oracle
 from tests.oracle.net import Net
-from tests.oracle.rules import Layer, Rule, minus, plus, stabilise
+from tests.oracle.rules import Layer, Rule, clamping, minus, plus, stabilise
 from tests.oracle.zoo import NETS
 
 BOX = {"low": -3.0, "high": 3.0}
@@ -91,10 +91,11 @@ BIASES = {
 }
 
 
+@pytest.mark.parametrize("stabiliser", ["add", "clamp"])
 @pytest.mark.parametrize("name", DENOMINATORS)
-def test_each_column_of_one_layer(name):
+def test_each_column_of_one_layer(name, stabiliser):
     """Bias and ε by their formulas, so that the one cannot stand in for the other."""
-    rule = Rule(name, epsilon=0.1)
+    rule = Rule(name, epsilon=0.7 if stabiliser == "clamp" else 0.1, stabiliser=stabiliser)
     network = Net(60, x=(6,))
     network.output(network.gemm("x", 4))
     feeds = network.feeds(batch=3)
@@ -109,7 +110,8 @@ def test_each_column_of_one_layer(name):
         r[1] = (A @ x + b)[1]
         arrived = rule(Layer(A, b), x, r)
         shares = zip(DENOMINATORS[name](A, b, x), BIASES[name](b), strict=True)
-        columns = [(k * r / stabilise(d, 0.1), d, part, k) for (k, d), part in shares]
+        with clamping(stabiliser):
+            columns = [(k * r / stabilise(d, rule.params["epsilon"]), d, part, k) for (k, d), part in shares]
         bias = sum((s * part).sum() for s, _, part, _ in columns)
         epsilon = sum((k * r - s * d).sum() for s, d, _, k in columns)
         expected += [r.sum(), arrived.sum(), bias, epsilon, 0]

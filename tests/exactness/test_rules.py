@@ -46,17 +46,22 @@ RULES = [
     Rule("Epsilon", epsilon=0.1),
     Rule("Epsilon", epsilon=1e-9, relative=0.25),
     Rule("Epsilon", zero_params="bias"),
+    Rule("Epsilon", epsilon=0.1, stabiliser="clamp"),
+    Rule("Epsilon", relative=0.25, stabiliser="clamp"),
     Rule("Gamma", gamma=0.25),
+    Rule("Gamma", gamma=0.25, epsilon=0.2, stabiliser="clamp"),
     Rule("Gamma", gamma=1.5, epsilon=0.01, relative=0.1),
     Rule("Gamma", gamma=0.25, zero_params="bias"),
     Rule("ZPlus"),
     Rule("ZPlus", relative=0.2),
+    Rule("ZPlus", epsilon=0.3, stabiliser="clamp"),
     Rule("ZPlus", zero_params="bias"),
     Rule("AlphaBeta", alpha=2.0, beta=1.0),
     Rule("AlphaBeta", alpha=1.0, beta=0.0),
     Rule("AlphaBeta", alpha=1.5, beta=0.5, epsilon=0.05),
     Rule("AlphaBeta", alpha=3.0, beta=2.0, relative=0.1),
     Rule("AlphaBeta", alpha=2.0, beta=1.0, zero_params="bias"),
+    Rule("AlphaBeta", alpha=2.0, beta=1.0, epsilon=0.2, stabiliser="clamp"),
     Rule("WSquare"),
     Rule("WSquare", zero_params="bias", relative=0.5),
     Rule("Flat"),
@@ -109,6 +114,15 @@ def test_rules(net, rule):
     overrides = dict.fromkeys(_layers(network), rule)
     options = {"composite": "epsilon", "rules": [(op, rule.of_package()) for op in overrides]}
     check_against_oracle(network, options, {"composite": composite("epsilon"), "overrides": overrides})
+
+
+@pytest.mark.parametrize("net", ["strided", "mixer", "residual", "inception", "three_dimensional"])
+def test_a_composite_that_clamps(net):
+    """With a large ε, so that every layer, sum and pool has denominators on both sides of it."""
+    network = NETS[net]()
+    options = {"composite": of_package("epsilon", epsilon=0.2, stabiliser="clamp")}
+    theirs = dataclasses.replace(composite("epsilon", epsilon=0.2), clamps="always")
+    check_against_oracle(network, options, {"composite": theirs})
 
 
 @pytest.mark.parametrize("net", ["one_dimensional", "three_dimensional", "auto_padded", "perceptron"])

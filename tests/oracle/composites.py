@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from tests.oracle.rules import Rule
 
@@ -44,6 +44,8 @@ class Composite:
     times_input: bool = False
     uniform: bool = False
     """Products of two data operands: half each, else all to the signal."""
+    clamps: Literal["never", "with convolutions", "always"] = "never"
+    """Networks in which the composite's stabilisers clamp."""
 
 
 def convolutional(convolution: Rule, first: Rule | None = None, box: Rule | None = None) -> Composite:
@@ -87,7 +89,7 @@ def _auto() -> Composite:
         gamma = Rule("Gamma", gamma=0.1 if place.convolutions <= 8 else 0.25)
         return gamma if place.spatial >= 2 and not place.last else EPSILON
 
-    return Composite(layer)
+    return Composite(layer, clamps="with convolutions")
 
 
 def _everywhere(rule: Rule, **options: Any) -> Composite:

@@ -10,7 +10,7 @@ import numpy as np
 from tests.oracle.composites import Composite, Place
 from tests.oracle.net import Array, Net, Step
 from tests.oracle.onnx_nodes import run_node
-from tests.oracle.rules import Layer, Rule, divide, minus, parameterless_flat, plus
+from tests.oracle.rules import Layer, Rule, clamping, divide, minus, parameterless_flat, plus
 
 LAYERS = ("convolution", "dense")
 AFFINE = (*LAYERS, "bias", "batch_norm", "pad", "norm", "route", "scale", "shift")
@@ -42,6 +42,9 @@ class Oracle:
         self.batch = next(iter(feeds.values())).shape[0]
         for step in self.steps:
             self.values[step.output] = net.run_step(step, {name: self.values[name] for name in step.inputs})
+        self.clamps = composite.clamps == "always" or (
+            composite.clamps == "with convolutions" and any(step.kind == "convolution" for step in self.steps)
+        )
         self.maps: dict[str, tuple[list[Array], Array]] = {}
 
     # ------------------------------------------------------------------ where each step stands
@@ -67,6 +70,7 @@ class Oracle:
         behind_layer: set[str] = set()
         convolutions = [step.output for step in self.steps if step.kind == "convolution"]
         self.rules: dict[str, Rule] = {}
+        self.overridden: set[str] = set()
         self.before: dict[str, int] = {}
         """Number of convolutions before a step, in topological order."""
         first = []
@@ -80,6 +84,7 @@ class Oracle:
                 place = Place(step.kind == "convolution", not inside, seen, len(convolutions), end, spatial)
                 own = self.overrides.get(step.layer.name) or self.overrides.get(step.layer.op_type)
                 self.rules[step.output] = own or self.composite.layer(place)
+                self.overridden |= {step.output} if own else set()
                 if not inside:
                     first.append(step)
                 seen += step.kind == "convolution"
@@ -169,7 +174,8 @@ class Oracle:
             seed = np.zeros_like(scores[n])
             score = scores[n, k] if initial == "output" else 1.0
             seed[k] = {"score": score, "positive": max(score, 0), "one": 1.0}[self.composite.seed]
-            relevance = self.backwards(n, {output: seed})
+            with clamping("clamp" if self.clamps else None):
+                relevance = self.backwards(n, {output: seed})
             for name in (*self.net.inputs, *(step.output for step in self.steps)):
                 arrived = relevance.get(name, np.zeros(self.values[name][n].size))
                 collected[name].append(arrived.reshape(self.values[name].shape[1:]))
@@ -198,7 +204,8 @@ class Oracle:
             [A], b = self.affine(step)
             rule = self.rules[step.output]
             bounds = self.bounds(step.inputs[0], rule) if rule.name == "ZBox" else None
-            return [rule(Layer(A, b), xs[0], r, bounds)]
+            with clamping("add" if step.output in self.overridden else None):
+                return [rule(Layer(A, b), xs[0], r, bounds)]
         if step.kind == "pass":
             return [self.activation(step, n, r)]
         if step.kind == "winner":

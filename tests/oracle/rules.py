@@ -7,8 +7,9 @@ with the package, so that the two can only agree by both following docs/rules.md
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ class Rule:
         params = dict(self.params)
         if params.pop("zero_params", None) == "bias":
             layer = Layer(layer.A, np.zeros_like(layer.b))
+        with clamping(params.pop("stabiliser", None)):
+            return self._formula(layer, x, r, params, bounds)
+
+    def _formula(
+        self, layer: Layer, x: Array, r: Array, params: dict[str, Any], bounds: tuple[Array, Array] | None
+    ) -> Array:
         if self.name == "ZBox":
             params["low"], params["high"] = bounds if bounds is not None else (params["low"], params["high"])
         return FORMULAS[self.name](layer, x, r, **params)
@@ -46,8 +53,23 @@ class Rule:
 
 
 def stabilise(d: Array, epsilon: float = 1e-6, relative: float = 0.0) -> Array:
-    """Away from zero by ε + ρ·rms(d), zero itself upwards."""
-    return d + np.where(d < 0, -1, 1) * (epsilon + relative * np.sqrt(np.mean(d**2)))
+    """Away from zero by ε + ρ·rms(d), or, within `clamping`, at least as far from it; zero itself upwards."""
+    small, sign = epsilon + relative * np.sqrt(np.mean(d**2)), np.where(d < 0, -1, 1)
+    return sign * np.maximum(np.abs(d), small) if _CLAMPS[-1] else d + sign * small
+
+
+_CLAMPS = [False]
+"""The innermost `clamping` is the last."""
+
+
+@contextlib.contextmanager
+def clamping(stabiliser: str | None) -> Iterator[None]:
+    """Let stabilisers "clamp" or "add"; None: as they do already."""
+    _CLAMPS.append(_CLAMPS[-1] if stabiliser is None else stabiliser == "clamp")
+    try:
+        yield
+    finally:
+        _CLAMPS.pop()
 
 
 def divide(r: Array, d: Array, epsilon: float, relative: float) -> Array:

@@ -1,8 +1,10 @@
-"""Other methods of explanation against Captum, which computes them in torch, in float64."""
+"""Other methods of explanation against Captum and grad-cam, which compute them in torch, in float64."""
 
 from __future__ import annotations
 
 import io
+import sys
+import types
 import warnings
 from typing import Any
 
@@ -14,6 +16,10 @@ from tests.oracle.compare import Explained
 
 torch = pytest.importorskip("torch")
 attr = pytest.importorskip("captum.attr")
+# torchvision registers an operator that the torch at hand lacks.
+sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+cams = pytest.importorskip("pytorch_grad_cam")
+targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 pytestmark = pytest.mark.peers
 nn = torch.nn
 
@@ -75,18 +81,25 @@ def test_grad_cam():
     np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
 
 
+class Kept(cams.LayerCAM):
+    """LayerCAM that keeps the map of the layer as it is before OpenCV enlarges it and spreads it over [0, 1]."""
+
+    def get_cam_image(self, *args, **kwargs):
+        self.kept = super().get_cam_image(*args, **kwargs)
+        return self.kept
+
+
 def test_layer_cam():
-    """Captum has none: the formula on torch's gradient."""
-    module, kept = made(Convolutional), []
-    handle = module.last.register_forward_hook(lambda module, inputs, out: kept.append(out))
-    scores = module(torch.from_numpy(PICTURES))
-    handle.remove()
-    score = scores[torch.arange(3), torch.tensor(CLASSES)].sum()
-    (gradient,) = torch.autograd.grad(score, kept)
-    found = torch.relu((torch.relu(gradient) * kept[0]).sum(1, keepdim=True))
-    peer = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").detach().numpy()
+    """The package grad-cam's map of the layer, enlarged as Captum's is; its picture is ours, spread over [0, 1]."""
+    module = made(Convolutional)
+    with Kept(module, [module.last]) as peer:
+        picture = peer(torch.from_numpy(PICTURES), [targets.ClassifierOutputTarget(one) for one in CLASSES])
+    found = torch.relu(torch.from_numpy(peer.kept[:, None]))
+    large = attr.LayerAttribution.interpolate(found, PICTURES.shape[2:], "bilinear").numpy()
     ours = relevance(module, PICTURES, "layer_cam")
-    np.testing.assert_allclose(ours, np.broadcast_to(peer, ours.shape), **CLOSE)
+    np.testing.assert_allclose(ours, np.broadcast_to(large, ours.shape), **CLOSE)
+    spread = ours[:, 0] - ours[:, 0].min((1, 2), keepdims=True)
+    np.testing.assert_allclose(spread / spread.max((1, 2), keepdims=True), picture, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 32])

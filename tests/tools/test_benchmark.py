@@ -176,3 +176,15 @@ def test_who_began_a_round_ends_the_next():
     programs = {name: lambda name=name: runs.append(name) for name in "ab"}
     timing.in_turns(programs, 2, iter(range(0, 10_000, 5)).__next__)
     assert "".join(runs) == "abba"
+
+
+def test_the_end_of_a_stage_is_its_last_activation():
+    from tools.benchmark.inner_values import end_of
+
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], ["a"], name="/layer1/layer1.0/relu/Relu"),
+        onnx.helper.make_node("Relu", ["a"], ["b"], name="/layer1/layer1.1/relu/Relu"),
+        onnx.helper.make_node("Relu", ["b"], ["c"], name="/layer2/layer2.0/relu/Relu"),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "stages", [], []))
+    assert [end_of(model.SerializeToString(), stage) for stage in ("layer1", "layer2")] == ["b", "c"]

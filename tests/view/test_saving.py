@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explanation, Ledger
+from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.text import Tokens
 from onnxlrp.view.explanation_json import plain
-from onnxlrp.view.saving import Material, save
+from onnxlrp.view.saving import Material, check_inputs, save
 from onnxlrp.view.summary import summarise
 
 
@@ -169,3 +172,13 @@ def test_summary_of_pictures_targets_and_strings():
     assert sample.features[0].value == "Berlin"
     weighted = explanation({"x": TABLE}, target=None, score=None)
     assert summarise(weighted, {"x": TABLE})[0].target is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "refused"),
+    [([("N", 3, 8, 8)], True), ([("N", 3, 8, 8), ("N", 4, 3, 8, 8)], False), ([None], False)],
+)
+def test_a_gif_for_a_model_without_sequences_is_refused_before_it_runs(shapes, refused):
+    specs = {f"x{i}": TensorSpec(f"x{i}", np.dtype("float32"), shape) for i, shape in enumerate(shapes)}
+    with pytest.raises(InputError, match="sequence of pictures") if refused else contextlib.nullcontext():
+        check_inputs(Path("moving.gif"), tuple(specs), specs)

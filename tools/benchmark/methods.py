@@ -43,11 +43,11 @@ def main() -> None:
 def _row(name: str) -> str:
     network = models.find(name)
     x = network.sample(1)
-    source = _model(network, x)
-    programs = {"source": _program(source, x)}
+    source = model_bytes(network, x)
+    programs = {"source": program(source, x)}
     for composite in COMPOSITES:
         explained = onnxlrp.convert(source, composite).to_proto()
-        programs[composite] = _program(explained.SerializeToString(), x)
+        programs[composite] = program(explained.SerializeToString(), x)
     seconds = in_turns(programs, ROUNDS, time.process_time)
 
     def ratio(over: str, under: str, times: int = 1) -> str:
@@ -59,7 +59,8 @@ def _row(name: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _model(network: models.Model, x: np.ndarray) -> bytes:
+def model_bytes(network: models.Model, x: np.ndarray) -> bytes:
+    """Return the ONNX file of a network, exported for an input where it is a torch module."""
     if network.file is not None:
         return network.file.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +69,8 @@ def _model(network: models.Model, x: np.ndarray) -> bytes:
         return path.read_bytes()
 
 
-def _program(model: bytes, x: np.ndarray) -> Callable[[], object]:
+def program(model: bytes, x: np.ndarray) -> Callable[[], object]:
+    """Make a function that runs a model on one input by one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4

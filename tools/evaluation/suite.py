@@ -36,8 +36,12 @@ PRESETS = (
     "integrated_gradients",
     "guided_backprop",
     "grad_cam",
+    "layer_cam",
+    "attention_rollout",
+    "smooth_grad(samples=16, sigma={noise})",
 )
-"""Composites beside gradient × input, occlusion and a random order; the box holds the rows that are measured."""
+"""Composites beside gradient × input, occlusion and a random order. The box holds the rows that are measured, and the
+noise is 15 % of its width, as Smilkov et al. 2017 advise."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -58,8 +62,9 @@ def main(arguments: Sequence[str]) -> None:
 def measure(subject: Subject, part: Part, more: Sequence[str] = ()) -> Evaluation:
     """Evaluate every composite that does not refuse the model."""
     rows = subject.read(part)
-    box = f"low={float(rows.min()):.6g}, high={float(rows.max()):.6g}"
-    asked = [name.format(box=box) for name in (*PRESETS, *more)]
+    low, high = float(rows.min()), float(rows.max())
+    fitted = {"box": f"low={low:.6g}, high={high:.6g}", "noise": f"{0.15 * (high - low):.3g}"}
+    asked = [name.format(**fitted) for name in (*PRESETS, *more)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         composites = [name for name in asked if _suits(subject, name)]

@@ -15,7 +15,16 @@ from tools.evaluation.suite_subjects import Subject
 AUTO = "auto"
 ENDS = ("occlusion", "random")
 """Ends of the scale."""
-NOT_PRESETS = (*ENDS, "deep_lift", "integrated_gradients", "guided_backprop", "grad_cam")
+NOT_PRESETS = (
+    *ENDS,
+    "deep_lift",
+    "integrated_gradients",
+    "guided_backprop",
+    "grad_cam",
+    "layer_cam",
+    "attention_rollout",
+    "smooth_grad",
+)
 """Columns that stand there for comparison alone: neither presets of LRP nor gradient × input."""
 
 

@@ -16,6 +16,7 @@ from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.legend import Legend
+from onnxlrp.runtime.reduced_inputs import is_cut, laid_out, reductions_of
 from onnxlrp.view.explanation_table import by_sample
 from onnxlrp.view.number_words import in_digits
 from onnxlrp.view.summary import has_one_score, target_words
@@ -26,14 +27,18 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
 
     Raises InputError if it holds no sample.
     """
+    cut, reduced = is_cut(explanation.interface), _about_reductions(explanation.interface)
+    explanation = laid_out(explanation)
     if not any(array.size for array in explanation.relevance.values()):
         raise InputError("the explanation holds no sample, so that there is nothing to draw")
     legend, interface = explanation.legend or Legend(), explanation.interface
+    if cut:  # what was kept adds up to no score
+        explanation = dataclasses.replace(explanation, base_value=None, raw_score=None)
     output = legend.explained_output or (interface.output if interface is not None else "")
     masked = any("mask" in name for name in explanation.inputs)
     kinds = {
         name: input_kind(legend.specs[name], np.asarray(value), has_tokens=masked or name in explanation.tokens)
-        for name, value in explanation.inputs.items()
+        for name, value in {**explanation.relevance, **explanation.inputs}.items()
         if name in explanation.relevance and name in legend.specs
     }
     return Scene(
@@ -51,8 +56,22 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
         unit=_unit(interface, output),
         ends_at_score=interface is not None
         and interface.score_is_output
-        and (interface.initial, interface.seed) == ("output", "score"),
+        and (interface.initial, interface.seed) == ("output", "score")
+        and not cut,
+        reduced=reduced,
     )
+
+
+def _about_reductions(interface: Interface | None) -> str:
+    """Say in a sentence how relevance was reduced; empty if it was not, or only in type."""
+    found = {name: one for name, one in reductions_of(interface).items() if not one.keeps_shape}
+    sentences = []
+    for name, one in found.items():
+        sums = "" if one.grid is None else f"added up in {one.grid} cells along each axis"
+        kept = "" if one.top is None else f"the {one.top} largest alone"
+        words = " and ".join(part for part in (sums, kept) if part)
+        sentences += [f"Relevance{f' of {escaped(name)}' if len(found) > 1 else ''}: {words}."] if words else []
+    return " ".join(sentences)
 
 
 def _keys_of_maps(value: Any) -> tuple[str, ...]:
@@ -101,6 +120,8 @@ class Scene:
     """Unit of relevance, for the scale."""
     ends_at_score: bool = False
     """True if relevance and what biases absorb add up to `Explanation.score`."""
+    reduced: str = ""
+    """Sentence about relevance that was reduced in the graph; empty if none was."""
 
     @property
     def is_one_score(self) -> bool:
@@ -238,6 +259,7 @@ class Scene:
         score = None if sample is None or self.targets > 1 else self.score(sample)
         place = f" in output {escaped(self.output)}" if self.output else ""
         known = "" if score is None else f"Score {in_digits(score)}{place}. "
+        known += f"{self.reduced} " if self.reduced else ""
         if self.explanation.base_value is not None:
             return f"{known}Base value and relevance add up to the {'score' if self.ends_at_score else 'raw score'}."
         return known + (f"Method: {escaped(self.composite)}." if self.composite else "")

@@ -1,0 +1,1 @@
+"""Explained files in every runtime that PyPI and npm give, compared with onnxruntime: `python -m tools.runtimes`."""
