@@ -18,6 +18,7 @@ from onnxlrp.emit.emit import Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.description import describe
+from onnxlrp.finish.on_demand import Switch
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking, find_asked
 from onnxlrp.graph.names import Names, unused_scope
@@ -76,6 +77,7 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    on_demand: bool = False,
     reduce: str | Mapping[str, str] | None = None,
     profile: Literal["onnxruntime", "portable"] = "onnxruntime",
     concepts: Sequence[str] = (),
@@ -176,6 +178,10 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    on_demand
+        True adds the input `explain`, bool [1], default true: false computes the model's own outputs alone, at the cost
+        of a forward pass, and every output that was added comes back empty, [0, ...]. An ordinary input under
+        `target_input="required"`; under `"none"` it stays. Default: False.
     reduce
         The reduction of the relevance of each input by its name, computed in the graph, so that less leaves it; a
         single text if one input is explained. `"channels"` sums over the channels, so that their axis is gone.
@@ -276,9 +282,12 @@ def convert(
         inner_map=plan.inner_map,
         stops_at=ends,
     )
-    emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
-    plan.notes += tidy(work.source, work.op, interface.to_metadata())
+    unique = Names(graph).unique
+    emitted = emit(work.op, facts, plan, request, unique)
+    switch = Switch(unique("explain"), options.target_input == "required") if on_demand else None
+    told = asked | told_background(work.background)
+    interface = describe(work.source, plan, emitted, request, told, None if switch is None else switch.name)
+    plan.notes += tidy(work.source, work.op, interface.to_metadata(), switch)
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model

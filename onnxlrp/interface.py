@@ -86,8 +86,10 @@ class Interface:
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
     """Input that takes the weights of a weighted target, float, which broadcast to the explained output."""
+    explain_input: str | None = None
+    """Input that switches relevance on and off, bool [1]; None if relevance is always computed."""
     required: bool = False
-    """True if target, position and weights are ordinary inputs without a default."""
+    """True if explain, target, position and weights are ordinary inputs without a default."""
     targets: int = 1
     """Number of targets K that one run explains for each sample."""
     batch_axis: int | None = 0
@@ -151,7 +153,9 @@ class Interface:
     @property
     def names_of_added_inputs(self) -> tuple[str, ...]:
         """Names of all inputs that the source does not have."""
-        return (*self.added_inputs.values(), *self.reference_inputs.values(), *self.mask_inputs.values())
+        switch = () if self.explain_input is None else (self.explain_input,)
+        chosen = (*self.reference_inputs.values(), *self.mask_inputs.values())
+        return (*self.added_inputs.values(), *chosen, *switch)
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""

@@ -132,7 +132,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; no other room imports them.
-    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
+    "integrations": {"convert", "composites", "runtime", "view", "errors", "extras", "trees"},
     # Records are verified by converting and running again; only the face and the command line import them.
     "records": {
         "convert",
@@ -200,8 +200,10 @@ RUNNING = {
         "printable",
         "_version",
     },
+    # Folders for model servers; only the command line imports it.
+    "serving": {"runtime", "errors", "drafts", "printable", "_version"},
 }
-SHOWS_ITSELF = {"explanation.py", "results.py"}
+SHOWS_ITSELF = {"explanation.py", "explainer.py", "results.py"}
 """Files of `runtime` that import `view` where they are asked to show or write themselves."""
 
 

@@ -58,6 +58,12 @@ def convert(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
+    on_demand: Annotated[
+        bool,
+        typer.Option(
+            "--on-demand", help="Add the input 'explain': false computes no relevance, at the cost of a forward pass."
+        ),
+    ] = False,
     reduce: Reduce = [],  # noqa: B006
     concept: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose channels can be chosen at run time.")
@@ -107,6 +113,7 @@ def convert(
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
+        on_demand=on_demand,
         reduce=reductions,
         concepts=tuple(concept),
         explain_probability=explain_probability,
@@ -137,6 +144,8 @@ def convert(
         terminal.say(f"  relevance of the inner value {name!r} is output {relevance!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
+    if face.explain_input is not None:
+        terminal.say(f"  input {face.explain_input!r}, bool [1], switches relevance off: its outputs are empty then")
     for name, mask in face.mask_inputs.items():
         terminal.say(f"  channels of {name!r} are chosen by input {mask!r}")
     if explained.comparison is not None:

@@ -17,8 +17,13 @@ from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.source.read import Source
 
 
-def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, asked: Mapping[str, Any]) -> Interface:
-    """Describe the explained model by the names that were really used; `asked` holds the options of the conversion."""
+def describe(
+    source: Source, plan: Plan, emitted: Emitted, request: Request, asked: Mapping[str, Any], explain_input: str | None
+) -> Interface:
+    """Describe the explained model by the names that were really used.
+
+    `asked` holds the options of the conversion, `explain_input` is the name of its switch.
+    """
     question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
@@ -42,6 +47,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, ask
         reference_scores=emitted.reference_scores,
         target=options.kind.name,
         **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
+        explain_input=explain_input,
         required=options.target_input == "required",
         targets=options.targets,
         batch_axis=request.axes.batch,

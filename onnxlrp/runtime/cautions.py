@@ -21,6 +21,7 @@ from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
 from onnxlrp.runtime.sums import sums_of_samples
+from onnxlrp.runtime.switched_off import is_switched_off
 from onnxlrp.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -121,8 +122,11 @@ class Watch:
     ) -> None:
         """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample.
 
-        `partial` says that relevance passed some channels alone, so that its sum says nothing.
+        `partial` says that relevance passed some channels alone, so that its sum says nothing. Without
+        relevance, of a call with `explain=False`, there is nothing to doubt.
         """
+        if is_switched_off(explanation):
+            return
         for name, value in (feeds or {}).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 self._holes[name] += int(np.isnan(value).sum())
