@@ -25,6 +25,7 @@ from onnxlrp.runtime.cli_inputs import CliInputs, Data, load
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.joined import join
 from onnxlrp.runtime.reading import ModelFile, open_model
+from onnxlrp.runtime.recorder import dated
 from onnxlrp.runtime.samples import expand, is_picture_file
 from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.targets import TARGETS
@@ -156,6 +157,9 @@ def explain(
         "ids": {**data.ids, **explanation.ids, **data.table.ids},
         "originals": data.originals,
     }
+    if explanation.circumstances is not None:
+        read: dict[str, Any] = {"files": data.files, "tokenizer": data.tokenizer if data.tokens else None}
+        known["circumstances"] = dataclasses.replace(explanation.circumstances, **read)
     explanation = dataclasses.replace(explanation, **known)
     value = explanation.outputs.get(explainer.explained_output)
     if not labels and isinstance(value, list) and value and isinstance(value[0], dict):
@@ -230,10 +234,10 @@ def show_many(results: runtime.Results) -> None:
         terminal.say(f"  {name} {array.dtype} {list(array.shape)}")
 
 
-def save(done: Explained, path: Path) -> None:
-    """Write the explanation in the format of the path's suffix."""
+def save(done: Explained, path: Path, with_date: bool = False) -> None:
+    """Write the explanation in the format of the path's suffix, perhaps with the date in its record."""
     material = saving.Material(
-        done.explanation,
+        dated(done.explanation) if with_date else done.explanation,
         inputs=done.data.arrays,
         samples=done.samples,
         title=done.title,
@@ -327,7 +331,7 @@ def show_report(report: Report, is_random: bool) -> None:
     if is_random:
         terminal.say("on random inputs; --input gives real ones")
     if report.outputs is None:
-        terminal.say("this is an explained model: run check on its source to compare outputs")
+        terminal.say("this is an explained model, whose source is not beside it: run check on its source instead")
     else:
         terminal.show(tables.outputs_table(report.outputs))
     ledger = report.explanation.ledger
@@ -413,6 +417,7 @@ def report(
         tokenizer=data.tokenizer,
         originals=data.originals,
         pixels=data.pixels,
+        files=data.files,
         **asked,
     )
     return list(write_report(request, out).notes)

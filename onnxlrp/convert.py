@@ -33,6 +33,7 @@ from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
 from onnxlrp.profiles import ONNXRUNTIME, Profile, profile_named
+from onnxlrp.recorded_options import changed_options, told_background
 from onnxlrp.rules import Rule
 from onnxlrp.rules import parse as parse_rule
 from onnxlrp.runtime.checking import compare_with_source
@@ -219,6 +220,7 @@ def convert(
     print(explanation.ledger)
     ```
     """
+    asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
     made_for = profile_named(profile)
     options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
@@ -258,7 +260,7 @@ def convert(
         stops_at=ends,
     )
     emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request)
+    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
     plan.notes += tidy(work.source, work.op, interface.to_metadata())
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:

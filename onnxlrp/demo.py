@@ -12,11 +12,13 @@ from PIL import Image
 from rich.table import Table
 
 from onnxlrp.convert import convert
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.runtime import Explainer, Explanation, files
 from onnxlrp.runtime.providers import onnxruntime
+from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view import pictures, terminal
+from onnxlrp.view.record_files import recorded_write
 
 MODEL = "efficientnet_lite0.lrp.onnx"
 SHEET = "contact_sheet.png"
@@ -88,10 +90,11 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         spec = explainer.inputs["image"]
         data = files.join([files.load(path, spec) for path in paths], spec)
         # Cautions are left out, because the table shows how much the biases absorb, and the text below it says so.
-        explanations[composite] = explainer.compute(explainer.prepare({"image": data.array}))
+        explanations[composite] = _with_files(explainer.compute(explainer.prepare({"image": data.array})), paths)
         step("converting")
     entries = _describe([path.stem for path in paths], labels, explanations)
-    with atomic_write(folder / SHEET) as draft:
+    first, *others = [recorder_of(one) for one in explanations.values()]
+    with recorded_write(folder / SHEET, first, [one.record() for one in others]) as draft:
         _sheet(data.pictures, entries, explanations).save(draft)
     step("done")
     return Demo(
@@ -101,6 +104,14 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         seconds=time.perf_counter() - start,
         pictures=entries,
     )
+
+
+def _with_files(explanation: Explanation, paths: list[Path]) -> Explanation:
+    """Note the files of the pictures for the record of the sheet."""
+    known = explanation.circumstances
+    assert known is not None
+    files_read = {"image": tuple(map(FileMark.of, paths))}
+    return dataclasses.replace(explanation, circumstances=dataclasses.replace(known, files=files_read))
 
 
 def show(done: Demo) -> None:

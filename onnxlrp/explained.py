@@ -85,3 +85,12 @@ class Explained:
         ```
         """
         save.save(self._source, Path(path), share_weights=share_weights)
+
+    @property
+    def weight_files(self) -> dict[str, Path]:
+        """Files that hold weights of the source, each by its place in the source's folder."""
+        return dict(self._source.weights)
+
+    def shared_content(self, path: str | Path) -> bytes:
+        """Serialise the model as `save(path, share_weights=True)` would write it, without writing anything."""
+        return save.shared_content(self._source, Path(path))

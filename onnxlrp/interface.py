@@ -59,6 +59,9 @@ class Interface:
     """Axis that holds channels, of each input whose relevance is reduced and that has one."""
     relevance_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold relevance, by the inner value."""
+    unbatched: tuple[str, ...] = ()
+    """Inputs whose relevance is reduced and that have no axis of samples: they are one sample, for which the reduced
+    relevance has an axis of length 1."""
     stops_at: tuple[str, ...] = ()
     """Inner values at which relevance ends, where no input is explained."""
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -122,6 +125,11 @@ class Interface:
     time_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Axis that holds time, 1 or 2, of each input that is a series [N, ., .], as far as convolutions and recurrent
     layers tell it."""
+    source_weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """SHA-256 of each file beside the source that holds weights of it, by the file's name."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of `convert` that were not the defaults, besides the composite and the rules; rows of data by their
+    SHA-256."""
 
     def __repr__(self) -> str:
         where = some(self.relevance or self.stops_at)
@@ -206,6 +214,8 @@ def _read(text: str, key: str, kind: Any) -> Any:
 
 def _is_a(value: Any, kind: Any) -> bool:
     """Decide whether a value from JSON is of a type such as `str | None` or `tuple[int, ...]`."""
+    if kind is Any:
+        return True
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return any(_is_a(value, part) for part in parts)

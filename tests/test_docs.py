@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import re
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from onnxlrp.interface import Interface
 from onnxlrp.operators import own, registry
 from onnxlrp.rules import RULES
 from onnxlrp.runtime.cautions import KINDS
+from onnxlrp.runtime.record import SCHEMA_FILE, Record
 from onnxlrp.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,7 @@ DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
 REDUCED_PAGE = ROOT / "docs" / "reduced.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
+RECORD_PAGE = ROOT / "docs" / "record.md"
 PROGRAMS = {
     RULES_PAGE: ["less than half of the score arrives"],
     EMITTED_PAGE: [],
@@ -43,6 +46,7 @@ PROGRAMS = {
     EVALUATE_PAGE: [],
     TUNE_PAGE: [],
     INTEGRATIONS_PAGE: [],
+    RECORD_PAGE: [],
     RELEVANCE_PAGE: [],
     START_PAGE: [],
     DEPLOYING_PAGE: [],
@@ -94,6 +98,13 @@ def test_rows_of_a_table_have_as_many_cells_as_its_head(page):
 def test_every_entry_of_the_metadata_is_described(field):
     rows = EMITTED_PAGE.read_text().split("## Metadata")[1].split("\n## ")[0].splitlines()
     assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
+
+
+@pytest.mark.parametrize("field", ["schema", *(field.name for field in dataclasses.fields(Record))])
+def test_every_field_of_a_record_is_described(field):
+    rows = RECORD_PAGE.read_text().split("## Every field")[1].split("\n## ")[0].splitlines()
+    assert any(f"`{field}`" in row.split("|")[1] for row in rows if row.startswith("| `"))
+    assert field in json.loads(SCHEMA_FILE.read_text())["properties"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

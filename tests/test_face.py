@@ -158,7 +158,10 @@ def test_help_describes_every_parameter_and_has_an_example(call: Callable[..., A
     assert _examples(call), f"{call.__qualname__} has no example"
 
 
-_SHARED = ("epsilon", "relative", "zero_params", "activations", "trees", "halves", "over_patches")
+_SHARED = (
+    *("epsilon", "relative", "zero_params", "stabiliser", "activations", "trees"),
+    *("halves", "over_patches", "clamps"),
+)
 """Parameters of every rule and every composite, which the base class describes."""
 
 

@@ -49,8 +49,8 @@ def axes_of_input(value: ir.Value, batch_symbol: object, is_one_sample: bool) ->
     batch: int | None = named[0] if named else 0
     if is_one_sample and (not shape or (isinstance(shape[0], int) and shape[0] != 1)):
         batch = None
-    elif not named and told is not None and told[0] is not None:
-        batch = told[0]
+    elif not named and told is not None:
+        batch = told[0]  # None where the model adds the axis itself
     if told is not None:
         return SampleAxes(batch, told[1])
     return _by_sizes(shape, batch)

@@ -1,4 +1,4 @@
-"""Command line: `onnxlrp demo`, `convert`, `inspect`, `explain`, `check`, `evaluate`, `tune`, `report` and others."""
+"""Command line: `onnxlrp demo`, `convert`, `inspect`, `explain`, `check`, `evaluate`, `tune` and others."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,9 @@ from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.report_command import report
 from onnxlrp.cli.showing import composites, demo, help, operators
+from onnxlrp.cli.snippet_command import snippet
 from onnxlrp.cli.tuning import tune
+from onnxlrp.cli.verifying import audit, verify
 
 __all__ = ["FOUND", "UNUSABLE", "app", "main"]
 
@@ -41,6 +43,12 @@ COMMANDS: dict[Callable[..., None], str] = {
         "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
         "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
     ),
+    verify: (
+        "onnxlrp verify cat.png --model model.onnx --input image=cat.jpg; "
+        "where model and input lie beside the results: onnxlrp verify results/scores.csv"
+    ),
+    audit: "onnxlrp audit february/ --baseline january/ --bound 0.95",
+    snippet: "onnxlrp snippet model.lrp.onnx --language node",
     help: "onnxlrp help absorbed",
     operators: "onnxlrp operators --json",
     composites: "onnxlrp composites --json",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ def conversion(
 ) -> dict[str, Any]:
     """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
     from onnxlrp.composites import parse
+    from onnxlrp.rule_overrides import parse_override
 
     if composite.endswith(".toml"):
         parse(composite)  # an unusable file is an error of its own, not wrong usage
@@ -26,7 +26,7 @@ def conversion(
         usage(parse, composite, "--composite")
     return {
         "composite": composite,
-        "rules": tuple(usage(_rule, text, "--rule") for text in rules),
+        "rules": tuple(usage(parse_override, text, "--rule") for text in rules),
         "output": output,
         "inputs": tuple(inputs) or None,
         "background": background,
@@ -49,16 +49,6 @@ def elements(texts: Sequence[str]) -> list[tuple[int, ...]]:
     if len({len(one) for one in found}) > 1:
         raise InputError(f"elements of one output have as many indices each, unlike {', '.join(texts)!r:.80}")
     return found
-
-
-def _rule(text: str) -> tuple[str, Any]:
-    """Parse `PATTERN=RULE`; a node's name may hold `=` itself, and so may the rule's arguments."""
-    from onnxlrp import rules
-
-    parts = re.fullmatch(r"(.+)=(\w+\s*(?:\(.*\))?)\s*", text)
-    if parts is None:
-        raise InputError(f"{text!r} is not PATTERN=RULE, such as Conv=ZPlus or '/layer4/*=Gamma(0.1)'")
-    return parts[1], rules.parse(parts[2])
 
 
 def files_and_texts(

@@ -133,6 +133,7 @@ BaselineName = Annotated[
 ]
 CurveSteps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of a curve.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Date = Annotated[bool, typer.Option("--date", help="Write the date and time, in UTC, into the record of the file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -24,6 +24,7 @@ from onnxlrp.cli.command_options import (
     Rules,
     TargetKind,
 )
+from onnxlrp.cli.snippet_command import about_running
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
@@ -132,6 +133,19 @@ def convert(
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
+    _tell_how_to_run(out)
+
+
+def _tell_how_to_run(out: Path) -> None:
+    """Print the inputs of a file and how to run it; a file that no snippet can feed is written all the same."""
+    try:
+        lines, note = about_running(out)
+    except InputError:
+        return
+    for line in lines:
+        terminal.say(line)
+    if note:
+        terminal.tell("note", note)
 
 
 @guarded

@@ -25,6 +25,7 @@ from onnxlrp.cli.command_options import (
     BackgroundFile,
     BatchSize,
     Composite,
+    Date,
     Debug,
     Elements,
     Files,
@@ -82,6 +83,7 @@ def explain(
     output: OutputName = None,
     background: BackgroundFile = None,
     provider: Providers = [],  # noqa: B006
+    date: Date = False,
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -92,6 +94,7 @@ def explain(
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
+    from onnxlrp.view.record_files import files_written
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
     asked = AskedTarget(target, position, element, weights, at, box, mask)
@@ -104,12 +107,14 @@ def explain(
         raise typer.BadParameter(
             "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
         )
+    if date and (many or out is None):
+        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--date")
     if many and asked.is_place:
         raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
     if out is not None and not many:
         others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
         others += [*background_files(background), *(file for _, file in compared.inputs)]
-        refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
+        refuse_overwriting(files_written(out), force, functools.partial(commands.files_read, model, given, others))
         usage(saving.check_suffix, out, "-o")
     opened = open_model(model)
     if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
@@ -135,13 +140,13 @@ def explain(
             commands.show_many(results)
         return
     if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
-        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json)
+        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)
         return
     with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
         compared_with = commands.read_reference(compared, data, how)
         done = commands.explain(made, data, chosen, names, provider, words, out, compared_with)
     if out is not None:
-        commands.save(done, out)
+        commands.save(done, out, date)
     if as_json:
         written = {"written": None if out is None else str(out)}
         print_json({**commands.as_json(done), "cautions": commands.cautions_json(cautions), **written})
@@ -192,18 +197,22 @@ def check(
 ) -> None:
     """Run source and explained model, compare their outputs, and show whether and where relevance is lost."""
     from onnxlrp import commands
+    from onnxlrp.records.find_source import source_beside
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.reading import open_model
+    from onnxlrp.runtime.reading import ModelFile, open_model
 
     how = usage(Preprocess.parse, preprocess, "--preprocess")
     given = files_and_texts(input, text, tokenizer)
     options = conversion(composite, rule, output, [])
     opened = open_model(model)
     arrays = load(given, opened.inputs, how, model, opened.columns).arrays if given else None
-    source, made = None, model
+    made: Any = model
+    source: ModelFile | None
     if opened.interface is None:
         source, made = opened, convert_with_ledger(model, **options, target=target)
+    elif (source := source_beside(model, opened.interface)) is not None:
+        terminal.tell("note", f"compared with {source.place}, which has the hash of this model's source")
     with terminal.progress("running both models"), terminal.cautions_heard() as cautions:
         report = commands.check(source, made, arrays, provider, seed)
     if as_json:

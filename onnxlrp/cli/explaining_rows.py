@@ -12,9 +12,10 @@ from onnxlrp.cli.arguments import print_json
 from onnxlrp.runtime import Explainer, Explanation
 from onnxlrp.runtime.cli_inputs import Data
 from onnxlrp.runtime.given_values import Given
+from onnxlrp.runtime.recorder import dated
 from onnxlrp.view import tables, terminal
 from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature
-from onnxlrp.view.table_file import TABLE_WRITERS, write_table
+from onnxlrp.view.table_file import TABLE_FORMATS, write_table
 
 _AT_ONCE = 256
 """Number of rows in a batch: enough for a processor to be busy, few enough for any memory."""
@@ -31,7 +32,7 @@ class WrittenRows:
 
 def are_many(data: Data, out: Path | None) -> bool:
     """Decide whether data are explained batch by batch: rows without texts, more than one batch, for one table."""
-    if out is None or out.suffix.lower() not in TABLE_WRITERS or data.tokens:
+    if out is None or out.suffix.lower() not in TABLE_FORMATS or data.tokens:
         return False
     lengths = {len(value) for value in data.arrays.values() if getattr(value, "ndim", 0)}
     return len(lengths) == 1 and lengths.pop() > _AT_ONCE
@@ -45,10 +46,12 @@ def explain_rows(
     out: Path,
     batch_size: int | None,
     as_json: bool,
+    with_date: bool,
 ) -> None:
-    """Explain all rows of the data, write them to a table, and print what was written."""
+    """Explain all rows of the data, write them to a table, perhaps with the date in its record, and print what was
+    written."""
     with terminal.cautions_heard() as cautions:
-        written = write_rows(model, data, commands.chosen_targets(asked), names, out, batch_size)
+        written = write_rows(model, data, commands.chosen_targets(asked), names, out, batch_size, with_date)
     if as_json:
         print_json({**rows_json(written, out), "cautions": commands.cautions_json(cautions)})
     else:
@@ -56,18 +59,25 @@ def explain_rows(
 
 
 def write_rows(
-    model: Any, data: Data, chosen: Mapping[str, Any], names: Sequence[str], out: Path, batch_size: int | None
+    model: Any,
+    data: Data,
+    chosen: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    batch_size: int | None,
+    with_date: bool = False,
 ) -> WrittenRows:
     """Explain all rows of the data and write them to a table; `names` are those of providers."""
     explainer = Explainer(model, providers=list(names) or None)
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
-    given = Given(dict(data.arrays), {**headed, **data.table.columns}, {**data.ids, **data.table.ids})
+    names_of_rows = {**data.ids, **data.table.ids}
+    given = Given(dict(data.arrays), {**headed, **data.table.columns}, names_of_rows, files=dict(data.files))
     ranking = FeatureRanking()
 
     def explanations() -> Iterator[Explanation]:
         for explanation in explainer.map(given, _size(explainer, batch_size), **chosen, progress=True):
             ranking.add(explanation)
-            yield explanation
+            yield dated(explanation) if with_date else explanation
 
     return WrittenRows(write_table(explanations(), out), ranking.top(_TOP))
 

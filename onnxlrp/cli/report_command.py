@@ -21,6 +21,7 @@ from onnxlrp.cli.arguments import (
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     CurveSteps,
+    Date,
     Debug,
     Elements,
     Files,
@@ -70,6 +71,7 @@ def report(
     background: BackgroundFile = None,
     seed: Seed = 0,
     provider: Providers = [],  # noqa: B006
+    date: Date = False,
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -94,6 +96,7 @@ def report(
         "curves": curves,
         "steps": steps,
         "seed": seed,
+        "dated": date,
         "providers": list(provider) or None,
     }
     with terminal.progress("writing the report"):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import onnx_ir as ir
 
 from onnxlrp._version import __version__
 from onnxlrp.analysis.time_axes import time_axis_of
 from onnxlrp.emit.emit import Emitted, Request
+from onnxlrp.file_hashes import sha256_of
 from onnxlrp.interface import Interface
 from onnxlrp.plan import Plan
 from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.source.read import Source
 
 
-def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> Interface:
-    """Describe the explained model by the names that were really used."""
+def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, asked: Mapping[str, Any]) -> Interface:
+    """Describe the explained model by the names that were really used; `asked` holds the options of the conversion."""
     question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
@@ -26,6 +30,7 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         reduce={str(value.name): str(asked.reduction) for value, asked in request.reductions.items()},
         relevance_indices=emitted.relevance_indices,
         channel_axes=_channel_axes(request),
+        unbatched=tuple(str(value.name) for value, asked in request.reductions.items() if asked.has_no_batch),
         relevance_at=emitted.relevance_at,
         stops_at=tuple(str(value.name) for value in request.stops_at),
         coefficients_at=emitted.coefficients_at,
@@ -52,6 +57,8 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request) -> 
         has_base=plan.has_base,
         background_rows=baseline_count(plan.steps),
         time_axes=_time_axes(source, emitted),
+        source_weights={name: sha256_of(path) for name, path in source.weights.items()},
+        options=asked,
         base_values=None if plan.base is None or request.initial != "output" else tuple(plan.base.ravel().tolist()),
     )
 

@@ -51,6 +51,11 @@ def save(source: Source, path: Path, *, share_weights: bool = False) -> None:
         file.writelines(_content(proto, source.held))
 
 
+def shared_content(source: Source, path: Path) -> bytes:
+    """Serialise the model as `save` would write it to `path` with shared weights, without writing anything."""
+    return b"".join(_content(_shared(_serialised(source), path), source.held))
+
+
 def _content(proto: onnx.ModelProto, held: HeldColumns) -> list[bytes | memoryview]:
     """Give the parts of the file's content, with the columns of large tree ensembles in their places."""
     return held.put_back(proto.SerializeToString(deterministic=True))

@@ -19,11 +19,14 @@ from onnxlrp.evaluation.evaluated_data import EvaluatedData, read_data
 from onnxlrp.evaluation.evaluation_result import Evaluation
 from onnxlrp.evaluation.presets import presets_for
 from onnxlrp.explained import Explained
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.reporting.report_content import ComparedExplanation, ReportContent
 from onnxlrp.runtime import class_names
 from onnxlrp.runtime.cautions import Caution
+from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.recorder import dated
 from onnxlrp.view.figures.scene import scene_of
 
 _PRESETS = 4
@@ -56,6 +59,10 @@ class ReportRequest:
     """Files of pictures by input, one a sample."""
     pixels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Scale of the pixels of each input that was read from pictures."""
+    dated: bool = False
+    """True writes the date and time into the records."""
+    files: Mapping[str, tuple[FileMark, ...]] = dataclasses.field(default_factory=dict)
+    """Files that the inputs were read from, by input."""
 
 
 def gather_report(request: ReportRequest) -> ReportContent:
@@ -132,13 +139,20 @@ def _with_names(request: ReportRequest, explanation: Explanation, data: Evaluate
         pixels = request.pixels or legend.pixels
         legend = dataclasses.replace(legend, class_names=names, pixels=pixels)
     originals = {name: list(some)[: data.count] for name, some in request.originals.items()}
+    explanation = dated(explanation) if request.dated else explanation
     return dataclasses.replace(
         explanation,
         tokens=data.tokens or explanation.tokens,
         columns={**explanation.columns, **data.columns},
         originals=originals or explanation.originals,
         legend=legend,
+        circumstances=_with_files(request, explanation.circumstances, data.count),
     )
+
+
+def _with_files(request: ReportRequest, known: Circumstances | None, count: int) -> Circumstances | None:
+    """Note the files of the samples, of which the first `count` are explained."""
+    return None if known is None else dataclasses.replace(known, files=dict(request.files), samples=(0, count))
 
 
 def _purpose(name: str) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxlrp.composites import Composite, Overridden
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.reporting.gather_report import ReportRequest, gather_report
 from onnxlrp.reporting.report_content import ReportContent
 from onnxlrp.reporting.report_page import report_page
+from onnxlrp.runtime.recorder import recorder_of
+from onnxlrp.view.record_files import recorded_write
 
 
 def report(
@@ -116,14 +117,18 @@ def report(
 
 
 def write_report(request: ReportRequest, path: Path) -> ReportContent:
-    """Write the report that is asked for, whole or not at all, and return what it shows.
+    """Write the report that is asked for, with a record of each explanation, and return what it shows.
+
+    The file is written whole or not at all.
 
     Raises InputError and OnnxLrpError as `report` does.
     """
     check_report_suffix(path)
     content = gather_report(request)
     page = report_page(content)
-    with atomic_write(path) as draft:
+    first, *others = [recorder_of(one.explanation) for one in content.compared]
+    records = [one.record() for one in others if not one.is_empty]
+    with recorded_write(path, first, records) as draft:
         draft.write_text(page, encoding="utf-8")
     return content
 

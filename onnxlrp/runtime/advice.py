@@ -50,8 +50,14 @@ def not_finite(where: str, inputs: str) -> str:
     return f"relevance or score is NaN or infinite{where}: {inputs}. Replace these first"
 
 
-def overflowed(where: str, ledger: Ledger | None) -> str:
-    """Make the sentence for NaN in the relevance or the score although the inputs hold none."""
+def overflowed(where: str, ledger: Ledger | None, half: bool = False) -> str:
+    """Make the sentence for NaN in the relevance or the score although the inputs hold none; `half` if relevance is
+    reduced to float16."""
+    if half:
+        return (
+            f"relevance or score is NaN or infinite{where}, though no input holds NaN or infinity. Relevance leaves "
+            "this model in float16, which holds 65,504 at most: convert without reduce='float16'"
+        )
     return (
         f"relevance or score is NaN or infinite{where}, though no input holds NaN or infinity{_starts(ledger)}. Shares "
         "that grow from layer to layer may overflow, those of Epsilon in deep networks most, above all with "

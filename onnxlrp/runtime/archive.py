@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import re
 import struct
 import threading
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.array_hashes import summary_of
 from onnxlrp.targets.argument_arrays import from_maps
 
 UNREADABLE = (
@@ -59,6 +62,17 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     if explanation.ledger is not None:
         arrays.setdefault("relevance_ledger", explanation.ledger.values)
     return arrays
+
+
+def hash_of_arrays(arrays: Mapping[str, Any]) -> str:
+    """Hash arrays by their names, types, shapes and numbers: SHA-256 of a line of JSON for each, sorted by name."""
+    lines = [[name, *_identity(array)] for name, array in sorted(arrays.items())]
+    return hashlib.sha256("".join(json.dumps(line) + "\n" for line in lines).encode()).hexdigest()
+
+
+def _identity(array: Any) -> tuple[str, list[int], str]:
+    summary = summary_of(np.asanyarray(array))
+    return summary.dtype, list(summary.shape), summary.sha256
 
 
 def unused(name: str, taken: Collection[str]) -> str:

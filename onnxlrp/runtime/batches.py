@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.interface import Interface
 from onnxlrp.runtime import fingerprint, samples
 from onnxlrp.runtime.files import Preprocess, picture_layout
@@ -67,6 +68,7 @@ class Batches:
         self.size = _size(size, fixed, self.count)
         self.preprocess = preprocess
         """The scale of pixels of pictures that are read with a batch."""
+        self._files = given.files
         self._columns, self._ids = given.columns, {**_file_names(self._samples[leading]), **given.ids}
         self._options = {
             name: Rows(to_numbers(value, name), name) if _is_per_sample(name, value, interface, self.count) else value
@@ -91,6 +93,21 @@ class Batches:
         start, stop = self.span(index)
         named = {name: one.names for name, one in self._samples.items() if isinstance(one, Files)}
         return {name: paths[start:stop] for name, paths in named.items() if paths}
+
+    @property
+    def varying(self) -> frozenset[str]:
+        """Names of the options that hold a value for each sample."""
+        return frozenset(name for name, one in self._options.items() if isinstance(one, Rows))
+
+    def pixels(self, index: int) -> dict[str, str]:
+        """Name the scale of the pixels of each input that a batch reads from pictures."""
+        return {name: str(self.preprocess.for_input(self._specs[name])) for name in self.originals(index)}
+
+    def files(self, index: int) -> dict[str, tuple[FileMark, ...]]:
+        """Mark the files that a batch is read from, by input."""
+        span = self.span(index)
+        found = {name: one.marks(*span) for name, one in self._samples.items() if isinstance(one, Files)}
+        return {**self._files, **found}
 
     def span(self, index: int) -> tuple[int, int]:
         """Return the range of samples in a batch: the first, and one past the last."""

@@ -19,7 +19,7 @@ from onnxlrp.reprs import Brief
 from onnxlrp.runtime import advice
 from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.ledger_table import Ledger
-from onnxlrp.runtime.reduced_inputs import is_cut
+from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
 from onnxlrp.runtime.sums import sums_of_samples
 from onnxlrp.targets import TARGETS
 
@@ -256,7 +256,8 @@ def _largest_output(explanation: Explanation, interface: Interface, samples: int
 
 def _doubts(numbers: _Numbers, interface: Interface, ledger: Ledger | None) -> Iterator[_Doubt]:
     """Yield every kind of doubt with its mask of samples, the gravest first; the mask may be empty."""
-    yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger))
+    half = any(reduction.half for reduction in reductions_of(interface).values())
+    yield _Doubt("nan", "", numbers.bad, lambda where: advice.overflowed(where, ledger, half))
     yield from _zeros(numbers, interface, ledger)
     yield from _large(numbers, interface)
     if not is_cut(interface):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.runtime import files, table_inputs, text
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.inputs import TensorSpec, check
@@ -51,6 +52,9 @@ class Data:
     originals: Mapping[str, Sequence[Path]] = dataclasses.field(default_factory=dict)
     """Files of the inputs that are pictures, one a sample."""
 
+    files: Mapping[str, tuple[FileMark, ...]] = dataclasses.field(default_factory=dict)
+    """Files that the inputs were read from, by input."""
+
     @property
     def samples(self) -> int:
         """Number of samples: the first axis of the first input that has one."""
@@ -87,6 +91,7 @@ def load(
     given = dataclasses.replace(given, texts=[*given.texts, *_texts_of_table(found.table, table)])
     for name, path in found.files:
         grouped.setdefault(name, []).extend(expand(path, specs.get(name)))
+    marks = {name: tuple(map(FileMark.of, paths)) for name, paths in grouped.items()}
     names = dict.fromkeys([*table, *grouped, *(name for name, _ in given.texts)])
     if any(name not in specs for name in names):
         check(names, specs)  # raises an error that lists the unknown names and the model's own
@@ -106,7 +111,8 @@ def load(
     tokens = {**tokens, **text.read_ids(ids, specs, tokenizer)}
     originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
     pixels = {name: str(preprocess.for_input(specs[name])) for name in originals}
-    return Data(specs, loaded, ready, tokens, tokenizer, found.table, pixels, originals)
+    files_read = {**found.table.files, **marks}
+    return Data(specs, loaded, ready, tokens, tokenizer, found.table, pixels, originals, files_read)
 
 
 def fixed_batch(arrays: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> int | None:

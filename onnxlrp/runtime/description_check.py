@@ -105,7 +105,8 @@ def _check_reductions(interface: Interface, outputs: Mapping[str, TensorSpec]) -
     except InputError as error:
         raise ValueError(str(error)) from error
     cut = {name for name, reduction in found.items() if reduction.top is not None}
-    if not {*found, *interface.channel_axes} <= {*interface.relevance} or cut != {*interface.relevance_indices}:
+    named = {*found, *interface.channel_axes, *interface.unbatched}
+    if not named <= {*interface.relevance} or cut != {*interface.relevance_indices}:
         raise ValueError("its reductions and the inputs that are explained do not agree")
     _check_names("output", [*interface.relevance_indices.values()], outputs)
     for name in interface.relevance_indices.values():

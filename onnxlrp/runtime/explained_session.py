@@ -16,6 +16,7 @@ from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.comparing import reference_feeds
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
@@ -97,7 +98,7 @@ class ExplainedSession:
         values, tokens = self._cut(given.inputs)
         feeds = arrays.check(values, self.inputs)
         columns = {**self._file.columns, **given.columns}
-        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals)
+        return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals, given.files)
 
     @own_errors
     def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
@@ -167,7 +168,7 @@ class ExplainedSession:
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
-            relevance_indices={name: values[output] for name, output in self.interface.relevance_indices.items()},
+            relevance_indices={n: values[o] for n, o in self.interface.relevance_indices.items() if o in values},
             tokens=tokens,
             interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
@@ -179,6 +180,19 @@ class ExplainedSession:
             originals=prepared.originals,
             interface=self.interface,
             legend=dataclasses.replace(self._legend, pixels=prepared.pixels),
+            circumstances=self._circumstances(prepared, given),
+        )
+
+    def _circumstances(self, prepared: Prepared, given: Mapping[str, Any]) -> Circumstances:
+        """Collect everything besides the numbers that a record of a call says."""
+        asked = {name: value for name, value in given.items() if value is not None}
+        return Circumstances(
+            self._file,
+            tuple(self.providers),
+            asked,
+            prepared.files,
+            prepared.references,
+            self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -13,6 +13,7 @@ from onnxlrp.extras import optional
 from onnxlrp.interface import Interface
 from onnxlrp.reprs import counted, cut, some
 from onnxlrp.runtime import text
+from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.legend import Legend
 
@@ -102,6 +103,9 @@ class Explanation:
     """Interface of the explained model: names, composite, explained output, labels of classes."""
     legend: Legend | None = None
     """Declarations of the inputs, names of the classes and of the explained output, for tables and pictures."""
+    circumstances: Circumstances | None = None
+    """The model and the call that gave the explanation, for the record in files; None if it was put together by
+    hand."""
 
     def __repr__(self) -> str:
         relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
@@ -249,6 +253,10 @@ class Explanation:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the explanation to a file, whole or not at all; a file that is there is replaced.
+
+        The file says what it explains: it holds a record with the hashes of models and inputs, the composite, the
+        target and all versions, which `onnxlrp verify` checks. A .csv has its record beside it, in
+        `NAME.csv.record.json`.
 
         Parameters
         ----------

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from onnxlrp.errors import InputError
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import column_names, files, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
@@ -34,6 +35,8 @@ class Given:
     """Scale of the pixels of each input that was read from pictures."""
     originals: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Values that say more than the arrays that were read from them: lists of paths, of pictures, labelled arrays."""
+    files: dict[str, tuple[FileMark, ...]] = dataclasses.field(default_factory=dict)
+    """Files that values were read from, by input."""
 
 
 def by_name(
@@ -52,13 +55,15 @@ def by_name(
     ids = (ids,) if isinstance(ids, str) else tuple(ids)
     if _is_series(value) and _text_input(specs) is not None:
         value = value.to_list()
+    marks: tuple[FileMark, ...] = (FileMark.of(Path(value)),) if _is_table_file(value) else ()
     table = _table(value, specs)
     if table is not None:
         texts = _texts_in(table, specs, ids)
         if texts is not None:
-            return texts
+            return dataclasses.replace(texts, files={name: marks for name in texts.inputs if marks})
         matched = match(table, specs, known, ids)
-        return Given(matched.inputs, matched.columns, matched.ids)
+        files_read = {name: marks for name in matched.inputs if marks}
+        return Given(matched.inputs, matched.columns, matched.ids, files=files_read)
     if ids:
         raise InputError(f"identifiers ({listed(ids)}) are columns of a table, and a {type(value).__name__} is none")
     if _is_series(value):
@@ -70,7 +75,8 @@ def by_name(
 
 def load_values(given: Given, specs: Mapping[str, TensorSpec], preprocess: files.Preprocess) -> Given:
     """Read the values that are paths or pictures; everything else stays as it is."""
-    read = Given(dict(given.inputs), dict(given.columns), dict(given.ids), originals=dict(given.originals))
+    known = (given.inputs, given.columns, given.ids, given.pixels, given.originals, given.files)
+    read = Given(*map(dict, known))
     for name, value in given.inputs.items():
         spec = specs.get(name)
         if spec is not None and spec.dtype is not None:
@@ -85,6 +91,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
         read.inputs[name], read.originals[name] = loaded.array, pictures
         read.pixels[name] = str(preprocess.for_input(spec))
     elif (paths := paths_of(value, spec)) is not None:
+        read.files[name] = tuple(map(FileMark.of, paths))
         texts = _texts_of(paths, spec)
         if texts is not None:
             read.inputs[name] = texts

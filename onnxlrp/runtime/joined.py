@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from onnxlrp.interface import INNER
+from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.ledger_table import Ledger
 
@@ -26,7 +27,22 @@ def join(parts: Sequence[Explanation]) -> Explanation:
     if first.ledger is not None:
         values = np.sum([part.ledger.values for part in parts if part.ledger is not None], axis=0)
         changed["ledger"] = Ledger(first.ledger.names, values, first.ledger.marked)
+    changed["circumstances"] = _joined_circumstances([part.circumstances for part in parts])
     return dataclasses.replace(first, **changed)
+
+
+def _joined_circumstances(parts: Sequence[Circumstances | None]) -> Circumstances | None:
+    """Join what is known of the calls: the files that any of them read, and what was asked of all samples."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    names = dict.fromkeys(name for part in known for name in part.files)
+    files = {name: tuple(dict.fromkeys(f for part in known for f in part.files.get(name, ()))) for name in names}
+    asked = {
+        name: np.concatenate([np.asarray(part.asked[name]) for part in known]) if name in known[0].varying else value
+        for name, value in known[0].asked.items()
+    }
+    return dataclasses.replace(known[0], files=files, asked=asked, samples=None)
 
 
 def _by_name(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

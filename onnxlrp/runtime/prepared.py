@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.reprs import Brief
 from onnxlrp.runtime import text
 
@@ -24,5 +25,7 @@ class Prepared(Brief):
     originals: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of inputs as the caller gave them, where they say more than an array: paths and pictures, as lists, and
     labelled arrays."""
+    files: Mapping[str, tuple[FileMark, ...]] = dataclasses.field(default_factory=dict)
+    """Files that the arrays were read from, by input."""
     references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arrays that the samples are compared with, by the explained input."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import onnx
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError
+from onnxlrp.file_hashes import FileMark, name_in, sha256_of
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
-from onnxlrp.runtime import class_names, column_names, description_check, fingerprint, pixel_scales
+from onnxlrp.runtime import class_names, column_names, description_check, pixel_scales
 from onnxlrp.runtime.files import picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -48,6 +50,8 @@ class ModelFile:
     """File that the model was converted from; labels and a tokenizer may lie beside it."""
     folder: Any = None
     """Handle that keeps a temporary folder alive as long as the model is in use."""
+    marks: Mapping[str, FileMark] = dataclasses.field(default_factory=dict)
+    """Marks of the model's file, by the name "", and of its weights' files; empty for a model in memory."""
 
     def sha256(self) -> str:
         """Return the SHA-256 of the model's content, including weights in files of their own."""
@@ -55,10 +59,18 @@ class ModelFile:
             return hashlib.sha256(self.source).hexdigest()
         path = Path(self.source)
         try:
-            hashes = [fingerprint.of_file(one) for one in (path, *(path.parent / name for name in self.weights))]
+            hashes = [sha256_of(one) for one in (path, *(path.parent / name for name in self.weights))]
         except OSError as error:
             raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    @functools.cached_property
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the model's file, by the name "", and of its weights' files; None for one that has changed since
+        the model was opened."""
+        if isinstance(self.source, bytes):
+            return {"": hashlib.sha256(self.source).hexdigest()}
+        return {name: mark.sha256() for name, mark in self.marks.items()}
 
     @property
     def home(self) -> Path | str | None:
@@ -122,6 +134,7 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
     except ValueError as error:
         raise description_check.damaged(place, error) from error
     own = {name: _with_pixels(spec, proto.graph) for name, spec in inputs.items() if name not in names}
+    weights = tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external}))
     return ModelFile(
         source=source,
         inputs=own,
@@ -132,8 +145,16 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
         explained=explained,
         columns=column_names.of_metadata(metadata, own),
         class_names=class_names.of_model(metadata, proto.graph),
-        weights=tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external})),
+        weights=weights,
+        marks=_marks(source, weights) if isinstance(source, str) else {},
     )
+
+
+def _marks(source: str, weights: Sequence[str]) -> dict[str, FileMark]:
+    """Mark the model's file and the files of its weights, each of these by its place in the model's folder."""
+    folder = Path(source).parent
+    paths = [folder / name for name in weights]
+    return {"": FileMark.of(Path(source)), **{name_in(path, folder): FileMark.of(path) for path in paths}}
 
 
 def _explained_output(graph: onnx.GraphProto, name: str) -> str:

@@ -57,8 +57,7 @@ def layout_of(explanation: Explanation, name: str) -> ReducedLayout | None:
     reduction = reductions_of(interface).get(name)
     if interface is None or reduction is None or reduction.keeps_shape or not isinstance(value, np.ndarray):
         return None
-    is_alone = interface.batch_axis is None and (value.ndim == 0 or value.shape[0] != 1)
-    channels = interface.channel_axes.get(name)
+    is_alone, channels = name in interface.unbatched, interface.channel_axes.get(name)
     front = 0 if is_alone else 1
     return ReducedLayout(reduction, value.shape[front:], None if channels is None else channels - front, is_alone)
 

@@ -19,6 +19,7 @@ from onnxlrp.reprs import counted, cut
 from onnxlrp.runtime import seal
 from onnxlrp.runtime.archive import remove_drafts, write_npz
 from onnxlrp.runtime.lock import only_writer
+from onnxlrp.runtime.record import KEY, Record, parse_record
 
 FORMAT = 2
 """Version of the layout of a folder of results."""
@@ -81,12 +82,22 @@ class Results(Mapping[str, np.ndarray]):
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
         """Read the arrays of each batch that is complete, in order."""
         for span in self.spans():
-            yield seal.read(self.part(*span))
+            yield self._arrays(*span)
+
+    def record(self, start: int, stop: int) -> Record | None:
+        """Read the record of the batch of these samples; None if an earlier onnxlrp wrote it."""
+        path = self.part(start, stop)
+        text = seal.read(path).get(KEY)
+        return None if text is None else parse_record(str(text), f"'{path}'")
+
+    def _arrays(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Read the arrays of a batch, without its record."""
+        return {name: array for name, array in seal.read(self.part(start, stop)).items() if name != KEY}
 
     def __getitem__(self, name: str) -> np.ndarray:
         parts = []
         for start, stop in self.spans():
-            content = seal.read(self.part(start, stop))
+            content = self._arrays(start, stop)
             if name not in content:
                 raise KeyError(f"{name}{did_you_mean(name, content)}")
             parts.append(content[name])
@@ -105,7 +116,7 @@ class Results(Mapping[str, np.ndarray]):
     def __iter__(self) -> Iterator[str]:
         spans = self.spans()
         if spans:
-            yield from seal.read(self.part(*spans[0]))
+            yield from self._arrays(*spans[0])
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -115,7 +126,7 @@ class Results(Mapping[str, np.ndarray]):
 
     def _repr_html_(self) -> str:
         spans = self.spans()
-        arrays = seal.read(self.part(*spans[0])) if spans else {}
+        arrays = self._arrays(*spans[0]) if spans else {}
         rows = [(name, str(value.dtype), str([*value.shape])) for name, value in arrays.items()]
         title = f"Results in '{self.folder}': {self.done:,} of {counted(self.samples, 'sample')}"
         return notebook_table(title, ("array", "type", "shape in the first batch"), rows)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.file_hashes import FileMark, sha256_of
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import column_names, files, fingerprint, table_inputs, text
 from onnxlrp.runtime.inputs import TensorSpec
@@ -102,6 +103,10 @@ class Files:
         is_alone = all(file.rows is None and file.path.suffix.lower() not in _ARRAYS for file in self._files)
         return [str(file.path) for file in self._files] if is_alone else []
 
+    def marks(self, start: int, stop: int) -> tuple[FileMark, ...]:
+        """Mark the files that hold a range of samples."""
+        return tuple(FileMark.of(file.path) for file, _, _ in self._within(start, stop))
+
     def read(self, start: int, stop: int) -> Any:
         parts = [self._rows(file)[first:last] for file, first, last in self._within(start, stop)]
         if all(isinstance(part, list) for part in parts):
@@ -123,7 +128,7 @@ class Files:
 
     def _content(self, path: Path) -> str:
         try:
-            return fingerprint.of_file(path)
+            return sha256_of(path)
         except OSError as error:
             raise InputError(f"'{escaped(path)}' cannot be read: {error.strerror or error}") from error
 

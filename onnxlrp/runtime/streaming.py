@@ -14,10 +14,12 @@ import numpy as np
 
 from onnxlrp.errors import OnnxLrpError
 from onnxlrp.runtime import results
-from onnxlrp.runtime.archive import contents, unused
+from onnxlrp.runtime.archive import contents, hash_of_arrays, unused
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import warn
 from onnxlrp.runtime.progress_bar import progress_bar
+from onnxlrp.runtime.record import KEY
+from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.runtime.results import Results
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ def explain(
         prepared = explainer.prepare(batch.inputs, preprocess=batches.preprocess)
         columns = {**prepared.columns, **batches.columns}
         originals = {**prepared.originals, **batches.originals(index)}
-        known = dataclasses.replace(prepared, columns=columns, ids=batches.ids(index), originals=originals)
+        files = {**prepared.files, **batches.files(index)}
+        pixels = {**prepared.pixels, **batches.pixels(index)}
+        more = {"columns": columns, "originals": originals, "files": files, "pixels": pixels}
+        known = dataclasses.replace(prepared, ids=batches.ids(index), **more)
         return known, batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
@@ -63,13 +68,23 @@ def explain(
                     reading.append((index, pool.submit(prepare, index)))
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
-                explanation = explainer.compute(prepared, **options)
+                explanation = in_batches(explainer.compute(prepared, **options), batches, index)
                 watch.see(explanation, prepared.feeds, batches.span(index)[0])
                 yield index, explanation
                 advance(_samples(batches, [index]))
             warn(watch.cautions())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_batches(explanation: Explanation, batches: Batches, index: int) -> Explanation:
+    """Note in an explanation which batch of how many samples it is of."""
+    known = explanation.circumstances
+    if known is None:
+        return explanation
+    place: dict[str, Any] = {"batch_size": batches.size, "samples": batches.span(index), "varying": batches.varying}
+    noted = dataclasses.replace(known, **place)
+    return dataclasses.replace(explanation, circumstances=noted)
 
 
 def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
@@ -99,6 +114,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) 
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain(explainer, batches, progress, missing, note):
             arrays = _arrays(explanation, explainer.interface.relevance)
+            arrays[KEY] = np.array(recorder_of(explanation).record(hash_of_arrays(arrays)).to_text())
             results.write(output, spans[index], marks.pop(index), arrays)
     return output
 

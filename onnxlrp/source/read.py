@@ -16,6 +16,7 @@ import onnx_ir.passes.common as passes
 
 from onnxlrp import external_data
 from onnxlrp.errors import InvalidModelError, OnnxLrpError
+from onnxlrp.file_hashes import name_in
 from onnxlrp.graph.provenance import RULE
 from onnxlrp.interface import Interface
 from onnxlrp.opening import opened
@@ -74,6 +75,8 @@ class Source:
     """The default-domain version that the file is written in."""
     name: str = "model"
     """The file's name without its ending; the graph's name if the model was not given by a path."""
+    weights: dict[str, Path] = dataclasses.field(default_factory=dict)
+    """The files that hold weights, each by its place in the model's folder."""
 
 
 def read(model: Model) -> Source:
@@ -109,6 +112,7 @@ def read(model: Model) -> Source:
         loaded, given.sha256, given.files, zipmaps=zipmaps, map_outputs=map_outputs, map_inputs=taken, held=held
     )
     source.name = name or "model"
+    source.weights = {name_in(path, given.folder): path for path in given.weights}
     source.sparse, source.notes = sparse, [*notes, *more]
     source.opset = loaded.opset_imports.get("", OPSET)
     _standardise(source)
@@ -157,6 +161,10 @@ class Parsed:
     sha256: str
     files: list[Path]
     """The files that the model was read from."""
+    weights: list[Path]
+    """The files among them that hold its weights."""
+    folder: Path | None
+    """The folder beside whose model the weights lie."""
     held: HeldColumns
     """The columns of large tree ensembles, which the model does not hold any more."""
 
@@ -167,7 +175,9 @@ def parsed(model: Model) -> Parsed:
         copy = ir.serde.serialize_model(model)
         content = copy.SerializeToString(deterministic=True)
         copy, held = _without_columns(copy, content)
-        return Parsed(copy, _sha256(content), external_data.settle(copy, _folder(model)), held)
+        folder = _folder(model)
+        found = external_data.settle(copy, folder)
+        return Parsed(copy, _sha256(content), found, found, folder, held)
     given = opened(model)
     if given is None:
         raise InvalidModelError(f"a model is a path, bytes, an onnx.ModelProto or an onnx_ir.Model, not {type(model)}")
@@ -177,9 +187,10 @@ def parsed(model: Model) -> Parsed:
         if copy is given.proto:
             copy = onnx.ModelProto()
             copy.CopyFrom(given.proto)
-        return Parsed(copy, _sha256(content), [], held)
+        return Parsed(copy, _sha256(content), [], [], None, held)
     files = [] if given.file is None else [Path(model).absolute(), *given.weights]  # type: ignore[arg-type]
-    return Parsed(given.proto, _sha256(given.content), files, given.held)
+    folder = None if given.file is None else given.file.parent
+    return Parsed(given.proto, _sha256(given.content), files, [*given.weights], folder, given.held)
 
 
 def _without_columns(proto: onnx.ModelProto, content: bytes) -> tuple[onnx.ModelProto, HeldColumns]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -9,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.archive import contents, unused, write_npz
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view.explanation_json import as_json
 from onnxlrp.view.explanation_table import table_of
 from onnxlrp.view.figure_files import write_gif, write_html, write_png, write_svg
 from onnxlrp.view.parquet import write_parquet
+from onnxlrp.view.record_files import metadata_of, recorded_write
 from onnxlrp.view.table_file import write_csv
 
 
@@ -30,7 +32,7 @@ def save_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> 
     writer = WRITERS.get(place.suffix.lower())
     if writer is None:
         raise InputError(f"'{escaped(place)}': an explanation is written as {', '.join(WRITERS)}")
-    with atomic_write(place) as draft:
+    with recorded_write(place, recorder_of(explanation)) as draft:
         writer(explanation, draft)
 
 
@@ -58,7 +60,7 @@ def _save_csv(explanation: Explanation, draft: Path) -> None:
 
 
 def _save_parquet(explanation: Explanation, draft: Path) -> None:
-    write_parquet([table_of(explanation)], draft)
+    write_parquet([table_of(explanation)], draft, functools.partial(metadata_of, recorder_of(explanation)))
 
 
 Writer = Callable[[Explanation, Path], None]

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view.page import page
+from onnxlrp.view.record_files import recorded_write
 from onnxlrp.view.save_explanation import WRITERS
 from onnxlrp.view.summary import Sample
 
@@ -37,7 +38,7 @@ def save(material: Material, path: Path) -> None:
     Raises InputError if the relevance does not fit the format.
     """
     check_suffix(path)
-    with atomic_write(path) as draft:
+    with recorded_write(path, recorder_of(material.explanation)) as draft:
         FORMATS[path.suffix.lower()](material, draft)
 
 

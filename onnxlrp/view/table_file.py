@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxlrp.drafts import atomic_write
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.recorder import Recorder
 from onnxlrp.view.explanation_table import Columns, table_of
 from onnxlrp.view.parquet import write_parquet
+from onnxlrp.view.record_files import metadata_of, recorded_write
 
 
 def write_csv(tables: Iterable[Columns], path: Path) -> int:
@@ -44,11 +46,22 @@ def _cells(column: np.ndarray) -> list[Any]:
     return [str(number) for number in column + column.dtype.type(0)]
 
 
-TABLE_WRITERS: dict[str, Callable[[Iterable[Columns], Path], int]] = {".csv": write_csv, ".parquet": write_parquet}
-"""Formats of tables by their suffix, each with the function that writes tables below each other."""
+TABLE_FORMATS = (".csv", ".parquet")
+"""Suffixes of files of many tables."""
 
 
 def write_table(explanations: Iterable[Explanation], path: Path) -> int:
-    """Write the tables of explanations to one file, whole or not at all, and return the number of rows."""
-    with atomic_write(path) as draft:
-        return TABLE_WRITERS[path.suffix.lower()](map(table_of, explanations), draft)
+    """Write the tables of explanations to one file with its record, whole or not at all, and return the number of
+    rows."""
+    recorder = Recorder()
+    tables = map(table_of, _recorded(explanations, recorder))
+    with recorded_write(path, recorder) as draft:
+        if path.suffix.lower() == ".csv":
+            return write_csv(tables, draft)
+        return write_parquet(tables, draft, functools.partial(metadata_of, recorder))
+
+
+def _recorded(explanations: Iterable[Explanation], recorder: Recorder) -> Iterator[Explanation]:
+    for explanation in explanations:
+        recorder.add(explanation)
+        yield explanation

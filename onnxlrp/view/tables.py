@@ -54,6 +54,21 @@ class OperatorRow(Protocol):
     def since(self) -> int: ...
 
 
+class AuditedRow(Protocol):
+    """A feature of an audit."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mean_size(self) -> float: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def baseline_size(self) -> float | None: ...
+    @property
+    def baseline_rank(self) -> int | None: ...
+
+
 def plan_table(rows: Iterable[PlanRow]) -> Table:
     """List the plan: node, operator, rule, why."""
     return _table(("node", "operator", "rule", "why"), ((row.node, row.operator, row.rule, row.why) for row in rows))
@@ -179,6 +194,23 @@ def ranking_table(ranking: Sequence[RankedFeature], rows: int) -> Table:
     table = _table(("feature", "mean |relevance|", "mean relevance"), lines, numbers=2)
     table.title, table.title_justify = f"most relevant over {rows:,} rows", "left"
     return table
+
+
+def audit_table(features: Iterable[AuditedRow], rows: int, baseline_rows: int) -> Table:
+    """List the features of an audit by their mean absolute relevance, beside that of the baseline if there is one."""
+    more = ("in the baseline", "its rank") if baseline_rows else ()
+    lines = (
+        (str(one.rank), one.name, four_digits(one.mean_size), *(_of_baseline(one) if more else ())) for one in features
+    )
+    table = _table(("rank", "feature", "mean |relevance|", *more), lines, numbers=1 + len(more))
+    table.title = f"{rows:,} explanations" + (f", {baseline_rows:,} in the baseline" if more else "")
+    table.title_justify = "left"
+    return table
+
+
+def _of_baseline(one: AuditedRow) -> tuple[str, str]:
+    size, rank = one.baseline_size, one.baseline_rank
+    return ("" if size is None else four_digits(size), "" if rank is None else str(rank))
 
 
 def outputs_table(checks: Iterable[OutputCheck]) -> Table:

@@ -36,7 +36,8 @@ SIZES = {
 def axes(shape, nodes, is_one_sample=False, symbol="N"):
     """The axes of the input of a graph."""
     proto = onnx.parser.parse_model(
-        f'<ir_version: 10, opset_import: ["": 21]> axes (float[{shape}] x, {WEIGHTS}) => (y) {{ {nodes} }}'
+        f'<ir_version: 10, opset_import: ["": 21]> axes (float[{shape}] x, {WEIGHTS}) => (y) '
+        f"<int64[1] zero = {{0}}> {{ {nodes} }}"
     )
     proto = onnx.shape_inference.infer_shapes(proto)
     return axes_of_input(ir.serde.deserialize_model(proto).graph.inputs[0], symbol, is_one_sample)
@@ -56,6 +57,13 @@ def test_told_by_sizes(shape):
 def test_the_size_that_counts_samples_of_the_output():
     assert axes("T, N, 5", "y = Identity(x)").batch == 1
     assert axes("T, N, 5", "y = Identity(x)", symbol="M").batch == 0
+
+
+def test_an_axis_of_samples_that_the_model_adds():
+    nodes = "u = Unsqueeze(x, zero) t = Transpose<perm = [0, 3, 1, 2]>(u) y = Conv(t, w)"
+    assert axes("8, 9, 3", nodes, symbol=None) == SampleAxes(None, 2)
+    assert axes("H, W, 3", nodes, symbol=None) == SampleAxes(None, 2)
+    assert axes("1, 9, 3", nodes, symbol=None) == SampleAxes(None, 2)
 
 
 def test_one_sample_without_an_axis_of_samples():

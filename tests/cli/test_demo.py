@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from onnxlrp import demo
 from onnxlrp.cli import app
+from onnxlrp.file_hashes import sha256_of
+from onnxlrp.records import read_record
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +37,16 @@ def test_it_writes_the_model_and_the_sheet_in_time(done):
     sheet = np.asarray(Image.open(folder / demo.SHEET).convert("RGB")).astype(int)
     assert sheet.shape[0] > 900 and sheet.shape[1] > 900
     assert content["seconds"] < 60
+
+
+def test_the_sheet_has_a_record_of_every_composite(done):
+    """The model that is beside it is the one that the record names, and the pictures are named by their hashes."""
+    record = read_record(done[0] / demo.SHEET)
+    assert [record.composite.partition("(")[0], *(one.composite.partition("(")[0] for one in record.further)] == [
+        name.partition("(")[0] for name in demo.COMPOSITES
+    ]
+    assert record.explained.sha256 == sha256_of(done[0] / demo.MODEL)
+    assert len(record.inputs["image"].files) == 4 and all(sha256 for _, sha256 in record.inputs["image"].files)
 
 
 def test_it_recognises_the_pictures(done):

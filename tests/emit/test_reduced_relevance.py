@@ -6,11 +6,13 @@ import functools
 
 import hypothesis.strategies as st
 import numpy as np
+import onnx.parser
 import pytest
 from hypothesis import given, settings
 
 import onnxlrp
 from onnxlrp.errors import InputError
+from onnxlrp.runtime.reduced_inputs import laid_out
 from tests.reduced import LAYOUTS, model, reduced, sample
 
 SPACE = ("H", "W", "D", "T")
@@ -102,13 +104,13 @@ def test_fewer_elements_than_asked_for(k):
     same("NCT", f"top={k}", {"N": 2, "T": 5})
 
 
-def test_a_picture_without_an_axis_of_samples():
-    import onnx.parser
-
+@pytest.mark.parametrize("shape", ["3, 5, 6", "3, H, W"])
+@pytest.mark.parametrize("result", ["[2]", "[1, 2]"])
+def test_a_picture_without_an_axis_of_samples(shape, result):
     proto = onnx.parser.parse_model(
-        '<ir_version: 10, opset_import: ["": 21]> one (float[3, 5, 6] x) => (float[2] y) '
+        f'<ir_version: 10, opset_import: ["": 21]> one (float[{shape}] x) => (float{result} y) '
         "<float[2, 3, 1, 1] w = {1, 2, -1, 0.5, 1, 1}> { i = Constant<value_ints=[0]>() t = Unsqueeze(x, i) "
-        "h = Conv(t, w) p = GlobalAveragePool(h) s = Constant<value_ints=[2]>() y = Reshape(p, s) }"
+        f"h = Conv(t, w) p = GlobalAveragePool(h) s = Constant<value_ints={result}>() y = Reshape(p, s) }}"
     )
     x = np.random.default_rng(0).standard_normal((3, 5, 6)).astype(np.float32)
     for targets, asked in ((1, None), (2, [1, 0])):
@@ -119,6 +121,10 @@ def test_a_picture_without_an_axis_of_samples():
             wanted, places = reduced(batched, how, 1, targets)
             assert np.allclose(got.relevance["x"], wanted, atol=1e-6)
             assert places is None or np.array_equal(got.relevance_indices["x"], places)
+            laid = laid_out(got).relevance["x"]
+            assert laid.ndim == full.ndim
+            assert np.isclose(laid.sum(), got.relevance["x"].sum(), atol=1e-5)
+            assert str(got)
 
 
 def test_float16_alone_keeps_the_shape():
@@ -153,8 +159,6 @@ def test_names_that_the_model_has_already():
 
 
 def test_each_input_by_its_name():
-    import onnx.parser
-
     proto = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["": 21]> two (float[N, 4] a, float[N, 6] b) => (float[N, 2] y) '
         "<float[4, 2] v = {1, 2, 3, 4, 5, 6, 7, 8}, float[6, 2] w = {1, -2, 3, 4, -5, 6, 7, 8, 9, 1, 2, 3}> "

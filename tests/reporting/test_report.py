@@ -104,7 +104,8 @@ def test_names_from_files_are_escaped(tmp_path):
     model.graph.input[0].name = evil
     x = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
     text = written(tmp_path, model, x, ["auto"], labels=["<b>", "&", '"'], steps=2)
-    assert len(Page(text).of("script")) == 1 and "&lt;script&gt;" in text and "<b>" not in text and "\x1b" not in text
+    assert len(Page(text).of("script")) == 2  # its own, and the record, which is data
+    assert "<script>alert" not in text and "&lt;script&gt;" in text and "<b>" not in text and "\x1b" not in text
 
 
 def test_the_same_report_has_the_same_bytes(tmp_path):

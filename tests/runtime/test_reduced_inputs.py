@@ -145,3 +145,9 @@ def test_captum_needs_the_shape_of_the_input():
         ModelWithExplainers(model("NCHW").SerializeToString(), None, None, {"reduce": "grid=3"}).explainer(
             "class", ["x"]
         )
+
+
+def test_an_overflow_of_float16_names_it():
+    explainer = onnxlrp.Explainer(onnxlrp.convert(model("columns"), "epsilon", reduce="float16"))
+    with pytest.warns(onnxlrp.errors.ExplanationWarning, match="float16, which holds 65,504 at most"):
+        explainer(np.full((1, 7), 1e6, np.float32))

@@ -20,7 +20,7 @@ CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and iss
 def test_every_error_and_every_caution_has_a_section():
     words = {one.word for one in CLASSES}
     assert len(words) == len(CLASSES)
-    assert {*sections()} == {*words, *KINDS, "pixels"}
+    assert {*sections()} == {*words, *KINDS, "pixels", "record", "drift"}
     for one in CLASSES:
         assert f"`{one.__name__}`" in sections()[one.word]
 

@@ -42,7 +42,7 @@ def main() -> None:
         "",
         "## Rounding",
         "",
-        "The norm of the difference between relevance in float32 and in float64 over that of the latter, on bundled samples.",
+        "The norm of the difference of relevance in float32 from that in float64 over its norm, on bundled samples.",
         "",
         "| network | composite | `add` | `clamp` |",
         "|---|---|---|---|",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -30,9 +31,11 @@ class Engine:
     """From the folder of packages to the command, which gets the folder of jobs and two numbers."""
     npm: bool = False
     needs: str | None = None
-    """Program without which it cannot run here; None if it needs none."""
+    """Program or module without which it cannot run here; None if it needs none."""
     largest: float = float("inf")
     """Size in bytes of the largest file that it is given."""
+    composites: tuple[str, ...] | None = None
+    """Composites that it is given; None for all."""
 
     def version(self) -> str:
         """Name the version that is measured."""
@@ -81,17 +84,22 @@ ENGINES = (
         *("web-webgpu", "onnxruntime-web, WebGPU, Chromium", "onnxruntime-web", _browser("webgpu")),
         npm=True,
         needs="chromium",
+        # The adapter is a program: a small file takes seconds, EfficientNet minutes.
+        largest=8e6,
+        composites=("auto",),
     ),
     Engine("openvino", "OpenVINO, f32 hint", "openvino", _python("openvino")),
     Engine("opencv", "OpenCV dnn", "opencv-python-headless", _python("opencv")),
     Engine("tract", "tract", "tract", _python("tract")),
-    Engine("onnx2torch", "onnx2torch", "onnx2torch", _python("onnx2torch")),
+    Engine("onnx2torch", "onnx2torch", "onnx2torch", _python("onnx2torch"), needs="torch"),
     Engine("reference", "onnx.reference", "", _python("reference"), largest=2e6),
 )
 
 
 def missing(engine: Engine) -> str | None:
-    """Say which program is not on this machine; None if all are."""
+    """Say which program or module is not on this machine; None if all are."""
+    if engine.needs == "torch":
+        return None if importlib.util.find_spec("torch") else "torch"
     if engine.needs == "chromium":
         return None if in_browser.browser() else "Chromium"
     return engine.needs if engine.needs and not shutil.which(engine.needs) else None

@@ -79,23 +79,35 @@ def by_tract(path: str) -> Run:
     try:
         whole = tract.onnx().load(path).into_model().into_runnable()
     except tract.TractError as error:
-        whole, why = None, _without_stack(error)
+        whole, why = None, error  # The name of an exception ends with its block.
 
     def run(feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> Sequence[Any]:
         model = tract.onnx().load(path)
         names = [model.input_name(index) for index in range(model.input_count())]
-        arrays = [np.ascontiguousarray(feeds[name]) for name in names]
-        if whole is None:
-            for index, array in enumerate(arrays):
-                model.set_input_fact(index, ",".join([*map(str, array.shape), _TRACT[array.dtype.name]]))
+        # It takes a list; inputs that it does not list come last, as what is left over.
+        arrays = [np.ascontiguousarray(feeds[name]) for name in (*names, *(feeds.keys() - set(names)))]
         try:
-            results = (whole or model.into_model().into_runnable()).run(arrays)
+            if whole is None:
+                raise why
+            results = whole.run(arrays)
         except tract.TractError as error:
-            text = _without_stack(error)
-            raise RuntimeError(text if whole else f"{why}; with the sizes of a call: {text}") from error
+            results = _sized(model, arrays, error)
         return [results[outputs.index(name)].to_numpy() for name in fetch]
 
     return run
+
+
+def _sized(model: Any, arrays: Sequence[np.ndarray], first: Exception) -> Any:
+    """Run a model of tract with its inputs' sizes set; where that fails too, both errors are told."""
+    import tract
+
+    for index, array in enumerate(arrays[: model.input_count()]):
+        model.set_input_fact(index, ",".join([*map(str, array.shape), _TRACT[array.dtype.name]]))
+    try:
+        return model.into_model().into_runnable().run(arrays)
+    except tract.TractError as error:
+        told = (_without_stack(one) for one in (first, error))
+        raise RuntimeError("; with the sizes of a call: ".join(told)) from error
 
 
 def _without_stack(error: BaseException) -> str:

@@ -120,7 +120,7 @@ def measure(
     rows = [Row(one.subject, one.profile, one.noise) for one in prepared]
     for engine in engines:
         start = time.monotonic()
-        small = [one for one in prepared if one.explained.model.stat().st_size <= engine.largest]
+        small = [one for one in prepared if _is_given(one, engine)]
         sources = {one.source.model: one for one in small}
         todo = [one.source for one in sources.values()] + [one.explained for one in small]
         answers = jobs.run(room / engine.name, todo, engine.start(packages), limit)
@@ -131,6 +131,12 @@ def measure(
         seconds = time.monotonic() - start
         tell(f"{engine.title} {engine.version()}: {counted(rows, engine.name)} ({seconds:.0f} s)")
     return rows
+
+
+def _is_given(one: Prepared, engine: Engine) -> bool:
+    if engine.composites is not None and one.subject.composite not in engine.composites:
+        return False
+    return one.explained.model.stat().st_size <= engine.largest
 
 
 def counted(rows: Sequence[Row], name: str) -> str:
