@@ -168,6 +168,21 @@ RUNNING = {
         "targets",
         "_version",
     },
+    # Studies of concepts convert, run and draw; only the face and the command line import them.
+    "concepts": {
+        "convert",
+        "plan",
+        "composites",
+        "runtime",
+        "view",
+        "errors",
+        "interface",
+        "drafts",
+        "extras",
+        "near_names",
+        "printable",
+        "reprs",
+    },
     # Reports put together what evaluation, runtime and view know; only the face and the command line import them.
     "reporting": {
         "convert",

@@ -33,6 +33,7 @@ from onnxlrp.cli.command_options import (
     Ids,
     Json,
     Model,
+    NoExplain,
     OutputName,
     Positions,
     Preprocessing,
@@ -83,6 +84,7 @@ def explain(
     output: OutputName = None,
     background: BackgroundFile = None,
     provider: Providers = [],  # noqa: B006
+    no_explain: NoExplain = False,
     date: Date = False,
     as_json: Json = False,
     force: Force = False,
@@ -90,7 +92,7 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
-    from onnxlrp.cli import explaining_rows
+    from onnxlrp.cli import explaining_rows, predicting
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
@@ -121,6 +123,8 @@ def explain(
         raise typer.BadParameter(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
         )
+    if no_explain:
+        predicting.check_predicts(opened, model, out, {"--reference": reference, "--at": asked.is_place})
     names = commands.names_of_classes(labels, opened, model)
     chosen = asked.arguments(names) if names or opened.interface is not None else None
     data = None if many else load(given, opened.inputs, how, model, opened.columns)
@@ -130,7 +134,7 @@ def explain(
         names = commands.names_of_labels(made)
         chosen = asked.arguments(names)
     if data is None:
-        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
+        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess, "explain": not no_explain}
         with terminal.cautions_heard() as cautions:
             results = commands.explain_many(made, model, given, chosen, provider, **to)
         if as_json:
@@ -138,6 +142,9 @@ def explain(
             print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
+        return
+    if no_explain:
+        predicting.predict(made, data, chosen, provider, as_json)
         return
     if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
         explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)

@@ -35,16 +35,18 @@ _ROWS = 256
 """Number of rows of a table in a batch: enough for a processor to be busy, few enough for any memory."""
 
 
-def explain(
+def explain_batches(
     explainer: Explainer,
     batches: Batches,
     progress: bool,
     which: Sequence[int] | None = None,
     note: Callable[[int], None] = lambda index: None,
+    explain: bool = True,
 ) -> Iterator:
     """Explain all batches, or those of the indices `which`, in order; yields (index, explanation).
 
-    `note` is called with the index of each batch, in the thread that reads it, just before it is read.
+    `note` is called with the index of each batch, in the thread that reads it, just before it is read; `explain=False`
+    gives the model's outputs alone.
     """
     waiting = collections.deque(range(len(batches)) if which is None else which)
     watch = explainer.watch()
@@ -58,8 +60,8 @@ def explain(
         files = {**prepared.files, **batches.files(index)}
         pixels = {**prepared.pixels, **batches.pixels(index)}
         more = {"columns": columns, "originals": originals, "files": files, "pixels": pixels}
-        known = dataclasses.replace(prepared, ids=batches.ids(index), **more)
-        return known, batch.options
+        more |= {"ids": batches.ids(index), "masks": batches.masks(index)}
+        return dataclasses.replace(prepared, **more), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -71,8 +73,8 @@ def explain(
                     reading.append((index, pool.submit(prepare, index)))
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
-                explanation = in_batches(explainer.compute(prepared, **options), batches, index)
-                watch.see(explanation, prepared.feeds, batches.span(index)[0])
+                explanation = in_batches(explainer.compute(prepared, **options, explain=explain), batches, index)
+                watch.see(explanation, prepared.feeds, batches.span(index)[0], partial=bool(prepared.masks))
                 yield index, explanation
                 advance(_samples(batches, [index]))
             warn(watch.cautions())
@@ -98,7 +100,7 @@ def rows_at_once(explainer: Explainer) -> int | None:
     return None if declared or not takes_a_table(explainer.inputs) else _ROWS
 
 
-def about(explainer: Explainer, batches: Batches) -> dict[str, Any]:
+def about(explainer: Explainer, batches: Batches, explain: bool = True) -> dict[str, Any]:
     """Describe everything but the data of single batches that results depend on."""
     return {
         "format": results.FORMAT,
@@ -110,12 +112,13 @@ def about(explainer: Explainer, batches: Batches) -> dict[str, Any]:
         "inputs": batches.names,
         "preprocess": batches.pixel_scale,
         "shared": batches.shared(),
+        **({} if explain else {"explain": False}),
     }
 
 
-def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
+def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool, explain: bool = True) -> Results:
     """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
-    known = about(explainer, batches)
+    known = about(explainer, batches, explain)
     columns = {**explainer.columns, **batches.columns}
     marks: dict[int, str] = {}
 
@@ -128,7 +131,7 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) 
     with results.open_store(folder, {**known, "columns": columns}) as output:
         spans = [batches.span(index) for index in range(len(batches))]
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
-        for index, explanation in explain(explainer, batches, progress, missing, note):
+        for index, explanation in explain_batches(explainer, batches, progress, missing, note, explain):
             arrays = _arrays(explanation, explainer.interface.relevance)
             arrays[KEY] = np.array(recorder_of(explanation).record(hash_of_arrays(arrays)).to_text())
             results.write(output, spans[index], marks.pop(index), arrays)

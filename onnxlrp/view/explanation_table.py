@@ -101,8 +101,8 @@ def counts(explanation: Explanation) -> tuple[int, int]:
         return len(known), targets
     if interface is not None and interface.batch_axis is None:
         return 1, targets
-    first = next(iter(explanation.relevance.values()))
-    return (1 if first.ndim == 0 else len(first)), targets
+    first = next(iter(explanation.relevance.values()), None)
+    return (1 if first is None or first.ndim == 0 else len(first)), targets
 
 
 def parts_of(explanation: Explanation) -> dict[str, Part]:

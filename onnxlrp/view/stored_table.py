@@ -197,7 +197,7 @@ def _write_missing(
     missing = [part for part in range(len(parts)) if not _is_there(parts, folder, part)]
     which = [index for part in missing for index in parts.indices(part)]
     held: list[Any] = []
-    for index, explanation in streaming.explain(explainer, parts.batches, progress, which, parts.note):
+    for index, explanation in streaming.explain_batches(explainer, parts.batches, progress, which, parts.note):
         if len(missing) == len(parts):
             recorder.add(noted(explanation))
         held.append(arrow_table(table_of(explanation, parts.batches.span(index)[0])))
