@@ -40,6 +40,8 @@ CASES = {
     "an element": {"target": "element"},
     "weights": {"target": "weights", "target_input": "required"},
     "ledger": {"ledger": True},
+    "on demand": {"on_demand": True},
+    "on demand without a target": {"on_demand": True, "target_input": "none"},
     "float64": {},
 }
 
