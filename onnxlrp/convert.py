@@ -27,9 +27,10 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.concept_axes import decide_concepts
 from onnxlrp.plan.inner_ends import ends_note, inner_ends
 from onnxlrp.plan.inner_maps import decide_inner_map
-from onnxlrp.plan.inner_values import inner_values, patched_values
+from onnxlrp.plan.inner_values import inner_values, named_value, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
@@ -68,6 +69,7 @@ def convert(
     targets: int = 1,
     relevance_at: Sequence[str] = (),
     coefficients_at: Sequence[str] = (),
+    values_at: Sequence[str] = (),
     ledger: bool = False,
     explain_probability: bool = False,
     on_unsupported: Literal["error", "stop"] = "error",
@@ -78,6 +80,7 @@ def convert(
     on_demand: bool = False,
     reduce: str | Mapping[str, str] | None = None,
     profile: Literal["onnxruntime", "portable"] = "onnxruntime",
+    concepts: Sequence[str] = (),
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -135,6 +138,8 @@ def convert(
         the factors c with relevance = c · value, under a gradient the derivatives. The values themselves become the
         outputs `<value>_value`. A coefficient times the change of the value estimates what a patch of it does (RelP).
         Default: none.
+    values_at
+        The names of inner values that become the outputs `<value>_value` themselves. Default: none.
     ledger
         True adds the output `relevance_ledger`, float [steps, 5]: how much relevance arrives at each step, is passed on
         and is absorbed; `Explanation.ledger` reads it. Default: False. Gradients have none.
@@ -185,6 +190,13 @@ def convert(
         [N, 10], the largest first, and adds the output `<input>_relevance_indices`, int64, their places in the
         flattened sample. `"float16"` makes the result of that type. Several are joined in this order:
         `"grid=14+top=10+float16"`. With K targets [N, K, ...]. Default: none.
+    concepts
+        The names of inner values whose channels can be chosen at run time (concept relevance propagation, Achtibat et
+        al. 2023). Each adds the optional input `<value>_mask`, float [1, channels] or [N, channels], default ones: the
+        value's relevance is multiplied with it before it is passed on. `Explainer` takes it as `channels`. It runs
+        along the channels of a feature map, the heads of attention, or the features on the last axis; a note of the
+        plan says which. `target_input="required"` makes it an input without a default; `"none"` keeps it. What a mask
+        drops is *stopped* in the ledger. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -243,7 +255,10 @@ def convert(
     ends = [] if reached else list(facts.explained)
     inner = inner_values(graph, plan, relevance_at, work.absorbed, ends)
     patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial, ends)
+    shown = [named_value(graph, name, work.absorbed) for name in dict.fromkeys(values_at)]
     check_gradient(plan, [*inner, *patched])
+    masked = decide_concepts(graph, facts, plan, question, concepts, work.absorbed)
+    plan.notes += [concept.note for concept in masked]
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
@@ -256,12 +271,14 @@ def convert(
         inputs=reached,
         inner=inner,
         patched=patched,
+        shown=[value for value in shown if value not in patched],
         options=options,
         initial=initial,
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
         reductions=reductions,
+        concepts=masked,
         inner_map=plan.inner_map,
         stops_at=ends,
     )

@@ -67,7 +67,13 @@ class Interface:
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Outputs that hold the inner values whose coefficients are outputs too."""
+    """Outputs that hold inner values themselves, such as those whose coefficients are outputs too."""
+    mask_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Inputs that take the masks of inner values, float [1, channels] or [N, channels], by the inner value."""
+    mask_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that its mask runs along."""
+    mask_sample_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that counts samples, where it has one."""
     reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inputs that take the reference which samples are compared with, by the explained input."""
     reference_scores: str | None = None
@@ -148,7 +154,8 @@ class Interface:
     def names_of_added_inputs(self) -> tuple[str, ...]:
         """Names of all inputs that the source does not have."""
         switch = () if self.explain_input is None else (self.explain_input,)
-        return (*self.added_inputs.values(), *self.reference_inputs.values(), *switch)
+        chosen = (*self.reference_inputs.values(), *self.mask_inputs.values())
+        return (*self.added_inputs.values(), *chosen, *switch)
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""

@@ -48,6 +48,12 @@ Files = Annotated[
         "columns are the model's inputs.",
     ),
 ]
+SamplesOf = Annotated[
+    list[str],
+    typer.Option(
+        "--data", metavar="[NAME=]FOLDER", help="Samples: a folder or pattern of pictures, .npy, .npz or .csv; several."
+    ),
+]
 References = Annotated[
     list[str],
     typer.Option(

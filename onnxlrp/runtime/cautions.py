@@ -112,10 +112,18 @@ class Watch:
         self._infinite: collections.Counter[str] = collections.Counter()
         self._samples = 0
 
-    def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
+    def see(
+        self,
+        explanation: Explanation,
+        feeds: Mapping[str, Any] | None = None,
+        start: int = 0,
+        *,
+        partial: bool = False,
+    ) -> None:
         """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample.
 
-        Without relevance, of a call with `explain=False`, there is nothing to doubt.
+        `partial` says that relevance passed some channels alone, so that its sum says nothing. Without
+        relevance, of a call with `explain=False`, there is nothing to doubt.
         """
         if is_switched_off(explanation):
             return
@@ -129,7 +137,8 @@ class Watch:
                 return
             self._samples += len(numbers.total)
             for doubt in _doubts(numbers, self._interface, explanation.ledger):
-                self._add(doubt, start)
+                if doubt.kind == "nan" or not partial:
+                    self._add(doubt, start)
 
     def _add(self, doubt: _Doubt, start: int) -> None:
         concerned = np.flatnonzero(doubt.samples.any(axis=1))

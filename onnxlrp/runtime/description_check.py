@@ -49,6 +49,10 @@ def check(
         raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
     _check_target(interface, inputs)
     _check_switch(interface, inputs)
+    for name in interface.mask_inputs.values():
+        dtype, shape = inputs[name].dtype, inputs[name].shape
+        if dtype is None or dtype.kind != "f" or shape is None or len(shape) != 2:
+            raise ValueError(f"input {name!r} takes no mask, it is {inputs[name]}")
     _check_reductions(interface, outputs)
     if interface.interactions is not None:
         _check_interactions(interface, outputs[interface.interactions].shape)

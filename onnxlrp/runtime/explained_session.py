@@ -16,6 +16,7 @@ from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.chosen_channels import mask_feeds
 from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.comparing import reference_feeds
 from onnxlrp.runtime.explanation import Explanation
@@ -36,7 +37,11 @@ class ExplainedSession:
     """
 
     @own_errors
-    def __init__(self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None) -> None:
+    def __init__(
+        self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None, *, threads: int | None = None
+    ) -> None:
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise InputError(f"threads is a whole number from 1 on, not {threads!r:.80}")
         self._file = open_model(model)
         self._tokenizer = tokenizer
         if self._file.interface is None:
@@ -47,7 +52,7 @@ class ExplainedSession:
             )
         self.interface: Interface = self._file.interface
         """Names and meaning of everything that onnxlrp added to the model."""
-        self._session = sessions.create_session(self._file.source, providers)
+        self._session = sessions.create_session(self._file.source, providers, threads=threads)
         self._graphs = sessions.graph_runs(self._session)
 
     @property
@@ -111,7 +116,7 @@ class ExplainedSession:
         """
         explanation = self.compute(prepared, target, position, weights, explain)
         watch = self.watch()
-        watch.see(explanation, prepared.feeds)
+        watch.see(explanation, prepared.feeds, partial=bool(prepared.masks))
         warn(watch.cautions())
         return explanation
 
@@ -150,7 +155,9 @@ class ExplainedSession:
         given = {"target": target, "position": position, "weights": weights}
         added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
         added_feeds |= switch_feeds(self.interface, explain)
-        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
+        count = self._batch(explained, feeds)
+        added_feeds |= mask_feeds(self.interface, prepared.masks, self._file.added, count)
+        chosen = CallTarget(self.interface, shape, self._file.added, count, given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
         except InputError:
@@ -169,7 +176,8 @@ class ExplainedSession:
             values = {name: value for name, value in values.items() if name not in added}
         relevance = relevance_of(self.interface, values)
         at_reference = values.get(self.interface.reference_scores or "")
-        base = chosen.base(choice, values.get(self.explained_output), at_reference)
+        # A sum over some channels has no score that it adds up to.
+        base = None if prepared.masks else chosen.base(choice, values.get(self.explained_output), at_reference)
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
@@ -202,6 +210,7 @@ class ExplainedSession:
             prepared.files,
             prepared.references,
             self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
+            masks=prepared.masks,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

@@ -91,7 +91,7 @@ class Explanation:
     """Coefficient of each inner value that `convert(coefficients_at=...)` named, in the value's shape: relevance is the
     coefficient times the value."""
     values_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """The inner values that have coefficients."""
+    """The inner values that have coefficients, and those that `convert(values_at=...)` named."""
 
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of the model's inputs by name, as the model took them."""

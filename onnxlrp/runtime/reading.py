@@ -32,7 +32,7 @@ class ModelFile:
     inputs: dict[str, TensorSpec]
     """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """Inputs that onnxlrp added: target, position, weights, references."""
+    """Inputs that onnxlrp added: target, position, weights, references, masks."""
     outputs: dict[str, TensorSpec]
     """Outputs in the order of the file, relevance included."""
     interface: Interface | None
