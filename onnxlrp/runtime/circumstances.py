@@ -25,6 +25,8 @@ class Circumstances(Brief):
     """Files that the inputs were read from, by input."""
     references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arrays that the samples were compared with, by the explained input."""
+    masks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Masks of channels that relevance passed, [1, channels] or [N, channels], by the inner value."""
     tokenizer: Tokenizer | None = None
     """Tokenizer that cut texts; None without texts."""
     batch_size: int | None = None

@@ -209,6 +209,7 @@ class ExplainedSession:
             asked,
             prepared.files,
             prepared.references,
+            prepared.masks,
             self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
         )
 
