@@ -136,6 +136,7 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
     Raises InputError if neither the record nor its file says what was asked.
     """
     asked = _asked(record, file)
+    masks = {name: _values(mask, file, f"mask of {name!r}") for name, mask in record.masks.items()} or None
     if record.references and case.references is None:
         raise InputError("the samples were compared with a reference, which no record holds: give it with --reference")
     with warnings.catch_warnings():
@@ -143,9 +144,9 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
         if record.references:
             explanations = [explainer.compare(case.arrays, case.references, **asked)]
         elif record.batch_size is not None:
-            explanations = list(explainer.map(dict(case.arrays), record.batch_size, **asked))
+            explanations = list(explainer.map(dict(case.arrays), record.batch_size, channels=masks, **asked))
         else:
-            explanations = [explainer(dict(case.arrays), **asked)]
+            explanations = [explainer(dict(case.arrays), channels=masks, **asked)]
     if len(explanations) == 1:
         return [dataclasses.replace(explanations[0], tokens=case.tokens)]
     return explanations
@@ -160,8 +161,6 @@ def _asked(record: Record, file: Path) -> dict[str, Any]:
         asked["position"] = _values(record.position, file, "position")
     if record.weights is not None:
         asked["weights"] = _values(record.weights, file, "weights")
-    if record.masks:
-        asked["channels"] = {name: _values(one, file, f"mask of {name!r}") for name, one in record.masks.items()}
     return asked
 
 

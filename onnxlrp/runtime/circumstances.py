@@ -25,8 +25,6 @@ class Circumstances(Brief):
     """Files that the inputs were read from, by input."""
     references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arrays that the samples were compared with, by the explained input."""
-    masks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Masks of channels that relevance passed, [1, channels] or [N, channels], by the inner value."""
     tokenizer: Tokenizer | None = None
     """Tokenizer that cut texts; None without texts."""
     batch_size: int | None = None
@@ -37,3 +35,5 @@ class Circumstances(Brief):
     """Date and time for the record, such as 2026-11-30T12:00:00Z; None leaves them out."""
     varying: frozenset[str] = frozenset()
     """Names in `asked` of which the batches of a run have parts of their own."""
+    masks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Masks of the channels that relevance passed, by the inner value."""

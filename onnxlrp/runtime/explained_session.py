@@ -209,8 +209,8 @@ class ExplainedSession:
             asked,
             prepared.files,
             prepared.references,
-            prepared.masks,
             self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
+            masks=prepared.masks,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
