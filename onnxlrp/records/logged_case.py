@@ -133,6 +133,7 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
     Raises InputError if neither the record nor its file says what was asked.
     """
     asked = _asked(record, file)
+    masks = {name: _values(mask, file, f"mask of {name!r}") for name, mask in record.masks.items()} or None
     if record.references and case.references is None:
         raise InputError("the samples were compared with a reference, which no record holds: give it with --reference")
     with warnings.catch_warnings():
@@ -140,9 +141,9 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
         if record.references:
             explanations = [explainer.compare(case.arrays, case.references, **asked)]
         elif record.batch_size is not None:
-            explanations = list(explainer.map(dict(case.arrays), record.batch_size, **asked))
+            explanations = list(explainer.map(dict(case.arrays), record.batch_size, channels=masks, **asked))
         else:
-            explanations = [explainer.compute(explainer.prepare(dict(case.arrays)), **asked)]
+            explanations = [explainer(dict(case.arrays), channels=masks, **asked)]
     if len(explanations) == 1:
         return [dataclasses.replace(explanations[0], tokens=case.tokens)]
     return explanations

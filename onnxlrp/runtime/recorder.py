@@ -83,6 +83,7 @@ class Recorder:
             weights=self._weights(),
             inputs={name: self._input(name, hashed) for name, hashed in self._group("inputs").items()},
             references={name: hash_alone(value) for name, value in known.references.items()},
+            masks={name: summary_of(mask, values=len(mask) == 1) for name, mask in known.masks.items()},
             relevance={name: hashed.summary() for name, hashed in self._group("relevance").items()},
             relevance_at={name: hashed.summary() for name, hashed in self._group("relevance_at").items()},
             outputs={name: hashed.summary() for name, hashed in self._group("outputs").items()},

@@ -17,6 +17,7 @@ from onnxlrp.errors import InputError, InvalidModelError
 from onnxlrp.records import verify
 from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view.text_records import into_json, out_of_json
+from tests.emit.test_concept_masks import X, network
 from tests.runtime.recorded import ROWS, SOURCE, explained_in, folder_of
 
 
@@ -289,6 +290,23 @@ def test_a_date_and_a_comparison_with_a_reference(tmp_path, monkeypatch):
     assert verification.ok and "date" in states(verification, "note")
     assert not verify("r.json", inputs={"x": ROWS}).ok
     assert recorder_of(explanation).record().references
+
+
+@pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")
+def test_chosen_channels(tmp_path, monkeypatch):
+    """Masks of the channels that relevance passed are in the record, those of single samples by their hash alone."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(network("float"), "net.onnx")
+    explainer, x = onnxlrp.Explainer(onnxlrp.convert("net.onnx", "epsilon", concepts=["b"])), X.astype(np.float32)
+    explainer(x, target=1, channels=[1, 4]).save("r.json")
+    assert verify("r.json", inputs={"x": x}).ok
+    explainer(x, target=1).save("plain.json")
+    assert verify("plain.json", inputs={"x": x}).ok
+    explainer(x, target=1, channels=np.eye(2, 6)).save("each.json")
+    verification = verify("each.json", inputs={"x": x})
+    assert not verification.ok and "the mask of 'b' of the call has more numbers than a record holds" in str(
+        verification
+    )
 
 
 def test_rows_of_data_of_a_conversion(tmp_path):
