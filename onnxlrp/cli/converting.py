@@ -29,6 +29,12 @@ from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
 
+_ELSEWHERE = (
+    "  for ONNX Runtime; other runtimes may refuse it, and OpenVINO may compute it wrongly without an error: "
+    "--profile portable"
+)
+"""What is said about a file of the default profile."""
+
 
 @guarded
 def convert(
@@ -133,6 +139,8 @@ def convert(
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
+    if profile == "onnxruntime":
+        terminal.say(_ELSEWHERE)
     _tell_how_to_run(out)
 
 
