@@ -20,7 +20,7 @@ from onnxlrp.cli.arguments import (
     refuse_overwriting,
     usage,
 )
-from onnxlrp.cli.asked_target import AskedTarget, At, Box, Classes, MaskFile
+from onnxlrp.cli.asked_target import AskedTarget, At, Box, Channels, Classes, MaskFile
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     BatchSize,
@@ -63,6 +63,7 @@ def explain(
     at: At = None,
     box: Box = None,
     mask: MaskFile = None,
+    channel: Channels = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -99,10 +100,12 @@ def explain(
     from onnxlrp.view.record_files import files_written
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
-    asked = AskedTarget(target, position, element, weights, at, box, mask)
+    asked = AskedTarget(target, position, element, weights, at, box, mask, channel)
     compared = references_of(reference)
     options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
+    if reference and channel:
+        raise typer.BadParameter("it is not for a comparison with --reference", param_hint="--channel")
     if reference and (many or asked.is_place):
         raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
     if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
@@ -167,6 +170,7 @@ def _converted(model: Path, opened: Any, asked: AskedTarget, samples: int, optio
     """Convert a model for the target that is asked for; a model that is explained already is returned as it is."""
     interface, count = opened.interface, asked.count(samples)
     if interface is None:
+        options = {**options, "concepts": [*asked.channels]} if asked.channel else options
         return convert_for_target(model, **options, target=asked.kind(_rank(opened, options["output"])), targets=count)
     if asked.element and interface.target != "element":
         raise typer.BadParameter("it is for a model with --target element", param_hint="--element")

@@ -13,7 +13,7 @@ from onnxlrp.composites import Composite, Overridden
 from onnxlrp.concepts.cluster_report import Cluster, Clusters, standing_apart
 from onnxlrp.concepts.corelay_files import CorelayFolder
 from onnxlrp.concepts.indexed_samples import IndexedSamples
-from onnxlrp.concepts.spectral_clusters import Spectrum, reduced, spectrum_of
+from onnxlrp.concepts.spectral_clusters import Spectrum, small_maps, spectrum_of
 from onnxlrp.concepts.study_concepts import sample_names
 from onnxlrp.convert import convert
 from onnxlrp.errors import InputError
@@ -93,7 +93,7 @@ def clusters_of(
         for one in explainer.map(data, batch_size, **options):
             if one.target is None or one.target.ndim > 1:
                 raise InputError("clusters are looked for among explanations of one class of each sample")
-            maps.append(reduced(_map_of(one, explainer), side))
+            maps.append(small_maps(_map_of(one, explainer), side))
             targets.append(one.target)
             names += sample_names(one, len(names), len(one.target))
             if written is not None:

@@ -51,7 +51,7 @@ def spectrum_of(features: np.ndarray, neighbours: int) -> Spectrum:
     return Spectrum(values[1:], vectors[:, 1:], cluster, leaving, holding)
 
 
-def reduced(maps: np.ndarray, side: int) -> np.ndarray:
+def small_maps(maps: np.ndarray, side: int) -> np.ndarray:
     """Reduce maps [samples, height, width] to sums over at most side × side cells, as shares of each map's Σ|R|.
 
     Maps [samples, places] of anything but pictures stay as they are, but for the scale.

@@ -44,7 +44,7 @@ def mask_inputs(
     return added
 
 
-def laid_out(op: Builder, concepts: Sequence[Concept], inputs: dict[ir.Value, ir.Value]) -> dict[ir.Value, Mask]:
+def spread_masks(op: Builder, concepts: Sequence[Concept], inputs: dict[ir.Value, ir.Value]) -> dict[ir.Value, Mask]:
     """Bring each mask [N, channels] to the rank of its value, to which it is broadcast."""
     op.label("masks of concepts")
     return {c.value: Mask(_in_rank(op, c, inputs[c.value]), (c.samples, c.channels) == (0, 1)) for c in concepts}

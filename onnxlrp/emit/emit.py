@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.at_baseline import embeddings_at_baseline, values_at_baseline
 from onnxlrp.emit.coefficients import coefficient
-from onnxlrp.emit.concept_masks import laid_out, mask_inputs
+from onnxlrp.emit.concept_masks import mask_inputs, spread_masks
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
@@ -108,7 +108,7 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     asked, required = plan.composite.is_given_in_calls, options.target_input == "required"
     references = reference_inputs(op.graph, request.inputs, unique, required=required) if asked else {}
     asked_masks = mask_inputs(op, request.concepts, result, unique, required=required)
-    masks = laid_out(op, request.concepts, asked_masks)
+    masks = spread_masks(op, request.concepts, asked_masks)
     context = dataclasses.replace(_context(op, facts, plan, request, references), masks=masks)
     inside = [*request.inner, *request.patched]
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.

@@ -210,6 +210,7 @@ class ExplainedSession:
             prepared.files,
             prepared.references,
             self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
+            masks=prepared.masks,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:

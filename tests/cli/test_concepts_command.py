@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import onnxlrp
 from onnxlrp.cli import app
 from tests.concepts import marked
-from tests.emit.test_concept_masks import network
+from tests.emit.test_concept_masks import X, network
 
 
 @pytest.fixture
@@ -68,6 +68,22 @@ def test_concepts_of_a_class_as_json(place):
 def test_wrong_usage_of_concepts(place, words, status, message):
     result = run("concepts", "net.onnx", *words)
     assert result.exit_code == status and message in " ".join(result.stderr.replace("│", " ").split()), result.output
+
+
+def test_a_map_of_chosen_channels(place):
+    onnx.save(network("float"), "cnn.onnx")
+    x = X[:1].astype(np.float32)
+    np.save("x.npy", x)
+    words = ("explain", "cnn.onnx", "--input", "x.npy", "--target", 1, "--composite", "epsilon")
+    result = run(*words, "--channel", "b=1,4", "--channel", "e=0", "-o", "map.npz")
+    assert result.exit_code == 0, result.output
+    explainer = onnxlrp.Explainer(onnxlrp.convert("cnn.onnx", "epsilon", concepts=["b", "e"]))
+    want = explainer(x, target=1, channels={"b": [1, 4], "e": 0}).relevance["x"]
+    np.testing.assert_allclose(np.load("map.npz")["x_relevance"], want, atol=1e-7)
+    assert run(*words, "--channel", "b=x").exit_code == 2
+    assert run(*words, "--channel", "b=9").exit_code == 3
+    assert run(*words, "--channel", "b=1", "-o", "folder").exit_code == 0
+    assert (place / "folder").is_dir()
 
 
 def test_convert_names_the_masks(place):

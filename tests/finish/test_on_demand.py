@@ -129,6 +129,7 @@ OPTIONS = {
     "coefficients": {"coefficients_at": ["r"]},
     "reference": {"composite": "deep_lift(baseline='input')"},
     "no target": {"target_input": "none"},
+    "concepts": {"concepts": ["r"]},
     "reduced": {"reduce": "grid=2+top=3"},
     "inner values alone": {"relevance_at": ["r"], "inputs": []},
 }

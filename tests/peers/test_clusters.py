@@ -13,7 +13,7 @@ import onnxlrp
 from onnxlrp.cli import app
 from onnxlrp.concepts.cluster_report import standing_apart
 from onnxlrp.concepts.find_clusters import find_clusters
-from onnxlrp.concepts.spectral_clusters import reduced, spectrum_of
+from onnxlrp.concepts.spectral_clusters import small_maps, spectrum_of
 from onnxlrp.errors import InputError
 from tests.concepts import marked
 
@@ -71,12 +71,12 @@ def test_many_samples_take_the_sparse_way():
 
 def test_reduced_maps():
     maps = np.arange(2 * 6 * 4, dtype=float).reshape(2, 6, 4) - 10
-    small = reduced(maps, 3)
+    small = small_maps(maps, 3)
     assert small.shape == (2, 3, 3)
     want = maps.reshape(2, 3, 2, 4).sum(2)
     want = np.stack([want[..., 0], want[..., 1], want[..., 2:].sum(-1)], axis=-1)
     np.testing.assert_allclose(small, want / np.abs(want).sum((1, 2), keepdims=True))
-    np.testing.assert_array_equal(reduced(np.zeros((1, 5)), 3), np.zeros((1, 5)))
+    np.testing.assert_array_equal(small_maps(np.zeros((1, 5)), 3), np.zeros((1, 5)))
 
 
 def test_classes_of_few_samples(clusters):

@@ -54,7 +54,7 @@ class Finding:
     """Number of clusters that stand apart, in all classes, for a network that was trained without the mark."""
     before: Accuracy
     after: Accuracy
-    """The same after the place of the cluster was taken out of its samples, and the network trained again."""
+    """Accuracy after the place of the cluster was taken out of its samples, and the network trained again."""
 
 
 def measured(seed: int, size: Size) -> Finding:
