@@ -246,6 +246,7 @@ def convert(
     work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind, made_for)
     facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
+    plan.notes += made_for.notes_about_targets(target_input)
     graph, question = work.source.model.graph, work.question
     work.op.clamps = plan.composite.stabilised(plan.composite.norm).stabiliser == "clamp"
     if not trees_table:

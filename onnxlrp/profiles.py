@@ -28,6 +28,12 @@ class Profile:
         """Return the form in which the explained model takes its target, for the form that was asked for."""
         return "required" if self.target_required and asked == "optional" else asked
 
+    def notes_about_targets(self, asked: str) -> list[str]:
+        """Say that a target is not optional although that was asked for; nothing to say otherwise."""
+        if self.form_of_targets(asked) == asked:
+            return []
+        return [f"profile {self.name!r}: inputs that choose a target are required, since some runtimes ignore defaults"]
+
 
 ONNXRUNTIME = Profile("onnxruntime")
 PORTABLE = Profile(

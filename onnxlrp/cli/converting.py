@@ -29,6 +29,12 @@ from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
 
+_ELSEWHERE = (
+    "  for ONNX Runtime; other runtimes may refuse it, and OpenVINO may compute it wrongly without an error: "
+    "--profile portable"
+)
+"""What is said about a file of the default profile."""
+
 
 @guarded
 def convert(
@@ -150,6 +156,8 @@ def convert(
         terminal.say(f"  channels of {name!r} are chosen by input {mask!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
+    if profile == "onnxruntime":
+        terminal.say(_ELSEWHERE)
     _tell_how_to_run(out)
 
 

@@ -115,6 +115,8 @@ def _meanings(face: Interface, optional: bool) -> Mapping[str, tuple[str, int]]:
         "weights": (f"weights of the scores; 1{out}: all alike", 1),
     }
     named = {name: found[argument] for argument, name in face.added_inputs.items() if argument in found}
+    if face.explain_input is not None:
+        named[face.explain_input] = (f"true{out}: relevance too; false: the model's own outputs alone", 1)
     for explained, name in face.reference_inputs.items():
         named[name] = (f"reference that '{explained}' is compared with; left out: 0", 0)
     return named

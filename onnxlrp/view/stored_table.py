@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.record import KEY, parse_record
 from onnxlrp.runtime.recorder import Recorder
 from onnxlrp.view.arrow_tables import arrow, arrow_table, joined_schema, joined_tables
 from onnxlrp.view.explanation_table import table_of
@@ -139,9 +141,8 @@ def store_table(
 
     Parts are written to the folder `path` + ".parts" until the file is complete, and a later call with the same model,
     data and options goes on from them. A complete file of the same call is not computed again. `noted` adds to each
-    explanation what the file's record is to say of it; a file that was finished after an interruption has no record,
-    because the explanations of its earlier parts are gone. Raises InputError if
-    another file is at `path` (unless `replace`), or if the parts are those of another call.
+    explanation what the file's record is to say of it; each part has a record, which the file keeps. Raises InputError
+    if another file is at `path` (unless `replace`), or if the parts are those of another call.
     """
     arrow()
     if not path.parent.is_dir():
@@ -157,8 +158,8 @@ def store_table(
             )
     else:
         with results.open_store(folder, about):
-            recorder = _write_missing(explainer, parts, folder, progress, noted)
-            _join(parts, folder, path, recorder)
+            _write_missing(explainer, parts, folder, progress, noted)
+            _join(parts, folder, path)
     if folder.is_dir():
         shutil.rmtree(folder)
     return TableResults(path, batches.count, batches.size)
@@ -190,22 +191,22 @@ def _write_missing(
     folder: Path,
     progress: bool,
     noted: Callable[[Explanation], Explanation],
-) -> Recorder:
-    """Explain the batches of the parts that are not there, and write each part once its batches are done; return what
-    the record of the file is made of, empty if some parts were there."""
+) -> None:
+    """Explain the batches of the parts that are not there, and write each part with its record once its batches are
+    done."""
     recorder = Recorder()
     missing = [part for part in range(len(parts)) if not _is_there(parts, folder, part)]
     which = [index for part in missing for index in parts.indices(part)]
     held: list[Any] = []
     for index, explanation in streaming.explain_batches(explainer, parts.batches, progress, which, parts.note):
-        if len(missing) == len(parts):
-            recorder.add(noted(explanation))
+        recorder.add(noted(explanation))
         held.append(arrow_table(table_of(explanation, parts.batches.span(index)[0])))
         part = index // parts.group
         if index == parts.indices(part)[-1]:
-            _write_part(parts.path(folder, part), joined_tables(held), parts.mark(part))
+            table = joined_tables(held).replace_schema_metadata(metadata_of(recorder, ""))
+            _write_part(parts.path(folder, part), table, parts.mark(part))
             held.clear()
-    return recorder
+            recorder = Recorder()
 
 
 def _is_there(parts: _Parts, folder: Path, part: int) -> bool:
@@ -231,13 +232,24 @@ def _write_part(path: Path, table: Any, mark: str) -> None:
         seal.close(name)
 
 
-def _join(parts: _Parts, folder: Path, path: Path, recorder: Recorder) -> None:
-    """Write all parts to the file, each as a row group, with the record."""
+def _join(parts: _Parts, folder: Path, path: Path) -> None:
+    """Write all parts to the file, each as a row group, with their records."""
     paths = [parts.path(folder, part) for part in range(len(parts))]
-    schema = joined_schema([_open(one).schema for one in paths])
+    schemas = [_open(one).schema for one in paths]
+    schema = joined_schema([one.remove_metadata() for one in schemas])
     schema = schema.with_metadata({_MARK: parts.whole().encode()})
+    metadata = functools.partial(_record_of_parts, [(one.metadata or {}).get(KEY.encode()) for one in schemas])
     with atomic_write(path) as name:
-        write_row_groups(map(_read_part, paths), name, schema, functools.partial(metadata_of, recorder))
+        write_row_groups(map(_read_part, paths), name, schema, metadata)
+
+
+def _record_of_parts(texts: Sequence[bytes | None], content_sha256: str) -> dict[str, str]:
+    """Make the record of the whole file from those of its parts; empty if an earlier onnxlrp wrote one of them."""
+    found = [parse_record(text.decode(), "a part") for text in texts if text is not None]
+    if len(found) < len(texts):
+        return {}
+    whole = dataclasses.replace(found[0], content_sha256=content_sha256, further=tuple(found[1:]))
+    return {KEY: whole.to_text()}
 
 
 def _open(path: Path) -> Any:

@@ -129,6 +129,9 @@ OPTIONS = {
     "coefficients": {"coefficients_at": ["r"]},
     "reference": {"composite": "deep_lift(baseline='input')"},
     "no target": {"target_input": "none"},
+    "concepts": {"concepts": ["r"]},
+    "reduced": {"reduce": "grid=2+top=3"},
+    "inner values alone": {"relevance_at": ["r"], "inputs": []},
 }
 
 
@@ -136,6 +139,17 @@ OPTIONS = {
 def test_every_added_output_is_empty(options):
     source = parsed(CNN)
     assert_switched(source, feeds_of(source), **options)
+
+
+def test_the_portable_profile_requires_the_switch():
+    source = parsed(CNN)
+    feeds = feeds_of(source)
+    plain, switched = (
+        onnxlrp.Explainer(onnxlrp.convert(source, on_demand=way, profile="portable")) for way in (False, True)
+    )
+    assert switched.interface.required
+    np.testing.assert_array_equal(switched(feeds).relevance["x"], plain(feeds).relevance["x"])
+    np.testing.assert_array_equal(switched(feeds, explain=False).outputs["y"], run(source, feeds)["y"])
 
 
 def test_added_outputs_have_symbols_of_their_own():

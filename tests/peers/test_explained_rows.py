@@ -14,7 +14,7 @@ from onnxlrp.view.explanation_table import table_of
 from tests.cli.test_table_rows import CHURN
 from tests.peers.test_frames import IMAGE
 
-pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")]
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")]
 pa = pytest.importorskip("pyarrow")
 explained_rows = pytest.importorskip("onnxlrp.integrations.explained_rows")
 RowExplainer, RowOptions = explained_rows.RowExplainer, explained_rows.RowOptions

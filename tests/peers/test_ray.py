@@ -8,7 +8,7 @@ import pytest
 from onnxlrp.integrations.ray import Explain
 from tests.peers.many_rows import check_every_row_once, rows, write_model
 
-pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]
 pa = pytest.importorskip("pyarrow")
 ray = pytest.importorskip("ray", reason="needs ray[data]")
 pytest.importorskip("ray.data", reason="needs ray[data]")

@@ -11,7 +11,7 @@ import pytest
 from onnxlrp.serving.deploy_model import DeployRequest, deploy
 from tests.serving.test_deploy import NET, write
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.engines
 model_config = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="needs tritonclient[grpc]")
 text_format = pytest.importorskip("google.protobuf.text_format")
 
@@ -40,6 +40,8 @@ CASES = {
     "an element": {"target": "element"},
     "weights": {"target": "weights", "target_input": "required"},
     "ledger": {"ledger": True},
+    "on demand": {"on_demand": True},
+    "on demand without a target": {"on_demand": True, "target_input": "none"},
     "float64": {},
 }
 

@@ -20,7 +20,7 @@ from onnxlrp.integrations.spark import explain_udf
 from tests.peers.many_rows import check_every_row_once, rows, write_model
 from tests.peers.test_frames import IMAGE
 
-pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore")]
 pd = pytest.importorskip("pandas")
 parquet = pytest.importorskip("pyarrow.parquet")
 sql = pytest.importorskip("pyspark.sql", reason="needs pyspark")

@@ -17,7 +17,7 @@ from tests.cli.test_commands import call
 from tests.cli.test_table_rows import CHURN, read, rows_file
 from tests.peers.test_frames import IMAGE
 
-pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")]
+pytestmark = [pytest.mark.engines, pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")]
 pytest.importorskip("pyarrow")
 
 RANDOM = np.random.default_rng(0)

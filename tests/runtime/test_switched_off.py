@@ -9,7 +9,9 @@ import pytest
 import onnxlrp
 from onnxlrp.errors import InputError, InvalidModelError
 from onnxlrp.runtime.cautions import cautions
+from onnxlrp.runtime.fed_inputs import program_of
 from onnxlrp.runtime.joined import join
+from onnxlrp.runtime.reading import open_model
 
 pytest.importorskip("onnxruntime")
 
@@ -142,3 +144,16 @@ def test_pixels_are_read_off_the_branch():
     plain, switched = (onnxlrp.Explainer(onnxlrp.convert(model, on_demand=way)) for way in (False, True))
     assert switched.inputs["image"].pixels == plain.inputs["image"].pixels
     assert switched.inputs["image"].pixels is not None
+
+
+def test_programs_feed_the_switch():
+    proto = onnxlrp.convert(onnx.parser.parse_model(MODEL), on_demand=True, target_input="required").to_proto()
+    (fed,) = [one for one in program_of(open_model(proto), "m.onnx").required if one.name == "explain"]
+    assert (fed.type, fed.fill) == ("bool", 1) and "the model's own outputs alone" in fed.meaning
+
+
+def test_reduced_relevance_is_empty_with_its_places():
+    explained = explainer(reduce="top=1")
+    off = explained(X, explain=False)
+    assert not off.relevance and not off.relevance_indices
+    assert explained(X).relevance_indices["x"].shape == (3, 1)

@@ -143,7 +143,8 @@ second of processor time.
 | {names[1]} | {speeds[1]} |
 | {names[2]} | {speeds[2]} |
 
-The actor has {ratio:.2f} of the throughput of `Explainer.map` that makes the same table (median of the runs' ratios).
+The actor has {ratio:.2f} of the throughput of `Explainer.map` that makes the same table (median of the runs' ratios),
+which also writes the file, while Ray's own tasks write what an actor returns.
 The network is small on purpose, so that most of the time is the table's; a larger model leaves less to tell apart.
 """
 

@@ -11,6 +11,7 @@ from onnxlrp.finish.portable.gathered_reversals import gather_reversals
 from onnxlrp.finish.portable.lowered_opset import lower_opset
 from onnxlrp.finish.portable.negated_twins import give_twins
 from onnxlrp.finish.portable.plain_comparisons import plain_comparisons
+from onnxlrp.finish.portable.plain_ramps import plain_ramps
 from onnxlrp.finish.portable.plain_reshapes import plain_reshapes
 from onnxlrp.finish.portable.states_first import put_states_first
 from onnxlrp.finish.portable.unlike_gelus import write_gelus_apart
@@ -26,6 +27,7 @@ _PASSES = (
     flatten_gathers,
     gather_reversals,
     plain_comparisons,
+    plain_ramps,
     plain_reshapes,
     put_states_first,
     fold_weights,

@@ -203,3 +203,40 @@ def test_targets_are_required_unless_there_are_none():
     proto = model(made, {"x": (FLOAT, ["N", 3])}, {"y": (FLOAT, ["N", 2])}, {"W": drawn(3, 2)})
     assert onnxlrp.convert(proto, profile="portable").interface.required
     assert onnxlrp.convert(proto, profile="portable", target_input="none").interface.target_input is None
+
+
+def test_ramps_need_no_hard_sigmoid():
+    weights = {"W": drawn(4, 3, 3, 3), "V": drawn(36, 2)}
+    made = [node("Conv", "x W", "c"), node("Relu", "c", "a"), node("Flatten", "a", "f"), node("MatMul", "f V", "y")]
+    proto = model(made, {"x": (FLOAT, ["N", 3, 5, 5])}, {"y": (FLOAT, ["N", 2])}, weights)
+    portable = both(proto, {"x": drawn(2, 3, 5, 5)}, "epsilon(stabiliser='clamp')")
+    assert "HardSigmoid" not in {n.op_type for n, _ in nodes(portable.graph)}
+
+
+def test_states_are_the_first_operands_inside_of_loops():
+    weights = {"W": drawn(1, 16, 3), "R": drawn(1, 16, 4), "V": drawn(4, 2), "zero": np.array([0])}
+    made = [node("LSTM", "x W R", "Y h", hidden_size=4), node("Squeeze", "h zero", "s"), node("MatMul", "s V", "y")]
+    proto = model(made, {"x": (FLOAT, ["T", "N", 3])}, {"y": (FLOAT, ["N", 2])}, weights)
+    portable = onnxlrp.convert(proto, "epsilon", profile="portable").to_proto()
+    scans = [n for n, _ in nodes(portable.graph) if n.op_type == "Scan"]
+    assert scans
+    for scan in scans:
+        (body,) = [a.g for a in scan.attribute if a.name == "body"]
+        (slices,) = [a.i for a in scan.attribute if a.name == "num_scan_inputs"]
+        carried = {v.name for v in list(body.input)[: len(body.input) - slices]}
+        for inner in body.node:
+            if inner.op_type in ("Add", "Mul") and carried & set(inner.input):
+                assert inner.input[0] in carried, inner
+            if carried & set(inner.input):
+                carried |= set(inner.output)
+
+
+def test_relevance_multiplies_by_nothing_that_looks_like_a_gelu():
+    weights = {"W": drawn(3, 4), "V": drawn(4, 2), "root": np.float32(np.sqrt(2)), "one": np.float32(1)}
+    weights["half"] = np.float32(0.5)
+    made = [node("MatMul", "x W", "z"), node("Div", "z root", "u"), node("Erf", "u", "e"), node("Add", "e one", "f")]
+    made += [node("Mul", "z f", "p"), node("Mul", "p half", "g"), node("MatMul", "g V", "y")]
+    proto = model(made, {"x": (FLOAT, ["N", 3])}, {"y": (FLOAT, ["N", 2])}, weights)
+    for composite in ("epsilon", "epsilon_plus", "attn_lrp"):
+        portable = both(proto, {"x": drawn(2, 3)}, composite)
+        assert [n.op_type for n in portable.graph.node if "p" in n.input] == ["Mul"]
